@@ -1,0 +1,136 @@
+# mass-stop: `make run` is all a newcomer needs. GNU make >= 4, a POSIX shell, Python >= 3.11.
+#
+# Two environments: .venv holds what runs (the locked dependencies and this tree's wheel),
+# .venv-dev what tests and checks (the tree itself, editable). Both come from the lock files.
+
+PYTHON ?= python3
+KEYS ?=
+ARGS ?=
+SEEDS ?= 200
+FIRST_SEED ?= $(shell date +%s)
+VERSIONS ?= 3.11 3.12 3.13
+
+export PYTHON KEYS
+# What a lock file's header names as the way to make it again.
+export UV_CUSTOM_COMPILE_COMMAND := make lock
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench hunt mutants coverage format test-all lock clean
+
+DEV := .venv-dev/bin/python
+# Folders too: a module taken away must leave the wheel as well.
+PACKAGE := $(shell find orchestrator -name __pycache__ -prune -o -print 2>/dev/null)
+
+# Scripts in an environment know their folder: where the tree was moved or copied, all is installed again.
+$(shell for dir in .venv .venv-dev; do \
+    [ "$$(cat $$dir/.made-in 2>/dev/null || pwd -P)" = "$$(pwd -P)" ] || rm -f $$dir/*.stamp; done)
+
+help:
+	@echo 'make run                  rehearses the whole job against a simulated tenant (no credentials needed)'
+	@echo 'make run KEYS=keys.csv    the real thing: needs ZUORA_BASE_URL, ZUORA_CLIENT_ID, ZUORA_CLIENT_SECRET'
+	@echo '                          (ARGS="--yes --headroom 20" adds options; one run of make ends in make'\''s own'
+	@echo '                          exit status, so scripts call .venv/bin/mass-stop itself)'
+	@echo
+	@echo 'make test                 the test suite (ARGS="-k token" chooses)'
+	@echo 'make test-all             the same on each of Python $(VERSIONS) that is installed'
+	@echo 'make check                format, lint, types, imports, addresses'
+	@echo 'make format               puts format and imports right'
+	@echo 'make coverage             the suite with branch coverage'
+	@echo 'make bench                the measures, side by side, as ratios'
+	@echo 'make hunt                 long searches: SEEDS=200 FIRST_SEED=n, random hypothesis examples'
+	@echo 'make mutants              mutation testing (ARGS="orchestrator.pacing*" chooses)'
+	@echo 'make lock                 the lock files anew from pyproject.toml (UPGRADE=1: newest versions)'
+	@echo 'make clean                takes away environments, builds and caches, never runs/'
+
+# ------------------------------------------------------------------------------------ running it
+
+run: .venv/package.stamp
+	@if [ -n "$$KEYS" ]; then exec .venv/bin/mass-stop run "$$KEYS" $(ARGS); \
+	else exec .venv/bin/mass-stop drill $(ARGS); fi
+
+.venv/locked.stamp: requirements.lock requirements-build.lock
+	@python=$$(.ci/find-python) && .ci/make-venv .venv "$$python" requirements.lock requirements-build.lock
+	@touch $@
+
+.venv/package.stamp: .venv/locked.stamp pyproject.toml LICENSE $(PACKAGE)
+	@.ci/install-package .venv
+	@touch $@
+
+# ------------------------------------------------------------------------------------ testing it
+
+test: .venv-dev/package.stamp .venv/package.stamp
+	MASS_STOP=.venv/bin/mass-stop $(DEV) -m pytest $(ARGS)
+
+check: .venv-dev/package.stamp
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/ruff check .
+	$(DEV) -m mypy
+	.venv-dev/bin/lint-imports --no-logo
+	$(DEV) .ci/check-wheel
+	.ci/no-addresses
+
+format: .venv-dev/package.stamp
+	.venv-dev/bin/ruff check --fix .
+	.venv-dev/bin/ruff format .
+
+coverage: .venv-dev/package.stamp
+	$(DEV) -m coverage erase
+	$(DEV) -m coverage run -m pytest $(ARGS)
+	$(DEV) -m coverage combine -q
+	$(DEV) -m coverage report
+
+bench: .venv-dev/package.stamp
+	$(DEV) -m tests.benchmarks $(ARGS)
+
+hunt: .venv-dev/package.stamp
+	$(DEV) -m pytest -m 'hunt or not hunt' --hypothesis-profile=hunt --hypothesis-show-statistics \
+	    --seeds $(SEEDS) --first-seed $(FIRST_SEED) --timeout 3600 $(ARGS)
+
+mutants: .venv-dev/package.stamp
+	.venv-dev/bin/mutmut run $(ARGS)
+	.venv-dev/bin/mutmut results
+
+.venv-dev/locked.stamp: requirements-dev.lock
+	@python=$$(.ci/find-python) && .ci/make-venv .venv-dev "$$python" requirements-dev.lock
+	@touch $@
+
+.venv-dev/package.stamp: .venv-dev/locked.stamp pyproject.toml orchestrator/version.py
+	@.ci/install-package .venv-dev --editable
+	@touch $@
+
+# Every version that is here is tried, even after one has failed; one that is not here is said.
+test-all:
+	@failed= ; tried= ; \
+	for version in $(VERSIONS); do \
+	    if ! python=$$(.ci/find-python $$version); then echo "== Python $$version: not installed"; continue; fi; \
+	    echo "== Python $$version"; tried="$$tried $$version"; \
+	    { .ci/make-venv .venvs/$$version "$$python" requirements-dev.lock && \
+	      .ci/install-package .venvs/$$version --editable && \
+	      .venvs/$$version/bin/python -m pytest $(ARGS); } || failed="$$failed $$version"; \
+	done; \
+	echo "== tried:$$tried; failed:$${failed:- none}"; \
+	[ -n "$$tried" ] && [ -z "$$failed" ]
+
+# ------------------------------------------------------------------------------------ keeping it
+
+# uv resolves for every platform and Python at once; where there is none, pip brings one for the occasion.
+# uv asks the registry of its own configuration (UV_INDEX, uv.toml), not pip's; no address gets into a lock.
+LOCK = "$$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+    $(if $(UPGRADE),--upgrade) --output-file
+
+lock:
+	@if uv=$$(command -v uv); then :; else \
+	    python=$$(.ci/find-python) && "$$python" -m venv .venv-lock && \
+	    .venv-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13' && uv=.venv-lock/bin/uv; \
+	fi && \
+	$(LOCK) requirements.lock pyproject.toml --extra speed && \
+	$(LOCK) requirements-build.lock --group build && \
+	$(LOCK) requirements-dev.lock pyproject.toml --extra speed --group dev -c requirements.lock -c requirements-build.lock
+	@.ci/no-addresses
+
+clean:
+	rm -rf .venv .venv-dev .venv-lock .venvs dist build mutants htmlcov .coverage .coverage.* \
+	    .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find orchestrator tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Stops Zuora mass actions in bulk, and says truthfully what was stopped."""

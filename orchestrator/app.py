@@ -1,0 +1,348 @@
+"""What a run is made of, from top to bottom: directory, journal, tenant, pace, engine, report.
+
+:func:`begin` opens a new run, :func:`reopen` an earlier one; :meth:`Run.execute` drives it to its end and leaves in the
+run directory all that the contract promises.
+"""
+
+import sqlite3
+from asyncio import wrap_future
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import msgspec
+
+from orchestrator.clock import Clock, process_started_at
+from orchestrator.engine.context import Context
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.ports import Intake
+from orchestrator.engine.responses import ResponseFiles
+from orchestrator.engine.run import Ending, Engine, Interrupted
+from orchestrator.errors import InputError, MassStopError, StorageError, TenantError, UsageError
+from orchestrator.logs import Log, Screen, Sink, make_log
+from orchestrator.model import OVER, Answered, Outcome
+from orchestrator.pacing.pacer import Pacer
+from orchestrator.pacing.slots import TenantSlots
+from orchestrator.progress import Tally
+from orchestrator.settings import Settings
+from orchestrator.store import database, rundir
+from orchestrator.store import journal as journals
+from orchestrator.store import report as reports
+from orchestrator.store.atomic import replacing
+from orchestrator.store.intake import FileIntake
+from orchestrator.store.journal import Journal, RunInfo, SourceInfo, Standing
+from orchestrator.store.rundir import RunDirectory
+from orchestrator.store.sources import Source, open_source
+from orchestrator.version import VERSION
+from orchestrator.zuora.client import ZuoraClient
+
+R = TypeVar("R")
+
+GOOD = OVER | {Outcome.WOULD_STOP}
+
+TENANT_SETTINGS = ("base_url", "entity_id", "org_ids")
+"""What a resumed run keeps of the run it goes on with, whatever it is told."""
+
+
+class Run:
+    """One session of one run, wired and ready."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        info: RunInfo,
+        directory: RunDirectory,
+        journal: Journal,
+        clock: Clock,
+        screen: Screen | None,
+        *,
+        session: int = 1,
+        standing: Standing = Standing(0, 0, 0, 0),
+    ) -> None:
+        self.settings = settings
+        self.info = info
+        self.directory = directory
+        self.journal = journal
+        self.standing = standing
+        self.sink = Sink(directory.log, screen)
+        self.log: Log = make_log(self.sink, clock, info.id)
+        self.tally = Tally(keys=standing.keys, accepted=standing.accepted)
+        self.saved = False
+        self.ending = Ending("running")
+        self.on_settled: Callable[[int, Outcome], None] = lambda seq, outcome: None
+        self._clock = clock
+        self._pacer = Pacer(
+            TenantSlots(settings.headroom / 100, settings.concurrency), settings.headroom / 100, settings.rate
+        )
+        self._responses = ResponseFiles(directory.path, save=settings.save_responses)
+        self._track_prefix = f"{settings.track_prefix}-{info.id}-{session}"
+        self._context: Context | None = None
+        self._engine: Engine | None = None
+        self._troubles: list[str] = []
+
+    @property
+    def troubles(self) -> list[str]:
+        """Sentences on what the machine could not do for this run."""
+        found = (self.journal.trouble, self._responses.trouble, self.sink.trouble)
+        return [*self._troubles, *(trouble for trouble in found if trouble)]
+
+    async def execute(self, intake: Intake) -> int:
+        """Works to the end of the run and writes its files. Returns the exit status of the contract.
+
+        Cancelling it cuts calls short and still leaves a report.
+
+        Raises:
+            UsageError: the input cannot be used; nothing was sent, and the run directory is as it was before.
+            StorageError: the journal could be kept neither on disk nor in memory.
+        """
+        self.log.info("run.started", command=self.info.command, version=VERSION, base_url=self.info.base_url)
+        try:
+            async with ZuoraClient(
+                self.settings, self._clock, self._answered, self.journal.token_call
+            ) as tenant:
+                self._context = Context(
+                    settings=self.settings,
+                    tenant=tenant,
+                    journal=self.journal,
+                    dispatcher=Dispatcher(self._pacer, self._clock),
+                    clock=self._clock,
+                    log=self.log,
+                    tally=self.tally,
+                    track_prefix=self._track_prefix,
+                    abort=self.cut,
+                )
+                self._engine = Engine(
+                    self._context,
+                    self._pacer,
+                    intake,
+                    None if self.settings.no_results else self._responses,
+                    planning=self.info.command == "plan",
+                    on_settled=self.on_settled,
+                )
+                self.ending = await self._engine.run(self.standing.waiting, self.standing.following)
+        except anyio.get_cancelled_exc_class():
+            self.ending = Ending("interrupted", "The run was cancelled, and calls under way were cut.")
+            with anyio.CancelScope(shield=True):
+                await self.finish()
+            raise
+        if isinstance(self.ending.cut_by, UsageError):
+            self.discard()
+            raise self.ending.cut_by
+        return await self.finish()
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets no further call start; those under way come back first."""
+        if self._engine is not None:
+            self._engine.cut(reason)
+
+    async def finish(self) -> int:
+        """Writes down how the session ended, then remediation and report. Returns the exit status."""
+        outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
+        await self._remediate()
+        status = self._exit_status(Counter({Outcome(name): count for name, count in outcomes.items()}))
+        await self.journal.end_session(self.ending.state, self.ending.reason, status)
+        self.saved = await self._write_report()
+        if self.journal.trouble:
+            await self._bring_back()
+        if self.troubles and status != 5:
+            status = 5
+            await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
+            self.saved = await self._write_report()
+        if self.ending.state == "finished" and self.saved:
+            self._responses.discard()
+        self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
+        return status
+
+    def close(self) -> None:
+        """Lets go of journal, log and directory."""
+        with suppress(StorageError):
+            self.journal.close()
+        self.sink.close()
+        self.directory.close()
+
+    def discard(self) -> None:
+        """Leaves nothing behind of a run that sent nothing."""
+        with suppress(StorageError):
+            self.journal.close()
+        self.sink.close()
+        self.directory.discard()
+        self.directory.close()
+
+    async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Reads the journal, with all in it that was said so far."""
+        return await wrap_future(self.journal.perform(work))
+
+    def _answered(self, answer: Answered) -> None:
+        now = self._clock.now()
+        if self._context is not None:
+            self._context.last_answer_at = now
+        self._pacer.answered(answer, now)
+        self.tally.slots = self._pacer.limit
+        self.tally.in_flight = self._pacer.in_flight
+        if answer.throttled or answer.retry_after is not None:
+            self.log.info(
+                "tenant.throttled", http_status=answer.http_status, retry_after=answer.retry_after,
+                slots=self._pacer.limit, concurrency=answer.limits.concurrency,
+                remaining=answer.limits.concurrency_remaining,
+            )  # fmt: skip
+
+    def _exit_status(self, outcomes: Counter[Outcome]) -> int:
+        cut_by = self.ending.cut_by
+        if self.troubles:
+            return 5
+        if isinstance(cut_by, TenantError):
+            return 4 if self.tally.accepted else cut_by.exit_status
+        if cut_by is not None:
+            return cut_by.exit_status
+        if self.ending.state == "interrupted":
+            return 130
+        return 0 if set(outcomes) <= GOOD else 1
+
+    async def _remediate(self) -> None:
+        if self.info.command == "plan" or self.settings.no_results:
+            return
+        rows = await self.read(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
+        try:
+            for bulk_key, sentence in await self._responses.remediate(key for (key,) in rows):
+                self.log.error("remediation.left_out", bulk_key=bulk_key, message=sentence)
+                self._troubles.append(f"The remediation files lack the records of {bulk_key}: {sentence}")
+        except StorageError as error:
+            self._troubles.append(str(error))
+
+    async def _write_report(self) -> bool:
+        try:
+            await self.read(lambda db: write_report(db, self.directory.report))
+        except OSError as error:
+            self._troubles.append(
+                f"The report {self.directory.report} could not be written: {error.strerror}."
+            )
+            return False
+        return True
+
+    async def _bring_back(self) -> None:
+        """The disk may have room again by now: the journal that went on in memory is put in its place."""
+        try:
+            await self.read(lambda db: database.copy_to_file(db, self.directory.journal))
+        except (OSError, sqlite3.Error) as error:
+            self._troubles.append(f"The journal could not be brought back to the disk ({error}).")
+
+
+def begin(settings: Settings, command: str, screen: Screen | None) -> Run:
+    """A new run in a directory of its own. Raises RunDirectoryError or UsageError."""
+    clock = Clock()
+    run_id = rundir.new_run_id()
+    info = RunInfo(
+        id=run_id,
+        command=command,
+        version=VERSION,
+        process_started_at=process_started_at(),
+        started_at=clock.stamp(),
+        base_url=settings.address,
+        entity_id=settings.entity_id,
+        org_ids=settings.org_ids,
+        settings=_without_secrets(settings),
+    )
+    directory = rundir.create(Path(settings.out or Path("runs") / run_id))
+    journal = journals.create(directory.journal, clock)
+    run = Run(settings, info, directory, journal, clock, screen)
+    journal.begin(info)
+    journal.begin_session()
+    return run
+
+
+def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo]]:
+    """What an earlier run was told, without its secrets, and how far its sources were read.
+
+    Raises RunDirectoryError or StorageError.
+    """
+    connection = database.reopen(path / "journal.db")
+    try:
+        info = journals.read_run(connection)
+        return info, msgspec.convert(info.settings, Settings), journals.read_sources(connection)
+    except (sqlite3.Error, msgspec.ValidationError) as error:
+        raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
+    finally:
+        connection.close()
+
+
+async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen | None) -> Run:
+    """One more session of the run in ``path``. Raises RunDirectoryError or StorageError."""
+    clock = Clock()
+    directory = rundir.reopen(path)
+    journal = journals.reopen(directory.journal, clock)
+    standing = await journal.reopen()
+    sessions = await wrap_future(
+        journal.perform(lambda db: db.execute(database.statements()["sessions"]).fetchall())
+    )
+    run = Run(settings, info, directory, journal, clock, screen, session=len(sessions) + 1, standing=standing)
+    journal.begin_session()
+    return run
+
+
+def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
+    """Opens each source and enters it in the journal. Raises InputError."""
+    opened = [open_source(spec) for spec in specs]
+    return [
+        (source, SourceInfo(run.journal.add_source(source.name, source.path), source.name, source.path))
+        for source in opened
+    ]
+
+
+def unread_sources(
+    run: Run, known: Sequence[SourceInfo], specs: Sequence[str]
+) -> list[tuple[Source, SourceInfo]]:
+    """The sources that an earlier session did not read to their end, opened once more.
+
+    ``specs`` are those given again, in order, in place of standard input or of files that have moved.
+
+    Raises:
+        InputError: one is needed that cannot be read twice and was not given again.
+    """
+    given = list(specs)
+    unread = []
+    for info in known:
+        if info.complete:
+            continue
+        if given:
+            source = open_source(given.pop(0))
+            run.journal.replace_source(info, source.name, source.path)
+        elif info.path is not None:
+            source = open_source(info.path)
+            source.name = info.name
+        else:
+            raise InputError(
+                f"The run was cut while {info.name} was still being read. Give the same input again: "
+                f"mass-stop resume {run.directory.path} SOURCE"
+            )
+        unread.append((source, info))
+    return unread
+
+
+def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> FileIntake:
+    """Reads ``sources`` as the run's settings say."""
+    settings = run.settings
+    return FileIntake(
+        run.journal, sources, column=settings.column, weight_column=settings.order, strict=settings.strict
+    )
+
+
+def write_report(connection: sqlite3.Connection, path: Path) -> None:
+    """Writes ``report.json``, whole or not at all. Raises OSError."""
+    with replacing(path) as file:
+        reports.write_json(connection, file.write)
+
+
+def interrupted(signal_name: str, exit_status: int) -> Interrupted:
+    """The reason for :meth:`Run.cut` that a signal stands for."""
+    return Interrupted(
+        f"Interrupted by {signal_name}: calls in flight came to their end, no other was started.", exit_status
+    )
+
+
+def _without_secrets(settings: Settings) -> dict[str, object]:
+    plain = msgspec.structs.replace(settings, client_secret=None, token=None)
+    stored: dict[str, object] = msgspec.to_builtins(plain)
+    return stored

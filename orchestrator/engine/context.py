@@ -1,0 +1,86 @@
+"""What every lane of one run shares."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from orchestrator.clock import Clock
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.ports import Tenant
+from orchestrator.engine.retry import again, delay
+from orchestrator.errors import CallError, Kind, MassStopError
+from orchestrator.logs import Log
+from orchestrator.model import Outcome, Problem
+from orchestrator.progress import Tally
+from orchestrator.settings import Settings
+from orchestrator.store.journal import Journal
+
+NO_ANSWER = frozenset({Kind.CONNECT_FAILED, Kind.CONNECTION_LOST, Kind.TIMEOUT})
+
+
+class Tries:
+    """The tries of one call for one key: how many, of what failures, and since when."""
+
+    __slots__ = ("failures", "first_at", "made")
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.first_at = 0.0
+        self.failures: Counter[Kind] = Counter()
+
+    def begin(self, now: float) -> None:
+        if not self.made:
+            self.first_at = now
+        self.made += 1
+
+
+@dataclass
+class Context:
+    """The parts of a run, wired once.
+
+    ``abort`` ends the sending of anything with a reason; ``settled`` is told each key's outcome as it comes to be.
+    """
+
+    settings: Settings
+    tenant: Tenant
+    journal: Journal
+    dispatcher: Dispatcher
+    clock: Clock
+    log: Log
+    tally: Tally
+    track_prefix: str
+    abort: Callable[[MassStopError], None]
+    settled: Callable[[int, Outcome], None] = lambda seq, outcome: None
+    random: Random = field(default_factory=Random)
+    last_answer_at: float | None = None
+    calls: int = 0
+
+    def track_id(self) -> str:
+        """A ``Zuora-Track-Id`` that no other call has: at most 64 ASCII characters."""
+        self.calls += 1
+        return f"{self.track_prefix}-{self.calls}"
+
+    def try_again_in(self, tries: Tries, error: CallError) -> float | None:
+        """Seconds until a failed call is made once more, or None where its tries are used up."""
+        tries.failures[error.kind] += 1
+        most = self.settings.max_attempts
+        if tries.made >= most or not again(error, tries.failures[error.kind], most):
+            return None
+        return delay(tries.made, error.retry_after, self.random.uniform)
+
+    def tenant_is_gone(self, tries: Tries, error: CallError) -> bool:
+        """Whether all the tries of one call went by without the tenant answering anybody."""
+        silent = self.last_answer_at is None or self.last_answer_at < tries.first_at
+        return error.kind in NO_ANSWER and silent
+
+
+def as_problem(error: CallError) -> Problem:
+    return Problem(
+        kind=error.kind.value,
+        code=error.code,
+        http_status=error.http_status,
+        message=error.message,
+        request_id=error.request_id,
+        process_id=error.process_id,
+    )

@@ -1,0 +1,265 @@
+"""The result lane: one key from its stop to its end, and to its response file."""
+
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from orchestrator.engine.context import Context, Tries, as_problem
+from orchestrator.engine.ports import Responses
+from orchestrator.engine.verdict import given_up, verdict
+from orchestrator.errors import CallError, Kind, TenantError, TenantUnreachable
+from orchestrator.logs import Log
+from orchestrator.model import ActionState, Outcome, Problem, Records, Status
+from orchestrator.settings import show_duration
+from orchestrator.store.journal import Followed
+
+FIRST_READ = 0.25
+NARROWEST = 0.5
+WIDEST = 15.0
+WIDENING = 1.6
+"""Seconds until a stopped action is first looked at, and between looks: the first, the last, and the factor."""
+
+ROOM = 1_000
+"""Followed keys held in memory; more wait in the journal."""
+
+StopAgain = Callable[[], Awaitable[bool]]
+
+
+class Follower:
+    """One key that no stop is sent for any more. ``problem`` is why its stop was refused, if it was."""
+
+    __slots__ = (
+        "accepted", "bulk_key", "first_read_at", "log", "lost", "outcome", "output_url", "polls", "problem", "seq",
+        "status", "stop_again", "told", "tries",
+    )  # fmt: skip
+
+    def __init__(self, seq: int, bulk_key: str, log: Log, *, accepted: bool, lost: bool) -> None:
+        self.seq = seq
+        self.bulk_key = bulk_key
+        self.log = log
+        self.accepted = accepted
+        self.lost = lost
+        self.problem: Problem | None = None
+        self.stop_again: StopAgain | None = None
+        self.outcome: Outcome | None = None
+        self.status: Status | None = None
+        self.output_url: str | None = None
+        self.told = Records()
+        self.tries = Tries()
+        self.polls = 0
+        self.first_read_at: float | None = None
+
+
+class FollowLane:
+    """Reads statuses until each is terminal, then fetches response files. Its calls wait for every stop."""
+
+    def __init__(self, context: Context, responses: Responses | None) -> None:
+        self._context = context
+        self._responses = responses
+        self.held: dict[int, Follower] = {}
+        self.spilled = 0
+
+    def accepted(self, key: Follower, sent_at: str, track_id: str, request_id: str | None) -> None:
+        """Takes a key whose stop the tenant accepted just now."""
+        context = self._context
+        due = context.clock.now() + FIRST_READ
+        fits = len(self.held) < ROOM
+        context.journal.accepted(key.seq, context.clock.stamp(), sent_at, track_id, request_id, due, fits)
+        if fits:
+            self._hold(key, due)
+        else:
+            self.spilled += 1
+
+    def refused(self, key: Follower, problem: Problem, stop_again: StopAgain) -> None:
+        """Takes a key whose stop was refused or lost: its status tells what it is. ``stop_again`` tries another stop."""
+        key.problem = problem
+        key.stop_again = stop_again
+        now = self._context.clock.now()
+        self._context.journal.follow(key.seq, now, claimed=True)
+        self._hold(key, now)
+
+    def resume(self, followed: Followed) -> None:
+        """Takes a key back from the journal."""
+        key = Follower(
+            followed.seq, followed.bulk_key, self._context.log.bind(bulk_key=followed.bulk_key),
+            accepted=followed.accepted, lost=followed.lost,
+        )  # fmt: skip
+        key.problem = followed.error
+        key.told = followed.counts
+        key.first_read_at, key.polls = followed.read_from, followed.polls
+        key.outcome = followed.outcome
+        if followed.outcome and followed.output_url:
+            key.output_url = followed.output_url
+        self._hold(key, followed.due_at)
+
+    def release(self) -> None:
+        """Gives back to the journal what is not settled. To be called once nothing is under way any more."""
+        for key in self.held.values():
+            self._context.journal.spill(key.seq, 0.0)
+        self.spilled += len(self.held)
+        self.held.clear()
+
+    def settle(
+        self, key: Follower, outcome: Outcome, problem: Problem | None, speed: float | None = None
+    ) -> None:
+        """The end of one key."""
+        context = self._context
+        self.held.pop(key.seq, None)
+        context.journal.settled(key.seq, outcome, problem, speed)
+        context.tally.settled += 1
+        context.tally.outcomes[outcome] += 1
+        key.log.debug("action.settled", outcome=outcome.value, kind=problem and problem.kind)
+        context.settled(key.seq, outcome)
+
+    def seen(self, key: Follower, state: ActionState) -> Awaitable[None] | None:
+        """Goes on from a status that was read and journalled."""
+        key.status = state.status
+        key.told = state.records
+        if not state.status.terminal:
+            return self._not_over(key, state.status)
+        outcome = verdict(state.status, accepted=key.accepted, lost=key.lost)
+        if state.output_url is None or self._responses is None:
+            self.settle(key, outcome, None)
+            return None
+        key.outcome, key.output_url = outcome, state.output_url
+        key.tries = Tries()
+        self._context.journal.follow(key.seq, 0.0, claimed=True)
+        self._context.journal.ended(key.seq, outcome, state.output_url)
+        self._hold(key, self._context.clock.now())
+        return None
+
+    def _hold(self, key: Follower, due: float) -> None:
+        self.held[key.seq] = key
+        job = self._fetch if key.output_url else self._read
+        self._context.dispatcher.results.push(due, partial(job, key))
+        self._context.dispatcher.kick()
+
+    async def _read(self, key: Follower) -> Awaitable[None] | None:
+        context = self._context
+        track_id = context.track_id()
+        retried = key.tries.made > 0
+        key.tries.begin(context.clock.now())
+        if key.first_read_at is None:
+            key.first_read_at = context.clock.now()
+        try:
+            state = (await context.tenant.status(key.bulk_key, track_id)).value
+        except CallError as error:
+            self._call_failed(key, "status", error, track_id, retried=retried)
+            return None
+        except TenantError as error:
+            context.abort(error)
+            return None
+        key.tries = Tries()
+        context.journal.status_read(key.seq, state.status, state.action_type, state.records, retried=retried)
+        return self.seen(key, state)
+
+    def _not_over(self, key: Follower, status: Status) -> Awaitable[None] | None:
+        if not key.accepted and status is not Status.STOPPING:
+            return self._still_running(key)
+        now = self._context.clock.now()
+        started = key.first_read_at if key.first_read_at is not None else now
+        ends = started + self._context.settings.settle
+        if now >= ends:
+            self.settle(key, Outcome.UNCONFIRMED, self._not_settled(status))
+            return None
+        # The power of a float overflows long before the number of polls does.
+        interval = min(WIDEST, NARROWEST * math.exp(min(key.polls, 50) * math.log(WIDENING)))
+        key.polls += 1
+        due = min(ends, now + interval * self._context.random.uniform(0.8, 1.0))
+        if self.spilled:
+            self._spill(key, due)
+        else:
+            self._hold(key, due)
+        return None
+
+    async def _still_running(self, key: Follower) -> None:
+        """No stop of ours was taken and the action runs: another stop, or the end of its tries."""
+        if key.stop_again is not None and key.problem is not None:
+            self.held.pop(key.seq, None)
+            if await key.stop_again():
+                return
+        self.settle(key, Outcome.UNREACHABLE, key.problem)
+
+    def _spill(self, key: Follower, due: float) -> None:
+        self._context.journal.spill(key.seq, due, key.first_read_at, key.polls)
+        self.held.pop(key.seq, None)
+        self.spilled += 1
+
+    async def _fetch(self, key: Follower) -> Awaitable[None] | None:
+        context = self._context
+        assert self._responses is not None and key.output_url is not None
+        track_id = context.track_id()
+        retried = key.tries.made > 0
+        key.tries.begin(context.clock.now())
+        fetch = partial(context.tenant.download, key.output_url, track_id)
+        try:
+            await self._responses.fetch(key.bulk_key, fetch)
+        except CallError as error:
+            self._call_failed(key, "file", error, track_id, retried=retried)
+            return None
+        except TenantError as error:
+            context.abort(error)
+            return None
+        context.journal.file_read(key.seq, retried=retried)
+        return self._count(key)
+
+    async def _count(self, key: Follower) -> None:
+        assert self._responses is not None and key.outcome is not None
+        try:
+            records = await self._responses.count(key.bulk_key)
+        except CallError as error:
+            key.log.warning("file.unusable", message=error.message)
+            self.settle(key, key.outcome, as_problem(error))
+            return
+        self._context.journal.filed(key.seq, records, mismatch(key.told, records))
+        self._context.tally.records_succeeded += records.succeeded or 0
+        self.settle(key, key.outcome, None)
+
+    def _call_failed(
+        self, key: Follower, call: str, error: CallError, track_id: str, *, retried: bool
+    ) -> None:
+        context = self._context
+        problem = as_problem(error)
+        throttled = error.kind is Kind.THROTTLED
+        context.tally.throttled += throttled
+        context.journal.read_failed(key.seq, call, track_id, problem, throttled=throttled, retried=retried)
+        wait = context.try_again_in(key.tries, error)
+        key.log.info(
+            f"{call}.failed", kind=error.kind, code=error.code, http_status=error.http_status, track_id=track_id,
+            request_id=error.request_id, again_in=wait and round(wait, 3), message=error.message,
+        )  # fmt: skip
+        if wait is not None:
+            context.tally.retries += 1
+            self._hold(key, context.clock.now() + wait)
+            return
+        # A response file that cannot be had changes nothing about the action's end.
+        self.settle(
+            key, key.outcome or self._unread(key, error), problem if key.outcome else key.problem or problem
+        )
+        if context.tenant_is_gone(key.tries, error):
+            context.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
+
+    def _unread(self, key: Follower, error: CallError) -> Outcome:
+        if error.kind is Kind.NOT_FOUND and not key.accepted:
+            return Outcome.REJECTED
+        return given_up(accepted=key.accepted, lost=key.lost)
+
+    def _not_settled(self, status: Status) -> Problem:
+        waited = show_duration(self._context.settings.settle)
+        return Problem(
+            kind="not_settled",
+            message=f"The action was still {status.value} when it had been followed for {waited} (--settle).",
+        )
+
+
+def mismatch(told: Records, counted: Records) -> dict[str, Records] | None:
+    """Both counts, where the status and the response file disagree on any that both give."""
+    pairs = (
+        (told.total, counted.total),
+        (told.processed, counted.processed),
+        (told.succeeded, counted.succeeded),
+        (told.failed, counted.failed),
+    )
+    if all(one is None or other is None or one == other for one, other in pairs):
+        return None
+    return {"status": told, "response_file": counted}

@@ -1,0 +1,69 @@
+"""What may keep a stop from being sent: expectations of the action, and too many failures of the run."""
+
+from orchestrator.errors import MassStopError
+from orchestrator.model import ActionState, Outcome, Problem
+from orchestrator.settings import Settings, Threshold
+
+FAILURES = frozenset({Outcome.REJECTED, Outcome.UNREACHABLE})
+PERCENTAGE_FROM = 20
+"""A percentage of failures says little of the first few keys; it counts from this one on."""
+
+
+class TooManyFailures(MassStopError):
+    """``--max-failures`` was reached."""
+
+    exit_status = 4
+
+
+class DeadlineReached(MassStopError):
+    """``--deadline`` was reached."""
+
+    exit_status = 4
+
+
+class Expectations:
+    """What ``--expect-action-type`` and ``--expect-uploaded-by`` want of an action; false where they want nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._types = {text.lower() for text in settings.expect_action_type}
+        self._uploaders = {text.lower() for text in settings.expect_uploaded_by}
+
+    def __bool__(self) -> bool:
+        return bool(self._types or self._uploaders)
+
+    def problem(self, state: ActionState) -> Problem | None:
+        """Why ``state`` is not as expected, or None where it is."""
+        if self._types and (state.action_type or "").lower() not in self._types:
+            return _unexpected(f"its action type is {state.action_type or 'not told'}")
+        if self._uploaders and (state.uploaded_by or "").lower() not in self._uploaders:
+            return _unexpected(f"it was uploaded by {state.uploaded_by or 'nobody that is told'}")
+        return None
+
+
+class FailureGuard:
+    """Counts outcomes against ``--max-failures``."""
+
+    def __init__(self, threshold: Threshold | None) -> None:
+        self._threshold = threshold
+        self._failures = 0
+        self._settled = 0
+
+    def settled(self, outcome: Outcome) -> TooManyFailures | None:
+        """The end of the run, where ``outcome`` is one failure too many."""
+        self._settled += 1
+        self._failures += outcome in FAILURES
+        if outcome not in FAILURES or self._threshold is None:
+            return None
+        count, share = self._threshold.count, self._threshold.share
+        too_many = (count is not None and self._failures >= count) or (
+            share is not None and self._settled >= PERCENTAGE_FROM and self._failures / self._settled >= share
+        )
+        if not too_many:
+            return None
+        return TooManyFailures(
+            f"{self._failures} of {self._settled} keys were refused or unreachable: --max-failures stopped the sending."
+        )
+
+
+def _unexpected(why: str) -> Problem:
+    return Problem(kind="unexpected_action", message=f"The action was left alone: {why}.")

@@ -1,0 +1,44 @@
+"""What the engine asks of the rooms beside it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from orchestrator.model import ActionState, Records, Reply
+
+
+class Tenant(Protocol):
+    """One tenant's calls. Each raises one CallError where it fails, or TenantError where none can succeed."""
+
+    async def authenticate(self) -> None:
+        """Sees to credentials ahead of the first call."""
+
+    async def stop(self, bulk_key: str, track_id: str) -> Reply[None]: ...
+
+    async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]: ...
+
+    async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None: ...
+
+
+class Intake(Protocol):
+    """Where keys come from: admits rows to the journal, and tells ``on_new`` how many new keys each batch brought."""
+
+    async def read(self, on_new: Callable[[int], None]) -> None: ...
+
+    async def finish(self) -> None:
+        """No key will be sent any more: admits what can be read without waiting for anybody, and returns."""
+
+
+class Fetch(Protocol):
+    """Brings one response file, handing each chunk to ``write``."""
+
+    async def __call__(self, write: Callable[[bytes], object]) -> None: ...
+
+
+class Responses(Protocol):
+    """Where response files go. Both methods raise CallError where the file cannot be kept or understood."""
+
+    async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
+        """Keeps the file that ``fetch`` brings."""
+
+    async def count(self, bulk_key: str) -> Records:
+        """Counts the records of the file that was kept."""

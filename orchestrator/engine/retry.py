@@ -1,0 +1,51 @@
+"""What follows a failed call: arithmetic and tables, no I/O."""
+
+from collections.abc import Callable
+
+from orchestrator.errors import CallError, Kind
+
+BASE = 0.5
+CAP = 30.0
+LONGEST_WAIT = 300.0
+"""Seconds that a Retry-After may hold one call back."""
+
+FEW = 4
+
+_PATIENT = frozenset(
+    {
+        Kind.THROTTLED,
+        Kind.LOCKED,
+        Kind.TEMPORARY,
+        Kind.SERVER,
+        Kind.TIMEOUT,
+        Kind.CONNECTION_LOST,
+        Kind.CONNECT_FAILED,
+        Kind.MALFORMED_ANSWER,
+    }
+)
+_BRIEF = frozenset({Kind.INTERNAL, Kind.INTEGRATION, Kind.UNKNOWN})
+
+
+def tries(kind: Kind, max_attempts: int) -> int:
+    """How often a call that fails with ``kind`` is made, the first time included (Zuora API, "Error handling")."""
+    if kind in _PATIENT:
+        return max_attempts
+    if kind in _BRIEF:
+        return min(FEW, max_attempts)
+    if kind is Kind.UNAUTHENTICATED:
+        return min(2, max_attempts)
+    return 1
+
+
+def again(error: CallError, attempt: int, max_attempts: int) -> bool:
+    """Whether a call whose try number ``attempt`` (from 1) ended in ``error`` is tried once more."""
+    return attempt < tries(error.kind, max_attempts)
+
+
+def delay(attempt: int, retry_after: float | None, uniform: Callable[[float, float], float]) -> float:
+    """Seconds until the next try, after try number ``attempt``: full jitter, never under ``retry_after``.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    jitter = uniform(0.0, min(CAP, BASE * 2 ** min(attempt - 1, 16)))
+    return max(jitter, min(retry_after or 0.0, LONGEST_WAIT))

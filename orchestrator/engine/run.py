@@ -1,0 +1,221 @@
+"""One run of one tenant: keys from the journal into the lanes, until every key has its end or the run is cut short."""
+
+from collections.abc import Callable
+
+import anyio
+from msgspec import Struct
+
+from orchestrator.engine.context import Context
+from orchestrator.engine.following import ROOM, FollowLane
+from orchestrator.engine.guards import DeadlineReached, Expectations, FailureGuard
+from orchestrator.engine.planning import PlanLane
+from orchestrator.engine.ports import Intake, Responses
+from orchestrator.engine.stopping import StopLane
+from orchestrator.errors import InputError, MassStopError, TenantError
+from orchestrator.model import Outcome
+from orchestrator.pacing.pacer import Pacer
+from orchestrator.settings import show_duration
+
+LEAST_ARMED = 16
+MOST_RETRIES_WAITING = 10_000
+"""Stops that wait in memory for their next try; while there are so many, no fresh key is taken."""
+
+
+class Interrupted(MassStopError):
+    """A signal asked the run to end. ``exit_status`` is 128 and the signal's number."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class InputCut(MassStopError):
+    """The input broke off when stops of it had been sent already."""
+
+    exit_status = 4
+
+
+class Ending(Struct, frozen=True):
+    """How a session ended: ``state`` as the report has it, the reason in a sentence, and what cut it short."""
+
+    state: str
+    reason: str | None = None
+    cut_by: MassStopError | None = None
+
+
+class Engine:
+    """Drives one tenant's keys to their ends.
+
+    Args:
+        context: the parts of the run; its ``abort`` and ``settled`` are set here.
+        pacer: the tenant's pace.
+        intake: admits keys to the journal while the run goes on.
+        responses: where response files go; None leaves them where they are.
+        planning: read every status and send no stop.
+        on_settled: told the journal's number and the outcome of each key that comes to its end.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        pacer: Pacer,
+        intake: Intake,
+        responses: Responses | None,
+        *,
+        planning: bool = False,
+        on_settled: Callable[[int, Outcome], None] = lambda seq, outcome: None,
+    ) -> None:
+        self._context = context
+        self._pacer = pacer
+        self._intake = intake
+        self._on_settled = on_settled
+        self._follow = FollowLane(context, responses)
+        expectations = Expectations(context.settings)
+        self._lane = (
+            PlanLane(context, self._follow) if planning else StopLane(context, self._follow, expectations)
+        )
+        self._intends = not planning and not expectations
+        self._failures = FailureGuard(context.settings.max_failures)
+        self._waiting = 0
+        self._arming = False
+        self._reading = True
+        self._sending = True
+        self._cut_by: MassStopError | None = None
+        self._shortened_by: MassStopError | None = None
+        self._changed = anyio.Event()
+        context.abort = self.cut
+        context.settled = self._settled
+        context.dispatcher.watch(self._stops_are_coming, self._change)
+
+    async def run(self, waiting: int = 0, following: int = 0) -> Ending:
+        """Works until every key has its end, or :meth:`cut` was called and the calls under way have come back.
+
+        ``waiting`` and ``following`` are the keys that an earlier session left in the journal.
+        """
+        self._waiting = waiting
+        self._follow.spilled = following
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._read_input)
+            group.start_soon(self._authenticate)
+            if self._context.settings.deadline is not None:
+                group.start_soon(self._keep_deadline, self._context.settings.deadline)
+            self._context.dispatcher.start(group)
+            await self._feed()
+            self._context.dispatcher.close()
+            await self._context.dispatcher.quiet()
+            await self._intake.finish()
+            group.cancel_scope.cancel()
+        self._lane.release()
+        self._follow.release()
+        return self._ending()
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets nothing leave any more; the first reason stands."""
+        self._cut_by = self._cut_by or reason
+        self._context.dispatcher.close()
+        self._change()
+
+    def _stops_are_coming(self) -> bool:
+        return self._sending and (self._arming or self._waiting > 0) and not self._full()
+
+    def _full(self) -> bool:
+        return len(self._context.dispatcher.later_stops) >= MOST_RETRIES_WAITING
+
+    def _change(self) -> None:
+        self._changed.set()
+
+    async def _feed(self) -> None:
+        """Keeps the lanes fed from the journal. Returns when all is over, or the run was cut."""
+        dispatcher = self._context.dispatcher
+        while self._cut_by is None:
+            self._changed = anyio.Event()
+            if self._sending and self._waiting and self._room():
+                await self._arm()
+            elif self._follow.spilled and len(self._follow.held) < ROOM // 2 and not self._stops_are_coming():
+                await self._claim()
+            elif self._over():
+                return
+            else:
+                await self._changed.wait()
+            dispatcher.kick()
+
+    def _room(self) -> int:
+        """How many more keys to arm: twice the slots ahead, so that no slot waits for the disk; none while enough are."""
+        most = max(LEAST_ARMED, self._pacer.limit)
+        ready = len(self._context.dispatcher.stops) + len(self._context.dispatcher.guards)
+        return 0 if ready >= most or self._full() else 2 * most - ready
+
+    async def _arm(self) -> None:
+        self._arming = True
+        try:
+            armed = await self._context.journal.arm(self._room(), intent=self._intends)
+        finally:
+            self._arming = False
+        self._waiting -= len(armed)
+        self._lane.add(armed)
+
+    async def _claim(self) -> None:
+        claimed = await self._context.journal.claim_following(ROOM - len(self._follow.held))
+        self._follow.spilled -= len(claimed)
+        for followed in claimed:
+            self._follow.resume(followed)
+
+    def _over(self) -> bool:
+        stops = self._sending and (self._reading or self._waiting or self._lane.held)
+        return not (stops or self._follow.held or self._follow.spilled or self._context.dispatcher.active)
+
+    async def _authenticate(self) -> None:
+        try:
+            await self._context.tenant.authenticate()
+        except TenantError as error:
+            self.cut(error)
+
+    async def _read_input(self) -> None:
+        tally = self._context.tally
+        try:
+            await self._intake.read(self._on_new)
+            if not tally.keys:
+                raise InputError(
+                    "The input holds no usable bulk key: nothing to stop. A key has 32 letters or digits."
+                )
+            tally.read_to_end = True
+        except InputError as error:
+            self._context.log.error("input.unreadable", message=str(error))
+            if tally.stops_sent or tally.accepted:
+                # The keys that were read are under way; they are seen to their ends.
+                self._shortened_by = self._shortened_by or InputCut(str(error))
+            else:
+                self.cut(error)
+        self._reading = False
+        self._change()
+
+    def _on_new(self, count: int) -> None:
+        self._waiting += count
+        self._context.tally.keys += count
+        self._change()
+
+    async def _keep_deadline(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self.cut(
+            DeadlineReached(
+                f"The deadline of {show_duration(seconds)} was reached: no call was started after it."
+            )
+        )
+
+    def _settled(self, seq: int, outcome: Outcome) -> None:
+        self._on_settled(seq, outcome)
+        too_many = self._failures.settled(outcome)
+        if too_many is not None and self._sending:
+            # What was stopped so far is still followed to its end.
+            self._sending = False
+            self._shortened_by = too_many
+            self._context.dispatcher.close_stops()
+        self._change()
+
+    def _ending(self) -> Ending:
+        reason = self._cut_by or self._shortened_by
+        if reason is None:
+            return Ending("finished")
+        if isinstance(reason, Interrupted):
+            return Ending("interrupted", str(reason), reason)
+        return Ending("aborted", str(reason), reason)

@@ -1,0 +1,131 @@
+"""Every error this product raises, as one tree.
+
+    MassStopError
+    ├── UsageError              exit 2: an option, a setting, the input or the run directory is wrong
+    │   ├── SettingError        one setting, with its origin and what would be right
+    │   ├── InputError          a source of keys cannot be used
+    │   └── RunDirectoryError   the run directory is in use, missing, or holds something else
+    ├── TenantError             exit 3: nothing can be done with this tenant
+    │   ├── CredentialsRefused
+    │   └── TenantUnreachable
+    ├── StorageError            exit 5: the machine failed the run (disk full, journal unreadable)
+    └── CallError               one call to the tenant failed; the engine decides what follows
+
+The message of each is a sentence for the operator: what happened, to what, and what to do.
+"""
+
+from enum import StrEnum
+
+
+class MassStopError(Exception):
+    """The root: anything that ends a command with a sentence instead of a traceback."""
+
+    exit_status = 1
+
+
+class UsageError(MassStopError):
+    """The command was called wrongly; nothing was sent."""
+
+    exit_status = 2
+
+
+class SettingError(UsageError):
+    """A setting has a value that cannot be used.
+
+    ``name`` is the setting, ``value`` what was given (never a secret), ``origin`` where it came from
+    (an option, an environment variable, a line of the configuration file), ``expected`` what would be right.
+    """
+
+    def __init__(self, name: str, value: object, origin: str, expected: str) -> None:
+        self.name, self.value, self.origin, self.expected = name, value, origin, expected
+        super().__init__(f"{origin}: {value!r} cannot be used for {name}; expected {expected}.")
+
+
+class InputError(UsageError):
+    """A source of bulk keys cannot be read, or holds nothing to stop."""
+
+
+class RunDirectoryError(UsageError):
+    """The run directory cannot be used for what was asked."""
+
+
+class TenantError(MassStopError):
+    """The tenant cannot be worked with; nothing was stopped."""
+
+    exit_status = 3
+
+
+class CredentialsRefused(TenantError):
+    """The tenant refused the credentials."""
+
+
+class TenantUnreachable(TenantError):
+    """The tenant gave no answer."""
+
+
+class StorageError(MassStopError):
+    """The machine could not keep or give back what the run needs."""
+
+    exit_status = 5
+
+
+class Kind(StrEnum):
+    """Why a call failed, in the words of the report's ``error.kind``."""
+
+    THROTTLED = "throttled"
+    LOCKED = "locked"
+    TEMPORARY = "temporary"
+    INTERNAL = "internal"
+    INTEGRATION = "integration"
+    SERVER = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION_LOST = "connection_lost"
+    CONNECT_FAILED = "connect_failed"
+    MALFORMED_ANSWER = "malformed_answer"
+    UNAUTHENTICATED = "unauthenticated"
+    NO_PERMISSION = "no_permission"
+    INVALID_REQUEST = "invalid_request"
+    WRONG_STATE = "wrong_state"
+    NOT_FOUND = "not_found"
+    UNSUPPORTED = "unsupported"
+    REDIRECTED = "redirected"
+    FOREIGN_ADDRESS = "foreign_address"
+    TOO_LARGE = "too_large"
+    BAD_FILE = "bad_file"
+    UNKNOWN = "unknown"
+
+
+class CallError(MassStopError):
+    """One call failed.
+
+    Attributes:
+        kind: why, in one word.
+        code: the tenant's eight-digit reason code, if it gave one.
+        http_status: the HTTP status, or None where no answer came.
+        request_id: the answer's ``Zuora-Request-Id``.
+        process_id: the answer's ``processId``.
+        retry_after: seconds the tenant asked to wait, already clamped, or None.
+        may_have_worked: the tenant may have carried the call out although we saw it fail.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        code: int | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+        process_id: str | None = None,
+        retry_after: float | None = None,
+        may_have_worked: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.code = code
+        self.http_status = http_status
+        self.request_id = request_id
+        self.process_id = process_id
+        self.retry_after = retry_after
+        self.may_have_worked = may_have_worked

@@ -1,0 +1,129 @@
+"""Structured logs: dotted event names, data in fields, one JSON line each in ``run.log``; a choice of form on screen.
+
+Nothing here touches structlog's global configuration: a program that embeds the product keeps its own.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from orchestrator.clock import Clock
+
+# structlog.dev imports rich whenever rich is installed, which costs a tenth of the time to the first stop; with the
+# name barred for the moment of that import it does without.
+_barred = {name: sys.modules.get(name) for name in ("rich", "rich.console", "rich.traceback")}
+sys.modules.update(dict.fromkeys(_barred))  # type: ignore[arg-type]
+import structlog  # noqa: E402
+
+for _name, _module in _barred.items():
+    if _module is None:
+        del sys.modules[_name]
+    else:
+        sys.modules[_name] = _module
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+Log = structlog.typing.FilteringBoundLogger
+Event = MutableMapping[str, Any]
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Sink:
+    """Where events end: the file takes every one, the screen those of ``level`` and above.
+
+    A full disk or a closed standard error must not stop the run: what cannot be written is dropped, and ``trouble``
+    says so.
+    """
+
+    def __init__(self, path: Path | None, screen: "Screen | None") -> None:
+        self.trouble: str | None = None
+        self._screen = screen
+        self._descriptor: int | None = None
+        if path is not None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                self._descriptor = os.open(path, flags, 0o600)
+            except OSError as error:
+                self._fail(path.name, error)
+
+    def __call__(self, level: int, event: Event) -> None:
+        if self._descriptor is not None:
+            try:
+                os.write(self._descriptor, _encode(event) + b"\n")
+            except OSError as error:
+                self._fail("run.log", error)
+        if self._screen is not None and level >= self._screen.level:
+            self._screen.show(event)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _fail(self, name: str, error: OSError) -> None:
+        self.trouble = f"The log {name} can no longer be written ({error.strerror})."
+        self.close()
+
+
+class Screen:
+    """Events on standard error, as JSON lines or for a person to read."""
+
+    def __init__(self, stream: TextIO, level: str, json: bool) -> None:
+        self.level = LEVELS[level]
+        self._stream = stream
+        self._json = json
+
+    def show(self, event: Event) -> None:
+        text = _encode(event).decode() if self._json else readable(event)
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+
+def readable(event: Event) -> str:
+    """``12:00:01 warning  tenant.throttled  seconds=2``: one event for a person; control characters are escaped."""
+    fields = " ".join(
+        f"{name}={value}"
+        for name, value in event.items()
+        if name not in ("at", "level", "event", "run", "traceback")
+    )
+    text = f"{str(event.get('at', ''))[11:19]} {event.get('level', ''):<8} {event['event']}  {fields}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that a terminal might obey made visible."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class _Logger:
+    """What structlog calls with a finished event, by the name of its level."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.debug = lambda event: sink(logging.DEBUG, event)
+        self.info = lambda event: sink(logging.INFO, event)
+        self.warning = lambda event: sink(logging.WARNING, event)
+        self.error = lambda event: sink(logging.ERROR, event)
+
+
+def make_log(sink: Sink, clock: Clock, run: str) -> Log:
+    """A logger whose events carry their time, their level and the run's id."""
+
+    def dress(_: Any, level: str, event: Event) -> tuple[tuple[Event], dict[str, Any]]:
+        ordered = {"at": clock.stamp(), "level": level, "event": event.pop("event"), **event}
+        return (ordered,), {}
+
+    log: Log = structlog.wrap_logger(
+        _Logger(sink),
+        processors=[dress],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        cache_logger_on_first_use=True,
+    )
+    return log.bind(run=run)

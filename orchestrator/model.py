@@ -1,0 +1,170 @@
+"""The values that cross rooms. All are frozen; none knows how it is sent, stored or shown."""
+
+import re
+from enum import IntEnum, StrEnum
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+_BULK_KEY = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
+
+
+def is_bulk_key(text: str) -> bool:
+    """Whether ``text`` has the form of a bulk key: 32 ASCII letters or digits (Zuora API, mass actions)."""
+    return _BULK_KEY.fullmatch(text) is not None
+
+
+class Outcome(StrEnum):
+    """What became of one row of the input, as the report says it."""
+
+    STOPPED = "stopped"
+    ALREADY_STOPPED = "already_stopped"
+    ALREADY_COMPLETED = "already_completed"
+    ALREADY_FAILED = "already_failed"
+    COMPLETED_BEFORE_STOP = "completed_before_stop"
+    UNCONFIRMED = "unconfirmed"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    NOT_ATTEMPTED = "not_attempted"
+    SKIPPED_BY_GUARD = "skipped_by_guard"
+    MALFORMED = "malformed"
+    WOULD_STOP = "would_stop"
+
+
+OVER = frozenset(
+    {
+        Outcome.STOPPED,
+        Outcome.ALREADY_STOPPED,
+        Outcome.ALREADY_COMPLETED,
+        Outcome.ALREADY_FAILED,
+        Outcome.COMPLETED_BEFORE_STOP,
+    }
+)
+"""Outcomes after which the action processes no more records; a run of nothing else exits with 0."""
+
+
+class Status(StrEnum):
+    """The states of a mass action (Zuora API, "Retrieve the status of a mass action")."""
+
+    PENDING = "Pending"
+    PROCESSING = "Processing"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (Status.STOPPED, Status.COMPLETED, Status.FAILED)
+
+
+class Stage(IntEnum):
+    """How far one row has come, as the journal keeps it."""
+
+    WAITING = 0
+    """Read, not sent."""
+    ARMED = 1
+    """A stop may be on its way, or is due to be tried again."""
+    FOLLOWING = 2
+    """No stop is sent any more; the status has yet to tell the end."""
+    OVER = 3
+    """The outcome is known."""
+
+
+class InputRow(Struct, frozen=True):
+    """One record of the input.
+
+    ``number`` is the physical line (from 1) on which the record starts; ``key`` is the bulk key, or for a malformed
+    row whatever the key's cell held; ``problem`` says why a row is malformed, and is None for a usable one.
+    """
+
+    number: int
+    key: str
+    labels: dict[str, str] = {}
+    weight: float | None = None
+    problem: str | None = None
+
+
+class Window(Struct, frozen=True):
+    """A rate limit: at most ``quota`` calls in ``seconds``."""
+
+    quota: int
+    seconds: int
+
+
+class Limits(Struct, frozen=True):
+    """What one answer told of the tenant's limits; None or empty where it told nothing.
+
+    ``remaining`` and ``reset`` (seconds) belong to the window nearest to exhaustion, whose quota is ``nearest``.
+    """
+
+    windows: tuple[Window, ...] = ()
+    nearest: int | None = None
+    remaining: int | None = None
+    reset: float | None = None
+    concurrency: int | None = None
+    concurrency_remaining: int | None = None
+
+
+class Records(Struct, frozen=True):
+    """Counts of an action's records, and where they come from: ``response_file``, ``status`` or ``none``."""
+
+    total: int | None = None
+    processed: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    unprocessed: int | None = None
+    source: str = "none"
+
+
+class ActionState(Struct, frozen=True):
+    """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one."""
+
+    status: Status
+    action_type: str | None = None
+    uploaded_by: str | None = None
+    records: Records = Records()
+    output_url: str | None = None
+
+
+class Problem(Struct, frozen=True):
+    """The report's ``error`` of one action: the last failure that mattered."""
+
+    kind: str
+    code: int | None = None
+    http_status: int | None = None
+    message: str = ""
+    request_id: str | None = None
+    process_id: str | None = None
+
+
+class ActionReport(Struct, frozen=True):
+    """One action with its end, as a caller that embeds the product receives it while the run goes on."""
+
+    bulk_key: str
+    source: str
+    row: int
+    outcome: Outcome
+    status: str | None = None
+    records: Records = Records()
+    error: Problem | None = None
+
+
+class Answered(Struct, frozen=True):
+    """What one answer told besides its meaning. ``seconds`` is how long it took, ``date`` the tenant's own clock."""
+
+    limits: Limits
+    http_status: int
+    throttled: bool
+    retry_after: float | None
+    seconds: float
+    date: str | None = None
+
+
+class Reply(Struct, Generic[T], frozen=True):
+    """A call's result, with the request id that support asks for."""
+
+    value: T
+    request_id: str | None

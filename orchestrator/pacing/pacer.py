@@ -1,0 +1,85 @@
+"""One tenant's pace: whether one more call may leave now, and if not, when to ask again."""
+
+from orchestrator.model import Answered, Window
+from orchestrator.pacing.slots import SlotController
+from orchestrator.pacing.window import RateWindow
+from orchestrator.settings import Rate
+
+LONGEST_GATE = 300.0
+"""Seconds for which one answer may close the gate, whatever it asks for."""
+
+
+class Pacer:
+    """Slots, rate windows and gate of one tenant, asked in one place.
+
+    The caller asks :meth:`opens_at`, and when that is not in the future takes a slot with :meth:`take` and gives it
+    back with :meth:`release`. Every answer is shown to :meth:`answered`. ``headroom`` is the share (0 to 1) of each limit that is left to others, ``rate`` the operator's own limit.
+    """
+
+    def __init__(self, slots: SlotController, headroom: float, rate: Rate | None = None) -> None:
+        self.in_flight = 0
+        self._slots = slots
+        self._headroom = headroom
+        self._windows: dict[int, RateWindow] = {}
+        self._told: tuple[Window, ...] = ()
+        self._gate = float("-inf")
+        self._own = (
+            None if rate is None else RateWindow(rate.calls, rate.seconds, burst=rate.calls // rate.seconds)
+        )
+
+    @property
+    def limit(self) -> int:
+        """Slots in use at most, as believed now."""
+        return self._slots.limit
+
+    def opens_at(self, now: float) -> float | None:
+        """When one more call may leave; None while every slot is taken, since then only a release can tell."""
+        if self.in_flight >= self._slots.limit:
+            return None
+        at = self._gate
+        if self._own is not None:
+            at = max(at, self._own.opens_at(now))
+        for window in self._windows.values():
+            at = max(at, window.opens_at(now))
+        return at
+
+    def take(self, now: float) -> None:
+        self.in_flight += 1
+        if self._own is not None:
+            self._own.take(now)
+        for window in self._windows.values():
+            window.take(now)
+
+    def release(self) -> None:
+        self.in_flight -= 1
+
+    def answered(self, answer: Answered, now: float) -> None:
+        """Learns from what an answer told of the tenant's limits; a wait it asks for closes the gate for all."""
+        limits = answer.limits
+        if answer.throttled:
+            self._slots.throttled(now, answer.seconds)
+        self._slots.answered(now, self.in_flight, limits.concurrency, limits.concurrency_remaining)
+        if limits.windows and limits.windows != self._told:
+            self._told = limits.windows
+            self._windows = {window.seconds: self._window(window) for window in limits.windows}
+        if limits.nearest is not None and limits.remaining is not None and limits.reset is not None:
+            self._count(limits.nearest, limits.remaining, limits.reset, now)
+        if answer.retry_after is not None:
+            self.close(now, answer.retry_after)
+
+    def close(self, now: float, seconds: float) -> None:
+        """Lets nothing leave for ``seconds``."""
+        self._gate = max(self._gate, now + min(seconds, LONGEST_GATE))
+
+    def _window(self, told: Window) -> RateWindow:
+        quota = int(told.quota * (1 - self._headroom))
+        return RateWindow(quota, told.seconds, burst=quota // 2)
+
+    def _count(self, nearest: int, remaining: int, reset: float, now: float) -> None:
+        told = next((window for window in self._told if window.quota == nearest), None)
+        if told is None:
+            return
+        # Calls of ours still under way may not be in the tenant's count yet. What is left to others is held back only
+        # in windows of minutes: with hours to wait, an action left running costs more than the headroom is worth.
+        held_back = nearest * self._headroom if told.seconds <= 60 else 0
+        self._windows[told.seconds].told(int(remaining - held_back) - self.in_flight, reset, now)

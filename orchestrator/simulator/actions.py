@@ -1,0 +1,192 @@
+"""The life of a mass action, computed from the time instead of lived: no task, no timer, little memory."""
+
+import math
+import random
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import NamedTuple
+
+from orchestrator.model import Status
+from orchestrator.simulator.config import TenantConfig
+from orchestrator.simulator.dice import between, between_in_log, roll
+
+
+class Counts(NamedTuple):
+    """Records of one action at one moment; ``processed`` is ``succeeded`` plus ``failed``."""
+
+    total: int
+    processed: int
+    succeeded: int
+    failed: int
+
+
+class ActionTruth(NamedTuple):
+    """What the tenant itself knows of one action. Times are those of the tenant's clock, in seconds.
+
+    ``started`` tells whether it ever processed, ``stops_received`` when each stop arrived (refused and failed
+    ones included), ``stop_effective_at`` when one of them took effect: None for an action that was stopped
+    before the tenant started to serve, or never.
+    """
+
+    key: str
+    status: Status
+    total: int
+    processed: int
+    succeeded: int
+    failed: int
+    started: bool
+    has_file: bool
+    action_type: str
+    uploaded_by: str
+    speed: float
+    stops_received: tuple[float, ...]
+    stop_effective_at: float | None
+    status_reads: int
+    file_reads: int
+
+
+class Action:
+    """One mass action from its upload to its end. All of it but the stop is settled when it is made."""
+
+    __slots__ = (
+        "action_type", "born", "completes", "denied", "fail_share", "fails", "file_reads", "halts", "key",
+        "linger", "speed", "starts", "status_reads", "stop_at", "stops_received", "total", "uploaded_by",
+    )  # fmt: skip
+
+    def __init__(self, config: TenantConfig, key: str, born: float, *, state: Status) -> None:
+        size, pace, flaw, wait, linger, direct, kind, owner = roll(config.seed, key, "action")
+        self.key = key
+        self.born = born
+        self.total = round(between(config.records, size))
+        self.speed = between_in_log(config.speed, pace)
+        self.fail_share = between(config.failing, flaw)
+        self.linger = between(config.stopping_time, linger)
+        self.action_type = config.action_types[int(kind * len(config.action_types))]
+        self.uploaded_by = config.uploaders[int(owner * len(config.uploaders))]
+        fails, denied, *_ = roll(config.seed, key, "mishaps")
+        self.fails = state is Status.FAILED or (state is Status.PENDING and fails < config.start_failure)
+        self.denied = denied < config.denied
+        self.stop_at: float | None = None
+        self.halts = math.inf
+        self.stops_received: list[float] | None = None
+        self.status_reads = 0
+        self.file_reads = 0
+        length = self.total / self.speed
+        if state is Status.PENDING:
+            self.starts = born + between(config.start_delay, wait)
+        elif state in (Status.COMPLETED, Status.FAILED):
+            self.starts = born - length - 60 * wait - 1
+        else:
+            self.starts = born - 0.7 * wait * length
+        self.completes = self.starts + length
+        if state is Status.STOPPING:
+            self.stop_at, self.halts = born - self.linger * 0.1, born + self.linger * 0.9
+        elif state is Status.STOPPED:
+            if direct < 0.5:
+                self.starts = self.completes = math.inf
+            self.stop_at, self.halts = born - 1, born - 0.001 * length
+
+    @property
+    def never_starts(self) -> bool:
+        """Whether it was stopped while it was Pending."""
+        return self.starts == math.inf
+
+    def status(self, now: float) -> Status:
+        """The state at ``now``."""
+        if now < self.starts:
+            if self.stop_at is None:
+                return Status.PENDING
+            return Status.STOPPING if now < self.halts else Status.STOPPED
+        if self.fails:
+            return Status.FAILED
+        if self.completes <= min(now, self.halts):
+            return Status.COMPLETED
+        if self.stop_at is None:
+            return Status.PROCESSING
+        return Status.STOPPING if now < self.halts else Status.STOPPED
+
+    def counts(self, now: float) -> Counts:
+        """The records at ``now``; an action that is Stopping still processes."""
+        moment = min(now, self.halts)
+        if self.fails or moment <= self.starts:
+            done = 0
+        elif moment >= self.completes:
+            done = self.total
+        else:
+            done = min(self.total, int((moment - self.starts) * self.speed))
+        failed = int(done * self.fail_share)
+        return Counts(self.total, done, done - failed, failed)
+
+    def ended(self, now: float) -> float | None:
+        """When it came to its end, if it has."""
+        status = self.status(now)
+        if not status.terminal:
+            return None
+        if status is Status.FAILED:
+            return self.starts
+        return self.completes if status is Status.COMPLETED else self.halts
+
+    def has_file(self, now: float) -> bool:
+        """Whether there is a response file: Completed, or Stopped after it had been Processing."""
+        status = self.status(now)
+        return status is Status.COMPLETED or (status is Status.STOPPED and not self.never_starts)
+
+    def stop(self, now: float) -> bool:
+        """Takes a stop; False if it is not in a state to be stopped."""
+        status = self.status(now)
+        if status is Status.PENDING:
+            # Nothing has run, so nothing need wind down: some of these stop at once.
+            self.starts = self.completes = math.inf
+            self.stop_at, self.halts = now, now + (self.linger if self.key[-1] < "8" else 0.0)
+            return True
+        if status is Status.PROCESSING:
+            self.stop_at, self.halts = now, now + self.linger
+            return True
+        return False
+
+    def truth(self, now: float) -> ActionTruth:
+        """All there is to know at ``now``."""
+        ours = self.stop_at is not None and self.stop_at >= self.born
+        return ActionTruth(
+            self.key, self.status(now), *self.counts(now), now >= self.starts and not self.fails,
+            self.has_file(now), self.action_type, self.uploaded_by, self.speed,
+            tuple(self.stops_received or ()), self.stop_at if ours else None,
+            self.status_reads, self.file_reads,
+        )  # fmt: skip
+
+
+class Actions:
+    """All actions of a tenant. One is made when first asked for: most cost no more than a name."""
+
+    def __init__(self, config: TenantConfig, born: float) -> None:
+        self._config = config
+        self._states = [Status(name) for name in config.mix]
+        whole = sum(config.mix.values())
+        self._edges = list(accumulate(weight / whole for weight in config.mix.values()))
+        self._live: dict[str, Action] = {}
+        self.born = born
+        names = random.Random(f"keys {config.seed}").randbytes(16 * config.actions).hex()
+        self.keys = [names[at : at + 32] for at in range(0, len(names), 32)]
+        self._known = frozenset(self.keys)
+
+    def find(self, key: str) -> Action | None:
+        """The action of ``key``, kept from now on; None if the tenant has no such key."""
+        action = self._live.get(key)
+        if action is None and key in self._known:
+            action = self._live[key] = self._make(key)
+        return action
+
+    def peek(self, key: str) -> Action:
+        """As ``find``, without keeping what nobody has touched."""
+        if key not in self._known:
+            raise KeyError(key)
+        return self._live.get(key) or self._make(key)
+
+    def all(self) -> Iterator[Action]:
+        """Every action, in the order of ``keys``."""
+        return map(self.peek, self.keys)
+
+    def _make(self, key: str) -> Action:
+        share = roll(self._config.seed, key, "state")[0]
+        at = next((n for n, edge in enumerate(self._edges) if share < edge), len(self._edges) - 1)
+        return Action(self._config, key, self.born, state=self._states[at])

@@ -1,0 +1,180 @@
+"""The words of the tenant: bodies and headers of its answers, right and wrong ones."""
+
+import gzip
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Literal
+
+from orchestrator.simulator.actions import Action
+from orchestrator.simulator.config import TenantConfig
+from orchestrator.simulator.dice import roll
+from orchestrator.simulator.faults import Fault
+
+JSON = "application/json;charset=UTF-8"
+HTML = "text/html"
+_GZIP_ABOVE = 1000  # bytes
+
+Delivery = Literal["whole", "cut", "lost", "reset", "hang"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back. A callable ``body`` is made when needed: a response file takes time to write."""
+
+    status: int
+    body: bytes | Callable[[], bytes] = b""
+    content_type: str | None = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+    delivery: Delivery = "whole"
+    heavy: bool = False
+    bare: bool = False
+
+
+def compressed(answer: Answer, accept_encoding: str) -> bytes:
+    """The body as it travels; adds the headers that say so."""
+    body = answer.body() if callable(answer.body) else answer.body
+    text = answer.content_type is not None and not answer.content_type.startswith("application/zip")
+    if text and len(body) > _GZIP_ABOVE and "gzip" in accept_encoding:
+        answer.headers["Content-Encoding"] = "gzip"
+        return gzip.compress(body, 1)
+    return body
+
+
+class Writer:
+    """Writes answers for one tenant. ``wall_offset`` turns the tenant's clock into seconds since 1970."""
+
+    def __init__(self, config: TenantConfig, wall_offset: float) -> None:
+        self._config = config
+        self._wall_offset = wall_offset
+        self._dice = random.Random(f"answers {config.seed}")
+
+    def request_id(self) -> str:
+        """36 characters that support would ask for."""
+        raw = f"{self._dice.getrandbits(128):032x}"
+        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+
+    def json(self, body: Mapping[str, object], status: int = 200) -> Answer:
+        """A JSON answer."""
+        return Answer(status, json.dumps(body).encode())
+
+    def failure(self, code: int, message: str, status: int = 200) -> Answer:
+        """``success: false`` with one reason."""
+        how = self._config.counts_as
+        as_text = how == "strings" or (how == "mixed" and self._dice.random() < 0.5)
+        reason = {"code": str(code) if as_text else code, "message": message}
+        return self.json({"success": False, "processId": self._process_id(), "reasons": [reason]}, status)
+
+    def _process_id(self) -> str:
+        return f"{self._dice.getrandbits(64):016X}"
+
+    def action(self, action: Action, now: float, base_url: str, file_id: str) -> Answer:
+        """The status of an action at ``now``."""
+        status = action.status(now)
+        counts = action.counts(now)
+        has_file = action.has_file(now)
+        waiting = now < action.starts
+        ended = action.ended(now)
+        asks = roll(self._config.seed, action.key, "fields", action.status_reads)
+        total, processed, succeeded, failed = (
+            None if waiting else self._number(count, ask) for count, ask in zip(counts, asks, strict=False)
+        )
+        body: dict[str, object] = {
+            "actionType": action.action_type,
+            "status": status.value,
+            "uploadedBy": action.uploaded_by,
+            "uploadedOn": self._date(min(action.starts, action.born) - 5),
+            "startedOn": None if waiting else self._date(action.starts),
+            "endedOn": None if ended is None else self._date(ended),
+            "inputSize": self._number(38 * action.total, asks[4]),
+            "outputSize": self._number(9 * action.total, asks[4]) if has_file else None,
+            "outputType": "(url:.csv.zip)",
+            "outputURL": f"{base_url}/v1/files/{file_id}" if has_file else None,
+            "totalCount": total,
+            "processedCount": processed,
+            "errorCount": failed,
+            "successCount": succeeded,
+            "success": True,
+        }
+        if action.key[0] == "0":
+            # Fields nobody has heard of, and an answer long enough to come gzipped.
+            body["validationNotes"] = [
+                f"Column {n} of the uploaded file is empty in every row." for n in range(20)
+            ]
+        return self.json(body)
+
+    def _number(self, count: int, ask: float) -> int | str:
+        how = self._config.counts_as
+        return str(count) if how == "strings" or (how == "mixed" and ask < 0.5) else count
+
+    def _date(self, moment: float) -> str:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment + self._wall_offset))
+
+    def throttled(self, wait: float) -> Answer:
+        """A 429 that asks for ``wait`` seconds, or keeps that to itself."""
+        answer = self.failure(50000070, "Request exceeded limit. Please try again later.", 429)
+        how = self._config.retry_after
+        if how == "mixed":
+            how = self._dice.choice(("seconds", "date", "missing"))
+        seconds = max(1, math.ceil(wait))
+        if how == "seconds":
+            answer.headers["Retry-After"] = str(seconds)
+        elif how == "date":
+            # The header has whole seconds only, and a date rounded down would ask for too little.
+            answer.headers["Retry-After"] = formatdate(math.ceil(time.time() + wait), usegmt=True)
+        return answer
+
+    def unauthorized(self) -> Answer:
+        """A 401: no token, an unknown one or an expired one."""
+        return self.failure(90000011, "Failed to authenticate: the token is invalid or has expired.", 401)
+
+    def faulted(self, fault: Fault, real: Answer | None) -> Answer:
+        """What ``fault`` makes of a call; ``real`` is the answer it should have had, if it took effect."""
+        match fault.kind:
+            case "reset" | "hang":
+                return Answer(0, delivery="reset" if fault.kind == "reset" else "hang")
+            case "answer_lost":
+                return Answer(0, delivery="lost")
+            case "truncated":
+                answer = real or self.json({"success": True})
+                answer.delivery = "cut"
+                return answer
+            case "html":
+                return Answer(200, _page("Service temporarily unavailable", fault.spare), HTML)
+            case "empty":
+                return Answer(200, b"", None)
+            case "lock":
+                return self.failure(
+                    53900050, "Failed to acquire the lock of the mass action. Try again later."
+                )
+            case "internal":
+                return self.failure(50000060, "An internal error occurred.")
+            case "temporary":
+                return self.failure(50000061, "A temporary error occurred. Try again later.")
+            case "limit":
+                return self.failure(50000070, "The limit of concurrent mass action requests is exceeded.")
+            case "expired_token":
+                return self.unauthorized()
+        answer = self._broken(int(fault.kind), fault.spare)
+        answer.bare = fault.spare < 0.5
+        return answer
+
+    def _broken(self, status: int, spare: float) -> Answer:
+        if status == 500 and spare < 0.7:
+            return self.failure(50000060, "Internal server error", 500)
+        if spare > 0.9:
+            return Answer(status, b"", None)
+        answer = Answer(status, _page(f"{status} from the gateway", spare), HTML)
+        if status == 503 and spare < 0.3:
+            answer.headers["Retry-After"] = "1"
+        return answer
+
+
+def _page(title: str, spare: float) -> bytes:
+    filler = "<!-- padding to keep a browser from showing a page of its own -->\n" * int(spare * 40)
+    head = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
+    return f"{head}<body><h1>{title}</h1>\n{filler}</body></html>\n".encode()

@@ -1,0 +1,117 @@
+"""What a simulated tenant is like: one frozen object, checked when it is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from orchestrator.model import Status
+from orchestrator.simulator.dice import hexadecimal
+from orchestrator.simulator.faults import FaultPlan
+
+DEFAULT_MIX: Mapping[str, float] = MappingProxyType(
+    {
+        "Pending": 0.15,
+        "Processing": 0.78,
+        "Completed": 0.02,
+        "Stopped": 0.02,
+        "Failed": 0.01,
+        "Stopping": 0.02,
+    }
+)
+"""How many of the actions are in which state when the tenant starts."""
+
+PRODUCTION_QUOTAS = ((50_000, 60), (2_250_000, 3600), (27_000_000, 86400))
+"""Calls and seconds of each rate window of a production tenant."""
+
+ACTION_TYPES = ("MPU", "MPU", "MPU", "MPU", "ImportFXRate", "CreateRevenueSchedule", "UpdateAccountingCode")
+UPLOADERS = ("close.team@example.com", "billing.ops@example.com", "integration@example.com")
+
+
+@dataclass(frozen=True)
+class TenantConfig:
+    """A tenant to be simulated. Times are in seconds, ranges are (least, most), shares run from 0 to 1.
+
+    ``latency`` is the mean length of one stop or status call and ``latency_jitter`` its standard deviation as
+    a share of it; a file takes twice as long. ``records`` is the size of an action, ``speed`` its records a
+    second (as many slow ones as fast ones on a logarithmic scale), ``failing`` the range of the share of its
+    records that fail. ``start_delay`` is how long Pending actions stay so, ``stopping_time`` how long an
+    action stays Stopping, during which it goes on processing and may yet complete. ``mix`` weighs the states
+    at the start by their names. ``start_failure`` is the share of Pending actions that turn Failed when they
+    should start; ``denied`` the share of keys whose calls lack permission.
+
+    ``concurrency`` is the limit of calls in flight; ``production`` the mean number of them that other traffic
+    holds. ``header_refresh`` is the age at which Concurrency-Limit-Remaining is taken anew. ``quotas`` are
+    (calls, seconds) of each fixed rate window and ``token_quota`` that of the token endpoint.
+
+    ``repeat_stop`` is what a stop of an action that is Stopping or over answers, ``counts_as`` how counts and
+    error codes are written, ``retry_after`` what a 429 carries. With ``keep_log`` off no calls are logged and
+    no track ids compared, which bounds memory.
+    """
+
+    actions: int = 100
+    seed: int = 1
+    latency: float = 0.08
+    latency_jitter: float = 0.1
+    records: tuple[int, int] = (20, 400)
+    speed: tuple[float, float] = (2.0, 200.0)
+    failing: tuple[float, float] = (0.0, 0.2)
+    start_delay: tuple[float, float] = (0.5, 30.0)
+    mix: Mapping[str, float] = field(default_factory=lambda: DEFAULT_MIX)
+    start_failure: float = 0.0
+    denied: float = 0.0
+    stopping_time: tuple[float, float] = (0.2, 1.5)
+    action_types: tuple[str, ...] = ACTION_TYPES
+    uploaders: tuple[str, ...] = UPLOADERS
+    concurrency: int = 40
+    production: float = 0.0
+    concurrency_headers: bool = True
+    header_refresh: float = 1.0
+    quotas: tuple[tuple[int, int], ...] = PRODUCTION_QUOTAS
+    rate_headers: bool = True
+    token_lifetime: float = 3599.0
+    token_quota: tuple[int, int] = (100, 60)
+    retry_after: Literal["seconds", "date", "missing", "mixed"] = "seconds"
+    repeat_stop: Literal["accept", "refuse", "mixed"] = "refuse"
+    counts_as: Literal["numbers", "strings", "mixed"] = "mixed"
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    client_id: str = ""
+    client_secret: str = ""
+    keep_log: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self.actions >= 0, "actions", "is not negative", self.actions)
+        _check(self.concurrency >= 1, "concurrency", "is at least 1", self.concurrency)
+        _check(self.production >= 0, "production", "is not negative", self.production)
+        _check(self.latency >= 0, "latency", "is in seconds and not negative", self.latency)
+        for name in ("records", "speed", "failing", "start_delay", "stopping_time"):
+            low, high = getattr(self, name)
+            _check(0 <= low <= high, name, "is (least, most)", (low, high))
+        _check(self.speed[0] > 0, "speed", "is above 0 records a second", self.speed)
+        _check(
+            all(quota > 0 < length for quota, length in self.quotas),
+            "quotas",
+            "are (calls, seconds)",
+            self.quotas,
+        )
+        states = {status.value for status in Status}
+        _check(
+            states.issuperset(self.mix),
+            "mix",
+            f"knows the states {', '.join(sorted(states))}",
+            dict(self.mix),
+        )
+        _check(sum(self.mix.values()) > 0, "mix", "holds at least one state", dict(self.mix))
+        # A frozen object can be completed only this way, and only here: credentials follow from the seed.
+        if not self.client_id:
+            raw = hexadecimal(32, self.seed, "client id")
+            object.__setattr__(
+                self, "client_id", "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
+            )
+        if not self.client_secret:
+            object.__setattr__(self, "client_secret", hexadecimal(42, self.seed, "client secret"))
+
+
+def _check(holds: bool, name: str, rule: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"TenantConfig.{name} {rule}, not {value!r}")

@@ -1,0 +1,251 @@
+"""The tenant on a real socket. The only file here that knows aiohttp, and the only one that waits."""
+
+import asyncio
+import contextlib
+import csv
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from orchestrator.simulator.actions import ActionTruth
+from orchestrator.simulator.answers import Answer, compressed
+from orchestrator.simulator.config import TenantConfig
+from orchestrator.simulator.faults import FaultPlan
+from orchestrator.simulator.ledger import API_CALLS, Call
+from orchestrator.simulator.tenant import Tenant
+
+_LINGER_NOT = struct.pack("ii", 1, 0)  # a close that says RST instead of FIN
+
+
+class SimulatedTenant:
+    """A Zuora tenant for rehearsals: ``async with SimulatedTenant(actions=500) as tenant: ...``.
+
+    ``changes`` replace fields of ``config``; ``clock`` (seconds) drives the actions, the rate windows and the
+    tokens, while latency is always waited for in real time.
+    """
+
+    def __init__(
+        self,
+        config: TenantConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        **changes: Any,
+    ) -> None:
+        self.config = replace(config or TenantConfig(), **changes)
+        self.base_url = ""
+        self._tenant = Tenant(self.config, clock)
+        self._dice = random.Random(f"latency {self.config.seed}")
+        self._runner: web.ServerRunner | None = None
+        self._closing = asyncio.Event()
+        self._begun = False
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Serves on ``host``; port 0 takes a free one. Returns the base URL. May follow a ``stop``."""
+        self._closing.clear()
+        if not self._begun:
+            self._tenant.begin()
+            self._begun = True
+        server = web.Server(self._handle, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True)
+        await site.start()
+        bound = self._runner.addresses[0][1]
+        self.base_url = self._tenant.base_url = f"http://{host}:{bound}"
+        return self.base_url
+
+    async def stop(self) -> None:
+        """Stops serving; hanging calls are let go. What was counted stays readable."""
+        self._closing.set()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which a client reaches this tenant."""
+        return {
+            "ZUORA_BASE_URL": self.base_url,
+            "ZUORA_CLIENT_ID": self.config.client_id,
+            "ZUORA_CLIENT_SECRET": self.config.client_secret,
+        }
+
+    @property
+    def keys(self) -> list[str]:
+        """Every bulk key, in order."""
+        return self._tenant.actions.keys
+
+    def truth(self, key: str) -> ActionTruth:
+        """What really is the case with one action, now. KeyError for a key the tenant does not have."""
+        return self._tenant.actions.peek(key).truth(self._tenant.clock())
+
+    @property
+    def log(self) -> list[Call]:
+        """Every call in order of arrival; empty with ``keep_log`` off."""
+        return self._tenant.ledger.log
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How many calls of each kind arrived."""
+        return dict(self._tenant.ledger.calls)
+
+    @property
+    def fault_counts(self) -> dict[str, int]:
+        """How many faults of each kind happened."""
+        return dict(self._tenant.ledger.faults)
+
+    @property
+    def throttled(self) -> int:
+        """How many calls were answered with 429."""
+        return self._tenant.ledger.throttled
+
+    @property
+    def token_requests(self) -> int:
+        """How many calls the token endpoint had."""
+        return self._tenant.ledger.calls["token"]
+
+    @property
+    def in_flight(self) -> int:
+        """How many API calls hold a slot now."""
+        return self._tenant.limits.in_flight
+
+    @property
+    def peak_in_flight(self) -> int:
+        """The most API calls that held a slot at once."""
+        return self._tenant.limits.peak
+
+    @property
+    def production_refused(self) -> int:
+        """How many calls of the other traffic found no slot."""
+        return self._tenant.limits.production.refused
+
+    @property
+    def problems(self) -> list[str]:
+        """The first thousand breaches of the protocol."""
+        return self._tenant.ledger.problems
+
+    def set_faults(self, plan: FaultPlan) -> None:
+        """Changes what goes wrong from now on."""
+        self._tenant.faults.plan = plan
+
+    def revoke_tokens(self) -> None:
+        """Makes every token issued so far invalid."""
+        self._tenant.revoke_tokens()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/_truth":
+            return self._tell(request)
+        tenant = self._tenant
+        call = tenant.receive(request.method, request.path, request.headers, request.body_exists)
+        if call.kind in API_CALLS:
+            refused = tenant.admit(call, request.headers)
+            if refused is None:
+                return await self._admitted(request, call)
+            await self._wait(0.25)  # a gateway refuses sooner than the application answers
+            return await self._deliver(request, call, refused, b"")
+        if call.kind == "token":
+            form = (await request.read()).decode("utf-8", "replace")
+            answer = tenant.grant(call, form)
+            await self._wait(1.0)
+        else:
+            answer = tenant.other(call)
+        return await self._deliver(request, call, answer, b"")
+
+    async def _admitted(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        try:
+            await self._wait(2.0 if call.kind == "file" else 1.0)
+            answer = self._tenant.act(call)
+            body = await asyncio.to_thread(answer.body) if answer.heavy and callable(answer.body) else b""
+        finally:
+            # A call that hangs holds no slot: it is the way back that was lost, not the tenant that is busy.
+            self._tenant.leave()
+        return await self._deliver(request, call, answer, body)
+
+    async def _wait(self, share: float) -> None:
+        mean = self.config.latency * share
+        if mean > 0:
+            await asyncio.sleep(max(0.0, self._dice.gauss(mean, mean * self.config.latency_jitter)))
+
+    async def _deliver(
+        self, request: web.BaseRequest, call: Call, answer: Answer, body: bytes
+    ) -> web.StreamResponse:
+        if answer.delivery == "hang":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._tenant.faults.plan.hang_seconds)
+        call.ended = self._tenant.clock()
+        if answer.delivery in ("reset", "lost", "hang"):
+            _cut(request, reset=answer.delivery == "reset")
+            return web.Response()
+        if not body:
+            body = compressed(answer, request.headers.get("Accept-Encoding", ""))
+        headers = self._tenant.headers(call, answer)
+        if answer.content_type is not None:
+            headers["Content-Type"] = answer.content_type
+        if answer.delivery == "cut":
+            partial = web.StreamResponse(status=answer.status, headers=headers)
+            partial.content_length = len(body)
+            await partial.prepare(request)
+            await partial.write(body[: len(body) // 2])
+            _cut(request)
+            return partial
+        call.http = answer.status
+        return web.Response(status=answer.status, body=body, headers=headers)
+
+    def _tell(self, request: web.BaseRequest) -> web.Response:
+        facts = self._tenant.summary()
+        if request.query.get("actions") != "0":
+            facts["actions"] = {key: self.truth(key)._asdict() for key in self.keys}
+        return web.json_response(facts)
+
+
+def _cut(request: web.BaseRequest, *, reset: bool = False) -> None:
+    transport = request.transport
+    if transport is None:
+        return
+    if reset:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        transport.abort()
+    else:
+        transport.close()
+
+
+def write_keys(tenant: SimulatedTenant, path: Path) -> None:
+    """Writes the keys as a CSV to stop by, with the speed (records a second) to order them by."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("bulk_key", "job", "records_a_second"))
+        for n, key in enumerate(tenant.keys, 1):
+            writer.writerow((key, f"job-{n:06d}", f"{tenant.truth(key).speed:.3f}"))
+
+
+async def serve(
+    config: TenantConfig, port: int, keys_file: Path | None, announce: Callable[[dict[str, str]], None]
+) -> None:
+    """Serves until cancelled, having written ``keys_file`` and told ``announce`` the environment."""
+    tenant = SimulatedTenant(config)
+    await tenant.start(port=port)
+    try:
+        if keys_file is not None:
+            write_keys(tenant, keys_file)
+        announce(tenant.environment())
+        await asyncio.Event().wait()
+    finally:
+        await tenant.stop()

@@ -1,0 +1,1 @@
+"""What lasts: keys in, the journal, the report and the remediation out."""

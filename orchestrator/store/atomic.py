@@ -1,0 +1,102 @@
+"""Files that appear whole or not at all, also after a power cut.
+
+The recipe is the usual one: a temporary file beside the target, its bytes flushed to the disk, a rename over the
+target, and the directory flushed so that the rename itself lasts. What fails, fails with the OSError of the step;
+the caller words it for the operator.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A binary file to write to, which takes the place of ``path`` when the block ends well.
+
+    Until then it has another name in the same directory, readable by its owner only; in the end it has exactly
+    ``mode``, whatever the umask. On any exception, in the block or while saving, the temporary file is removed and
+    ``path`` keeps what it had. A symbolic link at ``path`` is replaced, not followed.
+
+    Raises:
+        OSError: the file cannot be written, saved or renamed, or ``path`` is a directory, a device or a pipe.
+    """
+    with replacing_all([path], mode=mode) as files:
+        yield files[0]
+
+
+@contextmanager
+def replacing_all(paths: Sequence[Path], *, mode: int = 0o600) -> Iterator[list[BinaryIO]]:
+    """As :func:`replacing`, for several files: none is renamed before all of them are safely on the disk.
+
+    The renames follow one another at once. A power cut between them leaves some files old and some new, each of
+    them whole. The files are in the order of ``paths``.
+    """
+    for path in paths:
+        _refuse_what_is_no_file(path)
+    temporary: list[Path] = []
+    try:
+        # The stack closes the files before anything is removed. Its closing says nothing: after a write that failed
+        # it would only raise the same error again, and after `_save` there is nothing left to write.
+        with ExitStack() as stack:
+            files: list[BinaryIO] = []
+            for path in paths:
+                temporary.append(path.with_name(f".mass-stop-{secrets.token_hex(8)}.tmp"))
+                files.append(os.fdopen(os.open(temporary[-1], _NEW, 0o600), "wb"))
+                stack.callback(_close, files[-1])
+            yield files
+            for file in files:
+                _save(file, mode)
+        for new, path in zip(temporary, paths, strict=True):
+            new.replace(path)
+    except BaseException:
+        for new in temporary:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+        raise
+    for directory in {path.parent for path in paths}:
+        sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in ``directory`` last: without it, a rename or a new file may be gone after a power cut.
+
+    A file system that cannot do this for directories (some network ones) is taken as it is. Raises OSError.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _save(file: BinaryIO, mode: int) -> None:
+    """Bring ``file`` to the disk. An fsync that failed is not tried again: the second may succeed on lost pages."""
+    file.flush()
+    os.fchmod(file.fileno(), mode)  # the umask has no say
+    os.fsync(file.fileno())
+
+
+def _close(file: BinaryIO) -> None:
+    with suppress(OSError):
+        file.close()
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """A rename over ``/dev/null`` or ``/dev/stdout`` would work for root, and take them from everyone."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))

@@ -1,0 +1,90 @@
+"""SQLite as the journal uses it: one file, one schema version, statements by name from .sql files."""
+
+import os
+import re
+import sqlite3
+from functools import cache
+from pathlib import Path
+
+from orchestrator.errors import RunDirectoryError, StorageError
+
+SCHEMA_VERSION = 1
+_SQL = Path(__file__).parent / "sql"
+
+
+@cache
+def statements() -> dict[str, str]:
+    """The statements of ``sql/queries.sql`` by the name each is given there."""
+    parts = re.split(r"^-- name: (\w+)\n", (_SQL / "queries.sql").read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """A new journal at ``path`` (mode 0600). Raises sqlite3.Error or OSError where the disk does not take it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    return _with_schema(_connect(str(path)))
+
+
+def in_memory() -> sqlite3.Connection:
+    """A journal with nothing under it, for a machine whose disk takes none."""
+    return _with_schema(_connect(":memory:"))
+
+
+def reopen(path: Path) -> sqlite3.Connection:
+    """The journal at ``path``.
+
+    Raises:
+        RunDirectoryError: there is none, or it was written by a later version.
+        StorageError: it cannot be read as a journal.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise RunDirectoryError(f"{path.parent} holds no run: it has no journal.db.")
+    try:
+        connection = _connect(str(path))
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StorageError(f"The journal {path} cannot be read: {error}.") from error
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise RunDirectoryError(
+            f"{path} is a journal of form {version}; this version of mass-stop reads form {SCHEMA_VERSION}."
+        )
+    return connection
+
+
+def copy_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """All that ``connection`` holds, in memory. Raises sqlite3.Error where it cannot even be read."""
+    memory = _connect(":memory:")
+    connection.backup(memory)
+    return memory
+
+
+def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
+    """Puts all that ``connection`` holds into a new journal in the place of ``path``; raises where the disk refuses."""
+    fresh = path.with_suffix(".fresh")
+    fresh.unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    try:
+        target = sqlite3.connect(fresh)
+        connection.backup(target)
+        target.close()
+        for name in (f"{path.name}-wal", f"{path.name}-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA busy_timeout = 2000")
+    return connection
+
+
+def _with_schema(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.executescript(
+        f"BEGIN;\n{(_SQL / 'schema.sql').read_text('utf-8')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+    )
+    return connection

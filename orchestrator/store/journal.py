@@ -1,0 +1,397 @@
+"""The run as it happens, kept so that it can be finished and told after any end of the process."""
+
+import hashlib
+import sqlite3
+from asyncio import wrap_future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from orchestrator.clock import Clock
+from orchestrator.errors import InputError, StorageError
+from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
+from orchestrator.store import database
+from orchestrator.store.writer import InlineWriter, Ledger, ThreadWriter, Writer
+
+R = TypeVar("R")
+
+UNRANKED = 1e300
+"""The rank of a row without a number, under ``--order``: after all that have one."""
+
+_encode = msgspec.json.encode
+
+
+class RunInfo(Struct, frozen=True):
+    """What a run is, as its first process wrote it. ``settings`` holds no secret."""
+
+    id: str
+    command: str
+    version: str
+    process_started_at: float
+    started_at: str
+    base_url: str
+    entity_id: str | None
+    org_ids: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class SourceInfo(Struct, frozen=True):
+    """How far one source was read; ``chain`` is a digest over the rows admitted."""
+
+    id: int
+    name: str
+    path: str | None = None
+    sha256: str | None = None
+    rows: int = 0
+    last_row: int = 0
+    chain: str = ""
+    complete: bool = False
+
+
+class Standing(Struct, frozen=True):
+    """Counts of keys: all, with an accepted stop, yet to be sent, and being followed."""
+
+    keys: int
+    accepted: int
+    waiting: int
+    following: int
+
+
+class Armed(Struct, frozen=True):
+    """A key whose next stop is allowed to leave: the intent is on disk. ``attempts`` counts it."""
+
+    seq: int
+    bulk_key: str
+    lost: bool
+    attempts: int
+
+
+class Followed(Struct, frozen=True):
+    """A key whose status is to be read. ``outcome`` is set where only its response file is missing."""
+
+    seq: int
+    bulk_key: str
+    due_at: float
+    accepted: bool
+    lost: bool
+    outcome: Outcome | None
+    output_url: str | None
+    error: Problem | None
+    read_from: float | None
+    polls: int
+    counts: Records
+
+
+class Journal:
+    """The journal of one run.
+
+    Methods that return nothing say a change and do not wait; it is committed within some hundredths of a second.
+    Coroutines return once what they say is on disk.
+    """
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    @property
+    def trouble(self) -> str | None:
+        """A sentence, once the journal could not be written and is kept in memory only."""
+        return self._writer.trouble
+
+    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+        """Runs ``work`` on the database, after all that was said before."""
+        return self._writer.perform(work)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    # The run and its sessions
+
+    def begin(self, info: RunInfo) -> None:
+        values = msgspec.structs.asdict(info)
+        values |= {"org_ids": _json(info.org_ids), "settings": _json(info.settings)}
+        self._writer.note("begin_run", **values)
+
+    def begin_session(self) -> None:
+        self._writer.note("begin_session", at=self._clock.stamp())
+
+    def token_call(self) -> None:
+        self._writer.note("token_call")
+
+    async def end_session(self, state: str, reason: str | None, exit_status: int) -> None:
+        self._writer.note(
+            "end_session", at=self._clock.stamp(), state=state, reason=reason, exit_status=exit_status
+        )
+        await wrap_future(self.perform(lambda _: None))
+
+    async def reopen(self) -> Standing:
+        """Takes back what an earlier session held in memory or gave up, and says where the run stands."""
+
+        def work(connection: sqlite3.Connection) -> Standing:
+            connection.execute(_sql("reopen"))
+            return Standing(*connection.execute(_sql("standing")).fetchone())
+
+        return await wrap_future(self.perform(work))
+
+    # Keys in
+
+    def add_source(self, name: str, path: str | None) -> int:
+        """A new source; returns its id. Blocks until it is committed."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(_sql("add_source"), {"name": name, "path": path}).lastrowid or 0
+
+        return self.perform(work).result()
+
+    def admit(
+        self, source: SourceInfo, rows: Sequence[InputRow], ranked: bool
+    ) -> "Future[tuple[SourceInfo, int]]":
+        """Takes ``rows`` of ``source``; gives how far the source is read now, and how many keys are new.
+
+        ``ranked`` puts the greater weight first. Rows up to ``source.last_row`` are known from an earlier session: they
+        are only held against the digest, and a difference is an InputError.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[SourceInfo, int]:
+            new = 0
+            for row in rows:
+                if row.problem is not None:
+                    connection.execute(_sql("admit_action"), _malformed(source.id, row))
+                    continue
+                values = _waiting(source.id, row, ranked)
+                if connection.execute(_sql("admit_action"), values).rowcount:
+                    new += 1
+                else:
+                    connection.execute(_sql("admit_duplicate"), values)
+            chain = chained(source.chain, rows)
+            last = rows[-1].number
+            connection.execute(
+                _sql("source_read"), {"id": source.id, "rows": len(rows), "last_row": last, "chain": chain}
+            )
+            read = msgspec.structs.replace(source, rows=source.rows + len(rows), last_row=last, chain=chain)
+            return read, new
+
+        return self.perform(work)
+
+    def source_complete(self, source: SourceInfo, sha256: str | None) -> None:
+        self._writer.note("source_complete", id=source.id, sha256=sha256)
+
+    def replace_source(self, source: SourceInfo, name: str, path: str | None) -> None:
+        self._writer.note("replace_source", id=source.id, name=name, path=path)
+
+    # Stops
+
+    async def arm(self, most: int, intent: bool) -> list[Armed]:
+        """The next keys to stop, at most ``most``, in the order of the run. With ``intent`` their stop may leave now."""
+
+        def work(connection: sqlite3.Connection) -> list[Armed]:
+            rows = connection.execute(_sql("arm"), {"most": most, "intent": int(intent)}).fetchall()
+            rows.sort()
+            return [Armed(seq, key, bool(lost), attempts) for _, seq, key, lost, attempts in rows]
+
+        return await wrap_future(self.perform(work))
+
+    async def intend(self, seq: int, *, retried: bool) -> None:
+        """Returns once one more stop for ``seq`` is allowed to leave."""
+        self._writer.note("intend", seq=seq, retried=int(retried))
+        await wrap_future(self.perform(lambda _: None))
+
+    def disarm(self, seq: int, *, intent: bool) -> None:
+        """The stop that was intended last never left."""
+        self._writer.note("disarm", seq=seq, intent=int(intent))
+
+    def accepted(
+        self,
+        seq: int,
+        at: str,
+        sent_at: str,
+        track_id: str,
+        request_id: str | None,
+        due_at: float,
+        claimed: bool,
+    ) -> None:
+        self._writer.note(
+            "accepted", seq=seq, at=at, sent_at=sent_at, track_id=track_id, request_id=request_id, due_at=due_at,
+            claimed=int(claimed),
+        )  # fmt: skip
+
+    def stop_failed(
+        self, seq: int, sent_at: str, track_id: str, problem: Problem, *, lost: bool, throttled: bool
+    ) -> None:
+        error = _json(problem)
+        self._writer.note(
+            "stop_failed", seq=seq, sent_at=sent_at, track_id=track_id, request_id=problem.request_id,
+            lost=int(lost), error=error, throttled=int(throttled),
+        )  # fmt: skip
+        self._failure(seq, "stop", track_id, error)
+
+    # Ends
+
+    def follow(self, seq: int, due_at: float, claimed: bool) -> None:
+        self._writer.note("follow", seq=seq, due_at=due_at, claimed=int(claimed))
+
+    async def claim_following(self, most: int) -> list[Followed]:
+        """At most ``most`` keys that are to be followed and that nobody holds, the longest due first."""
+
+        def work(connection: sqlite3.Connection) -> list[Followed]:
+            return [_followed(*row) for row in connection.execute(_sql("claim_following"), {"most": most})]
+
+        return await wrap_future(self.perform(work))
+
+    def spill(self, seq: int, due_at: float, read_from: float | None = None, polls: int = 0) -> None:
+        """Lets go of a key that is followed, until it is due."""
+        self._writer.note("spill", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
+
+    def status_read(
+        self, seq: int, status: str, action_type: str | None, records: Records, *, retried: bool
+    ) -> None:
+        self._read(seq, retried=retried, status=status, action_type=action_type, records=records)
+
+    def read_failed(
+        self, seq: int, call: str, track_id: str, problem: Problem, *, throttled: bool, retried: bool
+    ) -> None:
+        self._read(seq, retried=retried, throttled=throttled, file=call == "file")
+        self._failure(seq, call, track_id, _json(problem))
+
+    def file_read(self, seq: int, *, retried: bool) -> None:
+        self._read(seq, retried=retried, file=True)
+
+    def ended(self, seq: int, outcome: Outcome, output_url: str | None) -> None:
+        self._writer.note("ended", seq=seq, outcome=outcome.value, output_url=output_url)
+
+    def filed(self, seq: int, records: Records, mismatch: Mapping[str, Records] | None) -> None:
+        self._writer.note("filed", seq=seq, mismatch=mismatch and _json(mismatch), **_counts(records))
+
+    def settled(
+        self, seq: int, outcome: Outcome, problem: Problem | None, speed: float | None = None
+    ) -> None:
+        self._writer.note(
+            "settled", seq=seq, outcome=outcome.value, error=problem and _json(problem), speed=speed,
+            at=self._clock.stamp(),
+        )  # fmt: skip
+
+    def _read(
+        self,
+        seq: int,
+        *,
+        retried: bool,
+        status: str | None = None,
+        action_type: str | None = None,
+        records: Records = Records(),
+        throttled: bool = False,
+        file: bool = False,
+    ) -> None:
+        self._writer.note(
+            "read", seq=seq, status=status, action_type=action_type, status_calls=int(not file), file_calls=int(file),
+            retried=int(retried), throttled=int(throttled), **_counts(records),
+        )  # fmt: skip
+
+    def _failure(self, seq: int, call: str, track_id: str, problem: str) -> None:
+        self._writer.note(
+            "failure", seq=seq, at=self._clock.stamp(), call=call, track_id=track_id, problem=problem
+        )
+
+
+def create(path: Path, clock: Clock) -> Journal:
+    """A new journal; one in memory, with its ``trouble`` set, where the disk does not take it."""
+    try:
+        ledger = Ledger(database.create(path))
+    except (sqlite3.Error, OSError) as error:
+        trouble = (
+            f"No journal can be written at {path} ({error}). The run goes on and is kept in memory only."
+        )
+        ledger = Ledger(database.in_memory(), trouble)
+    return Journal(ThreadWriter(ledger), clock)
+
+
+def reopen(path: Path, clock: Clock) -> Journal:
+    """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
+    return Journal(ThreadWriter(Ledger(database.reopen(path))), clock)
+
+
+def inline(clock: Clock) -> Journal:
+    """A journal in memory that commits in the caller's thread."""
+    return Journal(InlineWriter(Ledger(database.in_memory())), clock)
+
+
+def read_run(connection: sqlite3.Connection) -> RunInfo:
+    """Raises StorageError where the journal holds no run."""
+    row = connection.execute(_sql("run")).fetchone()
+    if row is None:
+        raise StorageError("The journal holds no run: its first commit did not come through.")
+    values = dict(zip(RunInfo.__struct_fields__, row, strict=True))
+    values |= {name: msgspec.json.decode(values[name]) for name in ("org_ids", "settings")}
+    return msgspec.convert(values, RunInfo)
+
+
+def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
+    rows = connection.execute(_sql("sources"))
+    return [
+        msgspec.convert(dict(zip(SourceInfo.__struct_fields__, row, strict=True)), SourceInfo, strict=False)
+        for row in rows
+    ]
+
+
+def chained(chain: str, rows: Sequence[InputRow]) -> str:
+    """The digest over rows up to and with ``rows``, given the one up to them. Each row counts by line and key."""
+    for row in rows:
+        chain = hashlib.blake2b(
+            f"{chain}{row.number}\0{row.key}".encode("utf-8", "surrogatepass"), digest_size=8
+        ).hexdigest()
+    return chain
+
+
+def same_rows(source: SourceInfo, chain: str) -> None:
+    """Raises InputError where the rows read again are not those that were admitted."""
+    if chain != source.chain:
+        raise InputError(
+            f"{source.name} is not what it was when the run was cut: its first {source.rows} rows have changed. "
+            "Resume with the input the run began with."
+        )
+
+
+def _sql(name: str) -> str:
+    return database.statements()[name]
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
+
+
+def _waiting(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
+    return {
+        "tenant": "", "source": source, "row": row.number, "bulk_key": row.key,
+        "labels": _json(row.labels) if row.labels else None,
+        "rank": (UNRANKED if row.weight is None else -row.weight) if ranked else 0,
+        "stage": Stage.WAITING.value, "outcome": None, "error": None,
+    }  # fmt: skip
+
+
+def _malformed(source: int, row: InputRow) -> dict[str, Any]:
+    problem = Problem(kind="malformed", message=row.problem or "")
+    return _waiting(source, row, ranked=False) | {
+        "stage": Stage.OVER.value, "outcome": Outcome.MALFORMED.value, "error": _json(problem),
+    }  # fmt: skip
+
+
+def _counts(records: Records) -> dict[str, int | None]:
+    return {
+        "total": records.total, "processed": records.processed, "succeeded": records.succeeded,
+        "failed": records.failed, "unprocessed": records.unprocessed,
+    }  # fmt: skip
+
+
+def _followed(
+    seq: int, key: str, due_at: float, accepted: int, lost: int, outcome: str | None, output_url: str | None,
+    error: str | None, read_from: float | None, polls: int, total: int | None, processed: int | None,
+    succeeded: int | None, failed: int | None, unprocessed: int | None,
+) -> Followed:  # fmt: skip
+    return Followed(
+        seq, key, due_at, bool(accepted), bool(lost), Outcome(outcome) if outcome else None, output_url,
+        msgspec.json.decode(error, type=Problem) if error else None, read_from, polls,
+        Records(total, processed, succeeded, failed, unprocessed, "none" if total is None else "status"),
+    )  # fmt: skip

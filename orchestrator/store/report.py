@@ -1,0 +1,304 @@
+"""The consolidated report: made from the journal alone, in one pass, in memory that does not grow with the run."""
+
+import csv
+import io
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from orchestrator.clock import seconds_between, stamp
+from orchestrator.model import Outcome, Problem, Records
+from orchestrator.store.database import statements
+from orchestrator.store.journal import RunInfo, read_run
+from orchestrator.store.remediation import guard
+
+SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
+
+Write = Callable[[bytes], object]
+
+
+class TenantEntry(Struct, frozen=True):
+    base_url: str
+    entity_id: str | None
+    org_ids: tuple[str, ...]
+
+
+class SourceEntry(Struct, frozen=True):
+    """``sha256`` is of the bytes as read; null while the source was not read to its end."""
+
+    name: str
+    sha256: str | None
+    rows: int
+
+
+class RunEntry(Struct, frozen=True):
+    id: str
+    command: str
+    version: str
+    started_at: str
+    ended_at: str | None
+    duration_seconds: float | None
+    tenant: TenantEntry
+    sources: list[SourceEntry]
+    state: Literal["finished", "interrupted", "aborted", "running"]
+    reason: str | None
+    resumed: int
+    exit_status: int | None
+
+
+class RecordTotals(Struct, frozen=True):
+    total: int
+    processed: int
+    succeeded: int
+    failed: int
+    unprocessed: int
+
+
+class CallTotals(Struct, frozen=True):
+    stop: int
+    status: int
+    file: int
+    token: int
+    retried: int
+    throttled: int
+
+
+class Timing(Struct, frozen=True):
+    """Seconds from the start of the process: the first stop sent, the last accepted, the last key settled."""
+
+    first_stop_seconds: float | None
+    last_stop_seconds: float | None
+    settled_seconds: float | None
+
+
+class Summary(Struct, frozen=True):
+    """``keys`` are distinct and well-formed; ``outcomes`` counts every action, malformed rows too."""
+
+    keys: int
+    duplicates: int
+    malformed: int
+    outcomes: dict[Outcome, int]
+    records: RecordTotals
+    calls: CallTotals
+    timing: Timing
+
+
+class StopEntry(Struct, frozen=True):
+    """``answer`` is there where the answer to our stop was lost, and the status told that it had worked."""
+
+    attempts: int
+    accepted_at: str | None
+    track_id: str | None
+    request_id: str | None
+    answer: Literal["lost"] | UnsetType = UNSET
+
+
+class DuplicateEntry(Struct, frozen=True):
+    source: str
+    row: int
+
+
+class PlanEntry(Struct, frozen=True):
+    """``plan`` only: speed as seen between two readings, null where the action was not being processed."""
+
+    records_per_second: float | None
+    remaining: int | None
+
+
+class ActionEntry(Struct, frozen=True):
+    """One action. ``duplicates`` is there where a duplicate stood in another source than the first."""
+
+    bulk_key: str
+    source: str
+    row: int
+    duplicate_rows: list[int]
+    labels: dict[str, str]
+    outcome: Outcome
+    status: str | None
+    action_type: str | None
+    stop: StopEntry
+    records: Records
+    error: Problem | None
+    duplicates: list[DuplicateEntry] | UnsetType = UNSET
+    mismatch: dict[str, Records] | UnsetType = UNSET
+    plan: PlanEntry | UnsetType = UNSET
+
+
+class Report(Struct, frozen=True):
+    """The whole report, as ``report.json`` holds it."""
+
+    schema: Literal["mass-stop/report/1"]
+    run: RunEntry
+    summary: Summary
+    actions: list[ActionEntry]
+
+
+def json_schema() -> dict[str, Any]:
+    """The report's JSON Schema (draft 2020-12)."""
+    schema = msgspec.json.schema(Report)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The report of a mass-stop run",
+        **schema,
+    }
+
+
+def write_json(connection: sqlite3.Connection, write: Write) -> None:
+    """Writes the report to ``write``, action by action."""
+    encode = msgspec.json.Encoder().encode
+    run, summary = read_head(connection)
+    write(b'{\n"schema": ' + encode(SCHEMA))
+    write(b',\n"run": ' + msgspec.json.format(encode(run), indent=2))
+    write(b',\n"summary": ' + msgspec.json.format(encode(summary), indent=2))
+    write(b',\n"actions": [')
+    before = b"\n"
+    for action in read_actions(connection):
+        write(before + encode(action))
+        before = b",\n"
+    write(b"\n]\n}\n")
+
+
+def write_csv(connection: sqlite3.Connection, write: Write) -> None:
+    """Writes one line an action, with formulas disarmed: for a spreadsheet."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+
+    def flush() -> None:
+        write(text.getvalue().encode("utf-8", "surrogateescape"))
+        text.seek(0)
+        text.truncate()
+
+    table.writerow(_CSV_COLUMNS)
+    for action in read_actions(connection):
+        table.writerow([guard(cell) if isinstance(cell, str) else cell for cell in _csv_cells(action)])
+        flush()
+    flush()
+
+
+def read_report(connection: sqlite3.Connection) -> Report:
+    """The whole report in memory."""
+    run, summary = read_head(connection)
+    return Report(SCHEMA, run, summary, list(read_actions(connection)))
+
+
+def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
+    """What stands above the actions. Raises StorageError where the journal holds no run."""
+    info = read_run(connection)
+    sessions = connection.execute(_sql("sessions")).fetchall()
+    return _run(connection, info, sessions), _summary(connection, info, sum(row[-1] for row in sessions))
+
+
+def read_actions(connection: sqlite3.Connection) -> Iterator[ActionEntry]:
+    """Every row of the input once, in input order."""
+    names = {row[0]: row[1] for row in connection.execute(_sql("sources"))}
+    duplicated = {row[0] for row in connection.execute("SELECT 1 FROM duplicate LIMIT 1")}
+    planned = read_run(connection).command == "plan"
+    for row in connection.execute(_sql("actions")):
+        yield read_action(connection, row, names, planned=planned, may_be_duplicated=bool(duplicated))
+
+
+def read_action(
+    connection: sqlite3.Connection,
+    row: Any,
+    names: dict[int, str],
+    *,
+    planned: bool,
+    may_be_duplicated: bool = True,
+) -> ActionEntry:
+    """One action out of a row of the statement ``actions``."""
+    (
+        seq, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
+        lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error,
+    ) = row  # fmt: skip
+    duplicates = (
+        connection.execute(_sql("duplicates_of"), {"first": seq}).fetchall() if may_be_duplicated else []
+    )
+    elsewhere = any(where != source for where, _ in duplicates)
+    return ActionEntry(
+        bulk_key=key,
+        source=names[source],
+        row=number,
+        duplicate_rows=[row for _, row in duplicates],
+        labels=msgspec.json.decode(labels, type=dict[str, str]) if labels else {},
+        outcome=Outcome(outcome),
+        status=status,
+        action_type=action_type,
+        stop=StopEntry(
+            attempts,
+            accepted_at,
+            track_id,
+            request_id,
+            "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else UNSET,
+        ),
+        records=Records(total, processed, succeeded, failed, unprocessed, counts_from),
+        error=msgspec.json.decode(error, type=Problem) if error else None,
+        duplicates=[DuplicateEntry(names[where], row) for where, row in duplicates] if elsewhere else UNSET,
+        mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else UNSET,
+        plan=PlanEntry(speed, unprocessed) if planned and outcome == Outcome.WOULD_STOP else UNSET,
+    )
+
+
+def _run(connection: sqlite3.Connection, info: RunInfo, sessions: list[Any]) -> RunEntry:
+    _, _, ended_at, state, reason, exit_status, _ = sessions[-1]
+    sources = connection.execute(_sql("sources")).fetchall()
+    return RunEntry(
+        id=info.id,
+        command=info.command,
+        version=info.version,
+        started_at=info.started_at,
+        ended_at=ended_at,
+        duration_seconds=seconds_between(info.started_at, ended_at),
+        tenant=TenantEntry(info.base_url, info.entity_id, info.org_ids),
+        sources=[SourceEntry(row[1], row[3], row[4]) for row in sources],
+        state=state,
+        reason=reason,
+        resumed=len(sessions) - 1,
+        exit_status=exit_status,
+    )
+
+
+def _summary(connection: sqlite3.Connection, info: RunInfo, token_calls: int) -> Summary:
+    (
+        keys, malformed, duplicates, total, processed, succeeded, failed, unprocessed,
+        stops, statuses, files, retried, throttled, first_stop, last_stop, settled,
+    ) = connection.execute(_sql("summary")).fetchone()  # fmt: skip
+    start = stamp(info.process_started_at)
+    return Summary(
+        keys=keys,
+        duplicates=duplicates,
+        malformed=malformed,
+        outcomes={Outcome(name): count for name, count in connection.execute(_sql("outcomes"))},
+        records=RecordTotals(total, processed, succeeded, failed, unprocessed),
+        calls=CallTotals(stops, statuses, files, token_calls, retried, throttled),
+        timing=Timing(
+            seconds_between(start, first_stop),
+            seconds_between(start, last_stop),
+            seconds_between(start, settled),
+        ),
+    )
+
+
+_CSV_COLUMNS = (
+    "bulk_key", "source", "row", "outcome", "status", "action_type", "attempts", "accepted_at", "track_id",
+    "request_id", "total", "processed", "succeeded", "failed", "unprocessed", "counts_from", "error_kind",
+    "error_code", "error_message", "duplicate_rows", "labels",
+)  # fmt: skip
+
+
+def _csv_cells(action: ActionEntry) -> list[Any]:
+    error = action.error or Problem(kind="")
+    stop, records = action.stop, action.records
+    return [
+        action.bulk_key, action.source, action.row, action.outcome.value, action.status, action.action_type,
+        stop.attempts, stop.accepted_at, stop.track_id, stop.request_id,
+        records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
+        error.kind, error.code, error.message, " ".join(map(str, action.duplicate_rows)),
+        msgspec.json.encode(action.labels).decode() if action.labels else "",
+    ]  # fmt: skip
+
+
+def _sql(name: str) -> str:
+    return statements()[name]

@@ -1,0 +1,79 @@
+"""The run directory: made for its owner's eyes only, and held by one process at a time."""
+
+import fcntl
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.errors import RunDirectoryError
+
+
+def new_run_id() -> str:
+    """``20261123-225013-7f3a9c``: sorts by start, and no two are alike."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class RunDirectory:
+    """A run's directory, locked against a second process until :meth:`close`."""
+
+    def __init__(self, path: Path, *, made: bool) -> None:
+        self.path = path
+        self._made = made
+        try:
+            self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise RunDirectoryError(
+                f"Another mass-stop is at work in {path}. Let it end, or give this run a directory of its own (--out)."
+            ) from None
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.db"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "run.log"
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def discard(self) -> None:
+        """Takes away what a run that sent nothing has left, so that its directory can be used again."""
+        for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log"):
+            (self.path / name).unlink(missing_ok=True)
+        if self._made:
+            self.path.rmdir()
+
+
+def create(path: Path) -> RunDirectory:
+    """A directory for a new run (mode 0700). Raises RunDirectoryError where it holds a run or cannot be made."""
+    try:
+        made = not path.exists()
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(f"The run directory {path} cannot be made: {error.strerror}.") from None
+    directory = RunDirectory(path, made=made)
+    if directory.journal.exists() or directory.report.exists():
+        directory.close()
+        raise RunDirectoryError(
+            f"{path} holds a run already. Finish that one with: mass-stop resume {path} - or give another --out."
+        )
+    os.chmod(path, 0o700)
+    return directory
+
+
+def reopen(path: Path) -> RunDirectory:
+    """The directory of an earlier run. Raises RunDirectoryError where it holds none."""
+    if not path.is_dir():
+        raise RunDirectoryError(f"There is no run directory {path}.")
+    return RunDirectory(path, made=False)

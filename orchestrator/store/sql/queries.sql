@@ -1,0 +1,173 @@
+-- name: admit_action
+-- One row of the input. A key that is known already is left alone: see admit_duplicate.
+INSERT OR IGNORE INTO action (tenant, source, row, bulk_key, labels, rank, stage, outcome, error)
+VALUES (:tenant, :source, :row, :bulk_key, :labels, :rank, :stage, :outcome, :error);
+
+-- name: admit_duplicate
+INSERT INTO duplicate (first, source, row)
+SELECT seq, :source, :row FROM action WHERE tenant = :tenant AND bulk_key = :bulk_key AND outcome IS NOT 'malformed';
+
+-- name: source_read
+UPDATE source SET rows = rows + :rows, last_row = :last_row, chain = :chain WHERE id = :id;
+
+-- name: source_complete
+UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
+
+-- name: arm
+-- Takes the next keys to stop. Once this is committed a stop of theirs may leave.
+UPDATE action SET stage = 1, claimed = 1, attempts = attempts + :intent
+WHERE seq IN (SELECT seq FROM action WHERE stage = 0 ORDER BY rank, seq LIMIT :most)
+RETURNING rank, seq, bulk_key, lost, attempts;
+
+-- name: disarm
+-- The stop never left: as if it had not been taken.
+UPDATE action SET stage = 0, claimed = 0, attempts = attempts - :intent WHERE seq = :seq;
+
+-- name: intend
+-- One more stop will leave for this key.
+UPDATE action SET stage = 1, attempts = attempts + 1, retried = retried + :retried WHERE seq = :seq;
+
+-- name: accepted
+UPDATE action SET stage = 2, accepted_at = :at, track_id = :track_id, request_id = :request_id, due_at = :due_at,
+                  claimed = :claimed, error = NULL, sent_at = COALESCE(sent_at, :sent_at)
+WHERE seq = :seq;
+
+-- name: stop_failed
+UPDATE action SET track_id = :track_id, request_id = :request_id, lost = lost OR :lost, error = :error,
+                  throttled = throttled + :throttled, sent_at = COALESCE(sent_at, :sent_at)
+WHERE seq = :seq;
+
+-- name: failure
+INSERT INTO failure (seq, at, call, track_id, problem) VALUES (:seq, :at, :call, :track_id, :problem);
+
+-- name: follow
+-- No further stop is sent: the status will tell.
+UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :seq;
+
+-- name: claim_following
+-- Takes keys whose status is to be read, the longest due first.
+UPDATE action SET claimed = 1
+WHERE seq IN (SELECT seq FROM action WHERE stage = 2 AND claimed = 0 ORDER BY due_at LIMIT :most)
+RETURNING seq, bulk_key, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error, read_from, polls,
+          total, processed, succeeded, failed, unprocessed;
+
+-- name: read
+-- A status was read and is not the end, or a reading failed.
+UPDATE action SET status = COALESCE(:status, status), action_type = COALESCE(:action_type, action_type),
+                  status_calls = status_calls + :status_calls, file_calls = file_calls + :file_calls,
+                  retried = retried + :retried, throttled = throttled + :throttled,
+                  total = COALESCE(:total, total), processed = COALESCE(:processed, processed),
+                  succeeded = COALESCE(:succeeded, succeeded), failed = COALESCE(:failed, failed),
+                  unprocessed = COALESCE(:unprocessed, unprocessed),
+                  counts_from = CASE WHEN :processed IS NULL AND :total IS NULL THEN counts_from ELSE 'status' END
+WHERE seq = :seq;
+
+-- name: spill
+-- Memory holds enough: the journal keeps this one until it is due.
+UPDATE action SET claimed = 0, due_at = :due_at, read_from = :read_from, polls = :polls WHERE seq = :seq;
+
+-- name: ended
+-- The end was seen; its response file is still to be fetched.
+UPDATE action SET outcome = :outcome, output_url = :output_url WHERE seq = :seq;
+
+-- name: filed
+UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded, failed = :failed,
+                  unprocessed = :unprocessed, counts_from = 'response_file', mismatch = :mismatch
+WHERE seq = :seq;
+
+-- name: settled
+UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at
+WHERE seq = :seq;
+
+-- name: reopen
+-- A resumed run holds nothing in memory yet, and what was given up gets another chance: an accepted stop is followed
+-- again, anything else is stopped again.
+UPDATE action SET
+    claimed = 0, due_at = 0, read_from = NULL, polls = 0,
+    lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1 ELSE lost END,
+    stage = CASE
+        WHEN accepted_at IS NOT NULL OR (outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable')) THEN 2
+        ELSE 0 END,
+    outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
+    settled_at = NULL
+WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable');
+
+-- name: begin_session
+INSERT INTO session (started_at) VALUES (:at);
+
+-- name: token_call
+UPDATE session SET token_calls = token_calls + 1 WHERE n = (SELECT MAX(n) FROM session);
+
+-- name: end_session
+UPDATE session SET ended_at = :at, state = :state, reason = :reason, exit_status = :exit_status
+WHERE n = (SELECT MAX(n) FROM session);
+
+-- name: outcomes
+SELECT reported AS name,
+       COUNT(*) AS count
+FROM reported_action GROUP BY name ORDER BY name;
+
+-- name: actions
+SELECT seq, bulk_key, source, row, labels, reported,
+       status, action_type, attempts, accepted_at, track_id, request_id, lost,
+       total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error
+FROM reported_action ORDER BY seq;
+
+-- name: summary
+SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
+       COUNT(*) FILTER (WHERE outcome IS 'malformed') AS malformed,
+       (SELECT COUNT(*) FROM duplicate) AS duplicates,
+       COALESCE(SUM(total), 0) AS total, COALESCE(SUM(processed), 0) AS processed,
+       COALESCE(SUM(succeeded), 0) AS succeeded, COALESCE(SUM(failed), 0) AS failed,
+       COALESCE(SUM(unprocessed), 0) AS unprocessed,
+       COALESCE(SUM(attempts), 0) AS stop_calls, COALESCE(SUM(status_calls), 0) AS status_calls,
+       COALESCE(SUM(file_calls), 0) AS file_calls,
+       COALESCE(SUM(retried), 0) AS retried, COALESCE(SUM(throttled), 0) AS throttled,
+       MIN(sent_at) AS first_stop_at, MAX(accepted_at) AS last_stop_at, MAX(settled_at) AS settled_at
+FROM action;
+
+-- name: begin_run
+INSERT INTO run (id, command, version, process_started_at, started_at, base_url, entity_id, org_ids, settings)
+VALUES (:id, :command, :version, :process_started_at, :started_at, :base_url, :entity_id, :org_ids, :settings);
+
+-- name: add_source
+INSERT INTO source (name, path) VALUES (:name, :path);
+
+-- name: run
+SELECT id, command, version, process_started_at, started_at, base_url, entity_id, org_ids, settings FROM run;
+
+-- name: sources
+SELECT id, name, path, sha256, rows, last_row, chain, complete FROM source ORDER BY id;
+
+-- name: sessions
+SELECT n, started_at, ended_at, state, reason, exit_status, token_calls FROM session ORDER BY n;
+
+-- name: replace_source
+-- Standard input cannot be read twice: what is given again on resume takes its place.
+UPDATE source SET path = :path, name = :name WHERE id = :id;
+
+-- name: standing
+-- Where a resumed run stands: keys, stops accepted, and how many are left to send, to follow, and are over.
+SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
+       COUNT(accepted_at) AS accepted,
+       COUNT(*) FILTER (WHERE stage = 0) AS waiting,
+       COUNT(*) FILTER (WHERE stage = 2) AS following
+FROM action;
+
+-- name: planned
+-- An earlier plan's keys, with the speed it saw.
+SELECT row, bulk_key, labels, speed FROM action WHERE outcome IS NOT 'malformed' ORDER BY seq;
+
+-- name: duplicates_of
+SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER BY rowid;
+
+-- name: action
+SELECT * FROM reported_action WHERE seq = :seq;
+
+-- name: filed_keys
+-- Actions whose response file was counted, in input order.
+SELECT bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
+
+-- name: malformed
+SELECT source.name, action.row, action.error FROM action JOIN source ON source.id = action.source
+WHERE outcome = 'malformed' ORDER BY seq LIMIT 1;

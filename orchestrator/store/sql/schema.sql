@@ -1,0 +1,104 @@
+-- The journal of one run. The report is made from nothing else.
+
+CREATE TABLE run (
+    id                 TEXT NOT NULL,
+    command            TEXT NOT NULL,
+    version            TEXT NOT NULL,
+    process_started_at REAL NOT NULL,             -- seconds since the epoch
+    started_at         TEXT NOT NULL,
+    base_url           TEXT NOT NULL,
+    entity_id          TEXT,
+    org_ids            TEXT NOT NULL,             -- JSON list
+    settings           TEXT NOT NULL              -- JSON object, without secrets
+);
+
+-- One row a process that worked on the run: the first, and one for each resume.
+CREATE TABLE session (
+    n           INTEGER PRIMARY KEY,
+    started_at  TEXT NOT NULL,
+    ended_at    TEXT,
+    state       TEXT NOT NULL DEFAULT 'running',  -- running, finished, interrupted, aborted
+    reason      TEXT,
+    exit_status INTEGER,
+    token_calls INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE source (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL,
+    path     TEXT,                                -- NULL for standard input
+    sha256   TEXT,
+    rows     INTEGER NOT NULL DEFAULT 0,
+    last_row INTEGER NOT NULL DEFAULT 0,          -- physical line of the last row admitted
+    chain    TEXT NOT NULL DEFAULT '',            -- digest over all rows admitted: tells a source that was changed
+    complete INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE action (
+    seq           INTEGER PRIMARY KEY,            -- input order
+    tenant        TEXT NOT NULL DEFAULT '',
+    source        INTEGER NOT NULL REFERENCES source (id),
+    row           INTEGER NOT NULL,
+    bulk_key      TEXT NOT NULL,
+    labels        TEXT,                           -- JSON object
+    rank          REAL NOT NULL DEFAULT 0,        -- the lower is stopped first
+    stage         INTEGER NOT NULL,               -- orchestrator.model.Stage
+    outcome       TEXT,
+    status        TEXT,
+    action_type   TEXT,
+    attempts      INTEGER NOT NULL DEFAULT 0,     -- stop calls intended: written before each leaves
+    accepted_at   TEXT,
+    track_id      TEXT,
+    request_id    TEXT,
+    lost          INTEGER NOT NULL DEFAULT 0,     -- a stop may have worked although its answer was not seen
+    sent_at       TEXT,                           -- when the first stop left
+    due_at        REAL NOT NULL DEFAULT 0,        -- when the status is to be read next, in the session's seconds
+    claimed       INTEGER NOT NULL DEFAULT 0,     -- held in memory by the session at work
+    read_from     REAL,                           -- when it was first read, in the session's seconds
+    polls         INTEGER NOT NULL DEFAULT 0,
+    output_url    TEXT,
+    status_calls  INTEGER NOT NULL DEFAULT 0,
+    file_calls    INTEGER NOT NULL DEFAULT 0,
+    retried       INTEGER NOT NULL DEFAULT 0,
+    throttled     INTEGER NOT NULL DEFAULT 0,
+    total         INTEGER,
+    processed     INTEGER,
+    succeeded     INTEGER,
+    failed        INTEGER,
+    unprocessed   INTEGER,
+    counts_from   TEXT NOT NULL DEFAULT 'none',   -- response_file, status, none
+    mismatch      TEXT,                           -- JSON: both counts, where file and status disagree
+    speed         REAL,                           -- plan: records a second
+    error         TEXT,                           -- JSON: orchestrator.model.Problem
+    settled_at    TEXT
+);
+
+CREATE UNIQUE INDEX action_key ON action (tenant, bulk_key) WHERE outcome IS NOT 'malformed';
+CREATE INDEX action_waiting ON action (rank, seq) WHERE stage = 0;
+CREATE INDEX action_following ON action (due_at) WHERE stage = 2 AND claimed = 0;
+
+CREATE TABLE duplicate (
+    first  INTEGER NOT NULL REFERENCES action (seq),
+    source INTEGER NOT NULL,
+    row    INTEGER NOT NULL
+);
+CREATE INDEX duplicate_first ON duplicate (first);
+
+-- Every call that failed, for the audit.
+CREATE TABLE failure (
+    seq      INTEGER NOT NULL REFERENCES action (seq),
+    at       TEXT NOT NULL,
+    call     TEXT NOT NULL,                       -- stop, status, file
+    track_id TEXT,
+    problem  TEXT NOT NULL                        -- JSON: orchestrator.model.Problem
+);
+
+-- What is not settled is named by how far it came: a stop that left may have worked.
+CREATE VIEW reported_action AS
+SELECT *, COALESCE(outcome, CASE
+    WHEN accepted_at IS NOT NULL OR lost THEN 'unconfirmed'
+    WHEN error IS NOT NULL THEN 'unreachable'
+    WHEN stage = 1 AND attempts > 0 THEN 'unconfirmed'
+    WHEN stage = 2 THEN 'unconfirmed'
+    ELSE 'not_attempted' END) AS reported
+FROM action;

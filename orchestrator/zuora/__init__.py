@@ -1,0 +1,1 @@
+"""The tenant: its calls, its token, its answers and its response files."""

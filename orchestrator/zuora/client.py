@@ -1,0 +1,291 @@
+"""The calls of the tenant's API that this product makes, over aiohttp."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from orchestrator.clock import Clock
+from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
+from orchestrator.model import ActionState, Answered, Reply
+from orchestrator.settings import Settings
+from orchestrator.version import VERSION
+from orchestrator.zuora.headers import read_limits, read_retry_after
+from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
+from orchestrator.zuora.transport import FAILURES, SendOnce, as_call_error, read_bounded
+from orchestrator.zuora.wire import Answer, StatusAnswer, TokenAnswer, failure
+
+A = TypeVar("A", bound=Answer)
+
+LARGEST_ANSWER = 1 << 20
+"""Bytes of a JSON answer that are read, decompressed; documented ones have a few hundred."""
+
+LARGEST_FILE = 2_047 << 20
+"""Bytes of a response file (Zuora API, "Retrieve a file")."""
+
+TOKEN_TRIES = 5
+TOKEN_BACKOFF = 0.25
+
+_ANSWER = msgspec.json.Decoder(Answer)
+_STATUS = msgspec.json.Decoder(StatusAnswer)
+_TOKEN = msgspec.json.Decoder(TokenAnswer)
+
+
+class ZuoraClient:
+    """One tenant. Each method makes one call and returns its meaning, or raises one :class:`CallError`.
+
+    Args:
+        settings: address, credentials, headers and the time one call may take.
+        clock: for the token's life.
+        on_answer: shown what every answer tells besides its meaning, before the method returns or raises.
+        on_token: told of each call for a token.
+
+    Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
+    bounded by ``settings.timeout`` seconds (a file: from one chunk to the next).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        on_answer: Callable[[Answered], None] = lambda _: None,
+        on_token: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._base = settings.address
+        self._clock = clock
+        self._on_answer = on_answer
+        self._on_token = on_token
+        self._token = self._token_source(settings)
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"mass-stop/{VERSION}",
+            "Zuora-Entity-Ids": settings.entity_id,
+            "Zuora-Org-Ids": ",".join(settings.org_ids) or None,
+            "Zuora-Version": settings.zuora_version,
+        }
+        self._headers = {name: value for name, value in headers.items() if value is not None}
+
+    def _token_source(self, settings: Settings) -> TokenSource:
+        if settings.token is not None:
+            return ReadyToken(settings.token.reveal())
+        if settings.client_id is None or settings.client_secret is None:
+            raise UsageError(
+                "No credentials: set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET (or --client-secret-file), "
+                "or a ready bearer token in ZUORA_TOKEN (or --token-file)."
+            )
+        self._form = {
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret.reveal(),
+            "grant_type": "client_credentials",
+        }
+        return OAuthToken(self._fetch_token, self._clock)
+
+    async def __aenter__(self) -> Self:
+        # The slots bound the connections; the connector's own limit (100) would queue calls unseen. The time of a call
+        # is bounded around it, so the session's own timers would only cost.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            headers=self._headers,
+            skip_auto_headers=("Content-Type",),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(self._token, OAuthToken):
+            await self._token.close()
+        await self._session.close()
+
+    async def authenticate(self) -> None:
+        """Sees to a token before the first call needs it. Raises TenantError."""
+        await self._token.bearer()
+
+    async def stop(self, bulk_key: str, track_id: str) -> Reply[None]:
+        """``PUT /v1/bulk/{bulk-key}/stop``: asks the tenant to stop one mass action."""
+        answer, request_id = await self._call(
+            "PUT", f"{self._base}/v1/bulk/{bulk_key}/stop", track_id, _ANSWER
+        )
+        if not answer.success:
+            raise _not_understood("it does not say whether the stop was accepted", request_id)
+        return Reply(None, request_id)
+
+    async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]:
+        """``GET /v1/bulk/{bulk-key}``: reads one mass action's status and counts."""
+        answer, request_id = await self._call("GET", f"{self._base}/v1/bulk/{bulk_key}", track_id, _STATUS)
+        try:
+            return Reply(answer.state(), request_id)
+        except ValueError as error:
+            raise _not_understood(str(error), request_id) from None
+
+    async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
+        """``GET /v1/files/{file-id}``: hands the response file at ``address`` to ``write``, chunk by chunk.
+
+        An address on any other host than the tenant's own is not called at all: neither the token nor any other
+        header of ours is anybody else's business.
+        """
+        url = self._own_address(address)
+        token = await self._token.bearer()
+        started = self._clock.now()
+        size = 0
+        try:
+            async with (
+                asyncio.timeout(self._settings.timeout) as limit,
+                self._request("GET", url, track_id, token) as response,
+            ):
+                if response.status != 200:
+                    body = await read_bounded(response, LARGEST_ANSWER)
+                    refusal = self._refusal(response, _understood(body, _ANSWER), token)
+                    self._on_answer(self._answered(response, refusal, started))
+                    raise refusal
+                self._on_answer(self._answered(response, None, started))
+                async for chunk in response.content.iter_any():
+                    limit.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
+                    size += len(chunk)
+                    if size > LARGEST_FILE:
+                        raise CallError(
+                            Kind.TOO_LARGE, "The response file is larger than the 2,047 MB documented."
+                        )
+                    write(chunk)
+        except FAILURES as error:
+            raise as_call_error(error) from error
+
+    async def _call(
+        self, method: str, address: str, track_id: str, decoder: msgspec.json.Decoder[A]
+    ) -> tuple[A, str | None]:
+        token = await self._token.bearer()
+        started = self._clock.now()
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                async with self._request(method, URL(address, encoded=True), track_id, token) as response:
+                    body = await read_bounded(response, LARGEST_ANSWER)
+        except FAILURES as error:
+            raise as_call_error(error) from error
+        answer = _understood(body, decoder)
+        if response.status == 200 and answer is not None and answer.success is not False:
+            self._token.accepted(token)
+            self._on_answer(self._answered(response, None, started))
+            return answer, response.headers.get("Zuora-Request-Id")
+        refusal = self._refusal(response, answer, token)
+        self._on_answer(self._answered(response, refusal, started))
+        raise refusal
+
+    def _request(
+        self, method: str, url: URL, track_id: str, token: str
+    ) -> "aiohttp.client._RequestContextManager":
+        return self._session.request(
+            method,
+            url,
+            headers={"Authorization": f"Bearer {token}", "Zuora-Track-Id": track_id},
+            allow_redirects=False,
+            middlewares=(SendOnce(),),
+        )
+
+    def _own_address(self, address: str) -> URL:
+        try:
+            url = URL(self._base).join(URL(address))
+            if url.origin() == URL(self._base).origin():
+                return url
+        except ValueError:
+            pass
+        raise CallError(
+            Kind.FOREIGN_ADDRESS,
+            "The response file lies on another host than the tenant's own and was not fetched.",
+        )
+
+    def _refusal(self, response: aiohttp.ClientResponse, answer: Answer | None, token: str) -> CallError:
+        refusal = failure(
+            response.status,
+            answer,
+            response.headers.get("Zuora-Request-Id"),
+            read_retry_after(response.headers),
+        )
+        if refusal.kind is Kind.UNAUTHENTICATED:
+            self._token.refused(token)
+        elif answer is not None:
+            self._token.accepted(token)
+        return refusal
+
+    def _answered(
+        self, response: aiohttp.ClientResponse, refusal: CallError | None, started: float
+    ) -> Answered:
+        limits = read_limits(response.headers)
+        throttled = refusal is not None and refusal.kind is Kind.THROTTLED
+        wait = refusal.retry_after if refusal is not None else None
+        if refusal is not None and throttled and wait is None and not limits.remaining:
+            wait = refusal.retry_after = limits.reset
+        return Answered(
+            limits=limits,
+            http_status=response.status,
+            throttled=throttled,
+            retry_after=wait,
+            seconds=self._clock.now() - started,
+            date=response.headers.get("Date"),
+        )
+
+    async def _fetch_token(self) -> tuple[str, float]:
+        """Asks for a token until one comes, a few times. Raises CredentialsRefused or TenantUnreachable."""
+        for attempt in range(1, TOKEN_TRIES + 1):
+            try:
+                return await self._ask_for_token()
+            except CallError as error:
+                if attempt == TOKEN_TRIES:
+                    raise TenantUnreachable(
+                        f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} "
+                        "Check the address and the network, then run it again."
+                    ) from error
+                wait = max(random.uniform(0, TOKEN_BACKOFF * 2**attempt), min(error.retry_after or 0.0, 30.0))
+            await asyncio.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    async def _ask_for_token(self) -> tuple[str, float]:
+        self._on_token()
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                async with self._session.post(
+                    f"{self._base}/oauth/token",
+                    data=self._form,
+                    allow_redirects=False,
+                    headers={"Content-Type": "application/x-www-form-urlencoded"},
+                ) as response:
+                    body = await read_bounded(response, LARGEST_ANSWER)
+        except FAILURES as error:
+            raise as_call_error(error) from error
+        if response.status in (400, 401, 403):
+            raise CredentialsRefused(
+                f"{self._base} refused the OAuth client's credentials (HTTP {response.status}). "
+                "Check ZUORA_CLIENT_ID, the secret, and that they belong to this tenant."
+            )
+        if response.status != 200:
+            raise failure(response.status, None, None, read_retry_after(response.headers))
+        try:
+            answer = _TOKEN.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise failure(200, None, None, None) from None
+        return answer.access_token, answer.expires_in
+
+
+def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _not_understood(why: str, request_id: str | None) -> CallError:
+    return CallError(
+        Kind.MALFORMED_ANSWER,
+        f"The tenant's answer cannot be understood: {why}.",
+        http_status=200,
+        request_id=request_id,
+        may_have_worked=True,
+    )

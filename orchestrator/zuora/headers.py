@@ -1,0 +1,72 @@
+"""What the headers of an answer tell: limits, and how long to wait. Malformed values tell nothing."""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+from orchestrator.model import Limits, Window
+
+LONGEST_WAIT = 86_400.0
+_MOST_DIGITS = 12
+
+
+def read_limits(headers: Mapping[str, str]) -> Limits:
+    """The limits in ``headers`` (case-insensitive), as the guides spell them (Zuora API, "Rate limits")."""
+    told = _either(headers, "RateLimit-Limit")
+    nearest, windows = read_windows(told) if told else (None, ())
+    reset = _number(_either(headers, "RateLimit-Reset"))
+    return Limits(
+        windows=windows,
+        nearest=nearest,
+        remaining=_number(_either(headers, "RateLimit-Remaining")),
+        reset=None if reset is None else min(float(reset), LONGEST_WAIT),
+        concurrency=_number(headers.get("Concurrency-Limit-Limit")),
+        concurrency_remaining=_number(headers.get("Concurrency-Limit-Remaining")),
+    )
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None where it tells none.
+
+    A date is held against the answer's own ``Date``, so that neither clock's error counts.
+    """
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    seconds = _number(text)
+    if seconds is not None:
+        return min(float(seconds), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text)
+        since = parsedate_to_datetime(headers["Date"])
+        return min(max((until - since).total_seconds(), 0.0), LONGEST_WAIT)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+@lru_cache(maxsize=64)
+def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
+    """``2250000, 50000;w=60, 2250000;w=3600`` as the nearest window's quota and every window."""
+    first, *rest = text[:1000].split(",")
+    windows = []
+    for item in (first, *rest):
+        quota_text, *parameters = item.split(";")
+        quota = _number(quota_text)
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            seconds = _number(value)
+            if name.strip().lower() == "w" and quota and seconds:
+                windows.append(Window(quota, seconds))
+    return _number(first.partition(";")[0]), tuple(windows)
+
+
+def _either(headers: Mapping[str, str], name: str) -> str | None:
+    return headers.get(name) or headers.get("X-" + name)
+
+
+def _number(text: str | None) -> int | None:
+    """ASCII digits only: ``int`` would take other alphabets' digits, signs, underscores and four hundred places."""
+    if text is None:
+        return None
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

@@ -1,0 +1,113 @@
+"""The bearer token: one for all workers, renewed by one call however many ask."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from orchestrator.clock import Clock
+from orchestrator.errors import CredentialsRefused
+
+AHEAD = 120.0
+"""Seconds before its expiry at which a token is renewed, while calls go on with the old one."""
+
+FRESH_TOKENS = 3
+"""Tokens refused one after the other, with no call accepted between, after which the credentials are at fault."""
+
+
+class TokenSource(Protocol):
+    """Where calls get their bearer token."""
+
+    async def bearer(self) -> str:
+        """A token believed good. Raises TenantError where none is to be had."""
+
+    def accepted(self, token: str) -> None:
+        """The tenant took ``token``."""
+
+    def refused(self, token: str) -> None:
+        """The tenant answered 401 to ``token``. Raises CredentialsRefused where no other token can come."""
+
+
+class ReadyToken:
+    """A bearer token that was handed over; when it is refused there is no other."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._worked = False
+
+    async def bearer(self) -> str:
+        return self._token
+
+    def accepted(self, token: str) -> None:
+        self._worked = True
+
+    def refused(self, token: str) -> None:
+        why = "has expired" if self._worked else "was refused by the tenant"
+        raise CredentialsRefused(
+            f"The bearer token (ZUORA_TOKEN or --token-file) {why}; give a fresh one and resume."
+        )
+
+
+class OAuthToken:
+    """A token by OAuth client credentials.
+
+    ``fetch`` asks the tenant for one and returns it with its lifetime in seconds, or raises TenantError. It runs once
+    at a time: whoever needs a token meanwhile waits for the same answer.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[tuple[str, float]]], clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._token: str | None = None
+        self._refused_in_a_row = 0
+        self._expires_at = 0.0
+        self._renew_at = 0.0
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def bearer(self) -> str:
+        now = self._clock.now()
+        if self._token is not None and now < self._expires_at:
+            if now >= self._renew_at:
+                _ = self._renew()
+            return self._token
+        # A caller that is cancelled must not take the renewal from the others with it.
+        await asyncio.shield(self._renew())
+        return self._token or await self.bearer()
+
+    def accepted(self, token: str) -> None:
+        if token == self._token:
+            self._refused_in_a_row = 0
+
+    def refused(self, token: str) -> None:
+        if token != self._token:
+            return
+        self._token = None
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= FRESH_TOKENS:
+            raise CredentialsRefused(
+                "The tenant refuses the very tokens it has just issued (HTTP 401). Check that the OAuth client's "
+                "user may use the API, and --entity-id."
+            )
+
+    async def close(self) -> None:
+        if self._renewal is not None and not self._renewal.done():
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
+
+    def _renew(self) -> "asyncio.Task[None]":
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.get_running_loop().create_task(self._replace())
+            self._renewal.add_done_callback(_retrieve)
+        return self._renewal
+
+    async def _replace(self) -> None:
+        token, lifetime = await self._fetch()
+        now = self._clock.now()
+        self._token = token
+        self._expires_at = now + lifetime
+        self._renew_at = self._expires_at - min(AHEAD, lifetime / 4)
+
+
+def _retrieve(renewal: "asyncio.Task[None]") -> None:
+    """A renewal ahead of time has nobody waiting for it: its failure shows when the old token ends."""
+    if not renewal.cancelled():
+        renewal.exception()

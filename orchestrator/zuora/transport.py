@@ -1,0 +1,69 @@
+"""How aiohttp's failures are told as ours, and the guards around one request."""
+
+import aiohttp
+
+from orchestrator.errors import CallError, Kind
+
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+"""What aiohttp raises when a call does not come to a readable answer."""
+
+
+class SendOnce:
+    """A client middleware that lets one request leave, and no second one.
+
+    aiohttp sends a PUT or GET again by itself when a kept-alive connection drops. Such a send would be neither paced
+    nor journalled nor counted, so it is refused here and the call goes back to its lane. One instance for each call.
+    """
+
+    __slots__ = ("_sent",)
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._sent:
+            raise aiohttp.ServerDisconnectedError("the connection dropped before an answer came")
+        self._sent = True
+        return await send(request)
+
+
+def as_call_error(error: BaseException) -> CallError:
+    """The one table from what aiohttp raises to a :class:`CallError`."""
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.InvalidURL)):
+        return CallError(Kind.CONNECT_FAILED, f"No connection to the tenant: {_reason(error)}.")
+    if isinstance(error, TimeoutError):
+        return CallError(Kind.TIMEOUT, "No answer from the tenant in time.", may_have_worked=True)
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, ValueError)):
+        return CallError(
+            Kind.MALFORMED_ANSWER,
+            "The tenant's answer was cut short or is not HTTP as it should be.",
+            may_have_worked=True,
+        )
+    return CallError(
+        Kind.CONNECTION_LOST,
+        "The connection to the tenant was lost before an answer came.",
+        may_have_worked=True,
+    )
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+
+
+async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body, decompressed; raises CallError where it is larger than ``most`` bytes."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            response.close()
+            raise CallError(
+                Kind.TOO_LARGE,
+                f"The tenant's answer is larger than {most} bytes.",
+                http_status=response.status,
+                may_have_worked=True,
+            )
+    return bytes(body)

@@ -1,0 +1,44 @@
+"""What every test may use: hypothesis profiles, seeds, the installed command. Nothing runs by itself."""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The everyday suite tries the same examples each time: red means the change, not the day.
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=100, database=None)
+# The hunt tries others each time, remembers what failed, and prints how to see it again.
+settings.register_profile(
+    "hunt",
+    derandomize=False,
+    deadline=timedelta(seconds=30),
+    max_examples=5_000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--seeds`` and ``--first-seed``: which seeds a test with an argument ``run_seed`` is run with."""
+    group = parser.getgroup("mass-stop")
+    group.addoption("--seeds", type=int, default=3, help="how many seeds (default 3)")
+    group.addoption("--first-seed", type=int, default=1, help="the first of them (default 1)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``run_seed`` once with each seed; its name shows which: ``test_x[seed=7]``."""
+    if "run_seed" in metafunc.fixturenames:
+        first, count = metafunc.config.getoption("first_seed"), metafunc.config.getoption("seeds")
+        seeds = range(first, first + count)
+        metafunc.parametrize("run_seed", seeds, ids=[f"seed={seed}" for seed in seeds])
+
+
+@pytest.fixture(scope="session")
+def mass_stop_command() -> Path:
+    """The installed command: the wheel's, which ``make test`` names; else the one beside this Python."""
+    named = os.environ.get("MASS_STOP")
+    return Path(named).absolute() if named else Path(sys.executable).parent / "mass-stop"

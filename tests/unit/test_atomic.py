@@ -1,0 +1,196 @@
+"""Files that appear whole or not at all."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store.atomic import replacing, replacing_all, sync_directory
+
+
+def write(path: Path, data: bytes, **options) -> None:
+    with replacing(path, **options) as file:
+        file.write(data)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_bytes(b"old")
+    return path
+
+
+@pytest.fixture
+def syncs(monkeypatch):
+    """Every fsync by what it was of; an entry in ``fail`` makes the nth one fail."""
+    real, seen = os.fsync, []
+
+    def fsync(descriptor):
+        seen.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        if len(seen) in fsync.fail:
+            raise OSError(fsync.fail[len(seen)], "made up")
+        real(descriptor)
+
+    fsync.seen, fsync.fail = seen, {}  # type: ignore[attr-defined]
+    monkeypatch.setattr(os, "fsync", fsync)
+    return fsync
+
+
+def test_the_file_has_what_was_written(tmp_path):
+    write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_file_that_was_there_is_replaced(old):
+    write(old, b"new")
+    assert old.read_bytes() == b"new"
+
+
+def test_nothing_else_is_left_in_the_directory(old):
+    write(old, b"new")
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_before_the_end_the_old_content_stands(old):
+    with replacing(old) as file:
+        file.write(b"new")
+        file.flush()
+        assert old.read_bytes() == b"old"
+
+
+def test_the_temporary_file_is_its_owners_only(tmp_path):
+    with replacing(tmp_path / "a", mode=0o644):
+        assert [mode(path) for path in tmp_path.iterdir()] == [0o600]
+
+
+@pytest.mark.parametrize("wanted", [0o600, 0o644])
+def test_the_mode_is_the_one_asked_for_whatever_the_umask(tmp_path, wanted):
+    before = os.umask(0o277)
+    try:
+        write(tmp_path / "a", b"", mode=wanted)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "a") == wanted
+
+
+def test_a_wider_mode_of_the_old_file_is_not_kept(old):
+    old.chmod(0o666)
+    write(old, b"new")
+    assert mode(old) == 0o600
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
+def test_an_exception_leaves_the_old_content(old, error):
+    with pytest.raises(error), replacing(old) as file:
+        file.write(b"half")
+        raise error
+    assert old.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_leaves_no_temporary_file(tmp_path, error):
+    with pytest.raises(error), replacing(tmp_path / "a") as file:
+        file.write(b"half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_synced_before_and_the_directory_after_the_rename(old, syncs):
+    write(old, b"new")
+    assert syncs.seen == ["file", "directory"]
+
+
+def test_an_fsync_that_failed_is_not_tried_again(old, syncs):
+    syncs.fail[1] = errno.EIO
+    with pytest.raises(OSError, match="made up"):
+        write(old, b"new")
+    assert syncs.seen == ["file"]
+
+
+def test_a_failed_fsync_leaves_the_directory_as_it_was(old, syncs):
+    syncs.fail[1] = errno.EIO
+    with pytest.raises(OSError, match="made up"):
+        write(old, b"new")
+    assert {path: path.read_bytes() for path in old.parent.iterdir()} == {old: b"old"}
+
+
+def test_a_failed_fsync_of_the_directory_is_told(old, syncs):
+    syncs.fail[2] = errno.EIO
+    with pytest.raises(OSError, match="made up"):
+        write(old, b"new")
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_syncs_no_directories_is_taken_as_it_is(tmp_path, syncs, code):
+    syncs.fail[1] = code
+    sync_directory(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_an_os_error_and_nothing_more(old, monkeypatch):
+    real = os.open
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda path, flags, *rest: real("/dev/full" if flags & os.O_CREAT else path, flags & ~os.O_EXCL),
+    )
+    with pytest.raises(OSError, match="No space left"):
+        write(old, b"new")
+
+
+def test_a_symbolic_link_is_replaced_and_not_followed(old, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(old)
+    write(link, b"new")
+    assert (old.read_bytes(), link.is_symlink()) == (b"old", False)
+
+
+def test_a_directory_is_not_replaced(tmp_path):
+    with pytest.raises(OSError, match="not a regular file"):
+        write(tmp_path, b"new")
+
+
+def test_a_link_to_a_device_is_not_replaced(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/null")
+    with pytest.raises(OSError, match="not a regular file"):
+        write(tmp_path / "link", b"new")
+
+
+def test_a_missing_directory_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write(tmp_path / "none" / "a", b"new")
+
+
+def test_a_name_of_the_greatest_length_works(tmp_path):
+    write(tmp_path / ("n" * 255), b"new")
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
+
+
+def test_of_several_files_all_are_synced_before_the_first_rename(tmp_path, syncs):
+    syncs.fail[3] = errno.EIO
+    with (
+        pytest.raises(OSError, match="made up"),
+        replacing_all([tmp_path / name for name in "abc"]) as files,
+    ):
+        for file in files:
+            file.write(b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_files_come_in_the_order_of_their_paths(tmp_path):
+    with replacing_all([tmp_path / name for name in "abc"]) as files:
+        for name, file in zip("abc", files, strict=True):
+            file.write(name.encode())
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["a", "b", "c"]
+
+
+def test_a_file_that_cannot_be_made_takes_the_others_with_it(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing_all([tmp_path / "a", tmp_path / "none" / "b"]):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,88 @@
+"""Faults that can be replayed and that let a run end."""
+
+import pytest
+
+from orchestrator.simulator import FaultPlan
+from orchestrator.simulator.faults import EFFECTS, Effect, FaultDraw
+
+
+def test_the_same_calls_meet_the_same_faults_in_whatever_order_they_come() -> None:
+    """The draw depends on the call and how often it was made, on nothing else."""
+    plan = FaultPlan.level("hell")
+    one, other = FaultDraw(plan, 5), FaultDraw(plan, 5)
+    keys = [f"key {n}" for n in range(50)]
+    by_key = {(key, n): one.draw("stop", key) for key in keys for n in range(6)}
+    by_round = {(key, n): other.draw("stop", key) for n in range(6) for key in reversed(keys)}
+    assert by_key == by_round
+    assert any(by_key.values())
+
+
+def test_no_call_meets_more_faults_in_a_row_than_the_plan_allows() -> None:
+    """Even where every call should fail, the fourth goes through."""
+    draw = FaultDraw(FaultPlan.only("reset", 1.0, max_consecutive=3), 1)
+    assert [draw.draw("stop", "k") is not None for _ in range(8)] == [True, True, True, False] * 2
+
+
+def test_the_share_of_faults_is_the_share_asked_for() -> None:
+    """Within what chance allows for twenty thousand draws."""
+    draw = FaultDraw(FaultPlan.level(0.1), 2)
+    met = sum(draw.draw("status", str(n)) is not None for n in range(20_000))
+    assert 1800 < met < 2200
+
+
+def test_the_hardest_level_holds_every_kind() -> None:
+    """Ten thousand calls meet all of them."""
+    draw = FaultDraw(FaultPlan.level("hell"), 3)
+    kinds = {fault.kind for n in range(10_000) if (fault := draw.draw("stop", str(n)))}
+    assert kinds == set(EFFECTS)
+
+
+def test_a_lost_answer_has_its_effect_and_a_reset_has_none() -> None:
+    """That is what tells the two apart; a hang may be either."""
+    for kind, effect in EFFECTS.items():
+        draw = FaultDraw(FaultPlan.only(kind, 1.0), 4)
+        effects = {fault.effective for n in range(100) if (fault := draw.draw("stop", str(n)))}
+        expected = {Effect.DONE: {True}, Effect.NONE: {False}, Effect.EITHER: {True, False}}
+        assert effects == expected[effect], kind
+
+
+def test_a_401_never_comes_twice_in_a_row_for_one_call() -> None:
+    """A client gives up at the second one, as it is told to."""
+    draw = FaultDraw(FaultPlan.only("expired_token", 1.0), 1)
+    assert [draw.draw("stop", "k") is not None for _ in range(4)] == [True, False, True, False]
+    draw.note_refused_token("stop", "other")
+    assert draw.draw("stop", "other") is None
+
+
+def test_a_token_call_meets_only_faults_that_a_token_endpoint_has() -> None:
+    """No lock is contended where no action is concerned."""
+    draw = FaultDraw(FaultPlan.level(1.0), 1)
+    kinds = {fault.kind for n in range(2000) if (fault := draw.draw("token", str(n)))}
+    assert kinds == {"500", "502", "503", "504", "reset", "hang"}
+
+
+@pytest.mark.parametrize("level", ["none", 0, "0", 0.0])
+def test_no_faults_are_no_faults(level: str | float) -> None:
+    """However they are asked for."""
+    assert FaultPlan.level(level) == FaultPlan.none()
+    assert FaultDraw(FaultPlan.level(level), 1).draw("stop", "k") is None
+
+
+@pytest.mark.parametrize("level", ["lots", "1.5", -0.1, 2, "nan"])
+def test_an_impossible_level_is_refused_with_a_sentence(level: str | float) -> None:
+    """The message says what would have been possible."""
+    with pytest.raises(ValueError, match="fault"):
+        FaultPlan.level(level)
+
+
+def test_an_unknown_kind_and_impossible_rates_are_refused() -> None:
+    """A misspelt kind would otherwise mean a run without faults."""
+    with pytest.raises(ValueError, match="no fault is called"):
+        FaultPlan.only("resett", 0.1)
+    with pytest.raises(ValueError, match="add up"):
+        FaultPlan(reset=0.7, hang=0.7)
+
+
+def test_a_kind_may_be_named_with_or_without_http() -> None:
+    """The field is called http_500, the log says 500."""
+    assert FaultPlan.only("500", 0.2) == FaultPlan.only("http_500", 0.2) == FaultPlan(http_500=0.2)

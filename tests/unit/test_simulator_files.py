@@ -1,0 +1,73 @@
+"""Response files: whatever their style, their rows agree with the counts."""
+
+import csv
+import io
+import zipfile
+from collections import Counter
+
+from orchestrator.simulator.actions import Counts
+from orchestrator.simulator.files import file_name, key_of, response_file
+
+
+def _rows(data: bytes) -> tuple[list[str], list[list[str]], bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        (name,) = archive.namelist()
+        raw = archive.read(name)
+    rows = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
+    return rows[0], rows[1:], raw
+
+
+def test_the_marks_of_a_file_agree_with_the_counts_in_every_style() -> None:
+    """Two hundred keys have two hundred styles; all of them read back alike."""
+    counts = Counts(60, 40, 33, 7)
+    for n in range(200):
+        header, rows, _ = _rows(response_file(1, f"{n:032x}", counts))
+        place = [name.lower() for name in header].index("success")
+        assert Counter(row[place] for row in rows) == {"Y": 33, "N": 7, "": 20}
+        assert {len(row) for row in rows} == {len(header)}
+
+
+def test_files_come_in_every_style_that_the_api_may_choose() -> None:
+    """BOM or none, CRLF or LF, much quoted or little, a line break within a field, sizes behind the data."""
+    files = [response_file(1, f"{n:032x}", Counts(12, 12, 6, 6)) for n in range(200)]
+    contents = [_rows(data) for data in files]
+    raws = [raw for _, _, raw in contents]
+    assert 0 < sum(raw.startswith(b"\xef\xbb\xbf") for raw in raws) < 200
+    assert 0 < sum(b"\r\n" in raw for raw in raws) < 200
+    assert 0 < sum(raw.removeprefix(b"\xef\xbb\xbf").startswith(b'"') for raw in raws) < 200
+    assert any("\n" in field for _, rows, _ in contents for row in rows for field in row)
+    assert {
+        header.index(name) for header, _, _ in contents for name in header if name.lower() == "success"
+    } == {0, 1, 3}
+    assert {bool(data[6] & 8) for data in files} == {True, False}
+
+
+def test_a_file_is_the_same_each_time_it_is_fetched() -> None:
+    """Nothing of it is kept; it is written again from the seed."""
+    assert response_file(1, "a" * 32, Counts(9, 3, 2, 1)) == response_file(1, "a" * 32, Counts(9, 3, 2, 1))
+
+
+def test_a_long_file_has_every_row_once() -> None:
+    """It is written in pieces; none may be lost or doubled between two of them."""
+    for total in (1999, 2000, 2001, 4000, 10_001):
+        _, rows, _ = _rows(response_file(2, "b" * 32, Counts(total, total, total, 0)))
+        assert len({tuple(row) for row in rows}) == total
+
+
+def test_a_file_of_no_records_has_a_header() -> None:
+    """An empty upload is an upload."""
+    header, rows, _ = _rows(response_file(1, "c" * 32, Counts(0, 0, 0, 0)))
+    assert len(header) == 4
+    assert rows == []
+
+
+def test_a_file_id_gives_back_its_key() -> None:
+    """So that no table of them need be kept; what is no file id gives nothing."""
+    mask, key = 0x1234 << 100, "402892f04c97b89a014c97bb30a50003"
+    name = file_name(mask, key)
+    assert len(name) == 32
+    assert name != key
+    assert key_of(mask, name) == key
+    assert key_of(mask, "no such file") is None
+    assert key_of(mask, "+" + "1" * 31) is None

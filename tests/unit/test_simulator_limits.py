@@ -1,0 +1,93 @@
+"""Slots, windows and the headers that tell of them."""
+
+from orchestrator.simulator import TenantConfig
+from orchestrator.simulator.limits import Limits, Production, RateWindows
+
+
+def test_no_more_calls_are_in_flight_than_the_limit_allows() -> None:
+    """The next one enters when one has left."""
+    limits = Limits(TenantConfig(concurrency=2), 0.0)
+    assert [limits.enter(0.0) for _ in range(3)] == [True, True, False]
+    limits.leave()
+    assert limits.enter(0.0)
+    assert limits.peak == 2
+
+
+def test_the_remaining_slots_are_told_anew_only_once_a_second() -> None:
+    """Which is why they can drop suddenly."""
+    limits = Limits(TenantConfig(concurrency=10, header_refresh=1.0), 0.0)
+    limits.enter(0.0)
+    limits.enter(0.5)
+    assert limits.headers(0.9)["Concurrency-Limit-Remaining"] == "9"
+    assert limits.headers(1.0)["Concurrency-Limit-Remaining"] == "8"
+
+
+def test_a_window_that_is_full_asks_to_wait_for_its_end() -> None:
+    """And a refused call counts like any other."""
+    windows = RateWindows([(2, 60), (100, 3600)], 1000.0)
+    assert windows.take(1000.0) is None
+    assert windows.take(1010.0) is None
+    assert windows.take(1015.0) == 45.0
+    assert windows.take(1060.0) is None
+    assert windows.headers(1060.0)["RateLimit-Remaining"] == "1"
+
+
+def test_the_rate_headers_name_the_window_nearest_to_exhaustion() -> None:
+    """First that window's quota, then every quota with its seconds."""
+    windows = RateWindows([(1000, 60), (10, 3600)], 0.0)
+    for _ in range(4):
+        windows.take(30.5)
+    assert windows.headers(30.5) == {
+        "RateLimit-Limit": "10, 1000;w=60, 10;w=3600",
+        "RateLimit-Remaining": "6",
+        "RateLimit-Reset": "3570",
+    }
+
+
+def test_headers_can_be_switched_off() -> None:
+    """Any of them may be missing."""
+    config = TenantConfig(rate_headers=False, concurrency_headers=False)
+    assert Limits(config, 0.0).headers(0.0) == {}
+
+
+def test_a_tenant_without_quotas_tells_of_none() -> None:
+    """No window, no header, no refusal."""
+    limits = Limits(TenantConfig(quotas=(), concurrency_headers=False), 0.0)
+    assert limits.count(0.0) is None
+    assert limits.headers(0.0) == {}
+
+
+def test_other_traffic_holds_its_mean_number_of_slots() -> None:
+    """Whether one looks often or seldom."""
+    for step in (0.01, 0.1, 2.0):
+        production = Production(20.0, 1)
+        seen = []
+        for tick in range(3000):
+            production.advance(tick * step, 1000)
+            seen.append(production.now_running)
+        assert 17 < sum(seen) / len(seen) < 23
+        assert len(set(seen)) > 10
+        assert production.refused == 0
+
+
+def test_other_traffic_that_finds_no_slot_is_counted() -> None:
+    """This is the harm a client without headroom does."""
+    production = Production(20.0, 1)
+    for tick in range(1000):
+        production.advance(tick * 0.01, 15)
+        assert production.now_running <= 15
+    assert production.refused > 0
+
+
+def test_other_traffic_takes_slots_and_quota_from_the_caller() -> None:
+    """A limit of 10 with 10 others in flight is often no limit at all."""
+    limits = Limits(TenantConfig(concurrency=10, production=10.0, quotas=((100_000, 3600),)), 0.0)
+    refused = 0
+    for tick in range(500):
+        limits.count(tick * 0.02)
+        if limits.enter(tick * 0.02):
+            limits.leave()
+        else:
+            refused += 1
+    assert 50 < refused < 450
+    assert int(limits.headers(10.0)["RateLimit-Remaining"]) < 100_000 - 500 - 100
