@@ -5,10 +5,11 @@ run directory all that the contract promises.
 """
 
 import sqlite3
+import traceback
 from asyncio import wrap_future
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Ending, Engine, Interrupted
 from orchestrator.errors import InputError, MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
-from orchestrator.model import OVER, Answered, Outcome
+from orchestrator.model import OVER, Answered, InputRow, Outcome
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
@@ -32,7 +33,7 @@ from orchestrator.store import database, rundir
 from orchestrator.store import journal as journals
 from orchestrator.store import report as reports
 from orchestrator.store.atomic import replacing
-from orchestrator.store.intake import FileIntake
+from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake
 from orchestrator.store.journal import Journal, RunInfo, SourceInfo, Standing
 from orchestrator.store.rundir import RunDirectory
 from orchestrator.store.sources import Source, open_source
@@ -71,9 +72,12 @@ class Run:
         self.log: Log = make_log(self.sink, clock, info.id)
         self.tally = Tally(keys=standing.keys, accepted=standing.accepted)
         self.saved = False
+        self.exit_status = 0
+        self.cut_by: MassStopError | None = None
         self.ending = Ending("running")
         self.on_settled: Callable[[int, Outcome], None] = lambda seq, outcome: None
         self._clock = clock
+        self._session = session
         self._pacer = Pacer(
             TenantSlots(settings.headroom / 100, settings.concurrency), settings.headroom / 100, settings.rate
         )
@@ -95,7 +99,7 @@ class Run:
         Cancelling it cuts calls short and still leaves a report.
 
         Raises:
-            UsageError: the input cannot be used; nothing was sent, and the run directory is as it was before.
+            UsageError: the input cannot be used; nothing was sent.
             StorageError: the journal could be kept neither on disk nor in memory.
         """
         self.log.info("run.started", command=self.info.command, version=VERSION, base_url=self.info.base_url)
@@ -124,17 +128,28 @@ class Run:
                 )
                 self.ending = await self._engine.run(self.standing.waiting, self.standing.following)
         except anyio.get_cancelled_exc_class():
-            self.ending = Ending("interrupted", "The run was cancelled, and calls under way were cut.")
+            self.ending = Ending(
+                "interrupted", "The run was cancelled, and calls under way were cut.", self.cut_by
+            )
             with anyio.CancelScope(shield=True):
                 await self.finish()
             raise
+        except Exception:
+            self.log.error("run.crashed", traceback=traceback.format_exc())
+            raise
         if isinstance(self.ending.cut_by, UsageError):
-            self.discard()
+            self._engine = None
             raise self.ending.cut_by
         return await self.finish()
 
+    @property
+    def started(self) -> bool:
+        """Whether calls may have left."""
+        return self._engine is not None
+
     def cut(self, reason: MassStopError) -> None:
         """Lets no further call start; those under way come back first."""
+        self.cut_by = self.cut_by or reason
         if self._engine is not None:
             self._engine.cut(reason)
 
@@ -142,7 +157,7 @@ class Run:
         """Writes down how the session ended, then remediation and report. Returns the exit status."""
         outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
         await self._remediate()
-        status = self._exit_status(Counter({Outcome(name): count for name, count in outcomes.items()}))
+        status = self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         self.saved = await self._write_report()
         if self.journal.trouble:
@@ -154,21 +169,16 @@ class Run:
         if self.ending.state == "finished" and self.saved:
             self._responses.discard()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
+        self.exit_status = status
         return status
 
-    def close(self) -> None:
-        """Lets go of journal, log and directory."""
+    def end(self) -> None:
+        """Lets go of journal, log and directory; leaves nothing behind of a new run that came to no start."""
         with suppress(StorageError):
             self.journal.close()
         self.sink.close()
-        self.directory.close()
-
-    def discard(self) -> None:
-        """Leaves nothing behind of a run that sent nothing."""
-        with suppress(StorageError):
-            self.journal.close()
-        self.sink.close()
-        self.directory.discard()
+        if self._engine is None and self._session == 1:
+            self.directory.discard()
         self.directory.close()
 
     async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
@@ -189,7 +199,7 @@ class Run:
                 remaining=answer.limits.concurrency_remaining,
             )  # fmt: skip
 
-    def _exit_status(self, outcomes: Counter[Outcome]) -> int:
+    def _exit_status(self, outcomes: set[Outcome]) -> int:
         cut_by = self.ending.cut_by
         if self.troubles:
             return 5
@@ -199,7 +209,7 @@ class Run:
             return cut_by.exit_status
         if self.ending.state == "interrupted":
             return 130
-        return 0 if set(outcomes) <= GOOD else 1
+        return 0 if outcomes <= GOOD else 1
 
     async def _remediate(self) -> None:
         if self.info.command == "plan" or self.settings.no_results:
@@ -321,12 +331,44 @@ def unread_sources(
     return unread
 
 
-def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> FileIntake:
-    """Reads ``sources`` as the run's settings say."""
+def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intake:
+    """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
     settings = run.settings
+    planned = _planned(Path(settings.plan)) if settings.plan else []
+    if settings.plan and not sources:
+        name = f"plan {settings.plan}"
+        info = SourceInfo(run.journal.add_source(name, None), name)
+        return RowIntake(run.journal, planned, info, ranked=True)
     return FileIntake(
-        run.journal, sources, column=settings.column, weight_column=settings.order, strict=settings.strict
+        run.journal,
+        sources,
+        column=settings.column,
+        weight_column=settings.order,
+        strict=settings.strict,
+        weights={row.key: row.weight for row in planned} if settings.plan else None,
     )
+
+
+async def first_actions(run: Run, most: int) -> list[reports.ActionEntry]:
+    """The first actions of a run, as they stand."""
+    return await run.read(lambda db: list(islice(reports.read_actions(db), most)))
+
+
+async def read_ahead(run: Run, intake: Intake) -> Intake:
+    """Reads all of ``intake`` before the run starts, and gives the intake to start it with.
+
+    Raises InputError.
+    """
+    keys = 0
+
+    def count(new: int) -> None:
+        nonlocal keys
+        keys += new
+
+    await intake.read(count)
+    run.standing = Standing(keys=keys, accepted=0, waiting=keys, following=0)
+    run.tally.keys = keys
+    return ReadAlready()
 
 
 def write_report(connection: sqlite3.Connection, path: Path) -> None:
@@ -340,6 +382,19 @@ def interrupted(signal_name: str, exit_status: int) -> Interrupted:
     return Interrupted(
         f"Interrupted by {signal_name}: calls in flight came to their end, no other was started.", exit_status
     )
+
+
+def _planned(path: Path) -> list[InputRow]:
+    connection = database.reopen(path / "journal.db")
+    try:
+        if journals.read_run(connection).command != "plan":
+            raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
+        return [
+            InputRow(row, key, labels=msgspec.json.decode(labels) if labels else {}, weight=speed)
+            for row, key, labels, speed in connection.execute(database.statements()["planned"])
+        ]
+    finally:
+        connection.close()
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -79,6 +79,15 @@ class Screen:
         self.level = LEVELS[level]
         self._stream = stream
         self._json = json
+
+    @contextlib.contextmanager
+    def through(self, stream: TextIO) -> Iterator[None]:
+        """Writes to ``stream`` while the block runs."""
+        usual, self._stream = self._stream, stream
+        try:
+            yield
+        finally:
+            self._stream = usual
 
     def show(self, event: Event) -> None:
         text = _encode(event).decode() if self._json else readable(event)

@@ -9,7 +9,7 @@ from orchestrator.engine.ports import Responses
 from orchestrator.engine.verdict import given_up, verdict
 from orchestrator.errors import CallError, Kind, TenantError, TenantUnreachable
 from orchestrator.logs import Log
-from orchestrator.model import ActionState, Outcome, Problem, Records, Status
+from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Status
 from orchestrator.settings import show_duration
 from orchestrator.store.journal import Followed
 
@@ -107,8 +107,14 @@ class FollowLane:
         self.held.pop(key.seq, None)
         context.journal.settled(key.seq, outcome, problem, speed)
         context.tally.settled += 1
+        context.tally.settled_unsent += not key.accepted
         context.tally.outcomes[outcome] += 1
-        key.log.debug("action.settled", outcome=outcome.value, kind=problem and problem.kind)
+        if outcome in OVER or outcome is Outcome.WOULD_STOP:
+            key.log.debug("action.settled", outcome=outcome.value)
+        else:
+            key.log.warning(
+                "action.needs_a_person", outcome=outcome.value, message=problem and problem.message
+            )
         context.settled(key.seq, outcome)
 
     def seen(self, key: Follower, state: ActionState) -> Awaitable[None] | None:
@@ -224,8 +230,8 @@ class FollowLane:
         context.tally.throttled += throttled
         context.journal.read_failed(key.seq, call, track_id, problem, throttled=throttled, retried=retried)
         wait = context.try_again_in(key.tries, error)
-        key.log.info(
-            f"{call}.failed", kind=error.kind, code=error.code, http_status=error.http_status, track_id=track_id,
+        key.log.debug(
+            "read.failed", call=call, kind=error.kind, code=error.code, http_status=error.http_status, track_id=track_id,
             request_id=error.request_id, again_in=wait and round(wait, 3), message=error.message,
         )  # fmt: skip
         if wait is not None:

@@ -83,7 +83,7 @@ class PlanLane:
             key.seq, "status", track_id, problem, throttled=throttled, retried=retried
         )
         wait = context.try_again_in(look.tries, error)
-        key.log.info("plan.failed", kind=error.kind, again_in=wait and round(wait, 3), message=error.message)
+        key.log.debug("plan.failed", kind=error.kind, again_in=wait and round(wait, 3), message=error.message)
         if wait is not None:
             context.tally.retries += 1
             context.dispatcher.results.push(context.clock.now() + wait, partial(self._look, look))

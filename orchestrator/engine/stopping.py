@@ -89,7 +89,7 @@ class StopLane:
             key.seq, sent_at, track_id, problem, lost=error.may_have_worked, throttled=throttled
         )
         wait = context.try_again_in(key.stops, error)
-        key.log.info(
+        key.log.debug(
             "stop.failed", kind=error.kind, code=error.code, http_status=error.http_status, track_id=track_id,
             request_id=error.request_id, attempt=key.stops.made, again_in=wait and round(wait, 3),
             message=error.message,
@@ -155,7 +155,9 @@ class StopLane:
             key.seq, "status", track_id, problem, throttled=throttled, retried=retried
         )
         wait = context.try_again_in(key.reads, error)
-        key.log.info("guard.failed", kind=error.kind, again_in=wait and round(wait, 3), message=error.message)
+        key.log.debug(
+            "guard.failed", kind=error.kind, again_in=wait and round(wait, 3), message=error.message
+        )
         if wait is not None:
             context.dispatcher.later_stops.push(context.clock.now() + wait, partial(self._look_first, key))
             return

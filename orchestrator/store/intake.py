@@ -1,18 +1,19 @@
 """From sources into the journal: rows are admitted in batches, as they come."""
 
+import os
 import select
 import stat
 from asyncio import wrap_future
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice
-import os
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+from msgspec import structs
 
 from orchestrator.errors import InputError
-from orchestrator.model import InputRow, is_bulk_key
+from orchestrator.model import InputRow
 from orchestrator.store.journal import Journal, SourceInfo, chained, same_rows
 from orchestrator.store.sources import Source
 
@@ -65,8 +66,8 @@ class Admission:
 class FileIntake:
     """Reads files and standard input in a thread, one source after the other.
 
-    ``column`` and ``weight_column`` are as in :meth:`Source.read`. With ``strict`` a malformed row is an InputError.
-    ``trouble`` is the error that ended the reading, once keys of the same input were passed on already.
+    ``column`` and ``weight_column`` are as in :meth:`Source.read`; ``weights`` by key take the column's place. With
+    ``strict`` a malformed row is an InputError.
     """
 
     def __init__(
@@ -77,17 +78,17 @@ class FileIntake:
         column: str | None,
         weight_column: str | None,
         strict: bool = False,
+        weights: Mapping[str, float | None] | None = None,
     ) -> None:
         self._journal = journal
         self._sources = sources
         self._column = column
         self._weight_column = weight_column
         self._strict = strict
+        self._weights = weights
         self._finishing = False
         self._waiting = False
         self._done = anyio.Event()
-        self.rows = 0
-        self.trouble: InputError | None = None
 
     async def read(self, on_new: Callable[[int], None]) -> None:
         """Admits every row. Raises InputError for a source that cannot be read, if no key of it was passed on."""
@@ -114,7 +115,8 @@ class FileIntake:
 
     def _read_one(self, source: Source, info: SourceInfo, tell: Callable[[int], None]) -> bool:
         """Whether ``source`` was read to its end."""
-        admission = Admission(self._journal, info, ranked=self._weight_column is not None)
+        ranked = self._weight_column is not None or self._weights is not None
+        admission = Admission(self._journal, info, ranked=ranked)
 
         def flush() -> None:
             if new := admission.flush():
@@ -137,7 +139,8 @@ class FileIntake:
                         f"{source.name}, line {row.number}: {row.problem} With --strict nothing was sent; mend the row "
                         "or leave out --strict."
                     )
-                self.rows += 1
+                if self._weights is not None:
+                    row = structs.replace(row, weight=self._weights.get(row.key))
                 admission.add(row)
                 if admission.full:
                     flush()
@@ -148,41 +151,50 @@ class FileIntake:
         return True
 
 
-class KeyIntake:
-    """Takes keys that a program hands over, from any iterable; each may wait for the next as long as it likes."""
+class RowIntake:
+    """Takes rows that are handed over by a program, or by an earlier plan; each may wait for the next."""
 
-    def __init__(self, journal: Journal, keys: Iterable[str] | AsyncIterable[str], info: SourceInfo) -> None:
-        self._keys = keys
-        self._admission = Admission(journal, info, ranked=False)
+    def __init__(
+        self,
+        journal: Journal,
+        rows: Iterable[InputRow] | AsyncIterable[InputRow],
+        info: SourceInfo,
+        *,
+        ranked: bool,
+    ) -> None:
         self._journal = journal
-        self._number = 0
+        self._rows = rows
+        self._info = info
+        self._ranked = ranked
 
     async def read(self, on_new: Callable[[int], None]) -> None:
+        """Admits every row."""
         async for batch in self._batches():
-            rows = [self._row(key) for key in batch]
-            self._admission.info, new = await wrap_future(
-                self._journal.admit(self._admission.info, rows, ranked=False)
-            )
+            self._info, new = await wrap_future(self._journal.admit(self._info, batch, self._ranked))
             on_new(new)
-        self._admission.complete(None)
+        self._journal.source_complete(self._info, None)
 
     async def finish(self) -> None:
         """What a program has not handed over is not waited for."""
 
-    def _row(self, key: str) -> InputRow:
-        self._number += 1
-        key = key.strip()
-        problem = None if is_bulk_key(key) else "This is no bulk key: one has 32 letters or digits."
-        return InputRow(self._number, key, problem=problem)
-
-    async def _batches(self) -> AsyncIterator[list[str]]:
-        if isinstance(self._keys, AsyncIterable):
-            async for key in self._keys:
-                yield [key]
+    async def _batches(self) -> AsyncIterator[list[InputRow]]:
+        if isinstance(self._rows, AsyncIterable):
+            async for row in self._rows:
+                yield [row]
             return
-        keys = iter(self._keys)
-        while batch := list(islice(keys, BATCH)):
+        rows = iter(self._rows)
+        while batch := list(islice(rows, BATCH)):
             yield batch
+
+
+class ReadAlready:
+    """An intake whose rows are all in the journal."""
+
+    async def read(self, on_new: Callable[[int], None]) -> None:
+        """There is nothing left to admit."""
+
+    async def finish(self) -> None:
+        """There is nothing left to admit."""
 
 
 class _Left(Exception):

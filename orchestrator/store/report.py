@@ -191,31 +191,25 @@ def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
     return _run(connection, info, sessions), _summary(connection, info, sum(row[-1] for row in sessions))
 
 
-def read_actions(connection: sqlite3.Connection) -> Iterator[ActionEntry]:
-    """Every row of the input once, in input order."""
+def read_actions(
+    connection: sqlite3.Connection, which: str = "actions", values: dict[str, int] | None = None
+) -> Iterator[ActionEntry]:
+    """The rows of the input, each once, in input order: all, or those of the statement ``which``."""
     names = {row[0]: row[1] for row in connection.execute(_sql("sources"))}
-    duplicated = {row[0] for row in connection.execute("SELECT 1 FROM duplicate LIMIT 1")}
+    any_duplicates = connection.execute("SELECT EXISTS (SELECT 1 FROM duplicate)").fetchone()[0]
     planned = read_run(connection).command == "plan"
-    for row in connection.execute(_sql("actions")):
-        yield read_action(connection, row, names, planned=planned, may_be_duplicated=bool(duplicated))
+    for row in connection.execute(_sql(which), values or {}):
+        duplicates = connection.execute(_sql("duplicates_of"), {"first": row[0]}) if any_duplicates else ()
+        yield _action(row, names, list(duplicates), planned=planned)
 
 
-def read_action(
-    connection: sqlite3.Connection,
-    row: Any,
-    names: dict[int, str],
-    *,
-    planned: bool,
-    may_be_duplicated: bool = True,
+def _action(
+    row: Any, names: dict[int, str], duplicates: list[tuple[int, int]], *, planned: bool
 ) -> ActionEntry:
-    """One action out of a row of the statement ``actions``."""
     (
-        seq, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
-        lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error,
+        _, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
+        lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, _,
     ) = row  # fmt: skip
-    duplicates = (
-        connection.execute(_sql("duplicates_of"), {"first": seq}).fetchall() if may_be_duplicated else []
-    )
     elsewhere = any(where != source for where, _ in duplicates)
     return ActionEntry(
         bulk_key=key,

@@ -49,7 +49,7 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Takes away what a run that sent nothing has left, so that its directory can be used again."""
-        for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log"):
+        for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log", "keys.csv"):
             (self.path / name).unlink(missing_ok=True)
         if self._made:
             self.path.rmdir()

@@ -31,6 +31,8 @@ LARGEST_FILE = 2_047 << 20
 TOKEN_TRIES = 5
 TOKEN_BACKOFF = 0.25
 
+_NO_FILE = ("text/html", "application/json")
+
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
 _TOKEN = msgspec.json.Decoder(TokenAnswer)
@@ -142,7 +144,8 @@ class ZuoraClient:
                 asyncio.timeout(self._settings.timeout) as limit,
                 self._request("GET", url, track_id, token) as response,
             ):
-                if response.status != 200:
+                # A gateway answers HTML under 200 as well, and the API its failures as JSON.
+                if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
                     refusal = self._refusal(response, _understood(body, _ANSWER), token)
                     self._on_answer(self._answered(response, refusal, started))

@@ -33,7 +33,7 @@ _CHUNK = 1 << 16  # bytes asked of the zip at a time
 _DIRECTORY = 1 << 17  # the most bytes zipfile may ask for at once; a list of 16 entries has far less
 _VERDICTS: dict[str, Verdict] = {"Y": "succeeded", "N": "failed", "": "unprocessed"}
 
-# Everything zipfile and zlib were seen to raise on damaged input. An OSError here is a seek to a place that
+# Everything zipfile and zlib may raise on damaged input. An OSError here is a seek to a place that
 # cannot be: errors of the disk itself have become a StorageError in `_Guarded`.
 _DAMAGE = (
     zipfile.BadZipFile,

@@ -103,15 +103,17 @@ UPDATE session SET ended_at = :at, state = :state, reason = :reason, exit_status
 WHERE n = (SELECT MAX(n) FROM session);
 
 -- name: outcomes
-SELECT reported AS name,
-       COUNT(*) AS count
-FROM reported_action GROUP BY name ORDER BY name;
+SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
 
 -- name: actions
-SELECT seq, bulk_key, source, row, labels, reported,
-       status, action_type, attempts, accepted_at, track_id, request_id, lost,
-       total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error
-FROM reported_action ORDER BY seq;
+SELECT * FROM reported_action ORDER BY seq;
+
+-- name: action
+SELECT * FROM reported_action WHERE seq = :seq;
+
+-- name: unsettled
+-- What never came to an end, and rows that hold no key.
+SELECT * FROM reported_action WHERE settled_at IS NULL ORDER BY seq;
 
 -- name: summary
 SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
@@ -161,13 +163,7 @@ SELECT row, bulk_key, labels, speed FROM action WHERE outcome IS NOT 'malformed'
 -- name: duplicates_of
 SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER BY rowid;
 
--- name: action
-SELECT * FROM reported_action WHERE seq = :seq;
 
 -- name: filed_keys
 -- Actions whose response file was counted, in input order.
 SELECT bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
-
--- name: malformed
-SELECT source.name, action.row, action.error FROM action JOIN source ON source.id = action.source
-WHERE outcome = 'malformed' ORDER BY seq LIMIT 1;

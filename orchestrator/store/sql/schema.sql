@@ -93,12 +93,15 @@ CREATE TABLE failure (
     problem  TEXT NOT NULL                        -- JSON: orchestrator.model.Problem
 );
 
--- What is not settled is named by how far it came: a stop that left may have worked.
+-- The lines of the report. What is not settled is named by how far it came: a stop that left may have worked.
 CREATE VIEW reported_action AS
-SELECT *, COALESCE(outcome, CASE
-    WHEN accepted_at IS NOT NULL OR lost THEN 'unconfirmed'
-    WHEN error IS NOT NULL THEN 'unreachable'
-    WHEN stage = 1 AND attempts > 0 THEN 'unconfirmed'
-    WHEN stage = 2 THEN 'unconfirmed'
-    ELSE 'not_attempted' END) AS reported
+SELECT seq, bulk_key, source, row, labels,
+       COALESCE(outcome, CASE
+           WHEN accepted_at IS NOT NULL OR lost THEN 'unconfirmed'
+           WHEN error IS NOT NULL THEN 'unreachable'
+           WHEN stage = 1 AND attempts > 0 THEN 'unconfirmed'
+           WHEN stage = 2 THEN 'unconfirmed'
+           ELSE 'not_attempted' END) AS outcome,
+       status, action_type, attempts, accepted_at, track_id, request_id, lost,
+       total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, settled_at
 FROM action;

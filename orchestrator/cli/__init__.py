@@ -1,0 +1,105 @@
+"""The command ``mass-stop``: one file a subcommand, loaded when it is called."""
+
+import importlib
+import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+import click
+
+from orchestrator.errors import MassStopError
+from orchestrator.version import VERSION
+
+COMMANDS = {
+    "run": "Stop every mass action whose bulk key is given, and report.",
+    "plan": "Say what run would do; sends no stop.",
+    "resume": "Go on with a run that was interrupted or crashed.",
+    "report": "Write the report of a run again.",
+    "drill": "Rehearse the whole job against a simulated tenant.",
+    "simulate": "Serve the simulated tenant for other clients.",
+    "check": "Check credentials, reachability, clock and limits.",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a subcommand's module when it is called: help must not wait for an HTTP client."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"orchestrator.cli.{name}").command
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="mass-stop")
+def group() -> None:
+    """Stops Zuora mass actions in bulk: as fast as the tenant allows, with a report of what really happened.
+
+    Records that were processed before a stop stay processed. Try it without credentials: mass-stop drill
+    """
+
+
+def main() -> NoReturn:
+    """Runs the command line; the one place where an error becomes an exit status."""
+    os.umask(0o077)
+    _no_core_dumps()
+    try:
+        status = group.main(prog_name="mass-stop", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        status = _say(error.format_message(), 2)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mass-stop"
+        status = _say(f"mass-stop: {error.format_message()} (see {where} --help)", 2)
+    except MassStopError as error:
+        status = _say(f"mass-stop: {error}", error.exit_status)
+    except (click.Abort, KeyboardInterrupt):
+        status = _say("mass-stop: interrupted; nothing was sent.", 130)
+    except BaseExceptionGroup as error:
+        status = _say(f"mass-stop: {_innermost(error)}", _status_of(_innermost(error)))
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
+        status = _say(_defect(error), 5)
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    # The thread of a source that waits for its writer would be waited for at a normal exit.
+    os._exit(status)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, MassStopError) else Exception(_defect(error))
+
+
+def _status_of(error: BaseException) -> int:
+    return error.exit_status if isinstance(error, MassStopError) else 5
+
+
+def _defect(error: BaseException) -> str:
+    return (
+        f"mass-stop: a defect of mass-stop ended the run ({type(error).__name__}: {error}). What was stopped stays "
+        "stopped; the run directory holds what is known, run.log the details: mass-stop resume goes on from there."
+    )
+
+
+def _say(sentence: str, status: int) -> int:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(sentence.rstrip() + "\n")
+        sys.stderr.flush()
+    return status
+
+
+def _no_core_dumps() -> None:
+    """A core dump would hold the token."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

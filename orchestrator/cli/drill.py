@@ -1,0 +1,51 @@
+"""``mass-stop drill``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import click
+
+from orchestrator.cli import options
+
+
+@click.command("drill")
+@click.option(
+    "--actions", default=200, show_default=True, type=click.IntRange(1, 200_000), help="Mass actions to stop."
+)
+@click.option(
+    "--faults", default="some", show_default=True, metavar="LEVEL", help="none, some, many, hell, or a share."
+)
+@click.option(
+    "--seed", default=1, show_default=True, type=int, help="What the simulated tenant is made from."
+)
+@options.settings_options(*options.PACE, *options.ENDS, *options.OUTPUT)
+def command(actions: int, faults: str, seed: int, **given: Any) -> int:
+    """Does the whole job against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
+    from msgspec import structs
+
+    from orchestrator import app
+    from orchestrator.cli.session import conduct, opened
+    from orchestrator.cli.simulate import fault_plan
+    from orchestrator.engine.ports import Intake
+    from orchestrator.logs import Screen
+    from orchestrator.settings import Secret
+    from orchestrator.simulator import SimulatedTenant, TenantConfig
+    from orchestrator.simulator.server import write_keys
+
+    settings = options.read_settings(given)
+    config = TenantConfig(actions=actions, seed=seed, faults=fault_plan(faults))
+
+    @asynccontextmanager
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
+        async with SimulatedTenant(config) as tenant:
+            told = structs.replace(
+                settings, base_url=tenant.base_url, client_id=config.client_id, client_secret=Secret(config.client_secret),
+                token=None, order=None, plan=None,
+            )  # fmt: skip
+            async with opened(app.begin(told, "drill", screen)) as run:
+                keys = run.directory.path / "keys.csv"
+                write_keys(tenant, keys)
+                yield run, app.file_intake(run, app.new_sources(run, [str(keys)]))
+
+    return conduct(settings, prepare)

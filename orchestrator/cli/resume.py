@@ -1,0 +1,39 @@
+"""``mass-stop resume``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli import options
+from orchestrator.errors import UsageError
+
+
+@click.command("resume")
+@click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+@options.settings_options(*options.TENANT, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:])
+def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
+    """Goes on with the run in RUN_DIR and ends with one report of the whole.
+
+    Limits and deadlines can be given anew. SOURCE is needed only where the cut came while standard input was still
+    being read: give the same input again.
+    """
+    from orchestrator import app
+    from orchestrator.cli.session import conduct, opened
+    from orchestrator.engine.ports import Intake
+    from orchestrator.logs import Screen
+
+    info, told, known = app.earlier(run_dir)
+    settings = options.read_settings(given, earlier=told)
+    if settings.address != info.base_url:
+        raise UsageError(f"The run in {run_dir} belongs to {info.base_url}, not to {settings.address}.")
+
+    @asynccontextmanager
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
+        async with opened(await app.reopen(run_dir, info, settings, screen)) as run:
+            yield run, app.file_intake(run, app.unread_sources(run, known, sources))
+
+    return conduct(settings, prepare)

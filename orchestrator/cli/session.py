@@ -1,0 +1,153 @@
+"""What the commands that work on a run share: the screen, signals, the closing summary, copies of the report."""
+
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+
+from orchestrator import app
+from orchestrator.cli.summary import closing
+from orchestrator.engine.ports import Intake
+from orchestrator.errors import MassStopError
+from orchestrator.logs import Screen
+from orchestrator.settings import Settings
+from orchestrator.store import report as reports
+from orchestrator.store.atomic import replacing
+
+Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, Intake]]]
+
+
+def screen_for(settings: Settings) -> Screen:
+    """Standard error in the form that suits it."""
+    json = settings.log_format == "json" or (settings.log_format == "auto" and not _is_terminal())
+    return Screen(sys.stderr, "error" if settings.quiet else settings.log_level, json)
+
+
+def conduct(settings: Settings, prepare: Prepare) -> int:
+    """Works on the run that ``prepare`` opens to its end, shows it, and returns the exit status."""
+    return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": _has_uvloop()})
+
+
+@asynccontextmanager
+async def opened(run: app.Run) -> AsyncIterator[app.Run]:
+    """Lets go of ``run`` in the end, whatever happens."""
+    try:
+        yield run
+    finally:
+        run.end()
+
+
+async def _conduct(settings: Settings, prepare: Prepare) -> int:
+    screen = screen_for(settings)
+    stage = _Stage()
+    failure: MassStopError | None = None
+    status = 130
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch_signals, stage)
+        try:
+            with stage.scope:
+                async with prepare(screen) as (run, intake):
+                    stage.run = run
+                    with anyio.CancelScope() as stage.scope:
+                        await _work(run, intake, screen, settings)
+                    status = await _close(run, settings)
+        except MassStopError as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if stage.run is None:
+        raise KeyboardInterrupt
+    return status
+
+
+class _Stage:
+    """The run at work, and what a signal cancels: the preparing first, then the run's calls."""
+
+    def __init__(self) -> None:
+        self.run: app.Run | None = None
+        self.scope = anyio.CancelScope()
+
+
+async def _work(run: app.Run, intake: Intake, screen: Screen, settings: Settings) -> None:
+    if not _shows_progress(settings):
+        await run.execute(intake)
+        return
+    from orchestrator.cli.display import showing
+
+    async with showing(run.tally, screen):
+        await run.execute(intake)
+
+
+async def _watch_signals(stage: _Stage) -> None:
+    """The first signal lets calls in flight come to their end; a second one cuts them."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stage.run is None or not stage.run.started or stage.run.cut_by is not None:
+                stage.scope.cancel()
+                continue
+            stage.run.cut(app.interrupted(signal.Signals(number).name, 128 + number))
+            _tell("Interrupted: calls in flight are let finish; a second signal cuts them.\n")
+
+
+async def _close(run: app.Run, settings: Settings) -> int:
+    entry, summary = await run.read(reports.read_head)
+    if not settings.quiet:
+        text = closing(entry, summary, run.directory.path, run.troubles, saved=run.saved)
+        _tell(text + "\n")
+    if not run.saved:
+        await run.read(lambda db: reports.write_json(db, _to_standard_error))
+    if settings.report is None:
+        return run.exit_status
+    try:
+        await run.read(lambda db: copy_report(db, settings.report or "-", reports.write_json))
+    except OSError as error:
+        _tell(f"mass-stop: the report could not be written to {settings.report}: {error.strerror}.\n")
+        return 5
+    return run.exit_status
+
+
+def copy_report(
+    connection: sqlite3.Connection, target: str, write: Callable[[sqlite3.Connection, reports.Write], None]
+) -> None:
+    """Writes a report to ``target``: a path, or ``-`` for standard output. Raises OSError."""
+    if target == "-":
+        write(connection, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+    elif Path(target).exists() and not Path(target).is_file():
+        with Path(target).open("wb") as file:  # a pipe or a device takes no other file's place
+            write(connection, file.write)
+    else:
+        with replacing(Path(target)) as file:
+            write(connection, file.write)
+
+
+def _shows_progress(settings: Settings) -> bool:
+    return _is_terminal() and not settings.no_progress and not settings.quiet
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def _has_uvloop() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("uvloop") is not None
+
+
+def _to_standard_error(data: bytes) -> None:
+    _tell(data.decode("utf-8", "replace"))
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -1,0 +1,117 @@
+"""For programs: stop a list of mass actions from Python, inside a running loop or without one.
+
+Nothing here prints, exits or touches signals or logging of the program around it. The run directory is kept as it is by
+the command, so that ``mass-stop resume`` works on it as well.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from functools import partial
+
+from orchestrator import app
+from orchestrator.model import InputRow, Outcome, is_bulk_key
+from orchestrator.settings import Settings
+from orchestrator.store import report as reports
+from orchestrator.store.intake import RowIntake
+from orchestrator.store.journal import SourceInfo
+from orchestrator.store.report import ActionEntry, Report
+
+Keys = Iterable[str] | AsyncIterable[str]
+
+SOURCE = "<program>"
+
+
+async def stop_all(keys: Keys, settings: Settings) -> Report:
+    """Stops the mass action of every bulk key, follows each to its end, and returns the report.
+
+    Args:
+        keys: bulk keys, from any iterable; from an asynchronous one each is stopped as soon as it comes. Malformed and
+            duplicate keys are told in the report, never raised.
+        settings: the tenant, its credentials and limits; ``Settings(base_url=…, client_id=…, client_secret=Secret(…))``
+            or :func:`orchestrator.resolve`. ``out`` names the run directory, or a new one is made under ``runs``.
+
+    Returns:
+        The report; ``report.run.exit_status`` is that of the command.
+
+    Raises:
+        UsageError: the settings or the keys cannot be used; nothing was sent.
+        StorageError: the machine could keep the run neither on disk nor in memory.
+
+    Cancelling it cuts the calls under way; the run directory then holds what is known, and can be resumed.
+    """
+    run = app.begin(settings, "run", None)
+    try:
+        await run.execute(_intake(run, keys))
+        return await run.read(reports.read_report)
+    finally:
+        run.end()
+
+
+async def stop_each(keys: Keys, settings: Settings) -> AsyncGenerator[ActionEntry, None]:
+    """As :func:`stop_all`, but yields each action as it comes to its end.
+
+    Actions that come to none (deadline, a tenant that went away) and malformed keys are yielded last, so that every key
+    is yielded once. Leaving the loop early cuts the calls under way as soon as the iterator is closed
+    (``contextlib.aclosing`` does that at once).
+    """
+    run = app.begin(settings, "run", None)
+    # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
+    settled: deque[int] = deque()
+    changed = asyncio.Event()
+
+    def on_settled(seq: int, _: Outcome) -> None:
+        settled.append(seq)
+        changed.set()
+
+    run.on_settled = on_settled
+    work = asyncio.get_running_loop().create_task(run.execute(_intake(run, keys)))
+    work.add_done_callback(lambda _: changed.set())
+    try:
+        while settled or not work.done():
+            changed.clear()
+            while settled:
+                seq = settled.popleft()
+                for action in await run.read(partial(_some, "action", {"seq": seq})):
+                    yield action
+            if not work.done():
+                await changed.wait()
+        await work
+        for action in await run.read(partial(_some, "unsettled", {})):
+            yield action
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        run.end()
+
+
+def stop_all_blocking(keys: Iterable[str], settings: Settings) -> Report:
+    """As :func:`stop_all`, for scripts without an event loop."""
+    return asyncio.run(stop_all(keys, settings))
+
+
+def _intake(run: app.Run, keys: Keys) -> RowIntake:
+    rows = _rows_as_they_come(keys) if isinstance(keys, AsyncIterable) else _rows(keys)
+    info = SourceInfo(run.journal.add_source(SOURCE, None), SOURCE)
+    return RowIntake(run.journal, rows, info, ranked=False)
+
+
+def _rows(keys: Iterable[str]) -> Iterator[InputRow]:
+    return (_row(number, key) for number, key in enumerate(keys, 1))
+
+
+async def _rows_as_they_come(keys: AsyncIterable[str]) -> AsyncIterator[InputRow]:
+    number = 0
+    async for key in keys:
+        number += 1
+        yield _row(number, key)
+
+
+def _row(number: int, key: str) -> InputRow:
+    problem = None if is_bulk_key(key) else "This is no bulk key: one has 32 letters or digits."
+    return InputRow(number, key, problem=problem)
+
+
+def _some(which: str, values: dict[str, int], connection: sqlite3.Connection) -> list[ActionEntry]:
+    return list(reports.read_actions(connection, which, values))
