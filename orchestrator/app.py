@@ -61,21 +61,21 @@ class Run:
         screen: Screen | None,
         *,
         session: int = 1,
-        standing: Standing = Standing(0, 0, 0, 0),
+        standing: Standing | None = None,
     ) -> None:
         self.settings = settings
         self.info = info
         self.directory = directory
         self.journal = journal
-        self.standing = standing
+        self.standing = standing or Standing(0, 0, 0, 0)
         self.sink = Sink(directory.log, screen)
         self.log: Log = make_log(self.sink, clock, info.id)
-        self.tally = Tally(keys=standing.keys, accepted=standing.accepted)
+        self.tally = Tally(keys=self.standing.keys, accepted=self.standing.accepted)
         self.saved = False
         self.exit_status = 0
         self.cut_by: MassStopError | None = None
         self.ending = Ending("running")
-        self.on_settled: Callable[[int, Outcome], None] = lambda seq, outcome: None
+        self.on_settled: Callable[[int, Outcome], None] = lambda *_: None
         self._clock = clock
         self._session = session
         self._pacer = Pacer(

@@ -172,9 +172,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _address(text: str) -> str:
-    parts = urlsplit(text.strip())
+    # Even an empty query, fragment or user would move what is put behind the address. urlsplit drops line breaks.
+    parts = urlsplit(_matched(r"[!-~]+", text)[0])
     secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-    if not secure or not parts.hostname or parts.username or parts.query or parts.fragment or parts.port == 0:
+    if not secure or not parts.hostname or parts.port == 0 or any(sign in text for sign in "@?#\\"):
         raise ValueError(text)
     return text.strip().rstrip("/")
 
@@ -304,6 +305,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.base_url
 
 
+_HIDDEN = re.compile(r"//.*@", re.DOTALL)  # a password in an address is a secret
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting as declared in :class:`Settings`."""
@@ -324,7 +328,7 @@ class Setting:
     def read(self, value: object, origin: str) -> Any:
         """The value of ``value`` (text, or what TOML made of it), or a :class:`SettingError` naming ``origin``."""
         if self.about.repeatable:
-            items = value if isinstance(value, (list, tuple)) else str(value).split(",")
+            items = value if isinstance(value, (list, tuple)) else re.split(r"\s*,\s*", str(value).strip())
             return tuple(self._read_one(item, origin) for item in items)
         return self._read_one(value, origin)
 
@@ -333,7 +337,8 @@ class Setting:
         try:
             return self.form.read(text)
         except (ValueError, KeyError, OverflowError):
-            raise SettingError(self.name.replace("_", "-"), value, origin, self.form.expected) from None
+            shown = _HIDDEN.sub("//…@", value) if isinstance(value, str) else value
+            raise SettingError(self.name.replace("_", "-"), shown, origin, self.form.expected) from None
 
 
 def _declared() -> Iterator[Setting]:
@@ -347,7 +352,14 @@ def _declared() -> Iterator[Setting]:
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _declared()}
 
 # Where a name and an address disagree, the nearer to the operator wins; what it overrides must then not linger.
-_RIVALS = {"env": "base_url", "base_url": "env", "token_file": "token", "token": "token_file"}
+_RIVALS = {
+    "env": "base_url",
+    "base_url": "env",
+    "token": "token_file",
+    "token_file": "token",
+    "client_secret": "client_secret_file",
+    "client_secret_file": "client_secret",
+}
 
 
 def resolve(
@@ -439,7 +451,7 @@ def _checked_secret(text: str, origin: str) -> Secret:
 def _secret_in(path: str, origin: str) -> Secret:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with open(descriptor, encoding="utf-8") as file:
+        with os.fdopen(descriptor, encoding="utf-8") as file:
             mode = os.fstat(descriptor).st_mode
             if stat.S_ISREG(mode) and mode & 0o077:
                 raise UsageError(f"{origin}: {path} can be read by others; run: chmod 600 {path}")

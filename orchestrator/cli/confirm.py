@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from anyio import to_thread
@@ -19,7 +20,7 @@ def terminal() -> TextIO | None:
     if not sys.stderr.isatty():
         return None
     try:
-        return open("/dev/tty", encoding="utf-8", errors="replace")  # noqa: SIM115 - the caller closes it
+        return Path("/dev/tty").open(encoding="utf-8", errors="replace")
     except OSError:
         return None
 

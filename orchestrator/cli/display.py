@@ -44,10 +44,10 @@ async def showing(tally: Tally, screen: Screen) -> AsyncIterator[None]:
     def update() -> None:
         total = tally.keys if tally.keys else None
         rate = tally.accepted / max(time.monotonic() - started, 0.1)
-        progress.update(
-            stops, completed=tally.accepted + tally.settled_unsent, total=total,
-            note=f"{rate:.0f}/s  {tally.in_flight}/{tally.slots} slots  {tally.retries} retries  {tally.throttled} throttled",
-        )  # fmt: skip
+        pace = f"{rate:.0f}/s  {tally.in_flight}/{tally.slots} slots"
+        setbacks = f"{tally.retries} retries  {tally.throttled} throttled"
+        done = tally.accepted + tally.settled_unsent
+        progress.update(stops, completed=done, total=total, note=f"{pace}  {setbacks}")
         progress.update(ends, completed=tally.settled, total=total, note=_outcomes(tally))
         progress.refresh()
 

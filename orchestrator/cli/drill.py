@@ -40,9 +40,14 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
         async with SimulatedTenant(config) as tenant:
             told = structs.replace(
-                settings, base_url=tenant.base_url, client_id=config.client_id, client_secret=Secret(config.client_secret),
-                token=None, order=None, plan=None,
-            )  # fmt: skip
+                settings,
+                base_url=tenant.base_url,
+                client_id=config.client_id,
+                client_secret=Secret(config.client_secret),
+                token=None,
+                order=None,
+                plan=None,
+            )
             async with opened(app.begin(told, "drill", screen)) as run:
                 keys = run.directory.path / "keys.csv"
                 write_keys(tenant, keys)

@@ -6,7 +6,6 @@ from orchestrator.model import OVER, Outcome
 from orchestrator.settings import show_duration
 from orchestrator.store.report import RunEntry, Summary
 
-_STOPPED = (Outcome.STOPPED,)
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
 _PERSON = {
     Outcome.UNCONFIRMED: "stop sent, end not seen",
@@ -66,10 +65,8 @@ def _records(run: RunEntry, summary: Summary) -> list[str]:
     if not records.total:
         return []
     saved = "left" if run.command == "plan" else "saved"
-    return [
-        f"  records        {records.processed} went through ({records.succeeded} succeeded, {records.failed} failed), "
-        f"{records.unprocessed} {saved}"
-    ]
+    through = f"{records.processed} went through ({records.succeeded} succeeded, {records.failed} failed)"
+    return [f"  records        {through}, {records.unprocessed} {saved}"]
 
 
 def _timing(summary: Summary) -> list[str]:
@@ -77,6 +74,7 @@ def _timing(summary: Summary) -> list[str]:
     if timing.last_stop_seconds is None:
         return []
     calls = summary.calls
+    made = f"{calls.stop} stop, {calls.status} status, {calls.file} file"
     settled = (
         ""
         if timing.settled_seconds is None
@@ -84,8 +82,7 @@ def _timing(summary: Summary) -> list[str]:
     )
     return [
         f"  time           last stop accepted after {show_duration(round(timing.last_stop_seconds, 1))}{settled}",
-        f"  calls          {calls.stop} stop, {calls.status} status, {calls.file} file; "
-        f"{calls.retried} tried again, {calls.throttled} throttled",
+        f"  calls          {made}; {calls.retried} tried again, {calls.throttled} throttled",
     ]
 
 
@@ -97,5 +94,5 @@ def _next(run: RunEntry, summary: Summary, directory: Path) -> list[str]:
     if any(summary.outcomes.get(outcome) for outcome in open_ends):
         lines.append(f"  next           mass-stop resume {directory}")
     if summary.records.failed or summary.records.unprocessed:
-        lines.append(f"  records        {directory / 'remediation'} holds them, by what became of each")
+        lines.append(f"  their rows     {directory / 'remediation'} holds them, by what became of each")
     return lines

@@ -9,7 +9,7 @@ from orchestrator.clock import Clock
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.retry import again, delay
-from orchestrator.errors import CallError, Kind, MassStopError
+from orchestrator.errors import CallError, Kind, MassStopError, TenantUnreachable
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem
 from orchestrator.progress import Tally
@@ -51,7 +51,7 @@ class Context:
     tally: Tally
     track_prefix: str
     abort: Callable[[MassStopError], None]
-    settled: Callable[[int, Outcome], None] = lambda seq, outcome: None
+    settled: Callable[[int, Outcome], None] = lambda *_: None
     random: Random = field(default_factory=Random)
     last_answer_at: float | None = None
     calls: int = 0
@@ -69,13 +69,18 @@ class Context:
             return None
         return delay(tries.made, error.retry_after, self.random.uniform)
 
-    def tenant_is_gone(self, tries: Tries, error: CallError) -> bool:
-        """Whether all the tries of one call went by without the tenant answering anybody."""
-        silent = self.last_answer_at is None or self.last_answer_at < tries.first_at
-        return error.kind in NO_ANSWER and silent
+    def answered_since(self, tries: Tries) -> bool:
+        """Whether the tenant answered anybody since the first of ``tries``."""
+        return self.last_answer_at is not None and self.last_answer_at >= tries.first_at
+
+    def tries_ended(self, tries: Tries, error: CallError) -> None:
+        """Ends the run where all the tries of one call went by without the tenant answering anybody."""
+        if error.kind in NO_ANSWER and not self.answered_since(tries):
+            self.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
 
 
 def as_problem(error: CallError) -> Problem:
+    """``error`` as the report tells it."""
     return Problem(
         kind=error.kind.value,
         code=error.code,

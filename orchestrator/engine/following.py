@@ -6,8 +6,9 @@ from functools import partial
 
 from orchestrator.engine.context import Context, Tries, as_problem
 from orchestrator.engine.ports import Responses
+from orchestrator.engine.reading import Failed, call_failed, read_status
 from orchestrator.engine.verdict import given_up, verdict
-from orchestrator.errors import CallError, Kind, TenantError, TenantUnreachable
+from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
 from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Status
 from orchestrator.settings import show_duration
@@ -71,7 +72,7 @@ class FollowLane:
             self.spilled += 1
 
     def refused(self, key: Follower, problem: Problem, stop_again: StopAgain) -> None:
-        """Takes a key whose stop was refused or lost: its status tells what it is. ``stop_again`` tries another stop."""
+        """Takes a key whose stop was refused or lost, for its status to tell. ``stop_again`` tries another stop."""
         key.problem = problem
         key.stop_again = stop_again
         now = self._context.clock.now()
@@ -141,23 +142,17 @@ class FollowLane:
         self._context.dispatcher.kick()
 
     async def _read(self, key: Follower) -> Awaitable[None] | None:
-        context = self._context
-        track_id = context.track_id()
-        retried = key.tries.made > 0
-        key.tries.begin(context.clock.now())
         if key.first_read_at is None:
-            key.first_read_at = context.clock.now()
-        try:
-            state = (await context.tenant.status(key.bulk_key, track_id)).value
-        except CallError as error:
-            self._call_failed(key, "status", error, track_id, retried=retried)
-            return None
-        except TenantError as error:
-            context.abort(error)
-            return None
-        key.tries = Tries()
-        context.journal.status_read(key.seq, state.status, state.action_type, state.records, retried=retried)
-        return self.seen(key, state)
+            key.first_read_at = self._context.clock.now()
+        match await read_status(self._context, key, key.tries):
+            case None:
+                return None
+            case Failed() as failed:
+                self._call_failed(key, failed)
+                return None
+            case state:
+                key.tries = Tries()
+                return self.seen(key, state)
 
     def _not_over(self, key: Follower, status: Status) -> Awaitable[None] | None:
         if not key.accepted and status is not Status.STOPPING:
@@ -193,7 +188,8 @@ class FollowLane:
 
     async def _fetch(self, key: Follower) -> Awaitable[None] | None:
         context = self._context
-        assert self._responses is not None and key.output_url is not None
+        assert self._responses is not None
+        assert key.output_url is not None
         track_id = context.track_id()
         retried = key.tries.made > 0
         key.tries.begin(context.clock.now())
@@ -201,7 +197,9 @@ class FollowLane:
         try:
             await self._responses.fetch(key.bulk_key, fetch)
         except CallError as error:
-            self._call_failed(key, "file", error, track_id, retried=retried)
+            self._call_failed(
+                key, call_failed(context, key, key.tries, "file", error, track_id, retried=retried)
+            )
             return None
         except TenantError as error:
             context.abort(error)
@@ -210,7 +208,8 @@ class FollowLane:
         return self._count(key)
 
     async def _count(self, key: Follower) -> None:
-        assert self._responses is not None and key.outcome is not None
+        assert self._responses is not None
+        assert key.outcome is not None
         try:
             records = await self._responses.count(key.bulk_key)
         except CallError as error:
@@ -221,29 +220,16 @@ class FollowLane:
         self._context.tally.records_succeeded += records.succeeded or 0
         self.settle(key, key.outcome, None)
 
-    def _call_failed(
-        self, key: Follower, call: str, error: CallError, track_id: str, *, retried: bool
-    ) -> None:
-        context = self._context
-        problem = as_problem(error)
-        throttled = error.kind is Kind.THROTTLED
-        context.tally.throttled += throttled
-        context.journal.read_failed(key.seq, call, track_id, problem, throttled=throttled, retried=retried)
-        wait = context.try_again_in(key.tries, error)
-        key.log.debug(
-            "read.failed", call=call, kind=error.kind, code=error.code, http_status=error.http_status, track_id=track_id,
-            request_id=error.request_id, again_in=wait and round(wait, 3), message=error.message,
-        )  # fmt: skip
-        if wait is not None:
-            context.tally.retries += 1
-            self._hold(key, context.clock.now() + wait)
+    def _call_failed(self, key: Follower, failed: Failed) -> None:
+        if failed.wait is not None:
+            self._hold(key, self._context.clock.now() + failed.wait)
             return
-        # A response file that cannot be had changes nothing about the action's end.
-        self.settle(
-            key, key.outcome or self._unread(key, error), problem if key.outcome else key.problem or problem
-        )
-        if context.tenant_is_gone(key.tries, error):
-            context.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
+        if key.outcome is not None:
+            # A response file that cannot be had changes nothing about the action's end.
+            self.settle(key, key.outcome, failed.problem)
+        else:
+            self.settle(key, self._unread(key, failed.error), key.problem or failed.problem)
+        self._context.tries_ended(key.tries, failed.error)
 
     def _unread(self, key: Follower, error: CallError) -> Outcome:
         if error.kind is Kind.NOT_FOUND and not key.accepted:

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Iterable
 from functools import partial
 
-from orchestrator.engine.context import Context, Tries, as_problem
+from orchestrator.engine.context import Context, Tries
 from orchestrator.engine.following import Follower, FollowLane
+from orchestrator.engine.reading import Failed, read_status
+from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import verdict
-from orchestrator.errors import CallError, Kind, TenantError, TenantUnreachable
-from orchestrator.model import Outcome, Status
+from orchestrator.model import ActionState, Outcome, Problem, Status
 from orchestrator.store.journal import Armed
 
 BETWEEN_LOOKS = 2.0
@@ -47,55 +48,39 @@ class PlanLane:
 
     async def _look(self, look: _Look) -> Awaitable[None] | None:
         context, key = self._context, look.follower
-        track_id = context.track_id()
-        retried = look.tries.made > 0
-        look.tries.begin(context.clock.now())
-        try:
-            state = (await context.tenant.status(key.bulk_key, track_id)).value
-        except CallError as error:
-            self._failed(look, error, track_id, retried=retried)
-            return None
-        except TenantError as error:
-            context.abort(error)
-            return None
-        look.tries = Tries()
-        context.journal.status_read(key.seq, state.status, state.action_type, state.records, retried=retried)
-        processed, now = state.records.processed, context.clock.now()
+        match await read_status(context, key, look.tries):
+            case None:
+                pass
+            case Failed(error, problem, wait):
+                if wait is not None:
+                    self._look_again(look, wait)
+                    return None
+                self._settle(look, Outcome.REJECTED if is_final(error.kind) else Outcome.UNREACHABLE, problem)
+                context.tries_ended(look.tries, error)
+            case state:
+                look.tries = Tries()
+                self._seen(look, state)
+        return None
+
+    def _seen(self, look: _Look, state: ActionState) -> None:
+        processed, now = state.records.processed, self._context.clock.now()
         if state.status.terminal:
             self._settle(look, verdict(state.status, accepted=False, lost=False))
         elif state.status is not Status.PROCESSING or processed is None:
             self._settle(look, Outcome.WOULD_STOP)
         elif look.first_count is None:
             look.first_count, look.first_at = processed, now
-            context.dispatcher.results.push(now + BETWEEN_LOOKS, partial(self._look, look))
-            context.dispatcher.kick()
+            self._look_again(look, BETWEEN_LOOKS)
         else:
             speed = (processed - look.first_count) / (now - look.first_at)
-            self._settle(look, Outcome.WOULD_STOP, round(max(speed, 0.0), 3))
-        return None
+            self._settle(look, Outcome.WOULD_STOP, speed=round(max(speed, 0.0), 3))
 
-    def _failed(self, look: _Look, error: CallError, track_id: str, *, retried: bool) -> None:
-        context, key = self._context, look.follower
-        throttled = error.kind is Kind.THROTTLED
-        context.tally.throttled += throttled
-        problem = as_problem(error)
-        context.journal.read_failed(
-            key.seq, "status", track_id, problem, throttled=throttled, retried=retried
-        )
-        wait = context.try_again_in(look.tries, error)
-        key.log.debug("plan.failed", kind=error.kind, again_in=wait and round(wait, 3), message=error.message)
-        if wait is not None:
-            context.tally.retries += 1
-            context.dispatcher.results.push(context.clock.now() + wait, partial(self._look, look))
-            context.dispatcher.kick()
-            return
-        gone = context.tenant_is_gone(look.tries, error)
-        unreachable = error.http_status is None or error.http_status >= 429
-        self._follow.settle(key, Outcome.UNREACHABLE if unreachable else Outcome.REJECTED, problem)
-        del self.held[key.seq]
-        if gone:
-            context.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
+    def _look_again(self, look: _Look, wait: float) -> None:
+        self._context.dispatcher.results.push(self._context.clock.now() + wait, partial(self._look, look))
+        self._context.dispatcher.kick()
 
-    def _settle(self, look: _Look, outcome: Outcome, speed: float | None = None) -> None:
+    def _settle(
+        self, look: _Look, outcome: Outcome, problem: Problem | None = None, speed: float | None = None
+    ) -> None:
         del self.held[look.follower.seq]
-        self._follow.settle(look.follower, outcome, None, speed)
+        self._follow.settle(look.follower, outcome, problem, speed)

@@ -40,7 +40,7 @@ class ResponseFiles:
         try:
             self._spool.mkdir(mode=0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(part, flags, 0o600), "wb") as file:
+            with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
                 await fetch(write=file.write)
             part.rename(self._path(bulk_key))
         except OSError as error:

@@ -37,6 +37,11 @@ def tries(kind: Kind, max_attempts: int) -> int:
     return 1
 
 
+def is_final(kind: Kind) -> bool:
+    """Whether a call that fails with ``kind`` fails for good."""
+    return kind not in _PATIENT and kind not in _BRIEF
+
+
 def again(error: CallError, attempt: int, max_attempts: int) -> bool:
     """Whether a call whose try number ``attempt`` (from 1) ended in ``error`` is tried once more."""
     return attempt < tries(error.kind, max_attempts)

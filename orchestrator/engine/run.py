@@ -63,7 +63,7 @@ class Engine:
         responses: Responses | None,
         *,
         planning: bool = False,
-        on_settled: Callable[[int, Outcome], None] = lambda seq, outcome: None,
+        on_settled: Callable[[int, Outcome], None] = lambda *_: None,
     ) -> None:
         self._context = context
         self._pacer = pacer
@@ -140,7 +140,7 @@ class Engine:
             dispatcher.kick()
 
     def _room(self) -> int:
-        """How many more keys to arm: twice the slots ahead, so that no slot waits for the disk; none while enough are."""
+        """How many more keys to arm: up to twice the slots, that none waits for the disk; 0 while enough are."""
         most = max(LEAST_ARMED, self._pacer.limit)
         ready = len(self._context.dispatcher.stops) + len(self._context.dispatcher.guards)
         return 0 if ready >= most or self._full() else 2 * most - ready

@@ -3,13 +3,15 @@
 from collections.abc import Awaitable, Iterable
 from functools import partial
 
-from orchestrator.engine.context import Context, Tries, as_problem
+from orchestrator.engine.context import NO_ANSWER, Context, Tries, as_problem
 from orchestrator.engine.following import Follower, FollowLane
 from orchestrator.engine.guards import Expectations
-from orchestrator.engine.retry import tries as tries_of
-from orchestrator.errors import CallError, Kind, TenantError, TenantUnreachable
+from orchestrator.engine.reading import Failed, read_status
+from orchestrator.engine.retry import is_final
+from orchestrator.engine.verdict import given_up
+from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
-from orchestrator.model import Outcome
+from orchestrator.model import Outcome, Problem
 from orchestrator.store.journal import Armed
 
 
@@ -29,7 +31,7 @@ class StopKey:
 
 
 class StopLane:
-    """Sends stops. What is taken goes to ``follow``; what is refused is settled, by reading the status where that can tell."""
+    """Sends stops. What is taken goes to ``follow``; what is refused is settled, by its status where that can tell."""
 
     def __init__(self, context: Context, follow: FollowLane, expectations: Expectations) -> None:
         self._context = context
@@ -97,10 +99,10 @@ class StopLane:
         if wait is not None:
             return self._send_later(key, wait)
         del self.held[key.seq]
-        if context.tenant_is_gone(key.stops, error):
-            self._follow.settle(self._refused(key), self._given_up(key), problem)
-            context.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
-        elif error.kind is Kind.WRONG_STATE or key.lost or tries_of(error.kind, 2) > 1:
+        if error.kind in NO_ANSWER and not context.answered_since(key.stops):
+            self._follow.settle(self._refused(key), given_up(accepted=False, lost=key.lost), problem)
+            context.tries_ended(key.stops, error)
+        elif error.kind is Kind.WRONG_STATE or key.lost or not is_final(error.kind):
             self._follow.refused(self._refused(key), problem, stop_again=partial(self._stop_again, key))
         else:
             self._follow.settle(self._refused(key), Outcome.REJECTED, problem)
@@ -116,7 +118,7 @@ class StopLane:
         context.dispatcher.kick()
 
     async def _stop_again(self, key: StopKey) -> bool:
-        """Sends another stop for an action that was refused as if it were over but is running; False without tries left."""
+        """Sends another stop for an action that runs although its stop was refused; False without tries left."""
         if key.stops.made >= self._context.settings.max_attempts:
             return False
         self.held[key.seq] = key
@@ -125,49 +127,32 @@ class StopLane:
 
     async def _look_first(self, key: StopKey) -> Awaitable[None] | None:
         context = self._context
-        track_id = context.track_id()
-        retried = key.reads.made > 0
-        key.reads.begin(context.clock.now())
-        try:
-            state = (await context.tenant.status(key.bulk_key, track_id)).value
-        except CallError as error:
-            self._look_failed(key, error, track_id, retried=retried)
-            return None
-        except TenantError as error:
-            context.abort(error)
-            return None
-        context.journal.status_read(key.seq, state.status, state.action_type, state.records, retried=retried)
-        problem = self._expectations.problem(state)
-        if problem is None and not state.status.terminal:
-            return self._send_guarded(key)
-        del self.held[key.seq]
-        if problem is not None:
-            self._follow.settle(self._refused(key), Outcome.SKIPPED_BY_GUARD, problem)
-            return None
-        return self._follow.seen(self._refused(key), state)
+        match await read_status(context, key, key.reads):
+            case None:
+                return None
+            case Failed(error, problem, wait):
+                if wait is not None:
+                    context.dispatcher.later_stops.push(
+                        context.clock.now() + wait, partial(self._look_first, key)
+                    )
+                    return None
+                outcome = Outcome.REJECTED if is_final(error.kind) else Outcome.UNREACHABLE
+                self._leave(key, outcome, problem)
+                context.tries_ended(key.reads, error)
+                return None
+            case state:
+                if state.status.terminal:
+                    del self.held[key.seq]
+                    return self._follow.seen(self._refused(key), state)
+                unexpected = self._expectations.problem(state)
+                if unexpected is None:
+                    return self._send_guarded(key)
+                self._leave(key, Outcome.SKIPPED_BY_GUARD, unexpected)
+                return None
 
-    def _look_failed(self, key: StopKey, error: CallError, track_id: str, *, retried: bool) -> None:
-        context = self._context
-        problem = as_problem(error)
-        throttled = error.kind is Kind.THROTTLED
-        context.tally.throttled += throttled
-        context.journal.read_failed(
-            key.seq, "status", track_id, problem, throttled=throttled, retried=retried
-        )
-        wait = context.try_again_in(key.reads, error)
-        key.log.debug(
-            "guard.failed", kind=error.kind, again_in=wait and round(wait, 3), message=error.message
-        )
-        if wait is not None:
-            context.dispatcher.later_stops.push(context.clock.now() + wait, partial(self._look_first, key))
-            return
+    def _leave(self, key: StopKey, outcome: Outcome, problem: Problem) -> None:
         del self.held[key.seq]
-        refused_for_good = tries_of(error.kind, 2) == 1
-        self._follow.settle(
-            self._refused(key), Outcome.REJECTED if refused_for_good else self._given_up(key), problem
-        )
-        if context.tenant_is_gone(key.reads, error):
-            context.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
+        self._follow.settle(self._refused(key), outcome, problem)
 
     async def _send_guarded(self, key: StopKey) -> None:
         await self._context.journal.intend(key.seq, retried=False)
@@ -177,6 +162,3 @@ class StopLane:
 
     def _refused(self, key: StopKey) -> Follower:
         return Follower(key.seq, key.bulk_key, key.log, accepted=False, lost=key.lost)
-
-    def _given_up(self, key: StopKey) -> Outcome:
-        return Outcome.UNCONFIRMED if key.lost else Outcome.UNREACHABLE

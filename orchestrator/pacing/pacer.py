@@ -8,12 +8,16 @@ from orchestrator.settings import Rate
 LONGEST_GATE = 300.0
 """Seconds for which one answer may close the gate, whatever it asks for."""
 
+BURST_SHARE = 20
+"""Of the operator's own rate a twentieth may leave at once: what bursts is lost to the pace (see RateWindow)."""
+
 
 class Pacer:
     """Slots, rate windows and gate of one tenant, asked in one place.
 
     The caller asks :meth:`opens_at`, and when that is not in the future takes a slot with :meth:`take` and gives it
-    back with :meth:`release`. Every answer is shown to :meth:`answered`. ``headroom`` is the share (0 to 1) of each limit that is left to others, ``rate`` the operator's own limit.
+    back with :meth:`release`. Every answer is shown to :meth:`answered`. ``headroom`` is the share (0 to 1) of each
+    limit that is left to others, ``rate`` the operator's own limit.
     """
 
     def __init__(self, slots: SlotController, headroom: float, rate: Rate | None = None) -> None:
@@ -23,9 +27,7 @@ class Pacer:
         self._windows: dict[int, RateWindow] = {}
         self._told: tuple[Window, ...] = ()
         self._gate = float("-inf")
-        self._own = (
-            None if rate is None else RateWindow(rate.calls, rate.seconds, burst=rate.calls // rate.seconds)
-        )
+        self._own = None if rate is None else _own_window(rate)
 
     @property
     def limit(self) -> int:
@@ -72,7 +74,10 @@ class Pacer:
         self._gate = max(self._gate, now + min(seconds, LONGEST_GATE))
 
     def _window(self, told: Window) -> RateWindow:
-        quota = int(told.quota * (1 - self._headroom))
+        quota = max(1, int(told.quota * (1 - self._headroom) + 1e-9))
+        known = self._windows.get(told.seconds)
+        if known is not None and known.quota == quota:
+            return known  # another window changed; what left through this one stays counted
         return RateWindow(quota, told.seconds, burst=quota // 2)
 
     def _count(self, nearest: int, remaining: int, reset: float, now: float) -> None:
@@ -83,3 +88,8 @@ class Pacer:
         # in windows of minutes: with hours to wait, an action left running costs more than the headroom is worth.
         held_back = nearest * self._headroom if told.seconds <= 60 else 0
         self._windows[told.seconds].told(int(remaining - held_back) - self.in_flight, reset, now)
+
+
+def _own_window(rate: Rate) -> RateWindow:
+    # At most a second's worth at once; of a rate a second, that would be all of it.
+    return RateWindow(rate.calls, rate.seconds, burst=rate.calls // max(rate.seconds, BURST_SHARE))

@@ -4,9 +4,9 @@
 class RateWindow:
     """At most ``quota`` calls in any ``seconds``.
 
-    GCRA needs one float, the theoretical arrival time. A bucket whose burst equals the quota would let twice the quota
-    through its first window; so calls are spaced at ``seconds / (quota - burst)``, which holds burst and refill of any
-    window together to ``quota``.
+    GCRA needs one float, the theoretical arrival time. A bucket that gives ``burst`` at once and refills at the quota's
+    own pace would let burst and quota through its first window; so calls are spaced at
+    ``seconds / (quota - burst + 1)``, which holds burst and refill of any window together to ``quota``.
 
     Where the tenant tells how many calls its window has left, that count is knowledge and the spacing only a guess:
     until the window resets, the count alone decides.
@@ -16,7 +16,7 @@ class RateWindow:
         self.quota = max(1, quota)
         self.seconds = seconds
         burst = min(max(1, burst), self.quota)
-        self._interval = seconds / max(self.quota - burst, 0.5)
+        self._interval = seconds / (self.quota - burst + 1)
         self._tolerance = (burst - 1) * self._interval
         self._arrival = float("-inf")
         self._left = 0

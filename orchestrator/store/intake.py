@@ -1,11 +1,10 @@
 """From sources into the journal: rows are admitted in batches, as they come."""
 
-import os
 import select
-import stat
 from asyncio import wrap_future
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
 import anyio
 import anyio.from_thread
@@ -204,5 +203,5 @@ class _Left(Exception):
 def _ready(source: Source) -> bool:
     """Whether a read of ``source`` returns at once: always for a regular file, for a pipe where something is there."""
     if source.path is not None:
-        return stat.S_ISREG(os.stat(source.path).st_mode)
+        return Path(source.path).is_file()
     return bool(select.select([0], [], [], 0)[0])

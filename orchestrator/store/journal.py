@@ -186,7 +186,7 @@ class Journal:
     # Stops
 
     async def arm(self, most: int, intent: bool) -> list[Armed]:
-        """The next keys to stop, at most ``most``, in the order of the run. With ``intent`` their stop may leave now."""
+        """At most ``most`` keys that are next to be stopped, in order. With ``intent`` their stop may leave now."""
 
         def work(connection: sqlite3.Connection) -> list[Armed]:
             rows = connection.execute(_sql("arm"), {"most": most, "intent": int(intent)}).fetchall()
@@ -281,13 +281,13 @@ class Journal:
         retried: bool,
         status: str | None = None,
         action_type: str | None = None,
-        records: Records = Records(),
+        records: Records | None = None,
         throttled: bool = False,
         file: bool = False,
     ) -> None:
         self._writer.note(
             "read", seq=seq, status=status, action_type=action_type, status_calls=int(not file), file_calls=int(file),
-            retried=int(retried), throttled=int(throttled), **_counts(records),
+            retried=int(retried), throttled=int(throttled), **_counts(records or Records()),
         )  # fmt: skip
 
     def _failure(self, seq: int, call: str, track_id: str, problem: str) -> None:
@@ -329,6 +329,7 @@ def read_run(connection: sqlite3.Connection) -> RunInfo:
 
 
 def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
+    """Every source of the run, in the order they were given."""
     rows = connection.execute(_sql("sources"))
     return [
         msgspec.convert(dict(zip(SourceInfo.__struct_fields__, row, strict=True)), SourceInfo, strict=False)

@@ -21,6 +21,8 @@ Write = Callable[[bytes], object]
 
 
 class TenantEntry(Struct, frozen=True):
+    """The tenant, and what of it the run was about."""
+
     base_url: str
     entity_id: str | None
     org_ids: tuple[str, ...]
@@ -35,6 +37,8 @@ class SourceEntry(Struct, frozen=True):
 
 
 class RunEntry(Struct, frozen=True):
+    """The run as a whole; ``resumed`` counts the sessions after the first."""
+
     id: str
     command: str
     version: str
@@ -50,6 +54,8 @@ class RunEntry(Struct, frozen=True):
 
 
 class RecordTotals(Struct, frozen=True):
+    """Sums over all actions whose counts are known."""
+
     total: int
     processed: int
     succeeded: int
@@ -58,6 +64,8 @@ class RecordTotals(Struct, frozen=True):
 
 
 class CallTotals(Struct, frozen=True):
+    """Calls made, those that repeated one that had failed, and those refused for the tenant's limits."""
+
     stop: int
     status: int
     file: int
@@ -97,6 +105,8 @@ class StopEntry(Struct, frozen=True):
 
 
 class DuplicateEntry(Struct, frozen=True):
+    """Where a key stood once more."""
+
     source: str
     row: int
 

@@ -68,7 +68,7 @@ def create(path: Path) -> RunDirectory:
         raise RunDirectoryError(
             f"{path} holds a run already. Finish that one with: mass-stop resume {path} - or give another --out."
         )
-    os.chmod(path, 0o700)
+    path.chmod(0o700)
     return directory
 
 

@@ -76,7 +76,7 @@ class Ledger:
             result = work(self.connection)
         except sqlite3.Error:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there whole
             self.connection.execute("ROLLBACK TO work")
             result = _Failed(error)
         self.connection.execute("RELEASE work")
@@ -93,7 +93,9 @@ class Ledger:
             raise StorageError(f"The journal can be neither written nor read: {error}; {deeper}.") from error
         self.connection.close()
         self.connection = memory
-        self.trouble = f"The journal can no longer be written ({error}). The run goes on and keeps what it learns in memory only."
+        self.trouble = (
+            f"The journal can no longer be written ({error}). The run goes on and is kept in memory only."
+        )
 
 
 class _Failed:
@@ -102,6 +104,7 @@ class _Failed:
 
 
 def deliver(future: "Future[Any]", result: Any) -> None:
+    """Wakes whoever waits for ``future`` with the result, or with the error, of the work."""
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(result, _Failed):

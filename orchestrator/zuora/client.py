@@ -28,10 +28,16 @@ LARGEST_ANSWER = 1 << 20
 LARGEST_FILE = 2_047 << 20
 """Bytes of a response file (Zuora API, "Retrieve a file")."""
 
+LONGEST_CONNECT = 10.0
+"""Seconds for a connection to come about. Where none does, no stop can have been carried out."""
+
 TOKEN_TRIES = 5
 TOKEN_BACKOFF = 0.25
 
 _NO_FILE = ("text/html", "application/json")
+
+_ZIP = b"P"
+"""What every zip file starts with ("PK"); a first chunk may be one byte long."""
 
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
@@ -91,10 +97,13 @@ class ZuoraClient:
 
     async def __aenter__(self) -> Self:
         # The slots bound the connections; the connector's own limit (100) would queue calls unseen. The time of a call
-        # is bounded around it, so the session's own timers would only cost.
+        # is bounded around it, so the session's own timers would only cost; but that a connection never came about is
+        # worth knowing (a reused one starts no such timer).
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
+            ),
             headers=self._headers,
             skip_auto_headers=("Content-Type",),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -133,12 +142,13 @@ class ZuoraClient:
         """``GET /v1/files/{file-id}``: hands the response file at ``address`` to ``write``, chunk by chunk.
 
         An address on any other host than the tenant's own is not called at all: neither the token nor any other
-        header of ours is anybody else's business.
+        header of ours is anybody else's business. What ``write`` raises as OSError is raised on as it is.
         """
         url = self._own_address(address)
         token = await self._token.bearer()
         started = self._clock.now()
         size = 0
+        unwritten: OSError | None = None
         try:
             async with (
                 asyncio.timeout(self._settings.timeout) as limit,
@@ -150,17 +160,28 @@ class ZuoraClient:
                     refusal = self._refusal(response, _understood(body, _ANSWER), token)
                     self._on_answer(self._answered(response, refusal, started))
                     raise refusal
+                self._token.accepted(token)
                 self._on_answer(self._answered(response, None, started))
                 async for chunk in response.content.iter_any():
+                    if not size and not chunk.startswith(_ZIP):
+                        raise _not_understood("it is no zip file", response.headers.get("Zuora-Request-Id"))
                     limit.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
                     size += len(chunk)
                     if size > LARGEST_FILE:
                         raise CallError(
                             Kind.TOO_LARGE, "The response file is larger than the 2,047 MB documented."
                         )
-                    write(chunk)
+                    try:
+                        write(chunk)
+                    except OSError as error:
+                        unwritten = error
+                        raise
         except FAILURES as error:
+            if error is unwritten:
+                raise
             raise as_call_error(error) from error
+        if not size:
+            raise failure(200, None, response.headers.get("Zuora-Request-Id"), None)
 
     async def _call(
         self, method: str, address: str, track_id: str, decoder: msgspec.json.Decoder[A]
@@ -272,7 +293,7 @@ class ZuoraClient:
             raise failure(response.status, None, None, read_retry_after(response.headers))
         try:
             answer = _TOKEN.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise failure(200, None, None, None) from None
         return answer.access_token, answer.expires_in
 

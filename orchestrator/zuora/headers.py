@@ -1,12 +1,14 @@
 """What the headers of an answer tell: limits, and how long to wait. Malformed values tell nothing."""
 
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from orchestrator.model import Limits, Window
 
 LONGEST_WAIT = 86_400.0
+LONGEST_TEXT = 1_000
 _MOST_DIGITS = 12
 
 
@@ -37,9 +39,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
     if seconds is not None:
         return min(float(seconds), LONGEST_WAIT)
     try:
-        until = parsedate_to_datetime(text)
-        since = parsedate_to_datetime(headers["Date"])
-        return min(max((until - since).total_seconds(), 0.0), LONGEST_WAIT)
+        return min(max(_moment(text) - _moment(headers["Date"]), 0.0), LONGEST_WAIT)
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
@@ -47,7 +47,9 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 @lru_cache(maxsize=64)
 def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
     """``2250000, 50000;w=60, 2250000;w=3600`` as the nearest window's quota and every window."""
-    first, *rest = text[:1000].split(",")
+    if len(text) > LONGEST_TEXT:
+        return None, ()
+    first, *rest = text.split(",")
     windows = []
     for item in (first, *rest):
         quota_text, *parameters = item.split(";")
@@ -58,6 +60,12 @@ def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
             if name.strip().lower() == "w" and quota and seconds:
                 windows.append(Window(quota, seconds))
     return _number(first.partition(";")[0]), tuple(windows)
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch of an HTTP-date; the form that names no zone means UTC (RFC 9110, section 5.6.7)."""
+    moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _either(headers: Mapping[str, str], name: str) -> str | None:

@@ -5,10 +5,14 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from orchestrator.clock import Clock
-from orchestrator.errors import CredentialsRefused
+from orchestrator.errors import CredentialsRefused, TenantError
 
 AHEAD = 120.0
 """Seconds before its expiry at which a token is renewed, while calls go on with the old one."""
+
+PAUSE = 20.0
+"""Seconds from a renewal ahead of time that failed to the next; else every call would start one, and the tenant gives
+100 a minute."""
 
 FRESH_TOKENS = 3
 """Tokens refused one after the other, with no call accepted between, after which the credentials are at fault."""
@@ -20,10 +24,10 @@ class TokenSource(Protocol):
     async def bearer(self) -> str:
         """A token believed good. Raises TenantError where none is to be had."""
 
-    def accepted(self, token: str) -> None:
+    def accepted(self, token: str, /) -> None:
         """The tenant took ``token``."""
 
-    def refused(self, token: str) -> None:
+    def refused(self, token: str, /) -> None:
         """The tenant answered 401 to ``token``. Raises CredentialsRefused where no other token can come."""
 
 
@@ -37,10 +41,10 @@ class ReadyToken:
     async def bearer(self) -> str:
         return self._token
 
-    def accepted(self, token: str) -> None:
+    def accepted(self, _: str) -> None:
         self._worked = True
 
-    def refused(self, token: str) -> None:
+    def refused(self, _: str) -> None:
         why = "has expired" if self._worked else "was refused by the tenant"
         raise CredentialsRefused(
             f"The bearer token (ZUORA_TOKEN or --token-file) {why}; give a fresh one and resume."
@@ -100,7 +104,11 @@ class OAuthToken:
         return self._renewal
 
     async def _replace(self) -> None:
-        token, lifetime = await self._fetch()
+        try:
+            token, lifetime = await self._fetch()
+        except TenantError:
+            self._renew_at = self._clock.now() + PAUSE
+            raise
         now = self._clock.now()
         self._token = token
         self._expires_at = now + lifetime

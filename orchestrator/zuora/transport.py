@@ -4,6 +4,15 @@ import aiohttp
 
 from orchestrator.errors import CallError, Kind
 
+BEFORE_SENDING = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    aiohttp.ServerFingerprintMismatch,
+)
+"""What aiohttp raises before a byte of the request is sent: the tenant cannot have carried it out."""
+
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 """What aiohttp raises when a call does not come to a readable answer."""
 
@@ -31,7 +40,7 @@ class SendOnce:
 
 def as_call_error(error: BaseException) -> CallError:
     """The one table from what aiohttp raises to a :class:`CallError`."""
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.InvalidURL)):
+    if isinstance(error, BEFORE_SENDING):
         return CallError(Kind.CONNECT_FAILED, f"No connection to the tenant: {_reason(error)}.")
     if isinstance(error, TimeoutError):
         return CallError(Kind.TIMEOUT, "No answer from the tenant in time.", may_have_worked=True)

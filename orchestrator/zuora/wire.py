@@ -1,8 +1,8 @@
 """The tenant's answers as they come over the wire, and what they mean."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Records, Status
@@ -23,7 +23,7 @@ class Answer(Struct, frozen=True, rename="camel"):
 
     success: bool | None = None
     process_id: str | None = None
-    reasons: list[Reason] = []
+    reasons: list[Reason] | None = None
 
 
 class StatusAnswer(Answer, frozen=True, rename="camel"):
@@ -61,7 +61,7 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
 class TokenAnswer(Struct, frozen=True):
     """Zuora API, "Create an OAuth token"; ``expires_in`` is in seconds."""
 
-    access_token: str
+    access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z")]  # what a header can carry
     expires_in: float = 3599.0
 
 

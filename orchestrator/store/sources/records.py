@@ -10,6 +10,7 @@ from orchestrator.store.sources.text import LIMIT
 
 _DELIMITERS = ",;\t"
 _NOTHING = " \t\r\n\v\f,;"  # a line of these alone is blank: spreadsheets end in rows of bare delimiters
+_PATIENCE = 16  # times each line may be read, all in all, before quotes are no longer followed over lines
 _TOO_LONG = f"The line is longer than {LIMIT:,} characters; a row of keys is shorter."
 _UNCLOSED = (
     "A quote opened on this line is not closed properly; any lines after it were read as rows of their own."
@@ -66,6 +67,7 @@ class _Lines:
         self.number = 0
         self.record: list[str] = []
         self._size = 0
+        self._repeated = 0
         self._fresh = iter(lines)
         self._again: list[str] = []
 
@@ -77,6 +79,7 @@ class _Lines:
         """Takes back the record's lines from the ``first`` (from 0) on."""
         again = self.record[first:]
         self.number -= len(again)
+        self._repeated += len(again)
         self._again += reversed(again)
 
     def __iter__(self) -> "_Lines":
@@ -84,7 +87,10 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._next()
-        if not self.record:
+        if self.record:
+            if self._repeated > _PATIENCE * (self.number + LIMIT):
+                raise csv.Error(_UNCLOSED)
+        else:
             while line[0] == "#" or (not line.strip(_NOTHING) and len(line) <= LIMIT):
                 line = self._next()
         self.record.append(line)
