@@ -124,6 +124,7 @@ class Run:
                     intake,
                     None if self.settings.no_results else self._responses,
                     planning=self.info.command == "plan",
+                    deadline=self._seconds_left(),
                     on_settled=self.on_settled,
                 )
                 self.ending = await self._engine.run(self.standing.waiting, self.standing.following)
@@ -184,6 +185,12 @@ class Run:
     async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Reads the journal, with all in it that was said so far."""
         return await wrap_future(self.journal.perform(work))
+
+    def _seconds_left(self) -> float | None:
+        """Until the deadline, which counts from the start of this process."""
+        if self.settings.deadline is None:
+            return None
+        return process_started_at() + self.settings.deadline - self._clock.wall()
 
     def _answered(self, answer: Answered) -> None:
         now = self._clock.now()
@@ -293,12 +300,10 @@ async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen |
 
 
 def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
-    """Opens each source and enters it in the journal. Raises InputError."""
-    opened = [open_source(spec) for spec in specs]
-    return [
-        (source, SourceInfo(run.journal.add_source(source.name, source.path), source.name, source.path))
-        for source in opened
-    ]
+    """Opens each source and enters all in the journal. Raises InputError."""
+    sources = [open_source(spec) for spec in specs]
+    known = run.journal.add_sources([(source.name, source.path) for source in sources]) if sources else []
+    return list(zip(sources, known, strict=True))
 
 
 def unread_sources(
@@ -337,7 +342,7 @@ def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intak
     planned = _planned(Path(settings.plan)) if settings.plan else []
     if settings.plan and not sources:
         name = f"plan {settings.plan}"
-        info = SourceInfo(run.journal.add_source(name, None), name)
+        (info,) = run.journal.add_sources([(name, None)])
         return RowIntake(run.journal, planned, info, ranked=True)
     return FileIntake(
         run.journal,

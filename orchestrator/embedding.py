@@ -15,7 +15,6 @@ from orchestrator.model import InputRow, Outcome, is_bulk_key
 from orchestrator.settings import Settings
 from orchestrator.store import report as reports
 from orchestrator.store.intake import RowIntake
-from orchestrator.store.journal import SourceInfo
 from orchestrator.store.report import ActionEntry, Report
 
 Keys = Iterable[str] | AsyncIterable[str]
@@ -93,7 +92,7 @@ def stop_all_blocking(keys: Iterable[str], settings: Settings) -> Report:
 
 def _intake(run: app.Run, keys: Keys) -> RowIntake:
     rows = _rows_as_they_come(keys) if isinstance(keys, AsyncIterable) else _rows(keys)
-    info = SourceInfo(run.journal.add_source(SOURCE, None), SOURCE)
+    (info,) = run.journal.add_sources([(SOURCE, None)])
     return RowIntake(run.journal, rows, info, ranked=False)
 
 

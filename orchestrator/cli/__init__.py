@@ -52,6 +52,7 @@ def main() -> NoReturn:
     """Runs the command line; the one place where an error becomes an exit status."""
     os.umask(0o077)
     _no_core_dumps()
+    _standard_streams()
     try:
         status = group.main(prog_name="mass-stop", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -95,6 +96,16 @@ def _say(sentence: str, status: int) -> int:
         sys.stderr.write(sentence.rstrip() + "\n")
         sys.stderr.flush()
     return status
+
+
+def _standard_streams() -> None:
+    """A closed standard stream gives its number to the next file that is opened, which might be the journal."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _no_core_dumps() -> None:

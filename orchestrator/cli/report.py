@@ -38,6 +38,8 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     if run_dir is None:
         raise UsageError("Which run? Give its directory: mass-stop report RUN_DIR")
 
+    import sqlite3
+
     from orchestrator.cli.session import copy_report
     from orchestrator.store import database
 
@@ -47,6 +49,8 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
         copy_report(connection, path, reports.write_json if form == "json" else reports.write_csv)
     except OSError as error:
         raise StorageError(f"The report could not be written to {path}: {error.strerror}.") from error
+    except sqlite3.Error as error:
+        raise StorageError(f"The journal in {run_dir} cannot be read: {error}.") from error
     finally:
         connection.close()
     if path != "-":

@@ -14,7 +14,6 @@ from orchestrator.engine.stopping import StopLane
 from orchestrator.errors import InputError, MassStopError, TenantError
 from orchestrator.model import Outcome
 from orchestrator.pacing.pacer import Pacer
-from orchestrator.settings import show_duration
 
 LEAST_ARMED = 16
 MOST_RETRIES_WAITING = 10_000
@@ -52,6 +51,7 @@ class Engine:
         intake: admits keys to the journal while the run goes on.
         responses: where response files go; None leaves them where they are.
         planning: read every status and send no stop.
+        deadline: seconds from now after which no call starts.
         on_settled: told the journal's number and the outcome of each key that comes to its end.
     """
 
@@ -63,12 +63,14 @@ class Engine:
         responses: Responses | None,
         *,
         planning: bool = False,
+        deadline: float | None = None,
         on_settled: Callable[[int, Outcome], None] = lambda *_: None,
     ) -> None:
         self._context = context
         self._pacer = pacer
         self._intake = intake
         self._on_settled = on_settled
+        self._deadline = deadline
         self._follow = FollowLane(context, responses)
         expectations = Expectations(context.settings)
         self._lane = (
@@ -97,8 +99,8 @@ class Engine:
         async with anyio.create_task_group() as group:
             group.start_soon(self._read_input)
             group.start_soon(self._authenticate)
-            if self._context.settings.deadline is not None:
-                group.start_soon(self._keep_deadline, self._context.settings.deadline)
+            if self._deadline is not None:
+                group.start_soon(self._keep_deadline, self._deadline)
             self._context.dispatcher.start(group)
             await self._feed()
             self._context.dispatcher.close()
@@ -195,12 +197,8 @@ class Engine:
         self._change()
 
     async def _keep_deadline(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
-        self.cut(
-            DeadlineReached(
-                f"The deadline of {show_duration(seconds)} was reached: no call was started after it."
-            )
-        )
+        await anyio.sleep(max(0.0, seconds))
+        self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
 
     def _settled(self, seq: int, outcome: Outcome) -> None:
         self._on_settled(seq, outcome)

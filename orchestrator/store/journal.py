@@ -139,11 +139,13 @@ class Journal:
 
     # Keys in
 
-    def add_source(self, name: str, path: str | None) -> int:
-        """A new source; returns its id. Blocks until it is committed."""
+    def add_sources(self, sources: Sequence[tuple[str, str | None]]) -> list[SourceInfo]:
+        """Enters new sources, each a name and a path, all of them or none. Blocks until they are committed."""
 
-        def work(connection: sqlite3.Connection) -> int:
-            return connection.execute(_sql("add_source"), {"name": name, "path": path}).lastrowid or 0
+        def work(connection: sqlite3.Connection) -> list[SourceInfo]:
+            for name, path in sources:
+                connection.execute(_sql("add_source"), {"name": name, "path": path})
+            return read_sources(connection)[-len(sources) :]
 
         return self.perform(work).result()
 

@@ -87,16 +87,15 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._next()
-        if self.record:
-            if self._repeated > _PATIENCE * (self.number + LIMIT):
-                raise csv.Error(_UNCLOSED)
-        else:
+        if not self.record:
             while line[0] == "#" or (not line.strip(_NOTHING) and len(line) <= LIMIT):
                 line = self._next()
         self.record.append(line)
         self._size += len(line)
-        if self._size > LIMIT:
-            raise csv.Error(_TOO_LONG)
+        if self._size > LIMIT or (
+            len(self.record) > 1 and self._repeated > _PATIENCE * (self.number + LIMIT)
+        ):
+            raise csv.Error
         return line
 
     def _next(self) -> str:
