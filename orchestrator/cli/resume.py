@@ -28,8 +28,15 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
 
     info, told, known = app.earlier(run_dir)
     settings = options.read_settings(given, earlier=told)
-    if settings.address != info.base_url:
-        raise UsageError(f"The run in {run_dir} belongs to {info.base_url}, not to {settings.address}.")
+    if (settings.address, settings.entity_id, settings.org_ids) != (
+        info.base_url,
+        info.entity_id,
+        info.org_ids,
+    ):
+        raise UsageError(
+            f"The run in {run_dir} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
+            f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
+        )
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:

@@ -153,12 +153,13 @@ class Engine:
             armed = await self._context.journal.arm(self._room(), intent=self._intends)
         finally:
             self._arming = False
-        self._waiting -= len(armed)
+        # A journal that lost its disk may hold fewer keys than were counted.
+        self._waiting = self._waiting - len(armed) if armed else 0
         self._lane.add(armed)
 
     async def _claim(self) -> None:
         claimed = await self._context.journal.claim_following(ROOM - len(self._follow.held))
-        self._follow.spilled -= len(claimed)
+        self._follow.spilled = self._follow.spilled - len(claimed) if claimed else 0
         for followed in claimed:
             self._follow.resume(followed)
 

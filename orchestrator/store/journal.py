@@ -145,7 +145,8 @@ class Journal:
         def work(connection: sqlite3.Connection) -> list[SourceInfo]:
             for name, path in sources:
                 connection.execute(_sql("add_source"), {"name": name, "path": path})
-            return read_sources(connection)[-len(sources) :]
+            every = read_sources(connection)
+            return every[len(every) - len(sources) :]
 
         return self.perform(work).result()
 

@@ -15,6 +15,10 @@ _TOO_LONG = f"The line is longer than {LIMIT:,} characters; a row of keys is sho
 _UNCLOSED = (
     "A quote opened on this line is not closed properly; any lines after it were read as rows of their own."
 )
+_DOUBTFUL = (
+    "The line follows a quote that is not closed and has another number of columns than the first row: "
+    "it may be part of a text."
+)
 
 
 class Record(NamedTuple):
@@ -32,10 +36,12 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
     of ``wanted`` (normalised), in a cell of its own, else the one that gives most cells.
 
     A record that is not well-formed CSV, or longer than ``LIMIT`` characters, costs its first line only; the
-    lines after it are read anew. So a stray quote cannot hide the keys below it.
+    lines after it are read anew. So a stray quote cannot hide the keys below it. Yet a stop cannot be undone:
+    of the lines read anew, only those with as many cells as the first record are taken for rows.
     """
     source = _Lines(lines)
     delimiter, settled = ",", False
+    width = doubtful = 0  # cells of the first sound record; the last line that an unclosed quote had covered
     reader = csv.reader(source, strict=True)
     while True:
         source.start_record()
@@ -53,11 +59,16 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
                 source.read_again(0)
                 continue
         number = source.number - len(source.record) + 1
-        if cells:
-            yield Record(number, cells)
-        else:
+        problem, again = None, number <= doubtful
+        if not cells:
+            doubtful = max(doubtful, source.number)
             source.read_again(1)
-            yield Record(number, *_alone(source.record[0], delimiter))
+            cells, problem = _alone(source.record[0], delimiter)
+        if problem is None:
+            width = width or len(cells)
+            if again and len(cells) != width:
+                problem = _DOUBTFUL
+        yield Record(number, cells, problem)
 
 
 class _Lines:
@@ -92,9 +103,8 @@ class _Lines:
                 line = self._next()
         self.record.append(line)
         self._size += len(line)
-        if self._size > LIMIT or (
-            len(self.record) > 1 and self._repeated > _PATIENCE * (self.number + LIMIT)
-        ):
+        weary = len(self.record) > 1 and self._repeated > _PATIENCE * (self.number + LIMIT)
+        if weary or self._size > LIMIT:
             raise csv.Error
         return line
 
@@ -105,8 +115,9 @@ class _Lines:
 
 
 def _fitness(lines: list[str], delimiter: str, wanted: frozenset[str]) -> tuple[bool, int]:
+    closed = [*lines, '"']  # the quote is read only if the record would go on behind these lines
     try:
-        cells = next(csv.reader(lines, delimiter=delimiter, strict=True))
+        cells = next(csv.reader(closed, delimiter=delimiter, strict=True))
     except csv.Error:
         return False, 0
     return any(is_bulk_key(cell.strip()) or normalised(cell) in wanted for cell in cells), len(cells)

@@ -1,51 +1,39 @@
-"""What a run is made of, from top to bottom: directory, journal, tenant, pace, engine, report.
-
-:func:`begin` opens a new run, :func:`reopen` an earlier one; :meth:`Run.execute` drives it to its end and leaves in the
-run directory all that the contract promises.
-"""
+"""One session of one run, from its parts to its files; readable from top to bottom."""
 
 import sqlite3
 import traceback
 from asyncio import wrap_future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
-import msgspec
 
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.context import Context
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.ports import Intake
 from orchestrator.engine.responses import ResponseFiles
-from orchestrator.engine.run import Ending, Engine, Interrupted
-from orchestrator.errors import InputError, MassStopError, StorageError, TenantError, UsageError
+from orchestrator.engine.run import Ending, Engine
+from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
-from orchestrator.model import OVER, Answered, InputRow, Outcome
+from orchestrator.model import OVER, Answered, Outcome
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
-from orchestrator.store import database, rundir
-from orchestrator.store import journal as journals
+from orchestrator.store import database
 from orchestrator.store import report as reports
 from orchestrator.store.atomic import replacing
-from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake
-from orchestrator.store.journal import Journal, RunInfo, SourceInfo, Standing
+from orchestrator.store.journal import Journal, RunInfo, Standing
 from orchestrator.store.rundir import RunDirectory
-from orchestrator.store.sources import Source, open_source
 from orchestrator.version import VERSION
 from orchestrator.zuora.client import ZuoraClient
 
 R = TypeVar("R")
 
 GOOD = OVER | {Outcome.WOULD_STOP}
-
-TENANT_SETTINGS = ("base_url", "entity_id", "org_ids")
-"""What a resumed run keeps of the run it goes on with, whatever it is told."""
 
 
 class Run:
@@ -247,162 +235,7 @@ class Run:
             self._troubles.append(f"The journal could not be brought back to the disk ({error}).")
 
 
-def begin(settings: Settings, command: str, screen: Screen | None) -> Run:
-    """A new run in a directory of its own. Raises RunDirectoryError or UsageError."""
-    clock = Clock()
-    run_id = rundir.new_run_id()
-    info = RunInfo(
-        id=run_id,
-        command=command,
-        version=VERSION,
-        process_started_at=process_started_at(),
-        started_at=clock.stamp(),
-        base_url=settings.address,
-        entity_id=settings.entity_id,
-        org_ids=settings.org_ids,
-        settings=_without_secrets(settings),
-    )
-    directory = rundir.create(Path(settings.out or Path("runs") / run_id))
-    journal = journals.create(directory.journal, clock)
-    run = Run(settings, info, directory, journal, clock, screen)
-    journal.begin(info)
-    journal.begin_session()
-    return run
-
-
-def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo]]:
-    """What an earlier run was told, without its secrets, and how far its sources were read.
-
-    Raises RunDirectoryError or StorageError.
-    """
-    connection = database.reopen(path / "journal.db")
-    try:
-        info = journals.read_run(connection)
-        return info, msgspec.convert(info.settings, Settings), journals.read_sources(connection)
-    except (sqlite3.Error, msgspec.ValidationError) as error:
-        raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
-    finally:
-        connection.close()
-
-
-async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen | None) -> Run:
-    """One more session of the run in ``path``. Raises RunDirectoryError or StorageError."""
-    clock = Clock()
-    directory = rundir.reopen(path)
-    journal = journals.reopen(directory.journal, clock)
-    standing = await journal.reopen()
-    sessions = await wrap_future(
-        journal.perform(lambda db: db.execute(database.statements()["sessions"]).fetchall())
-    )
-    run = Run(settings, info, directory, journal, clock, screen, session=len(sessions) + 1, standing=standing)
-    journal.begin_session()
-    return run
-
-
-def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
-    """Opens each source and enters all in the journal. Raises InputError."""
-    sources = [open_source(spec) for spec in specs]
-    known = run.journal.add_sources([(source.name, source.path) for source in sources]) if sources else []
-    return list(zip(sources, known, strict=True))
-
-
-def unread_sources(
-    run: Run, known: Sequence[SourceInfo], specs: Sequence[str]
-) -> list[tuple[Source, SourceInfo]]:
-    """The sources that an earlier session did not read to their end, opened once more.
-
-    ``specs`` are those given again, in order, in place of standard input or of files that have moved.
-
-    Raises:
-        InputError: one is needed that cannot be read twice and was not given again.
-    """
-    given = list(specs)
-    unread = []
-    for info in known:
-        if info.complete:
-            continue
-        if given:
-            source = open_source(given.pop(0))
-            run.journal.replace_source(info, source.name, source.path)
-        elif info.path is not None:
-            source = open_source(info.path)
-            source.name = info.name
-        else:
-            raise InputError(
-                f"The run was cut while {info.name} was still being read. Give the same input again: "
-                f"mass-stop resume {run.directory.path} SOURCE"
-            )
-        unread.append((source, info))
-    return unread
-
-
-def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intake:
-    """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
-    settings = run.settings
-    planned = _planned(Path(settings.plan)) if settings.plan else []
-    if settings.plan and not sources:
-        name = f"plan {settings.plan}"
-        (info,) = run.journal.add_sources([(name, None)])
-        return RowIntake(run.journal, planned, info, ranked=True)
-    return FileIntake(
-        run.journal,
-        sources,
-        column=settings.column,
-        weight_column=settings.order,
-        strict=settings.strict,
-        weights={row.key: row.weight for row in planned} if settings.plan else None,
-    )
-
-
-async def first_actions(run: Run, most: int) -> list[reports.ActionEntry]:
-    """The first actions of a run, as they stand."""
-    return await run.read(lambda db: list(islice(reports.read_actions(db), most)))
-
-
-async def read_ahead(run: Run, intake: Intake) -> Intake:
-    """Reads all of ``intake`` before the run starts, and gives the intake to start it with.
-
-    Raises InputError.
-    """
-    keys = 0
-
-    def count(new: int) -> None:
-        nonlocal keys
-        keys += new
-
-    await intake.read(count)
-    run.standing = Standing(keys=keys, accepted=0, waiting=keys, following=0)
-    run.tally.keys = keys
-    return ReadAlready()
-
-
 def write_report(connection: sqlite3.Connection, path: Path) -> None:
     """Writes ``report.json``, whole or not at all. Raises OSError."""
     with replacing(path) as file:
         reports.write_json(connection, file.write)
-
-
-def interrupted(signal_name: str, exit_status: int) -> Interrupted:
-    """The reason for :meth:`Run.cut` that a signal stands for."""
-    return Interrupted(
-        f"Interrupted by {signal_name}: calls in flight came to their end, no other was started.", exit_status
-    )
-
-
-def _planned(path: Path) -> list[InputRow]:
-    connection = database.reopen(path / "journal.db")
-    try:
-        if journals.read_run(connection).command != "plan":
-            raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
-        return [
-            InputRow(row, key, labels=msgspec.json.decode(labels) if labels else {}, weight=speed)
-            for row, key, labels, speed in connection.execute(database.statements()["planned"])
-        ]
-    finally:
-        connection.close()
-
-
-def _without_secrets(settings: Settings) -> dict[str, object]:
-    plain = msgspec.structs.replace(settings, client_secret=None, token=None)
-    stored: dict[str, object] = msgspec.to_builtins(plain)
-    return stored

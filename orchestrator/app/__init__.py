@@ -1,0 +1,27 @@
+"""The composition root: what a run is made of (``run``), and how one is opened (``opening``)."""
+
+from orchestrator.app.opening import (
+    begin,
+    earlier,
+    file_intake,
+    first_actions,
+    interrupted,
+    new_sources,
+    read_ahead,
+    reopen,
+    unread_sources,
+)
+from orchestrator.app.run import Run
+
+__all__ = [
+    "Run",
+    "begin",
+    "earlier",
+    "file_intake",
+    "first_actions",
+    "interrupted",
+    "new_sources",
+    "read_ahead",
+    "reopen",
+    "unread_sources",
+]
