@@ -3,8 +3,9 @@
 import csv
 import os
 import stat
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,11 +50,9 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def bad(sentence: str = "It is bad.") -> Callable[[], AbstractContextManager[Table]]:
-    @contextmanager
-    def opener() -> Iterator[Table]:
+def bad(sentence: str) -> Callable[[], AbstractContextManager[Table]]:
+    def opener() -> AbstractContextManager[Table]:
         raise MassStopError(sentence)
-        yield Table([])
 
     return opener
 
@@ -162,9 +161,7 @@ def test_files_left_out_are_returned_in_order(tmp_path):
 def test_a_file_bad_at_its_end_leaves_no_record_behind(tmp_path, n):
     half = Table(ONE.header, ONE.rows * n, MassStopError("CRC."))
     write_remediation(tmp_path, [(A, ONE), (B, half), (C, ONE)])
-    assert {
-        verdict: [row[0] for row in rows] for verdict, rows in records(tmp_path).items()
-    } == dict.fromkeys(VERDICTS, [A, C])
+    assert [[row[0] for row in rows] for rows in records(tmp_path).values()] == [[A, C]] * 3
 
 
 def test_a_file_left_out_is_not_counted(tmp_path):
@@ -252,6 +249,20 @@ def test_no_guarded_cell_is_a_formula(cell):
 def test_cells_and_names_of_columns_are_guarded(tmp_path):
     write_remediation(tmp_path, [(A, Table(["=A", "Success"], [(1, "failed", ["@x", "N"])]))])
     assert read(tmp_path, "failed") == [["bulk_key", "row", "'=A", "Success"], [A, "1", "'@x", "N"]]
+
+
+def test_memory_does_not_grow_with_the_records(tmp_path):
+    class Many(Table):
+        def __iter__(self):
+            return ((n, "failed", ["a cell of some length", "N"]) for n in range(100_000))
+
+    tracemalloc.start()
+    try:
+        write_remediation(tmp_path, [(A, Many(["A", "Success"]))])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 << 20
 
 
 _CELLS = st.text(st.sampled_from("'=+-@\t\r1.x\n,\"A ä\udcff")) | st.text(

@@ -5,6 +5,7 @@ import random
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,37 @@ def test_a_zip64_end_that_points_anywhere_is_refused(saved, numbers):
     assert counted_or_refused(saved(zip64 + locator + end)) is None
 
 
+@pytest.mark.parametrize("offset", [2**31, 2**63, 2**64 - 1])
+def test_an_entry_that_is_said_to_lie_anywhere_is_refused(saved, offset):
+    extra = struct.pack("<2HQ", 1, 8, offset)
+    size, crc = len(CSV), zlib.crc32(CSV)
+    entry = struct.pack(
+        "<4s4B4HL2L5H2L",
+        CENTRAL,
+        45,
+        0,
+        45,
+        0,
+        0,
+        0,
+        0,
+        0,
+        crc,
+        size,
+        size,
+        5,
+        len(extra),
+        0,
+        0,
+        0,
+        0,
+        2**32 - 1,
+    )
+    listed = entry + b"a.csv" + extra
+    end = struct.pack("<4s4H2LH", END, 0, 0, 1, 1, len(listed), 0, 0)
+    assert counted_or_refused(saved(listed + end)) is None
+
+
 def test_a_zip_beyond_its_bound_is_refused_unread(saved):
     assert "larger than 50 bytes" in refusal(saved(packed({"a.csv": CSV})), Bounds(compressed=50))
 
@@ -286,6 +318,10 @@ def test_a_record_of_ten_megabytes_is_refused_in_a_few(saved, record):
         tracemalloc.stop()
     assert "more than 1,048,576 characters" in said
     assert peak < 8 * MIB
+
+
+def test_a_field_of_half_a_megabyte_is_read(saved):
+    assert count(saved(packed({"a.csv": CSV + b"x" * 500_000 + b",Y\n"}))).succeeded == 2
 
 
 def test_memory_does_not_grow_with_the_records(saved):

@@ -53,7 +53,7 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
             cells = []
         if not settled and (len(cells) != 1 or ";" in source.record[0] or "\t" in source.record[0]):
             best = max(_DELIMITERS, key=lambda each: _fitness(source.record, each, wanted))
-            settled = _fitness(source.record, best, wanted)[1] > 1
+            settled = _fitness(source.record, best, wanted)[2] > 1
             if settled and best != delimiter:
                 delimiter, reader = best, csv.reader(source, delimiter=best, strict=True)
                 source.read_again(0)
@@ -114,13 +114,15 @@ class _Lines:
         return line
 
 
-def _fitness(lines: list[str], delimiter: str, wanted: frozenset[str]) -> tuple[bool, int]:
+def _fitness(lines: list[str], delimiter: str, wanted: frozenset[str]) -> tuple[bool, bool, int]:
+    """How well ``delimiter`` parts the record: whether into a key, whether tidily, into how many cells."""
     closed = [*lines, '"']  # the quote is read only if the record would go on behind these lines
     try:
-        cells = next(csv.reader(closed, delimiter=delimiter, strict=True))
+        cells, tidy = next(csv.reader(closed, delimiter=delimiter, strict=True)), True
     except csv.Error:
-        return False, 0
-    return any(is_bulk_key(cell.strip()) or normalised(cell) in wanted for cell in cells), len(cells)
+        cells, tidy = _alone(lines[0], delimiter)[0], False
+    keyed = any(is_bulk_key(cell.strip()) or normalised(cell) in wanted for cell in cells)
+    return keyed, tidy, len(cells)
 
 
 def _alone(line: str, delimiter: str) -> tuple[list[str], str | None]:
