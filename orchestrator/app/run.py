@@ -33,6 +33,9 @@ from orchestrator.zuora.client import ZuoraClient
 
 R = TypeVar("R")
 
+OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
+"""Outcomes that a resumed run may still change."""
+
 GOOD = OVER | {Outcome.WOULD_STOP}
 
 
@@ -127,7 +130,10 @@ class Run:
             self.log.error("run.crashed", traceback=traceback.format_exc())
             raise
         if isinstance(self.ending.cut_by, UsageError):
-            self._engine = None
+            if self._session == 1:
+                self._engine = None
+            else:
+                await self.finish()
             raise self.ending.cut_by
         return await self.finish()
 
@@ -149,13 +155,11 @@ class Run:
         status = self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         self.saved = await self._write_report()
-        if self.journal.trouble:
-            await self._bring_back()
         if self.troubles and status != 5:
             status = 5
             await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
             self.saved = await self._write_report()
-        if self.ending.state == "finished" and self.saved:
+        if self.saved and not {Outcome(name) for name in outcomes} & OPEN:
             self._responses.discard()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
         self.exit_status = status
@@ -209,6 +213,8 @@ class Run:
     async def _remediate(self) -> None:
         if self.info.command == "plan" or self.settings.no_results:
             return
+        if self._responses.remediated:
+            return
         rows = await self.read(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
         try:
             for bulk_key, sentence in await self._responses.remediate(key for (key,) in rows):
@@ -226,13 +232,6 @@ class Run:
             )
             return False
         return True
-
-    async def _bring_back(self) -> None:
-        """The disk may have room again by now: the journal that went on in memory is put in its place."""
-        try:
-            await self.read(lambda db: database.copy_to_file(db, self.directory.journal))
-        except (OSError, sqlite3.Error) as error:
-            self._troubles.append(f"The journal could not be brought back to the disk ({error}).")
 
 
 def write_report(connection: sqlite3.Connection, path: Path) -> None:

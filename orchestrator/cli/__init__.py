@@ -99,12 +99,15 @@ def _say(sentence: str, status: int) -> int:
 
 
 def _standard_streams() -> None:
-    """A closed standard stream gives its number to the next file that is opened, which might be the journal."""
+    """A closed standard stream gives its number to the next file that is opened, which might be the journal.
+
+    What takes its place cannot be written to, so that a report sent there is not taken for delivered.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)
             setattr(sys, name, os.fdopen(number, mode))
 
 

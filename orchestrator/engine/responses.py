@@ -64,6 +64,11 @@ class ResponseFiles:
         _, left_out = await anyio.to_thread.run_sync(write_remediation, self._directory, files)
         return left_out
 
+    @property
+    def remediated(self) -> bool:
+        """Whether the remediation was made already of all that an earlier session fetched, and nothing came since."""
+        return (self._directory / "remediation").is_dir() and not self._spool.is_dir()
+
     def discard(self) -> None:
         """Takes away what was kept only for the remediation."""
         shutil.rmtree(self._spool, ignore_errors=True)

@@ -184,7 +184,7 @@ class Engine:
             tally.read_to_end = True
         except InputError as error:
             self._context.log.error("input.unreadable", message=str(error))
-            if tally.stops_sent or tally.accepted:
+            if tally.stops_sent:
                 # The keys that were read are under way; they are seen to their ends.
                 self._shortened_by = self._shortened_by or InputCut(str(error))
             else:

@@ -2,10 +2,24 @@
 
 from typing import Protocol
 
+from orchestrator.pacing.erlang import servers_for
+
 USUAL_LIMIT = 40
 """Concurrent calls that a tenant's default class permits (Zuora API, "Rate and concurrent request limits")."""
 
 MOST_SLOTS = 256
+
+REFRESH = 1.0
+"""Seconds after which the tenant counts its free slots anew."""
+
+CUT = 0.7
+"""What a refusal leaves of the slots; it counts once a round trip, since forty refusals of one trip say the same."""
+
+NEAR = 0.9
+"""Up to this share of where a refusal came, each round trip gives a slot back; from there on only time does."""
+
+PROBE = 2.0
+"""Seconds in which one slot is tried beyond that."""
 
 
 class SlotController(Protocol):
@@ -22,51 +36,71 @@ class SlotController(Protocol):
 
 
 class TenantSlots:
-    """Slots by the tenant's own headers, less headroom and less what others use; fewer for a while after a refusal.
+    """Slots by the tenant's own headers, less what is left to others; fewer for a while after a refusal.
 
-    ``headroom`` is a share (0 to 1). Others' use is what the header's count lacks: permitted, less remaining, less the
-    most that was ours lately (the header is refreshed about once a second, so what was ours at its tick is not known
-    exactly). A refusal cuts by a third at most once a round trip, and each round trip without one gives a slot back.
+    ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least, and sets how rarely others may
+    find none: their mean use is what the header's count lacks, and the fewest slots in which all but
+    ``0.5 ** (1 + headroom * 100 / 3)`` of their calls find room (a twentieth at 0.1) are left to them. ``most`` is the
+    operator's own limit.
+
+    Without headers, refusals alone tell: additive increase, multiplicative decrease (Chiu and Jain, 1989).
     """
-
-    CUT = 0.7
-    HEADER_AGE = 1.2
 
     def __init__(self, headroom: float, most: int | None = None) -> None:
         self._headroom = headroom
+        self._loss = 0.5 ** (1 + headroom * 100 / 3)
         self._most = most or MOST_SLOTS
-        self._target = float(min(self._less_headroom(USUAL_LIMIT), self._most))
-        self._ceiling = self._target
+        self._ceiling = float(min(self._less_headroom(USUAL_LIMIT), self._most))
+        self._target = self._ceiling
+        self._refused_at = self._ceiling
         self._round_trip_ends = 0.0
-        self._ours: list[tuple[float, int]] = []
+        self._answered_at = 0.0
+        self._others: float | None = None
+        self._sample = (0.0, 0, -1)
 
     @property
     def limit(self) -> int:
-        return max(1, int(min(self._target, self._ceiling)))
+        return max(1, int(min(self._target, self._ceiling) + 1e-9))
 
     def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
         if self._target < self._ceiling:
-            self._target += 1 / max(in_flight, 1)
+            self._recover(now, in_flight)
+        self._answered_at = now
         if permitted is None or permitted < 1:
             return
-        allowed = self._less_headroom(permitted)
         if remaining is not None:
-            others = max(0, permitted - remaining - self._ours_lately(now, in_flight))
-            allowed -= others
-        was_at_ceiling = self._target >= self._ceiling
-        self._ceiling = float(max(1, min(allowed, self._most)))
-        if was_at_ceiling:
+            self._learn(now, in_flight, permitted, remaining)
+        left_free = servers_for(round(self._others or 0.0, 1), self._loss, permitted)
+        recovered = self._target >= self._ceiling
+        self._ceiling = float(max(1, min(self._less_headroom(permitted), permitted - left_free, self._most)))
+        if recovered:
             self._target = self._ceiling
 
     def throttled(self, now: float, seconds: float) -> None:
         if now >= self._round_trip_ends:
-            self._target = max(1.0, min(self._target, self._ceiling) * self.CUT)
+            self._refused_at = float(self.limit)
+            self._target = max(1.0, self._refused_at * CUT)
             self._round_trip_ends = now + seconds
+
+    def _recover(self, now: float, in_flight: int) -> None:
+        step = 1 / max(in_flight, 1)
+        if self._target >= self._refused_at * NEAR:
+            step = min(step, (now - self._answered_at) / PROBE)
+        self._target = min(self._target + step, self._ceiling)
+
+    def _learn(self, now: float, in_flight: int, permitted: int, remaining: int) -> None:
+        """Takes a count of others' calls where the tenant's own count is fresh: it changed, or we have not."""
+        at, ours, counted = self._sample
+        fresh = remaining != counted or (now - at >= REFRESH and ours == in_flight)
+        if not fresh:
+            return
+        self._sample = (now, in_flight, remaining)
+        others = float(max(0, permitted - remaining - in_flight))
+        if self._others is None:
+            self._others = others
+        elif remaining > 1 or others > self._others:
+            # With no slot left others may want more than they have: the count is a lower bound.
+            self._others += 0.4 * (others - self._others)
 
     def _less_headroom(self, permitted: int) -> int:
         return max(1, int(permitted * (1 - self._headroom) + 1e-9))
-
-    def _ours_lately(self, now: float, in_flight: int) -> int:
-        recent = [(at, count) for at, count in self._ours if at > now - self.HEADER_AGE and count > in_flight]
-        self._ours = [*recent, (now, in_flight)]
-        return self._ours[0][1]

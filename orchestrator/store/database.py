@@ -44,6 +44,12 @@ def reopen(path: Path) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
+    if version == 0:
+        connection.close()
+        raise StorageError(
+            f"The journal {path} is empty: the run was cut before it began, and nothing was sent. Start it anew, with "
+            "another --out."
+        )
     if version != SCHEMA_VERSION:
         connection.close()
         raise RunDirectoryError(

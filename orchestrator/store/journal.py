@@ -302,18 +302,18 @@ class Journal:
 def create(path: Path, clock: Clock) -> Journal:
     """A new journal; one in memory, with its ``trouble`` set, where the disk does not take it."""
     try:
-        ledger = Ledger(database.create(path))
+        ledger = Ledger(database.create(path), home=path)
     except (sqlite3.Error, OSError) as error:
         trouble = (
             f"No journal can be written at {path} ({error}). The run goes on and is kept in memory only."
         )
-        ledger = Ledger(database.in_memory(), trouble)
+        ledger = Ledger(database.in_memory(), trouble, home=path)
     return Journal(ThreadWriter(ledger), clock)
 
 
 def reopen(path: Path, clock: Clock) -> Journal:
     """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
-    return Journal(ThreadWriter(Ledger(database.reopen(path))), clock)
+    return Journal(ThreadWriter(Ledger(database.reopen(path), home=path)), clock)
 
 
 def inline(clock: Clock) -> Journal:

@@ -4,6 +4,8 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.errors import StorageError
@@ -38,11 +40,15 @@ class Ledger:
     """A database with the courage to go on without its disk.
 
     When a write fails, what the disk still gives back is copied into memory, the failed group is done again there,
-    and the run goes on: ``trouble`` then holds the sentence to tell. A failed fsync is never tried again.
+    and the run goes on: ``trouble`` then holds the sentence to tell, and ``home`` is where the copy belongs once the
+    disk has room again. A failed fsync is never tried again.
     """
 
-    def __init__(self, connection: sqlite3.Connection, trouble: str | None = None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, trouble: str | None = None, home: Path | None = None
+    ) -> None:
         self.connection = connection
+        self._home = home
         self.trouble = trouble
         self._statements = database.statements()
 
@@ -56,6 +62,13 @@ class Ledger:
             return self._apply(group)
         except sqlite3.DatabaseError as error:
             raise StorageError(f"The journal cannot be kept, not even in memory: {error}.") from error
+
+    def close(self) -> None:
+        """Lets go of the database. One that lost its disk is put back there, if there is room again by now."""
+        if self.trouble is not None and self._home is not None:
+            with suppress(sqlite3.Error, OSError):
+                database.copy_to_file(self.connection, self._home)
+        self.connection.close()
 
     def _apply(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
         results: list[tuple[Future[Any], Any]] = []
@@ -133,7 +146,7 @@ class InlineWriter:
         return future
 
     def close(self) -> None:
-        self._ledger.connection.close()
+        self._ledger.close()
 
 
 class ThreadWriter:
@@ -179,7 +192,7 @@ class ThreadWriter:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._ledger.connection.close()
+        self._ledger.close()
         if self._broken is not None:
             raise self._broken
 

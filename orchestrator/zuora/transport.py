@@ -1,5 +1,9 @@
 """How aiohttp's failures are told as ours, and the guards around one request."""
 
+import os
+import socket
+import ssl
+
 import aiohttp
 
 from orchestrator.errors import CallError, Kind
@@ -59,6 +63,9 @@ def as_call_error(error: BaseException) -> CallError:
 
 def _reason(error: BaseException) -> str:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    # asyncio puts its own words in the place of the system's; those of TLS and of name look-up have other numbers.
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (ssl.SSLError, socket.gaierror)):
+        return os.strerror(cause.errno)
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 

@@ -1,0 +1,296 @@
+"""What the acceptance tests share: a tenant in a thread, the installed command as a process, the truth."""
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jsonschema
+
+from orchestrator.simulator import ActionTruth, Call, SimulatedTenant
+
+LONGEST = 20.0
+"""Seconds after which a command, or a condition, has failed its test."""
+
+QUICK: dict[str, Any] = {
+    "latency": 0.003,
+    "records": (5, 40),
+    "speed": (2.0, 200.0),
+    "stopping_time": (0.01, 0.1),
+    "start_delay": (60.0, 90.0),
+}
+"""A tenant that answers at once and whose actions stop within a tenth of a second."""
+
+PROCESSING: dict[str, Any] = QUICK | {
+    "mix": {"Processing": 1},
+    "records": (2000, 4000),
+    "speed": (5.0, 20.0),
+}
+"""As ``QUICK``; every action has minutes of work ahead, so that each is stopped by us or not at all."""
+
+
+def until(condition: Callable[[], Any], what: str, longest: float = LONGEST) -> Any:
+    """Waits until ``condition`` gives something true, and gives that."""
+    end = time.monotonic() + longest
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.005)
+    raise AssertionError(f"{what}: not within {longest} s")
+
+
+class Tenant:
+    """A simulated tenant that serves from a thread, so that a test can look at its truth at any time."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.simulated = SimulatedTenant(**changes)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.simulated.start(), self._loop).result(LONGEST)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(LONGEST)
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Stops serving: the tenant went away."""
+        asyncio.run_coroutine_threadsafe(self.simulated.stop(), self._loop).result(LONGEST)
+
+    @property
+    def keys(self) -> list[str]:
+        return self.simulated.keys
+
+    @property
+    def log(self) -> list[Call]:
+        return list(self.simulated.log)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.simulated.environment()
+
+    def truth(self, key: str) -> ActionTruth:
+        return self.simulated.truth(key)
+
+    def sent(self, kind: str = "stop") -> int:
+        """How many calls of ``kind`` arrived."""
+        return self.simulated.calls.get(kind, 0)
+
+    def answered(self, kind: str = "stop") -> int:
+        return sum(call.kind == kind and call.ended is not None for call in self.log)
+
+    def nothing_sent(self) -> bool:
+        """Whether no call reached any action."""
+        return not any(self.sent(kind) for kind in ("stop", "status", "file"))
+
+    def tokens(self) -> list[str]:
+        """Every token issued that is still good."""
+        return list(self.simulated._tenant._tokens)
+
+
+class Ended:
+    """A command that has ended."""
+
+    def __init__(self, status: int, out: bytes, err: str, directory: Path) -> None:
+        self.status = status
+        self.out = out
+        self.err = err
+        self.directory = directory
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """``report.json`` of the run directory, which is valid by the published schema."""
+        return valid((self.directory / "report.json").read_bytes())
+
+    @property
+    def sentences(self) -> list[str]:
+        """The lines of standard error that are no log events."""
+        return [line for line in self.err.splitlines() if line.strip() and not line.startswith("{")]
+
+    def __repr__(self) -> str:
+        return f"<exit {self.status}; stdout {self.out[:300]!r}; stderr …{self.err[-1500:]}>"
+
+
+class Going:
+    """A command under way."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", directory: Path) -> None:
+        self.process = process
+        self.directory = directory
+
+    def feed(self, keys: Iterable[str]) -> None:
+        """Writes keys to its standard input, one a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("".join(f"{key}\n" for key in keys).encode())
+        self.process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self, longest: float = LONGEST) -> Ended:
+        """Waits for its end; its standard input is left as it is."""
+        stdin, self.process.stdin = self.process.stdin, None
+        try:
+            out, err = self.process.communicate(timeout=longest)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            _, err = self.process.communicate()
+            raise AssertionError(f"not over within {longest} s; stderr …{err[-1500:].decode()}") from None
+        finally:
+            if stdin is not None:
+                stdin.close()
+        return Ended(self.process.returncode, out or b"", (err or b"").decode(), self.directory)
+
+
+class MassStop:
+    """The installed command, called in a directory of its own with nothing but the environment it is given."""
+
+    def __init__(self, command: Path, home: Path) -> None:
+        self.command = command
+        self.home = home
+        self._going: list[Going] = []
+
+    def environment(self, tenant: Tenant | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        kept = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
+        base = {name: os.environ[name] for name in kept if name in os.environ}
+        return base | (tenant.environment if tenant else {}) | dict(more or {})
+
+    def start(
+        self,
+        *arguments: str | Path,
+        tenant: Tenant | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: Any = subprocess.DEVNULL,
+        shell: str | None = None,
+        **popen: Any,
+    ) -> Going:
+        """Starts ``mass-stop ARGUMENTS``; ``shell`` is a script for sh in which ``"$@"`` is that command."""
+        words = [str(self.command), *map(str, arguments)]
+        out = next((words[n + 1] for n, word in enumerate(words[:-1]) if word == "--out"), None)
+        if out is None and len(words) > 2 and words[1] in ("resume", "report"):
+            out = words[2]
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", shell, "sh", *words] if shell else words,
+            **{
+                "stdin": stdin,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "cwd": self.home,
+                "env": self.environment(tenant, env),
+            }
+            | popen,
+        )
+        going = Going(process, self.home / (out or "none"))
+        self._going.append(going)
+        return going
+
+    def __call__(
+        self, *arguments: str | Path, stdin: bytes | None = None, longest: float = LONGEST, **start: Any
+    ) -> Ended:
+        """Runs ``mass-stop ARGUMENTS`` to its end, with ``stdin`` as its standard input."""
+        if stdin is None:
+            return self.start(*arguments, **start).end(longest)
+        # From a file: nobody has to write while the other reads.
+        path = self.home / f"stdin-{len(self._going)}"
+        path.write_bytes(stdin)
+        return self.start(*arguments, shell=f"cat '{path}' | \"$@\"", **start).end(longest)
+
+    def run(self, tenant: Tenant, *arguments: str | Path, out: str = "run", **start: Any) -> Ended:
+        """``mass-stop run --yes --out run ARGUMENTS``."""
+        return self("run", "--yes", "--out", out, *arguments, tenant=tenant, **start)
+
+    def close(self) -> None:
+        """Ends what a failed test has left behind."""
+        for going in self._going:
+            if going.process.poll() is None:
+                going.process.send_signal(signal.SIGKILL)
+                going.process.wait()
+            for stream in (going.process.stdin, going.process.stdout, going.process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def keys(self, keys: Iterable[str], name: str = "keys.txt") -> Path:
+        """A file with one key a line."""
+        path = self.home / name
+        path.write_text("".join(f"{key}\n" for key in keys))
+        return path
+
+
+_schema: dict[str, Any] = {}
+
+
+def publish_schema(command: Path) -> None:
+    """Asks the command itself for its schema, once."""
+    if not _schema:
+        asked = subprocess.run(
+            [command, "report", "--schema"], capture_output=True, check=True, timeout=LONGEST
+        )
+        _schema.update(json.loads(asked.stdout))
+        jsonschema.Draft202012Validator.check_schema(_schema)
+
+
+def valid(data: bytes) -> dict[str, Any]:
+    """The report in ``data``, held against the published schema and its own sums."""
+    report: dict[str, Any] = json.loads(data)
+    jsonschema.Draft202012Validator(_schema).validate(report)
+    summary, actions = report["summary"], report["actions"]
+    assert sum(summary["outcomes"].values()) == len(actions)
+    assert summary["keys"] + summary["malformed"] == len(actions)
+    return report
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, str]:
+    """The outcome of every action, by its bulk key."""
+    return {action["bulk_key"]: action["outcome"] for action in report["actions"]}
+
+
+_STATUS_OF = {
+    "stopped": "Stopped",
+    "already_stopped": "Stopped",
+    "already_completed": "Completed",
+    "completed_before_stop": "Completed",
+    "already_failed": "Failed",
+}
+
+
+def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
+    """Where the report and the tenant's truth differ; an unfinished report may know less, never other."""
+    found = [f"protocol: {problem}" for problem in tenant.simulated.problems]
+    for action in report["actions"]:
+        if action["outcome"] == "malformed" or action["bulk_key"] not in tenant.keys:
+            continue
+        truth = tenant.truth(action["bulk_key"])
+        told, key = action["outcome"], action["bulk_key"]
+        if told in _STATUS_OF and truth.status != _STATUS_OF[told]:
+            found.append(f"{key}: told {told}, is {truth.status}")
+        if told == "stopped" and not truth.stops_received:
+            found.append(f"{key}: told stopped, and no stop of ours arrived")
+        if told in ("not_attempted", "already_stopped", "already_completed") and truth.stop_effective_at:
+            found.append(f"{key}: told {told}, and our stop took effect")
+        records = action["records"]
+        if told in _STATUS_OF and records["source"] == "response_file":
+            counted = (records["total"], records["succeeded"], records["failed"])
+            if counted != (truth.total, truth.succeeded, truth.failed):
+                found.append(f"{key}: counted {counted}, is {(truth.total, truth.succeeded, truth.failed)}")
+    return found
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

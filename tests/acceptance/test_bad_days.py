@@ -1,0 +1,186 @@
+"""The machine fails: a full disk, closed streams. Stopping goes on."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes, until, valid
+
+MakeTenant = Callable[..., Tenant]
+
+
+@pytest.fixture
+def full_disk(mass_stop: MassStop) -> Iterator[str]:
+    """A script for sh that runs a command in whose ``disk`` directory there is room for 64 KiB and no more.
+
+    A small file system where one can be mounted; else files may not grow any longer, which is refused likewise.
+    """
+    disk = mass_stop.home / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+    )
+    try:
+        yield 'exec "$@"' if mounted.returncode == 0 else 'ulimit -f 64; exec "$@"'
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+NO_ROOM = {
+    "a small disk": "",
+    "no room for the journal": 'ulimit -f 8; exec "$@"',
+    "room for the journal only": 'ulimit -f 128; exec "$@"',
+}
+
+
+@pytest.fixture(params=NO_ROOM)
+def on_a_full_disk(
+    request: pytest.FixtureRequest, mass_stop: MassStop, make_tenant: MakeTenant, full_disk: str
+) -> tuple[Tenant, Ended]:
+    """A run of 80 keys on a disk that fills up; its report went to standard output."""
+    tenant = make_tenant(**PROCESSING, actions=80)
+    keys = mass_stop.keys(tenant.keys)
+    shell = NO_ROOM[request.param] or full_disk
+    ended = mass_stop.run(tenant, keys, "--report", "-", out="disk/run", shell=shell, longest=10)
+    return tenant, ended
+
+
+def test_on_a_full_disk_every_stop_goes_out_and_the_exit_status_is_five_with_a_sentence(
+    on_a_full_disk: tuple[Tenant, Ended],
+) -> None:
+    tenant, ended = on_a_full_disk
+    assert all(tenant.truth(key).stop_effective_at for key in tenant.keys), ended
+    assert ended.status == 5, ended
+    assert "Traceback" not in ended.err
+    assert any("trouble" in line or line.startswith("mass-stop:") for line in ended.sentences), ended
+    report = valid(ended.out)
+    assert outcomes(report) == dict.fromkeys(tenant.keys, "stopped")
+    assert report["run"]["exit_status"] == 5
+
+
+def test_a_report_that_cannot_be_saved_is_not_lost(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING, actions=30)
+    ended = mass_stop.run(
+        tenant, mass_stop.keys(tenant.keys), "--no-results", shell='ulimit -f 8; exec "$@"', longest=10
+    )
+    assert ended.status == 5, ended
+    assert not (ended.directory / "report.json").exists()
+    assert all(key in ended.err for key in tenant.keys)
+
+
+def test_a_run_whose_disk_was_full_is_resumed_or_reported_once_there_is_room(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=60)
+    keys = mass_stop.keys(tenant.keys)
+    mass_stop.run(tenant, keys, "--no-results", shell='ulimit -f 160; exec "$@"', longest=10)
+    ended = mass_stop("resume", "run", tenant=tenant)
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert lies(ended.report, tenant) == []
+
+
+@pytest.mark.parametrize("shell", ['exec "$@" 2>&-', 'exec "$@" 2>/dev/full', 'exec "$@" >&- 2>&-'])
+def test_a_standard_error_that_takes_nothing_changes_nothing(
+    mass_stop: MassStop, tenant: Tenant, shell: str
+) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=shell)
+    assert ended.status == 0, ended
+    assert ended.err == ""
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_reader_of_standard_error_that_went_away_changes_nothing(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", mass_stop.keys(tenant.keys), tenant=tenant, stderr=write
+    )
+    os.close(write)
+    ended = going.end()
+    assert ended.status == 0
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+@pytest.mark.parametrize(
+    ("shell", "target"),
+    [
+        ('exec "$@" >&-', "-"),
+        ('exec "$@" >/dev/full', "-"),
+        ('exec "$@"', "/dev/full"),
+        ('exec "$@"', "no/such/directory/report.json"),
+    ],
+)
+def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_when_all_is_stopped(
+    mass_stop: MassStop, tenant: Tenant, shell: str, target: str
+) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    ended = mass_stop.run(tenant, keys, "--no-results", "--report", target, shell=shell)
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert ended.status == 5, ended
+    assert "Traceback" not in ended.err
+    assert "report" in ended.sentences[-1]
+
+
+def test_a_reader_of_the_report_that_went_away_gives_a_sentence(mass_stop: MassStop, tenant: Tenant) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    read, write = os.pipe()
+    os.close(read)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", keys, "--no-results", "--report", "-", tenant=tenant, stdout=write
+    )
+    os.close(write)
+    ended = going.end()
+    assert ended.status == 5, ended
+    assert "Traceback" not in ended.err
+    assert ended.sentences[-1].startswith("mass-stop:")
+
+
+def test_a_run_directory_that_cannot_be_made_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:
+    (mass_stop.home / "file").write_text("")
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), out="file/run")
+    assert ended.status == 2, ended
+    assert len(ended.sentences) == 1
+    assert tenant.nothing_sent()
+
+
+def test_a_working_directory_that_was_taken_away_ends_in_a_sentence(
+    mass_stop: MassStop, tenant: Tenant, tmp_path: Path
+) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    shell = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
+    ended = mass_stop("run", "--yes", keys, tenant=tenant, shell=shell)
+    assert ended.status == 2, ended
+    assert "Traceback" not in ended.err
+
+
+def test_few_descriptors_do_not_keep_a_stop_from_being_sent(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=60)
+    keys = mass_stop.keys(tenant.keys)
+    ended = mass_stop.run(tenant, keys, "--no-results", shell='ulimit -n 30; exec "$@"', longest=40)
+    assert all(tenant.truth(key).stop_effective_at for key in tenant.keys), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_tenant_that_comes_back_is_gone_on_with(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.03}, actions=30)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", "--concurrency", "2", "--no-results", mass_stop.keys(tenant.keys),
+        tenant=tenant,
+    )  # fmt: skip
+    until(lambda: tenant.answered("stop") >= 4, "some stops")
+    port = int(tenant.environment["ZUORA_BASE_URL"].rpartition(":")[2])
+    tenant.cut()
+    asyncio.run_coroutine_threadsafe(tenant.simulated.start(port=port), tenant._loop).result(5)
+    ended = going.end(30)
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -1,0 +1,284 @@
+"""Keys in, and one truthful report out, whatever form the keys come in."""
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.simulator import FaultPlan
+from tests.acceptance.support import QUICK, MassStop, Tenant, lies, outcomes, until, valid
+
+MakeTenant = Callable[..., Tenant]
+
+
+@pytest.mark.parametrize("level", ["none", "some", "many"])
+def test_the_report_tells_the_truth_whatever_goes_wrong_on_the_way(
+    mass_stop: MassStop, make_tenant: MakeTenant, level: str
+) -> None:
+    tenant = make_tenant(**QUICK, actions=120, seed=7, repeat_stop="mixed", faults=FaultPlan.level(level))
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--timeout", "2s", longest=40)
+    assert ended.status == 0, ended
+    assert lies(ended.report, tenant) == []
+    assert [action["bulk_key"] for action in ended.report["actions"]] == tenant.keys
+    told = outcomes(ended.report)
+    by_us = {key for key in tenant.keys if tenant.truth(key).stop_effective_at is not None}
+    assert by_us <= {key for key in tenant.keys if told[key] in ("stopped", "completed_before_stop")}
+
+
+def test_the_summary_counts_what_the_tenant_counted(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    summary = ended.report["summary"]
+    truths = [tenant.truth(key) for key in tenant.keys]
+    assert summary["outcomes"] == {"stopped": 12}
+    assert summary["records"] == {
+        "total": sum(truth.total for truth in truths),
+        "processed": sum(truth.processed for truth in truths),
+        "succeeded": sum(truth.succeeded for truth in truths),
+        "failed": sum(truth.failed for truth in truths),
+        "unprocessed": sum(truth.total - truth.processed for truth in truths),
+    }
+    calls = {kind: tenant.sent(kind) for kind in ("stop", "status", "file", "token")}
+    assert {kind: summary["calls"][kind] for kind in calls} == calls
+
+
+def _csv(keys: list[str]) -> str:
+    return "job,Bulk Key,note\r\n" + "".join(f'{n},{key},"a, b"\r\n' for n, key in enumerate(keys))
+
+
+FORMS: dict[str, Callable[[list[str]], bytes]] = {
+    "plain": lambda keys: "\n".join(keys).encode(),
+    "csv": lambda keys: _csv(keys).encode(),
+    "csv with a BOM": lambda keys: _csv(keys).encode("utf-8-sig"),
+    "semicolons": lambda keys: _csv(keys).replace('"a, b"', "a").replace(",", ";").encode(),
+    "tabs": lambda keys: "".join(f"{key}\tx\n" for key in keys).encode(),
+    "comments and blanks": lambda keys: (
+        "# of Tuesday\n\n" + "\n\n".join(f"  {key} " for key in keys)
+    ).encode(),
+    "gz": lambda keys: gzip.compress(_csv(keys).encode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_input_is_stopped_in_whole(mass_stop: MassStop, tenant: Tenant, form: str) -> None:
+    path = mass_stop.home / ("keys.csv.gz" if form == "gz" else "keys.csv")
+    path.write_bytes(FORMS[form](tenant.keys))
+    ended = mass_stop.run(tenant, path, "--no-results")
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+@pytest.mark.parametrize("dash", [("-",), ()])
+def test_keys_are_read_from_standard_input(
+    mass_stop: MassStop, tenant: Tenant, dash: tuple[str, ...]
+) -> None:
+    ended = mass_stop.run(tenant, *dash, "--no-results", stdin="\n".join(tenant.keys).encode())
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_several_sources_are_reported_in_the_order_they_were_given(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    first, rest = mass_stop.keys(tenant.keys[8:], "b.txt"), mass_stop.keys(tenant.keys[:4], "a.txt")
+    ended = mass_stop.run(
+        tenant, first.name, "-", rest.name, "--no-results", stdin="\n".join(tenant.keys[4:8]).encode()
+    )
+    piped = ended.report["run"]["sources"][1]["name"]
+    assert [(action["source"], action["row"]) for action in ended.report["actions"]] == [
+        *(("b.txt", n) for n in range(1, 5)),
+        *((piped, n) for n in range(1, 5)),
+        *(("a.txt", n) for n in range(1, 5)),
+    ]
+
+
+def test_a_source_is_named_with_its_digest_and_its_rows(mass_stop: MassStop, tenant: Tenant) -> None:
+    path = mass_stop.keys(tenant.keys)
+    ended = mass_stop.run(tenant, path.name, "--no-results")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert ended.report["run"]["sources"] == [{"name": "keys.txt", "sha256": digest, "rows": 12}]
+
+
+def test_the_report_on_standard_output_is_all_there_is_on_it(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--report", "-", "--log-level", "debug")
+    assert valid(ended.out) == ended.report
+
+
+def test_nothing_is_on_standard_output_unless_it_is_asked_for(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", "--log-level", "debug")
+    assert ended.out == b""
+
+
+def test_a_copy_of_the_report_is_written_where_asked(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", "--report", "copy.json")
+    assert json.loads((mass_stop.home / "copy.json").read_bytes()) == ended.report
+
+
+def test_without_out_the_run_lies_under_its_id_in_runs(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop("run", "--yes", mass_stop.keys(tenant.keys), "--no-results", tenant=tenant)
+    (made,) = (mass_stop.home / "runs").iterdir()
+    assert valid((made / "report.json").read_bytes())["run"]["id"] == made.name, ended
+    assert f"runs/{made.name}/report.json" in ended.err
+
+
+@pytest.fixture
+def mixed(mass_stop: MassStop, tenant: Tenant) -> Path:
+    """Rows good, repeated and unusable."""
+    one, two, three = tenant.keys[:3]
+    path = mass_stop.home / "mixed.csv"
+    path.write_text(
+        f'bulk_key,owner,"a,b"\n{one},Ann,1\nno key,Bob,2\n{two},,3\n{one},Cy,4\n,Di,5\n{three},É,6\n'
+    )
+    return path
+
+
+def test_rows_good_repeated_and_malformed_are_each_in_the_report_once(
+    mass_stop: MassStop, tenant: Tenant, mixed: Path
+) -> None:
+    ended = mass_stop.run(tenant, mixed, "--no-results")
+    one, two, three = tenant.keys[:3]
+    told = [(a["row"], a["bulk_key"], a["outcome"], a["duplicate_rows"]) for a in ended.report["actions"]]
+    assert told == [
+        (2, one, "stopped", [5]),
+        (3, "no key", "malformed", []),
+        (4, two, "stopped", []),
+        (6, "", "malformed", []),
+        (7, three, "stopped", []),
+    ]
+
+
+def test_a_malformed_row_makes_the_exit_status_one(mass_stop: MassStop, tenant: Tenant, mixed: Path) -> None:
+    ended = mass_stop.run(tenant, mixed, "--no-results")
+    assert ended.status == 1, ended
+
+
+def test_duplicates_and_malformed_rows_are_counted(mass_stop: MassStop, tenant: Tenant, mixed: Path) -> None:
+    summary = mass_stop.run(tenant, mixed, "--no-results").report["summary"]
+    assert (summary["keys"], summary["duplicates"], summary["malformed"]) == (3, 1, 2)
+    assert all(len(tenant.truth(key).stops_received) == 1 for key in tenant.keys[:3])
+
+
+def test_other_columns_travel_as_labels(mass_stop: MassStop, tenant: Tenant, mixed: Path) -> None:
+    actions = mass_stop.run(tenant, mixed, "--no-results").report["actions"]
+    assert actions[0]["labels"] == {"owner": "Ann", "a,b": "1"}
+    assert actions[-1]["labels"] == {"owner": "É", "a,b": "6"}
+
+
+def test_strict_refuses_the_whole_input_for_one_malformed_row(
+    mass_stop: MassStop, tenant: Tenant, mixed: Path
+) -> None:
+    ended = mass_stop.run(tenant, mixed, "--strict")
+    assert ended.status == 2, ended
+    assert tenant.nothing_sent()
+    assert "line 3" in ended.sentences[-1]
+
+
+def test_strict_lets_a_sound_input_pass(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--strict", "--no-results")
+    assert ended.status == 0, ended
+
+
+@pytest.mark.parametrize("column", ["Action", "2"])
+def test_the_key_column_is_taken_by_name_or_number(mass_stop: MassStop, tenant: Tenant, column: str) -> None:
+    path = mass_stop.home / "keys.csv"
+    decoy = "0" * 32
+    path.write_text("bulk_key;Action\n" + "".join(f"{decoy};{key}\n" for key in tenant.keys))
+    ended = mass_stop.run(tenant, path, "--column", column, "--no-results")
+    assert set(outcomes(ended.report).values()) == {"stopped"}, ended
+    assert [action["bulk_key"] for action in ended.report["actions"]] == tenant.keys
+
+
+def _made(write: Callable[[Path], object]) -> Callable[[Path], str]:
+    def make(home: Path) -> str:
+        write(home / "bad")
+        return "bad"
+
+    return make
+
+
+KEY = "402892f04c97b89a014c97bb30a50003"
+GZ = gzip.compress((KEY + "\n").encode() * 3000)
+
+BAD_INPUTS: dict[str, Callable[[Path], str]] = {
+    "empty": _made(lambda path: path.write_bytes(b"")),
+    "only a header": _made(lambda path: path.write_text("bulk_key,job\n")),
+    "only comments": _made(lambda path: path.write_text("# nothing today\n\n")),
+    "no usable key": _made(lambda path: path.write_text("bulk_key\nabc\nabd\n")),
+    "a directory": _made(lambda path: path.mkdir()),
+    "missing": lambda home: "missing.csv",
+    "a loop of links": _made(lambda path: path.symlink_to(path)),
+    "binary": _made(lambda path: path.write_bytes((KEY + "\n").encode() + bytes(range(256)) * 4)),
+    "UTF-16": _made(lambda path: path.write_text(KEY + "\n", encoding="utf-16")),
+    "Latin-1 at the end": _made(lambda path: path.write_bytes((KEY + "\n").encode() * 5000 + b"caf\xe9\n")),
+    "gz cut short": _made(lambda path: path.write_bytes(GZ[:-20])),
+    "gz with a flipped byte": _made(lambda path: path.write_bytes(GZ[:40] + bytes([GZ[40] ^ 255]) + GZ[41:])),
+    "a missing column": _made(lambda path: path.write_text(f"bulk_key\n{KEY}\n")),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_INPUTS)
+def test_input_that_cannot_be_used_is_refused_with_a_sentence(
+    mass_stop: MassStop, make_tenant: MakeTenant, bad: str
+) -> None:
+    tenant = make_tenant(**QUICK, actions=1)
+    spec = BAD_INPUTS[bad](mass_stop.home)
+    more = ("--column", "Schlüssel") if bad == "a missing column" else ()
+    ended = mass_stop.run(tenant, spec, *more)
+    assert ended.status == 2, ended
+    assert tenant.nothing_sent()
+    assert "Traceback" not in ended.err
+    assert len(ended.sentences) == 1, ended
+    assert ended.sentences[0].startswith("mass-stop: ")
+    assert not ended.directory.exists(), "the run directory is not free again"
+
+
+def test_one_bad_source_among_good_ones_is_refused_before_anything_is_sent(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "missing.csv")
+    assert ended.status == 2, ended
+    assert tenant.nothing_sent()
+
+
+def test_a_run_directory_that_was_there_is_left_as_it_was_by_a_refused_input(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    (mass_stop.home / "run").mkdir()
+    mass_stop.run(tenant, mass_stop.keys([], "empty"))
+    assert list((mass_stop.home / "run").iterdir()) == []
+
+
+def test_a_named_pipe_is_read_as_it_comes(mass_stop: MassStop, tenant: Tenant) -> None:
+    os.mkfifo(mass_stop.home / "pipe")
+    going = mass_stop.start("run", "--yes", "--out", "run", "--no-results", "pipe", tenant=tenant)
+    with (mass_stop.home / "pipe").open("w") as pipe:
+        pipe.write(tenant.keys[0] + "\n")
+        pipe.flush()
+        until(lambda: tenant.sent("stop"), "the first stop, with the pipe open")
+        pipe.write(tenant.keys[1] + "\n")
+    assert outcomes(going.end().report) == dict.fromkeys(tenant.keys[:2], "stopped")
+
+
+def test_a_closed_standard_input_is_no_input(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, shell='exec "$@" <&-')
+    assert ended.status == 2, ended
+    assert "Traceback" not in ended.err
+    assert tenant.nothing_sent()
+
+
+def test_a_slow_pipe_does_not_hold_back_the_keys_already_read(mass_stop: MassStop, tenant: Tenant) -> None:
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
+    going.feed(tenant.keys[:1])
+    until(lambda: tenant.sent("stop") == 1, "the first stop, with the pipe open")
+    going.feed(tenant.keys[1:])
+    until(lambda: tenant.sent("stop") == 12, "the other stops, with the pipe open")
+    until(lambda: tenant.sent("file"), "the first result, with the pipe open")
+    assert going.process.stdin is not None
+    going.process.stdin.close()
+    ended = going.end()
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -1,0 +1,160 @@
+"""How hard the tenant is pressed, and in which order."""
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, QUICK, MassStop, Tenant, lies, outcomes, table, until, valid
+
+MakeTenant = Callable[..., Tenant]
+EVEN = PROCESSING | {"latency": 0.03, "latency_jitter": 0}
+
+
+@pytest.mark.parametrize("slots", [1, 5])
+def test_concurrency_is_the_peak_of_calls_in_flight(
+    mass_stop: MassStop, make_tenant: MakeTenant, slots: int
+) -> None:
+    tenant = make_tenant(**EVEN, actions=8)
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--concurrency", str(slots))
+    assert tenant.simulated.peak_in_flight == slots
+
+
+def test_headroom_leaves_slots_to_others(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**EVEN, actions=60, concurrency=40)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--headroom", "50", "--no-results")
+    assert ended.status == 0
+    assert 15 <= tenant.simulated.peak_in_flight <= 20
+
+
+def test_rate_paces_the_calls(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING, actions=6)
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--rate", "300/min", "--no-results")
+    calls = [call.t for call in tenant.log if call.kind != "token"]
+    # 5 calls a second, but for a small burst at the start; a tenth for clocks and wires.
+    assert calls[-1] - calls[0] >= (len(calls) - 5) / 5 * 0.9
+
+
+def test_a_tenant_that_throttles_is_waited_for_and_all_is_stopped(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=30, quotas=((20, 1),), rate_headers=False)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    assert ended.status == 0, ended
+    assert ended.report["summary"]["calls"]["throttled"] == tenant.simulated.throttled > 0
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_results_wait_for_stops(mass_stop: MassStop, make_tenant: MakeTenant, slots: int) -> None:
+    tenant = make_tenant(**EVEN | {"latency": 0.015}, actions=20)
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--concurrency", str(slots))
+    log = tenant.log
+    last_stop = max(call.ended or 0 for call in log if call.kind == "stop")
+    early = [call for call in log if call.kind in ("status", "file") and (call.ended or 0) < last_stop]
+    assert len(early) <= slots - 1
+
+
+def test_keys_are_stopped_in_input_order(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING, actions=15)
+    mass_stop.run(tenant, mass_stop.keys(reversed(tenant.keys)), "--concurrency", "1", "--no-results")
+    assert [call.key for call in tenant.log if call.kind == "stop"] == tenant.keys[::-1]
+
+
+def test_order_stops_the_largest_first_and_rows_without_a_number_last(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=6)
+    a, b, c, d, e, f = tenant.keys
+    path = mass_stop.home / "keys.csv"
+    path.write_text(f"key,speed\n{a},2\n{b},\n{c},100\n{d},n/a\n{e},2.5\n{f},1e3\n")
+    ended = mass_stop.run(tenant, path, "--order", "speed", "--concurrency", "1", "--no-results")
+    assert [call.key for call in tenant.log if call.kind == "stop"] == [f, c, e, a, b, d]
+    assert [action["bulk_key"] for action in ended.report["actions"]] == tenant.keys
+
+
+def test_an_order_column_that_is_not_there_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--order", "speed")
+    assert ended.status == 2, ended
+    assert tenant.nothing_sent()
+
+
+def test_a_plan_sends_no_stop(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**QUICK, actions=30)
+    ended = mass_stop("plan", "--out", "plan", mass_stop.keys(tenant.keys), tenant=tenant)
+    assert ended.status == 0, ended
+    assert (tenant.sent("stop"), tenant.sent("file")) == (0, 0)
+    assert lies(ended.report, tenant) == []
+
+
+def test_a_plan_says_what_would_be_stopped_and_what_is_over(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(
+        **QUICK | {"mix": {"Processing": 3, "Completed": 1, "Failed": 1, "Stopped": 1}}, actions=18
+    )
+    tenant_knows = {
+        "Processing": "would_stop", "Completed": "already_completed", "Failed": "already_failed",
+        "Stopped": "already_stopped",
+    }  # fmt: skip
+    ended = mass_stop("plan", "--out", "plan", mass_stop.keys(tenant.keys), tenant=tenant)
+    for action in ended.report["actions"]:
+        assert action["outcome"] == tenant_knows[action["status"]]
+    assert ended.report["run"]["command"] == "plan"
+
+
+@pytest.fixture
+def planned(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
+    """A tenant of which there is a plan, in ``plan``."""
+    tenant = make_tenant(**PROCESSING | {"speed": (20, 2000), "records": (90_000, 99_000)}, actions=8)
+    mass_stop("plan", "--out", "plan", mass_stop.keys(tenant.keys), tenant=tenant)
+    return tenant
+
+
+def test_a_plan_tells_the_speed_of_each_action(mass_stop: MassStop, planned: Tenant) -> None:
+    report = valid((mass_stop.home / "plan" / "report.json").read_bytes())
+    for action in report["actions"]:
+        speed = planned.truth(action["bulk_key"]).speed
+        assert action["plan"]["records_per_second"] == pytest.approx(speed, rel=0.5, abs=15)
+        assert action["plan"]["remaining"] == action["records"]["unprocessed"]
+
+
+def test_a_plan_is_run_with_the_fastest_first(mass_stop: MassStop, planned: Tenant) -> None:
+    report = valid((mass_stop.home / "plan" / "report.json").read_bytes())
+    speeds = {a["bulk_key"]: a["plan"]["records_per_second"] for a in report["actions"]}
+    ended = mass_stop.run(planned, "--plan", "plan", "--concurrency", "1", "--no-results")
+    assert ended.status == 0, ended
+    stops = [call.key or "" for call in planned.log if call.kind == "stop"]
+    assert [speeds[key] for key in stops] == sorted(speeds.values(), reverse=True)
+    assert [action["bulk_key"] for action in ended.report["actions"]] == planned.keys
+
+
+def test_a_plan_gives_the_order_to_the_keys_of_another_source(mass_stop: MassStop, planned: Tenant) -> None:
+    some = mass_stop.keys(planned.keys[:4], "some.txt")
+    ended = mass_stop.run(planned, some, "--plan", "plan", "--concurrency", "1", "--no-results")
+    stops = [planned.truth(call.key or "").speed for call in planned.log if call.kind == "stop"]
+    assert ended.status == 0, ended
+    assert len(stops) == 4
+    assert stops[0] == max(stops)
+
+
+def test_the_keys_of_simulate_can_be_ordered_by_their_speed(mass_stop: MassStop, tenant: Tenant) -> None:
+    from orchestrator.simulator.server import write_keys
+
+    write_keys(tenant.simulated, mass_stop.home / "keys.csv")
+    mass_stop.run(tenant, "keys.csv", "--order", "records_a_second", "--concurrency", "1", "--no-results")
+    weights = {row["bulk_key"]: float(row["records_a_second"]) for row in table(mass_stop.home / "keys.csv")}
+    stops = [call.key or "" for call in tenant.log if call.kind == "stop"]
+    assert [weights[key] for key in stops] == sorted(weights.values(), reverse=True)
+
+
+def test_the_first_stop_leaves_before_the_whole_of_a_long_input_is_read(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=3000)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", "--no-results", tenant=tenant, stdin=subprocess.PIPE
+    )
+    going.feed(tenant.keys[:2500])
+    until(lambda: tenant.sent("stop"), "the first stop")
+    going.process.kill()

@@ -1,0 +1,143 @@
+"""What lies in the run directory when all is over."""
+
+import csv
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.support import (
+    PROCESSING,
+    Ended,
+    MassStop,
+    Tenant,
+    publish_schema,
+    table,
+)
+
+VERDICTS = ("succeeded", "failed", "unprocessed")
+
+
+@pytest.fixture(scope="module")
+def done(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tenant, Ended]]:
+    """A run that is over, with its response files saved; several tests look at it."""
+    publish_schema(mass_stop_command)
+    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("done"))
+    with Tenant(**PROCESSING | {"records": (80, 160), "failing": (0.2, 0.4)}, actions=20) as tenant:
+        keys = mass_stop.keys(tenant.keys)
+        yield tenant, mass_stop.run(tenant, keys, "--save-responses", shell='umask 000; exec "$@"')
+    mass_stop.close()
+
+
+def test_remediation_adds_up_to_the_truth(done: tuple[Tenant, Ended]) -> None:
+    tenant, ended = done
+    counted = {name: len(table(ended.directory / "remediation" / f"{name}.csv")) for name in VERDICTS}
+    truths = [tenant.truth(key) for key in tenant.keys]
+    assert counted == {
+        "succeeded": sum(truth.succeeded for truth in truths),
+        "failed": sum(truth.failed for truth in truths),
+        "unprocessed": sum(truth.total - truth.processed for truth in truths),
+    }
+    assert min(counted.values()) > 0
+
+
+def test_remediation_names_the_action_and_the_row_of_each_record(done: tuple[Tenant, Ended]) -> None:
+    tenant, ended = done
+    rows: dict[str, list[int]] = {key: [] for key in tenant.keys}
+    for name in VERDICTS:
+        lines = table(ended.directory / "remediation" / f"{name}.csv")
+        assert list(lines[0])[:2] == ["bulk_key", "row"]
+        for line in lines:
+            rows[line["bulk_key"]].append(int(line["row"]))
+    assert {key: sorted(numbers) for key, numbers in rows.items()} == {
+        key: list(range(1, tenant.truth(key).total + 1)) for key in tenant.keys
+    }
+
+
+def test_counts_of_each_action_are_those_of_its_response_file(done: tuple[Tenant, Ended]) -> None:
+    tenant, ended = done
+    for action in ended.report["actions"]:
+        truth = tenant.truth(action["bulk_key"])
+        assert action["records"] == {
+            "total": truth.total,
+            "processed": truth.processed,
+            "succeeded": truth.succeeded,
+            "failed": truth.failed,
+            "unprocessed": truth.total - truth.processed,
+            "source": "response_file",
+        }
+
+
+def test_responses_are_kept_one_a_key(done: tuple[Tenant, Ended]) -> None:
+    tenant, ended = done
+    files = {path.name: path for path in (ended.directory / "responses").iterdir()}
+    assert set(files) == {f"{key}.csv" for key in tenant.keys}
+    for key in tenant.keys:
+        with files[f"{key}.csv"].open(newline="", encoding="utf-8-sig") as file:
+            assert len(list(csv.reader(file))) == tenant.truth(key).total + 1
+
+
+def test_everything_is_for_its_owner_only_whatever_the_umask(done: tuple[Tenant, Ended]) -> None:
+    _, ended = done
+    paths = [ended.directory, *ended.directory.rglob("*")]
+    modes = {str(path): stat.S_IMODE(path.stat().st_mode) for path in paths}
+    assert modes == {str(path): 0o700 if path.is_dir() else 0o600 for path in paths}
+
+
+def test_only_what_the_contract_names_is_left(done: tuple[Tenant, Ended]) -> None:
+    _, ended = done
+    left = {path.name for path in ended.directory.iterdir()}
+    assert left <= {
+        "journal.db", "journal.db-wal", "journal.db-shm", "report.json", "run.log", "remediation", "responses"
+    }  # fmt: skip
+
+
+def test_the_log_is_json_lines_of_this_run(done: tuple[Tenant, Ended]) -> None:
+    _, ended = done
+    events = [json.loads(line) for line in (ended.directory / "run.log").read_text().splitlines()]
+    assert events[0]["event"] == "run.started"
+    assert events[-1]["event"] == "run.ended"
+    assert {event["run"] for event in events} == {ended.report["run"]["id"]}
+
+
+def test_track_ids_of_accepted_stops_are_those_the_tenant_saw(done: tuple[Tenant, Ended]) -> None:
+    tenant, ended = done
+    seen = {call.key: call.track_id for call in tenant.log if call.kind == "stop"}
+    assert {a["bulk_key"]: a["stop"]["track_id"] for a in ended.report["actions"]} == seen
+
+
+def test_without_save_responses_none_is_kept(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    assert {path.name for path in ended.directory.iterdir() if path.is_dir()} == {"remediation"}
+
+
+def test_no_results_fetches_no_file(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    assert ended.status == 0, ended
+    assert tenant.sent("file") == 0
+    assert [path for path in ended.directory.iterdir() if path.is_dir()] == []
+    assert {action["records"]["source"] for action in ended.report["actions"]} == {"status"}
+
+
+def test_formulas_in_labels_are_disarmed_in_the_csv_report(mass_stop: MassStop, tenant: Tenant) -> None:
+    path = mass_stop.home / "keys.csv"
+    path.write_text(f"key,note\n=cmd|' /C calc'!A0,x\n{tenant.keys[0]},=1+1\n")
+    mass_stop.run(tenant, path, "--no-results")
+    ended = mass_stop("report", "run", "--format", "csv", "--report", "-", tenant=tenant)
+    for row in csv.reader(ended.out.decode().splitlines()):
+        assert not any(cell.startswith(("=", "+", "@")) for cell in row)
+
+
+def test_a_log_level_and_a_quiet_run_change_nothing_but_standard_error(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--quiet", "--no-results")
+    assert (ended.status, ended.err, ended.out) == (0, "", b"")
+
+
+def test_the_directory_of_a_run_that_exists_is_closed_to_others(mass_stop: MassStop, tenant: Tenant) -> None:
+    (mass_stop.home / "run").mkdir(mode=0o755)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    assert stat.S_IMODE(ended.directory.stat().st_mode) == 0o700

@@ -1,0 +1,301 @@
+"""A run that is cut: by a signal, twice, or by kill -9. What is known is kept, and resume ends it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.simulator import FaultPlan
+from tests.acceptance.support import (
+    PROCESSING,
+    Ended,
+    Going,
+    MassStop,
+    Tenant,
+    lies,
+    outcomes,
+    table,
+    until,
+    valid,
+)
+
+MakeTenant = Callable[..., Tenant]
+SLOW = dict(PROCESSING | {"latency": 0.04, "latency_jitter": 0})
+
+
+def _begin(mass_stop: MassStop, tenant: Tenant, *more: str, **start: Any) -> Going:
+    keys = mass_stop.keys(tenant.keys)
+    return mass_stop.start(
+        "run", "--yes", "--out", "run", "--concurrency", "4", *more, keys, tenant=tenant, **start
+    )
+
+
+def _stopped(tenant: Tenant, stops: int) -> bool:
+    return tenant.answered("stop") >= stops
+
+
+def _cut_midway(mass_stop: MassStop, tenant: Tenant, number: int) -> Ended:
+    going = _begin(mass_stop, tenant)
+    until(lambda: tenant.answered("stop") >= 5, "five stops")
+    going.signal(number)
+    return going.end()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_status_and_a_report(
+    mass_stop: MassStop, make_tenant: MakeTenant, number: int, status: int
+) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    ended = _cut_midway(mass_stop, tenant, number)
+    assert ended.status == status, ended
+    report = ended.report
+    assert (report["run"]["state"], report["run"]["exit_status"]) == ("interrupted", status)
+    assert [action["bulk_key"] for action in report["actions"]] == tenant.keys
+    assert lies(report, tenant) == []
+
+
+def test_calls_in_flight_are_let_finish_and_none_starts_after_a_signal(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    ended = _cut_midway(mass_stop, tenant, signal.SIGINT)
+    accepted = [action for action in ended.report["actions"] if action["stop"]["accepted_at"]]
+    assert [call for call in tenant.log if call.kind == "stop" and call.http != 200] == []
+    assert len(accepted) == tenant.sent("stop") < 20
+
+
+def test_an_interrupted_run_is_resumed_to_one_whole_report(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    first = _cut_midway(mass_stop, tenant, signal.SIGTERM)
+    ended = mass_stop("resume", "run", "--concurrency", "20", tenant=tenant)
+    assert ended.status == 0, ended
+    run = ended.report["run"]
+    assert (run["state"], run["resumed"], run["exit_status"]) == ("finished", 1, 0)
+    assert run["id"] == first.report["run"]["id"]
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert lies(ended.report, tenant) == []
+
+
+def test_a_resumed_run_sends_each_key_one_stop_in_all(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    _cut_midway(mass_stop, tenant, signal.SIGINT)
+    mass_stop("resume", "run", tenant=tenant)
+    assert {key: len(tenant.truth(key).stops_received) for key in tenant.keys} == dict.fromkeys(
+        tenant.keys, 1
+    )
+
+
+def test_a_resumed_run_has_the_records_of_both_sessions(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**SLOW | {"records": (100, 200)}, actions=16)
+    going = _begin(mass_stop, tenant)
+    until(lambda: tenant.answered("file") >= 3, "three results")
+    going.signal(signal.SIGINT)
+    going.end()
+    ended = mass_stop("resume", "run", tenant=tenant)
+    truths = [tenant.truth(key) for key in tenant.keys]
+    lines = [
+        len(table(mass_stop.home / "run" / "remediation" / f"{name}.csv"))
+        for name in ("succeeded", "failed", "unprocessed")
+    ]
+    assert lines == [
+        sum(truth.succeeded for truth in truths),
+        sum(truth.failed for truth in truths),
+        sum(truth.total - truth.processed for truth in truths),
+    ], ended
+
+
+def test_a_second_signal_cuts_the_calls_and_still_leaves_a_report(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 30, "latency_jitter": 0}, actions=8)
+    keys = mass_stop.keys(tenant.keys)
+    env = {"ZUORA_TOKEN": "ready"}
+    tenant.simulated._tenant._tokens["ready"] = float("inf")
+    going = mass_stop.start("run", "--yes", "--out", "run", keys, tenant=tenant, env=env)
+    until(lambda: tenant.sent("stop") == 8, "eight stops under way")
+    going.signal(signal.SIGINT)
+    stderr = going.process.stderr
+    assert stderr is not None
+    until(lambda: b"second signal" in os.read(stderr.fileno(), 65_536), "a word on the first signal")
+    began = time.monotonic()
+    going.signal(signal.SIGINT)
+    ended = going.end()
+    assert time.monotonic() - began < 5
+    assert ended.status == 130, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
+
+
+def test_a_signal_while_standard_input_waits_ends_promptly_with_a_report(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
+    going.feed(tenant.keys[:3])
+    until(lambda: tenant.answered("file") == 3, "three results")
+    began = time.monotonic()
+    going.signal(signal.SIGINT)
+    ended = going.end()
+    assert time.monotonic() - began < 3
+    assert ended.status == 130, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys[:3], "stopped")
+
+
+def test_a_signal_before_the_first_key_ends_promptly(mass_stop: MassStop, tenant: Tenant) -> None:
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
+    until(lambda: tenant.sent("token"), "the token")
+    going.signal(signal.SIGINT)
+    ended = going.end(5)
+    assert ended.status == 130, ended
+    assert "Traceback" not in ended.err
+
+
+def _cut_while_reading(mass_stop: MassStop, tenant: Tenant, number: int) -> None:
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
+    going.feed(tenant.keys[:5])
+    until(lambda: tenant.answered("file") == 5, "five results")
+    going.signal(number)
+    going.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_standard_input_given_again_finishes_with_every_row_once(
+    mass_stop: MassStop, tenant: Tenant, number: int
+) -> None:
+    _cut_while_reading(mass_stop, tenant, number)
+    ended = mass_stop("resume", "run", mass_stop.keys(tenant.keys), tenant=tenant)
+    assert ended.status == 0, ended
+    assert [(action["row"], action["bulk_key"]) for action in ended.report["actions"]] == list(
+        enumerate(tenant.keys, 1)
+    )
+    assert {len(tenant.truth(key).stops_received) for key in tenant.keys} == {1}
+
+
+def test_standard_input_given_again_may_be_standard_input(mass_stop: MassStop, tenant: Tenant) -> None:
+    _cut_while_reading(mass_stop, tenant, signal.SIGINT)
+    ended = mass_stop("resume", "run", "-", tenant=tenant, stdin="\n".join(tenant.keys).encode())
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_standard_input_that_is_not_given_again_is_asked_for(mass_stop: MassStop, tenant: Tenant) -> None:
+    _cut_while_reading(mass_stop, tenant, signal.SIGINT)
+    ended = mass_stop("resume", "run", tenant=tenant)
+    assert ended.status == 2, ended
+    assert "SOURCE" in ended.sentences[-1]
+    assert len(ended.report["actions"]) == 5
+
+
+def test_another_input_than_the_first_is_refused_on_resume(mass_stop: MassStop, tenant: Tenant) -> None:
+    _cut_while_reading(mass_stop, tenant, signal.SIGINT)
+    ended = mass_stop("resume", "run", mass_stop.keys(reversed(tenant.keys)), tenant=tenant)
+    assert ended.status == 2, ended
+    assert tenant.sent("stop") == 5
+
+
+MOMENTS: dict[str, Callable[[Tenant], bool]] = {
+    "with the token": lambda tenant: tenant.sent("token") > 0,
+    "with the first stop under way": lambda tenant: tenant.sent("stop") > 0,
+    "amid the stops": lambda tenant: tenant.answered("stop") >= 9,
+    "amid the statuses": lambda tenant: tenant.answered("status") >= 10,
+    "amid the files": lambda tenant: tenant.answered("file") >= 10,
+    "with the last file": lambda tenant: tenant.answered("file") >= 16,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_killed_at_any_moment_is_reported_truly_and_resumed(
+    mass_stop: MassStop, make_tenant: MakeTenant, moment: str
+) -> None:
+    tenant = make_tenant(**SLOW | {"latency": 0.02}, actions=16, repeat_stop="mixed")
+    going = _begin(mass_stop, tenant, "--save-responses")
+    until(lambda: MOMENTS[moment](tenant), moment)
+    going.signal(signal.SIGKILL)
+    going.end()
+
+    told = valid(mass_stop("report", "run", "--report", "-").out)
+    assert told["run"]["state"] in ("running", "finished")
+    assert lies(told, tenant) == []
+    assert {action["bulk_key"] for action in told["actions"]} <= set(tenant.keys)
+    known = [action["bulk_key"] for action in told["actions"] if action["stop"]["accepted_at"]]
+
+    ended = mass_stop("resume", "run", "--concurrency", "20", tenant=tenant)
+    assert ended.status == 0, ended
+    assert [action["bulk_key"] for action in ended.report["actions"]] == tenant.keys
+    assert lies(ended.report, tenant) == []
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert {len(tenant.truth(key).stops_received) for key in known} <= {1}
+
+
+def test_a_run_killed_before_its_journal_was_whole_ends_in_a_sentence(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    # A file system that kept the name and not yet the content: what a kill or a power cut may leave.
+    (mass_stop.home / "run").mkdir(mode=0o700)
+    (mass_stop.home / "run" / "journal.db").touch(mode=0o600)
+    ended = mass_stop("resume", "run", tenant=tenant)
+    assert ended.status == 5, ended
+    assert len(ended.sentences) == 1
+    assert "form 0" not in ended.err
+
+
+def test_a_killed_resume_is_resumed_once_more(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    for stops in (5, 12):
+        going = _begin(mass_stop, tenant) if stops == 5 else mass_stop.start("resume", "run", tenant=tenant)
+        until(partial(_stopped, tenant, stops), f"{stops} stops")
+        going.signal(signal.SIGKILL)
+        going.end()
+    ended = mass_stop("resume", "run", "--concurrency", "20", tenant=tenant)
+    assert ended.status == 0, ended
+    assert ended.report["run"]["resumed"] == 2
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_run_whose_files_are_gone_but_the_journal_is_resumed(
+    mass_stop: MassStop, make_tenant: MakeTenant, tmp_path: Path
+) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    _cut_midway(mass_stop, tenant, signal.SIGINT)
+    shutil.copytree(tmp_path / "run", tmp_path / "bare", ignore=lambda _, names: [
+        name for name in names if not name.startswith("journal.db")
+    ])  # fmt: skip
+    ended = mass_stop("resume", "bare", tenant=tenant)
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_finished_run_that_is_resumed_sends_nothing_and_ends_in_zero(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys)).report
+    calls = {kind: tenant.sent(kind) for kind in ("stop", "status", "file")}
+    ended = mass_stop("resume", "run", "--concurrency", "20", tenant=tenant)
+    assert ended.status == 0, ended
+    assert {kind: tenant.sent(kind) for kind in calls} == calls
+    assert ended.report["actions"] == before["actions"]
+    assert ended.report["summary"]["records"] == before["summary"]["records"]
+
+
+def test_remediation_survives_the_resume_of_a_finished_run(mass_stop: MassStop, tenant: Tenant) -> None:
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    path = mass_stop.home / "run" / "remediation" / "succeeded.csv"
+    before = path.read_bytes()
+    mass_stop("resume", "run", tenant=tenant)
+    assert path.read_bytes() == before
+
+
+def test_resume_retries_what_was_unreachable(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING, actions=4, faults=FaultPlan(lock=1, max_consecutive=1000))
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "1")
+    tenant.simulated.set_faults(FaultPlan())
+    ended = mass_stop("resume", "run", "--max-attempts", "8", tenant=tenant)
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -1,0 +1,140 @@
+"""Where somebody can be asked: the question before what cannot be undone."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pexpect
+import pytest
+
+from tests.acceptance.support import LONGEST, MassStop, Tenant, outcomes, until, valid
+
+pytestmark = [pytest.mark.terminal, pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")]
+
+Ask = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def ask(mass_stop: MassStop, tenant: Tenant) -> Iterator[Ask]:
+    """Starts ``mass-stop run --out run ARGUMENTS`` on a terminal, in a shell that may redirect."""
+    started = []
+
+    def start(*arguments: Any, shell: str = 'exec "$@"') -> "pexpect.spawn[str]":
+        words = [str(mass_stop.command), "run", "--out", "run", *map(str, arguments)]
+        child = pexpect.spawn(
+            "/bin/sh",
+            ["-c", shell, "sh", *words],
+            env=mass_stop.environment(tenant, {"TERM": "xterm"}),
+            cwd=str(mass_stop.home),
+            encoding="utf-8",
+            timeout=LONGEST,
+            dimensions=(40, 160),
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)
+
+
+def _ended(child: "pexpect.spawn[str]") -> int:
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus is not None
+    return int(child.exitstatus)
+
+
+def test_the_question_shows_the_tenant_the_number_and_the_first_keys(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    child = ask(mass_stop.keys(tenant.keys))
+    child.expect(r"\[y/N\]")
+    asked = child.before or ""
+    assert tenant.environment["ZUORA_BASE_URL"] in asked
+    assert "12" in asked
+    assert all(key in asked for key in tenant.keys[:3])
+    assert tenant.nothing_sent()
+
+
+@pytest.mark.parametrize("answer", ["n", "", "yesterday"])
+def test_any_answer_but_yes_stops_nothing(mass_stop: MassStop, tenant: Tenant, ask: Ask, answer: str) -> None:
+    child = ask(mass_stop.keys(tenant.keys))
+    child.expect(r"\[y/N\]")
+    child.sendline(answer)
+    assert _ended(child) == 2
+    assert tenant.nothing_sent()
+    assert not (mass_stop.home / "run").exists()
+
+
+def test_yes_stops_all(mass_stop: MassStop, tenant: Tenant, ask: Ask) -> None:
+    child = ask(mass_stop.keys(tenant.keys))
+    child.expect(r"\[y/N\]")
+    child.sendline("y")
+    assert _ended(child) == 0
+    report = valid((mass_stop.home / "run" / "report.json").read_bytes())
+    assert outcomes(report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_keys_come_from_standard_input_while_the_answer_comes_from_the_terminal(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    mass_stop.keys([*tenant.keys, "y"])
+    child = ask(shell='cat keys.txt | "$@"')
+    child.expect("Actions: 12")
+    child.expect(r"\[y/N\]")
+    assert tenant.nothing_sent()
+    child.sendline("y")
+    assert _ended(child) == 1
+    assert all(tenant.truth(key).stop_effective_at for key in tenant.keys)
+
+
+def test_the_report_goes_into_a_pipe_while_the_answer_comes_from_the_terminal(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    child = ask(mass_stop.keys(tenant.keys), "--report", "-", shell='"$@" > piped.json')
+    child.expect(r"\[y/N\]")
+    child.sendline("y")
+    assert _ended(child) == 0
+    assert outcomes(valid((mass_stop.home / "piped.json").read_bytes())) == dict.fromkeys(
+        tenant.keys, "stopped"
+    )
+
+
+def test_an_interrupt_at_the_question_stops_nothing(mass_stop: MassStop, tenant: Tenant, ask: Ask) -> None:
+    child = ask(mass_stop.keys(tenant.keys))
+    child.expect(r"\[y/N\]")
+    child.sendintr()
+    assert _ended(child) == 130
+    assert tenant.nothing_sent()
+    assert not (mass_stop.home / "run").exists()
+
+
+def test_the_end_of_the_terminal_at_the_question_stops_nothing(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    child = ask(mass_stop.keys(tenant.keys))
+    child.expect(r"\[y/N\]")
+    child.sendeof()
+    assert _ended(child) == 2
+    assert tenant.nothing_sent()
+
+
+def test_with_a_terminal_and_nothing_piped_keys_are_asked_for(tenant: Tenant, ask: Ask) -> None:
+    child = ask("--yes")
+    child.expect("mass-stop: No keys")
+    assert _ended(child) == 2
+
+
+def test_on_a_terminal_an_interrupt_ends_the_run_with_a_summary(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    os.mkfifo(mass_stop.home / "pipe")
+    child = ask("--yes", "pipe")
+    with (mass_stop.home / "pipe").open("w") as pipe:
+        pipe.write(tenant.keys[0] + "\n")
+        pipe.flush()
+        until(lambda: tenant.answered("file"), "the first result")
+        child.sendintr()
+        child.expect("report +run/report.json")
+        assert _ended(child) == 130
