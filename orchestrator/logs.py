@@ -4,6 +4,7 @@ Nothing here touches structlog's global configuration: a program that embeds the
 """
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -56,7 +57,7 @@ class Sink:
     def __call__(self, level: int, event: Event) -> None:
         if self._descriptor is not None:
             try:
-                os.write(self._descriptor, _encode(event) + b"\n")
+                os.write(self._descriptor, _line(event) + b"\n")
             except OSError as error:
                 self._fail("run.log", error)
         if self._screen is not None and level >= self._screen.level:
@@ -90,10 +91,17 @@ class Screen:
             self._stream = usual
 
     def show(self, event: Event) -> None:
-        text = _encode(event).decode() if self._json else readable(event)
+        text = _line(event).decode() if self._json else readable(event)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text + "\n")
             self._stream.flush()
+
+
+def _line(event: Event) -> bytes:
+    try:
+        return _encode(event)
+    except UnicodeEncodeError:  # half a character, as in the name of a file that is not UTF-8
+        return json.dumps(event, default=str).encode()
 
 
 def readable(event: Event) -> str:

@@ -391,6 +391,10 @@ def resolve(
                 f"--env {values['env']} and the base URL {values['base_url']} name different tenants."
             )
         values["base_url"] = named
+    if values.get("no_results") and values.get("save_responses"):
+        raise UsageError(
+            "--no-results fetches no response files and --save-responses keeps them: leave one out."
+        )
     if secret_file := values.get("client_secret_file"):
         values.setdefault("client_secret", _secret_in(secret_file, "--client-secret-file"))
     if token_file := values.get("token_file"):

@@ -11,6 +11,7 @@ import msgspec
 from orchestrator.app.run import Run
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.ports import Intake
+from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Interrupted
 from orchestrator.errors import InputError, StorageError, UsageError
 from orchestrator.logs import Screen
@@ -68,7 +69,8 @@ async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen |
     clock = Clock()
     directory = rundir.reopen(path)
     journal = journals.reopen(directory.journal, clock)
-    standing = await journal.reopen()
+    responses = ResponseFiles(path, save=settings.save_responses)
+    standing = await journal.reopen(kept=lambda key: responses.remediated or responses.keeps(key))
     sessions = await wrap_future(
         journal.perform(lambda db: db.execute(database.statements()["sessions"]).fetchall())
     )
@@ -158,7 +160,7 @@ async def read_ahead(run: Run, intake: Intake) -> Intake:
 def interrupted(signal_name: str, exit_status: int) -> Interrupted:
     """The reason for :meth:`Run.cut` that a signal stands for."""
     return Interrupted(
-        f"Interrupted by {signal_name}: calls in flight came to their end, no other was started.", exit_status
+        f"Interrupted by {signal_name}: calls already sent were answered, nothing else was sent.", exit_status
     )
 
 

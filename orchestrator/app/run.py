@@ -126,6 +126,8 @@ class Run:
             with anyio.CancelScope(shield=True):
                 await self.finish()
             raise
+        except MassStopError:
+            raise
         except Exception:
             self.log.error("run.crashed", traceback=traceback.format_exc())
             raise
@@ -135,7 +137,10 @@ class Run:
             else:
                 await self.finish()
             raise self.ending.cut_by
-        return await self.finish()
+        status = await self.finish()
+        if self.ending.error is not None:
+            raise self.ending.error
+        return status
 
     @property
     def started(self) -> bool:
@@ -159,7 +164,7 @@ class Run:
             status = 5
             await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
             self.saved = await self._write_report()
-        if self.saved and not {Outcome(name) for name in outcomes} & OPEN:
+        if self.saved and self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN:
             self._responses.discard()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
         self.exit_status = status

@@ -87,7 +87,8 @@ def _status_of(error: BaseException) -> int:
 def _defect(error: BaseException) -> str:
     return (
         f"mass-stop: a defect of mass-stop ended the run ({type(error).__name__}: {error}). What was stopped stays "
-        "stopped; the run directory holds what is known, run.log the details: mass-stop resume goes on from there."
+        "stopped. Where a run directory was made, it holds what is known, run.log the details, and mass-stop resume "
+        "goes on from there."
     )
 
 

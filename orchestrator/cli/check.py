@@ -54,6 +54,7 @@ async def _check(settings: "Settings") -> int:
                 return 3
     for title, text in _findings(answers[-1], clock.wall(), settings.headroom):
         _tell(title, text)
+    _tell("verdict", "ready")
     return 0
 
 

@@ -37,7 +37,7 @@ async def showing(tally: Tally, screen: Screen) -> AsyncIterator[None]:
         auto_refresh=False,
         transient=True,
     )
-    stops = progress.add_task("stopped", total=None, note="")
+    stops = progress.add_task("stops", total=None, note="")
     ends = progress.add_task("settled", total=None, note="")
     started = time.monotonic()
 

@@ -11,13 +11,28 @@ from orchestrator.cli import options
 
 @click.command("drill")
 @click.option(
-    "--actions", default=200, show_default=True, type=click.IntRange(1, 200_000), help="Mass actions to stop."
+    "--actions",
+    envvar="MASS_STOP_ACTIONS",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1, 200_000),
+    help="Mass actions to stop.",
 )
 @click.option(
-    "--faults", default="some", show_default=True, metavar="LEVEL", help="none, some, many, hell, or a share."
+    "--faults",
+    envvar="MASS_STOP_FAULTS",
+    default="some",
+    show_default=True,
+    metavar="LEVEL",
+    help="none, some, many, hell, or a share.",
 )
 @click.option(
-    "--seed", default=1, show_default=True, type=int, help="What the simulated tenant is made from."
+    "--seed",
+    envvar="MASS_STOP_SEED",
+    default=1,
+    show_default=True,
+    type=int,
+    help="What the simulated tenant is made from.",
 )
 @options.settings_options(*options.PACE, *options.ENDS, *options.OUTPUT)
 def command(actions: int, faults: str, seed: int, **given: Any) -> int:

@@ -28,6 +28,7 @@ def settings_options(*names: str) -> Callable[[F], F]:
         config = click.option(
             "--config",
             metavar="FILE",
+            envvar="MASS_STOP_CONFIG",
             help="Settings from a TOML file (default: mass-stop.toml here, if there).",
         )
         function = config(function)
@@ -38,11 +39,11 @@ def settings_options(*names: str) -> Callable[[F], F]:
     return add
 
 
-def read_settings(options: dict[str, Any], earlier: Settings | None = None) -> Settings:
+def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None) -> Settings:
     """The settings that the command's ``options`` and everything behind them come to. Raises UsageError."""
     config = options.pop("config", None)
     known = {name: value for name, value in options.items() if name in SETTINGS}
-    kept = {name: getattr(earlier, name) for name in SETTINGS} if earlier else {}
+    kept = earlier or {}
     defaults = Settings()
     return resolve(
         known,

@@ -47,6 +47,8 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     connection = database.reopen(run_dir / "journal.db")
     try:
         copy_report(connection, path, reports.write_json if form == "json" else reports.write_csv)
+    except BrokenPipeError:
+        return 0  # whoever read it has read enough
     except OSError as error:
         raise StorageError(f"The report could not be written to {path}: {error.strerror}.") from error
     except sqlite3.Error as error:

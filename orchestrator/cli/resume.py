@@ -10,6 +10,15 @@ import click
 from orchestrator.cli import options
 from orchestrator.errors import UsageError
 
+KEPT = (
+    *options.TENANT,
+    *options.INPUT,
+    "order",
+    *options.GUARDS,
+    *(name for name in (*options.PACE, *options.ENDS) if name != "deadline"),
+)
+"""What a resumed run is told anew only if that is wanted; the rest belongs to one session."""
+
 
 @click.command("resume")
 @click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path))
@@ -27,7 +36,11 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     from orchestrator.logs import Screen
 
     info, told, known = app.earlier(run_dir)
-    settings = options.read_settings(given, earlier=told)
+    if info.command == "drill":
+        raise UsageError(
+            "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
+        )
+    settings = options.read_settings(given, earlier={name: getattr(told, name) for name in KEPT})
     if (settings.address, settings.entity_id, settings.org_ids) != (
         info.base_url,
         info.entity_id,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.command("simulate")
 @click.option(
     "--port",
+    envvar="MASS_STOP_PORT",
     default=0,
     metavar="PORT",
     type=click.IntRange(0, 65_535),
@@ -23,17 +24,26 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--actions",
+    envvar="MASS_STOP_ACTIONS",
     default=200,
     show_default=True,
     type=click.IntRange(1, 1_000_000),
     help="Mass actions it has.",
 )
 @click.option(
-    "--faults", default="none", show_default=True, metavar="LEVEL", help="none, some, many, hell, or a share."
+    "--faults",
+    envvar="MASS_STOP_FAULTS",
+    default="none",
+    show_default=True,
+    metavar="LEVEL",
+    help="none, some, many, hell, or a share.",
 )
-@click.option("--seed", default=1, show_default=True, type=int, help="What it is made from.")
+@click.option(
+    "--seed", envvar="MASS_STOP_SEED", default=1, show_default=True, type=int, help="What it is made from."
+)
 @click.option(
     "--latency",
+    envvar="MASS_STOP_LATENCY",
     default=0.08,
     show_default=True,
     metavar="SECONDS",
@@ -42,6 +52,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--keys",
+    envvar="MASS_STOP_KEYS",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write its bulk keys.",

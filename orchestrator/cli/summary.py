@@ -37,8 +37,10 @@ def _headline(run: RunEntry, summary: Summary) -> str:
         return f"Planned: {total} keys read, no stop was sent."
     if good == total and run.state == "finished":
         return f"All over: none of the {total} mass actions processes records any more."
-    reason = f" {run.reason}" if run.reason else ""
-    return f"NOT all over: {total - good} of {total} need a person.{reason}"
+    reason = f"{run.reason}\n" if run.reason else ""
+    if not good and summary.timing.last_stop_seconds is None:
+        return f"{reason}NOTHING was stopped: {total} mass actions go on."
+    return f"{reason}NOT all over: {total - good} of {total} mass actions need a look."
 
 
 def _outcomes(run: RunEntry, summary: Summary) -> list[str]:
@@ -54,7 +56,7 @@ def _outcomes(run: RunEntry, summary: Summary) -> list[str]:
         lines.append(f"  already over   {sum(over.values())} ({parts})")
     for outcome, meaning in _PERSON.items():
         if counts.get(outcome):
-            lines.append(f"  needs a person {counts[outcome]} {outcome.value} ({meaning})")
+            lines.append(f"  needs a look   {counts[outcome]} {outcome.value} ({meaning})")
     if summary.duplicates:
         lines.append(f"  duplicates     {summary.duplicates} (each key was stopped once)")
     return lines
@@ -64,9 +66,9 @@ def _records(run: RunEntry, summary: Summary) -> list[str]:
     records = summary.records
     if not records.total:
         return []
-    saved = "left" if run.command == "plan" else "saved"
+    rest = "left" if run.command == "plan" else "not processed"
     through = f"{records.processed} went through ({records.succeeded} succeeded, {records.failed} failed)"
-    return [f"  records        {through}, {records.unprocessed} {saved}"]
+    return [f"  records        {through}, {records.unprocessed} {rest}"]
 
 
 def _timing(summary: Summary) -> list[str]:
@@ -91,8 +93,8 @@ def _next(run: RunEntry, summary: Summary, directory: Path) -> list[str]:
         return [f"  next           mass-stop run --plan {directory}"]
     open_ends = (Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED)
     lines = []
-    if any(summary.outcomes.get(outcome) for outcome in open_ends):
+    if run.command != "drill" and any(summary.outcomes.get(outcome) for outcome in open_ends):
         lines.append(f"  next           mass-stop resume {directory}")
-    if summary.records.failed or summary.records.unprocessed:
+    if (directory / "remediation").is_dir() and (summary.records.failed or summary.records.unprocessed):
         lines.append(f"  their rows     {directory / 'remediation'} holds them, by what became of each")
     return lines

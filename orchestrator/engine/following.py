@@ -59,6 +59,7 @@ class FollowLane:
         self._responses = responses
         self.held: dict[int, Follower] = {}
         self.spilled = 0
+        self.stop_again: Callable[[Followed], StopAgain] | None = None
 
     def accepted(self, key: Follower, sent_at: str, track_id: str, request_id: str | None) -> None:
         """Takes a key whose stop the tenant accepted just now."""
@@ -76,8 +77,12 @@ class FollowLane:
         key.problem = problem
         key.stop_again = stop_again
         now = self._context.clock.now()
-        self._context.journal.follow(key.seq, now, claimed=True)
-        self._hold(key, now)
+        fits = len(self.held) < ROOM
+        self._context.journal.follow(key.seq, now, claimed=fits)
+        if fits:
+            self._hold(key, now)
+        else:
+            self.spilled += 1
 
     def resume(self, followed: Followed) -> None:
         """Takes a key back from the journal."""
@@ -89,8 +94,10 @@ class FollowLane:
         key.told = followed.counts
         key.first_read_at, key.polls = followed.read_from, followed.polls
         key.outcome = followed.outcome
-        if followed.outcome and followed.output_url:
+        if followed.outcome and self._responses is not None:
             key.output_url = followed.output_url
+        if not followed.accepted and followed.outcome is None and self.stop_again is not None:
+            key.stop_again = self.stop_again(followed)
         self._hold(key, followed.due_at)
 
     def release(self) -> None:

@@ -41,27 +41,29 @@ class Expectations:
 
 
 class FailureGuard:
-    """Counts outcomes against ``--max-failures``."""
+    """Counts outcomes against ``--max-failures``.
+
+    A share is of the keys tried: those with an accepted stop, and those that came to their end without one. Of keys
+    that are over it would be nearly all, since a refusal is over at once and an accepted stop has yet to be followed.
+    """
 
     def __init__(self, threshold: Threshold | None) -> None:
         self._threshold = threshold
         self._failures = 0
-        self._settled = 0
 
-    def settled(self, outcome: Outcome) -> TooManyFailures | None:
-        """The end of the run, where ``outcome`` is one failure too many."""
-        self._settled += 1
+    def settled(self, outcome: Outcome, tried: int) -> TooManyFailures | None:
+        """The end of the run, where ``outcome`` is one failure too many among the keys ``tried``."""
         self._failures += outcome in FAILURES
         if outcome not in FAILURES or self._threshold is None:
             return None
         count, share = self._threshold.count, self._threshold.share
         too_many = (count is not None and self._failures >= count) or (
-            share is not None and self._settled >= PERCENTAGE_FROM and self._failures / self._settled >= share
+            share is not None and tried >= PERCENTAGE_FROM and self._failures / tried >= share
         )
         if not too_many:
             return None
         return TooManyFailures(
-            f"{self._failures} of {self._settled} keys were refused or unreachable: --max-failures stopped the sending."
+            f"{self._failures} of {tried} keys were refused or unreachable: --max-failures stopped the sending."
         )
 
 

@@ -69,6 +69,10 @@ class ResponseFiles:
         """Whether the remediation was made already of all that an earlier session fetched, and nothing came since."""
         return (self._directory / "remediation").is_dir() and not self._spool.is_dir()
 
+    def keeps(self, bulk_key: str) -> bool:
+        """Whether the file of ``bulk_key`` is there."""
+        return self._path(bulk_key).is_file()
+
     def discard(self) -> None:
         """Takes away what was kept only for the remediation."""
         shutil.rmtree(self._spool, ignore_errors=True)

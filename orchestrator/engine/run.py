@@ -35,11 +35,15 @@ class InputCut(MassStopError):
 
 
 class Ending(Struct, frozen=True):
-    """How a session ended: ``state`` as the report has it, the reason in a sentence, and what cut it short."""
+    """How a session ended: ``state`` as the report has it, the reason in a sentence, and what cut it short.
+
+    ``error`` is what the source of the keys raised, where that was not an error of ours.
+    """
 
     state: str
     reason: str | None = None
     cut_by: MassStopError | None = None
+    error: Exception | None = None
 
 
 class Engine:
@@ -79,11 +83,13 @@ class Engine:
         self._intends = not planning and not expectations
         self._failures = FailureGuard(context.settings.max_failures)
         self._waiting = 0
+        self._accepted_before = 0
         self._arming = False
         self._reading = True
         self._sending = True
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
+        self._error: Exception | None = None
         self._changed = anyio.Event()
         context.abort = self.cut
         context.settled = self._settled
@@ -96,19 +102,22 @@ class Engine:
         """
         self._waiting = waiting
         self._follow.spilled = following
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._read_input)
-            group.start_soon(self._authenticate)
-            if self._deadline is not None:
-                group.start_soon(self._keep_deadline, self._deadline)
-            self._context.dispatcher.start(group)
-            await self._feed()
-            self._context.dispatcher.close()
-            await self._context.dispatcher.quiet()
-            await self._intake.finish()
-            group.cancel_scope.cancel()
-        self._lane.release()
-        self._follow.release()
+        self._accepted_before = self._context.tally.accepted
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read_input)
+                group.start_soon(self._authenticate)
+                if self._deadline is not None:
+                    group.start_soon(self._keep_deadline, self._deadline)
+                self._context.dispatcher.start(group)
+                await self._feed()
+                self._context.dispatcher.close()
+                await self._context.dispatcher.quiet()
+                await self._intake.finish()
+                group.cancel_scope.cancel()
+        finally:
+            self._lane.release()
+            self._follow.release()
         return self._ending()
 
     def cut(self, reason: MassStopError) -> None:
@@ -189,6 +198,9 @@ class Engine:
                 self._shortened_by = self._shortened_by or InputCut(str(error))
             else:
                 self.cut(error)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it back once the run is put in order
+            self._error = error
+            self.cut(InputCut(f"The keys broke off: {type(error).__name__}."))
         self._reading = False
         self._change()
 
@@ -203,7 +215,9 @@ class Engine:
 
     def _settled(self, seq: int, outcome: Outcome) -> None:
         self._on_settled(seq, outcome)
-        too_many = self._failures.settled(outcome)
+        tally = self._context.tally
+        tried = tally.accepted - self._accepted_before + tally.settled_unsent
+        too_many = self._failures.settled(outcome, tried)
         if too_many is not None and self._sending:
             # What was stopped so far is still followed to its end.
             self._sending = False
@@ -215,6 +229,5 @@ class Engine:
         reason = self._cut_by or self._shortened_by
         if reason is None:
             return Ending("finished")
-        if isinstance(reason, Interrupted):
-            return Ending("interrupted", str(reason), reason)
-        return Ending("aborted", str(reason), reason)
+        state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
+        return Ending(state, str(reason), reason, self._error)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Iterable
 from functools import partial
 
 from orchestrator.engine.context import NO_ANSWER, Context, Tries, as_problem
-from orchestrator.engine.following import Follower, FollowLane
+from orchestrator.engine.following import Follower, FollowLane, StopAgain
 from orchestrator.engine.guards import Expectations
 from orchestrator.engine.reading import Failed, read_status
 from orchestrator.engine.retry import is_final
@@ -12,19 +12,20 @@ from orchestrator.engine.verdict import given_up
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem
-from orchestrator.store.journal import Armed
+from orchestrator.store.journal import Armed, Followed
 
 
 class StopKey:
     """One key on its way to an accepted stop."""
 
-    __slots__ = ("bulk_key", "intended", "log", "lost", "reads", "seq", "stops")
+    __slots__ = ("bulk_key", "intended", "log", "lost", "reads", "seq", "stops", "under_way")
 
     def __init__(self, armed: Armed, log: Log, *, intended: bool) -> None:
         self.seq = armed.seq
         self.bulk_key = armed.bulk_key
         self.lost = armed.lost
         self.intended = intended
+        self.under_way = False
         self.stops = Tries()
         self.reads = Tries()
         self.log = log.bind(bulk_key=armed.bulk_key)
@@ -38,6 +39,7 @@ class StopLane:
         self._follow = follow
         self._expectations = expectations
         self.held: dict[int, StopKey] = {}
+        follow.stop_again = self._stop_again_later
 
     def add(self, armed: Iterable[Armed]) -> None:
         """Takes keys whose intent is on disk."""
@@ -51,9 +53,11 @@ class StopLane:
         context.dispatcher.kick()
 
     def release(self) -> None:
-        """Gives back to the journal what never left. To be called once nothing is under way any more."""
+        """Gives back to the journal what never left. A stop that was cut while it was under way may have worked."""
         for key in self.held.values():
-            self._context.journal.disarm(key.seq, intent=key.intended)
+            if not key.under_way:
+                retried = key.intended and key.stops.made > 0
+                self._context.journal.disarm(key.seq, intent=key.intended, retried=retried)
         self.held.clear()
 
     async def _send(self, key: StopKey) -> Awaitable[None] | None:
@@ -62,11 +66,14 @@ class StopLane:
         key.stops.begin(context.clock.now())
         context.tally.stops_sent += 1
         sent_at = context.clock.stamp()
+        key.under_way = True
         try:
             reply = await context.tenant.stop(key.bulk_key, track_id)
         except CallError as error:
+            key.under_way = False
             return self._failed(key, error, track_id, sent_at)
         except TenantError as error:
+            key.under_way = False
             context.abort(error)
             return None
         del self.held[key.seq]
@@ -112,8 +119,8 @@ class StopLane:
         context = self._context
         due = context.clock.now() + wait
         context.tally.retries += 1
-        await context.journal.intend(key.seq, retried=True)
         key.intended = True
+        await context.journal.intend(key.seq, retried=True)
         context.dispatcher.later_stops.push(due, partial(self._send, key))
         context.dispatcher.kick()
 
@@ -124,6 +131,13 @@ class StopLane:
         self.held[key.seq] = key
         await self._send_later(key, self._context.random.uniform(0.0, 0.5))
         return True
+
+    def _stop_again_later(self, followed: Followed) -> StopAgain:
+        """How another stop is sent for a key that waited in the journal for its status to be read."""
+        armed = Armed(followed.seq, followed.bulk_key, followed.lost, followed.attempts)
+        key = StopKey(armed, self._context.log, intended=False)
+        key.stops.made = followed.attempts
+        return partial(self._stop_again, key)
 
     async def _look_first(self, key: StopKey) -> Awaitable[None] | None:
         context = self._context
@@ -155,8 +169,8 @@ class StopLane:
         self._follow.settle(self._refused(key), outcome, problem)
 
     async def _send_guarded(self, key: StopKey) -> None:
-        await self._context.journal.intend(key.seq, retried=False)
         key.intended = True
+        await self._context.journal.intend(key.seq, retried=False)
         self._context.dispatcher.stops.append(partial(self._send, key))
         self._context.dispatcher.kick()
 

@@ -9,6 +9,9 @@ USUAL_LIMIT = 40
 
 MOST_SLOTS = 256
 
+MOST_PERMITTED = 10_000
+"""Whatever a header tells, the tenant permits no more: the room for others is counted slot by slot."""
+
 REFRESH = 1.0
 """Seconds after which the tenant counts its free slots anew."""
 
@@ -68,6 +71,7 @@ class TenantSlots:
         self._answered_at = now
         if permitted is None or permitted < 1:
             return
+        permitted = min(permitted, MOST_PERMITTED)
         if remaining is not None:
             self._learn(now, in_flight, permitted, remaining)
         left_free = servers_for(round(self._others or 0.0, 1), self._loss, permitted)

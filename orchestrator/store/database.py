@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -61,7 +62,11 @@ def reopen(path: Path) -> sqlite3.Connection:
 def copy_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
     """All that ``connection`` holds, in memory. Raises sqlite3.Error where it cannot even be read."""
     memory = _connect(":memory:")
-    connection.backup(memory)
+    try:
+        connection.backup(memory)
+    except sqlite3.Error:
+        memory.close()
+        raise
     return memory
 
 
@@ -71,9 +76,8 @@ def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
-        target = sqlite3.connect(fresh)
-        connection.backup(target)
-        target.close()
+        with closing(sqlite3.connect(fresh)) as target:
+            connection.backup(target)
         for name in (f"{path.name}-wal", f"{path.name}-shm"):
             path.with_name(name).unlink(missing_ok=True)
         fresh.replace(path)

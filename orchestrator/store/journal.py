@@ -71,10 +71,14 @@ class Armed(Struct, frozen=True):
 
 
 class Followed(Struct, frozen=True):
-    """A key whose status is to be read. ``outcome`` is set where only its response file is missing."""
+    """A key whose status is to be read. ``outcome`` is set where only its response file is missing.
+
+    ``attempts`` counts the stops sent so far.
+    """
 
     seq: int
     bulk_key: str
+    attempts: int
     due_at: float
     accepted: bool
     lost: bool
@@ -128,11 +132,17 @@ class Journal:
         )
         await wrap_future(self.perform(lambda _: None))
 
-    async def reopen(self) -> Standing:
-        """Takes back what an earlier session held in memory or gave up, and says where the run stands."""
+    async def reopen(self, kept: Callable[[str], bool]) -> Standing:
+        """Takes back what an earlier session held in memory or gave up, and says where the run stands.
+
+        A response file that was counted but is not ``kept`` any more is fetched again.
+        """
 
         def work(connection: sqlite3.Connection) -> Standing:
             connection.execute(_sql("reopen"))
+            for (bulk_key,) in connection.execute(_sql("filed_keys")).fetchall():
+                if not kept(bulk_key):
+                    connection.execute(_sql("fetch_again"), {"bulk_key": bulk_key})
             return Standing(*connection.execute(_sql("standing")).fetchone())
 
         return await wrap_future(self.perform(work))
@@ -203,9 +213,9 @@ class Journal:
         self._writer.note("intend", seq=seq, retried=int(retried))
         await wrap_future(self.perform(lambda _: None))
 
-    def disarm(self, seq: int, *, intent: bool) -> None:
-        """The stop that was intended last never left."""
-        self._writer.note("disarm", seq=seq, intent=int(intent))
+    def disarm(self, seq: int, *, intent: bool, retried: bool = False) -> None:
+        """The stop that was intended last never left; ``retried`` where it was not the key's first."""
+        self._writer.note("disarm", seq=seq, intent=int(intent), retried=int(retried))
 
     def accepted(
         self,
@@ -390,12 +400,12 @@ def _counts(records: Records) -> dict[str, int | None]:
 
 
 def _followed(
-    seq: int, key: str, due_at: float, accepted: int, lost: int, outcome: str | None, output_url: str | None,
-    error: str | None, read_from: float | None, polls: int, total: int | None, processed: int | None,
-    succeeded: int | None, failed: int | None, unprocessed: int | None,
+    seq: int, key: str, attempts: int, due_at: float, accepted: int, lost: int, outcome: str | None,
+    output_url: str | None, error: str | None, read_from: float | None, polls: int, total: int | None,
+    processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None,
 ) -> Followed:  # fmt: skip
     return Followed(
-        seq, key, due_at, bool(accepted), bool(lost), Outcome(outcome) if outcome else None, output_url,
+        seq, key, attempts, due_at, bool(accepted), bool(lost), Outcome(outcome) if outcome else None, output_url,
         msgspec.json.decode(error, type=Problem) if error else None, read_from, polls,
         Records(total, processed, succeeded, failed, unprocessed, "none" if total is None else "status"),
     )  # fmt: skip

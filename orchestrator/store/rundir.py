@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +53,8 @@ class RunDirectory:
         for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log", "keys.csv"):
             (self.path / name).unlink(missing_ok=True)
         if self._made:
-            self.path.rmdir()
+            with suppress(OSError):  # somebody else's files stay, and their directory with them
+                self.path.rmdir()
 
 
 def create(path: Path) -> RunDirectory:

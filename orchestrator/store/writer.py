@@ -181,6 +181,8 @@ class ThreadWriter:
         with self._wake:
             if self._broken is not None:
                 raise self._broken
+            if self._closing:
+                raise StorageError("The journal is closed: the run has ended.")
             self._group.append((work, future))
             self._awaited += 1
             self._wake.notify()
@@ -203,6 +205,9 @@ class ThreadWriter:
             except StorageError as error:
                 self._break(error, group)
                 return
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+                self._break(StorageError(f"The journal failed ({type(error).__name__}: {error})."), group)
+                return
             for future, result in results:
                 deliver(future, result)
 
@@ -219,4 +224,4 @@ class ThreadWriter:
             left, self._group = group + self._group, []
         for what, how in left:
             if not isinstance(what, str):
-                how.set_exception(error)
+                deliver(how, _Failed(error))

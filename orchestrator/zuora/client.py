@@ -258,11 +258,12 @@ class ZuoraClient:
 
     async def _fetch_token(self) -> tuple[str, float]:
         """Asks for a token until one comes, a few times. Raises CredentialsRefused or TenantUnreachable."""
-        for attempt in range(1, TOKEN_TRIES + 1):
+        tries = min(TOKEN_TRIES, self._settings.max_attempts)
+        for attempt in range(1, tries + 1):
             try:
                 return await self._ask_for_token()
             except CallError as error:
-                if attempt == TOKEN_TRIES:
+                if attempt == tries:
                     raise TenantUnreachable(
                         f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} "
                         "Check the address and the network, then run it again."

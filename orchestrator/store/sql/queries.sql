@@ -21,7 +21,8 @@ RETURNING rank, seq, bulk_key, lost, attempts;
 
 -- name: disarm
 -- The stop never left: as if it had not been taken.
-UPDATE action SET stage = 0, claimed = 0, attempts = attempts - :intent WHERE seq = :seq;
+UPDATE action SET stage = 0, claimed = 0, attempts = attempts - :intent, retried = retried - :retried
+WHERE seq = :seq;
 
 -- name: intend
 -- One more stop will leave for this key.
@@ -48,7 +49,7 @@ UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :s
 -- Takes keys whose status is to be read, the longest due first.
 UPDATE action SET claimed = 1
 WHERE seq IN (SELECT seq FROM action WHERE stage = 2 AND claimed = 0 ORDER BY due_at LIMIT :most)
-RETURNING seq, bulk_key, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error, read_from, polls,
+RETURNING seq, bulk_key, attempts, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error, read_from, polls,
           total, processed, succeeded, failed, unprocessed;
 
 -- name: read
@@ -80,17 +81,22 @@ UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, er
 WHERE seq = :seq;
 
 -- name: reopen
--- A resumed run holds nothing in memory yet, and what was given up gets another chance: an accepted stop is followed
--- again, anything else is stopped again.
+-- A resumed run holds nothing in memory yet, and what was given up gets another chance: what was followed is
+-- followed again, anything else is stopped again.
 UPDATE action SET
     claimed = 0, due_at = 0, read_from = NULL, polls = 0,
     lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1 ELSE lost END,
     stage = CASE
-        WHEN accepted_at IS NOT NULL OR (outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable')) THEN 2
+        WHEN accepted_at IS NOT NULL OR (stage = 2 AND outcome IS NULL) THEN 2
+        WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable') THEN 2
         ELSE 0 END,
     outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
     settled_at = NULL
 WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable');
+
+-- name: fetch_again
+UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, counts_from = 'status', mismatch = NULL
+WHERE bulk_key = :bulk_key AND output_url IS NOT NULL;
 
 -- name: begin_session
 INSERT INTO session (started_at) VALUES (:at);

@@ -1,0 +1,28 @@
+"""How figures are shown: a plain line each, as soon as it is known."""
+
+from collections.abc import Sequence
+from statistics import median
+
+
+class Table:
+    """Prints lines of ``measure | contender | figure | wanted``; the figure is median (least - most)."""
+
+    COLUMNS = f"{'':44} {'median':>9}  {'least - most':>17}  {'wanted':<12}"
+
+    def head(self, title: str) -> None:
+        print(f"\n{title}\n{self.COLUMNS.rstrip()}\n{'-' * len(self.COLUMNS)}")
+
+    def row(
+        self, name: str, values: Sequence[float], unit: str = "", digits: int = 2, wanted: str = ""
+    ) -> None:
+        """One line for ``values``, one of each round."""
+        spread = f"{min(values):.{digits}f} - {max(values):.{digits}f}" if len(values) > 1 else ""
+        line = f"{name:44} {median(values):9.{digits}f}  {spread:>17}  {wanted:<12}"
+        print(f"{line.rstrip()}  [{unit}]" if unit else line.rstrip(), flush=True)
+
+    def ratio(self, name: str, ours: Sequence[float], theirs: Sequence[float], wanted: str = "") -> None:
+        """Ours by theirs, round by round: what slowed a round slowed both."""
+        self.row(name, [one / other for one, other in zip(ours, theirs, strict=True)], "x", wanted=wanted)
+
+    def remark(self, text: str) -> None:
+        print(f"  {text}", flush=True)

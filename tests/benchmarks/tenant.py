@@ -1,0 +1,63 @@
+"""The simulated tenant as a process: its settings as JSON in the one argument, ``facts`` answered on standard output.
+
+It counts its calls here, where they are logged: a log of 100,000 calls must not grow the process that measures.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from orchestrator.simulator import Call, SimulatedTenant
+
+
+def facts(tenant: SimulatedTenant) -> dict[str, Any]:
+    """Calls of each kind, breaches and refusals; with a log also when stops and results came and went."""
+    found: dict[str, Any] = {
+        "calls": tenant.calls,
+        "problems": tenant.problems[:3],
+        "throttled": tenant.throttled,
+        "peak": tenant.peak_in_flight,
+    }
+    stops = [call for call in tenant.log if call.kind == "stop"]
+    if not stops:
+        return found
+    first, last = min(call.t for call in stops), max(call.t for call in stops)
+    accepted = max(call.ended for call in stops if call.ended is not None)
+    results = [call for call in tenant.log if call.kind in ("status", "file")]
+    return found | {
+        "first_stop": first,
+        "last_accepted": accepted,
+        "results_sent_before_last_stop": sum(call.t < last for call in results),
+        "results_answered_before_last_accepted": sum(_answered_by(call, accepted) for call in results),
+    }
+
+
+def _answered_by(call: Call, moment: float) -> bool:
+    return call.ended is not None and call.ended < moment
+
+
+async def serve(changes: dict[str, Any], keys: Path) -> None:
+    """Serves until its standard input ends."""
+    async with SimulatedTenant(**changes) as tenant:
+        keys.write_text("\n".join(["bulk_key", *tenant.keys, ""]))  # noqa: ASYNC240 - nobody calls yet
+        # The contenders that know no OAuth are handed a token as the operator would hand them one.
+        token = json.loads(tenant._tenant._issue().body)["access_token"]  # type: ignore[arg-type]
+        print(json.dumps({"environment": tenant.environment(), "token": token}), flush=True)
+        while (await asyncio.to_thread(sys.stdin.readline)).strip() == "facts":
+            print(json.dumps(facts(tenant)), flush=True)
+
+
+def main() -> None:
+    """Reads the settings and serves; ranges come as lists."""
+    changes = json.loads(sys.argv[1])
+    keys = Path(changes.pop("keys"))
+    ranges = {name: tuple(value) for name, value in changes.items() if isinstance(value, list)}
+    uvloop.run(serve(changes | ranges, keys))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""What the headers of an answer tell, and that malformed ones tell nothing."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from orchestrator.model import Limits, Window
+from orchestrator.zuora.headers import LONGEST_TEXT, LONGEST_WAIT, read_limits, read_retry_after, read_windows
+
+MINUTE, HOUR, DAY = Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400)
+DOCUMENTED = "2250000, 50000;w=60, 2250000;w=3600, 27000000;w=86400"
+
+NAMES = [
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Concurrency-Limit-Limit",
+    "Concurrency-Limit-Remaining",
+    "Retry-After",
+    "Date",
+]
+
+instants = st.integers(-600_000_000, 7_000_000_000).map(lambda at: datetime.fromtimestamp(at, UTC))
+http_dates = instants.map(lambda moment: format_datetime(moment, usegmt=True))
+almost_dates = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Sun", "Mon", "٣", ""]),
+    st.integers(-1, 400),
+    st.sampled_from(["Nov", "Feb", "13", "novembre"]),
+    st.integers(-5, 10**20),
+    st.integers(-1, 99),
+    st.integers(-1, 99),
+    st.integers(-1, 99),
+    st.sampled_from(["GMT", "+0100", "-0000", "+9999", "-99999999999", "EST", ""]),
+)
+almost_windows = st.text(alphabet="0123456789;=w, -٣x", max_size=60)
+values = st.one_of(
+    st.text(max_size=40),
+    st.text(alphabet="0123456789 +-._eE٣٤²", max_size=30),
+    st.integers().map(str),
+    http_dates,
+    almost_dates,
+    almost_windows,
+    st.sampled_from(["", " ", "9" * 400, "9" * 5000, "-1", "1e9", "nan", "inf", "0x10", DOCUMENTED]),
+)
+header_sets = st.dictionaries(st.sampled_from(NAMES), values).map(CIMultiDict)
+
+
+def headers(**named: str) -> CIMultiDict[str]:
+    return CIMultiDict({name.replace("_", "-"): value for name, value in named.items()})
+
+
+@given(told=header_sets)
+def test_no_header_makes_the_reading_of_limits_fail(told):
+    limits = read_limits(told)
+    numbers = (limits.nearest, limits.remaining, limits.concurrency, limits.concurrency_remaining)
+    assert all(number is None or 0 <= number < 10**12 for number in numbers)
+    assert limits.reset is None or 0 <= limits.reset <= LONGEST_WAIT
+    assert all(window.quota > 0 and window.seconds > 0 for window in limits.windows)
+
+
+@given(told=header_sets)
+@example(told=CIMultiDict({"Retry-After": "Sun, 31 Dec 9999 23:59:59 -2359", "Date": DOCUMENTED}))
+@example(told=CIMultiDict({"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2359", "Date": "٣"}))
+def test_no_header_makes_the_reading_of_a_wait_fail(told):
+    wait = read_retry_after(told)
+    assert wait is None or 0 <= wait <= LONGEST_WAIT
+
+
+def test_the_documented_headers_are_read_whole():
+    told = headers(
+        RateLimit_Limit=DOCUMENTED,
+        RateLimit_Remaining="399",
+        RateLimit_Reset="1200",
+        Concurrency_Limit_Type="default",
+        Concurrency_Limit_Limit="40",
+        Concurrency_Limit_Remaining="12",
+    )
+    assert read_limits(told) == Limits((MINUTE, HOUR, DAY), 2_250_000, 399, 1200.0, 40, 12)
+
+
+def test_no_headers_tell_nothing():
+    assert read_limits(headers()) == Limits()
+
+
+@pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title, lambda name: "X-" + name])
+def test_the_rate_limit_is_read_however_its_names_are_spelt(spelt):
+    told = {"RateLimit-Limit": DOCUMENTED, "RateLimit-Remaining": "399", "RateLimit-Reset": "1200"}
+    limits = read_limits(CIMultiDict({spelt(name): value for name, value in told.items()}))
+    assert (limits.windows, limits.remaining, limits.reset) == ((MINUTE, HOUR, DAY), 399, 1200.0)
+
+
+@pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title])
+def test_the_concurrency_limit_is_read_however_its_names_are_spelt(spelt):
+    told = {"Concurrency-Limit-Limit": "40", "Concurrency-Limit-Remaining": "12"}
+    limits = read_limits(CIMultiDict({spelt(name): value for name, value in told.items()}))
+    assert (limits.concurrency, limits.concurrency_remaining) == (40, 12)
+
+
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [
+        ("50000", ()),
+        ("50000, 50000;w=60", (MINUTE,)),
+        ("50000;w=60", (MINUTE,)),
+        ("50000, 50000 ; w = 60", (MINUTE,)),
+        ("50000,50000;W=60,2250000;w=3600", (MINUTE, HOUR)),
+        ('50000, 50000;w=60;comment="x"', (MINUTE,)),
+        ("50000, 50000;w=60, oops;w=3600, 27000000;w=86400", (MINUTE, DAY)),
+        ("50000, 0;w=60", ()),
+        ("50000, 50000;w=0", ()),
+        ("50000, -5;w=60", ()),
+        ("50000, 50000;w=", ()),
+    ],
+)
+def test_windows_are_read_one_by_one(text, windows):
+    assert read_windows(text) == (50_000, windows)
+
+
+def test_a_nearest_window_that_is_no_number_is_not_known():
+    assert read_windows("many, 50000;w=60") == (None, (MINUTE,))
+
+
+def test_a_text_too_long_tells_nothing_rather_than_half_a_number():
+    text = "1" + ", 50000;w=60" * (LONGEST_TEXT // 10)
+    assert read_windows(text) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "text", ["٣", "²", "9" * 13, "9" * 400, "-1", "+1", "1_000", "1.5", "1e3", "0x10", "", " ", "ten"]
+)
+def test_what_is_no_plain_number_tells_nothing(text):
+    """``int('٣')`` is 3, and Python counts with four hundred digits happily."""
+    told = headers(
+        RateLimit_Remaining=text, RateLimit_Reset=text, Concurrency_Limit_Limit=text, Retry_After=text
+    )
+    assert (read_limits(told), read_retry_after(told)) == (Limits(), None)
+
+
+def test_spaces_around_a_number_do_not_matter():
+    assert read_limits(headers(RateLimit_Remaining=" 399 ")).remaining == 399
+
+
+def test_an_absurd_reset_is_clamped():
+    assert read_limits(headers(RateLimit_Reset="999999999999")).reset == LONGEST_WAIT
+
+
+def test_the_wait_is_read_in_seconds():
+    assert read_retry_after(headers(Retry_After="2")) == 2.0
+
+
+def test_an_absurd_wait_is_clamped():
+    assert read_retry_after(headers(Retry_After="999999999999")) == LONGEST_WAIT
+
+
+def test_without_the_header_no_wait_is_told():
+    assert read_retry_after(headers(Date="Tue, 24 Nov 2026 03:00:00 GMT")) is None
+
+
+@pytest.mark.parametrize(
+    "until",
+    [
+        "Tue, 24 Nov 2026 03:00:30 GMT",
+        "Tue, 24 Nov 2026 03:00:30 UTC",
+        "Tue, 24 Nov 2026 04:00:30 +0100",
+        "Tue, 24 Nov 2026 03:00:30 -0000",
+        "Tuesday, 24-Nov-26 03:00:30 GMT",
+        "Tue Nov 24 03:00:30 2026",
+    ],
+)
+def test_a_date_is_held_against_the_answers_own(until):
+    """RFC 9110 wants all three forms read; the one without a zone is UTC, wherever this machine stands."""
+    told = headers(Retry_After=until, Date="Tue, 24 Nov 2026 03:00:00 GMT")
+    assert read_retry_after(told) == 30.0
+
+
+@given(since=instants, seconds=st.integers(0, 86_400))
+def test_no_clock_of_ours_is_asked_about_a_date(since, seconds):
+    until = since + timedelta(seconds=seconds)
+    told = headers(Retry_After=format_datetime(until, usegmt=True), Date=format_datetime(since, usegmt=True))
+    assert read_retry_after(told) == seconds
+
+
+def test_a_date_gone_by_means_no_wait():
+    told = headers(Retry_After="Tue, 24 Nov 2026 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
+    assert read_retry_after(told) == 0.0
+
+
+def test_a_date_years_ahead_is_clamped():
+    told = headers(Retry_After="Tue, 24 Nov 2099 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
+    assert read_retry_after(told) == LONGEST_WAIT
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2026 03:00:00 GMT"])
+def test_a_date_without_another_to_hold_it_against_tells_nothing(date):
+    told = headers(Retry_After="Tue, 24 Nov 2026 03:00:30 GMT", **({} if date is None else {"Date": date}))
+    assert read_retry_after(told) is None

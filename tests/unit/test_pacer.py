@@ -1,0 +1,256 @@
+"""One tenant's pace: slots, windows and gate together, with times given by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.model import Answered, Limits, Window
+from orchestrator.pacing.pacer import LONGEST_GATE, Pacer
+from orchestrator.pacing.slots import TenantSlots
+from orchestrator.settings import Rate
+
+NOTHING = Limits()
+MINUTE, HOUR, DAY = Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400)
+
+
+def answer(
+    limits: Limits = NOTHING, *, throttled: bool = False, retry_after: float | None = None
+) -> Answered:
+    return Answered(limits, 429 if throttled else 200, throttled, retry_after, seconds=0.1)
+
+
+def a_pacer(headroom: float = 0.0, rate: Rate | None = None, most: int | None = None) -> Pacer:
+    return Pacer(TenantSlots(headroom, most), headroom, rate)
+
+
+def let_through(pacer: Pacer, now: float, most: int = 100_000) -> int:
+    """How many calls leave at ``now`` if each comes back at once."""
+    for number in range(most):
+        opens_at = pacer.opens_at(now)
+        if opens_at is None or opens_at > now:
+            return number
+        pacer.take(now)
+        pacer.release()
+    return most
+
+
+def sent_within(pacer: Pacer, seconds: float) -> list[float]:
+    """When calls leave within ``seconds`` from 0 if one is always ready and each comes back at once."""
+    now = 0.0
+    times: list[float] = []
+    while True:
+        opens_at = pacer.opens_at(now)
+        assert opens_at is not None
+        now = max(now, opens_at)
+        if now >= seconds:
+            return times
+        pacer.take(now)
+        pacer.release()
+        times.append(now)
+
+
+def busiest(times: list[float], seconds: float) -> int:
+    length = seconds * (1 - 1e-6)
+    return max(sum(start <= time < start + length for time in times) for start in times)
+
+
+def test_the_first_call_leaves_at_once():
+    opens_at = a_pacer().opens_at(0.0)
+    assert opens_at is not None
+    assert opens_at <= 0.0
+
+
+@pytest.mark.parametrize(("headroom", "slots"), [(0.1, 36), (0.0, 40)])
+def test_headroom_is_kept_of_the_slots(headroom, slots):
+    pacer = a_pacer(headroom)
+    taken = 0
+    while pacer.opens_at(0.0) is not None:
+        pacer.take(0.0)
+        taken += 1
+    assert taken == slots
+
+
+def test_with_every_slot_taken_only_a_release_can_tell():
+    pacer = a_pacer(most=1)
+    pacer.take(0.0)
+    assert pacer.opens_at(0.0) is None
+
+
+def test_a_released_slot_is_free_again():
+    pacer = a_pacer(most=1)
+    pacer.take(0.0)
+    pacer.release()
+    assert pacer.opens_at(0.0) is not None
+
+
+steps = st.one_of(
+    st.tuples(st.just("ask"), st.floats(0, 2)),
+    st.tuples(st.just("answer"), st.floats(0, 2)),
+    st.tuples(st.just("refusal"), st.floats(0, 2)),
+    st.tuples(st.just("gate"), st.floats(0, 1000)),
+)
+
+
+@given(
+    steps=st.lists(steps, max_size=200),
+    headroom=st.sampled_from([0.0, 0.1, 0.5]),
+    permitted=st.none() | st.integers(1, 60),
+)
+def test_calls_in_flight_stay_between_none_and_the_limit(steps, headroom, permitted):
+    """The law of every grant; a limit that falls later does not call back what is under way."""
+    pacer = a_pacer(headroom)
+    now = 0.0
+    for what, amount in steps:
+        if what == "gate":
+            pacer.close(now, amount)
+            continue
+        now += amount
+        opens_at = pacer.opens_at(now)
+        if what == "ask" and opens_at is not None and opens_at <= now:
+            pacer.take(now)
+            assert pacer.in_flight <= pacer.limit
+        elif what != "ask" and pacer.in_flight:
+            limits = Limits(concurrency=permitted)
+            pacer.answered(answer(limits, throttled=what == "refusal"), now)
+            pacer.release()
+        assert pacer.in_flight >= 0
+
+
+@given(now=st.floats(0, 1e6), seconds=st.floats(0.01, 10_000))
+def test_a_closed_gate_opens_in_the_future(now, seconds):
+    pacer = a_pacer()
+    pacer.close(now, seconds)
+    opens_at = pacer.opens_at(now)
+    assert opens_at is not None
+    assert now < opens_at <= now + LONGEST_GATE
+
+
+def test_a_retry_after_closes_the_gate_for_all():
+    """Forty calls that wait each for itself wake as a herd."""
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True, retry_after=2.0), 100.0)
+    assert pacer.opens_at(101.9) == 102.0
+
+
+def test_a_shorter_wait_does_not_open_the_gate_earlier():
+    pacer = a_pacer()
+    pacer.close(100.0, 10.0)
+    pacer.close(101.0, 1.0)
+    assert pacer.opens_at(103.0) == 110.0
+
+
+def test_an_absurd_retry_after_closes_the_gate_no_longer_than_the_clamp():
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True, retry_after=86_400.0), 0.0)
+    assert pacer.opens_at(1.0) == LONGEST_GATE
+
+
+@pytest.mark.parametrize("rate", [Rate(1, 60), Rate(2, 60), Rate(600, 60), Rate(10, 1), Rate(100, 1)])
+def test_the_operators_own_rate_is_never_passed(rate):
+    times = sent_within(a_pacer(rate=rate), 3 * rate.seconds)
+    assert busiest(times, rate.seconds) <= rate.calls
+
+
+@pytest.mark.parametrize(
+    "rate", [Rate(1, 60), Rate(2, 60), Rate(600, 60), Rate(1, 1), Rate(10, 1), Rate(100, 1), Rate(5000, 3600)]
+)
+def test_the_operators_own_rate_is_used(rate):
+    """--rate 10/s must not become one call every two seconds."""
+    times = sent_within(a_pacer(rate=rate), 10 * rate.seconds)
+    assert len(times) >= 0.9 * 10 * rate.calls
+
+
+def test_own_rate_and_tenant_windows_hold_together():
+    pacer = a_pacer(rate=Rate(120, 60))
+    pacer.answered(answer(Limits(windows=(Window(1000, 60), Window(300, 3600)))), 0.0)
+    times = sent_within(pacer, 2 * 3600)
+    assert busiest(times, 60) <= 120
+    assert busiest(times, 3600) <= 300
+
+
+@pytest.mark.parametrize(("headroom", "quota"), [(0.0, 100), (0.1, 90), (0.3, 70)])
+def test_headroom_is_kept_of_each_window(headroom, quota):
+    pacer = a_pacer(headroom)
+    pacer.answered(answer(Limits(windows=(Window(100, 60),))), 0.0)
+    assert busiest(sent_within(pacer, 180), 60) <= quota
+
+
+def test_headers_that_tell_the_same_again_do_not_start_the_windows_anew():
+    pacer = a_pacer()
+    told = answer(Limits(windows=(Window(100, 60),)))
+    sent = 0
+    for _ in range(10):
+        pacer.answered(told, 0.0)
+        sent += let_through(pacer, 0.0)
+    assert sent <= 100
+
+
+def test_a_window_told_anew_leaves_the_counts_of_the_others():
+    """A header whose hour changes on every answer must not give the minute a burst each time."""
+    pacer = a_pacer()
+    sent = 0
+    for number in range(10):
+        pacer.answered(answer(Limits(windows=(Window(100, 60), Window(10_000 + number, 3600)))), 0.0)
+        sent += let_through(pacer, 0.0)
+    assert sent <= 100
+
+
+def test_the_tenants_count_of_the_nearest_window_is_believed():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((MINUTE, HOUR, DAY), nearest=50_000, remaining=7, reset=30.0)), 0.0)
+    assert let_through(pacer, 1.0) == 7
+
+
+def test_an_exhausted_window_holds_until_it_resets():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((MINUTE, HOUR, DAY), nearest=50_000, remaining=0, reset=30.0)), 0.0)
+    assert pacer.opens_at(1.0) == 30.0
+
+
+def test_calls_under_way_are_not_yet_in_the_tenants_count():
+    pacer = a_pacer()
+    for _ in range(5):
+        pacer.take(0.0)
+    pacer.answered(answer(Limits((MINUTE,), nearest=50_000, remaining=7, reset=30.0)), 0.0)
+    pacer.release()
+    assert let_through(pacer, 1.0) == 2
+
+
+def test_headroom_is_kept_of_the_tenants_count_of_a_minute():
+    pacer = a_pacer(0.1)
+    limits = Limits((MINUTE,), nearest=50_000, remaining=5_004, reset=30.0)
+    pacer.answered(answer(limits), 0.0)
+    assert let_through(pacer, 1.0) == 4
+
+
+def test_headroom_is_not_kept_of_the_tenants_count_of_an_hour():
+    """An action left running for an hour costs more than the headroom is worth."""
+    pacer = a_pacer(0.1)
+    pacer.answered(answer(Limits((HOUR,), nearest=2_250_000, remaining=50, reset=1800.0)), 0.0)
+    assert let_through(pacer, 1.0) == 50
+
+
+def test_a_count_of_a_window_nobody_told_of_changes_nothing():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((MINUTE,), nearest=77, remaining=0, reset=30.0)), 0.0)
+    assert let_through(pacer, 1.0, most=10) == 10
+
+
+def test_a_count_alone_changes_nothing():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits(nearest=50_000, remaining=0, reset=30.0)), 0.0)
+    assert let_through(pacer, 1.0, most=10) == 10
+
+
+def test_an_answer_without_windows_keeps_those_known():
+    """Any header may be missing, often on a 500."""
+    pacer = a_pacer()
+    pacer.answered(answer(Limits(windows=(Window(100, 60),))), 0.0)
+    pacer.answered(answer(), 0.0)
+    assert busiest(sent_within(pacer, 180), 60) <= 100
+
+
+def test_a_refusal_costs_slots():
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True), 10.0)
+    assert pacer.limit < 40

@@ -1,0 +1,123 @@
+"""The run directory: its owner's alone, and one process's at a time."""
+
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.errors import RunDirectoryError
+from orchestrator.store import rundir
+
+
+@pytest.fixture
+def directory(tmp_path):
+    directory = rundir.create(tmp_path / "runs" / "one")
+    yield directory
+    directory.close()
+
+
+def test_a_run_id_sorts_by_its_start():
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", rundir.new_run_id())
+
+
+def test_no_two_run_ids_are_alike():
+    assert len({rundir.new_run_id() for _ in range(200)}) == 200
+
+
+def test_a_run_directory_is_for_its_owner_only(directory):
+    assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_was_there_becomes_its_owners_only(tmp_path):
+    tmp_path.chmod(0o755)
+    rundir.create(tmp_path).close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("left", ["journal.db", "report.json"])
+def test_a_directory_that_holds_a_run_is_refused(tmp_path, left):
+    (tmp_path / left).touch()
+    with pytest.raises(RunDirectoryError, match="mass-stop resume"):
+        rundir.create(tmp_path)
+
+
+def test_a_directory_that_was_refused_is_not_held(tmp_path):
+    (tmp_path / "journal.db").touch()
+    with pytest.raises(RunDirectoryError):
+        rundir.create(tmp_path)
+    rundir.reopen(tmp_path).close()
+
+
+def test_a_directory_at_work_is_refused_in_the_same_process(directory):
+    with pytest.raises(RunDirectoryError, match="Another mass-stop is at work"):
+        rundir.reopen(directory.path)
+
+
+def test_a_directory_at_work_is_refused_to_another_process(directory):
+    code = (
+        "from pathlib import Path; from orchestrator.store import rundir; "
+        f"rundir.reopen(Path({str(directory.path)!r}))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Another mass-stop is at work" in other.stderr
+
+
+def test_a_directory_that_was_let_go_is_free(directory):
+    directory.close()
+    again = rundir.reopen(directory.path)
+    again.close()
+    directory._lock = rundir.reopen(directory.path)._lock  # what the fixture closes
+
+
+def test_a_directory_is_free_when_its_process_was_killed(tmp_path):
+    code = (
+        "import os, signal; from pathlib import Path; from orchestrator.store import rundir; "
+        f"held = rundir.create(Path({str(tmp_path)!r})); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    rundir.reopen(tmp_path).close()
+
+
+def test_a_file_cannot_be_a_run_directory(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="cannot be made"):
+        rundir.create(tmp_path / "file")
+
+
+def test_a_directory_below_a_file_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="cannot be made"):
+        rundir.create(tmp_path / "file" / "one")
+
+
+def test_a_run_directory_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(RunDirectoryError, match="There is no run directory"):
+        rundir.reopen(tmp_path / "missing")
+
+
+def test_a_run_that_sent_nothing_leaves_no_directory_behind(tmp_path):
+    directory = rundir.create(tmp_path / "one")
+    directory.journal.touch()
+    directory.log.touch()
+    directory.discard()
+    directory.close()
+    assert not directory.path.exists()
+
+
+def test_a_run_that_sent_nothing_leaves_a_directory_that_was_there_before(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    directory = rundir.create(tmp_path)
+    directory.journal.touch()
+    directory.discard()
+    directory.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_what_somebody_else_put_into_a_new_directory_is_left_there(tmp_path):
+    directory = rundir.create(tmp_path / "one")
+    (directory.path / "notes.txt").touch()
+    directory.discard()
+    directory.close()
+    assert [path.name for path in directory.path.iterdir()] == ["notes.txt"]

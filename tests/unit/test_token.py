@@ -1,0 +1,303 @@
+"""The bearer token: one call for it however many ask, ahead of its end, and three refusals at most."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.errors import CredentialsRefused, TenantError, TenantUnreachable
+from orchestrator.zuora.token import AHEAD, FRESH_TOKENS, PAUSE, OAuthToken, ReadyToken
+
+LIFETIME = 3600.0
+
+
+class HandClock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.clock = Clock(lambda: self.now, wall=0.0)
+
+    def forward(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Office:
+    """Issues ``token-1``, ``token-2``, … once ``open`` is set; while ``failing`` it raises."""
+
+    def __init__(self, lifetime: float = LIFETIME) -> None:
+        self.asked = 0
+        self.lifetime = lifetime
+        self.open = asyncio.Event()
+        self.open.set()
+        self.failing: TenantError | None = None
+
+    async def __call__(self) -> tuple[str, float]:
+        self.asked += 1
+        number = self.asked
+        await self.open.wait()
+        if self.failing is not None:
+            raise self.failing
+        return f"token-{number}", self.lifetime
+
+
+async def settle() -> None:
+    """Lets every task that can go on do so; no time passes."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def source(office: Callable[[], Awaitable[tuple[str, float]]], time: HandClock) -> OAuthToken:
+    return OAuthToken(office, time.clock)
+
+
+@pytest.mark.asyncio
+async def test_one_token_serves_every_call():
+    office = Office()
+    token = source(office, HandClock())
+    assert [await token.bearer() for _ in range(5)] == ["token-1"] * 5
+    assert office.asked == 1
+
+
+@pytest.mark.asyncio
+async def test_forty_workers_that_start_together_ask_once():
+    office = Office()
+    token = source(office, HandClock())
+    assert await asyncio.gather(*(token.bearer() for _ in range(40))) == ["token-1"] * 40
+    assert office.asked == 1
+
+
+@pytest.mark.asyncio
+async def test_forty_refusals_of_one_token_fetch_one_other():
+    office = Office()
+    token = source(office, HandClock())
+
+    async def worker() -> str:
+        held = await token.bearer()
+        await asyncio.sleep(0)  # all forty are under way with the same token
+        token.refused(held)
+        return await token.bearer()
+
+    assert await asyncio.gather(*(worker() for _ in range(40))) == ["token-2"] * 40
+    assert office.asked == 2
+
+
+@pytest.mark.asyncio
+async def test_a_late_refusal_of_an_old_token_leaves_the_new_one_alone():
+    office = Office()
+    token = source(office, HandClock())
+    old = await token.bearer()
+    token.refused(old)
+    new = await token.bearer()
+    token.refused(old)
+    assert await token.bearer() == new
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_renewed_ahead_of_its_end_while_calls_go_on():
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    office.open.clear()
+    time.forward(LIFETIME - AHEAD)
+    assert [await token.bearer() for _ in range(3)] == ["token-1"] * 3
+    office.open.set()
+    await settle()
+    assert (await token.bearer(), office.asked) == ("token-2", 2)
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_not_renewed_before_its_time():
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    time.forward(LIFETIME - AHEAD - 1)
+    await token.bearer()
+    await settle()
+    assert office.asked == 1
+
+
+@pytest.mark.asyncio
+async def test_a_short_lived_token_is_used_for_most_of_its_life():
+    """Renewing two minutes ahead of an end one minute away would renew without end."""
+    office, time = Office(lifetime=60.0), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    time.forward(44.0)
+    await token.bearer()
+    await settle()
+    assert office.asked == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("lifetime", [0.0, -5.0])
+async def test_a_token_that_is_over_at_once_still_serves_the_call_that_asked(lifetime):
+    token = source(Office(lifetime), HandClock())
+    assert await token.bearer() == "token-1"
+
+
+@pytest.mark.asyncio
+async def test_an_expired_token_is_not_handed_out():
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    time.forward(LIFETIME)
+    assert await token.bearer() == "token-2"
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_that_fails_ahead_of_time_harms_nobody():
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    office.failing = TenantUnreachable("no answer")
+    time.forward(LIFETIME - AHEAD)
+    await token.bearer()
+    await settle()
+    assert await token.bearer() == "token-1"
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_that_failed_ahead_of_time_is_not_repeated_by_every_call():
+    """The tenant gives a hundred tokens a minute; forty workers make more calls than that."""
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    office.failing = CredentialsRefused("the secret was changed")
+    time.forward(LIFETIME - AHEAD)
+    for _ in range(200):
+        await token.bearer()
+        await settle()
+    assert office.asked == 2
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_that_failed_ahead_of_time_is_tried_again_before_the_end():
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    office.failing = TenantUnreachable("no answer")
+    time.forward(LIFETIME - AHEAD)
+    await token.bearer()
+    await settle()
+    office.failing = None
+    time.forward(PAUSE)
+    await token.bearer()
+    await settle()
+    assert await token.bearer() == "token-3"
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_that_fails_when_it_is_needed_tells_every_waiter():
+    office = Office()
+    office.failing = CredentialsRefused("wrong secret")
+    token = source(office, HandClock())
+    results = await asyncio.gather(*(token.bearer() for _ in range(3)), return_exceptions=True)
+    assert results == [office.failing] * 3
+
+
+@pytest.mark.asyncio
+async def test_after_a_failed_renewal_the_next_call_asks_anew():
+    office = Office()
+    office.failing = TenantUnreachable("no answer")
+    token = source(office, HandClock())
+    with pytest.raises(TenantUnreachable):
+        await token.bearer()
+    office.failing = None
+    assert await token.bearer() == "token-2"
+
+
+@pytest.mark.asyncio
+async def test_three_fresh_tokens_refused_put_the_credentials_at_fault():
+    token = source(Office(), HandClock())
+    for _ in range(FRESH_TOKENS - 1):
+        token.refused(await token.bearer())
+    with pytest.raises(CredentialsRefused, match="just issued"):
+        token.refused(await token.bearer())
+
+
+@pytest.mark.asyncio
+async def test_a_call_accepted_between_refusals_clears_the_credentials():
+    """A token taken away every hour, or a tenant that loses its mind now and then, is no wrong secret."""
+    token = source(Office(), HandClock())
+    for _ in range(5 * FRESH_TOKENS):
+        held = await token.bearer()
+        token.accepted(held)
+        token.refused(held)
+
+
+@pytest.mark.asyncio
+async def test_forty_refusals_of_one_token_count_once():
+    token = source(Office(), HandClock())
+    held = await token.bearer()
+    for _ in range(40):
+        token.refused(held)
+
+
+@pytest.mark.asyncio
+async def test_a_waiter_that_is_cancelled_leaves_the_renewal_to_the_others():
+    office = Office()
+    office.open.clear()
+    token = source(office, HandClock())
+    first, second = asyncio.create_task(token.bearer()), asyncio.create_task(token.bearer())
+    await settle()
+    first.cancel()
+    await settle()
+    office.open.set()
+    assert (await second, office.asked, first.cancelled()) == ("token-1", 1, True)
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_whose_only_waiter_is_cancelled_serves_the_next_call():
+    office = Office()
+    office.open.clear()
+    token = source(office, HandClock())
+    waiter = asyncio.create_task(token.bearer())
+    await settle()
+    waiter.cancel()
+    await settle()
+    office.open.set()
+    assert (await token.bearer(), office.asked) == ("token-1", 1)
+
+
+@pytest.mark.asyncio
+async def test_closing_cuts_a_renewal_short():
+    office, time = Office(), HandClock()
+    token = source(office, time)
+    await token.bearer()
+    office.open.clear()
+    time.forward(LIFETIME - AHEAD)
+    await token.bearer()
+    await settle()
+    await token.close()
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+@pytest.mark.asyncio
+async def test_closing_without_a_renewal_does_nothing():
+    await source(Office(), HandClock()).close()
+
+
+@pytest.mark.asyncio
+async def test_a_ready_token_serves_every_call():
+    token = ReadyToken("given")
+    assert [await token.bearer() for _ in range(3)] == ["given"] * 3
+
+
+def test_a_ready_token_that_never_worked_is_called_refused():
+    with pytest.raises(CredentialsRefused, match="was refused by the tenant"):
+        ReadyToken("given").refused("given")
+
+
+def test_a_ready_token_that_worked_before_is_called_expired():
+    token = ReadyToken("given")
+    token.accepted("given")
+    with pytest.raises(CredentialsRefused, match="has expired"):
+        token.refused("given")
+
+
+def test_a_refused_ready_token_is_not_shown():
+    with pytest.raises(CredentialsRefused) as caught:
+        ReadyToken("s3cret-t0ken").refused("s3cret-t0ken")
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,65 @@
+"""From what was seen of an action to its outcome: the whole table."""
+
+import pytest
+
+from orchestrator.engine.verdict import given_up, verdict
+from orchestrator.model import OVER, Outcome, Status
+
+ENDS = [status for status in Status if status.terminal]
+
+
+@pytest.mark.parametrize(
+    ("status", "accepted", "lost", "outcome"),
+    [
+        (Status.STOPPED, True, False, Outcome.STOPPED),
+        (Status.STOPPED, True, True, Outcome.STOPPED),
+        # The stop whose answer was lost may well be the one that stopped it.
+        (Status.STOPPED, False, True, Outcome.STOPPED),
+        (Status.STOPPED, False, False, Outcome.ALREADY_STOPPED),
+        (Status.COMPLETED, True, False, Outcome.COMPLETED_BEFORE_STOP),
+        (Status.COMPLETED, True, True, Outcome.COMPLETED_BEFORE_STOP),
+        # Nobody saw our stop being taken: the plainer claim is made.
+        (Status.COMPLETED, False, True, Outcome.ALREADY_COMPLETED),
+        (Status.COMPLETED, False, False, Outcome.ALREADY_COMPLETED),
+        (Status.FAILED, True, False, Outcome.ALREADY_FAILED),
+        (Status.FAILED, True, True, Outcome.ALREADY_FAILED),
+        (Status.FAILED, False, True, Outcome.ALREADY_FAILED),
+        (Status.FAILED, False, False, Outcome.ALREADY_FAILED),
+    ],
+)
+def test_the_end_of_an_action_gives_its_outcome(status, accepted, lost, outcome):
+    assert verdict(status, accepted=accepted, lost=lost) is outcome
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("status", ENDS)
+def test_an_action_seen_at_its_end_is_over(status, accepted, lost):
+    assert verdict(status, accepted=accepted, lost=lost) in OVER
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
+def test_nothing_is_called_stopped_that_the_tenant_does_not_hold_stopped(status, accepted, lost):
+    outcome = verdict(status, accepted=accepted, lost=lost)
+    assert outcome not in (Outcome.STOPPED, Outcome.ALREADY_STOPPED)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if not status.terminal])
+def test_an_action_still_under_way_has_no_verdict(status):
+    with pytest.raises(ValueError, match="not the end"):
+        verdict(status, accepted=True, lost=False)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "lost", "outcome"),
+    [
+        (True, False, Outcome.UNCONFIRMED),
+        (True, True, Outcome.UNCONFIRMED),
+        (False, True, Outcome.UNCONFIRMED),
+        (False, False, Outcome.UNREACHABLE),
+    ],
+)
+def test_an_end_that_was_not_seen_is_claimed_by_nobody(accepted, lost, outcome):
+    assert given_up(accepted=accepted, lost=lost) is outcome

@@ -1,0 +1,237 @@
+"""The tenant's answers, and what each means."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import Kind
+from orchestrator.model import ActionState, Records, Status
+from orchestrator.zuora.wire import Answer, Reason, StatusAnswer, TokenAnswer, failure, read_code
+
+CATEGORIES = {
+    10: Kind.NO_PERMISSION,
+    11: Kind.UNAUTHENTICATED,
+    20: Kind.INVALID_REQUEST,
+    21: Kind.INVALID_REQUEST,
+    22: Kind.INVALID_REQUEST,
+    23: Kind.INVALID_REQUEST,
+    24: Kind.INVALID_REQUEST,
+    25: Kind.INVALID_REQUEST,
+    26: Kind.INVALID_REQUEST,
+    27: Kind.INVALID_REQUEST,
+    30: Kind.WRONG_STATE,
+    40: Kind.NOT_FOUND,
+    45: Kind.UNSUPPORTED,
+    50: Kind.LOCKED,
+    60: Kind.INTERNAL,
+    61: Kind.TEMPORARY,
+    70: Kind.THROTTLED,
+    90: Kind.INVALID_REQUEST,
+    99: Kind.INTEGRATION,
+}
+"""Every documented category of a reason's code."""
+
+BY_HTTP_STATUS = {
+    400: Kind.INVALID_REQUEST,
+    401: Kind.UNAUTHENTICATED,
+    403: Kind.NO_PERMISSION,
+    404: Kind.NOT_FOUND,
+    405: Kind.UNSUPPORTED,
+    408: Kind.SERVER,
+    418: Kind.INVALID_REQUEST,
+    422: Kind.INVALID_REQUEST,
+    429: Kind.THROTTLED,
+    500: Kind.SERVER,
+    502: Kind.SERVER,
+    503: Kind.SERVER,
+    504: Kind.SERVER,
+    301: Kind.REDIRECTED,
+    302: Kind.REDIRECTED,
+    307: Kind.REDIRECTED,
+    308: Kind.REDIRECTED,
+    304: Kind.REDIRECTED,
+    200: Kind.MALFORMED_ANSWER,
+    204: Kind.MALFORMED_ANSWER,
+    999: Kind.SERVER,
+}
+"""Where the body says nothing."""
+
+
+def refusal(code: int | str | None, message: str | None = "No.") -> Answer:
+    return Answer(success=False, process_id="7F2E", reasons=[Reason(code, message)])
+
+
+def status_answer(**fields: object) -> StatusAnswer:
+    return msgspec.json.decode(
+        msgspec.json.encode({"success": True, "status": "Processing", **fields}), type=StatusAnswer
+    )
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_the_last_two_digits_of_the_code_say_why(category):
+    assert failure(200, refusal(53100300 + category), None, None).kind is CATEGORIES[category]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_a_code_in_quotes_says_the_same(category):
+    assert failure(200, refusal(str(53100300 + category)), None, None).kind is CATEGORIES[category]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_the_code_says_more_than_a_500(category):
+    assert failure(500, refusal(50000000 + category), None, None).kind is CATEGORIES[category]
+
+
+@pytest.mark.parametrize("http_status", BY_HTTP_STATUS)
+def test_without_a_code_the_http_status_says_why(http_status):
+    assert failure(http_status, None, None, None).kind is BY_HTTP_STATUS[http_status]
+
+
+@pytest.mark.parametrize("http_status", [401, 429])
+def test_a_401_or_429_is_what_it_is_whatever_the_code(http_status):
+    assert failure(http_status, refusal(53100340), None, None).kind is BY_HTTP_STATUS[http_status]
+
+
+@pytest.mark.parametrize(
+    "code", [None, "", "x", "٣", "-53100350", -50, 53100300, "5310-350", "9" * 13, 10**30 + 50]
+)
+@pytest.mark.parametrize(
+    ("http_status", "kind"), [(200, Kind.UNKNOWN), (500, Kind.SERVER), (404, Kind.NOT_FOUND)]
+)
+def test_an_absurd_code_says_nothing(code, http_status, kind):
+    assert failure(http_status, refusal(code), None, None).kind is kind
+
+
+@pytest.mark.parametrize("reasons", [None, []])
+def test_a_failure_without_reasons_is_unknown(reasons):
+    assert failure(200, Answer(success=False, reasons=reasons), None, None).kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "http_status"),
+    [
+        (Kind.INTERNAL, refusal(50000060), 200),
+        (Kind.INTEGRATION, refusal(50000099), 200),
+        (Kind.UNKNOWN, refusal(None), 200),
+        (Kind.SERVER, None, 502),
+        (Kind.MALFORMED_ANSWER, None, 200),
+    ],
+)
+def test_a_server_that_failed_in_the_middle_may_have_done_it(kind, answer, http_status):
+    error = failure(http_status, answer, None, None)
+    assert (error.kind, error.may_have_worked) == (kind, True)
+
+
+@pytest.mark.parametrize("category", [10, 11, 20, 30, 40, 45, 50, 61, 70, 90])
+def test_a_plain_refusal_did_nothing(category):
+    assert not failure(200, refusal(50000000 + category), None, None).may_have_worked
+
+
+@given(http_status=st.integers(100, 999), code=st.none() | st.integers() | st.text(max_size=20))
+def test_every_refusal_is_one_known_error(http_status, code):
+    error = failure(http_status, refusal(code), "request", 2.0)
+    assert error.kind in Kind
+    assert error.message == "No."
+
+
+def test_a_failure_tells_all_that_support_asks_for():
+    error = failure(200, refusal("53100340", "No such bulk."), "request", 2.0)
+    assert (error.code, error.http_status, error.message) == (53100340, 200, "No such bulk.")
+    assert (error.request_id, error.process_id, error.retry_after) == ("request", "7F2E", 2.0)
+
+
+def test_a_failure_without_a_message_gets_a_sentence():
+    assert str(failure(503, None, None, None)) == "The tenant answered HTTP 503 without a reason."
+
+
+def test_a_message_of_a_megabyte_is_cut():
+    assert len(failure(200, refusal(53100340, "x" * (1 << 20)), None, None).message) == 1000
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [(53100320, 53100320), ("53100320", 53100320), ("05", 5), (0, 0), (-1, None), ("٣", None), (None, None)],
+)
+def test_a_code_is_made_of_ascii_digits(code, number):
+    assert read_code(code) == number
+
+
+@pytest.mark.parametrize("hundred", [100, "100"])
+def test_counts_are_taken_as_numbers_and_as_strings(hundred):
+    answer = status_answer(totalCount=hundred, processedCount="40", errorCount=4, successCount="36")
+    assert answer.state().records == Records(100, 40, 36, 4, 60, "status")
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_counts_that_are_not_there_yet_are_not_known(nothing):
+    answer = status_answer(
+        status="Pending", totalCount=nothing, processedCount=nothing, errorCount=nothing, successCount=nothing
+    )
+    assert answer.state() == ActionState(Status.PENDING, records=Records(source="none"))
+
+
+def test_a_total_alone_is_worth_having():
+    assert status_answer(totalCount=100).state().records == Records(total=100, source="status")
+
+
+def test_more_processed_than_there_are_leaves_none_unprocessed():
+    assert status_answer(totalCount=1, processedCount=2).state().records.unprocessed == 0
+
+
+@pytest.mark.parametrize("count", [-1, "-1", "many", "1.5", "٣", 10**13])
+def test_an_unsound_count_is_refused(count):
+    with pytest.raises(ValueError, match="no count"):
+        status_answer(totalCount=count).state()
+
+
+@pytest.mark.parametrize("count", [1.5, True, [], {}])
+def test_a_count_of_a_wrong_type_is_refused(count):
+    with pytest.raises(msgspec.ValidationError):
+        status_answer(totalCount=count)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_documented_status_is_known(status):
+    assert status_answer(status=status.value).state().status is status
+
+
+@pytest.mark.parametrize("status", [None, "", "stopped", "Cancelled", "Stopped "])
+def test_any_other_status_is_refused(status):
+    """A word nobody knows must not be taken for an end, nor for none."""
+    with pytest.raises(ValueError, match="not a valid Status"):
+        status_answer(status=status).state()
+
+
+def test_the_documented_sample_is_read_whole():
+    answer = status_answer(
+        actionType="MPU",
+        status="Stopped",
+        uploadedBy="jane@example.com",
+        uploadedOn="2026-11-23 10:00:00",
+        inputSize=1024,
+        outputSize=2048,
+        outputType="(url:.csv.zip)",
+        outputURL="https://rest.zuora.com/v1/files/abc",
+        totalCount=10,
+        processedCount=4,
+        errorCount=1,
+        successCount=3,
+    )
+    assert answer.state() == ActionState(
+        Status.STOPPED,
+        "MPU",
+        "jane@example.com",
+        Records(10, 4, 3, 1, 6, "status"),
+        "https://rest.zuora.com/v1/files/abc",
+    )
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "token\n", "tök"])
+def test_a_token_that_no_header_can_carry_is_refused(token):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode({"access_token": token}), type=TokenAnswer)
+
+
+def test_a_token_without_a_lifetime_gets_the_usual_one():
+    assert msgspec.json.decode(b'{"access_token": "abc"}', type=TokenAnswer) == TokenAnswer("abc", 3599.0)

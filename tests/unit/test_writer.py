@@ -1,0 +1,366 @@
+"""The journal's writer: commits in groups, in order, and does not lose heart when the disk does."""
+
+import sqlite3
+import stat
+import threading
+from concurrent.futures import CancelledError, Future
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.store import database
+from orchestrator.store.writer import InlineWriter, Ledger, ThreadWriter
+
+PATIENCE = 20.0
+"""Seconds after which a wait for the other thread is a failure."""
+
+
+class Watched(Ledger):
+    """Counts its commits, tells of each, and can be held up in the first."""
+
+    def __init__(self, connection: sqlite3.Connection, **told: object) -> None:
+        super().__init__(connection, **told)  # type: ignore[arg-type]
+        self.groups: list[int] = []
+        self.committed = threading.Event()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.entered = threading.Event()
+
+    def commit(self, group):
+        self.entered.set()
+        assert self.may_go_on.wait(PATIENCE)
+        result = super().commit(group)
+        self.groups.append(len(group))
+        self.committed.set()
+        return result
+
+
+def sessions(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT started_at FROM session ORDER BY n")]
+
+
+def add(text: str):
+    return lambda db: db.execute("INSERT INTO session (started_at) VALUES (?)", (text,)).lastrowid
+
+
+def no_room_for_more(connection: sqlite3.Connection) -> None:
+    """As on a full disk: no page can be added."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+BIG = "x" * 100_000
+"""Takes pages of its own."""
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def ledger(path):
+    return Watched(database.create(path))
+
+
+@pytest.fixture
+def writer(ledger):
+    writer = ThreadWriter(ledger)
+    yield writer
+    ledger.may_go_on.set()
+    writer.close()
+
+
+# In the thread
+
+
+def test_what_was_performed_is_on_the_disk_when_its_result_is_there(writer, path):
+    writer.perform(add("a")).result(PATIENCE)
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a"]
+
+
+def test_what_was_performed_gives_its_result(writer):
+    assert writer.perform(lambda db: db.execute("SELECT 42").fetchone()[0]).result(PATIENCE) == 42
+
+
+def test_notes_said_before_are_committed_with_what_is_performed(writer, path):
+    writer.note("begin_session", at="a")
+    writer.note("begin_session", at="b")
+    writer.perform(lambda db: None).result(PATIENCE)
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a", "b"]
+
+
+def test_notes_and_work_are_done_in_the_order_they_were_said(writer):
+    for n in range(50):
+        writer.note("begin_session", at=f"{n} noted")
+        writer.perform(add(f"{n} performed"))
+    said = [f"{n} {how}" for n in range(50) for how in ("noted", "performed")]
+    assert writer.perform(sessions).result(PATIENCE) == said
+
+
+def test_a_note_that_nobody_waits_for_is_committed_by_itself(writer, ledger):
+    writer.note("begin_session", at="a")
+    assert ledger.committed.wait(PATIENCE)
+
+
+def test_what_is_said_during_a_commit_is_committed_as_one_group(writer, ledger):
+    ledger.may_go_on.clear()
+    writer.perform(add("first"))
+    assert ledger.entered.wait(PATIENCE)
+    waiting = [writer.perform(add(str(n))) for n in range(30)]
+    ledger.may_go_on.set()
+    for future in waiting:
+        future.result(PATIENCE)
+    assert ledger.groups == [1, 30]
+
+
+def test_nothing_said_is_lost_when_the_writer_is_closed(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note("begin_session", at="a")
+    writer.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a"]
+
+
+def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.close()
+    with pytest.raises(StorageError, match="closed"):
+        writer.perform(lambda db: None)
+
+
+def test_an_error_of_the_callers_work_goes_to_the_caller(writer):
+    def work(db):
+        raise ValueError("the caller's own")
+
+    with pytest.raises(ValueError, match="the caller's own"):
+        writer.perform(work).result(PATIENCE)
+
+
+def test_an_error_of_the_callers_work_takes_back_what_that_work_wrote(writer):
+    def work(db):
+        add("half")(db)
+        raise ValueError
+
+    writer.perform(work).exception(PATIENCE)
+    assert writer.perform(sessions).result(PATIENCE) == []
+
+
+def test_an_error_of_one_callers_work_leaves_the_others_of_its_group_whole(writer, ledger):
+    def work(db):
+        raise ValueError
+
+    ledger.may_go_on.clear()
+    writer.note("begin_session", at="noted")
+    writer.perform(work)
+    writer.perform(add("performed"))
+    ledger.may_go_on.set()
+    assert writer.perform(sessions).result(PATIENCE) == ["noted", "performed"]
+
+
+def test_work_whose_caller_went_away_is_done_all_the_same(writer, ledger):
+    ledger.may_go_on.clear()
+    writer.perform(lambda db: None)
+    assert ledger.entered.wait(PATIENCE)
+    given_up: Future[int] = writer.perform(add("a"))
+    given_up.cancel()
+    ledger.may_go_on.set()
+    assert writer.perform(sessions).result(PATIENCE) == ["a"]
+
+
+def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note("begin_session", at=2**100)
+    with pytest.raises(StorageError, match="OverflowError"):
+        writer.perform(lambda db: None).result(PATIENCE)
+    with pytest.raises(StorageError):
+        writer.close()
+
+
+# On a disk that takes no more
+
+
+@pytest.fixture
+def full(path):
+    """A ledger with something in it, on a disk without room for more."""
+    ledger = Ledger(database.create(path), home=path)
+    ledger.commit([("begin_session", {"at": "before"})])
+    no_room_for_more(ledger.connection)
+    yield ledger
+    ledger.connection.close()
+
+
+def test_a_disk_without_room_is_told_as_trouble(full):
+    full.commit([("begin_session", {"at": BIG})])
+    assert "full" in full.trouble
+
+
+def test_what_was_said_when_the_disk_gave_out_is_kept(full):
+    full.commit([("begin_session", {"at": "small"}), ("begin_session", {"at": BIG})])
+    assert sessions(full.connection) == ["before", "small", BIG]
+
+
+def test_what_is_said_after_the_disk_gave_out_is_kept(full):
+    full.commit([("begin_session", {"at": BIG})])
+    full.commit([("begin_session", {"at": BIG + "later"})])
+    assert sessions(full.connection) == ["before", BIG, BIG + "later"]
+
+
+def test_work_is_done_once_though_it_was_begun_on_the_disk_that_gave_out(full):
+    future: Future[object] = Future()
+    full.commit([(add("work"), future), ("begin_session", {"at": BIG})])
+    assert sessions(full.connection).count("work") == 1
+
+
+def test_a_journal_that_lost_its_disk_is_brought_back_when_there_is_room_again(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    database.copy_to_file(full.connection, path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", BIG]
+
+
+def test_closing_brings_a_journal_back_to_the_disk_it_lost(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    full.close()
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", BIG]
+
+
+def test_a_journal_that_was_brought_back_can_be_read_by_its_owner_only(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    full.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_journal_that_cannot_be_brought_back_leaves_what_the_disk_had(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    path.with_suffix(".fresh").mkdir()
+    with pytest.raises(OSError, match="fresh"):
+        database.copy_to_file(full.connection, path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before"]
+
+
+def test_a_writer_goes_on_in_memory(path):
+    ledger = Ledger(database.create(path), home=path)
+    no_room_for_more(ledger.connection)
+    writer = ThreadWriter(ledger)
+    writer.note("begin_session", at=BIG)
+    assert (writer.perform(sessions).result(PATIENCE), writer.trouble is None) == ([BIG], False)
+    writer.close()
+
+
+@pytest.fixture
+def broken():
+    """A writer whose memory gave out after its disk."""
+    ledger = Watched(database.in_memory(), trouble="The disk is gone.")
+    no_room_for_more(ledger.connection)
+    writer = ThreadWriter(ledger)
+    yield writer
+    ledger.may_go_on.set()
+    with pytest.raises(StorageError):
+        writer.close()
+
+
+def test_whoever_waits_when_not_even_memory_is_left_hears_of_it(broken):
+    broken.note("begin_session", at=BIG)
+    with pytest.raises(StorageError):
+        broken.perform(lambda db: None).result(PATIENCE)
+
+
+def test_whoever_comes_when_not_even_memory_is_left_hears_of_it(broken):
+    broken.perform(add(BIG)).exception(PATIENCE)
+    with pytest.raises(StorageError):
+        broken.perform(lambda db: None)
+
+
+def test_a_caller_who_went_away_does_not_keep_the_others_from_hearing_of_it(broken):
+    ledger = broken._ledger
+    ledger.may_go_on.clear()
+    given_up = broken.perform(add(BIG))
+    assert ledger.entered.wait(PATIENCE)
+    other = broken.perform(lambda db: None)
+    given_up.cancel()
+    ledger.may_go_on.set()
+    assert isinstance(other.exception(PATIENCE), StorageError)
+    with pytest.raises(CancelledError):
+        given_up.result(PATIENCE)
+
+
+# In the caller's own thread
+
+
+def test_an_inline_writer_has_committed_when_it_returns():
+    connection = database.in_memory()
+    writer = InlineWriter(Ledger(connection))
+    writer.note("begin_session", at="a")
+    assert (sessions(connection), connection.in_transaction) == (["a"], False)
+    writer.close()
+
+
+def test_an_inline_writer_gives_an_error_of_the_callers_work_to_the_caller():
+    def work(db):
+        raise ValueError
+
+    writer = InlineWriter(Ledger(database.in_memory()))
+    assert isinstance(writer.perform(work).exception(0), ValueError)
+    writer.close()
+
+
+# The file
+
+
+def test_a_journal_is_made_for_its_owner_only(path):
+    database.create(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_journal_is_not_made_over_another(path):
+    database.create(path).close()
+    with pytest.raises(FileExistsError):
+        database.create(path)
+
+
+def test_a_commit_is_on_the_platter_before_anything_leaves(path):
+    """FULL (2) with a write-ahead log: SQLite syncs it at every commit."""
+    with closing(database.create(path)) as connection:
+        found = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        ]
+    assert found == ["wal", 2]
+
+
+def test_a_journal_of_a_later_version_is_refused(path):
+    with closing(database.create(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {database.SCHEMA_VERSION + 1}")
+    with pytest.raises(RunDirectoryError, match=f"form {database.SCHEMA_VERSION + 1}"):
+        database.reopen(path)
+
+
+def test_a_directory_without_a_journal_holds_no_run(path):
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        database.reopen(path)
+
+
+def test_a_file_that_is_no_database_cannot_be_read_as_a_journal(path):
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StorageError, match="cannot be read"):
+        database.reopen(path)
+
+
+def test_an_empty_journal_is_told_as_a_run_that_did_not_begin(path):
+    path.touch()
+    with pytest.raises(StorageError, match="before it began"):
+        database.reopen(path)
+
+
+def test_a_symbolic_link_is_not_taken_for_a_journal(path, tmp_path):
+    database.create(tmp_path / "other.db").close()
+    path.symlink_to(tmp_path / "other.db")
+    with pytest.raises(RunDirectoryError):
+        database.reopen(path)
