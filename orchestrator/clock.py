@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -28,7 +29,14 @@ class Clock:
 
 def stamp(wall: float) -> str:
     """RFC 3339 in UTC with milliseconds, of ``wall`` seconds since the epoch."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    second, milliseconds = divmod(int(wall * 1000), 1000)
+    return f"{_to_the_second(second)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _to_the_second(second: int) -> str:
+    """Stamps come by the thousand in one second; most of each is the same."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
 def seconds_between(earlier: str | None, later: str | None) -> float | None:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -39,13 +40,18 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 class Sink:
     """Where events end: the file takes every one, the screen those of ``level`` and above.
 
-    A full disk or a closed standard error must not stop the run: what cannot be written is dropped, and ``trouble``
-    says so.
+    What is below ``info`` gathers for half a second, or a hundred lines, before it is written. A full disk or a closed
+    standard error must not stop the run: what cannot be written is dropped, and ``trouble`` says so.
     """
+
+    GATHER_LINES = 100
+    GATHER_SECONDS = 0.5
 
     def __init__(self, path: Path | None, screen: "Screen | None") -> None:
         self.trouble: str | None = None
         self._screen = screen
+        self._lines: list[bytes] = []
+        self._written_at = 0.0
         self._descriptor: int | None = None
         if path is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,14 +62,26 @@ class Sink:
 
     def __call__(self, level: int, event: Event) -> None:
         if self._descriptor is not None:
-            try:
-                os.write(self._descriptor, _line(event) + b"\n")
-            except OSError as error:
-                self._fail("run.log", error)
+            self._lines.append(_line(event))
+            late = time.monotonic() - self._written_at >= self.GATHER_SECONDS
+            if late or level > logging.DEBUG or len(self._lines) >= self.GATHER_LINES:
+                self._write()
         if self._screen is not None and level >= self._screen.level:
             self._screen.show(event)
 
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        self._written_at = time.monotonic()
+        if self._descriptor is None or not lines:
+            return
+        try:
+            os.write(self._descriptor, b"\n".join(lines) + b"\n")
+        except OSError as error:
+            self._fail("run.log", error)
+
     def close(self) -> None:
+        """Writes what has gathered and lets go of the file."""
+        self._write()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

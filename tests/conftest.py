@@ -1,5 +1,6 @@
 """What every test may use: hypothesis profiles, seeds, the installed command. Nothing runs by itself."""
 
+import asyncio
 import os
 import sys
 from datetime import timedelta
@@ -20,6 +21,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("steady")
+
+
+def pytest_configure() -> None:
+    """No event loop is current at first: one that pytest-asyncio finds there it would put aside without closing it."""
+    asyncio.set_event_loop(None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,5 +1,6 @@
 """What the commands that work on a run share: the screen, signals, the closing summary, copies of the report."""
 
+import gc
 import signal
 import sqlite3
 import sys
@@ -29,6 +30,9 @@ def screen_for(settings: Settings) -> Screen:
 
 def conduct(settings: Settings, prepare: Prepare) -> int:
     """Works on the run that ``prepare`` opens to its end, shows it, and returns the exit status."""
+    # What was imported stays to the end, and what a key needs is freed by its last reference: rare collections suffice.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": _has_uvloop()})
 
 

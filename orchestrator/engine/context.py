@@ -1,6 +1,5 @@
 """What every lane of one run shares."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -27,7 +26,12 @@ class Tries:
     def __init__(self) -> None:
         self.made = 0
         self.first_at = 0.0
-        self.failures: Counter[Kind] = Counter()
+        self.failures: dict[Kind, int] = {}
+
+    def failed(self, kind: Kind) -> int:
+        """Counts one more failure of ``kind``, and says how many that makes."""
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+        return self.failures[kind]
 
     def begin(self, now: float) -> None:
         if not self.made:
@@ -63,9 +67,9 @@ class Context:
 
     def try_again_in(self, tries: Tries, error: CallError) -> float | None:
         """Seconds until a failed call is made once more, or None where its tries are used up."""
-        tries.failures[error.kind] += 1
+        failures = tries.failed(error.kind)
         most = self.settings.max_attempts
-        if tries.made >= most or not again(error, tries.failures[error.kind], most):
+        if tries.made >= most or not again(error, failures, most):
             return None
         return delay(tries.made, error.retry_after, self.random.uniform)
 

@@ -95,8 +95,8 @@ class TenantSlots:
     def _learn(self, now: float, in_flight: int, permitted: int, remaining: int) -> None:
         """Takes a count of others' calls where the tenant's own count is fresh: it changed, or we have not."""
         at, ours, counted = self._sample
-        fresh = remaining != counted or (now - at >= REFRESH and ours == in_flight)
-        if not fresh:
+        settled = now - at >= REFRESH and ours == in_flight
+        if remaining == counted and not settled and now - at < 3 * REFRESH:
             return
         self._sample = (now, in_flight, remaining)
         others = float(max(0, permitted - remaining - in_flight))

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -158,8 +159,9 @@ class ThreadWriter:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._group: list[_Entry] = []
-        self._awaited = 0
+        self._entries: deque[_Entry] = deque()
+        self._idle = False
+        self._awaited = False
         self._closing = False
         self._broken: StorageError | None = None
         self._wake = threading.Condition()
@@ -171,9 +173,11 @@ class ThreadWriter:
         return self._ledger.trouble
 
     def note(self, statement: str, **values: Any) -> None:
-        with self._wake:
-            self._group.append((statement, values))
-            if len(self._group) == 1:
+        # A deque needs no lock. The thread says that it is idle before it looks for entries a last time, so that one
+        # that it misses finds it idle.
+        self._entries.append((statement, values))
+        if self._idle:
+            with self._wake:
                 self._wake.notify()
 
     def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
@@ -183,8 +187,8 @@ class ThreadWriter:
                 raise self._broken
             if self._closing:
                 raise StorageError("The journal is closed: the run has ended.")
-            self._group.append((work, future))
-            self._awaited += 1
+            self._entries.append((work, future))
+            self._awaited = True
             self._wake.notify()
         return future
 
@@ -213,15 +217,18 @@ class ThreadWriter:
 
     def _next_group(self) -> list[_Entry]:
         with self._wake:
-            self._wake.wait_for(lambda: self._group or self._closing)
+            self._idle = True
+            self._wake.wait_for(lambda: self._entries or self._closing)
+            self._idle = False
             self._wake.wait_for(lambda: self._awaited or self._closing, timeout=LINGER)
-            group, self._group, self._awaited = self._group, [], 0
-            return group
+            self._awaited = False
+        return [self._entries.popleft() for _ in range(len(self._entries))]
 
     def _break(self, error: StorageError, group: list[_Entry]) -> None:
         with self._wake:
             self._broken = error
-            left, self._group = group + self._group, []
+            left = [*group, *self._entries]
+            self._entries.clear()
         for what, how in left:
             if not isinstance(what, str):
                 deliver(how, _Failed(error))

@@ -72,6 +72,7 @@ def _either(headers: Mapping[str, str], name: str) -> str | None:
     return headers.get(name) or headers.get("X-" + name)
 
 
+@lru_cache(maxsize=256)
 def _number(text: str | None) -> int | None:
     """ASCII digits only: ``int`` would take other alphabets' digits, signs, underscores and four hundred places."""
     if text is None:
