@@ -1,0 +1,33 @@
+"""What a run is told: one frozen object, put together from options, environment, configuration file and defaults.
+
+Each setting is declared once (``declared``): its form (``forms``) reads it from text and says what would be right, its
+:class:`About` gives the help. The command's options, the environment's names and ``config/mass-stop.toml`` all follow
+from that declaration; ``layers`` decides which of several values counts.
+"""
+
+from orchestrator.settings.declared import SETTINGS, About, Setting, Settings
+from orchestrator.settings.forms import (
+    ENVIRONMENTS,
+    Form,
+    Rate,
+    Secret,
+    Threshold,
+    is_loopback,
+    show_duration,
+)
+from orchestrator.settings.layers import resolve
+
+__all__ = [
+    "ENVIRONMENTS",
+    "SETTINGS",
+    "About",
+    "Form",
+    "Rate",
+    "Secret",
+    "Setting",
+    "Settings",
+    "Threshold",
+    "is_loopback",
+    "resolve",
+    "show_duration",
+]

@@ -1,0 +1,168 @@
+"""Every setting, declared once: its form, its help, its default."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from msgspec import Struct
+
+from orchestrator.errors import SettingError, UsageError
+from orchestrator.settings.forms import (
+    ADDRESS,
+    DURATION,
+    ENVIRONMENT,
+    FLAG,
+    HEADER,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    NUMBER,
+    ORGANISATIONS,
+    PATH,
+    PERCENT,
+    PREFIX,
+    RATE,
+    SLOTS,
+    TEXT,
+    THRESHOLD,
+    Form,
+    Rate,
+    Secret,
+    Threshold,
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person is told of a setting. ``variable`` is its environment name where that is not the usual one."""
+
+    help: str
+    variable: str | None = None
+    flag: bool = False
+    repeatable: bool = False
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything a run is told. Durations are seconds, ``headroom`` is a percentage."""
+
+    env: Annotated[str | None, ENVIRONMENT, About("the tenant, by the name of its data centre")] = None
+    base_url: Annotated[
+        str | None, ADDRESS, About("the tenant, by its address", variable="ZUORA_BASE_URL")
+    ] = None
+    client_id: Annotated[str | None, TEXT, About("OAuth client id", variable="ZUORA_CLIENT_ID")] = None
+    client_secret_file: Annotated[
+        str | None, PATH, About("file (mode 0600) that holds the OAuth client secret")
+    ] = None
+    token_file: Annotated[str | None, PATH, About("file (mode 0600) that holds a ready bearer token")] = None
+    entity_id: Annotated[str | None, HEADER, About("entity, where Multi-entity is on (Zuora-Entity-Ids)")] = (
+        None
+    )
+    org_ids: Annotated[
+        tuple[str, ...], ORGANISATIONS, About("organisations, where Multi-Org is on (Zuora-Org-Ids)")
+    ] = ()
+    zuora_version: Annotated[str | None, HEADER, About("minor version of the API (Zuora-Version)")] = None
+    track_prefix: Annotated[str, PREFIX, About("what each call's Zuora-Track-Id starts with")] = "mass-stop"
+    column: Annotated[str | None, TEXT, About("the key's column: its name, or its number from 1")] = None
+    order: Annotated[
+        str | None, TEXT, About("numeric column, by which the larger is stopped first (default: input order)")
+    ] = None
+    plan: Annotated[
+        str | None, PATH, About("run directory of an earlier plan, for keys and order: the fastest first")
+    ] = None
+    strict: Annotated[bool, FLAG, About("refuse the whole input for one malformed row", flag=True)] = False
+    expect_action_type: Annotated[
+        tuple[str, ...], TEXT, About("leave alone actions of any other type", repeatable=True)
+    ] = ()
+    expect_uploaded_by: Annotated[
+        tuple[str, ...], TEXT, About("leave alone actions uploaded by anybody else", repeatable=True)
+    ] = ()
+    concurrency: Annotated[
+        int | None, SLOTS, About("most calls in flight (default: what the tenant allows, less headroom)")
+    ] = None
+    headroom: Annotated[
+        float, PERCENT, About("share of the tenant's concurrency and rate left to others")
+    ] = 10.0
+    rate: Annotated[
+        Rate | None, RATE, About("most calls a minute; /s and /h too (default: what the tenant allows)")
+    ] = None
+    max_attempts: Annotated[int, NUMBER, About("tries for one call")] = 8
+    timeout: Annotated[float, DURATION, About("longest wait for one call")] = 30.0
+    deadline: Annotated[
+        float | None, DURATION, About("longest the run may take: no call starts after it (default: none)")
+    ] = None
+    settle: Annotated[
+        float, DURATION, About("how long an accepted stop is followed before it is unconfirmed")
+    ] = 600.0
+    max_failures: Annotated[
+        Threshold | None, THRESHOLD, About("stop sending once so many keys were refused or unreachable")
+    ] = None
+    no_results: Annotated[bool, FLAG, About("stop and confirm only: no response files", flag=True)] = False
+    save_responses: Annotated[bool, FLAG, About("keep each response file under responses/", flag=True)] = (
+        False
+    )
+    out: Annotated[str | None, PATH, About("the run directory (default: runs/RUN_ID)")] = None
+    report: Annotated[str | None, PATH, About("another copy of the report; - is standard output")] = None
+    yes: Annotated[bool, FLAG, About("stop without asking", flag=True)] = False
+    log_format: Annotated[str, LOG_FORMAT, About("form of the log on standard error")] = "auto"
+    log_level: Annotated[str, LOG_LEVEL, About("least level of the log on standard error")] = "info"
+    quiet: Annotated[bool, FLAG, About("errors only on standard error", flag=True)] = False
+    no_progress: Annotated[bool, FLAG, About("no progress display", flag=True)] = False
+    client_secret: Secret | None = None
+    token: Secret | None = None
+
+    @property
+    def address(self) -> str:
+        """The tenant's base URL."""
+        if self.base_url is None:
+            raise UsageError(
+                "No tenant is named: give --env NAME or --base-url URL, or set ZUORA_BASE_URL "
+                "(mass-stop drill needs none of them)."
+            )
+        return self.base_url
+
+
+_HIDDEN = re.compile(r"//.*@", re.DOTALL)  # a password in an address is a secret
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as declared in :class:`Settings`."""
+
+    name: str
+    form: Form[Any]
+    about: About
+    default: Any
+
+    @property
+    def option(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return self.about.variable or "MASS_STOP_" + self.name.upper()
+
+    def read(self, value: object, origin: str) -> Any:
+        """The value of ``value`` (text, or what TOML made of it), or a :class:`SettingError` naming ``origin``."""
+        if self.about.repeatable:
+            items = value if isinstance(value, (list, tuple)) else re.split(r"\s*,\s*", str(value).strip())
+            return tuple(self._read_one(item, origin) for item in items)
+        return self._read_one(value, origin)
+
+    def _read_one(self, value: object, origin: str) -> Any:
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        try:
+            return self.form.read(text)
+        except (ValueError, KeyError, OverflowError):
+            shown = _HIDDEN.sub("//…@", value) if isinstance(value, str) else value
+            raise SettingError(self.name.replace("_", "-"), shown, origin, self.form.expected) from None
+
+
+def _declared() -> Iterator[Setting]:
+    defaults = dict(zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True))
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        match getattr(hint, "__metadata__", ()):
+            case (Form() as form, About() as about):
+                yield Setting(name, form, about, defaults[name])
+
+
+SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _declared()}

@@ -1,0 +1,204 @@
+"""How settings are written: each form reads one kind from text, and says what would be right."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+ENVIRONMENTS = {
+    "us1-prod": "https://rest.na.zuora.com",
+    "us2-prod": "https://rest.zuora.com",
+    "eu-prod": "https://rest.eu.zuora.com",
+    "ap-prod": "https://rest.ap.zuora.com",
+    "us-test": "https://rest.test.zuora.com",
+    "eu-test": "https://rest.test.eu.zuora.com",
+    "ap-test": "https://rest.test.ap.zuora.com",
+    "us1-sandbox": "https://rest.sandbox.na.zuora.com",
+    "us2-sandbox": "https://rest.apisandbox.zuora.com",
+    "eu-sandbox": "https://rest.sandbox.eu.zuora.com",
+}
+"""Zuora's data centres by name (Zuora API reference, "Access endpoint URLs")."""
+
+
+class Secret:
+    """A value that must not be shown: neither ``repr`` nor ``str`` gives it away."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class Rate(Struct, frozen=True):
+    """At most ``calls`` in ``seconds``."""
+
+    calls: int
+    seconds: int
+
+
+class Threshold(Struct, frozen=True):
+    """So many keys (``count``), or this share of them (``share``, 0 to 1)."""
+
+    count: int | None = None
+    share: float | None = None
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Form(Generic[T]):
+    """How one kind of setting is written: ``read`` turns text into a value or raises ValueError."""
+
+    metavar: str
+    expected: str
+    read: Callable[[str], T]
+    show: Callable[[T], str] = str
+
+
+def _matched(pattern: str, text: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, text.strip(), re.ASCII)
+    if match is None:
+        raise ValueError(text)
+    return match
+
+
+def _whole(text: str, least: int = 1, most: int = 10**9) -> int:
+    value = int(_matched(r"\d{1,10}", text)[0])
+    if not least <= value <= most:
+        raise ValueError(text)
+    return value
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PER = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600}
+
+
+def _duration(text: str) -> float:
+    if re.fullmatch(r"\d+(\.\d+)?", text.strip(), re.ASCII):
+        text = text.strip() + "s"
+    _matched(r"(\d+(\.\d+)?(ms|s|m|h))+", text)
+    seconds = sum(
+        float(number) * _UNITS[unit]
+        for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text, re.ASCII)
+    )
+    if not 0 < seconds <= 30 * 86_400:
+        raise ValueError(text)
+    return seconds
+
+
+def show_duration(seconds: float) -> str:
+    """Seconds as a person writes them: ``90`` is ``1m30s``."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
+    return "".join(f"{value:g}{unit}" for value, unit in parts if value) or "0s"
+
+
+def _percent(text: str) -> float:
+    value = float(_matched(r"(\d{1,2}(\.\d+)?) ?%?", text)[1])
+    if value > 95:
+        raise ValueError(text)
+    return value
+
+
+def _rate(text: str) -> Rate:
+    match = _matched(r"(\d{1,9})(?: ?/ ?(s|sec|m|min|h|hour))?", text)
+    return Rate(_whole(match[1]), _PER[match[2] or "min"])
+
+
+def _threshold(text: str) -> Threshold:
+    if text.strip().endswith("%"):
+        share = float(_matched(r"(\d{1,3}(\.\d+)?) ?%", text)[1]) / 100
+        if not 0 < share <= 1:
+            raise ValueError(text)
+        return Threshold(share=share)
+    return Threshold(count=_whole(text))
+
+
+def _header_text(limit: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        return _matched(rf"[!#-&(-9<-~ ]{{1,{limit}}}", text)[0]  # printable ASCII without : ; " '
+
+    return read
+
+
+def _organisations(text: str) -> tuple[str, ...]:
+    return tuple(_matched(r"[!-&(-+\--9<-~]{1,64}", part)[0] for part in text.split(","))
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether ``host`` names this machine, so that plain HTTP stays on it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _address(text: str) -> str:
+    # Even an empty query, fragment or user would move what is put behind the address. urlsplit drops line breaks.
+    parts = urlsplit(_matched(r"[!-~]+", text)[0])
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    if not secure or not parts.hostname or parts.port == 0 or any(sign in text for sign in "@?#\\"):
+        raise ValueError(text)
+    return text.strip().rstrip("/")
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.strip().lower() not in names:
+            raise ValueError(text)
+        return text.strip().lower()
+
+    return read
+
+
+def _boolean(text: str) -> bool:
+    return {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }[text.strip().lower()]
+
+
+def _nonempty(text: str) -> str:
+    if not text.strip():
+        raise ValueError(text)
+    return text
+
+
+TEXT = Form("TEXT", "some text", _nonempty)
+PATH = Form("PATH", "a path", _nonempty)
+NUMBER = Form("N", "a whole number from 1 on", _whole)
+SLOTS = Form("N", "a whole number from 1 to 1000", lambda text: _whole(text, 1, 1000))
+DURATION = Form("DURATION", "a duration such as 30s, 10m, 1h30m or 500ms", _duration, show_duration)
+PERCENT = Form("PERCENT", "a percentage from 0 to 95", _percent, lambda value: f"{value:g}")
+RATE = Form("N/min", "calls and a unit, such as 600/min, 10/s or 5000/h", _rate)
+THRESHOLD = Form("N|PERCENT", "a number of keys such as 10, or a share such as 5%", _threshold)
+FLAG = Form("BOOL", "true or false", _boolean, lambda value: str(value).lower())
+ENVIRONMENT = Form("NAME", "one of " + ", ".join(ENVIRONMENTS), _one_of(*ENVIRONMENTS))
+ADDRESS = Form("URL", "an https:// address (http:// only for this machine's own loopback address)", _address)
+PREFIX = Form("TEXT", "at most 24 printable ASCII characters without : ; \" and '", _header_text(24))
+HEADER = Form("TEXT", "at most 64 printable ASCII characters without : ; \" and '", _header_text(64))
+ORGANISATIONS = Form("ID[,ID…]", "organisation ids with commas between", _organisations, ",".join)
+LOG_FORMAT = Form("auto|console|json", "auto, console or json", _one_of("auto", "console", "json"))
+LOG_LEVEL = Form("LEVEL", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"))

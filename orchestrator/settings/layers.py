@@ -1,0 +1,130 @@
+"""Settings out of their layers: options, environment, configuration file, an earlier run, defaults; and secrets."""
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UsageError
+from orchestrator.settings.declared import SETTINGS, Settings
+from orchestrator.settings.forms import ENVIRONMENTS, Secret
+
+# Where a name and an address disagree, the nearer to the operator wins; what it overrides must then not linger.
+_RIVALS = {
+    "env": "base_url",
+    "base_url": "env",
+    "token": "token_file",
+    "token_file": "token",
+    "client_secret": "client_secret_file",
+    "client_secret_file": "client_secret",
+}
+
+
+def resolve(
+    options: Mapping[str, object],
+    environment: Mapping[str, str] = os.environ,
+    config: str | None = None,
+    earlier: Mapping[str, object] | None = None,
+) -> Settings:
+    """Settings out of options, then environment, then the file ``config``, then ``earlier`` (a run being resumed).
+
+    Raises:
+        SettingError: a value cannot be used; the message names it, its origin and what would be right.
+        UsageError: the file cannot be read, a secret is missing, or two settings contradict each other.
+    """
+    layers = [
+        _from_options(options),
+        _from_environment(environment),
+        _from_file(config),
+        dict(earlier or {}),
+    ]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        fresh = {name: value for name, value in layer.items() if name not in values}
+        values |= {name: value for name, value in fresh.items() if _RIVALS.get(name) not in values}
+    if "env" in values:
+        named = ENVIRONMENTS[values["env"]]
+        if values.get("base_url", named) != named:
+            raise UsageError(
+                f"--env {values['env']} and the base URL {values['base_url']} name different tenants."
+            )
+        values["base_url"] = named
+    if values.get("no_results") and values.get("save_responses"):
+        raise UsageError(
+            "--no-results fetches no response files and --save-responses keeps them: leave one out."
+        )
+    if secret_file := values.get("client_secret_file"):
+        values.setdefault("client_secret", _secret_in(secret_file, "--client-secret-file"))
+    if token_file := values.get("token_file"):
+        values["token"] = _secret_in(token_file, "--token-file")
+    return Settings(**values)
+
+
+def _from_options(options: Mapping[str, object]) -> dict[str, Any]:
+    return {
+        name: SETTINGS[name].read(value, SETTINGS[name].option)
+        for name, value in options.items()
+        if value is not None and value != ()
+    }
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values = {
+        name: setting.read(environment[setting.variable], setting.variable)
+        for name, setting in SETTINGS.items()
+        if environment.get(setting.variable)
+    }
+    for name, variable in (("client_secret", "ZUORA_CLIENT_SECRET"), ("token", "ZUORA_TOKEN")):
+        if text := environment.get(variable, "").strip():
+            values[name] = _checked_secret(text, variable)
+    return values
+
+
+def _from_file(config: str | None) -> dict[str, Any]:
+    path = Path(config or "mass-stop.toml")
+    if config is None and not path.is_file():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"The configuration file {path} cannot be read: {reason}.") from None
+    values = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in ("client_secret", "token"):
+            raise UsageError(
+                f"{path} holds {key}: a secret belongs in the environment or in a file of mode 0600."
+            )
+        if name not in SETTINGS:
+            near = difflib.get_close_matches(name, SETTINGS, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; mass-stop run --help lists the settings."
+            raise UsageError(f"{path} sets {key}, which is no setting{hint}")
+        values[name] = SETTINGS[name].read(value, f"{key} in {path}")
+    return values
+
+
+def _checked_secret(text: str, origin: str) -> Secret:
+    if not re.fullmatch(r"[!-~]+", text, re.ASCII):
+        raise UsageError(f"{origin} holds characters that no header can carry (white space or beyond ASCII).")
+    return Secret(text)
+
+
+def _secret_in(path: str, origin: str) -> Secret:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode) and mode & 0o077:
+                raise UsageError(f"{origin}: {path} can be read by others; run: chmod 600 {path}")
+            text = file.read(65_536).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(f"{origin}: {path} cannot be read: {reason}.") from None
+    if not text:
+        raise UsageError(f"{origin}: {path} is empty.")
+    return _checked_secret(text, f"{origin}: {path}")
