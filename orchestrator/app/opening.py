@@ -20,8 +20,8 @@ from orchestrator.settings import Settings
 from orchestrator.store import database, rundir
 from orchestrator.store import journal as journals
 from orchestrator.store import report as reports
+from orchestrator.store.entries import RunInfo, SourceInfo, Standing, read_run, read_sources
 from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake
-from orchestrator.store.journal import RunInfo, SourceInfo, Standing
 from orchestrator.store.sources import Source, open_source
 from orchestrator.version import VERSION
 
@@ -56,8 +56,8 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo]]:
     """
     connection = database.reopen(path / "journal.db")
     try:
-        info = journals.read_run(connection)
-        return info, msgspec.convert(info.settings, Settings), journals.read_sources(connection)
+        info = read_run(connection)
+        return info, msgspec.convert(info.settings, Settings), read_sources(connection)
     except (sqlite3.Error, msgspec.ValidationError) as error:
         raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
     finally:
@@ -167,7 +167,7 @@ def interrupted(signal_name: str, exit_status: int) -> Interrupted:
 def _planned(path: Path) -> list[InputRow]:
     connection = database.reopen(path / "journal.db")
     try:
-        if journals.read_run(connection).command != "plan":
+        if read_run(connection).command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
         return [
             InputRow(row, key, labels=msgspec.json.decode(labels) if labels else {}, weight=speed)

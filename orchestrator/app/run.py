@@ -26,7 +26,8 @@ from orchestrator.settings import Settings
 from orchestrator.store import database
 from orchestrator.store import report as reports
 from orchestrator.store.atomic import replacing
-from orchestrator.store.journal import Journal, RunInfo, Standing
+from orchestrator.store.entries import RunInfo, Standing
+from orchestrator.store.journal import Journal
 from orchestrator.store.rundir import RunDirectory
 from orchestrator.version import VERSION
 from orchestrator.zuora.client import ZuoraClient

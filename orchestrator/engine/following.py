@@ -12,7 +12,7 @@ from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
 from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Status
 from orchestrator.settings import show_duration
-from orchestrator.store.journal import Followed
+from orchestrator.store.entries import Followed
 
 FIRST_READ = 0.25
 NARROWEST = 0.5

@@ -9,7 +9,7 @@ from orchestrator.engine.reading import Failed, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import verdict
 from orchestrator.model import ActionState, Outcome, Problem, Status
-from orchestrator.store.journal import Armed
+from orchestrator.store.entries import Armed
 
 BETWEEN_LOOKS = 2.0
 """Seconds between the two readings that tell an action's speed. The tenant's own start time names no zone, so one

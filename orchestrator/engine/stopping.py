@@ -12,7 +12,7 @@ from orchestrator.engine.verdict import given_up
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem
-from orchestrator.store.journal import Armed, Followed
+from orchestrator.store.entries import Armed, Followed
 
 
 class StopKey:

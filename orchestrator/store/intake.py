@@ -13,7 +13,8 @@ from msgspec import structs
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
-from orchestrator.store.journal import Journal, SourceInfo, chained, same_rows
+from orchestrator.store.entries import SourceInfo, chained, same_rows
+from orchestrator.store.journal import Journal
 from orchestrator.store.sources import Source
 
 BATCH = 2_000

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.model import Outcome, Problem, Records
 from orchestrator.store.database import statements
-from orchestrator.store.journal import RunInfo, read_run
+from orchestrator.store.entries import RunInfo, read_run
 from orchestrator.store.remediation import guard
 
 SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"

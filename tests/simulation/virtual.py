@@ -29,10 +29,10 @@ from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
-from orchestrator.store import database
-from orchestrator.store import journal as journals
+from orchestrator.store import database, entries
+from orchestrator.store.entries import RunInfo, SourceInfo, Standing
 from orchestrator.store.intake import Admission, ReadAlready
-from orchestrator.store.journal import Journal, RunInfo, SourceInfo, Standing
+from orchestrator.store.journal import Journal
 from orchestrator.store.report import ActionEntry, Report, read_report
 from orchestrator.store.writer import LINGER, InlineWriter, Ledger, deliver
 
@@ -538,7 +538,7 @@ class Session:
         if self.world.sessions > 1:
             files = self.world.responses.files if self.world.responses else {}
             standing = await self.journal.reopen(kept=files.__contains__)
-            return standing, journals.read_sources(self.world.connection)[0]
+            return standing, entries.read_sources(self.world.connection)[0]
         self.journal.begin(
             RunInfo(
                 id="run",

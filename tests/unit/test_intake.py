@@ -12,11 +12,11 @@ import pytest
 from orchestrator.clock import Clock
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow, Outcome
-from orchestrator.store import database
+from orchestrator.store import database, entries
 from orchestrator.store import intake as intakes
-from orchestrator.store import journal as journals
+from orchestrator.store.entries import RunInfo, SourceInfo
 from orchestrator.store.intake import Admission, FileIntake, ReadAlready, RowIntake
-from orchestrator.store.journal import Journal, RunInfo, SourceInfo
+from orchestrator.store.journal import Journal
 from orchestrator.store.report import Report, read_report
 from orchestrator.store.sources import open_source
 from orchestrator.store.writer import Ledger, ThreadWriter
@@ -63,7 +63,7 @@ def report(journal: Journal) -> Report:
 
 
 def known(journal: Journal) -> SourceInfo:
-    return journal.perform(journals.read_sources).result(20)[0]
+    return journal.perform(entries.read_sources).result(20)[0]
 
 
 def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -> list[int]:

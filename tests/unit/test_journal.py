@@ -14,9 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from orchestrator.clock import Clock
 from orchestrator.errors import InputError, RunDirectoryError, StorageError
 from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
-from orchestrator.store import database
+from orchestrator.store import database, entries
 from orchestrator.store import journal as journals
-from orchestrator.store.journal import Journal, RunInfo, Standing
+from orchestrator.store.entries import RunInfo, Standing
+from orchestrator.store.journal import Journal
 from orchestrator.store.report import ActionEntry, Report, read_report
 from orchestrator.store.writer import InlineWriter, Ledger
 
@@ -146,14 +147,14 @@ def test_a_key_is_armed_once(book):
 
 def test_rows_and_how_far_the_source_was_read_are_committed_together(book):
     book.admit(row(2), row(7))
-    (known,) = journals.read_sources(book.connection)
+    (known,) = entries.read_sources(book.connection)
     assert (known.rows, known.last_row, known.complete) == (2, 7, False)
 
 
 def test_rows_read_again_are_recognised(book):
     rows = [row(2), row(3), InputRow(5, "x", problem="no key")]
     book.admit(*rows)
-    journals.same_rows(book.source, journals.chained("", rows))
+    entries.same_rows(book.source, entries.chained("", rows))
 
 
 @pytest.mark.parametrize(
@@ -164,12 +165,12 @@ def test_rows_read_again_are_recognised(book):
 def test_a_source_that_was_changed_is_refused(book, changed):
     book.admit(row(2), row(3))
     with pytest.raises(InputError, match="not what it was"):
-        journals.same_rows(book.source, journals.chained("", changed))
+        entries.same_rows(book.source, entries.chained("", changed))
 
 
 def test_what_follows_a_key_in_its_row_may_change(book):
     book.admit(row(2, labels={"owner": "Ada"}))
-    journals.same_rows(book.source, journals.chained("", [row(2, labels={"owner": "Bob"})]))
+    entries.same_rows(book.source, entries.chained("", [row(2, labels={"owner": "Bob"})]))
 
 
 def test_several_sources_keep_their_names_and_their_order(book):
@@ -374,12 +375,12 @@ def test_each_session_is_counted(book):
 
 def test_the_run_is_as_its_first_process_wrote_it(book):
     book.reopen()
-    assert journals.read_run(book.connection) == INFO
+    assert entries.read_run(book.connection) == INFO
 
 
 def test_a_journal_without_a_run_is_told_as_such():
     with closing(database.in_memory()) as connection, pytest.raises(StorageError, match="holds no run"):
-        journals.read_run(connection)
+        entries.read_run(connection)
 
 
 def test_token_calls_are_counted_with_their_session(book):
@@ -400,14 +401,14 @@ def test_what_is_on_the_disk_is_the_whole_journal(tmp_path):
     journal.begin_session()
     journal.close()
     with closing(database.reopen(tmp_path / "journal.db")) as connection:
-        assert journals.read_run(connection) == INFO
+        assert entries.read_run(connection) == INFO
 
 
 def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_path):
     journal = journals.create(tmp_path / "nowhere" / "journal.db", Clock())
     journal.begin(INFO)
     assert journal.trouble
-    assert journal.perform(journals.read_run).result(20) == INFO
+    assert journal.perform(entries.read_run).result(20) == INFO
     journal.close()
 
 

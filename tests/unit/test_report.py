@@ -18,7 +18,8 @@ from orchestrator.clock import Clock
 from orchestrator.errors import StorageError
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.store import database
-from orchestrator.store.journal import Journal, RunInfo
+from orchestrator.store.entries import RunInfo
+from orchestrator.store.journal import Journal
 from orchestrator.store.report import Report, json_schema, read_actions, read_report, write_csv, write_json
 from orchestrator.store.writer import InlineWriter, Ledger
 
