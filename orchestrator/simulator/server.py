@@ -68,6 +68,8 @@ class SimulatedTenant:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        for _ in range(3):  # a transport that was closed lets go of its socket in the loop's next turns
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         await self.start()

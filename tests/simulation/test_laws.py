@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from orchestrator.engine import following, run
 from orchestrator.engine.following import ROOM, WIDEST
 from orchestrator.engine.guards import DeadlineReached, TooManyFailures
 from orchestrator.engine.run import Ending, InputCut, Interrupted
@@ -66,6 +67,15 @@ def sometimes(seed: int, share: float, *kinds: Kind) -> Callable[[str, str, int]
 def test_no_result_is_given_a_slot_while_a_stop_waits_for_one(run_seed, told):
     script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.TEMPORARY, Kind.WRONG_STATE)
     world = World(VirtualTenant(actions_of(200), latency=jittery(run_seed), script=script), settings(**told))
+    session = watched(world, 200)
+    assert [
+        grant for grant in session.dispatcher.grants if grant.to == "result" and grant.stops_waiting
+    ] == []
+
+
+def test_no_result_is_given_a_slot_while_a_stop_waits_for_a_slow_disk(run_seed):
+    script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.WRONG_STATE)
+    world = World(VirtualTenant(actions_of(200), latency=jittery(run_seed), script=script), disk=1.0)
     session = watched(world, 200)
     assert [
         grant for grant in session.dispatcher.grants if grant.to == "result" and grant.stops_waiting
@@ -195,6 +205,45 @@ def test_keys_that_found_no_room_come_to_their_ends_too():
     assert world.report().summary.outcomes == {Outcome.STOPPED: 2_500}
 
 
+def little_room(monkeypatch, room: int) -> None:
+    monkeypatch.setattr(following, "ROOM", room)
+    monkeypatch.setattr(run, "ROOM", room)
+
+
+def test_keys_that_found_no_room_do_not_wait_for_the_slow_ones_that_did(monkeypatch):
+    little_room(monkeypatch, 50)
+    slow = actions_of(50, stopping_for=500.0, has_file=False)
+    quick = actions_of(20, first=51, stopping_for=0.0, has_file=False)
+    world = World(VirtualTenant([*slow, *quick]))
+    watched(world, 70)
+    last = {call.bulk_key: call.at for call in world.tenant.of("status")}
+    assert max(last[action.bulk_key] for action in quick) < 60
+
+
+def test_keys_that_found_no_room_are_followed_no_longer_than_others(monkeypatch):
+    little_room(monkeypatch, 20)
+    world = World(VirtualTenant(actions_of(60, stopping_for=1e9)), settings(settle=60.0))
+    watched(world, 60)
+    assert max(call.at for call in world.tenant.of("status")) < 100
+
+
+def always_locked(monkeypatch, keys: int, most: int) -> Session:
+    """A run whose first ten stops are taken and whose others are refused for a lock until their tries run out."""
+    monkeypatch.setattr(run, "MOST_RETRIES_WAITING", most)
+    locked = scripted(stop={n: [fault(Kind.LOCKED)] * 8 for n in range(11, keys + 1)})
+    return watched(World(VirtualTenant(actions_of(keys), script=locked)), keys)
+
+
+def test_while_too_many_stops_wait_for_their_next_try_no_fresh_key_is_taken(monkeypatch):
+    session = always_locked(monkeypatch, keys=400, most=20)
+    assert session.dispatcher.most_later < 100
+
+
+def test_while_too_many_stops_wait_for_their_next_try_results_are_read(monkeypatch):
+    session = always_locked(monkeypatch, keys=400, most=20)
+    assert any(grant.to == "result" and grant.stops_waiting for grant in session.dispatcher.grants)
+
+
 def test_refused_keys_that_found_no_room_are_sent_another_stop_where_they_still_run():
     script: dict[int, list[Fault]] = {n: [fault(Kind.WRONG_STATE)] for n in range(1, 1_501)}
     world = World(VirtualTenant(actions_of(1_500, has_file=False), script=scripted(stop=script)))
@@ -279,6 +328,20 @@ def test_a_key_that_waits_for_its_next_try_when_the_run_is_cut_is_unreachable():
     world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(60.0)]})))
     cut_after(30.0, world, 1)
     assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+
+
+def test_a_key_whose_tries_ran_out_when_the_run_is_cut_is_unreachable():
+    script = scripted(stop={1: [fault(Kind.LOCKED)] * 8}, status={1: [throttled(300.0)]})
+    world = World(VirtualTenant(actions_of(1), script=script))
+    cut_after(200.0, world, 1)
+    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+
+
+def test_a_key_that_was_refused_for_its_state_when_the_run_is_cut_is_rejected():
+    script = scripted(stop={1: [fault(Kind.WRONG_STATE)]}, status={1: [throttled(60.0)]})
+    world = World(VirtualTenant(actions_of(1), script=script))
+    cut_after(30.0, world, 1)
+    assert entry(world.report(), 1).outcome is Outcome.REJECTED
 
 
 def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import weakref
 from collections import Counter
 from contextlib import suppress
 from random import Random
@@ -208,6 +209,7 @@ async def killed(dice: Dice, world: World) -> tuple[float, set[str]]:
     running = asyncio.ensure_future(world.run(batches))
     await asyncio.sleep(dice.random.uniform(0.0, 20.0))
     world.connection, dead = snapshot(world.connection), world.connection
+    weakref.finalize(world, world.connection.close)
     accepted = world.connection.execute(
         "SELECT bulk_key FROM action WHERE accepted_at IS NOT NULL"
     ).fetchall()

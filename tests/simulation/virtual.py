@@ -8,6 +8,7 @@ import asyncio
 import math
 import selectors
 import sqlite3
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -30,11 +31,11 @@ from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.store import database, entries
-from orchestrator.store.entries import RunInfo, SourceInfo, Standing
+from orchestrator.store.entries import Armed, RunInfo, SourceInfo, Standing
 from orchestrator.store.intake import Admission, ReadAlready
 from orchestrator.store.journal import Journal
 from orchestrator.store.report import ActionEntry, Report, read_report
-from orchestrator.store.writer import LINGER, InlineWriter, Ledger, deliver
+from orchestrator.store.writer import LINGER, InlineWriter, Ledger, Writer, deliver
 
 R = TypeVar("R")
 
@@ -391,6 +392,22 @@ class LaggingWriter:
         self._ledger.connection.close()
 
 
+class SlowJournal(Journal):
+    """A journal whose disk takes ``seconds`` to commit what a stop waits for."""
+
+    def __init__(self, writer: Writer, clock: Clock, seconds: float) -> None:
+        super().__init__(writer, clock)
+        self._seconds = seconds
+
+    async def arm(self, most: int, intent: bool) -> list[Armed]:
+        await asyncio.sleep(self._seconds)
+        return await super().arm(most, intent)
+
+    async def intend(self, seq: int, *, retried: bool) -> None:
+        await super().intend(seq, retried=retried)
+        await asyncio.sleep(self._seconds)
+
+
 @dataclass(frozen=True)
 class Grant:
     """One slot given away: to which lane, and how many stops were waiting for a slot in that moment."""
@@ -407,10 +424,12 @@ class WatchedDispatcher(Dispatcher):
     def __init__(self, pacer: Pacer, clock: Clock, journal: Journal) -> None:
         super().__init__(pacer, clock)
         self.grants: list[Grant] = []
+        self.most_later = 0
         self._journal = journal
 
     def _take(self) -> Job | None:
         at = self._clock.now()
+        self.most_later = max(self.most_later, len(self.later_stops))
         later = sum(due <= at for due, _, _ in self.later_stops._heap)
         stops = len(self.stops) + later
         guards, results = len(self.guards), len(self.results)
@@ -441,6 +460,7 @@ class World:
     settings: Settings = field(default_factory=settings)
     command: str = "run"
     lagging: bool = False
+    disk: float = 0.0
     seed: int = 0
     responses: MemoryResponses | None = field(default_factory=MemoryResponses)
     settled: list[tuple[int, Outcome]] = field(default_factory=list)
@@ -448,6 +468,7 @@ class World:
     def __post_init__(self) -> None:
         self.sessions = 0
         self.connection = database.in_memory()
+        weakref.finalize(self, self.connection.close)
         self.most_held = 0
         self.first_call_after_crash = 0
 
@@ -475,7 +496,7 @@ class Session:
         ledger = Ledger(world.connection)
         self.writer = LaggingWriter(ledger)
         inline = InlineWriter(ledger)
-        self.journal = Journal(self.writer if world.lagging else inline, self.clock)
+        self.journal = SlowJournal(self.writer if world.lagging else inline, self.clock, world.disk)
         self.tally = Tally()
         self.pacer = Pacer(
             TenantSlots(settings.headroom / 100, settings.concurrency), settings.headroom / 100, settings.rate

@@ -137,6 +137,7 @@ def test_no_result_leaves_while_stops_are_coming():
         nonlocal coming
         made.dispatcher.watch(lambda: coming, lambda: None)
         made.result("result")
+        made.dispatcher.kick()
         await asyncio.sleep(7)
         coming = False
         made.dispatcher.kick()

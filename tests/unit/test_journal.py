@@ -1,6 +1,7 @@
 """The journal: what it is told, it tells again after any end of the process."""
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Coroutine
 from contextlib import closing
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ class Book:
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
         self.connection = database.in_memory()
+        weakref.finalize(self, self.connection.close)
         self.journal = self._opened()
         self.journal.begin(INFO)
         self.journal.begin_session()
@@ -73,6 +75,7 @@ class Book:
     def reopen(self, *, kept: bool = True) -> Standing:
         """As after kill -9: the file is all that is left, and the response files, if they were ``kept``."""
         self.connection = database.copy_to_memory(self.connection)
+        weakref.finalize(self, self.connection.close)
         self.journal = self._opened()
         return self.wait(self.journal.reopen(kept=lambda _: kept))
 
@@ -321,6 +324,16 @@ def test_an_accepted_stop_is_followed_after_the_process_died_and_never_armed(boo
     book.arm()
     book.accept(1)
     assert (book.reopen(), book.arm()) == (Standing(keys=1, accepted=1, waiting=0, following=1), [])
+
+
+def test_seconds_of_a_dead_process_mean_nothing_to_the_next(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    book.journal.spill(1, 500.0, 400.0, 9)
+    book.reopen()
+    (one,) = book.wait(book.journal.claim_following(1))
+    assert (one.due_at, one.read_from, one.polls) == (0.0, None, 0)
 
 
 def test_a_key_whose_response_file_was_missing_when_the_process_died_keeps_its_outcome(book):

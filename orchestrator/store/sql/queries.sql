@@ -96,7 +96,7 @@ WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable');
 
 -- name: fetch_again
 UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, counts_from = 'status', mismatch = NULL
-WHERE bulk_key = :bulk_key AND output_url IS NOT NULL;
+WHERE tenant = '' AND bulk_key = :bulk_key AND outcome IS NOT 'malformed' AND output_url IS NOT NULL;
 
 -- name: begin_session
 INSERT INTO session (started_at) VALUES (:at);

@@ -98,7 +98,7 @@ CREATE VIEW reported_action AS
 SELECT seq, bulk_key, source, row, labels,
        COALESCE(outcome, CASE
            WHEN accepted_at IS NOT NULL OR lost THEN 'unconfirmed'
-           WHEN stage = 2 AND error IS NOT NULL THEN 'rejected'
+           WHEN stage = 2 AND json_extract(error, '$.kind') = 'wrong_state' THEN 'rejected'
            WHEN error IS NOT NULL THEN 'unreachable'
            WHEN stage = 1 AND attempts > 0 THEN 'unconfirmed'
            WHEN stage = 2 THEN 'unconfirmed'
