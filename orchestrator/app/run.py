@@ -209,7 +209,8 @@ class Run:
         if self.troubles:
             return 5
         if isinstance(cut_by, TenantError):
-            return 4 if self.tally.accepted else cut_by.exit_status
+            may_have_stopped = self.tally.accepted or Outcome.UNCONFIRMED in outcomes
+            return 4 if may_have_stopped else cut_by.exit_status
         if cut_by is not None:
             return cut_by.exit_status
         if self.ending.state == "interrupted":

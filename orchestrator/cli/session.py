@@ -101,7 +101,10 @@ async def _watch_signals(stage: _Stage) -> None:
 async def _close(run: app.Run, settings: Settings) -> int:
     entry, summary = await run.read(reports.read_head)
     if not settings.quiet:
-        text = closing(entry, summary, run.directory.path, run.troubles, saved=run.saved)
+        missing = await run.read(reports.count_missing_files)
+        text = closing(
+            entry, summary, run.directory.path, run.troubles, saved=run.saved, files_missing=missing
+        )
         _tell(text + "\n")
     if not run.saved:
         await run.read(lambda db: reports.write_json(db, _to_standard_error))

@@ -17,9 +17,15 @@ _PERSON = {
 }
 
 
-def closing(run: RunEntry, summary: Summary, directory: Path, troubles: list[str], *, saved: bool) -> str:
+def closing(
+    run: RunEntry, summary: Summary, directory: Path, troubles: list[str], *, saved: bool, files_missing: int
+) -> str:
     """What the operator reads last, in a few lines."""
     lines = [_headline(run, summary), *_outcomes(run, summary), *_records(run, summary), *_timing(summary)]
+    if files_missing:
+        lines.append(
+            f"  files missing  {files_missing} response files (see error in the report); the status's counts stand"
+        )
     lines += [f"  trouble        {trouble}" for trouble in troubles]
     lines.append(
         f"  report         {directory / 'report.json'}"
@@ -35,10 +41,11 @@ def _headline(run: RunEntry, summary: Summary) -> str:
     total = sum(summary.outcomes.values())
     if run.command == "plan":
         return f"Planned: {total} keys read, no stop was sent."
-    if good == total and run.state == "finished":
+    if good == total and total:
         return f"All over: none of the {total} mass actions processes records any more."
     reason = f"{run.reason}\n" if run.reason else ""
-    if not good and summary.timing.last_stop_seconds is None:
+    may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
+    if not good and not may_have_stopped:
         return f"{reason}NOTHING was stopped: {total} mass actions go on."
     return f"{reason}NOT all over: {total - good} of {total} mass actions need a look."
 

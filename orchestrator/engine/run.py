@@ -140,7 +140,7 @@ class Engine:
         dispatcher = self._context.dispatcher
         while self._cut_by is None:
             self._changed = anyio.Event()
-            if self._sending and self._waiting and self._room():
+            if self._sending and self._waiting > 0 and self._room():
                 await self._arm()
             elif self._follow.spilled and len(self._follow.held) < ROOM // 2 and not self._stops_are_coming():
                 await self._claim()
@@ -158,13 +158,14 @@ class Engine:
 
     async def _arm(self) -> None:
         self._arming = True
-        try:
+        counted = self._waiting
+        # What was armed must come into the lane, or nobody could say that it never left.
+        with anyio.CancelScope(shield=True):
             armed = await self._context.journal.arm(self._room(), intent=self._intends)
-        finally:
             self._arming = False
-        # A journal that lost its disk may hold fewer keys than were counted.
-        self._waiting = self._waiting - len(armed) if armed else 0
-        self._lane.add(armed)
+            # A journal that lost its disk may hold fewer keys than were counted; what was told meanwhile stays counted.
+            self._waiting -= len(armed) if armed else counted
+            self._lane.add(armed)
 
     async def _claim(self) -> None:
         claimed = await self._context.journal.claim_following(ROOM - len(self._follow.held))

@@ -201,6 +201,12 @@ def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
     return _run(connection, info, sessions), _summary(connection, info, sum(row[-1] for row in sessions))
 
 
+def count_missing_files(connection: sqlite3.Connection) -> int:
+    """Response files that the tenant offers and that could not be fetched or understood."""
+    count: int = connection.execute(_sql("files_missing")).fetchone()[0]
+    return count
+
+
 def read_actions(
     connection: sqlite3.Connection, which: str = "actions", values: dict[str, int] | None = None
 ) -> Iterator[ActionEntry]:

@@ -135,6 +135,8 @@ def _message(reason: Reason, kind: Kind, http_status: int) -> str:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."
         )
+    if kind is Kind.REDIRECTED:
+        return f"The tenant sends the call elsewhere (HTTP {http_status}), which is not followed: check its address."
     return f"The tenant answered HTTP {http_status} without a reason."
 
 

@@ -173,3 +173,6 @@ SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER
 -- name: filed_keys
 -- Actions whose response file was counted, in input order.
 SELECT bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
+
+-- name: files_missing
+SELECT COUNT(*) FROM action WHERE output_url IS NOT NULL AND counts_from <> 'response_file';
