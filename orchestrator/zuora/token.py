@@ -14,8 +14,9 @@ PAUSE = 20.0
 """Seconds from a renewal ahead of time that failed to the next; else every call would start one, and the tenant gives
 100 a minute."""
 
-FRESH_TOKENS = 3
-"""Tokens refused one after the other, with no call accepted between, after which the credentials are at fault."""
+FRESH_TOKENS = 5
+"""Tokens refused one after the other, with no call accepted between, after which the credentials are at fault. A tenant
+in trouble refuses good tokens too, and a run that ends for it leaves actions running."""
 
 
 class TokenSource(Protocol):
@@ -77,9 +78,9 @@ class OAuthToken:
         await asyncio.shield(self._renew())
         return self._token or await self.bearer()
 
-    def accepted(self, token: str) -> None:
-        if token == self._token:
-            self._refused_in_a_row = 0
+    def accepted(self, _: str) -> None:
+        # Any token will do, the one before too: what is in doubt are the credentials.
+        self._refused_in_a_row = 0
 
     def refused(self, token: str) -> None:
         if token != self._token:

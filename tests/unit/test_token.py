@@ -209,7 +209,7 @@ async def test_after_a_failed_renewal_the_next_call_asks_anew():
 
 
 @pytest.mark.asyncio
-async def test_three_fresh_tokens_refused_put_the_credentials_at_fault():
+async def test_fresh_tokens_refused_one_after_the_other_put_the_credentials_at_fault():
     token = source(Office(), HandClock())
     for _ in range(FRESH_TOKENS - 1):
         token.refused(await token.bearer())
@@ -225,6 +225,16 @@ async def test_a_call_accepted_between_refusals_clears_the_credentials():
         held = await token.bearer()
         token.accepted(held)
         token.refused(held)
+
+
+@pytest.mark.asyncio
+async def test_a_call_accepted_with_the_token_before_clears_the_credentials_too():
+    """Where a tenant refuses good tokens at random, calls under way with the old one still come back accepted."""
+    token = source(Office(), HandClock())
+    for _ in range(5 * FRESH_TOKENS):
+        held = await token.bearer()
+        token.refused(held)
+        token.accepted(held)
 
 
 @pytest.mark.asyncio
