@@ -75,7 +75,6 @@ class Run:
         )
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
         self._track_prefix = f"{settings.track_prefix}-{info.id}-{session}"
-        self._context: Context | None = None
         self._engine: Engine | None = None
         self._troubles: list[str] = []
 
@@ -99,7 +98,7 @@ class Run:
             async with ZuoraClient(
                 self.settings, self._clock, self._answered, self.journal.token_call
             ) as tenant:
-                self._context = Context(
+                context = Context(
                     settings=self.settings,
                     tenant=tenant,
                     journal=self.journal,
@@ -111,7 +110,7 @@ class Run:
                     abort=self.cut,
                 )
                 self._engine = Engine(
-                    self._context,
+                    context,
                     self._pacer,
                     intake,
                     None if self.settings.no_results else self._responses,
@@ -191,18 +190,8 @@ class Run:
         return process_started_at() + self.settings.deadline - self._clock.wall()
 
     def _answered(self, answer: Answered) -> None:
-        now = self._clock.now()
-        if self._context is not None:
-            self._context.last_answer_at = now
-        self._pacer.answered(answer, now)
-        self.tally.slots = self._pacer.limit
-        self.tally.in_flight = self._pacer.in_flight
-        if answer.throttled or answer.retry_after is not None:
-            self.log.info(
-                "tenant.throttled", http_status=answer.http_status, retry_after=answer.retry_after,
-                slots=self._pacer.limit, concurrency=answer.limits.concurrency,
-                remaining=answer.limits.concurrency_remaining,
-            )  # fmt: skip
+        if self._engine is not None:
+            self._engine.answered(answer)
 
     def _exit_status(self, outcomes: set[Outcome]) -> int:
         cut_by = self.ending.cut_by

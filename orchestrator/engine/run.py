@@ -8,11 +8,12 @@ from msgspec import Struct
 from orchestrator.engine.context import Context
 from orchestrator.engine.following import ROOM, FollowLane
 from orchestrator.engine.guards import DeadlineReached, Expectations, FailureGuard
+from orchestrator.engine.pace import PaceRecord
 from orchestrator.engine.planning import PlanLane
 from orchestrator.engine.ports import Intake, Responses
 from orchestrator.engine.stopping import StopLane
 from orchestrator.errors import InputError, MassStopError, TenantError
-from orchestrator.model import Outcome
+from orchestrator.model import Answered, Outcome
 from orchestrator.pacing.pacer import Pacer
 
 LEAST_ARMED = 16
@@ -93,7 +94,8 @@ class Engine:
         self._changed = anyio.Event()
         context.abort = self.cut
         context.settled = self._settled
-        context.dispatcher.watch(self._stops_are_coming, self._change)
+        self._pace = PaceRecord(context, pacer, self._unsent)
+        context.dispatcher.watch(self._stops_are_coming, self._moved)
 
     async def run(self, waiting: int = 0, following: int = 0) -> Ending:
         """Works until every key has its end, or :meth:`cut` was called and the calls under way have come back.
@@ -116,9 +118,14 @@ class Engine:
                 await self._intake.finish()
                 group.cancel_scope.cancel()
         finally:
+            self._pace.close()
             self._lane.release()
             self._follow.release()
         return self._ending()
+
+    def answered(self, answer: Answered) -> None:
+        """Takes what every answer of the tenant tells besides its meaning."""
+        self._pace.answered(answer)
 
     def cut(self, reason: MassStopError) -> None:
         """Lets nothing leave any more; the first reason stands."""
@@ -131,6 +138,13 @@ class Engine:
 
     def _full(self) -> bool:
         return len(self._context.dispatcher.later_stops) >= MOST_RETRIES_WAITING
+
+    def _unsent(self) -> int:
+        return self._waiting + len(self._lane.held)
+
+    def _moved(self) -> None:
+        self._pace.moved()
+        self._change()
 
     def _change(self) -> None:
         self._changed.set()

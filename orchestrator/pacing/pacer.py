@@ -34,6 +34,16 @@ class Pacer:
         """Slots in use at most, as believed now."""
         return self._slots.limit
 
+    @property
+    def others(self) -> float | None:
+        """Calls of others in flight, as estimated; None while the tenant tells nothing of them."""
+        return self._slots.others
+
+    @property
+    def gate(self) -> float:
+        """Until when nothing may leave because the tenant said "wait"."""
+        return self._gate
+
     def opens_at(self, now: float) -> float | None:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
         if self.in_flight >= self._slots.limit:

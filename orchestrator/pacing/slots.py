@@ -31,6 +31,10 @@ class SlotController(Protocol):
     @property
     def limit(self) -> int: ...
 
+    @property
+    def others(self) -> float | None:
+        """Calls of others in flight, as estimated; None while nothing is known of them."""
+
     def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
         """An answer arrived while ``in_flight`` calls (itself included) were ours; the rest is what it told."""
 
@@ -64,6 +68,10 @@ class TenantSlots:
     @property
     def limit(self) -> int:
         return max(1, int(min(self._target, self._ceiling) + 1e-9))
+
+    @property
+    def others(self) -> float | None:
+        return self._others
 
     def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
         if self._target < self._ceiling:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError, StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SQL = Path(__file__).parent / "sql"
 
 

@@ -229,6 +229,15 @@ class Journal:
             at=self._clock.stamp(),
         )  # fmt: skip
 
+    def paced(
+        self, tenant: str, slots: int, in_flight: int, others: float | None, throttled: int, waiting: int
+    ) -> None:
+        """How a tenant's pace stands now; ``throttled`` counts the refusals since the one before."""
+        self._writer.note(
+            "paced", at=self._clock.stamp(), tenant=tenant, slots=slots, in_flight=in_flight, others=others,
+            throttled=throttled, waiting=waiting,
+        )  # fmt: skip
+
     def _read(
         self,
         seq: int,

@@ -522,13 +522,6 @@ class Session:
             abort=lambda error: None,
             random=Random(self.world.seed + self.world.sessions),
         )
-
-        def answered(answer: Answered) -> None:
-            context.last_answer_at = self.clock.now()
-            self.pacer.answered(answer, self.clock.now())
-            self._measure()
-
-        self.world.tenant.answered = answered
         self.engine = Engine(
             context,
             self.pacer,
@@ -538,7 +531,13 @@ class Session:
             deadline=self.settings.deadline,
             on_settled=lambda seq, outcome: self.world.settled.append((seq, outcome)),
         )
-        ending = await self.engine.run(standing.waiting, standing.following)
+
+        def answered(answer: Answered) -> None:
+            engine.answered(answer)
+            self._measure()
+
+        engine, self.world.tenant.answered = self.engine, answered
+        ending = await engine.run(standing.waiting, standing.following)
         self.over = True
         await self.journal.end_session(ending.state, ending.reason, 0)
         return ending

@@ -23,6 +23,7 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.others: float | None = None
 
     def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
         """What an answer tells changes nothing here."""

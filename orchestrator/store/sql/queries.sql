@@ -80,6 +80,10 @@ WHERE seq = :seq;
 UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at
 WHERE seq = :seq;
 
+-- name: paced
+INSERT INTO pace (at, tenant, slots, in_flight, others, throttled, waiting)
+VALUES (:at, :tenant, :slots, :in_flight, :others, :throttled, :waiting);
+
 -- name: reopen
 -- A resumed run holds nothing in memory yet, and what was given up gets another chance: what was followed is
 -- followed again, anything else is stopped again.

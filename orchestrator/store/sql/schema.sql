@@ -93,6 +93,17 @@ CREATE TABLE failure (
     problem  TEXT NOT NULL                        -- JSON: orchestrator.model.Problem
 );
 
+-- How fast it went: a row a second while calls were made, and one at the end of each session.
+CREATE TABLE pace (
+    at        TEXT NOT NULL,
+    tenant    TEXT NOT NULL DEFAULT '',
+    slots     INTEGER NOT NULL,                   -- calls in flight at most, as believed
+    in_flight INTEGER NOT NULL,
+    others    REAL,                               -- calls of others in flight, as estimated; NULL: not known
+    throttled INTEGER NOT NULL,                   -- calls refused for a limit since the row before
+    waiting   INTEGER NOT NULL                    -- stops not accepted yet
+);
+
 -- The lines of the report. What is not settled is named by how far it came: a stop that left may have worked.
 CREATE VIEW reported_action AS
 SELECT seq, bulk_key, source, row, labels,
