@@ -7,8 +7,12 @@ from msgspec import Meta, Struct, field
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Records, Status
 
-Count = int | str | None
-"""The schema says string, the samples show integers, and before an action starts it is null."""
+LONGEST_ADDRESS = 4_096
+"""Characters of a response file's address that are kept; one as long as that is not called."""
+
+LONGEST_TEXT = 200
+LONGEST_MESSAGE = 1_000
+"""Characters of any other text of the tenant's that are kept: in a journal it comes once a call."""
 
 
 class Reason(Struct, frozen=True):
@@ -27,41 +31,46 @@ class Answer(Struct, frozen=True, rename="camel"):
 
 
 class StatusAnswer(Answer, frozen=True, rename="camel"):
-    """Zuora API, "Retrieve the status of a mass action"."""
+    """Zuora API, "Retrieve the status of a mass action".
+
+    Only ``status`` decides anything. The others tell nothing where they are not what they should be: how an action
+    ended must not be lost over a count. Counts are strings by the schema, integers in the samples, and null before an
+    action starts.
+    """
 
     status: str | None = None
-    action_type: str | None = None
-    uploaded_by: str | None = None
-    output_url: str | None = field(default=None, name="outputURL")
-    total_count: Count = None
-    processed_count: Count = None
-    error_count: Count = None
-    success_count: Count = None
+    action_type: Any = None
+    uploaded_by: Any = None
+    output_url: Any = field(default=None, name="outputURL")
+    total_count: Any = None
+    processed_count: Any = None
+    error_count: Any = None
+    success_count: Any = None
 
     def state(self) -> ActionState:
-        """The reading, or ValueError where it holds no status this product knows or no sound counts."""
-        total, processed = _count(self.total_count), _count(self.processed_count)
+        """The reading, or ValueError where it holds no status this product knows."""
+        total, processed = read_code(self.total_count), read_code(self.processed_count)
         known = processed is not None or total is not None
         return ActionState(
-            status=Status(self.status or ""),
-            action_type=self.action_type,
-            uploaded_by=self.uploaded_by,
+            status=_status(self.status),
+            action_type=_text(self.action_type, LONGEST_TEXT),
+            uploaded_by=_text(self.uploaded_by, LONGEST_TEXT),
             records=Records(
                 total=total,
                 processed=processed,
-                succeeded=_count(self.success_count),
-                failed=_count(self.error_count),
+                succeeded=read_code(self.success_count),
+                failed=read_code(self.error_count),
                 unprocessed=None if total is None or processed is None else max(0, total - processed),
                 source="status" if known else "none",
             ),
-            output_url=self.output_url,
+            output_url=_text(self.output_url, LONGEST_ADDRESS),
         )
 
 
 class TokenAnswer(Struct, frozen=True):
     """Zuora API, "Create an OAuth token"; ``expires_in`` is in seconds."""
 
-    access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z")]  # what a header can carry
+    access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z", max_length=8_000)]  # what a header can carry
     expires_in: float = 3599.0
 
 
@@ -97,10 +106,13 @@ _MAY_HAVE_WORKED = frozenset(
 )
 
 
-def read_code(code: int | str | None) -> int | None:
-    """A reason's code as a number; None where it is not made of ASCII digits."""
-    text = str(code)
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
+def read_code(code: object) -> int | None:
+    """A reason's code, or a count, as a number; None where it is not made of ASCII digits."""
+    if type(code) is int:
+        return code if 0 <= code < 10**12 else None
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) <= 12:
+        return int(code)
+    return None
 
 
 def failure(
@@ -122,7 +134,7 @@ def failure(
         code=code,
         http_status=http_status,
         request_id=request_id,
-        process_id=answer.process_id if answer else None,
+        process_id=_text(answer.process_id, LONGEST_TEXT) if answer else None,
         retry_after=retry_after,
         may_have_worked=kind in _MAY_HAVE_WORKED,
     )
@@ -130,7 +142,7 @@ def failure(
 
 def _message(reason: Reason, kind: Kind, http_status: int) -> str:
     if reason.message:
-        return reason.message[:1000]
+        return reason.message[:LONGEST_MESSAGE]
     if kind is Kind.MALFORMED_ANSWER:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."
@@ -152,10 +164,12 @@ def _by_class(http_status: int, understood: bool) -> Kind:
             return Kind.SERVER
 
 
-def _count(value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    number = read_code(value)
-    if number is None:
-        raise ValueError(f"{value!r} is no count")
-    return number
+def _status(told: str | None) -> Status:
+    try:
+        return Status(told or "")
+    except ValueError:
+        raise ValueError(f"{(told or '')[:LONGEST_TEXT]!r} is no status of a mass action") from None
+
+
+def _text(told: Any, most: int) -> str | None:
+    return told[:most] if isinstance(told, str) else None
