@@ -46,6 +46,8 @@ async def _check(settings: "Settings") -> int:
         except CallError as error:
             if not answers:
                 raise TenantUnreachable(f"{settings.address} gave no answer: {error.message}") from error
+            if error.kind is Kind.UNAUTHENTICATED:
+                await tenant.authenticate()  # raises where the token that was given is at fault
             if error.kind in (Kind.NO_PERMISSION, Kind.UNAUTHENTICATED):
                 _tell("permission", f"NO: {error.message}")
                 return 3

@@ -8,7 +8,7 @@ from orchestrator.clock import Clock
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.retry import again, delay
-from orchestrator.errors import CallError, Kind, MassStopError, TenantUnreachable
+from orchestrator.errors import CallError, Kind, MassStopError, TenantError, TenantUnreachable
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem
 from orchestrator.progress import Tally
@@ -64,6 +64,15 @@ class Context:
         """A ``Zuora-Track-Id`` that no other call has: at most 64 ASCII characters."""
         self.calls += 1
         return f"{self.track_prefix}-{self.calls}"
+
+    async def may_call(self, *, stop: bool = False) -> bool:
+        """Waits for a token. False where the call must not leave: none came, or the run was cut meanwhile."""
+        try:
+            await self.tenant.authenticate()
+        except TenantError as error:
+            self.abort(error)
+            return False
+        return not (self.dispatcher.closed or (stop and self.dispatcher.stops_closed))
 
     def try_again_in(self, tries: Tries, error: CallError) -> float | None:
         """Seconds until a failed call is made once more, or None where its tries are used up."""

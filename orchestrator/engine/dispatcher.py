@@ -55,8 +55,8 @@ class Dispatcher:
         self._idle: deque[asyncio.Future[Job]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._workers: TaskGroup | None = None
-        self._closed = False
-        self._stops_closed = False
+        self.closed = False
+        self.stops_closed = False
         self._quiet: asyncio.Event = asyncio.Event()
 
     def watch(self, stops_are_coming: Callable[[], bool], on_change: Callable[[], None]) -> None:
@@ -73,7 +73,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """Lets no further job leave; those under way go on."""
-        self._closed = True
+        self.closed = True
         if self._timer is not None:
             self._timer.cancel()
         if not self.active:
@@ -81,7 +81,7 @@ class Dispatcher:
 
     def close_stops(self) -> None:
         """Lets no further stop leave, nor a guard's reading; results go on."""
-        self._stops_closed = True
+        self.stops_closed = True
 
     async def quiet(self) -> None:
         """Returns when, after :meth:`close`, no job is under way any more."""
@@ -112,7 +112,7 @@ class Dispatcher:
                 self._on_change()
                 job = self._take()
                 self.kick()
-            if self._closed and not self.active:
+            if self.closed and not self.active:
                 self._quiet.set()
             waiting: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
             self._idle.append(waiting)
@@ -120,7 +120,7 @@ class Dispatcher:
 
     def _take(self) -> Job | None:
         """The job that may leave now, with its slot taken; or None, with the timer set for when to ask again."""
-        if self._closed:
+        if self.closed:
             return None
         now = self._clock.now()
         lane = self._lane(now)
@@ -140,7 +140,7 @@ class Dispatcher:
         return job
 
     def _lane(self, now: float) -> deque[Job] | Delayed | None:
-        if self._stops_closed:
+        if self.stops_closed:
             return self.results if self.results.due is not None and self.results.due <= now else None
         while self.later_stops.due is not None and self.later_stops.due <= now:
             self.stops.append(self.later_stops.pop())
@@ -153,7 +153,7 @@ class Dispatcher:
         return None
 
     def _earliest(self) -> float | None:
-        stops_due = None if self._stops_closed else self.later_stops.due
+        stops_due = None if self.stops_closed else self.later_stops.due
         return min((due for due in (stops_due, self.results.due) if due is not None), default=None)
 
     def _ask_again(self, now: float, at: float | None) -> None:

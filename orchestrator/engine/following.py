@@ -197,6 +197,8 @@ class FollowLane:
         context = self._context
         assert self._responses is not None
         assert key.output_url is not None
+        if not await context.may_call():
+            return None
         track_id = context.track_id()
         retried = key.tries.made > 0
         key.tries.begin(context.clock.now())

@@ -33,6 +33,8 @@ class Failed(Struct, frozen=True):
 
 async def read_status(context: Context, key: Read, tries: Tries) -> ActionState | Failed | None:
     """Reads the status of ``key`` once and journals what came; None where the run can make no call any more."""
+    if not await context.may_call():
+        return None
     track_id = context.track_id()
     retried = tries.made > 0
     tries.begin(context.clock.now())

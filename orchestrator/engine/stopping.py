@@ -62,6 +62,8 @@ class StopLane:
 
     async def _send(self, key: StopKey) -> Awaitable[None] | None:
         context = self._context
+        if not await context.may_call(stop=True):
+            return None
         track_id = context.track_id()
         key.stops.begin(context.clock.now())
         context.tally.stops_sent += 1
@@ -74,6 +76,7 @@ class StopLane:
             return self._failed(key, error, track_id, sent_at)
         except TenantError as error:
             key.under_way = False
+            key.stops.made -= 1  # it never left
             context.abort(error)
             return None
         del self.held[key.seq]

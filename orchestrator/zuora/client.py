@@ -18,7 +18,7 @@ from orchestrator.version import VERSION
 from orchestrator.zuora.headers import read_limits, read_retry_after
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
 from orchestrator.zuora.transport import FAILURES, SendOnce, as_call_error, read_bounded
-from orchestrator.zuora.wire import Answer, StatusAnswer, TokenAnswer, failure
+from orchestrator.zuora.wire import LONGEST_ADDRESS, Answer, StatusAnswer, TokenAnswer, failure
 
 A = TypeVar("A", bound=Answer)
 
@@ -28,11 +28,20 @@ LARGEST_ANSWER = 1 << 20
 LARGEST_FILE = 2_047 << 20
 """Bytes of a response file (Zuora API, "Retrieve a file")."""
 
+SLOWEST_FILE = 16 << 10
+FILE_TIMEOUTS = 4
+"""Bytes a second that a response file must come with on the whole, once it took longer than so many time-outs: a byte
+now and then would hold a slot for ever."""
+
 LONGEST_CONNECT = 10.0
 """Seconds for a connection to come about. Where none does, no stop can have been carried out."""
 
 TOKEN_TRIES = 5
-TOKEN_BACKOFF = 0.25
+TOKEN_BACKOFF = 0.5
+TOKEN_CAP = 30.0
+"""Tries for the first token, and the seconds between tries: the first, and the most. Once the tenant has issued a
+token its credentials are good, and it is given as many tries as any call: an outage of the token endpoint alone must
+not end a run."""
 
 _NO_FILE = ("text/html", "application/json")
 
@@ -54,7 +63,8 @@ class ZuoraClient:
         on_token: told of each call for a token.
 
     Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
-    bounded by ``settings.timeout`` seconds (a file: from one chunk to the next).
+    bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` on the whole).
+    An answer that names another of our calls (``Zuora-Track-Id``) is not taken for this one's.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class ZuoraClient:
         self._on_answer = on_answer
         self._on_token = on_token
         self._token = self._token_source(settings)
+        self._token_came = False
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -146,7 +157,7 @@ class ZuoraClient:
         """
         url = self._own_address(address)
         token = await self._token.bearer()
-        started = self._clock.now()
+        started, began = self._clock.now(), asyncio.get_running_loop().time()
         size = 0
         unwritten: OSError | None = None
         try:
@@ -154,6 +165,7 @@ class ZuoraClient:
                 asyncio.timeout(self._settings.timeout) as limit,
                 self._request("GET", url, track_id, token) as response,
             ):
+                _refuse_anothers(response, track_id)
                 # A gateway answers HTML under 200 as well, and the API its failures as JSON.
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
@@ -165,8 +177,8 @@ class ZuoraClient:
                 async for chunk in response.content.iter_any():
                     if not size and not chunk.startswith(_ZIP):
                         raise _not_understood("it is no zip file", response.headers.get("Zuora-Request-Id"))
-                    limit.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
                     size += len(chunk)
+                    limit.reschedule(self._file_ends(began, size))
                     if size > LARGEST_FILE:
                         raise CallError(
                             Kind.TOO_LARGE, "The response file is larger than the 2,047 MB documented."
@@ -183,6 +195,12 @@ class ZuoraClient:
         if not size:
             raise failure(200, None, response.headers.get("Zuora-Request-Id"), None)
 
+    def _file_ends(self, began: float, size: int) -> float:
+        """Until when the next chunk of a file must come, of which there are ``size`` bytes; in the loop's seconds."""
+        timeout = self._settings.timeout
+        by_pace = began + FILE_TIMEOUTS * timeout + size / SLOWEST_FILE
+        return min(asyncio.get_running_loop().time() + timeout, by_pace)
+
     async def _call(
         self, method: str, address: str, track_id: str, decoder: msgspec.json.Decoder[A]
     ) -> tuple[A, str | None]:
@@ -191,6 +209,7 @@ class ZuoraClient:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 async with self._request(method, URL(address, encoded=True), track_id, token) as response:
+                    _refuse_anothers(response, track_id)
                     body = await read_bounded(response, LARGEST_ANSWER)
         except FAILURES as error:
             raise as_call_error(error) from error
@@ -215,6 +234,10 @@ class ZuoraClient:
         )
 
     def _own_address(self, address: str) -> URL:
+        if len(address) >= LONGEST_ADDRESS:
+            raise CallError(
+                Kind.BAD_FILE, "The response file has an address of absurd length and was not fetched."
+            )
         try:
             url = URL(self._base).join(URL(address))
             if _origin(url) == _origin(URL(self._base)):
@@ -258,7 +281,8 @@ class ZuoraClient:
 
     async def _fetch_token(self) -> tuple[str, float]:
         """Asks for a token until one comes, a few times. Raises CredentialsRefused or TenantUnreachable."""
-        tries = min(TOKEN_TRIES, self._settings.max_attempts)
+        most = self._settings.max_attempts
+        tries = most if self._token_came else min(TOKEN_TRIES, most)
         for attempt in range(1, tries + 1):
             try:
                 return await self._ask_for_token()
@@ -268,7 +292,8 @@ class ZuoraClient:
                         f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} "
                         "Check the address and the network, then run it again."
                     ) from error
-                wait = max(random.uniform(0, TOKEN_BACKOFF * 2**attempt), min(error.retry_after or 0.0, 30.0))
+                jitter = random.uniform(0, min(TOKEN_CAP, TOKEN_BACKOFF * 2 ** min(attempt - 1, 16)))
+                wait = max(jitter, min(error.retry_after or 0.0, TOKEN_CAP))
             await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
@@ -296,12 +321,28 @@ class ZuoraClient:
             answer = _TOKEN.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise failure(200, None, None, None) from None
+        self._token_came = True
         return answer.access_token, answer.expires_in
 
 
 def _origin(url: URL) -> tuple[str, str | None, int | None]:
     """Scheme, host and port, the port also where the address leaves it out."""
     return url.scheme, url.host, url.port
+
+
+def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str) -> None:
+    """Raises CallError where ``response`` names another call of this run.
+
+    A gateway that lost count of its connection, or answers twice, would have one action's end told as another's. An
+    echo that is none of ours says nothing: it is left out, or changed, as headers are.
+    """
+    ours, dash, _ = track_id.rpartition("-")
+    told = response.headers.get("Zuora-Track-Id", track_id)
+    if told != track_id and told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
+        response.close()  # whatever comes next on this connection is another call's too
+        raise _not_understood(
+            f"it belongs to another call ({told})", response.headers.get("Zuora-Request-Id")
+        )
 
 
 def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:

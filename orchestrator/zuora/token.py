@@ -29,7 +29,7 @@ class TokenSource(Protocol):
         """The tenant took ``token``."""
 
     def refused(self, token: str, /) -> None:
-        """The tenant answered 401 to ``token``. Raises CredentialsRefused where no other token can come."""
+        """The tenant answered 401 to ``token``: that call failed. Where no other can come, ``bearer`` raises."""
 
 
 class ReadyToken:
@@ -38,18 +38,21 @@ class ReadyToken:
     def __init__(self, token: str) -> None:
         self._token = token
         self._worked = False
+        self._refused = False
 
     async def bearer(self) -> str:
+        if self._refused:
+            why = "has expired" if self._worked else "was refused by the tenant"
+            raise CredentialsRefused(
+                f"The bearer token (ZUORA_TOKEN or --token-file) {why}; give a fresh one and resume."
+            )
         return self._token
 
     def accepted(self, _: str) -> None:
         self._worked = True
 
     def refused(self, _: str) -> None:
-        why = "has expired" if self._worked else "was refused by the tenant"
-        raise CredentialsRefused(
-            f"The bearer token (ZUORA_TOKEN or --token-file) {why}; give a fresh one and resume."
-        )
+        self._refused = True
 
 
 class OAuthToken:
@@ -69,6 +72,11 @@ class OAuthToken:
         self._renewal: asyncio.Task[None] | None = None
 
     async def bearer(self) -> str:
+        if self._refused_in_a_row >= FRESH_TOKENS:
+            raise CredentialsRefused(
+                "The tenant refuses the very tokens it has just issued (HTTP 401). Check that the OAuth client's "
+                "user may use the API, and --entity-id."
+            )
         now = self._clock.now()
         if self._token is not None and now < self._expires_at:
             if now >= self._renew_at:
@@ -87,11 +95,6 @@ class OAuthToken:
             return
         self._token = None
         self._refused_in_a_row += 1
-        if self._refused_in_a_row >= FRESH_TOKENS:
-            raise CredentialsRefused(
-                "The tenant refuses the very tokens it has just issued (HTTP 401). Check that the OAuth client's "
-                "user may use the API, and --entity-id."
-            )
 
     async def close(self) -> None:
         if self._renewal is not None and not self._renewal.done():

@@ -370,6 +370,18 @@ def test_no_call_starts_after_the_deadline():
     assert max(call.at for call in world.tenant.calls) <= 2.0
 
 
+def test_no_call_starts_after_the_deadline_although_its_token_was_on_the_way():
+    world = World(VirtualTenant(actions_of(20), token_at=10.0), settings(deadline=2.0))
+    virtually(world.run(rows_of(20)))
+    assert (world.tenant.calls, world.report().summary.outcomes) == ([], {Outcome.NOT_ATTEMPTED: 20})
+
+
+def test_no_reading_starts_after_the_deadline_although_its_token_was_on_the_way():
+    world = World(VirtualTenant(actions_of(20), token_at=10.0), settings(deadline=2.0), command="plan")
+    virtually(world.run(rows_of(20)))
+    assert world.tenant.calls == []
+
+
 def test_a_run_that_reaches_its_deadline_is_aborted():
     world = World(VirtualTenant(actions_of(100), latency=lambda: 0.3), settings(concurrency=5, deadline=2.0))
     ending = virtually(world.run(rows_of(100)))
@@ -427,6 +439,27 @@ def test_keys_of_a_run_whose_credentials_were_refused_are_not_attempted():
     world = World(VirtualTenant(actions_of(50), refuses_credentials=CredentialsRefused("refused")))
     virtually(world.run(rows_of(50)))
     assert world.report().summary.outcomes == {Outcome.NOT_ATTEMPTED: 50}
+
+
+def test_credentials_that_end_in_the_middle_are_counted_as_they_were():
+    """What was sent and refused is a call; what waited for its next try when the token was gone is none."""
+
+    class Expiring(VirtualTenant):
+        async def authenticate(self) -> None:
+            if any(call.answer == Kind.UNAUTHENTICATED for call in self.calls):
+                raise CredentialsRefused("The token has expired.")
+
+    def script(name: str, key: str, n: int) -> Fault | None:
+        return fault(Kind.UNAUTHENTICATED, http_status=401) if key > bulk_key(10) else None
+
+    world = World(Expiring(actions_of(50), script=script), settings(concurrency=4))
+    ending = virtually(world.run(rows_of(50)))
+    calls = world.report().summary.calls
+    assert type(ending.cut_by) is CredentialsRefused
+    assert (calls.stop, calls.retried) == (len(stops(world)), 0)
+    for action in world.report().actions:
+        sent = world.tenant.of("stop", action.bulk_key)
+        assert (action.outcome is Outcome.NOT_ATTEMPTED) == (not sent)
 
 
 def test_an_input_without_a_key_ends_the_run_as_wrong_input():

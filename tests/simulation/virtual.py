@@ -203,6 +203,7 @@ class VirtualTenant:
         latency: Callable[[], float] = lambda: 0.08,
         script: Script = lambda name, key, n: None,
         refuses_credentials: MassStopError | None = None,
+        token_at: float = 0.0,
     ) -> None:
         self.actions = {action.bulk_key: action for action in actions}
         self.calls: list[Call] = []
@@ -214,13 +215,15 @@ class VirtualTenant:
         self._latency = latency
         self._script = script
         self._refuses_credentials = refuses_credentials
+        self._token_at = token_at
 
     def of(self, name: str, key: str | None = None) -> list[Call]:
         return [call for call in self.calls if call.name == name and (key is None or call.bulk_key == key)]
 
     async def authenticate(self) -> None:
-        await asyncio.sleep(self._latency())
+        await asyncio.sleep(max(0.0, self._token_at - now()))
         if self._refuses_credentials is not None:
+            await asyncio.sleep(self._latency())
             raise self._refuses_credentials
 
     async def stop(self, bulk_key: str, track_id: str) -> Reply[None]:
@@ -436,7 +439,7 @@ class WatchedDispatcher(Dispatcher):
         job = super()._take()
         if job is not None:
             to = "result" if len(self.results) < results else "guard" if len(self.guards) < guards else "stop"
-            unread = self._unarmed() if to == "result" and not self._stops_closed else 0
+            unread = self._unarmed() if to == "result" and not self.stops_closed else 0
             self.grants.append(Grant(at, to, stops + guards + unread, self._pacer.in_flight))
         return job
 

@@ -16,6 +16,8 @@ from orchestrator.model import Answered, Records, Status, Window
 from orchestrator.settings import Secret, Settings
 from orchestrator.zuora import client as client_module
 from orchestrator.zuora.client import TOKEN_TRIES, ZuoraClient
+from orchestrator.zuora.token import FRESH_TOKENS
+from orchestrator.zuora.wire import LONGEST_ADDRESS
 from tests.aioresponses_compat import aioresponses
 
 BASE = "https://rest.zuora.test"
@@ -333,12 +335,8 @@ async def test_every_documented_status_is_read(tenant, client, status):
         {"status": "Cancelled"},
         {"status": None},
         {"status": 3},
-        {"totalCount": -1},
-        {"totalCount": "many"},
-        {"totalCount": 1.5},
-        {"totalCount": True},
-        {"processedCount": "9" * 400},
-        {"outputURL": 7},
+        {"status": ["Stopped"]},
+        {"success": "true"},
     ],
     ids=str,
 )
@@ -353,7 +351,40 @@ async def test_a_failed_reading_tells_the_request(tenant, client):
     tenant.get(STATUS, payload=status_body(status="Cancelled"), headers={"Zuora-Request-Id": "r-1"})
     error = await failed_status(client)
     assert (error.request_id, error.http_status) == ("r-1", 200)
-    assert "'Cancelled' is not a valid Status" in error.message
+    assert "'Cancelled' is no status" in error.message
+
+
+# ------------------------------------------------------------------------------- whose answer it is
+
+
+OURS, ANOTHERS = "prefix-20261124-3", "prefix-20261124-2"
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_names_another_of_our_calls_is_not_taken_for_this_ones(tenant, client):
+    """A gateway that answers twice would have one action's end told as another's."""
+    tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": ANOTHERS})
+    with pytest.raises(CallError, match="another call") as caught:
+        await client.status(KEY, OURS)
+    assert (caught.value.kind, caught.value.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_names_another_of_our_calls_is_not_taken_for_this_ones(tenant, client):
+    tenant.get(FILE, body=b"PK", content_type="application/zip", headers={"Zuora-Track-Id": ANOTHERS})
+    written: list[bytes] = []
+    with pytest.raises(CallError, match="another call"):
+        await client.download(FILE, OURS, written.append)
+    assert written == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "told", [OURS, "", "?", "prefix-20261124-", "prefix-20261124-x", "other-2", "prefix"]
+)
+async def test_an_echo_that_is_none_of_ours_says_nothing(tenant, client, told):
+    tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": told})
+    assert (await client.status(KEY, OURS)).value.status is Status.STOPPED
 
 
 # ------------------------------------------------------------------------------------------ the token
@@ -377,20 +408,24 @@ async def test_a_refused_token_is_replaced_and_the_call_may_be_tried_once_more(t
 
 @pytest.mark.asyncio
 async def test_a_refused_ready_token_ends_the_run(tenant, client):
+    """The call itself was sent and refused, and is told so; it is the next one that cannot leave."""
     tenant.put(STOP, status=401)
+    assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
     with pytest.raises(CredentialsRefused, match="ZUORA_TOKEN"):
         await client.stop(KEY, "track")
+    assert calls(tenant, "PUT", STOP) == 1
 
 
 @pytest.mark.asyncio
-async def test_three_fresh_tokens_refused_end_the_run(tenant):
+async def test_so_many_fresh_tokens_refused_end_the_run(tenant):
     tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
     tenant.put(STOP, status=401, repeat=True)
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
-        assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
-        assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
+        for _ in range(FRESH_TOKENS):
+            assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
         with pytest.raises(CredentialsRefused):
             await client.stop(KEY, "track")
+    assert calls(tenant, "PUT", STOP) == FRESH_TOKENS
 
 
 @pytest.mark.asyncio
@@ -400,11 +435,11 @@ async def test_three_fresh_tokens_refused_end_the_run(tenant):
 async def test_an_answer_between_refusals_clears_the_token(tenant, answer):
     """Whatever the API refuses a call for, it has let the token in."""
     tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
-    for _ in range(3):
+    for _ in range(2 * FRESH_TOKENS):
         tenant.put(STOP, status=401)
         tenant.put(STOP, **{"payload": {}, **answer})
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
-        for _ in range(3):
+        for _ in range(2 * FRESH_TOKENS):
             assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
             with suppress(CallError):
                 await client.stop(KEY, "track")
@@ -416,7 +451,7 @@ async def test_a_file_between_refusals_clears_the_token(tenant):
     tenant.put(STOP, status=401, repeat=True)
     tenant.get(FILE, body=b"PK", content_type="application/zip", repeat=True)
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
-        for _ in range(3):
+        for _ in range(2 * FRESH_TOKENS):
             assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
             await downloaded(client)
 
@@ -465,6 +500,19 @@ async def test_a_token_that_does_not_come_is_asked_for_a_few_times(tenant, no_ba
         with pytest.raises(TenantUnreachable, match=f"No token from {TOKEN} after {TOKEN_TRIES} tries"):
             await client.authenticate()
     assert calls(tenant, "POST", TOKEN) == TOKEN_TRIES
+
+
+@pytest.mark.asyncio
+async def test_once_a_token_was_had_another_is_asked_for_as_often_as_any_call(tenant, no_backoff):
+    """The credentials are known to be good: an outage of the token endpoint alone must not end a run."""
+    tenant.post(TOKEN, payload={"access_token": "first"})
+    tenant.put(STOP, status=401)
+    tenant.post(TOKEN, status=503, repeat=True)
+    async with ZuoraClient(settings(**OAUTH, max_attempts=8), Clock()) as client:
+        assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
+        with pytest.raises(TenantUnreachable, match="after 8 tries"):
+            await client.authenticate()
+    assert calls(tenant, "POST", TOKEN) == 1 + 8
 
 
 @pytest.mark.asyncio
@@ -534,6 +582,13 @@ async def test_a_file_on_another_host_is_not_called_at_all(tenant, client, addre
     with pytest.raises(CallError) as caught:
         await downloaded(client, address)
     assert (caught.value.kind, tenant.requests) == (Kind.FOREIGN_ADDRESS, {})
+
+
+@pytest.mark.asyncio
+async def test_a_file_with_an_address_of_absurd_length_is_not_called_at_all(tenant, client):
+    with pytest.raises(CallError) as caught:
+        await downloaded(client, f"{BASE}/v1/files/{'4' * LONGEST_ADDRESS}")
+    assert (caught.value.kind, tenant.requests) == (Kind.BAD_FILE, {})
 
 
 @pytest.mark.asyncio

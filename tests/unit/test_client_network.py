@@ -11,7 +11,7 @@ import socket
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,9 +20,10 @@ import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import Answered
+from orchestrator.model import Answered, Status
 from orchestrator.settings import Secret, Settings
 from orchestrator.version import VERSION
+from orchestrator.zuora import client as client_module
 from orchestrator.zuora.client import LARGEST_ANSWER, ZuoraClient
 
 KEY = "402892f04c97b89a014c97bb30a50003"
@@ -153,6 +154,15 @@ async def never_ends(writer: asyncio.StreamWriter, request: Request) -> None:
     while True:
         writer.write(b" " * 65_536)
         await writer.drain()
+
+
+async def trickles(writer: asyncio.StreamWriter, request: Request) -> None:
+    """One byte after the other, each in good time."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 99999\r\n\r\nP")
+    while True:
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.write(b"K")
 
 
 async def drips(writer: asyncio.StreamWriter, request: Request) -> None:
@@ -462,6 +472,37 @@ async def test_a_file_may_take_longer_than_one_call_as_long_as_it_moves():
     async with serving(moves) as server, opened(server, timeout=4 * SHORT) as client:
         await client.download("/v1/files/1", "track", written.append)
     assert b"".join(written) == b"".join(pieces)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_comes_a_byte_at_a_time_ends_in_time(monkeypatch):
+    """Each byte is in time; all of them would take years."""
+    monkeypatch.setattr(client_module, "SLOWEST_FILE", 1 << 20)
+    async with serving(trickles) as server, opened(server, timeout=SHORT) as client:
+        with pytest.raises(CallError) as caught:
+            await client.download("/v1/files/1", "track-1", lambda chunk: None)
+    assert caught.value.kind is Kind.TIMEOUT
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_came_unasked_is_not_taken_for_the_next_calls():
+    """On a connection that was kept, a gateway's second answer lies ready before the next call is even sent."""
+    stale = b'{"success": true, "status": "Stopped"}'
+
+    async def answers_twice(writer: asyncio.StreamWriter, request: Request) -> None:
+        echo = request.headers["zuora-track-id"][0]
+        await says(Zuora_Track_Id=echo)(writer, request)
+        await says(stale, Zuora_Track_Id=echo)(writer, request)
+        told.set()
+
+    told = asyncio.Event()
+    running = says(b'{"success": true, "status": "Processing"}')
+    async with serving(answers_twice, running) as server, opened(server) as client:
+        await client.stop(KEY, "run-1")
+        await told.wait()
+        with suppress(CallError):
+            assert (await client.status(KEY, "run-2")).value.status is Status.PROCESSING
+        assert (await client.status(KEY, "run-3")).value.status is Status.PROCESSING
 
 
 @pytest.mark.asyncio

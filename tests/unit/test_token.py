@@ -211,10 +211,10 @@ async def test_after_a_failed_renewal_the_next_call_asks_anew():
 @pytest.mark.asyncio
 async def test_fresh_tokens_refused_one_after_the_other_put_the_credentials_at_fault():
     token = source(Office(), HandClock())
-    for _ in range(FRESH_TOKENS - 1):
+    for _ in range(FRESH_TOKENS):
         token.refused(await token.bearer())
     with pytest.raises(CredentialsRefused, match="just issued"):
-        token.refused(await token.bearer())
+        await token.bearer()
 
 
 @pytest.mark.asyncio
@@ -243,6 +243,7 @@ async def test_forty_refusals_of_one_token_count_once():
     held = await token.bearer()
     for _ in range(40):
         token.refused(held)
+    assert await token.bearer() == "token-2"
 
 
 @pytest.mark.asyncio
@@ -295,19 +296,27 @@ async def test_a_ready_token_serves_every_call():
     assert [await token.bearer() for _ in range(3)] == ["given"] * 3
 
 
-def test_a_ready_token_that_never_worked_is_called_refused():
+@pytest.mark.asyncio
+async def test_a_ready_token_that_never_worked_is_called_refused():
+    token = ReadyToken("given")
+    token.refused("given")
     with pytest.raises(CredentialsRefused, match="was refused by the tenant"):
-        ReadyToken("given").refused("given")
+        await token.bearer()
 
 
-def test_a_ready_token_that_worked_before_is_called_expired():
+@pytest.mark.asyncio
+async def test_a_ready_token_that_worked_before_is_called_expired():
     token = ReadyToken("given")
     token.accepted("given")
+    token.refused("given")
     with pytest.raises(CredentialsRefused, match="has expired"):
-        token.refused("given")
+        await token.bearer()
 
 
-def test_a_refused_ready_token_is_not_shown():
+@pytest.mark.asyncio
+async def test_a_refused_ready_token_is_not_shown():
+    token = ReadyToken("s3cret-t0ken")
+    token.refused("s3cret-t0ken")
     with pytest.raises(CredentialsRefused) as caught:
-        ReadyToken("s3cret-t0ken").refused("s3cret-t0ken")
+        await token.bearer()
     assert "s3cret" not in str(caught.value)
