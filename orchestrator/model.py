@@ -77,7 +77,8 @@ class InputRow(Struct, frozen=True):
     """One record of the input.
 
     ``number`` is the physical line (from 1) on which the record starts; ``key`` is the bulk key, or for a malformed
-    row whatever the key's cell held; ``problem`` says why a row is malformed, and is None for a usable one.
+    row whatever the key's cell held; ``problem`` says why a row is malformed, and is None for a usable one. ``tenant``
+    is the name of its tenant, where a run has several.
     """
 
     number: int
@@ -85,6 +86,7 @@ class InputRow(Struct, frozen=True):
     labels: dict[str, str] = {}
     weight: float | None = None
     problem: str | None = None
+    tenant: str = ""
 
 
 class Window(Struct, frozen=True):

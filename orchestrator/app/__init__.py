@@ -9,12 +9,15 @@ from orchestrator.app.opening import (
     new_sources,
     read_ahead,
     reopen,
+    tenancy,
+    tenants_of,
     unread_sources,
 )
-from orchestrator.app.run import Run
+from orchestrator.app.run import Run, RunIntake
 
 __all__ = [
     "Run",
+    "RunIntake",
     "begin",
     "earlier",
     "file_intake",
@@ -23,5 +26,7 @@ __all__ = [
     "new_sources",
     "read_ahead",
     "reopen",
+    "tenancy",
+    "tenants_of",
     "unread_sources",
 ]

@@ -2,15 +2,16 @@
 
 import sqlite3
 from asyncio import wrap_future
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from orchestrator.app.run import Run
+from orchestrator.app.run import Run, RunIntake
 from orchestrator.clock import Clock, process_started_at
-from orchestrator.engine.ports import Intake
 from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Interrupted
 from orchestrator.errors import InputError, StorageError, UsageError
@@ -20,14 +21,38 @@ from orchestrator.settings import Settings
 from orchestrator.store import database, rundir
 from orchestrator.store import journal as journals
 from orchestrator.store import report as reports
-from orchestrator.store.entries import RunInfo, SourceInfo, Standing, read_run, read_sources
-from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake
+from orchestrator.store.entries import (
+    NOTHING,
+    RunInfo,
+    SourceInfo,
+    Standing,
+    TenantInfo,
+    action_name,
+    read_run,
+    read_sources,
+    standings,
+)
+from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake, Tenancy
 from orchestrator.store.sources import Source, open_source
 from orchestrator.version import VERSION
 
+if TYPE_CHECKING:
+    from orchestrator.settings.tenants import Tenant
 
-def begin(settings: Settings, command: str, screen: Screen | None) -> Run:
-    """A new run in a directory of its own. Raises RunDirectoryError or UsageError."""
+
+def begin(
+    settings: Settings,
+    command: str,
+    screen: Screen | None,
+    tenants: "Mapping[str, Tenant] | None" = None,
+) -> Run:
+    """A new run in a directory of its own; of several tenants, where the settings or ``tenants`` name some.
+
+    Raises RunDirectoryError or UsageError.
+    """
+    tenants = tenants or tenants_of(settings)
+    if settings.engine != "local":
+        raise UsageError("--engine dask is not there yet: leave it out.")
     clock = Clock()
     run_id = rundir.new_run_id()
     info = RunInfo(
@@ -36,17 +61,37 @@ def begin(settings: Settings, command: str, screen: Screen | None) -> Run:
         version=VERSION,
         process_started_at=process_started_at(),
         started_at=clock.stamp(),
-        base_url=settings.address,
+        base_url="" if tenants else settings.address,
         entity_id=settings.entity_id,
         org_ids=settings.org_ids,
         settings=_without_secrets(settings),
+        tenants={name: tenant_info(tenant) for name, tenant in tenants.items()},
     )
     directory = rundir.create(Path(settings.out or Path("runs") / run_id))
     journal = journals.create(directory.journal, clock)
-    run = Run(settings, info, directory, journal, clock, screen)
+    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants)
     journal.begin(info)
     journal.begin_session()
     return run
+
+
+def tenants_of(settings: Settings) -> "dict[str, Tenant]":
+    """The tenants that the settings name a file of; none, where the run is of one. Raises UsageError."""
+    if settings.tenants is None:
+        return {}
+    from orchestrator.settings.tenants import read_tenants
+
+    tenants = read_tenants(settings.tenants)
+    if settings.tenant is not None and settings.tenant not in tenants:
+        raise UsageError(
+            f"--tenant: {settings.tenants} has no tenant {settings.tenant!r}; it has {', '.join(tenants)}."
+        )
+    return tenants
+
+
+def tenant_info(tenant: "Tenant") -> TenantInfo:
+    """Which tenant it is, as the journal and the report tell it."""
+    return TenantInfo(tenant.address, tenant.entity_id, tenant.org_ids)
 
 
 def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo]]:
@@ -65,18 +110,36 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo]]:
 
 
 async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen | None) -> Run:
-    """One more session of the run in ``path``. Raises RunDirectoryError or StorageError."""
+    """One more session of the run in ``path``. Raises RunDirectoryError, UsageError or StorageError."""
+    tenants = tenants_of(settings)
+    _same_tenants(info, tenants, path)
     clock = Clock()
     directory = rundir.reopen(path)
     journal = journals.reopen(directory.journal, clock)
     responses = ResponseFiles(path, save=settings.save_responses)
-    standing = await journal.reopen(kept=lambda key: responses.remediated or responses.keeps(key))
+    await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
+    standing = await wrap_future(journal.perform(standings))
     sessions = await wrap_future(
         journal.perform(lambda db: db.execute(database.statements()["sessions"]).fetchall())
     )
-    run = Run(settings, info, directory, journal, clock, screen, session=len(sessions) + 1, standing=standing)
+    run = Run(
+        settings, info, directory, journal, clock, screen,
+        session=len(sessions) + 1, standings=standing, tenants=tenants,
+    )  # fmt: skip
     journal.begin_session()
     return run
+
+
+def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) -> None:
+    if bool(info.tenants) != bool(tenants):
+        what = "is of several tenants" if info.tenants else "is of one tenant, and not of a file of them"
+        raise UsageError(f"The run in {path} {what}: leave --tenants as it was.")
+    for name, was in info.tenants.items():
+        if name not in tenants or tenant_info(tenants[name]) != was:
+            raise UsageError(
+                f"The run in {path} has a tenant {name} at {was.base_url}, entity {was.entity_id or 'not named'}: the "
+                "file of tenants must still say the same of it. Credentials and limits in it may change."
+            )
 
 
 def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
@@ -117,22 +180,48 @@ def unread_sources(
     return unread
 
 
-def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intake:
+def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:
     """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
     settings = run.settings
     planned = _planned(Path(settings.plan)) if settings.plan else []
     if settings.plan and not sources:
         name = f"plan {settings.plan}"
         (info,) = run.journal.add_sources([(name, None)])
-        return RowIntake(run.journal, planned, info, ranked=True)
+        return RowIntake(run.journal, planned, info, ranked=True, tenancy=_of_plan(run, planned))
     return FileIntake(
         run.journal,
         sources,
         column=settings.column,
         weight_column=settings.order,
         strict=settings.strict,
-        weights={row.key: row.weight for row in planned} if settings.plan else None,
+        weights={action_name(row.tenant, row.key): row.weight for row in planned} if settings.plan else None,
+        tenancy=tenancy(run),
     )
+
+
+def tenancy(run: Run) -> Tenancy | None:
+    """Whose each row is, where the run has several tenants."""
+    if not run.tenants:
+        return None
+    settings = run.settings
+    return Tenancy(
+        run.tenants.keys(), settings.tenants or "the run", settings.tenant, column=settings.tenant_column
+    )
+
+
+def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
+    named = any(row.tenant for row in planned)
+    if named and run.settings.tenant is not None:
+        raise UsageError(f"--tenant: {run.settings.plan} says itself whose each key is; leave it out.")
+    if named and not run.tenants:
+        raise UsageError(
+            f"--plan: {run.settings.plan} was made for several tenants: give its --tenants file again."
+        )
+    if planned and run.tenants and not named and run.settings.tenant is None:
+        raise UsageError(
+            f"--plan: {run.settings.plan} was made for one tenant: say which of those in --tenants with --tenant."
+        )
+    return tenancy(run)
 
 
 async def first_actions(run: Run, most: int) -> list[reports.ActionEntry]:
@@ -140,20 +229,17 @@ async def first_actions(run: Run, most: int) -> list[reports.ActionEntry]:
     return await run.read(lambda db: list(islice(reports.read_actions(db), most)))
 
 
-async def read_ahead(run: Run, intake: Intake) -> Intake:
+async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
     """Reads all of ``intake`` before the run starts, and gives the intake to start it with.
 
     Raises InputError.
     """
-    keys = 0
-
-    def count(new: int) -> None:
-        nonlocal keys
-        keys += new
-
-    await intake.read(count)
-    run.standing = Standing(keys=keys, accepted=0, waiting=keys, following=0)
-    run.tally.keys = keys
+    keys: Counter[str] = Counter()
+    await intake.read_by_tenant(keys.update)
+    for name, count in keys.items():
+        read = Standing(keys=count, accepted=0, waiting=count, following=0)
+        run.standings[name] = run.standings.get(name, NOTHING) + read
+    run.tally.keys = run.standing.keys
     return ReadAlready()
 
 
@@ -170,14 +256,25 @@ def _planned(path: Path) -> list[InputRow]:
         if read_run(connection).command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
         return [
-            InputRow(row, key, labels=msgspec.json.decode(labels) if labels else {}, weight=speed)
-            for row, key, labels, speed in connection.execute(database.statements()["planned"])
+            InputRow(row, key, msgspec.json.decode(labels) if labels else {}, speed, tenant=tenant)
+            for row, key, labels, speed, tenant in connection.execute(database.statements()["planned"])
         ]
     finally:
         connection.close()
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:
-    plain = msgspec.structs.replace(settings, client_secret=None, token=None)
+    plain = msgspec.structs.replace(
+        settings,
+        client_secret=None,
+        token=None,
+        tenants=_absolute(settings.tenants),
+        shared_dir=_absolute(settings.shared_dir),
+    )
     stored: dict[str, object] = msgspec.to_builtins(plain)
     return stored
+
+
+def _absolute(path: str | None) -> str | None:
+    """A run may be resumed from another folder."""
+    return None if path is None else str(Path(path).absolute())

@@ -3,34 +3,33 @@
 import sqlite3
 import traceback
 from asyncio import wrap_future
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
+from orchestrator.app.part import Common, Part
 from orchestrator.clock import Clock, process_started_at
-from orchestrator.engine.context import Context
-from orchestrator.engine.dispatcher import Dispatcher
-from orchestrator.engine.ports import Intake
+from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.engine.responses import ResponseFiles
-from orchestrator.engine.run import Ending, Engine
+from orchestrator.engine.run import Ending
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
-from orchestrator.model import OVER, Answered, Outcome
-from orchestrator.pacing.pacer import Pacer
-from orchestrator.pacing.slots import TenantSlots
+from orchestrator.model import OVER, Outcome
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.store import database
 from orchestrator.store import report as reports
 from orchestrator.store.atomic import replacing
-from orchestrator.store.entries import RunInfo, Standing
+from orchestrator.store.entries import NOTHING, RunInfo, Standing, action_name
 from orchestrator.store.journal import Journal
 from orchestrator.store.rundir import RunDirectory
 from orchestrator.version import VERSION
-from orchestrator.zuora.client import ZuoraClient
+
+if TYPE_CHECKING:
+    from orchestrator.settings.tenants import Tenant
 
 R = TypeVar("R")
 
@@ -40,8 +39,19 @@ OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTE
 GOOD = OVER | {Outcome.WOULD_STOP}
 
 
+class RunIntake(Intake, IntakeByTenant, Protocol):
+    """Where a run's keys come from, be they of one tenant or of several."""
+
+
+class Work(Protocol):
+    """What a session works on: one tenant or several, here or elsewhere."""
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets no further call start; those under way come back first."""
+
+
 class Run:
-    """One session of one run, wired and ready."""
+    """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name."""
 
     def __init__(
         self,
@@ -53,13 +63,15 @@ class Run:
         screen: Screen | None,
         *,
         session: int = 1,
-        standing: Standing | None = None,
+        standings: Mapping[str, Standing] | None = None,
+        tenants: "Mapping[str, Tenant] | None" = None,
     ) -> None:
         self.settings = settings
         self.info = info
         self.directory = directory
         self.journal = journal
-        self.standing = standing or Standing(0, 0, 0, 0)
+        self.standings = dict(standings or {})
+        self.tenants = tenants or {}
         self.sink = Sink(directory.log, screen)
         self.log: Log = make_log(self.sink, clock, info.id)
         self.tally = Tally(keys=self.standing.keys, accepted=self.standing.accepted)
@@ -70,13 +82,14 @@ class Run:
         self.on_settled: Callable[[int, Outcome], None] = lambda *_: None
         self._clock = clock
         self._session = session
-        self._pacer = Pacer(
-            TenantSlots(settings.headroom / 100, settings.concurrency), settings.headroom / 100, settings.rate
-        )
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
-        self._track_prefix = f"{settings.track_prefix}-{info.id}-{session}"
-        self._engine: Engine | None = None
+        self._work: Work | None = None
         self._troubles: list[str] = []
+
+    @property
+    def standing(self) -> Standing:
+        """Where the keys of all tenants stand as the session begins."""
+        return sum(self.standings.values(), NOTHING)
 
     @property
     def troubles(self) -> list[str]:
@@ -84,7 +97,7 @@ class Run:
         found = (self.journal.trouble, self._responses.trouble, self.sink.trouble)
         return [*self._troubles, *(trouble for trouble in found if trouble)]
 
-    async def execute(self, intake: Intake) -> int:
+    async def execute(self, intake: RunIntake) -> int:
         """Works to the end of the run and writes its files. Returns the exit status of the contract.
 
         Cancelling it cuts calls short and still leaves a report.
@@ -93,32 +106,10 @@ class Run:
             UsageError: the input cannot be used; nothing was sent.
             StorageError: the journal could be kept neither on disk nor in memory.
         """
-        self.log.info("run.started", command=self.info.command, version=VERSION, base_url=self.info.base_url)
+        where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}
+        self.log.info("run.started", command=self.info.command, version=VERSION, **where)
         try:
-            async with ZuoraClient(
-                self.settings, self._clock, self._answered, self.journal.token_call
-            ) as tenant:
-                context = Context(
-                    settings=self.settings,
-                    tenant=tenant,
-                    journal=self.journal,
-                    dispatcher=Dispatcher(self._pacer, self._clock),
-                    clock=self._clock,
-                    log=self.log,
-                    tally=self.tally,
-                    track_prefix=self._track_prefix,
-                    abort=self.cut,
-                )
-                self._engine = Engine(
-                    context,
-                    self._pacer,
-                    intake,
-                    None if self.settings.no_results else self._responses,
-                    planning=self.info.command == "plan",
-                    deadline=self._seconds_left(),
-                    on_settled=self.on_settled,
-                )
-                self.ending = await self._engine.run(self.standing.waiting, self.standing.following)
+            self.ending = await self._execute(intake)
         except anyio.get_cancelled_exc_class():
             self.ending = Ending(
                 "interrupted", "The run was cancelled, and calls under way were cut.", self.cut_by
@@ -133,7 +124,7 @@ class Run:
             raise
         if isinstance(self.ending.cut_by, UsageError):
             if self._session == 1:
-                self._engine = None
+                self._work = None
             else:
                 await self.finish()
             raise self.ending.cut_by
@@ -145,13 +136,13 @@ class Run:
     @property
     def started(self) -> bool:
         """Whether calls may have left."""
-        return self._engine is not None
+        return self._work is not None
 
     def cut(self, reason: MassStopError) -> None:
         """Lets no further call start; those under way come back first."""
         self.cut_by = self.cut_by or reason
-        if self._engine is not None:
-            self._engine.cut(reason)
+        if self._work is not None:
+            self._work.cut(reason)
 
     async def finish(self) -> int:
         """Writes down how the session ended, then remediation and report. Returns the exit status."""
@@ -175,7 +166,7 @@ class Run:
         with suppress(StorageError):
             self.journal.close()
         self.sink.close()
-        if self._engine is None and self._session == 1:
+        if self._work is None and self._session == 1:
             self.directory.discard()
         self.directory.close()
 
@@ -183,15 +174,28 @@ class Run:
         """Reads the journal, with all in it that was said so far."""
         return await wrap_future(self.journal.perform(work))
 
-    def _seconds_left(self) -> float | None:
-        """Until the deadline, which counts from the start of this process."""
-        if self.settings.deadline is None:
-            return None
-        return process_started_at() + self.settings.deadline - self._clock.wall()
+    async def _execute(self, intake: RunIntake) -> Ending:
+        common = Common(
+            planning=self.info.command == "plan",
+            clock=self._clock,
+            journal=self.journal,
+            log=self.log,
+            responses=self._responses,
+            label=f"{self.settings.track_prefix}-{self.info.id}-{self._session}",
+            deadline=self._deadline(),
+            on_settled=self.on_settled,
+        )
+        if self.tenants:
+            from orchestrator.app.fleet import Fleet
 
-    def _answered(self, answer: Answered) -> None:
-        if self._engine is not None:
-            self._engine.answered(answer)
+            fleet = self._work = Fleet(common, self.settings, self.tenants, self.standings, self.tally)
+            return await fleet.run(intake)
+        part = self._work = Part(common, self.settings, self.tally, self.standing)
+        return await part.run(intake)
+
+    def _deadline(self) -> float | None:
+        """The wall-clock time of the deadline, which counts from the start of this process."""
+        return None if self.settings.deadline is None else process_started_at() + self.settings.deadline
 
     def _exit_status(self, outcomes: set[Outcome]) -> int:
         cut_by = self.ending.cut_by
@@ -213,9 +217,10 @@ class Run:
             return
         rows = await self.read(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
         try:
-            for bulk_key, sentence in await self._responses.remediate(key for (key,) in rows):
-                self.log.error("remediation.left_out", bulk_key=bulk_key, message=sentence)
-                self._troubles.append(f"The remediation files lack the records of {bulk_key}: {sentence}")
+            names = (action_name(*row) for row in rows)
+            for name, sentence in await self._responses.remediate(names, tenants=bool(self.tenants)):
+                self.log.error("remediation.left_out", bulk_key=name, message=sentence)
+                self._troubles.append(f"The remediation files lack the records of {name}: {sentence}")
         except StorageError as error:
             self._troubles.append(str(error))
 

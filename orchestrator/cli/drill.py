@@ -42,7 +42,6 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     from orchestrator import app
     from orchestrator.cli.session import conduct, opened
     from orchestrator.cli.simulate import fault_plan
-    from orchestrator.engine.ports import Intake
     from orchestrator.logs import Screen
     from orchestrator.settings import Secret
     from orchestrator.simulator import SimulatedTenant, TenantConfig
@@ -52,7 +51,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     config = TenantConfig(actions=actions, seed=seed, faults=fault_plan(faults))
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
         async with SimulatedTenant(config) as tenant:
             told = structs.replace(
                 settings,
@@ -62,6 +61,9 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 token=None,
                 order=None,
                 plan=None,
+                tenants=None,
+                tenant=None,
+                engine="local",
             )
             async with opened(app.begin(told, "drill", screen)) as run:
                 keys = run.directory.path / "keys.csv"

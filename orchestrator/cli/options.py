@@ -13,11 +13,12 @@ TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids", "zuora_version",
     "track_prefix",
 )  # fmt: skip
+MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "shared_dir")
 INPUT = ("column", "strict")
 ORDER = ("order", "plan")
 GUARDS = ("expect_action_type", "expect_uploaded_by")
 PACE = ("concurrency", "headroom", "rate", "max_attempts", "timeout", "deadline")
-ENDS = ("settle", "max_failures", "no_results", "save_responses")
+ENDS = ("settle", "max_failures", "max_failures_total", "no_results", "save_responses")
 OUTPUT = ("out", "report", "log_format", "log_level", "quiet", "no_progress")
 
 

@@ -12,20 +12,20 @@ from orchestrator.cli.run import input_specs
 
 @click.command("plan")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@options.settings_options(*options.TENANT, *options.INPUT, *options.PACE, *options.OUTPUT)
+@options.settings_options(*options.TENANT, *options.MANY, *options.INPUT, *options.PACE, *options.OUTPUT)
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Reads the status of every mass action in SOURCE and says what run would do. Sends no stop."""
     settings = options.read_settings(given)
     specs = input_specs(sources, settings)
-    settings.address  # noqa: B018 - a run without a tenant is refused before anything is imported or made
+    if settings.tenants is None:
+        settings.address  # noqa: B018 - a run without a tenant is refused before anything is imported or made
 
     from orchestrator import app
     from orchestrator.cli.session import conduct, opened
-    from orchestrator.engine.ports import Intake
     from orchestrator.logs import Screen
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
         async with opened(app.begin(settings, "plan", screen)) as run:
             intake = app.file_intake(run, app.new_sources(run, specs))
             yield run, await app.read_ahead(run, intake) if settings.strict else intake

@@ -12,6 +12,7 @@ from orchestrator.errors import UsageError
 
 KEPT = (
     *options.TENANT,
+    *options.MANY,
     *options.INPUT,
     "order",
     *options.GUARDS,
@@ -23,7 +24,9 @@ KEPT = (
 @click.command("resume")
 @click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path))
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@options.settings_options(*options.TENANT, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:])
+@options.settings_options(
+    *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:]
+)
 def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     """Goes on with the run in RUN_DIR and ends with one report of the whole.
 
@@ -32,7 +35,6 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     """
     from orchestrator import app
     from orchestrator.cli.session import conduct, opened
-    from orchestrator.engine.ports import Intake
     from orchestrator.logs import Screen
 
     info, told, known = app.earlier(run_dir)
@@ -41,7 +43,7 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
             "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
         )
     settings = options.read_settings(given, earlier={name: getattr(told, name) for name in KEPT})
-    if (settings.address, settings.entity_id, settings.org_ids) != (
+    if not info.tenants and (settings.address, settings.entity_id, settings.org_ids) != (
         info.base_url,
         info.entity_id,
         info.org_ids,
@@ -52,7 +54,7 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
         )
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
         async with opened(await app.reopen(run_dir, info, settings, screen)) as run:
             yield run, app.file_intake(run, app.unread_sources(run, known, sources))
 

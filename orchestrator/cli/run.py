@@ -15,8 +15,8 @@ from orchestrator.settings import Settings
 @click.command("run")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
 @options.settings_options(
-    *options.TENANT, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS, "yes",
-    *options.OUTPUT,
+    *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS,
+    "yes", *options.OUTPUT,
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Stops every mass action whose bulk key is in SOURCE, follows each to its end, and writes the report.
@@ -25,7 +25,8 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     """
     settings = options.read_settings(given)
     specs = input_specs(sources, settings)
-    settings.address  # noqa: B018 - a run without a tenant is refused before anything is imported or made
+    if settings.tenants is None:
+        settings.address  # noqa: B018 - a run without a tenant is refused before anything is imported or made
     return stop(settings, specs)
 
 
@@ -41,9 +42,8 @@ def input_specs(sources: tuple[str, ...], settings: Settings) -> tuple[str, ...]
 def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     """Runs ``settings`` over ``specs``, once the operator agrees. Returns the exit status."""
     from orchestrator import app
-    from orchestrator.cli import confirm
+    from orchestrator.cli import confirm, many
     from orchestrator.cli.session import conduct, opened
-    from orchestrator.engine.ports import Intake
     from orchestrator.logs import Screen
 
     tty = None if settings.yes else confirm.terminal()
@@ -51,14 +51,18 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
         raise confirm.needs_yes()
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, Intake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
         async with opened(app.begin(settings, "run", screen)) as run:
             intake = app.file_intake(run, app.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await app.read_ahead(run, intake)
             if tty is not None:
                 first = await app.first_actions(run, confirm.SHOWN)
-                await confirm.agree(tty, confirm.question(settings.address, run.standing.keys, first))
+                if run.tenants:
+                    text = many.question(run.info.tenants, run.standings)
+                else:
+                    text = confirm.question(settings.address, run.standing.keys, first)
+                await confirm.agree(tty, text)
             yield run, intake
 
     return conduct(settings, prepare)

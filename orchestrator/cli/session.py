@@ -11,15 +11,15 @@ from pathlib import Path
 import anyio
 
 from orchestrator import app
+from orchestrator.cli import many
 from orchestrator.cli.summary import closing
-from orchestrator.engine.ports import Intake
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
 from orchestrator.store import report as reports
 from orchestrator.store.atomic import replacing
 
-Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, Intake]]]
+Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, app.RunIntake]]]
 
 
 def screen_for(settings: Settings) -> Screen:
@@ -77,7 +77,7 @@ class _Stage:
         self.scope = anyio.CancelScope()
 
 
-async def _work(run: app.Run, intake: Intake, screen: Screen, settings: Settings) -> None:
+async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: Settings) -> None:
     if not _shows_progress(settings):
         await run.execute(intake)
         return
@@ -105,7 +105,7 @@ async def _close(run: app.Run, settings: Settings) -> int:
         text = closing(
             entry, summary, run.directory.path, run.troubles, saved=run.saved, files_missing=missing
         )
-        _tell(text + "\n")
+        _tell("\n".join([text, *many.closing(entry, summary)]) + "\n")
     if not run.saved:
         await run.read(lambda db: reports.write_json(db, _to_standard_error))
     if settings.report is None:

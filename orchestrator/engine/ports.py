@@ -1,5 +1,6 @@
 """What the engine asks of the rooms beside it."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,6 +27,14 @@ class Intake(Protocol):
 
     async def finish(self) -> None:
         """No key will be sent any more: admits what can be read without waiting for anybody, and returns."""
+
+
+class IntakeByTenant(Protocol):
+    """Where the keys of several tenants come from: as :class:`Intake`, but ``on_new`` is told each tenant's number."""
+
+    async def read_by_tenant(self, on_new: Callable[[Counter[str]], None]) -> None: ...
+
+    async def finish(self) -> None: ...
 
 
 class Fetch(Protocol):

@@ -9,10 +9,11 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from orchestrator.engine.ports import Fetch
+from orchestrator.engine.ports import Fetch, Responses
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.model import Records
 from orchestrator.store.atomic import replacing
+from orchestrator.store.entries import action_name
 from orchestrator.store.remediation import write_remediation
 from orchestrator.zuora.response_file import BadResponseFile, count, extract_csv, read_rows
 
@@ -23,7 +24,8 @@ AT_ONCE = 2
 class ResponseFiles:
     """Keeps response files in ``directory/.responses`` until the remediation is made of them.
 
-    With ``save`` each file's CSV is also kept as ``directory/responses/KEY.csv``.
+    Each is kept by its action's name: the bulk key, behind the tenant's name and a slash where there are several.
+    With ``save`` its CSV is also kept as ``directory/responses/NAME.csv``.
     ``trouble`` is a sentence, once the machine could not keep a file.
     """
 
@@ -34,34 +36,40 @@ class ResponseFiles:
         self._readers = anyio.CapacityLimiter(AT_ONCE)
         self.trouble: str | None = None
 
-    async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
+    def of(self, tenant: str) -> Responses:
+        """The files of one of several tenants, by their bulk keys."""
+        return _OfTenant(self, tenant)
+
+    async def fetch(self, name: str, fetch: Fetch) -> None:
         """Keeps the file that ``fetch`` brings, whole or not at all."""
-        part = self._spool / f"{bulk_key}.part"
+        part = self._spool / f"{name}.part"
         try:
-            self._spool.mkdir(mode=0o700, exist_ok=True)
+            _make_folder(part.parent, self._directory)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
                 await fetch(write=file.write)
-            part.rename(self._path(bulk_key))
+            part.rename(self._path(name))
         except OSError as error:
             raise self._not_kept(error) from error
 
-    async def count(self, bulk_key: str) -> Records:
+    async def count(self, name: str) -> Records:
         """Counts the records of the file that was kept."""
         try:
-            return await anyio.to_thread.run_sync(self._read, bulk_key, limiter=self._readers)
+            return await anyio.to_thread.run_sync(self._read, name, limiter=self._readers)
         except BadResponseFile as error:
             raise CallError(Kind.BAD_FILE, str(error)) from error
         except (OSError, StorageError) as error:
             raise self._not_kept(error) from error
 
-    async def remediate(self, bulk_keys: Iterable[str]) -> list[tuple[str, str]]:
-        """Makes the remediation files of all files kept; returns the keys left out, each with a sentence why.
+    async def remediate(self, names: Iterable[str], *, tenants: bool = False) -> list[tuple[str, str]]:
+        """Makes the remediation files of all files kept; returns the names left out, each with a sentence why.
 
-        Raises StorageError where they cannot be written.
+        ``tenants``: there are several, and a column tells whose each record is. Raises StorageError where they cannot
+        be written.
         """
-        files = [(key, partial(read_rows, self._path(key))) for key in bulk_keys]
-        _, left_out = await anyio.to_thread.run_sync(write_remediation, self._directory, files)
+        files = [(name, partial(read_rows, self._path(name))) for name in names]
+        write = partial(write_remediation, tenants=tenants)
+        _, left_out = await anyio.to_thread.run_sync(write, self._directory, files)
         return left_out
 
     @property
@@ -69,25 +77,47 @@ class ResponseFiles:
         """Whether the remediation was made already of all that an earlier session fetched, and nothing came since."""
         return (self._directory / "remediation").is_dir() and not self._spool.is_dir()
 
-    def keeps(self, bulk_key: str) -> bool:
-        """Whether the file of ``bulk_key`` is there."""
-        return self._path(bulk_key).is_file()
+    def keeps(self, name: str) -> bool:
+        """Whether the file of that name is there."""
+        return self._path(name).is_file()
 
     def discard(self) -> None:
         """Takes away what was kept only for the remediation."""
         shutil.rmtree(self._spool, ignore_errors=True)
 
-    def _path(self, bulk_key: str) -> Path:
-        return self._spool / f"{bulk_key}.zip"
+    def _path(self, name: str) -> Path:
+        return self._spool / f"{name}.zip"
 
-    def _read(self, bulk_key: str) -> Records:
-        records = count(self._path(bulk_key))
+    def _read(self, name: str) -> Records:
+        records = count(self._path(name))
         if self._saved is not None:
-            self._saved.mkdir(mode=0o700, exist_ok=True)
-            with replacing(self._saved / f"{bulk_key}.csv") as file:
-                extract_csv(self._path(bulk_key), file)
+            saved = self._saved / f"{name}.csv"
+            _make_folder(saved.parent, self._directory)
+            with replacing(saved) as file:
+                extract_csv(self._path(name), file)
         return records
 
     def _not_kept(self, error: OSError | StorageError) -> CallError:
         self.trouble = f"A response file could not be kept on this machine: {error}."
         return CallError(Kind.BAD_FILE, self.trouble)
+
+
+class _OfTenant:
+    """One tenant's view of the files of a run."""
+
+    def __init__(self, files: ResponseFiles, tenant: str) -> None:
+        self._files = files
+        self._tenant = tenant
+
+    async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
+        await self._files.fetch(action_name(self._tenant, bulk_key), fetch)
+
+    async def count(self, bulk_key: str) -> Records:
+        return await self._files.count(action_name(self._tenant, bulk_key))
+
+
+def _make_folder(folder: Path, within: Path) -> None:
+    """Makes ``folder`` and those above it up to ``within``; a missing parent would not get their mode from mkdir."""
+    for path in reversed([folder, *folder.parents]):
+        if path.is_relative_to(within) and path != within:
+            path.mkdir(mode=0o700, exist_ok=True)

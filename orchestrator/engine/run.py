@@ -133,6 +133,21 @@ class Engine:
         self._context.dispatcher.close()
         self._change()
 
+    def stop_sending(self, reason: MassStopError) -> None:
+        """Lets no further stop leave; what was stopped so far is still followed to its end."""
+        if not self._sending:
+            return
+        self._sending = False
+        self._shortened_by = reason
+        self._context.dispatcher.close_stops()
+        self._change()
+
+    @property
+    def tried(self) -> int:
+        """Keys of this session with an accepted stop, or that came to their end without one."""
+        tally = self._context.tally
+        return tally.accepted - self._accepted_before + tally.settled_unsent
+
     def _stops_are_coming(self) -> bool:
         return self._sending and (self._arming or self._waiting > 0) and not self._full()
 
@@ -230,14 +245,9 @@ class Engine:
 
     def _settled(self, seq: int, outcome: Outcome) -> None:
         self._on_settled(seq, outcome)
-        tally = self._context.tally
-        tried = tally.accepted - self._accepted_before + tally.settled_unsent
-        too_many = self._failures.settled(outcome, tried)
-        if too_many is not None and self._sending:
-            # What was stopped so far is still followed to its end.
-            self._sending = False
-            self._shortened_by = too_many
-            self._context.dispatcher.close_stops()
+        too_many = self._failures.settled(outcome, self.tried)
+        if too_many is not None:
+            self.stop_sending(too_many)
         self._change()
 
     def _ending(self) -> Ending:

@@ -11,6 +11,7 @@ from orchestrator.errors import SettingError, UsageError
 from orchestrator.settings.forms import (
     ADDRESS,
     DURATION,
+    ENGINE,
     ENVIRONMENT,
     FLAG,
     HEADER,
@@ -60,6 +61,26 @@ class Settings(Struct, frozen=True, kw_only=True):
     org_ids: Annotated[
         tuple[str, ...], ORGANISATIONS, About("organisations, where Multi-Org is on (Zuora-Org-Ids)")
     ] = ()
+    tenants: Annotated[
+        str | None, PATH, About("TOML file of several tenants, for one run of all of them")
+    ] = None
+    tenant: Annotated[
+        str | None, TEXT, About("the tenant, of those in --tenants, that all rows belong to")
+    ] = None
+    tenant_column: Annotated[
+        str, TEXT, About("with --tenants, the column that names each row's tenant: its name or number")
+    ] = "tenant"
+    engine: Annotated[
+        str,
+        ENGINE,
+        About("where tenants are worked on: in this process, or by the workers of a dask cluster"),
+    ] = "local"
+    scheduler: Annotated[
+        str | None, TEXT, About("address of the dask scheduler (default: a cluster on this machine)")
+    ] = None
+    shared_dir: Annotated[
+        str | None, PATH, About("folder that this machine and every dask worker see under one path")
+    ] = None
     zuora_version: Annotated[str | None, HEADER, About("minor version of the API (Zuora-Version)")] = None
     track_prefix: Annotated[str, PREFIX, About("what each call's Zuora-Track-Id starts with")] = "mass-stop"
     column: Annotated[str | None, TEXT, About("the key's column: its name, or its number from 1")] = None
@@ -95,6 +116,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 600.0
     max_failures: Annotated[
         Threshold | None, THRESHOLD, About("stop sending once so many keys were refused or unreachable")
+    ] = None
+    max_failures_total: Annotated[
+        Threshold | None, THRESHOLD, About("the same over all tenants together")
     ] = None
     no_results: Annotated[bool, FLAG, About("stop and confirm only: no response files", flag=True)] = False
     save_responses: Annotated[bool, FLAG, About("keep each response file under responses/", flag=True)] = (

@@ -200,5 +200,6 @@ ADDRESS = Form("URL", "an https:// address (http:// only for this machine's own 
 PREFIX = Form("TEXT", "at most 24 printable ASCII characters without : ; \" and '", _header_text(24))
 HEADER = Form("TEXT", "at most 64 printable ASCII characters without : ; \" and '", _header_text(64))
 ORGANISATIONS = Form("ID[,ID…]", "organisation ids with commas between", _organisations, ",".join)
+ENGINE = Form("local|dask", "local or dask", _one_of("local", "dask"))
 LOG_FORMAT = Form("auto|console|json", "auto, console or json", _one_of("auto", "console", "json"))
 LOG_LEVEL = Form("LEVEL", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"))

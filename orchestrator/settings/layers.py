@@ -23,6 +23,10 @@ _RIVALS = {
     "client_secret_file": "client_secret",
 }
 
+OF_ONE_TENANT = (
+    "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids",
+)  # fmt: skip
+
 
 def resolve(
     options: Mapping[str, object],
@@ -53,15 +57,40 @@ def resolve(
                 f"--env {values['env']} and the base URL {values['base_url']} name different tenants."
             )
         values["base_url"] = named
+    _one_or_many(layers[0], values)
     if values.get("no_results") and values.get("save_responses"):
         raise UsageError(
             "--no-results fetches no response files and --save-responses keeps them: leave one out."
         )
     if secret_file := values.get("client_secret_file"):
-        values.setdefault("client_secret", _secret_in(secret_file, "--client-secret-file"))
+        values.setdefault("client_secret", secret_in(secret_file, "--client-secret-file"))
     if token_file := values.get("token_file"):
-        values["token"] = _secret_in(token_file, "--token-file")
+        values["token"] = secret_in(token_file, "--token-file")
     return Settings(**values)
+
+
+def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
+    """With a file of tenants, all that concerns one tenant comes from there and from nowhere else."""
+    if values.get("tenants") is None:
+        if total := values.get("max_failures_total"):
+            values.setdefault("max_failures", total)
+        if values.get("tenant"):
+            raise UsageError(
+                "--tenant names one of several tenants: give the file that has them with --tenants."
+            )
+    else:
+        if given := next((name for name in OF_ONE_TENANT if name in options), None):
+            raise UsageError(
+                f"{SETTINGS[given].option} is of one tenant: with --tenants it belongs into {values['tenants']}."
+            )
+        for name in (*OF_ONE_TENANT, "client_secret", "token"):
+            values.pop(name, None)
+    if values.get("engine") != "dask" and "scheduler" in options:
+        raise UsageError("--scheduler is for the workers of a dask cluster: give --engine dask as well.")
+    if values.get("engine") == "dask" and values.get("scheduler") and not values.get("shared_dir"):
+        raise UsageError(
+            "--scheduler needs --shared-dir: a folder that this machine and every worker see under one path."
+        )
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, Any]:
@@ -80,7 +109,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     }
     for name, variable in (("client_secret", "ZUORA_CLIENT_SECRET"), ("token", "ZUORA_TOKEN")):
         if text := environment.get(variable, "").strip():
-            values[name] = _checked_secret(text, variable)
+            values[name] = checked_secret(text, variable)
     return values
 
 
@@ -108,13 +137,15 @@ def _from_file(config: str | None) -> dict[str, Any]:
     return values
 
 
-def _checked_secret(text: str, origin: str) -> Secret:
+def checked_secret(text: str, origin: str) -> Secret:
+    """``text`` as a secret; raises UsageError, without it, where no header could carry it."""
     if not re.fullmatch(r"[!-~]+", text, re.ASCII):
         raise UsageError(f"{origin} holds characters that no header can carry (white space or beyond ASCII).")
     return Secret(text)
 
 
-def _secret_in(path: str, origin: str) -> Secret:
+def secret_in(path: str, origin: str) -> Secret:
+    """The secret that the file ``path`` holds. Raises UsageError where others can read it or nobody can."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, encoding="utf-8") as file:
@@ -127,4 +158,4 @@ def _secret_in(path: str, origin: str) -> Secret:
         raise UsageError(f"{origin}: {path} cannot be read: {reason}.") from None
     if not text:
         raise UsageError(f"{origin}: {path} is empty.")
-    return _checked_secret(text, f"{origin}: {path}")
+    return checked_secret(text, f"{origin}: {path}")

@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -13,8 +13,19 @@ from orchestrator.model import InputRow, Outcome, Problem, Records
 from orchestrator.store.database import statements
 
 
+class TenantInfo(Struct, frozen=True):
+    """Which tenant one of the names of a run with several stands for."""
+
+    base_url: str
+    entity_id: str | None = None
+    org_ids: tuple[str, ...] = ()
+
+
 class RunInfo(Struct, frozen=True):
-    """What a run is, as its first process wrote it. ``settings`` holds no secret."""
+    """What a run is, as its first process wrote it. ``settings`` holds no secret.
+
+    A run of several tenants has them in ``tenants``, by name, and no ``base_url`` of its own.
+    """
 
     id: str
     command: str
@@ -25,6 +36,7 @@ class RunInfo(Struct, frozen=True):
     entity_id: str | None
     org_ids: tuple[str, ...]
     settings: dict[str, Any]
+    tenants: dict[str, TenantInfo] = {}
 
 
 class SourceInfo(Struct, frozen=True):
@@ -47,6 +59,13 @@ class Standing(Struct, frozen=True):
     accepted: int
     waiting: int
     following: int
+
+    def __add__(self, other: "Standing") -> "Standing":
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Standing(*(one + another for one, another in pairs))
+
+
+NOTHING = Standing(0, 0, 0, 0)
 
 
 class Armed(Struct, frozen=True):
@@ -83,9 +102,45 @@ def read_run(connection: sqlite3.Connection) -> RunInfo:
     row = connection.execute(statements()["run"]).fetchone()
     if row is None:
         raise StorageError("The journal holds no run: its first commit did not come through.")
-    values = dict(zip(RunInfo.__struct_fields__, row, strict=True))
+    values = dict(zip(RunInfo.__struct_fields__, row, strict=False))
     values |= {name: msgspec.json.decode(values[name]) for name in ("org_ids", "settings")}
+    values["tenants"] = {name: told.info for name, told in read_tenants(connection).items()}
     return msgspec.convert(values, RunInfo)
+
+
+TenantState = Literal["finished", "interrupted", "aborted", "running", "unused"]
+
+
+class TenantStanding(Struct, frozen=True):
+    """A tenant's part in a run of several: how it stands, and its calls for a token."""
+
+    info: TenantInfo
+    state: TenantState
+    reason: str | None
+    token_calls: int
+
+
+def read_tenants(connection: sqlite3.Connection) -> dict[str, TenantStanding]:
+    """The tenants of a run that has several, by name, in the order of their file."""
+    return {
+        name: TenantStanding(
+            TenantInfo(base_url, entity_id, msgspec.json.decode(org_ids, type=tuple[str, ...])),
+            state, reason, token_calls,
+        )
+        for name, base_url, entity_id, org_ids, state, reason, token_calls in connection.execute(
+            statements()["tenants"]
+        )
+    }  # fmt: skip
+
+
+def standings(connection: sqlite3.Connection) -> dict[str, Standing]:
+    """Where each tenant's keys stand, by the tenant's name."""
+    return {name: Standing(*counts) for name, *counts in connection.execute(statements()["standings"])}
+
+
+def action_name(tenant: str, bulk_key: str) -> str:
+    """What an action and its response file are called; the same key may stand in several tenants."""
+    return f"{tenant}/{bulk_key}" if tenant else bulk_key
 
 
 def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
@@ -98,10 +153,11 @@ def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
 
 
 def chained(chain: str, rows: Sequence[InputRow]) -> str:
-    """The digest over rows up to and with ``rows``, given the one up to them. Each row counts by line and key."""
+    """The digest over rows up to and with ``rows``, given the one up to them. Each counts by line, tenant and key."""
     for row in rows:
         chain = hashlib.blake2b(
-            f"{chain}{row.number}\0{row.key}".encode("utf-8", "surrogatepass"), digest_size=8
+            f"{chain}{row.number}\0{action_name(row.tenant, row.key)}".encode("utf-8", "surrogatepass"),
+            digest_size=8,
         ).hexdigest()
     return chain
 

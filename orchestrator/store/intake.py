@@ -2,23 +2,61 @@
 
 import select
 from asyncio import wrap_future
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-from msgspec import structs
+from msgspec import Struct, structs
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
-from orchestrator.store.entries import SourceInfo, chained, same_rows
+from orchestrator.store.entries import SourceInfo, action_name, chained, same_rows
 from orchestrator.store.journal import Journal
 from orchestrator.store.sources import Source
 
+NAMES_SHOWN = 12
+"""Tenants named in a sentence on a row that names none of them."""
+
 BATCH = 2_000
 """Rows admitted at once, at most; fewer where the source would wait for more."""
+
+
+OnNew = Callable[[int], None]
+OnNewByTenant = Callable[[Counter[str]], None]
+"""What is told of each batch: how many new keys it brought, in all or by tenant."""
+
+
+class Tenancy(Struct, frozen=True):
+    """Whose a row is, in a run of several tenants.
+
+    ``names`` are the tenants known, from ``origin`` (a file). All rows belong to ``every``, where that is given; else
+    each to the one that its ``column`` names.
+    """
+
+    names: Collection[str]
+    origin: str
+    every: str | None = None
+    column: str = "tenant"
+
+    @property
+    def read_from(self) -> str | None:
+        """The column that is read, if one is."""
+        return self.column if self.every is None else None
+
+    def settle(self, row: InputRow) -> InputRow:
+        """``row`` with its tenant; malformed, where that is not known."""
+        if self.every is not None:
+            return structs.replace(row, tenant=self.every)
+        if row.problem is not None or row.tenant in self.names:
+            return row
+        whose = f"The tenant {row.tenant!r} is not known" if row.tenant else "The row names no tenant"
+        names = sorted(self.names)
+        known = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+        return structs.replace(row, problem=f"{whose}; {self.origin} has {known}.")
 
 
 class Admission:
@@ -45,10 +83,10 @@ class Admission:
     def full(self) -> bool:
         return len(self._batch) >= BATCH
 
-    def flush(self) -> int:
-        """Admits what has gathered; returns how many keys were new. Blocks until it is committed."""
+    def flush(self) -> Counter[str]:
+        """Admits what has gathered; returns each tenant's number of new keys. Blocks until it is committed."""
         if not self._batch:
-            return 0
+            return Counter()
         batch, self._batch = self._batch, []
         self.info, new = self._journal.admit(self.info, batch, self._ranked).result()
         return new
@@ -66,8 +104,8 @@ class Admission:
 class FileIntake:
     """Reads files and standard input in a thread, one source after the other.
 
-    ``column`` and ``weight_column`` are as in :meth:`Source.read`; ``weights`` by key take the column's place. With
-    ``strict`` a malformed row is an InputError.
+    ``column`` and ``weight_column`` are as in :meth:`Source.read`; ``weights`` by the action's name take the column's
+    place. With ``strict`` a malformed row is an InputError. ``tenancy`` is of a run of several tenants.
     """
 
     def __init__(
@@ -79,7 +117,9 @@ class FileIntake:
         weight_column: str | None,
         strict: bool = False,
         weights: Mapping[str, float | None] | None = None,
+        tenancy: Tenancy | None = None,
     ) -> None:
+        self._tenancy = tenancy
         self._journal = journal
         self._sources = sources
         self._column = column
@@ -90,11 +130,15 @@ class FileIntake:
         self._waiting = False
         self._done = anyio.Event()
 
-    async def read(self, on_new: Callable[[int], None]) -> None:
+    async def read(self, on_new: OnNew) -> None:
         """Admits every row. Raises InputError for a source that cannot be read, if no key of it was passed on."""
+        await self.read_by_tenant(lambda new: on_new(new.total()))
 
-        def tell(count: int) -> None:
-            anyio.from_thread.run_sync(on_new, count)
+    async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
+        """As :meth:`read`, for a run of several tenants."""
+
+        def tell(new: Counter[str]) -> None:
+            anyio.from_thread.run_sync(on_new, new)
 
         try:
             await anyio.to_thread.run_sync(self._read_all, tell, abandon_on_cancel=True)
@@ -108,13 +152,14 @@ class FileIntake:
             with anyio.move_on_after(0.05):
                 await self._done.wait()
 
-    def _read_all(self, tell: Callable[[int], None]) -> None:
+    def _read_all(self, tell: OnNewByTenant) -> None:
         for source, info in self._sources:
             if not self._read_one(source, info, tell):
                 return
 
-    def _read_one(self, source: Source, info: SourceInfo, tell: Callable[[int], None]) -> bool:
+    def _read_one(self, source: Source, info: SourceInfo, tell: OnNewByTenant) -> bool:
         """Whether ``source`` was read to its end."""
+        tenancy = self._tenancy
         ranked = self._weight_column is not None or self._weights is not None
         admission = Admission(self._journal, info, ranked=ranked)
 
@@ -131,16 +176,22 @@ class FileIntake:
 
         try:
             for row in source.read(
-                column=self._column, weight_column=self._weight_column, on_wait=before_waiting
+                column=self._column,
+                weight_column=self._weight_column,
+                tenant_column=tenancy.read_from if tenancy else None,
+                on_wait=before_waiting,
             ):
                 self._waiting = False
+                if tenancy is not None:
+                    row = tenancy.settle(row)
                 if self._strict and row.problem is not None:
                     raise InputError(
                         f"{source.name}, line {row.number}: {row.problem} With --strict nothing was sent; mend the row "
                         "or leave out --strict."
                     )
                 if self._weights is not None:
-                    row = structs.replace(row, weight=self._weights.get(row.key))
+                    weight = self._weights.get(action_name(row.tenant, row.key))
+                    row = structs.replace(row, weight=weight)
                 admission.add(row)
                 if admission.full:
                     flush()
@@ -161,14 +212,20 @@ class RowIntake:
         info: SourceInfo,
         *,
         ranked: bool,
+        tenancy: Tenancy | None = None,
     ) -> None:
         self._journal = journal
         self._rows = rows
+        self._settled = tenancy.settle if tenancy is not None else lambda row: row
         self._info = info
         self._ranked = ranked
 
-    async def read(self, on_new: Callable[[int], None]) -> None:
+    async def read(self, on_new: OnNew) -> None:
         """Admits every row."""
+        await self.read_by_tenant(lambda new: on_new(new.total()))
+
+    async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
+        """As :meth:`read`, for a run of several tenants."""
         async for batch in self._batches():
             self._info, new = await wrap_future(self._journal.admit(self._info, batch, self._ranked))
             on_new(new)
@@ -180,9 +237,9 @@ class RowIntake:
     async def _batches(self) -> AsyncIterator[list[InputRow]]:
         if isinstance(self._rows, AsyncIterable):
             async for row in self._rows:
-                yield [row]
+                yield [self._settled(row)]
             return
-        rows = iter(self._rows)
+        rows = map(self._settled, self._rows)
         while batch := list(islice(rows, BATCH)):
             yield batch
 
@@ -190,7 +247,10 @@ class RowIntake:
 class ReadAlready:
     """An intake whose rows are all in the journal."""
 
-    async def read(self, on_new: Callable[[int], None]) -> None:
+    async def read(self, on_new: OnNew) -> None:
+        """There is nothing left to admit."""
+
+    async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
         """There is nothing left to admit."""
 
     async def finish(self) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from asyncio import wrap_future
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,14 +14,17 @@ from orchestrator.clock import Clock
 from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
 from orchestrator.store import database
 from orchestrator.store.entries import (
+    NOTHING,
     Armed,
     Followed,
     RunInfo,
     SourceInfo,
     Standing,
+    action_name,
     chained,
     followed,
     read_sources,
+    standings,
 )
 from orchestrator.store.writer import InlineWriter, Ledger, ThreadWriter, Writer
 
@@ -33,15 +37,20 @@ _encode = msgspec.json.encode
 
 
 class Journal:
-    """The journal of one run.
+    """The journal of one run, as one of its tenants sees it; where there are several, each has a view of its own.
 
     Methods that return nothing say a change and do not wait; it is committed within some hundredths of a second.
     Coroutines return once what they say is on disk.
     """
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: Writer, clock: Clock, tenant: str = "") -> None:
         self._writer = writer
         self._clock = clock
+        self._tenant = tenant
+
+    def of(self, tenant: str) -> "Journal":
+        """The same journal, giving out the keys of ``tenant`` only."""
+        return Journal(self._writer, self._clock, tenant)
 
     @property
     def trouble(self) -> str | None:
@@ -60,13 +69,24 @@ class Journal:
     def begin(self, info: RunInfo) -> None:
         values = msgspec.structs.asdict(info)
         values |= {"org_ids": _json(info.org_ids), "settings": _json(info.settings)}
+        del values["tenants"]
         self._writer.note("begin_run", **values)
+        for name, tenant in info.tenants.items():
+            told = msgspec.structs.asdict(tenant) | {"org_ids": _json(tenant.org_ids)}
+            self._writer.note("add_tenant", name=name, **told)
 
     def begin_session(self) -> None:
         self._writer.note("begin_session", at=self._clock.stamp())
 
     def token_call(self) -> None:
-        self._writer.note("token_call")
+        if self._tenant:
+            self._writer.note("tenant_token_call", tenant=self._tenant)
+        else:
+            self._writer.note("token_call")
+
+    def tenant_state(self, state: str, reason: str | None) -> None:
+        """How this tenant's part in a run of several stands, or ended."""
+        self._writer.note("tenant_state", tenant=self._tenant, state=state, reason=reason)
 
     async def end_session(self, state: str, reason: str | None, exit_status: int) -> None:
         self._writer.note(
@@ -77,15 +97,15 @@ class Journal:
     async def reopen(self, kept: Callable[[str], bool]) -> Standing:
         """Takes back what an earlier session held in memory or gave up, and says where the run stands.
 
-        A response file that was counted but is not ``kept`` any more is fetched again.
+        A response file that was counted but is not ``kept`` any more, by its name, is fetched again.
         """
 
         def work(connection: sqlite3.Connection) -> Standing:
             connection.execute(_sql("reopen"))
-            for (bulk_key,) in connection.execute(_sql("filed_keys")).fetchall():
-                if not kept(bulk_key):
-                    connection.execute(_sql("fetch_again"), {"bulk_key": bulk_key})
-            return Standing(*connection.execute(_sql("standing")).fetchone())
+            for tenant, bulk_key in connection.execute(_sql("filed_keys")).fetchall():
+                if not kept(action_name(tenant, bulk_key)):
+                    connection.execute(_sql("fetch_again"), {"tenant": tenant, "bulk_key": bulk_key})
+            return sum(standings(connection).values(), NOTHING)
 
         return await wrap_future(self.perform(work))
 
@@ -104,22 +124,22 @@ class Journal:
 
     def admit(
         self, source: SourceInfo, rows: Sequence[InputRow], ranked: bool
-    ) -> "Future[tuple[SourceInfo, int]]":
-        """Takes ``rows`` of ``source``; gives how far the source is read now, and how many keys are new.
+    ) -> "Future[tuple[SourceInfo, Counter[str]]]":
+        """Takes ``rows`` of ``source``; gives how far the source is read now, and each tenant's number of new keys.
 
         ``ranked`` puts the greater weight first. Rows up to ``source.last_row`` are known from an earlier session: they
         are only held against the digest, and a difference is an InputError.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[SourceInfo, int]:
-            new = 0
+        def work(connection: sqlite3.Connection) -> tuple[SourceInfo, Counter[str]]:
+            new: Counter[str] = Counter()
             for row in rows:
                 if row.problem is not None:
                     connection.execute(_sql("admit_action"), _malformed(source.id, row))
                     continue
                 values = _waiting(source.id, row, ranked)
                 if connection.execute(_sql("admit_action"), values).rowcount:
-                    new += 1
+                    new[row.tenant] += 1
                 else:
                     connection.execute(_sql("admit_duplicate"), values)
             chain = chained(source.chain, rows)
@@ -143,8 +163,10 @@ class Journal:
     async def arm(self, most: int, intent: bool) -> list[Armed]:
         """At most ``most`` keys that are next to be stopped, in order. With ``intent`` their stop may leave now."""
 
+        values = {"tenant": self._tenant, "most": most, "intent": int(intent)}
+
         def work(connection: sqlite3.Connection) -> list[Armed]:
-            rows = connection.execute(_sql("arm"), {"most": most, "intent": int(intent)}).fetchall()
+            rows = connection.execute(_sql("arm"), values).fetchall()
             rows.sort()
             return [Armed(seq, key, bool(lost), attempts) for _, seq, key, lost, attempts in rows]
 
@@ -191,9 +213,10 @@ class Journal:
 
     async def claim_following(self, most: int) -> list[Followed]:
         """At most ``most`` keys that are to be followed and that nobody holds, the longest due first."""
+        values = {"tenant": self._tenant, "most": most}
 
         def work(connection: sqlite3.Connection) -> list[Followed]:
-            return [followed(*row) for row in connection.execute(_sql("claim_following"), {"most": most})]
+            return [followed(*row) for row in connection.execute(_sql("claim_following"), values)]
 
         return await wrap_future(self.perform(work))
 
@@ -234,8 +257,8 @@ class Journal:
     ) -> None:
         """How a tenant's pace stands now; ``throttled`` counts the refusals since the one before."""
         self._writer.note(
-            "paced", at=self._clock.stamp(), tenant=tenant, slots=slots, in_flight=in_flight, others=others,
-            throttled=throttled, waiting=waiting,
+            "paced", at=self._clock.stamp(), tenant=tenant or self._tenant, slots=slots, in_flight=in_flight,
+            others=others, throttled=throttled, waiting=waiting,
         )  # fmt: skip
 
     def _read(
@@ -292,7 +315,7 @@ def _json(value: Any) -> str:
 
 def _waiting(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
     return {
-        "tenant": "", "source": source, "row": row.number, "bulk_key": row.key,
+        "tenant": row.tenant, "source": source, "row": row.number, "bulk_key": row.key,
         "labels": _json(row.labels) if row.labels else None,
         "rank": (UNRANKED if row.weight is None else -row.weight) if ranked else 0,
         "stage": Stage.WAITING.value, "outcome": None, "error": None,

@@ -55,12 +55,13 @@ Opener = Callable[[], AbstractContextManager[Rows]]
 
 
 def write_remediation(
-    directory: Path, files: Iterable[tuple[str, Opener]]
+    directory: Path, files: Iterable[tuple[str, Opener]], *, tenants: bool = False
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Write the three files into ``directory / "remediation"`` (0700, made if missing), each 0600.
 
-    ``files`` are the bulk keys with their response files; it is gone through twice, first for the headers. The
-    columns are ``bulk_key``, ``row``, then those of all files in the order of their first appearance, blank where an
+    ``files`` are the bulk keys with their response files; it is gone through twice, first for the headers. With
+    ``tenants`` each key has its tenant's name and a slash in front. The columns are ``bulk_key``, ``row``, then
+    ``tenant`` where there are several, then those of all files in the order of their first appearance, blank where an
     action has them not. Columns are the same by exact name (the nth of that name in a file, with the nth in another),
     only ``Success`` whatever its case and the spaces around it. Memory grows with the columns, not with the records.
 
@@ -83,12 +84,14 @@ def write_remediation(
         columns, bad = _columns(files)
         with replacing_all([target / f"{verdict}.csv" for verdict in VERDICTS]) as outputs:
             tables = {verdict: _Table(output) for verdict, output in zip(VERDICTS, outputs, strict=True)}
-            header = ["bulk_key", "row", *map(guard, columns.values())]
+            header = ["bulk_key", "row", *(["tenant"] if tenants else []), *map(guard, columns.values())]
             for table in tables.values():
                 table.add(header)
             for place, (bulk_key, opener) in enumerate(files):
                 if place not in bad:
-                    problem = _add(tables, columns, bulk_key, opener)
+                    tenant, slash, key = bulk_key.partition("/")
+                    front = (guard(key), [guard(tenant)]) if slash else (guard(bulk_key), [])
+                    problem = _add(tables, columns, front, opener)
                     if problem is not None:
                         bad[place] = (bulk_key, problem)
             for table in tables.values():
@@ -178,12 +181,17 @@ class _Table:
         self._output.truncate()
 
 
-def _add(tables: dict[str, _Table], columns: dict[_Column, str], bulk_key: str, opener: Opener) -> str | None:
+_Front = tuple[
+    str, list[str]
+]  # what every line of a file starts with: its key, and what follows the row's number
+
+
+def _add(tables: dict[str, _Table], columns: dict[_Column, str], front: _Front, opener: Opener) -> str | None:
     """Add the records of one file to the tables. If it is bad, add none and return the sentence that says so."""
     marks = {verdict: table.mark() for verdict, table in tables.items()}
     try:
         with opener() as rows:
-            _copy(rows, tables, columns, guard(bulk_key))
+            _copy(rows, tables, columns, front)
     except MassStopError as error:
         for verdict, table in tables.items():
             table.back(marks[verdict])
@@ -191,19 +199,21 @@ def _add(tables: dict[str, _Table], columns: dict[_Column, str], bulk_key: str, 
     return None
 
 
-def _copy(rows: Rows, tables: dict[str, _Table], columns: dict[_Column, str], bulk_key: str) -> None:
-    places = {key: place for place, key in enumerate(_keys(rows.header), 2)}
+def _copy(rows: Rows, tables: dict[str, _Table], columns: dict[_Column, str], front: _Front) -> None:
+    bulk_key, behind = front
+    before = 2 + len(behind)
+    places = {key: place for place, key in enumerate(_keys(rows.header), before)}
     if not places.keys() <= columns.keys():
         raise StorageError("The response file changed while the remediation files were written.")
     # Every record gets a blank at its end, where a column that this action has not finds its cell.
-    arranged = itemgetter(0, 1, *(places.get(key, -1) for key in columns))
+    arranged = itemgetter(*range(before), *(places.get(key, -1) for key in columns))
     same = list(places) == list(columns)
     width = len(places)
     for number, verdict, cells in rows:
         table = tables[verdict]
         # Letters come after all that is suspect: the first comparison is only there to be quick.
         safe = [cell if cell >= "A" or cell[:1] not in _SUSPECT else guard(cell) for cell in cells]
-        line = [bulk_key, str(number), *safe]
+        line = [bulk_key, str(number), *behind, *safe]
         if not same or len(cells) != width:
             line = arranged([*line, *[""] * (width - len(cells) + 1)])
         table.add(line)

@@ -3,6 +3,7 @@
 import csv
 import io
 import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.model import Outcome, Problem, Records
 from orchestrator.store.database import statements
-from orchestrator.store.entries import RunInfo, read_run
+from orchestrator.store.entries import RunInfo, TenantStanding, TenantState, read_run, read_tenants
 from orchestrator.store.remediation import guard
 
 SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
@@ -21,11 +22,13 @@ Write = Callable[[bytes], object]
 
 
 class TenantEntry(Struct, frozen=True):
-    """The tenant, and what of it the run was about."""
+    """The tenant, and what of it the run was about. One of several also tells how its part of the run stands."""
 
     base_url: str
     entity_id: str | None
     org_ids: tuple[str, ...]
+    state: TenantState | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
 
 
 class SourceEntry(Struct, frozen=True):
@@ -37,7 +40,10 @@ class SourceEntry(Struct, frozen=True):
 
 
 class RunEntry(Struct, frozen=True):
-    """The run as a whole; ``resumed`` counts the sessions after the first."""
+    """The run as a whole; ``resumed`` counts the sessions after the first.
+
+    A run of several tenants has them in ``tenants``, by name, and null as its ``tenant``.
+    """
 
     id: str
     command: str
@@ -45,12 +51,13 @@ class RunEntry(Struct, frozen=True):
     started_at: str
     ended_at: str | None
     duration_seconds: float | None
-    tenant: TenantEntry
+    tenant: TenantEntry | None
     sources: list[SourceEntry]
     state: Literal["finished", "interrupted", "aborted", "running"]
     reason: str | None
     resumed: int
     exit_status: int | None
+    tenants: dict[str, TenantEntry] | UnsetType = UNSET
 
 
 class RecordTotals(Struct, frozen=True):
@@ -83,7 +90,10 @@ class Timing(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """``keys`` are distinct and well-formed; ``outcomes`` counts every action, malformed rows too."""
+    """``keys`` are distinct and well-formed; ``outcomes`` counts every action, malformed rows too.
+
+    A run of several tenants has a summary of each under ``by_tenant``; a row whose tenant is not known is in none.
+    """
 
     keys: int
     duplicates: int
@@ -92,6 +102,7 @@ class Summary(Struct, frozen=True):
     records: RecordTotals
     calls: CallTotals
     timing: Timing
+    by_tenant: "dict[str, Summary] | UnsetType" = UNSET
 
 
 class StopEntry(Struct, frozen=True):
@@ -119,7 +130,10 @@ class PlanEntry(Struct, frozen=True):
 
 
 class ActionEntry(Struct, frozen=True):
-    """One action. ``duplicates`` is there where a duplicate stood in another source than the first."""
+    """One action. ``duplicates`` is there where a duplicate stood in another source than the first.
+
+    ``tenant`` is there in a run of several; for a malformed row, it is what the row held.
+    """
 
     bulk_key: str
     source: str
@@ -135,6 +149,7 @@ class ActionEntry(Struct, frozen=True):
     duplicates: list[DuplicateEntry] | UnsetType = UNSET
     mismatch: dict[str, Records] | UnsetType = UNSET
     plan: PlanEntry | UnsetType = UNSET
+    tenant: str | UnsetType = UNSET
 
 
 class Report(Struct, frozen=True):
@@ -181,9 +196,11 @@ def write_csv(connection: sqlite3.Connection, write: Write) -> None:
         text.seek(0)
         text.truncate()
 
-    table.writerow(_CSV_COLUMNS)
+    several = bool(read_tenants(connection))
+    table.writerow((*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS)
     for action in read_actions(connection):
-        table.writerow([guard(cell) if isinstance(cell, str) else cell for cell in _csv_cells(action)])
+        cells = [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
+        table.writerow([guard(cell) if isinstance(cell, str) else cell for cell in cells])
         flush()
     flush()
 
@@ -198,7 +215,8 @@ def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
     """What stands above the actions. Raises StorageError where the journal holds no run."""
     info = read_run(connection)
     sessions = connection.execute(_sql("sessions")).fetchall()
-    return _run(connection, info, sessions), _summary(connection, info, sum(row[-1] for row in sessions))
+    tenants = read_tenants(connection)
+    return _run(connection, info, sessions, tenants), _summary(connection, info, sessions, tenants)
 
 
 def count_missing_files(connection: sqlite3.Connection) -> int:
@@ -213,18 +231,20 @@ def read_actions(
     """The rows of the input, each once, in input order: all, or those of the statement ``which``."""
     names = {row[0]: row[1] for row in connection.execute(_sql("sources"))}
     any_duplicates = connection.execute("SELECT EXISTS (SELECT 1 FROM duplicate)").fetchone()[0]
-    planned = read_run(connection).command == "plan"
+    info = read_run(connection)
+    planned, several = info.command == "plan", bool(info.tenants)
     for row in connection.execute(_sql(which), values or {}):
         duplicates = connection.execute(_sql("duplicates_of"), {"first": row[0]}) if any_duplicates else ()
-        yield _action(row, names, list(duplicates), planned=planned)
+        yield _action(row, names, list(duplicates), planned=planned, several=several)
 
 
 def _action(
-    row: Any, names: dict[int, str], duplicates: list[tuple[int, int]], *, planned: bool
+    row: Any, names: dict[int, str], duplicates: list[tuple[int, int]], *, planned: bool, several: bool
 ) -> ActionEntry:
     (
         _, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
         lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, _,
+        tenant,
     ) = row  # fmt: skip
     elsewhere = any(where != source for where, _ in duplicates)
     return ActionEntry(
@@ -248,10 +268,13 @@ def _action(
         duplicates=[DuplicateEntry(names[where], row) for where, row in duplicates] if elsewhere else UNSET,
         mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else UNSET,
         plan=PlanEntry(speed, unprocessed) if planned and outcome == Outcome.WOULD_STOP else UNSET,
+        tenant=tenant if several else UNSET,
     )
 
 
-def _run(connection: sqlite3.Connection, info: RunInfo, sessions: list[Any]) -> RunEntry:
+def _run(
+    connection: sqlite3.Connection, info: RunInfo, sessions: list[Any], tenants: dict[str, TenantStanding]
+) -> RunEntry:
     _, _, ended_at, state, reason, exit_status, _ = sessions[-1]
     sources = connection.execute(_sql("sources")).fetchall()
     return RunEntry(
@@ -261,34 +284,89 @@ def _run(connection: sqlite3.Connection, info: RunInfo, sessions: list[Any]) -> 
         started_at=info.started_at,
         ended_at=ended_at,
         duration_seconds=seconds_between(info.started_at, ended_at),
-        tenant=TenantEntry(info.base_url, info.entity_id, info.org_ids),
+        tenant=None if tenants else TenantEntry(info.base_url, info.entity_id, info.org_ids),
         sources=[SourceEntry(row[1], row[3], row[4]) for row in sources],
         state=state,
         reason=reason,
         resumed=len(sessions) - 1,
         exit_status=exit_status,
+        tenants={
+            name: TenantEntry(
+                told.info.base_url, told.info.entity_id, told.info.org_ids, told.state, told.reason
+            )
+            for name, told in tenants.items()
+        }
+        or UNSET,
     )
 
 
-def _summary(connection: sqlite3.Connection, info: RunInfo, token_calls: int) -> Summary:
-    (
-        keys, malformed, duplicates, total, processed, succeeded, failed, unprocessed,
-        stops, statuses, files, retried, throttled, first_stop, last_stop, settled,
-    ) = connection.execute(_sql("summary")).fetchone()  # fmt: skip
+class _Counts:
+    """What a summary is made from: of one tenant, or of several together."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.sums = [0] * _SUMS
+        self.duplicates = 0
+        self.token_calls = 0
+        self.first_stop: str | None = None
+        self.last_stop: str | None = None
+        self.settled: str | None = None
+
+    def add(
+        self, sums: list[int], first_stop: str | None, last_stop: str | None, settled: str | None
+    ) -> None:
+        self.sums = [one + more for one, more in zip(self.sums, sums, strict=True)]
+        self.first_stop = min(filter(None, (self.first_stop, first_stop)), default=None)
+        self.last_stop = max(filter(None, (self.last_stop, last_stop)), default=None)
+        self.settled = max(filter(None, (self.settled, settled)), default=None)
+
+    def summary(self, start: str) -> Summary:
+        (
+            keys, malformed, total, processed, succeeded, failed, unprocessed, stops, statuses, files, retried,
+            throttled,
+        ) = self.sums  # fmt: skip
+        return Summary(
+            keys=keys,
+            duplicates=self.duplicates,
+            malformed=malformed,
+            outcomes=dict(self.outcomes),
+            records=RecordTotals(total, processed, succeeded, failed, unprocessed),
+            calls=CallTotals(stops, statuses, files, self.token_calls, retried, throttled),
+            timing=Timing(
+                seconds_between(start, self.first_stop),
+                seconds_between(start, self.last_stop),
+                seconds_between(start, self.settled),
+            ),
+        )
+
+
+_SUMS = 12
+"""Columns of the statement ``summaries`` that are added up."""
+
+
+def _summary(
+    connection: sqlite3.Connection, info: RunInfo, sessions: list[Any], tenants: dict[str, TenantStanding]
+) -> Summary:
+    every = _Counts()
+    of: defaultdict[str, _Counts] = defaultdict(_Counts)
+    for row in connection.execute(_sql("summaries")):
+        sums, times, tenant = row[:_SUMS], row[_SUMS:-1], row[-1]
+        for counts in (every, of[tenant]):
+            counts.add(sums, *times)
+    for tenant, outcome, count in connection.execute(_sql("outcomes_by_tenant")):
+        for counts in (every, of[tenant]):
+            counts.outcomes[Outcome(outcome)] += count
+    for tenant, count in connection.execute(_sql("duplicates_by_tenant")):
+        for counts in (every, of[tenant]):
+            counts.duplicates += count
+    for name, told in tenants.items():
+        of[name].token_calls = told.token_calls
+    every.token_calls = sum(row[-1] for row in sessions) + sum(one.token_calls for one in tenants.values())
     start = stamp(info.process_started_at)
-    return Summary(
-        keys=keys,
-        duplicates=duplicates,
-        malformed=malformed,
-        outcomes={Outcome(name): count for name, count in connection.execute(_sql("outcomes"))},
-        records=RecordTotals(total, processed, succeeded, failed, unprocessed),
-        calls=CallTotals(stops, statuses, files, token_calls, retried, throttled),
-        timing=Timing(
-            seconds_between(start, first_stop),
-            seconds_between(start, last_stop),
-            seconds_between(start, settled),
-        ),
-    )
+    summary = every.summary(start)
+    if not tenants:
+        return summary
+    return msgspec.structs.replace(summary, by_tenant={name: of[name].summary(start) for name in tenants})
 
 
 _CSV_COLUMNS = (

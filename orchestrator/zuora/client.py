@@ -16,6 +16,7 @@ from orchestrator.model import ActionState, Answered, Reply
 from orchestrator.settings import Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora.headers import read_limits, read_retry_after
+from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
 from orchestrator.zuora.transport import FAILURES, SendOnce, as_call_error, read_bounded
 from orchestrator.zuora.wire import LONGEST_ADDRESS, Answer, StatusAnswer, TokenAnswer, failure
@@ -61,6 +62,7 @@ class ZuoraClient:
         clock: for the token's life.
         on_answer: shown what every answer tells besides its meaning, before the method returns or raises.
         on_token: told of each call for a token.
+        tokens: shared with other clients, for those that have the same address and credentials.
 
     Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
     bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` on the whole).
@@ -73,12 +75,14 @@ class ZuoraClient:
         clock: Clock,
         on_answer: Callable[[Answered], None] = lambda _: None,
         on_token: Callable[[], None] = lambda: None,
+        tokens: SharedTokens | None = None,
     ) -> None:
         self._settings = settings
         self._base = settings.address
         self._clock = clock
         self._on_answer = on_answer
         self._on_token = on_token
+        self._tokens = tokens
         self._token = self._token_source(settings)
         self._token_came = False
         headers = {
@@ -104,7 +108,10 @@ class ZuoraClient:
             "client_secret": settings.client_secret.reveal(),
             "grant_type": "client_credentials",
         }
-        return OAuthToken(self._fetch_token, self._clock)
+        if self._tokens is None:
+            return OAuthToken(self._fetch_token, self._clock)
+        owner = (self._base, settings.client_id, settings.client_secret.reveal())
+        return OAuthToken(self._tokens.of(owner, self._fetch_token), self._clock)
 
     async def __aenter__(self) -> Self:
         # The slots bound the connections; the connector's own limit (100) would queue calls unseen. The time of a call

@@ -210,7 +210,7 @@ class MassStop:
         path.write_bytes(stdin)
         return self.start(*arguments, shell=f"cat '{path}' | \"$@\"", **start).end(longest)
 
-    def run(self, tenant: Tenant, *arguments: str | Path, out: str = "run", **start: Any) -> Ended:
+    def run(self, tenant: Tenant | None, *arguments: str | Path, out: str = "run", **start: Any) -> Ended:
         """``mass-stop run --yes --out run ARGUMENTS``."""
         return self("run", "--yes", "--out", out, *arguments, tenant=tenant, **start)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.settings import SETTINGS, Setting, Settings, resolve
+from orchestrator.settings.layers import OF_ONE_TENANT
 
 FILE = Path(__file__).resolve().parents[2] / "config" / "mass-stop.toml"
 TEXT = FILE.read_text("utf-8")
@@ -34,15 +35,19 @@ def key_of(setting: Setting) -> str:
 
 
 @pytest.fixture
-def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What the file comes to with every line uncommented; its example secrets are there."""
+def resolved(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What the file comes to with every line uncommented; its example secrets are there.
+
+    With several tenants, what is of one counts for nothing: for those settings there are not several.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("client-secret.txt", "token.txt"):
         secret = tmp_path / name
         secret.write_text("made-up")
         secret.chmod(0o600)
     config = tmp_path / "all.toml"
-    config.write_text(UNCOMMENTED, "utf-8")
+    of_one = setting.name in OF_ONE_TENANT
+    config.write_text(re.sub(r"(?m)^tenants? = .*$", "", UNCOMMENTED) if of_one else UNCOMMENTED, "utf-8")
     return resolve({}, environment={}, config=str(config))
 
 

@@ -61,7 +61,13 @@ def folder(tenant: Mapping[str, str], tmp_path: Path) -> Path:
     """A folder with the keys as the examples name them."""
     table = Path(tenant["KEYS"]).read_text()
     (tmp_path / "keys.csv").write_text(table)
-    (tmp_path / "keys.txt").write_text("".join(row.split(",")[0] + "\n" for row in table.splitlines()[1:]))
+    keys = [row.split(",")[0] for row in table.splitlines()[1:]]
+    (tmp_path / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
+    (tmp_path / "all-keys.csv").write_text("bulk_key,tenant\n" + ",north\n".join(keys) + ",north\n")
+    (tmp_path / "tenants.toml").write_text(
+        f'[tenants.north]\nbase_url = "{tenant["ZUORA_BASE_URL"]}"\nclient_id_env = "ZUORA_CLIENT_ID"\n'
+        'client_secret_env = "ZUORA_CLIENT_SECRET"\n'
+    )
     return tmp_path
 
 

@@ -346,7 +346,7 @@ class MemoryIntake:
                 self._waiting = False
                 for row in rows:
                     self._admission.add(row)
-                on_new(self._admission.flush())
+                on_new(self._admission.flush().total())
             self._admission.complete(None)
         finally:
             self._done = True

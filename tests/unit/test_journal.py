@@ -61,7 +61,7 @@ class Book:
 
     def admit(self, *rows: InputRow, ranked: bool = False) -> int:
         self.source, new = self.journal.admit(self.source, rows, ranked).result()
-        return new
+        return new.total()
 
     def arm(self, most: int = 100, *, intent: bool = True) -> list[str]:
         return [armed.bulk_key for armed in self.wait(self.journal.arm(most, intent))]

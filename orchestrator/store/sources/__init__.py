@@ -67,6 +67,7 @@ class Source:
         *,
         column: str | None = None,
         weight_column: str | None = None,
+        tenant_column: str | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> Iterator[InputRow]:
         """Yields every record once, in order, malformed ones included, each as soon as its last line came.
@@ -76,6 +77,7 @@ class Source:
         Args:
             column: header (or number, from 1) of the column that holds the key; by default it is found.
             weight_column: header or number of the column whose number becomes ``InputRow.weight``.
+            tenant_column: header or number of the column that becomes ``InputRow.tenant``.
             on_wait: called right before whatever may block; rows already yielded can be passed on.
 
         Raises:
@@ -89,7 +91,7 @@ class Source:
             raw = Descriptor(fd, self.name, on_wait)
             lines = split_lines(decode(unpack(raw, self.name), self.name))
             records = parse_records(lines, key_headers(column))
-            for row in parse_rows(records, self.name, column, weight_column):
+            for row in parse_rows(records, self.name, column, weight_column, tenant_column):
                 self.rows += 1
                 yield row
             self.sha256 = raw.sha256.hexdigest()

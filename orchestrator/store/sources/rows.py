@@ -23,14 +23,18 @@ def key_headers(column: str | None) -> frozenset[str]:
 
 
 def parse_rows(
-    records: Iterator[Record], name: str, column: str | None, weight_column: str | None
+    records: Iterator[Record],
+    name: str,
+    column: str | None,
+    weight_column: str | None,
+    tenant_column: str | None = None,
 ) -> Iterator[InputRow]:
-    """Yields one row for each record but the header; ``column`` and ``weight_column`` as in ``Source.read``.
+    """Yields one row for each record but the header; the columns as in ``Source.read``.
 
     Raises:
-        InputError: the header lacks ``column`` or ``weight_column``; raised before the first row.
+        InputError: the header lacks a column that was asked for; raised before the first row.
     """
-    index, weight = as_index(column), as_index(weight_column)
+    index, weight, tenant = as_index(column), as_index(weight_column), as_index(tenant_column)
     first = next(records, None)
     if first is None:
         return
@@ -46,8 +50,10 @@ def parse_rows(
             ahead.append(second)
             headed = _holds_key(second.cells, index)
     if weight_column is not None:
-        weight = _weight_column(first.cells, weight, weight_column, headed, name)
-    table = _Table(index, weight, first.cells if headed else [])
+        weight = _asked_for(first.cells, weight, weight_column, headed, name, "to order by")
+    if tenant_column is not None:
+        tenant = _asked_for(first.cells, tenant, tenant_column, headed, name, "that names the tenant")
+    table = _Table(index, weight, tenant, first.cells if headed else [])
     for record in chain(ahead[headed:], records):
         yield table.row(record)
 
@@ -55,9 +61,10 @@ def parse_rows(
 class _Table:
     """The columns of one source, and how a record of it becomes a row."""
 
-    def __init__(self, key: int, weight: int | None, header: list[str]) -> None:
+    def __init__(self, key: int, weight: int | None, tenant: int | None, header: list[str]) -> None:
         self._key = key
         self._weight = weight
+        self._tenant = tenant
         self._names: list[str] = []
         self._taken: set[str] = set()
         for cell in header:
@@ -73,18 +80,21 @@ class _Table:
             problem = problem or _problem(cell, at, len(cells))
         if problem is not None:
             cell = cell[:_KEPT]
-        if len(cells) == 1 and at == 0 and self._weight is None:
+        if len(cells) == 1 and at == 0 and self._weight is None and self._tenant is None:
             return InputRow(number, cell, {}, None, problem)
         weight = self._weight
         value = _number(cells[weight]) if weight is not None and weight < len(cells) else None
-        return InputRow(number, cell, self._labels(cells), value, problem)
+        tenant = self._tenant
+        whose = cells[tenant].strip()[:_KEPT] if tenant is not None and tenant < len(cells) else ""
+        return InputRow(number, cell, self._labels(cells), value, problem, whose)
 
     def _labels(self, cells: list[str]) -> dict[str, str]:
         while len(self._names) < len(cells):
             self._add("")
         labels = dict(zip(self._names, cells, strict=False))
-        if self._key < len(cells):
-            del labels[self._names[self._key]]
+        for taken in {self._key, self._tenant}:
+            if taken is not None and taken < len(cells):
+                del labels[self._names[taken]]
         return labels
 
     def _add(self, title: str) -> None:
@@ -127,15 +137,17 @@ def _may_be_header(record: Record, index: int) -> bool:
     return len(title) < 24 or title.isalpha()
 
 
-def _weight_column(cells: list[str], index: int | None, column: str, headed: bool, name: str) -> int:
+def _asked_for(
+    cells: list[str], index: int | None, column: str, headed: bool, name: str, purpose: str
+) -> int:
     if index is None and not headed:
         raise InputError(
-            f"{name} has no header, so no column {column!r} to order by; give the column's number, from 1."
+            f"{name} has no header, so no column {column!r} {purpose}; give the column's number, from 1."
         )
     if index is None:
         return find(cells, column, name)
     if index >= len(cells):
-        raise InputError(f"{name} has no column {column} to order by; its first row has {len(cells)}.")
+        raise InputError(f"{name} has no column {column} {purpose}; its first row has {len(cells)}.")
     return index
 
 

@@ -16,7 +16,7 @@ UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
 -- name: arm
 -- Takes the next keys to stop. Once this is committed a stop of theirs may leave.
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + :intent
-WHERE seq IN (SELECT seq FROM action WHERE stage = 0 ORDER BY rank, seq LIMIT :most)
+WHERE seq IN (SELECT seq FROM action WHERE tenant = :tenant AND stage = 0 ORDER BY rank, seq LIMIT :most)
 RETURNING rank, seq, bulk_key, lost, attempts;
 
 -- name: disarm
@@ -48,7 +48,8 @@ UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :s
 -- name: claim_following
 -- Takes keys whose status is to be read, the longest due first.
 UPDATE action SET claimed = 1
-WHERE seq IN (SELECT seq FROM action WHERE stage = 2 AND claimed = 0 ORDER BY due_at LIMIT :most)
+WHERE seq IN (
+    SELECT seq FROM action WHERE tenant = :tenant AND stage = 2 AND claimed = 0 ORDER BY due_at LIMIT :most)
 RETURNING seq, bulk_key, attempts, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error, read_from, polls,
           total, processed, succeeded, failed, unprocessed;
 
@@ -100,13 +101,19 @@ WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable');
 
 -- name: fetch_again
 UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, counts_from = 'status', mismatch = NULL
-WHERE tenant = '' AND bulk_key = :bulk_key AND outcome IS NOT 'malformed' AND output_url IS NOT NULL;
+WHERE tenant = :tenant AND bulk_key = :bulk_key AND outcome IS NOT 'malformed' AND output_url IS NOT NULL;
 
 -- name: begin_session
 INSERT INTO session (started_at) VALUES (:at);
 
 -- name: token_call
 UPDATE session SET token_calls = token_calls + 1 WHERE n = (SELECT MAX(n) FROM session);
+
+-- name: tenant_token_call
+UPDATE tenant SET token_calls = token_calls + 1 WHERE name = :tenant;
+
+-- name: tenant_state
+UPDATE tenant SET state = :state, reason = :reason WHERE name = :tenant;
 
 -- name: end_session
 UPDATE session SET ended_at = :at, state = :state, reason = :reason, exit_status = :exit_status
@@ -125,22 +132,35 @@ SELECT * FROM reported_action WHERE seq = :seq;
 -- What never came to an end, and rows that hold no key.
 SELECT * FROM reported_action WHERE settled_at IS NULL ORDER BY seq;
 
--- name: summary
+-- name: outcomes_by_tenant
+SELECT tenant, outcome, COUNT(*) FROM reported_action GROUP BY tenant, outcome ORDER BY outcome;
+
+-- name: duplicates_by_tenant
+SELECT tenant, COUNT(*) FROM duplicate JOIN action ON seq = first GROUP BY tenant;
+
+-- name: summaries
+-- A line a tenant, whose name is the last column.
 SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(*) FILTER (WHERE outcome IS 'malformed') AS malformed,
-       (SELECT COUNT(*) FROM duplicate) AS duplicates,
        COALESCE(SUM(total), 0) AS total, COALESCE(SUM(processed), 0) AS processed,
        COALESCE(SUM(succeeded), 0) AS succeeded, COALESCE(SUM(failed), 0) AS failed,
        COALESCE(SUM(unprocessed), 0) AS unprocessed,
        COALESCE(SUM(attempts), 0) AS stop_calls, COALESCE(SUM(status_calls), 0) AS status_calls,
        COALESCE(SUM(file_calls), 0) AS file_calls,
        COALESCE(SUM(retried), 0) AS retried, COALESCE(SUM(throttled), 0) AS throttled,
-       MIN(sent_at) AS first_stop_at, MAX(accepted_at) AS last_stop_at, MAX(settled_at) AS settled_at
-FROM action;
+       MIN(sent_at) AS first_stop_at, MAX(accepted_at) AS last_stop_at, MAX(settled_at) AS settled_at,
+       tenant
+FROM action GROUP BY tenant;
 
 -- name: begin_run
 INSERT INTO run (id, command, version, process_started_at, started_at, base_url, entity_id, org_ids, settings)
 VALUES (:id, :command, :version, :process_started_at, :started_at, :base_url, :entity_id, :org_ids, :settings);
+
+-- name: add_tenant
+INSERT INTO tenant (name, base_url, entity_id, org_ids) VALUES (:name, :base_url, :entity_id, :org_ids);
+
+-- name: tenants
+SELECT name, base_url, entity_id, org_ids, state, reason, token_calls FROM tenant ORDER BY rowid;
 
 -- name: add_source
 INSERT INTO source (name, path) VALUES (:name, :path);
@@ -158,17 +178,17 @@ SELECT n, started_at, ended_at, state, reason, exit_status, token_calls FROM ses
 -- Standard input cannot be read twice: what is given again on resume takes its place.
 UPDATE source SET path = :path, name = :name WHERE id = :id;
 
--- name: standing
--- Where a resumed run stands: keys, stops accepted, and how many are left to send, to follow, and are over.
-SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
+-- name: standings
+-- Where each tenant of a resumed run stands: keys, stops accepted, and how many are left to send and to follow.
+SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(accepted_at) AS accepted,
        COUNT(*) FILTER (WHERE stage = 0) AS waiting,
        COUNT(*) FILTER (WHERE stage = 2) AS following
-FROM action;
+FROM action GROUP BY tenant;
 
 -- name: planned
 -- An earlier plan's keys, with the speed it saw.
-SELECT row, bulk_key, labels, speed FROM action WHERE outcome IS NOT 'malformed' ORDER BY seq;
+SELECT row, bulk_key, labels, speed, tenant FROM action WHERE outcome IS NOT 'malformed' ORDER BY seq;
 
 -- name: duplicates_of
 SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER BY rowid;
@@ -176,7 +196,7 @@ SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER
 
 -- name: filed_keys
 -- Actions whose response file was counted, in input order.
-SELECT bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
+SELECT tenant, bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
 
 -- name: files_missing
 SELECT COUNT(*) FROM action WHERE output_url IS NOT NULL AND counts_from <> 'response_file';

@@ -20,6 +20,17 @@ CREATE TABLE session (
     state       TEXT NOT NULL DEFAULT 'running',  -- running, finished, interrupted, aborted
     reason      TEXT,
     exit_status INTEGER,
+    token_calls INTEGER NOT NULL DEFAULT 0        -- of a run of one tenant; where there are several: tenant
+);
+
+-- A run of several tenants: who they are, and how each ended. A run of one has none here, and '' as its name below.
+CREATE TABLE tenant (
+    name        TEXT PRIMARY KEY,
+    base_url    TEXT NOT NULL,
+    entity_id   TEXT,
+    org_ids     TEXT NOT NULL,                    -- JSON list
+    state       TEXT NOT NULL DEFAULT 'unused',   -- or as a session's
+    reason      TEXT,
     token_calls INTEGER NOT NULL DEFAULT 0
 );
 
@@ -74,8 +85,8 @@ CREATE TABLE action (
 );
 
 CREATE UNIQUE INDEX action_key ON action (tenant, bulk_key) WHERE outcome IS NOT 'malformed';
-CREATE INDEX action_waiting ON action (rank, seq) WHERE stage = 0;
-CREATE INDEX action_following ON action (due_at) WHERE stage = 2 AND claimed = 0;
+CREATE INDEX action_waiting ON action (tenant, rank, seq) WHERE stage = 0;
+CREATE INDEX action_following ON action (tenant, due_at) WHERE stage = 2 AND claimed = 0;
 
 CREATE TABLE duplicate (
     first  INTEGER NOT NULL REFERENCES action (seq),
@@ -115,5 +126,5 @@ SELECT seq, bulk_key, source, row, labels,
            WHEN stage = 2 THEN 'unconfirmed'
            ELSE 'not_attempted' END) AS outcome,
        status, action_type, attempts, accepted_at, track_id, request_id, lost,
-       total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, settled_at
+       total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, settled_at, tenant
 FROM action;

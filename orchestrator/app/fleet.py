@@ -1,0 +1,248 @@
+"""Several tenants in one process: each with its own pace, guard and end, all of them in one task group."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.app.part import Common, Part
+from orchestrator.engine.guards import DeadlineReached, FailureGuard
+from orchestrator.engine.ports import IntakeByTenant
+from orchestrator.engine.run import Ending, InputCut, Interrupted
+from orchestrator.errors import CredentialsRefused, InputError, MassStopError, TenantError, UsageError
+from orchestrator.model import Outcome
+from orchestrator.progress import Tally
+from orchestrator.settings import Settings
+from orchestrator.settings.tenants import Tenant, settings_of
+from orchestrator.store.entries import NOTHING, Standing
+from orchestrator.zuora.shared_tokens import SharedTokens
+
+REFRESH = 0.2
+"""Seconds after which the counts of all tenants are added up anew, for whoever shows them."""
+
+TOLD = 5
+"""Tenants whose reason is told in the run's; the report has every one."""
+
+
+class PartlyCut(MassStopError):
+    """Some tenants came to no good end; the others did their work."""
+
+    exit_status = 4
+
+
+class Fleet:
+    """Works on several tenants at once. One that is slow, dead or throttled takes nothing from the others.
+
+    ``tally`` shows the sum of all, ``tallies`` each tenant's own. A tenant is contacted once it has a key.
+    """
+
+    def __init__(
+        self,
+        common: Common,
+        settings: Settings,
+        tenants: Mapping[str, Tenant],
+        standings: Mapping[str, Standing],
+        tally: Tally,
+    ) -> None:
+        self.tally = tally
+        self.tallies: dict[str, Tally] = {}
+        self._tenants = tenants
+        self._numbers = {name: number for number, name in enumerate(tenants, 1)}
+        self._settings = settings
+        self._standings = standings
+        self._deadline = common.seconds_left
+        self._common = replace(common, on_settled=self._settled(common.on_settled), deadline=None)
+        self._tokens = SharedTokens(common.clock)
+        self._failures = FailureGuard(settings.max_failures_total)
+        self._parts: dict[str, Part] = {}
+        self._shares: dict[str, _Share] = {}
+        self._endings: dict[str, Ending] = {}
+        self._reading = True
+        self._read = anyio.Event()
+        self._changed = anyio.Event()
+        self._group: TaskGroup | None = None
+        self._cut_by: MassStopError | None = None
+        self._shortened_by: MassStopError | None = None
+        self._error: Exception | None = None
+
+    async def run(self, intake: IntakeByTenant) -> Ending:
+        """Works until every key of every tenant has its end, or :meth:`cut` was called and calls have come back."""
+        async with anyio.create_task_group() as self._group:
+            self._group.start_soon(self._read_input, intake)
+            self._group.start_soon(self._keep_tally)
+            if self._deadline is not None:
+                self._group.start_soon(self._keep_deadline, self._deadline)
+            try:
+                self._start_all(
+                    [name for name, one in self._standings.items() if one.waiting or one.following]
+                )
+            except UsageError as error:
+                self.cut(error)
+            while not self._over():
+                self._changed = anyio.Event()
+                await self._changed.wait()
+            await intake.finish()
+            self._group.cancel_scope.cancel()
+        self._add_up()
+        return self._ending()
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets no further call start, of any tenant."""
+        self._cut_by = self._cut_by or reason
+        for part in self._parts.values():
+            part.cut(reason)
+        self._changed.set()
+
+    def _over(self) -> bool:
+        at_work = self._parts.keys() - self._endings.keys()
+        # Where no tenant is left, nobody waits for keys that nobody would send.
+        hopeless = self._endings.keys() >= self._tenants.keys()
+        return not at_work and (not self._reading or self._cut_by is not None or hopeless)
+
+    def _start_all(self, names: Sequence[str]) -> None:
+        """Raises UsageError where one has no credentials and nothing was sent to any."""
+        told: dict[str, Settings] = {}
+        for name in names:
+            try:
+                told[name] = settings_of(name, self._tenants[name], self._settings)
+            except UsageError as error:
+                if not self._parts:
+                    raise
+                # Others are at work, whom it does not concern.
+                self._common.log.error("tenant.without_credentials", tenant=name, message=str(error))
+                self._common.journal.of(name).tenant_state("aborted", str(error))
+                self._endings[name] = Ending("aborted", str(error), CredentialsRefused(str(error)))
+        for name, settings in told.items():
+            self._start(name, settings)
+
+    def _start(self, name: str, settings: Settings) -> None:
+        assert self._group is not None
+        standing = self._standings.get(name, NOTHING)
+        tally = self.tallies[name] = Tally(keys=standing.keys, accepted=standing.accepted)
+        part = self._parts[name] = Part(
+            self._common, settings, tally, standing,
+            name=name, number=self._numbers[name], tokens=self._tokens,
+        )  # fmt: skip
+        self._shares[name] = _Share(self._read)
+        self._group.start_soon(self._work, name, part)
+
+    async def _work(self, name: str, part: Part) -> None:
+        journal = self._common.journal.of(name)
+        journal.tenant_state("running", None)
+        ending = Ending("interrupted", "The run was cancelled, and calls under way were cut.")
+        try:
+            ending = await part.run(self._shares[name])
+        finally:
+            journal.tenant_state(ending.state, ending.reason)
+        self._endings[name] = ending
+        self._changed.set()
+
+    async def _read_input(self, intake: IntakeByTenant) -> None:
+        try:
+            await intake.read_by_tenant(self._on_new)
+            if not self.tally.keys and not self._parts:
+                raise InputError(
+                    "The input holds no usable bulk key of a known tenant: nothing to stop. A key has 32 letters or "
+                    "digits."
+                )
+        except UsageError as error:
+            self._common.log.error("input.unreadable", message=str(error))
+            if any(tally.stops_sent for tally in self.tallies.values()):
+                self._shortened_by = self._shortened_by or InputCut(str(error))
+            else:
+                self.cut(error)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it back once the run is put in order
+            self._error = error
+            self.cut(InputCut(f"The keys broke off: {type(error).__name__}."))
+        self._reading = False
+        self._read.set()
+        self._changed.set()
+
+    def _on_new(self, new: Counter[str]) -> None:
+        if self._cut_by is None and self._shortened_by is None:
+            self._start_all([name for name in new if name not in self._parts and name not in self._endings])
+        for name in new.keys() & self._shares.keys():
+            self._shares[name].add(new[name])
+
+    async def _keep_deadline(self, seconds: float) -> None:
+        await anyio.sleep(max(0.0, seconds))
+        self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
+
+    def _settled(self, tell: Callable[[int, Outcome], None]) -> Callable[[int, Outcome], None]:
+        def settled(seq: int, outcome: Outcome) -> None:
+            tell(seq, outcome)
+            tried = sum(part.engine.tried for part in self._parts.values() if part.engine is not None)
+            too_many = self._failures.settled(outcome, tried)
+            if too_many is not None and self._shortened_by is None:
+                self._shortened_by = too_many
+                for part in self._parts.values():
+                    part.stop_sending(too_many)
+
+        return settled
+
+    async def _keep_tally(self) -> None:
+        while True:
+            await anyio.sleep(REFRESH)
+            self._add_up()
+
+    def _add_up(self) -> None:
+        add_up(self.tally, self.tallies.values())
+        self.tally.read_to_end = not self._reading
+
+    def _ending(self) -> Ending:
+        reason = self._cut_by or self._shortened_by
+        if reason is not None:
+            state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
+            return Ending(state, str(reason), reason, self._error)
+        return together(self._endings)
+
+
+class _Share:
+    """One tenant's share of the keys."""
+
+    def __init__(self, read: anyio.Event) -> None:
+        self._read = read
+        self._early = 0
+        self._on_new: Callable[[int], None] | None = None
+
+    def add(self, count: int) -> None:
+        if self._on_new is None:
+            self._early += count
+        else:
+            self._on_new(count)
+
+    async def read(self, on_new: Callable[[int], None]) -> None:
+        on_new(self._early)
+        self._on_new = on_new
+        await self._read.wait()
+
+    async def finish(self) -> None:
+        """Others may still need the keys that come."""
+
+
+def together(endings: Mapping[str, Ending]) -> Ending:
+    """How a run ended whose tenants ended each by itself."""
+    cut = {name: ending for name, ending in endings.items() if ending.cut_by is not None}
+    if not cut:
+        return Ending("finished")
+    told = [f"{name}: {ending.reason}" for name, ending in list(cut.items())[:TOLD]]
+    if len(cut) > TOLD:
+        told.append(f"and {len(cut) - TOLD} tenants more")
+    reason = " ".join(told)
+    first = next(iter(cut.values())).cut_by
+    if len(cut) == len(endings) and all(isinstance(one.cut_by, TenantError) for one in cut.values()):
+        return Ending("aborted", reason, first)
+    return Ending("aborted", reason, PartlyCut(reason))
+
+
+def add_up(total: Tally, tallies: Iterable[Tally]) -> None:
+    """Makes every count of ``total`` the sum of those of ``tallies``."""
+    every = list(tallies)
+    for field in fields(Tally):
+        values = [getattr(tally, field.name) for tally in every]
+        if isinstance(getattr(total, field.name), Counter):
+            setattr(total, field.name, sum(values, Counter()))
+        elif type(getattr(total, field.name)) is int:
+            setattr(total, field.name, sum(values))

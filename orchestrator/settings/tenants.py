@@ -1,0 +1,218 @@
+"""Several tenants for one run: who they are, where their credentials are, what each allows."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, structs
+
+from orchestrator.errors import UsageError
+from orchestrator.settings.declared import SETTINGS, Settings
+from orchestrator.settings.forms import ENVIRONMENTS, Form, Rate, Secret, Threshold
+from orchestrator.settings.layers import checked_secret, secret_in
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+"""Names of tenants: they become names of files."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_SPEAKING = re.compile(r"[A-Z]+(_[A-Z0-9]+)*", re.ASCII)
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+VARIABLE = Form("NAME", "the name of an environment variable, such as NORTH_SECRET", _variable)
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """One of several tenants, as its table in the file of tenants tells it.
+
+    The credentials are told by where they are, so that a tenant can be sent to another machine: ``client_id`` (or the
+    variable ``client_id_env``) with ``client_secret_env`` or ``client_secret_file``; or a ready bearer token in
+    ``token_env`` or ``token_file``. What is None is as for the whole run. ``client_secret`` and ``token`` are for
+    programs that hold them, and stay in this process.
+    """
+
+    env: str | None = None
+    base_url: str | None = None
+    entity_id: str | None = None
+    org_ids: tuple[str, ...] = ()
+    client_id: str | None = None
+    client_id_env: str | None = None
+    client_secret_env: str | None = None
+    client_secret_file: str | None = None
+    token_env: str | None = None
+    token_file: str | None = None
+    concurrency: int | None = None
+    headroom: float | None = None
+    rate: Rate | None = None
+    max_failures: Threshold | None = None
+    client_secret: Secret | None = None
+    token: Secret | None = None
+
+    @property
+    def address(self) -> str:
+        """The base URL. Raises UsageError where none is named, or two different ones."""
+        named = ENVIRONMENTS.get(self.env) if self.env else None
+        if named and self.base_url and named != self.base_url:
+            raise UsageError(f"env {self.env} and base_url {self.base_url} name different tenants.")
+        address = self.base_url or named
+        if address is None:
+            raise UsageError("it needs env or base_url.")
+        return address
+
+    @property
+    def portable(self) -> "Tenant":
+        """The tenant without any secret, as it may be sent to another machine or written down."""
+        return structs.replace(self, client_secret=None, token=None)
+
+
+_FORMS: dict[str, Form[Any]] = {
+    name: VARIABLE if name.endswith("_env") else SETTINGS[name].form
+    for name in Tenant.__struct_fields__
+    if name not in ("client_secret", "token")
+}
+
+
+def read_tenants(path: str) -> dict[str, Tenant]:
+    """The tenants of the file ``path``, by name, in its order. Reads no credentials.
+
+    Paths in the file are meant from its own folder.
+
+    Raises:
+        UsageError: the file cannot be read, or something in it cannot be used; the sentence names tenant and key.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"The file of tenants {path} cannot be read: {reason}.") from None
+    named = table.pop("tenants", None)
+    if table or not isinstance(named, dict) or not named:
+        stray = f" and not {next(iter(table))!r}" if table else ""
+        raise UsageError(f"{path} must hold one table [tenants.NAME] for each tenant{stray}.")
+    tenants: dict[str, Tenant] = {}
+    for name, values in named.items():
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"{path} names a tenant {name!r}: a name has letters, digits, '.', '_' and '-', and starts with one "
+                "of the first two."
+            )
+        if twin := next((other for other in tenants if other.casefold() == name.casefold()), None):
+            raise UsageError(f"{path} names the tenants {twin} and {name}, which differ in capitals only.")
+        if not isinstance(values, dict):
+            raise UsageError(f"{path} must hold a table [tenants.{name}], not a value.")
+        tenants[name] = _tenant(values, f"of tenant {name} in {path}", Path(path).parent)
+    return tenants
+
+
+def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in ("client_secret", "token"):
+            raise UsageError(
+                f"{key} {where}: a secret belongs in the environment or in a file of mode 0600; name the place with "
+                f"{name}_env or {name}_file."
+            )
+        if name not in _FORMS:
+            near = difflib.get_close_matches(name, _FORMS, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(_FORMS)}."
+            raise UsageError(f"{key} {where} is nothing that a tenant has{hint}")
+        values[name] = _value(name, value, f"{key} {where}")
+        if name.endswith("_file"):
+            values[name] = str((folder / Path(values[name]).expanduser()).absolute())
+    tenant = Tenant(**values)
+    try:
+        tenant.address  # noqa: B018 - asked for here so that it is known to be good
+        _check_credentials(tenant)
+    except UsageError as error:
+        raise UsageError(f"The table {where} cannot be used: {error}") from None
+    return tenant
+
+
+def _value(name: str, value: object, origin: str) -> Any:
+    if name in SETTINGS:
+        return SETTINGS[name].read(value, origin)
+    try:
+        return VARIABLE.read(str(value))
+    except ValueError:
+        # What stands where a name should be may be the secret itself.
+        raise UsageError(f"{origin}: expected {VARIABLE.expected}.") from None
+
+
+_PAIRS = (
+    ("client_id", "client_id_env"),
+    ("client_secret_env", "client_secret_file"),
+    ("token_env", "token_file"),
+)
+
+
+def _check_credentials(tenant: Tenant) -> None:
+    given = {name for name in Tenant.__struct_fields__ if getattr(tenant, name) is not None}
+    for one, other in _PAIRS:
+        if {one, other} <= given:
+            raise UsageError(f"it has both {one} and {other}: leave one out.")
+    client = bool(given & {"client_id", "client_id_env"})
+    secret = bool(given & {"client_secret_env", "client_secret_file", "client_secret"})
+    token = bool(given & {"token_env", "token_file", "token"})
+    if token and (client or secret):
+        raise UsageError("it has both a ready token and a client: leave one out.")
+    if not token and not (client and secret):
+        raise UsageError(
+            "it needs client_id (or client_id_env) with client_secret_env or client_secret_file; or token_env or "
+            "token_file."
+        )
+
+
+def settings_of(
+    name: str, tenant: Tenant, base: Settings, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings for one of several tenants: ``base``, with what is its own, and its credentials read.
+
+    Raises UsageError where a credential is not to be had.
+    """
+    own = {
+        name: getattr(tenant, name)
+        for name in ("concurrency", "headroom", "rate", "max_failures")
+        if getattr(tenant, name) is not None
+    }
+    return structs.replace(
+        base,
+        env=None,
+        base_url=tenant.address,
+        entity_id=tenant.entity_id,
+        org_ids=tenant.org_ids,
+        client_id=tenant.client_id or _variable_of(name, "client_id_env", tenant.client_id_env, environment),
+        client_secret=tenant.client_secret or _secret_of(name, tenant, "client_secret", environment),
+        token=tenant.token or _secret_of(name, tenant, "token", environment),
+        **own,
+    )
+
+
+def _secret_of(name: str, tenant: Tenant, what: str, environment: Mapping[str, str]) -> Secret | None:
+    if path := getattr(tenant, f"{what}_file"):
+        return secret_in(path, f"{what}_file of tenant {name}")
+    key = f"{what}_env"
+    text = _variable_of(name, key, getattr(tenant, key), environment)
+    return None if text is None else checked_secret(text, f"{key} of tenant {name}")
+
+
+def _variable_of(name: str, key: str, variable: str | None, environment: Mapping[str, str]) -> str | None:
+    if variable is None:
+        return None
+    text = environment.get(variable, "").strip()
+    if not text:
+        # A name that does not speak may be the secret itself, written where its name should be.
+        shown = f"{variable}, which {key} of tenant {name} names," if _SPEAKING.fullmatch(variable) else (
+            f"which {key} of tenant {name} names"
+        )  # fmt: skip
+        raise UsageError(f"The environment variable {shown} is not set.")
+    return text

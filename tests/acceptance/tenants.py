@@ -1,0 +1,60 @@
+"""Several simulated tenants at once, as the command is told of them."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.support import Tenant, lies
+
+
+class Tenants:
+    """Simulated tenants by name, with the file that names them and the environment that holds their secrets."""
+
+    def __init__(self, home: Path, tenants: Mapping[str, Tenant], **more: str) -> None:
+        """``more`` lines of TOML go into the table of the tenant of that name."""
+        self.home = home
+        self.named = dict(tenants)
+        self.more = more
+        self.environment: dict[str, str] = {}
+        self.file = home / "tenants.toml"
+        self.write()
+
+    def write(self) -> None:
+        tables = []
+        for name, tenant in self.named.items():
+            told = tenant.environment
+            self.environment[f"{name.upper()}_SECRET"] = told["ZUORA_CLIENT_SECRET"]
+            tables.append(
+                f'[tenants.{name}]\nbase_url = "{told["ZUORA_BASE_URL"]}"\nclient_id = "{told["ZUORA_CLIENT_ID"]}"\n'
+                f'client_secret_env = "{name.upper()}_SECRET"\n{self.more.get(name, "")}\n'
+            )
+        self.file.write_text("\n".join(tables))
+
+    def keys(self, rows: Iterable[tuple[str, str]] | None = None, name: str = "keys.csv") -> Path:
+        """A table of keys and their tenants: ``rows``, or every key of every tenant, in turns."""
+        if rows is None:
+            rows = [
+                (key, name)
+                for keys in zip(*(tenant.keys for tenant in self.named.values()), strict=True)
+                for name, key in zip(self.named, keys, strict=True)
+            ]
+        path = self.home / name
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([("bulk_key", "tenant"), *rows])
+        return path
+
+    def lies(self, report: dict[str, Any]) -> list[str]:
+        """Where the report and the truth of any tenant differ."""
+        found = []
+        for name, tenant in self.named.items():
+            own = [action for action in report["actions"] if action["tenant"] == name]
+            found += [f"{name}: {lie}" for lie in lies({"actions": own}, tenant)]
+        return found
+
+    def outcomes(self, report: dict[str, Any]) -> dict[str, set[str]]:
+        """The outcomes that each tenant's actions have."""
+        return {
+            name: {action["outcome"] for action in report["actions"] if action["tenant"] == name}
+            for name in self.named
+        }

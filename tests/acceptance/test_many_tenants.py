@@ -1,0 +1,234 @@
+"""Several tenants in one run: the installed command, simulated tenants on ports of their own, their truth."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, MassStop, Tenant, table, until
+from tests.acceptance.tenants import Tenants
+
+MakeTenant = Callable[..., Tenant]
+
+OVER = {"stopped", "already_stopped", "already_completed", "completed_before_stop", "already_failed"}
+
+
+@pytest.fixture
+def two(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenants:
+    """Two tenants of one seed: the same eight keys stand in both."""
+    both = {name: make_tenant(**PROCESSING, actions=8) for name in ("north", "south")}
+    return Tenants(mass_stop.home, both)
+
+
+def test_the_same_key_is_stopped_in_each_tenant_and_told_by_its_name(mass_stop, two):
+    ended = mass_stop.run(None, two.keys(), "--tenants", two.file, "--save-responses", env=two.environment)
+    report = ended.report
+    assert ended.status == 0
+    assert two.lies(report) == []
+    assert [action["tenant"] for action in report["actions"]] == ["north", "south"] * 8
+    assert two.outcomes(report) == {"north": {"stopped"}, "south": {"stopped"}}
+    assert {name: one["base_url"] for name, one in report["run"]["tenants"].items()} == {
+        name: tenant.environment["ZUORA_BASE_URL"] for name, tenant in two.named.items()
+    }
+    by_tenant = report["summary"]["by_tenant"]
+    assert {name: (one["keys"], one["calls"]["token"]) for name, one in by_tenant.items()} == {
+        "north": (8, 1),
+        "south": (8, 1),
+    }
+    rows = [row for verdict in ("succeeded", "failed", "unprocessed") for row in remediation(ended, verdict)]
+    for name, tenant in two.named.items():
+        own = [row for row in rows if row["tenant"] == name]
+        assert len(own) == sum(tenant.truth(key).total for key in tenant.keys)
+        saved = {path.stem for path in (ended.directory / "responses" / name).iterdir()}
+        assert saved == set(tenant.keys)
+    mass_stop("report", "run", "--format", "csv")
+    assert [row["tenant"] for row in table(ended.directory / "report.csv")] == ["north", "south"] * 8
+
+
+def remediation(ended, verdict):
+    return table(ended.directory / "remediation" / f"{verdict}.csv")
+
+
+def test_one_tenant_that_is_dead_and_one_that_refuses_take_nothing_from_the_third(mass_stop, make_tenant):
+    tenants = Tenants(
+        mass_stop.home,
+        {
+            name: make_tenant(**PROCESSING, actions=6, seed=seed)
+            for seed, name in enumerate(("good", "dead", "shut"))
+        },
+    )
+    tenants.named["dead"].cut()
+    wrong = tenants.environment | {"SHUT_SECRET": "x" * 42}
+    ended = mass_stop.run(None, tenants.keys(), "--tenants", tenants.file, "--max-attempts", "2", env=wrong)
+    report = ended.report
+    assert ended.status == 4
+    assert tenants.outcomes(report)["good"] == {"stopped"}
+    assert not tenants.outcomes(report)["dead"] & OVER
+    assert not tenants.outcomes(report)["shut"] & OVER
+    states = {name: one["state"] for name, one in report["run"]["tenants"].items()}
+    assert states == {"good": "finished", "dead": "aborted", "shut": "aborted"}
+    assert "refused the OAuth client's credentials" in report["run"]["tenants"]["shut"]["reason"]
+    assert tenants.lies(report) == []
+
+
+def test_the_exit_status_is_3_where_no_tenant_can_be_worked_with(mass_stop, two):
+    wrong = dict.fromkeys(two.environment, "x" * 42)
+    ended = mass_stop.run(None, two.keys(), "--tenants", two.file, env=wrong)
+    assert ended.status == 3
+    assert two.outcomes(ended.report) == {"north": {"not_attempted"}, "south": {"not_attempted"}}
+
+
+def test_credentials_that_are_missing_are_told_before_anything_is_sent(mass_stop, two):
+    del two.environment["SOUTH_SECRET"]
+    ended = mass_stop.run(None, two.keys(), "--tenants", two.file, env=two.environment)
+    assert ended.status == 2
+    assert "SOUTH_SECRET, which client_secret_env of tenant south names, is not set" in ended.err
+    assert all(tenant.nothing_sent() for tenant in two.named.values())
+
+
+def test_a_row_of_no_known_tenant_is_malformed_and_says_which_are_known(mass_stop, two):
+    key, other = two.named["north"].keys[:2]
+    rows = [(key, "north"), (other, "west"), (other, ""), ("no key", "south")]
+    ended = mass_stop.run(None, two.keys(rows), "--tenants", two.file, env=two.environment)
+    report = ended.report
+    assert ended.status == 1
+    assert [(action["outcome"], action["tenant"]) for action in report["actions"]] == [
+        ("stopped", "north"),
+        ("malformed", "west"),
+        ("malformed", ""),
+        ("malformed", "south"),
+    ]
+    assert "tenants.toml has north, south" in report["actions"][1]["error"]["message"]
+    assert [one["malformed"] for one in report["summary"]["by_tenant"].values()] == [0, 1]
+
+
+def test_a_tenant_without_rows_is_not_contacted(mass_stop, two):
+    del two.environment["SOUTH_SECRET"]
+    keys = mass_stop.keys(two.named["north"].keys)
+    ended = mass_stop.run(None, keys, "--tenants", two.file, "--tenant", "north", env=two.environment)
+    assert ended.status == 0
+    assert two.named["south"].log == []
+    assert ended.report["run"]["tenants"]["south"]["state"] == "unused"
+
+
+def test_the_tenant_is_read_from_the_column_that_is_named(mass_stop, two):
+    north, south = two.named["north"].keys[0], two.named["south"].keys[1]
+    keys = mass_stop.home / "keys.csv"
+    keys.write_text(f"region;bulk_key;owner\nnorth;{north};Ada\nsouth;{south};Bob\n")
+    ended = mass_stop.run(None, keys, "--tenants", two.file, "--tenant-column", "region", env=two.environment)
+    assert [(one["tenant"], one["labels"]) for one in ended.report["actions"]] == [
+        ("north", {"owner": "Ada"}),
+        ("south", {"owner": "Bob"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["keys.txt", "--tenants", "tenants.toml"], "no column 'tenant' that names the tenant"),
+        (["keys.txt", "--tenants", "tenants.toml", "--tenant", "west"], "it has north, south"),
+        (["keys.txt", "--tenants", "nowhere.toml"], "nowhere.toml cannot be read"),
+    ],
+)
+def test_an_input_whose_tenants_cannot_be_known_is_refused(mass_stop, two, arguments, expected):
+    mass_stop.keys(two.named["north"].keys)
+    ended = mass_stop.run(None, *arguments, env=two.environment)
+    assert ended.status == 2
+    assert expected in ended.err
+    assert all(tenant.nothing_sent() for tenant in two.named.values())
+
+
+def test_one_client_of_many_entities_asks_for_one_token(mass_stop, make_tenant):
+    tenant = make_tenant(**PROCESSING, actions=9)
+    entities = dict.fromkeys(("one", "two", "three"), tenant)
+    tenants = Tenants(mass_stop.home, entities, **{name: f'entity_id = "{name}"' for name in entities})
+    rows = [(key, name) for key, name in zip(tenant.keys, [*entities] * 3, strict=True)]
+    ended = mass_stop.run(None, tenants.keys(rows), "--tenants", tenants.file, env=tenants.environment)
+    assert ended.status == 0
+    assert tenant.sent("token") == ended.report["summary"]["calls"]["token"] == 1
+
+
+def test_too_many_failures_give_up_the_tenant_that_has_them_and_no_other(mass_stop, make_tenant):
+    both = {
+        "north": make_tenant(**PROCESSING, actions=30, seed=1),
+        "south": make_tenant(**PROCESSING, actions=30, seed=2, denied=1.0),
+    }
+    tenants = Tenants(mass_stop.home, both, south="max_failures = 3\nconcurrency = 2")
+    ended = mass_stop.run(None, tenants.keys(), "--tenants", tenants.file, env=tenants.environment)
+    assert ended.status == 4
+    assert tenants.outcomes(ended.report) == {"north": {"stopped"}, "south": {"rejected", "not_attempted"}}
+
+
+def test_too_many_failures_in_all_end_the_sending_to_every_tenant(mass_stop, make_tenant):
+    both = {
+        "north": make_tenant(**PROCESSING | {"latency": 0.3}, actions=30, seed=1),
+        "south": make_tenant(**PROCESSING, actions=30, seed=2, denied=1.0),
+    }
+    tenants = Tenants(mass_stop.home, both, north="concurrency = 1")
+    ended = mass_stop.run(
+        None, tenants.keys(), "--tenants", tenants.file, "--max-failures-total", "3", env=tenants.environment
+    )
+    assert ended.status == 4
+    assert "not_attempted" in tenants.outcomes(ended.report)["north"]
+    assert tenants.lies(ended.report) == []
+
+
+def test_a_run_that_was_killed_is_resumed_for_every_tenant(mass_stop, two):
+    keys = two.keys()
+    going = mass_stop.start(
+        "run", keys, "--tenants", two.file, "--yes", "--out", "run", "--concurrency", "1", env=two.environment
+    )
+    until(lambda: all(tenant.answered("stop") >= 2 for tenant in two.named.values()), "stops of both")
+    going.signal(signal.SIGKILL)
+    going.process.wait()
+    ended = mass_stop("resume", "run", env=two.environment)
+    assert ended.status == 0
+    assert two.lies(ended.report) == []
+    assert two.outcomes(ended.report) == {"north": {"stopped"}, "south": {"stopped"}}
+
+
+def test_a_resumed_run_refuses_a_tenant_that_has_become_another(mass_stop, two):
+    mass_stop.run(None, two.keys(), "--tenants", two.file, env=two.environment)
+    two.named["south"] = two.named["north"]
+    two.write()
+    ended = mass_stop("resume", "run", env=two.environment)
+    assert ended.status == 2
+    assert "must still say the same" in ended.err
+
+
+def test_an_interrupt_ends_the_sending_to_every_tenant(mass_stop, make_tenant):
+    both = {
+        name: make_tenant(**PROCESSING | {"latency": 0.2}, actions=30, seed=seed)
+        for seed, name in enumerate(("north", "south"))
+    }
+    tenants = Tenants(mass_stop.home, both)
+    going = mass_stop.start(
+        "run", tenants.keys(), "--tenants", tenants.file, "--yes", "--out", "run", "--concurrency", "1",
+        env=tenants.environment,
+    )  # fmt: skip
+    until(lambda: all(tenant.answered("stop") for tenant in both.values()), "a stop of both")
+    going.signal(signal.SIGINT)
+    ended = going.end()
+    assert ended.status == 130
+    assert all("not_attempted" in some for some in tenants.outcomes(ended.report).values())
+    assert tenants.lies(ended.report) == []
+
+
+def test_a_plan_of_several_tenants_gives_the_next_run_its_keys(mass_stop, two):
+    mass_stop("plan", two.keys(), "--tenants", two.file, "--out", "plan", env=two.environment)
+    ended = mass_stop.run(None, "--plan", "plan", "--tenants", two.file, env=two.environment)
+    assert ended.status == 0
+    by_tenant = ended.report["summary"]["by_tenant"]
+    assert {name: one["keys"] for name, one in by_tenant.items()} == {"north": 8, "south": 8}
+
+
+def test_no_secret_of_any_tenant_is_written_anywhere(mass_stop, two):
+    ended = mass_stop.run(
+        None, two.keys(), "--tenants", two.file, "--log-level", "debug", env=two.environment
+    )
+    tokens = [token for tenant in two.named.values() for token in tenant.tokens()]
+    written = [ended.err.encode(), ended.out]
+    written += [path.read_bytes() for path in ended.directory.rglob("*") if path.is_file()]
+    secrets = [*two.environment.values(), *tokens]
+    assert secrets
+    assert not [secret for secret in secrets for data in written if secret.encode() in data]
