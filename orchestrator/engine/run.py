@@ -118,6 +118,7 @@ class Engine:
                 await self._intake.finish()
                 group.cancel_scope.cancel()
         finally:
+            self._context.dispatcher.close()
             self._pace.close()
             self._lane.release()
             self._follow.release()

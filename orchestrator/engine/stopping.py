@@ -11,7 +11,7 @@ from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import given_up
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
-from orchestrator.model import Outcome, Problem
+from orchestrator.model import Outcome, Problem, Status
 from orchestrator.store.entries import Armed, Followed
 
 
@@ -153,12 +153,14 @@ class StopLane:
                         context.clock.now() + wait, partial(self._look_first, key)
                     )
                     return None
-                outcome = Outcome.REJECTED if is_final(error.kind) else Outcome.UNREACHABLE
+                refused = is_final(error.kind) and not key.lost
+                outcome = Outcome.REJECTED if refused else given_up(accepted=False, lost=key.lost)
                 self._leave(key, outcome, problem)
                 context.tries_ended(key.reads, error)
                 return None
             case state:
-                if state.status.terminal:
+                if state.status.terminal or (key.lost and state.status is Status.STOPPING):
+                    # Whatever was expected of it: if an earlier stop of ours is behind this, it is no action left alone.
                     del self.held[key.seq]
                     return self._follow.seen(self._refused(key), state)
                 unexpected = self._expectations.problem(state)

@@ -531,6 +531,48 @@ def test_a_key_that_was_unreachable_is_sent_again_by_a_resumed_run():
     assert (entry(world.report(), 1).outcome, entry(world.report(), 1).stop.attempts) == (Outcome.STOPPED, 9)
 
 
+def test_a_key_whose_tries_had_run_out_before_the_cut_is_sent_again_by_a_resumed_run():
+    """Its tries were an earlier session's; what is resumed at a tenant in good health must not leave it running."""
+    script = scripted(stop={1: [fault(Kind.LOCKED)] * 8}, status={1: [throttled(300.0)]})
+    world = World(VirtualTenant(actions_of(1), script=script))
+    virtually(two_sessions(world, 1, 200.0))
+    assert (entry(world.report(), 1).outcome, len(stops(world))) == (Outcome.STOPPED, 9)
+
+
+def test_a_stop_sent_again_when_the_process_died_is_unconfirmed_whatever_came_of_the_one_before():
+    async def main(world: World) -> Outcome:
+        running = asyncio.ensure_future(world.session(rows_of(1)).run())
+        while len(stops(world)) < 2:
+            await asyncio.sleep(0.01)
+        at_that_moment = entry(world.report(), 1).outcome
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return at_that_moment
+
+    world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [fault(Kind.LOCKED), lost()]})))
+    assert virtually(main(world)) is Outcome.UNCONFIRMED
+
+
+def test_a_stop_that_may_have_been_sent_before_the_crash_is_never_called_skipped():
+    """Resumed with other expectations, an action that our own stop put to Stopping is not one left alone."""
+    script = scripted(stop={1: [lost(seconds=500.0)]})
+    world = World(
+        VirtualTenant(actions_of(1, stopping_for=900.0), script=script), settings(expect_action_type=("MPU",))
+    )
+
+    async def main() -> None:
+        running = asyncio.ensure_future(world.session(rows_of(1)).run())
+        await asyncio.sleep(400.0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await world.run(rows_of(1), expect_action_type=("ImportFXRate",))
+
+    virtually(main())
+    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
+
+
 def test_a_response_file_that_was_missing_at_the_cut_is_fetched_by_a_resumed_run():
     script = scripted(file={1: [throttled(60.0)]})
     world = World(VirtualTenant([Action(bulk_key(1), born=Status.COMPLETED)], script=script))

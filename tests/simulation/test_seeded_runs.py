@@ -106,24 +106,30 @@ def rows_told(report: Report) -> list[int]:
     return sorted(row for action in report.actions for row in (action.row, *action.duplicate_rows))
 
 
-def lies(world: World, at: float, *, crashed: bool) -> list[str]:
-    """What the report says that the tenant knows better."""
+def lies(world: World, at: float, *, crashed: bool, more: int = 1, late: bool = False) -> list[str]:
+    """What the report says that the tenant knows better.
+
+    ``more`` is how often the run ``crashed``; with ``late``, stops may have worked after they were given up.
+    """
     return [
         f"{action.outcome} {action.stop} {why}"
         for action in world.report().actions
         if action.outcome is not Outcome.MALFORMED
-        and (why := _lie(world, action, at, crashed=crashed)) is not None
+        and (why := _lie(world, action, at, crashed=crashed, more=more, late=late)) is not None
     ]
 
 
-def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool) -> str | None:
+def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int, late: bool) -> str | None:
     stops = world.tenant.of("stop", told.bulk_key)
     action = world.tenant.actions.get(told.bulk_key)
     status = action and action.status(at)
     taken = any(stop.took_effect for stop in stops)
     accepted = any(stop.answer == "ok" for stop in stops)
+    guarded = bool(world.settings.expect_action_type)
+    refused = any(stop.answer == Kind.WRONG_STATE for stop in stops)
     doubtful = crashed or any(_doubtful(stop) for stop in stops)
-    if not _attempts_are_true(told, stops, crashed=crashed):
+    if not len(stops) <= told.stop.attempts <= len(stops) + more * crashed:
+        # After a crash, a stop that was on its way to leaving counts as one that left.
         return f"the tenant received {len(stops)} stops"
     true = {
         Outcome.STOPPED: status is Status.STOPPED and (taken or doubtful),
@@ -131,9 +137,11 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool) -> str | 
         Outcome.ALREADY_COMPLETED: status is Status.COMPLETED and not accepted,
         Outcome.ALREADY_FAILED: status is Status.FAILED,
         Outcome.COMPLETED_BEFORE_STOP: status is Status.COMPLETED and accepted,
-        Outcome.UNCONFIRMED: accepted or doubtful,
-        Outcome.REJECTED: action is None or action.refuses in FOR_GOOD,
-        Outcome.UNREACHABLE: bool(stops) and not accepted and not taken,
+        # Refused because somebody else had it stopped already, and its end was not seen either.
+        Outcome.UNCONFIRMED: accepted or doubtful or (refused and action and action.stopped_at is not None),
+        # Cut before the status could tell why, a stop refused for the action's state is no more than refused.
+        Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
+        Outcome.UNREACHABLE: bool(stops or guarded) and not accepted and (late or not taken),
         Outcome.NOT_ATTEMPTED: not stops,
     }
     return (
@@ -147,12 +155,6 @@ def _doubtful(stop: Call) -> bool:
     return stop.answer is None or stop.answer in (
         Kind.INTERNAL, Kind.MALFORMED_ANSWER, Kind.CONNECTION_LOST, Kind.TIMEOUT,
     )  # fmt: skip
-
-
-def _attempts_are_true(told: ActionEntry, stops: list[Call], *, crashed: bool) -> bool:
-    # After a crash, a stop that was on its way to leaving counts as one that left.
-    most = len(stops) + 1 if crashed else len(stops)
-    return len(stops) <= told.stop.attempts <= most
 
 
 def test_a_run_of_dice_tells_the_truth(run_seed):

@@ -12,6 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
@@ -95,8 +96,8 @@ def bulk_key(number: int) -> str:
 class Action:
     """One mass action and its life: Pending, Processing at ``speed`` records a second, Completed; or stopped.
 
-    A stop on a running action takes effect at once and lasts ``stopping_for`` seconds. ``refuses`` is what a stop and
-    a status get to hear, whatever the state.
+    A stop on a running action takes effect at once and lasts ``stopping_for`` seconds; at ``others_stop_at`` somebody
+    else sends one. ``refuses`` is what a stop and a status get to hear, whatever the state.
     """
 
     bulk_key: str
@@ -109,6 +110,7 @@ class Action:
     uploaded_by: str = "ada@example.com"
     refuses: Kind | None = None
     has_file: bool = True
+    others_stop_at: float | None = None
     stopped_at: float | None = None
 
     def processed(self, at: float) -> int:
@@ -118,7 +120,15 @@ class Action:
     def status(self, at: float) -> Status:
         if self.born.terminal:
             return self.born
-        if self.stopped_at is not None:
+        others = self.others_stop_at
+        if (
+            self.stopped_at is None
+            and others is not None
+            and at >= others
+            and self.processed(others) < self.total
+        ):
+            self.stopped_at = others
+        if self.stopped_at is not None and at >= self.stopped_at:
             return Status.STOPPED if at >= self.stopped_at + self.stopping_for else Status.STOPPING
         if at < self.starts_at:
             return Status.PENDING
@@ -140,11 +150,15 @@ class Action:
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls one call: the error, whether the tenant did what was asked before it, and how long it takes."""
+    """What befalls one call: the error, whether the tenant did what was asked before it, and how long it takes.
+
+    With ``later``, what was asked is done so many seconds after the answer: a gateway gave up, the tenant did not.
+    """
 
     error: MassStopError
     works: bool = False
     seconds: float | None = None
+    later: float | None = None
 
 
 def fault(kind: Kind, *, works: bool = False, seconds: float | None = None, **fields: Any) -> Fault:
@@ -204,6 +218,8 @@ class VirtualTenant:
         script: Script = lambda name, key, n: None,
         refuses_credentials: MassStopError | None = None,
         token_at: float = 0.0,
+        stale: Callable[[], float] = lambda: 0.0,
+        outlives: Callable[[], bool] = lambda: False,
     ) -> None:
         self.actions = {action.bulk_key: action for action in actions}
         self.calls: list[Call] = []
@@ -216,6 +232,8 @@ class VirtualTenant:
         self._script = script
         self._refuses_credentials = refuses_credentials
         self._token_at = token_at
+        self._stale = stale
+        self._outlives = outlives
 
     def of(self, name: str, key: str | None = None) -> list[Call]:
         return [call for call in self.calls if call.name == name and (key is None or call.bulk_key == key)]
@@ -239,10 +257,12 @@ class VirtualTenant:
 
     async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]:
         def work(action: Action, call: Call) -> ActionState:
-            status = action.status(now())
+            action.status(now())  # what others did until now has happened, whatever this reading shows
+            seen_at = max(0.0, now() - self._stale())
+            status = action.status(seen_at)
             over = status in (Status.STOPPED, Status.COMPLETED)
             return ActionState(
-                status, action.action_type, action.uploaded_by, action.records(now()),
+                status, action.action_type, action.uploaded_by, action.records(seen_at),
                 f"https://tenant.invalid/v1/files/{bulk_key}" if over and action.has_file else None,
             )  # fmt: skip
 
@@ -269,7 +289,7 @@ class VirtualTenant:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            await asyncio.sleep(seconds / 2)
+            await self._way_there(key, seconds / 2, lambda action: work(action, call))
             result, error = self._truth(name, key, call, work, befalls)
             await asyncio.sleep(seconds / 2)
         finally:
@@ -287,9 +307,16 @@ class VirtualTenant:
         """What the tenant does and what it answers; a tenant that was cut off does nothing any more."""
         if self.cut_off:
             return None, CallError(Kind.CONNECTION_LOST, "the process is dead")
+        action = self.actions.get(key)
+        if (
+            befalls is not None
+            and befalls.later is not None
+            and action is not None
+            and action.refuses is None
+        ):
+            self._later(befalls.later, action, lambda action: work(action, call))
         if befalls is not None and not befalls.works:
             return None, befalls.error
-        action = self.actions.get(key)
         if action is None:
             return None, CallError(Kind.NOT_FOUND, "there is no such action", code=50000040, http_status=200)
         if action.refuses is not None:
@@ -299,6 +326,23 @@ class VirtualTenant:
         except CallError as error:
             return None, befalls.error if befalls else error
         return result, befalls.error if befalls else None
+
+    async def _way_there(self, key: str, seconds: float, work: Callable[[Action], object]) -> None:
+        """A request whose sender dies on the way may arrive all the same."""
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            action = self.actions.get(key)
+            if action is not None and action.refuses is None and self._outlives():
+                self._later(seconds, action, work)
+            raise
+
+    def _later(self, seconds: float, action: Action, work: Callable[[Action], object]) -> None:
+        def late() -> None:
+            with suppress(CallError):
+                work(action)
+
+        asyncio.get_running_loop().call_later(seconds, late)
 
     def _tell(self, error: MassStopError | None, seconds: float) -> None:
         kind = getattr(error, "kind", None)

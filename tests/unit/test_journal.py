@@ -452,7 +452,7 @@ class Model:
     def may_be_told_as(self) -> set[Outcome]:
         if self.outcome is not None:
             return {self.outcome}
-        if self.accepted or self.lost:
+        if self.accepted or self.lost or (self.left and self.stage is Stage.ARMED):
             return {Outcome.UNCONFIRMED}
         if self.left:
             refused = {Outcome.REJECTED} if self.stage is Stage.FOLLOWING else set()
@@ -577,7 +577,7 @@ class AnyOrder(RuleBasedStateMachine):
             if known.stage is Stage.ARMED and known.left:
                 known.lost = True
             given_up = known.outcome in (Outcome.UNCONFIRMED, Outcome.UNREACHABLE)
-            if given_up or known.stage is Stage.ARMED:
+            if given_up or known.stage in (Stage.ARMED, Stage.FOLLOWING):
                 known.outcome = None
                 known.stage = Stage.FOLLOWING if known.accepted else Stage.WAITING
         stages = [known.stage for known in self.model.values()]

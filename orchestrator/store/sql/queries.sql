@@ -86,13 +86,13 @@ INSERT INTO pace (at, tenant, slots, in_flight, others, throttled, waiting)
 VALUES (:at, :tenant, :slots, :in_flight, :others, :throttled, :waiting);
 
 -- name: reopen
--- A resumed run holds nothing in memory yet, and what was given up gets another chance: what was followed is
--- followed again, anything else is stopped again.
+-- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or
+-- whose end is known, is followed again; anything else is stopped again, with tries of its own.
 UPDATE action SET
     claimed = 0, due_at = 0, read_from = NULL, polls = 0,
     lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1 ELSE lost END,
     stage = CASE
-        WHEN accepted_at IS NOT NULL OR (stage = 2 AND outcome IS NULL) THEN 2
+        WHEN accepted_at IS NOT NULL THEN 2
         WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable') THEN 2
         ELSE 0 END,
     outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
