@@ -160,7 +160,7 @@ class StopLane:
                 return None
             case state:
                 if state.status.terminal or (key.lost and state.status is Status.STOPPING):
-                    # Whatever was expected of it: if an earlier stop of ours is behind this, it is no action left alone.
+                    # An action that our own stop, lost before, has put there was not left alone.
                     del self.held[key.seq]
                     return self._follow.seen(self._refused(key), state)
                 unexpected = self._expectations.problem(state)
