@@ -1,0 +1,130 @@
+"""A go-between for the command and a simulated tenant, which spoils answers on their way back.
+
+The tenant does what it was asked and keeps its own truth; what the command hears of it is up to the test.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tests.acceptance.support import LONGEST, Tenant
+
+
+class Asked(NamedTuple):
+    """One request, the ``nth`` (from 1) of its kind (``token``, ``stop``, ``status`` or ``file``) and key."""
+
+    kind: str
+    key: str
+    nth: int
+    head: bytes
+
+
+Spoil = Callable[[Asked, bytes, asyncio.StreamWriter], Awaitable[bool]]
+"""Does with the whole answer what it likes, and says whether the connection may be used again."""
+
+
+async def honest(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+    """Gives the answer on as it is."""
+    back.write(answer)
+    await back.drain()
+    return True
+
+
+class Meddler:
+    """Serves from a thread of its own, on a port of its own, in front of ``tenant``."""
+
+    def __init__(self, tenant: Tenant, spoil: Spoil = honest) -> None:
+        self.spoil = spoil
+        self.asked: list[Asked] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.base_url = ""
+        self._tenant = tenant
+        self._port = int(tenant.environment["ZUORA_BASE_URL"].rpartition(":")[2])
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"ZUORA_BASE_URL": self.base_url}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._do(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(LONGEST)
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(LONGEST)
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=500)
+        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._tenant.simulated._tenant.base_url = self.base_url  # for the addresses of its files
+
+    async def _stop(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while await self._one(reader, back):
+                pass
+        back.close()
+
+    async def _one(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(_length(head))
+        method, target = head.decode("latin-1").split(" ")[:2]
+        kind, key = _what(method, target)
+        self.counts[kind, key] += 1
+        asked = Asked(kind, key, self.counts[kind, key], head)
+        self.asked.append(asked)
+        answer = await self._pass_on(head, body)
+        return await self.spoil(asked, answer, back)
+
+    async def _pass_on(self, head: bytes, body: bytes) -> bytes:
+        there, on = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            on.write(head + body)
+            answer = await there.readuntil(b"\r\n\r\n")
+            answer += await there.readexactly(_length(answer))
+        finally:
+            on.close()
+        return answer
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+def _what(method: str, target: str) -> tuple[str, str]:
+    parts = target.strip("/").split("/")
+    if parts[0] == "oauth":
+        return "token", ""
+    if parts[1] == "files":
+        return "file", parts[-1]
+    return ("stop", parts[-2]) if method == "PUT" else ("status", parts[-1])
+
+
+def respond(body: bytes, status: int = 200, *headers: tuple[str, str]) -> bytes:
+    """A whole answer with ``body``; ``headers`` come after the usual ones, or in their place."""
+    told = {"Content-Type": "application/json", "Content-Length": str(len(body))} | dict(headers)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    return f"HTTP/1.1 {status} Spoilt\r\n{lines}\r\n".encode("latin-1") + body

@@ -1,0 +1,86 @@
+"""Connections cut after the request, at every byte of the answer: one key for each byte."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes
+from tests.hunts.meddling import Asked, Meddler, honest
+
+MakeTenant = Callable[..., Tenant]
+
+LONGEST_ANSWER = 760
+"""Bytes that the tenant's short answers do not exceed; where one is shorter, all of it comes before the cut."""
+
+
+class CutAt:
+    """Gives key number n the first n bytes of the first answer of its kind, and then nothing more."""
+
+    def __init__(self, kind: str, keys: list[str], *, reset: bool = False) -> None:
+        self.kind = kind
+        self.reset = reset
+        self.bytes_of = {key: n for n, key in enumerate(keys)}
+        self.cut = 0
+
+    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        if asked.kind != self.kind or asked.nth > 1:
+            return await honest(asked, answer, back)
+        self.cut += 1
+        back.write(answer[: self.bytes_of.get(asked.key, self.cut)])
+        await back.drain()
+        if self.reset:
+            back.transport.abort()
+        return False
+
+
+def assert_counted(ended: Ended, tenant: Tenant) -> None:
+    """No call arrived that is not in the report; one that met a connection just closed was made, and never arrived."""
+    calls = ended.report["summary"]["calls"]
+    assert all(calls[kind] >= tenant.sent(kind) for kind in ("stop", "status", "file", "token")), calls
+
+
+def stop_all_cut(mass_stop: MassStop, make_tenant: MakeTenant, kind: str, keys: int, *, reset: bool) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.0, "records": (500, 600)}, actions=keys)
+    cut = CutAt(kind, tenant.keys, reset=reset)
+    results = () if kind == "file" else ("--no-results",)
+    with Meddler(tenant, cut) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), *results, env=between.environment, longest=120
+        )
+    assert cut.cut >= keys - 1
+    assert lies(ended.report, tenant) == []
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert ended.status == 0, ended
+    assert_counted(ended, tenant)
+
+
+@pytest.mark.parametrize("kind", ["stop", "status"])
+def test_an_answer_cut_at_some_bytes_is_settled_by_the_status(
+    mass_stop: MassStop, make_tenant: MakeTenant, kind: str
+) -> None:
+    """The everyday form: some of the bytes, in one short run."""
+    tenant = make_tenant(**PROCESSING | {"latency": 0.0}, actions=40)
+    cut = CutAt(kind, tenant.keys)
+    cut.bytes_of = {key: n * LONGEST_ANSWER // 40 for n, key in enumerate(tenant.keys)}
+    with Meddler(tenant, cut) as between:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment)
+    assert lies(ended.report, tenant) == []
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert_counted(ended, tenant)
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("kind", ["stop", "status"])
+def test_an_answer_cut_at_every_byte_is_settled_by_the_status(
+    mass_stop: MassStop, make_tenant: MakeTenant, kind: str, reset: bool
+) -> None:
+    stop_all_cut(mass_stop, make_tenant, kind, LONGEST_ANSWER, reset=reset)
+
+
+@pytest.mark.hunt
+def test_a_response_file_cut_at_every_byte_is_fetched_again(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    stop_all_cut(mass_stop, make_tenant, "file", 2_000, reset=False)
