@@ -1,0 +1,105 @@
+"""What must hold of a run that was killed, whatever the moment."""
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.support import Ended, MassStop, Tenant, lies, outcomes, valid
+
+
+class Found:
+    """What the journal of a killed run holds, read from a copy: stops intended and acceptances, by key."""
+
+    def __init__(self, directory: Path) -> None:
+        self.intended: dict[str, int] = {}
+        self.accepted: set[str] = set()
+        copy = directory.with_name(f"{directory.name}-as-found")
+        shutil.rmtree(copy, ignore_errors=True)
+        if not (directory / "journal.db").exists():
+            return
+        shutil.copytree(directory, copy)
+        with closing(sqlite3.connect(copy / "journal.db")) as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0]:
+                for key, attempts, at in connection.execute(
+                    "SELECT bulk_key, attempts, accepted_at FROM action WHERE outcome IS NOT 'malformed'"
+                ):
+                    self.intended[key] = attempts
+                    if at is not None:
+                        self.accepted.add(key)
+
+
+def received(tenant: Tenant) -> Counter[str]:
+    """How many stops of each key reached the tenant."""
+    return Counter(call.key or "" for call in tenant.log if call.kind == "stop")
+
+
+def calls(tenant: Tenant) -> dict[str, int]:
+    return {kind: tenant.sent(kind) for kind in ("stop", "status", "file")}
+
+
+def rows(report: dict[str, Any]) -> list[int]:
+    """The number of every row the report tells of, duplicates too, in ascending order."""
+    return sorted(
+        row for action in report["actions"] for row in (action["row"], *action["duplicate_rows"])
+    )  # fmt: skip
+
+
+def hold_after_a_kill(
+    mass_stop: MassStop, tenant: Tenant, lines: Sequence[str], *, again: bool = True
+) -> str:
+    """Resumes the run in ``run`` and holds it to the laws; ``again`` resumes it once more.
+
+    ``lines`` are the rows of ``keys.txt``, whose keys are those of the tenant. Returns what the kill had left:
+    ``nothing``, or ``journal``.
+    """
+    directory = mass_stop.home / "run"
+    found = Found(directory)
+    before = received(tenant)
+    late = {key: (count, found.intended.get(key, 0)) for key, count in before.items()}
+    assert all(sent <= intended for sent, intended in late.values()), f"sent before it was written: {late}"
+
+    told = mass_stop("report", "run", "--report", "-")
+    assert "Traceback" not in told.err
+    if told.status == 0:
+        assert lies(valid(told.out), tenant) == []
+
+    ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant)
+    assert "Traceback" not in ended.err, ended
+    assert "defect" not in ended.err, ended
+    if ended.status in (2, 5):
+        _nothing_had_begun(mass_stop, tenant, ended)
+        return "nothing"
+    _whole_and_true(ended, tenant, lines)
+    sent_again = {key for key in found.accepted if received(tenant)[key] > before[key]}
+    assert not sent_again, f"stops that were known to be accepted were sent again: {sent_again}"
+    if again:
+        once = calls(tenant)
+        twice = mass_stop("resume", "run", tenant=tenant)
+        _whole_and_true(twice, tenant, lines)
+        assert twice.report["actions"] == ended.report["actions"]
+        assert calls(tenant) == once, "a second resume sent something"
+    return "journal"
+
+
+def _nothing_had_begun(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> None:
+    """The kill came so early that there is no run: nothing was sent, a sentence says so, and a new run works."""
+    assert tenant.nothing_sent(), ended
+    assert len(ended.sentences) == 1, ended
+    anew = mass_stop.run(tenant, mass_stop.home / "keys.txt", out="anew")
+    assert outcomes(anew.report).items() >= dict.fromkeys(tenant.keys, "stopped").items(), anew
+
+
+def _whole_and_true(ended: Ended, tenant: Tenant, lines: Sequence[str]) -> None:
+    report = ended.report
+    assert ended.status == (0 if len(tenant.keys) == report["summary"]["keys"] == len(report["actions"]) else 1), ended
+    assert report["run"]["state"] == "finished"
+    assert rows(report) == list(range(1, len(lines) + 1))
+    told = outcomes(report)
+    assert {key: told.get(key) for key in tenant.keys} == dict.fromkeys(tenant.keys, "stopped")
+    assert lies(report, tenant) == []
+    hidden = [path for path in ended.directory.rglob(".mass-stop-*.tmp")]
+    assert not hidden or ended.status == 0

@@ -1,0 +1,97 @@
+"""The installed command under strace, which kills it, or lets a call fail, at a chosen system call.
+
+strace counts the calls of each thread by itself: ``when=3`` is the third of whichever thread comes there first. What one
+thread does is therefore swept by tracing that thread alone, once the run stands ready and waits for its keys.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.acceptance.support import LONGEST, Ended, Going, MassStop, Tenant, until
+
+FOUND = shutil.which("strace")
+
+needs_strace = pytest.mark.skipif(
+    FOUND is None, reason="strace is not installed (Debian: apt-get install strace)"
+)
+
+WRITES = ("write", "pwrite64", "ftruncate")
+SYNCS = ("fsync", "fdatasync")
+NAMES = ("rename", "unlink", "unlinkat", "mkdir", "rmdir", "fchmod")
+CHANGES = (*WRITES, *SYNCS, *NAMES)
+"""Every kind of system call by which a run changes a file, a name or a socket."""
+
+COMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""Keeps the interpreter's own files out of the counts."""
+
+
+class Point(NamedTuple):
+    """The ``nth`` call of ``call`` in ``thread``: ``first`` to come there from the start, ``main``, or ``journal``."""
+
+    thread: str
+    call: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.nth} of {self.thread}"
+
+
+def run_killed_at(mass_stop: MassStop, tenant: Tenant, point: Point, *arguments: str) -> bool:
+    """Runs the keys of ``keys.txt`` into ``run``; whether the run was killed before it came to its end."""
+    inject = f"inject={point.call}:signal=KILL:when={point.nth}"
+    if point.thread == "first":
+        ended = under_strace(mass_stop, tenant, ["-e", inject], mass_stop.home / "keys.txt", *arguments)
+        return ended.status != 0
+    going = standing_ready(mass_stop, tenant, *arguments)
+    main, journal = sorted(map(int, os.listdir(f"/proc/{going.process.pid}/task")))[:2]
+    tracer = attach(main if point.thread == "main" else journal, ["-e", inject])
+    going.feed((mass_stop.home / "keys.txt").read_text().splitlines())
+    assert going.process.stdin is not None
+    going.process.stdin.close()
+    going.process.stdin = None
+    ended = going.end()
+    tracer.wait(LONGEST)
+    return ended.status != 0
+
+
+def under_strace(
+    mass_stop: MassStop,
+    tenant: Tenant,
+    injections: Sequence[str],
+    *arguments: str | Path,
+    command: Sequence[str] = ("run", "--yes", "--out", "run"),
+    trace: Path | None = None,
+) -> Ended:
+    """Runs ``mass-stop run`` to its end with every thread under strace from the start."""
+    filters = " ".join(f"'{word}'" for word in injections)
+    calls = ",".join(CHANGES)
+    shell = f"exec strace -f -qq -y -o '{trace or '/dev/null'}' -e trace={calls} {filters} \"$@\""
+    return mass_stop(*command, *arguments, tenant=tenant, env=COMPILED, shell=shell, longest=3 * LONGEST)
+
+
+def standing_ready(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
+    """A run that has its journal and waits for keys on its standard input."""
+    log = mass_stop.home / "run" / "run.log"
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", *arguments, "-", tenant=tenant, env=COMPILED, stdin=subprocess.PIPE
+    )
+    until(lambda: log.exists() and b"run.started" in log.read_bytes(), "the run's start")
+    return going
+
+
+def attach(thread: int, injections: Sequence[str]) -> "subprocess.Popen[str]":
+    """strace on one thread of a running process; returns once it holds it."""
+    tracer = subprocess.Popen(
+        ["strace", "-o", os.devnull, "-p", str(thread), *injections], stderr=subprocess.PIPE, text=True
+    )
+    assert tracer.stderr is not None
+    line = tracer.stderr.readline()
+    assert "attached" in line, line
+    tracer.stderr.close()
+    return tracer
