@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+_PREFIX, _SUFFIX = ".mass-stop-", ".tmp"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -48,7 +49,7 @@ def replacing_all(paths: Sequence[Path], *, mode: int = 0o600) -> Iterator[list[
         with ExitStack() as stack:
             files: list[BinaryIO] = []
             for path in paths:
-                temporary.append(path.with_name(f".mass-stop-{secrets.token_hex(8)}.tmp"))
+                temporary.append(path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"))
                 files.append(os.fdopen(os.open(temporary[-1], _NEW, 0o600), "wb"))
                 stack.callback(_close, files[-1])
             yield files
@@ -78,6 +79,13 @@ def sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def clear_leftovers(directory: Path) -> None:
+    """Take away the temporary files of a process that was killed. Only for who holds ``directory`` alone."""
+    for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _save(file: BinaryIO, mode: int) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.store.atomic import clear_leftovers, sync_directory
 
 
 def new_run_id() -> str:
@@ -60,11 +61,14 @@ class RunDirectory:
 def create(path: Path) -> RunDirectory:
     """A directory for a new run (mode 0700). Raises RunDirectoryError where it holds a run or cannot be made."""
     try:
-        made = not path.exists()
+        new = [directory for directory in (path, *path.parents) if not directory.exists()]
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(f"The run directory {path} cannot be made: {error.strerror}.") from None
-    directory = RunDirectory(path, made=made)
+    with suppress(OSError):  # a disk that fails here fails the journal too, which says so and goes on
+        for made in new:
+            sync_directory(made.parent)
+    directory = RunDirectory(path, made=bool(new))
     if directory.journal.exists() or directory.report.exists():
         directory.close()
         raise RunDirectoryError(
@@ -75,7 +79,10 @@ def create(path: Path) -> RunDirectory:
 
 
 def reopen(path: Path) -> RunDirectory:
-    """The directory of an earlier run. Raises RunDirectoryError where it holds none."""
+    """The directory of an earlier run, rid of what that left half written. Raises RunDirectoryError if it is none."""
     if not path.is_dir():
         raise RunDirectoryError(f"There is no run directory {path}.")
-    return RunDirectory(path, made=False)
+    directory = RunDirectory(path, made=False)
+    for place in (path, path / "remediation", path / "responses"):
+        clear_leftovers(place)
+    return directory

@@ -4,6 +4,7 @@ import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,28 @@ def test_what_somebody_else_put_into_a_new_directory_is_left_there(tmp_path):
     directory.discard()
     directory.close()
     assert [path.name for path in directory.path.iterdir()] == ["notes.txt"]
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
+    (tmp_path / "remediation").mkdir()
+    left = [tmp_path / ".mass-stop-0011.tmp", tmp_path / "remediation" / ".mass-stop-2233.tmp"]
+    for path in (*left, tmp_path / "journal.db"):
+        path.touch()
+    rundir.reopen(tmp_path).close()
+    assert [path.exists() for path in (*left, tmp_path / "journal.db")] == [False, False, True]
+
+
+def test_the_name_of_each_directory_that_is_made_is_brought_to_the_disk(tmp_path, monkeypatch):
+    """Else a power cut may take the whole run with its directory, however well its files were saved."""
+    synced: list[Path] = []
+    monkeypatch.setattr(rundir, "sync_directory", synced.append)
+    rundir.create(tmp_path / "runs" / "one").close()
+    assert sorted(synced) == [tmp_path, tmp_path / "runs"]
+
+
+def test_a_directory_whose_name_cannot_be_brought_to_the_disk_is_used_all_the_same(tmp_path, monkeypatch):
+    def fail(directory):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(rundir, "sync_directory", fail)
+    rundir.create(tmp_path / "one").close()
