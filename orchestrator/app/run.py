@@ -155,7 +155,8 @@ class Run:
             status = 5
             await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
             self.saved = await self._write_report()
-        if self.saved and self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN:
+        over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
+        if self.saved and over and not self._troubles:
             self._responses.discard()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
         self.exit_status = status

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -64,26 +66,37 @@ class ResponseFiles:
     async def remediate(self, names: Iterable[str], *, tenants: bool = False) -> list[tuple[str, str]]:
         """Makes the remediation files of all files kept; returns the names left out, each with a sentence why.
 
-        ``tenants``: there are several, and a column tells whose each record is. Raises StorageError where they cannot
-        be written.
+        ``tenants``: there are several, and a column tells whose each record is. What was left out is not kept any
+        longer, so that a resumed run fetches it again. Raises StorageError where the remediation files cannot be
+        written.
         """
         files = [(name, partial(read_rows, self._path(name))) for name in names]
         write = partial(write_remediation, tenants=tenants)
         _, left_out = await anyio.to_thread.run_sync(write, self._directory, files)
+        for name, _ in left_out:
+            self._path(name).unlink(missing_ok=True)
         return left_out
 
     @property
     def remediated(self) -> bool:
         """Whether the remediation was made already of all that an earlier session fetched, and nothing came since."""
-        return (self._directory / "remediation").is_dir() and not self._spool.is_dir()
+        last = self._directory / "remediation" / "unprocessed.csv"
+        return last.is_file() and not self._spool.is_dir()
 
     def keeps(self, name: str) -> bool:
-        """Whether the file of that name is there."""
-        return self._path(name).is_file()
+        """Whether the file of that name is there up to its last byte: after a power cut it may be a bare name.
+
+        A zip's directory is at its end, so that is where to look: a resumed run has stops to send and reads no more.
+        """
+        return zipfile.is_zipfile(self._path(name))
 
     def discard(self) -> None:
-        """Takes away what was kept only for the remediation."""
-        shutil.rmtree(self._spool, ignore_errors=True)
+        """Takes away what was kept only for the remediation; cut short, it counts as done and is done the next time."""
+        over = self._spool.with_name(".responses-over")
+        shutil.rmtree(over, ignore_errors=True)
+        with suppress(OSError):
+            self._spool.rename(over)
+        shutil.rmtree(over, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
         return self._spool / f"{name}.zip"

@@ -1,0 +1,78 @@
+"""Response files between two sessions: what counts as kept, and what is fetched again."""
+
+import asyncio
+import io
+import zipfile
+
+import pytest
+
+from orchestrator.engine.responses import ResponseFiles
+
+KEY = "0" * 32
+
+
+def zipped(text: str = "Id,Success\r\n1,Y\r\n") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("response.csv", text)
+    return file.getvalue()
+
+
+@pytest.fixture
+def responses(tmp_path):
+    (tmp_path / ".responses").mkdir()
+    return ResponseFiles(tmp_path, save=False)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """The place of the one file that is kept."""
+    path = tmp_path / ".responses" / f"{KEY}.zip"
+    path.write_bytes(zipped())
+    return path
+
+
+def test_a_whole_file_is_kept(responses, kept):
+    assert responses.keeps(KEY)
+
+
+@pytest.mark.parametrize("content", [b"", zipped()[:-1], zipped()[:40], bytes(len(zipped()))])
+def test_a_file_of_which_a_power_cut_left_less_is_not_kept(responses, kept, content):
+    kept.write_bytes(content)
+    assert not responses.keeps(KEY)
+
+
+def test_a_file_that_the_remediation_left_out_is_not_kept_any_longer(responses, kept):
+    broken = bytearray(zipped())
+    broken[45] ^= 0xFF
+    kept.write_bytes(broken)
+    assert responses.keeps(KEY)
+    ((key, _),) = asyncio.run(responses.remediate([KEY]))
+    assert (key, responses.keeps(KEY)) == (KEY, False)
+
+
+def test_what_was_discarded_counts_as_remediated(responses, kept):
+    asyncio.run(responses.remediate([KEY]))
+    responses.discard()
+    assert responses.remediated
+
+
+def test_discarding_that_was_cut_halfway_counts_as_done(responses, kept, monkeypatch):
+    asyncio.run(responses.remediate([KEY]))
+    monkeypatch.setattr("orchestrator.engine.responses.shutil.rmtree", lambda *_, **__: None)
+    responses.discard()
+    assert responses.remediated
+
+
+def test_discarding_that_was_cut_halfway_is_finished_the_next_time(responses, kept, monkeypatch, tmp_path):
+    with monkeypatch.context() as cut:
+        cut.setattr("orchestrator.engine.responses.shutil.rmtree", lambda *_, **__: None)
+        responses.discard()
+    responses.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_remediation_that_was_begun_and_not_written_is_none(responses, tmp_path):
+    (tmp_path / ".responses").rmdir()
+    (tmp_path / "remediation").mkdir()
+    assert not responses.remediated
