@@ -21,6 +21,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import database, rundir
 from orchestrator.store import journal as journals
 from orchestrator.store import report as reports
+from orchestrator.store.damage import open_whole
 from orchestrator.store.entries import (
     NOTHING,
     RunInfo,
@@ -94,15 +95,15 @@ def tenant_info(tenant: "Tenant") -> TenantInfo:
     return TenantInfo(tenant.address, tenant.entity_id, tenant.org_ids)
 
 
-def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo]]:
-    """What an earlier run was told, without its secrets, and how far its sources were read.
+def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]:
+    """What an earlier run was told, without its secrets; how far its sources were read; what its journal has lost.
 
     Raises RunDirectoryError or StorageError.
     """
-    connection = database.reopen(path / "journal.db")
+    connection, sentences = open_whole(path / "journal.db")
     try:
         info = read_run(connection)
-        return info, msgspec.convert(info.settings, Settings), read_sources(connection)
+        return info, msgspec.convert(info.settings, Settings), read_sources(connection), sentences
     except (sqlite3.Error, msgspec.ValidationError) as error:
         raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
     finally:
@@ -251,7 +252,7 @@ def interrupted(signal_name: str, exit_status: int) -> Interrupted:
 
 
 def _planned(path: Path) -> list[InputRow]:
-    connection = database.reopen(path / "journal.db")
+    connection, _ = open_whole(path / "journal.db")
     try:
         if read_run(connection).command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")

@@ -41,10 +41,10 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     import sqlite3
 
     from orchestrator.cli.session import copy_report
-    from orchestrator.store import database
+    from orchestrator.store.damage import open_valid
 
     path = target or str(run_dir / f"report.{form}")
-    connection = database.reopen(run_dir / "journal.db")
+    connection, sentences = open_valid(run_dir / "journal.db")
     try:
         copy_report(connection, path, reports.write_json if form == "json" else reports.write_csv)
     except BrokenPipeError:
@@ -57,4 +57,6 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
         connection.close()
     if path != "-":
         sys.stderr.write(f"{path}\n")
-    return 0
+    for sentence in sentences:
+        sys.stderr.write(f"mass-stop: {sentence}\n")
+    return 5 if sentences else 0

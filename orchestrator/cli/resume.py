@@ -37,7 +37,9 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen
 
-    info, told, known = app.earlier(run_dir)
+    info, told, known, sentences = app.earlier(run_dir)
+    for sentence in sentences:
+        click.echo(f"mass-stop: {sentence}", err=True)
     if info.command == "drill":
         raise UsageError(
             "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"

@@ -6,11 +6,19 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from zlib import crc32
+
+import msgspec
 
 from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.store.atomic import sync_directory
 
 SCHEMA_VERSION = 2
 _SQL = Path(__file__).parent / "sql"
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's refusals come as: a message that quotes a damaged schema may be no text."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 @cache
@@ -40,16 +48,22 @@ def reopen(path: Path) -> sqlite3.Connection:
     """
     if path.is_symlink() or not path.is_file():
         raise RunDirectoryError(f"{path.parent} holds no run: it has no journal.db.")
+    log = path.with_name(f"{path.name}-wal")
+    if not path.stat().st_size and log.is_file() and log.stat().st_size:
+        # SQLite would delete the log, and with it all that is left.
+        raise StorageError(
+            f"The journal {path} is empty, yet its log {log.name} is not: damaged, and left as it is."
+        )
     try:
         connection = _connect(str(path))
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
     if version == 0:
         connection.close()
         raise StorageError(
             f"The journal {path} is empty: the run was cut before it began, and nothing was sent. Start it anew, with "
-            "another --out."
+            "another --out. (Was the file copied without its journal.db-wal? Then that is where the run is.)"
         )
     if version != SCHEMA_VERSION:
         connection.close()
@@ -71,27 +85,60 @@ def copy_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
-    """Puts all that ``connection`` holds into a new journal in the place of ``path``; raises where the disk refuses."""
+    """Puts all that ``connection`` holds into a new journal in the place of ``path``; raises where the disk refuses.
+
+    Cut at any moment, it leaves the old journal or the new one: see :func:`_put_in_place`.
+    """
     fresh = path.with_suffix(".fresh")
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
         with closing(sqlite3.connect(fresh)) as target:
             connection.backup(target)
-        for name in (f"{path.name}-wal", f"{path.name}-shm"):
-            path.with_name(name).unlink(missing_ok=True)
-        fresh.replace(path)
+        fresh.replace(_whole(path))
     finally:
         fresh.unlink(missing_ok=True)
+    _put_in_place(path)
+
+
+def _whole(path: Path) -> Path:
+    """The name of a journal that is complete, on its way to ``path``."""
+    return path.with_suffix(".whole")
+
+
+def _put_in_place(path: Path) -> None:
+    """The last steps of :func:`copy_to_file`, which may be taken again.
+
+    SQLite would take the old journal's log for the new one's, and the old one without its log is not whole: so the log
+    goes first, but not before the new journal has a name by which it is found.
+    """
+    sync_directory(path.parent)
+    for name in (f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+    sync_directory(path.parent)
+    _whole(path).replace(path)
+    sync_directory(path.parent)
+
+
+def finish_replacing(path: Path) -> None:
+    """Does what a :func:`copy_to_file` that was cut had left to do. Only for who holds the run's directory alone."""
+    if _whole(path).is_file():
+        _put_in_place(path)
+
+
+def seal(*values: object) -> int:
+    """A checksum over what is evidence of one settled row, which tells a flipped bit in any of it (SQL: ``seal``)."""
+    return crc32(_encode(values))
 
 
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    connection.create_function("seal", -1, seal, deterministic=True)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA busy_timeout = 2000")
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection

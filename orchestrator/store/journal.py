@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from orchestrator.clock import Clock
+from orchestrator.errors import StorageError
 from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
-from orchestrator.store import database
+from orchestrator.store import checksum, database
 from orchestrator.store.entries import (
     NOTHING,
     Armed,
@@ -297,6 +298,11 @@ def create(path: Path, clock: Clock) -> Journal:
 
 def reopen(path: Path, clock: Clock) -> Journal:
     """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
+    try:
+        # Before SQLite opens it: whoever closes a file lets go of all locks that the process has on it.
+        checksum.remove_sum(path)
+    except OSError as error:
+        raise StorageError(f"The journal {path} cannot be written to: {error.strerror}.") from error
     return Journal(ThreadWriter(Ledger(database.reopen(path), home=path)), clock)
 
 

@@ -5,12 +5,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.errors import StorageError
-from orchestrator.store import database
+from orchestrator.store import checksum, database
 
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], Any]
@@ -66,10 +66,13 @@ class Ledger:
 
     def close(self) -> None:
         """Lets go of the database. One that lost its disk is put back there, if there is room again by now."""
-        if self.trouble is not None and self._home is not None:
-            with suppress(sqlite3.Error, OSError):
+        with closing(self.connection), suppress(sqlite3.Error, OSError):
+            if self._home is None:
+                return
+            if self.trouble is not None:
                 database.copy_to_file(self.connection, self._home)
-        self.connection.close()
+            self.connection.close()
+            checksum.write_sum(self._home)
 
     def _apply(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
         results: list[tuple[Future[Any], Any]] = []

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.store import database
+from orchestrator.store.atomic import sync_directory
 from orchestrator.store.writer import InlineWriter, Ledger, ThreadWriter
 
 PATIENCE = 20.0
@@ -220,6 +221,39 @@ def test_work_is_done_once_though_it_was_begun_on_the_disk_that_gave_out(full):
 def test_a_journal_that_lost_its_disk_is_brought_back_when_there_is_room_again(full, path):
     full.commit([("begin_session", {"at": BIG})])
     database.copy_to_file(full.connection, path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", BIG]
+
+
+STEPS = ("a sync before the log goes", "the log", "the index", "a sync before the rename")
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=STEPS)
+def test_bringing_a_journal_back_may_be_cut_at_any_step(full, path, monkeypatch, step):
+    """Both the old journal's log and the new journal are needed, and only one of them can be there: see database.py."""
+    taken = iter(range(len(STEPS)))
+
+    class Cut(Exception):
+        pass
+
+    def cut(doing):
+        def wrapped(*values, **named):
+            if next(taken, None) == step:
+                raise Cut
+            return doing(*values, **named)
+
+        return wrapped
+
+    full.commit([("begin_session", {"at": BIG})])
+    monkeypatch.setattr(database, "sync_directory", cut(sync_directory))
+    real = Path.unlink
+    monkeypatch.setattr(
+        Path, "unlink", lambda file, **how: (cut(real) if "journal.db-" in file.name else real)(file, **how)
+    )
+    with pytest.raises(Cut):
+        database.copy_to_file(full.connection, path)
+    monkeypatch.undo()
+    database.finish_replacing(path)
     with closing(database.reopen(path)) as again:
         assert sessions(again) == ["before", BIG]
 

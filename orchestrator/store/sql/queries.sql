@@ -78,12 +78,52 @@ UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded
 WHERE seq = :seq;
 
 -- name: settled
-UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at
+UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at,
+                  seal = seal(tenant, bulk_key, source, row, labels, :outcome, status, attempts, accepted_at,
+                              request_id, lost, total, processed, succeeded, failed, unprocessed, :error, :at)
 WHERE seq = :seq;
 
 -- name: paced
 INSERT INTO pace (at, tenant, slots, in_flight, others, throttled, waiting)
 VALUES (:at, :tenant, :slots, :in_flight, :others, :throttled, :waiting);
+
+-- name: broken_seals
+-- Settled rows that are not what they were when they were settled.
+SELECT seq FROM action
+WHERE seq BETWEEN :first AND :last AND settled_at IS NOT NULL AND seal IS NOT
+      seal(tenant, bulk_key, source, row, labels, outcome, status, attempts, accepted_at,
+           request_id, lost, total, processed, succeeded, failed, unprocessed, error, settled_at);
+
+-- name: admitted
+-- Every row of one source that was read, in the order of the source.
+SELECT row, bulk_key, tenant FROM action WHERE source = :source
+UNION ALL
+SELECT duplicate.row, bulk_key, tenant FROM duplicate JOIN action ON seq = first WHERE duplicate.source = :source
+ORDER BY 1;
+
+-- name: complete
+-- What a salvaged journal must have for a report to be made of it.
+INSERT INTO run SELECT 'lost', 'run', '', 0, '1970-01-01T00:00:00.000Z', '', NULL, '[]', '{}'
+WHERE NOT EXISTS (SELECT 1 FROM run);
+UPDATE run SET org_ids = CASE WHEN json_valid(org_ids) THEN org_ids ELSE '[]' END,
+               settings = CASE WHEN json_valid(settings) THEN settings ELSE '{}' END;
+INSERT INTO session (started_at) SELECT started_at FROM run WHERE NOT EXISTS (SELECT 1 FROM session);
+UPDATE session SET state = 'running' WHERE state NOT IN ('running', 'finished', 'interrupted', 'aborted');
+INSERT INTO source (id, name) SELECT DISTINCT source, 'an input whose name is lost' FROM action
+WHERE source NOT IN (SELECT id FROM source);
+DELETE FROM duplicate WHERE source NOT IN (SELECT id FROM source);
+
+-- name: distrust
+-- A row whose evidence does not hold: its action may have been stopped, and that is all that is told of it.
+UPDATE action SET stage = 3, outcome = 'unconfirmed', error = :error, row = CAST(row AS INTEGER), labels = NULL,
+                  status = NULL, action_type = NULL, attempts = 0, accepted_at = NULL, track_id = NULL, request_id = NULL, lost = 1, total = NULL,
+                  processed = NULL, succeeded = NULL, failed = NULL, unprocessed = NULL, counts_from = 'none',
+                  mismatch = NULL, speed = NULL, settled_at = NULL, seal = NULL
+WHERE seq = :seq;
+
+-- name: doubt_unsent
+-- The journal lost its latest commits: what it holds as not sent may have been sent.
+UPDATE action SET lost = 1 WHERE stage IN (0, 1);
 
 -- name: reopen
 -- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or
@@ -96,11 +136,11 @@ UPDATE action SET
         WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable') THEN 2
         ELSE 0 END,
     outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
-    settled_at = NULL
+    settled_at = NULL, seal = NULL
 WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable');
 
 -- name: fetch_again
-UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, counts_from = 'status', mismatch = NULL
+UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, seal = NULL, counts_from = 'status', mismatch = NULL
 WHERE tenant = :tenant AND bulk_key = :bulk_key AND outcome IS NOT 'malformed' AND output_url IS NOT NULL;
 
 -- name: begin_session

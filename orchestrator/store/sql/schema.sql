@@ -81,7 +81,8 @@ CREATE TABLE action (
     mismatch      TEXT,                           -- JSON: both counts, where file and status disagree
     speed         REAL,                           -- plan: records a second
     error         TEXT,                           -- JSON: orchestrator.model.Problem
-    settled_at    TEXT
+    settled_at    TEXT,
+    seal          INTEGER                         -- checksum over the evidence, once settled: see the statement settled
 );
 
 CREATE UNIQUE INDEX action_key ON action (tenant, bulk_key) WHERE outcome IS NOT 'malformed';

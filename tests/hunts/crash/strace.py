@@ -1,7 +1,7 @@
 """The installed command under strace, which kills it, or lets a call fail, at a chosen system call.
 
-strace counts the calls of each thread by itself: ``when=3`` is the third of whichever thread comes there first. What one
-thread does is therefore swept by tracing that thread alone, once the run stands ready and waits for its keys.
+strace counts the calls of each thread by itself: ``when=3`` is the third of whichever thread comes there first. What
+one thread does is therefore swept by tracing that thread alone, once the run stands ready and waits for its keys.
 """
 
 import os
@@ -49,7 +49,7 @@ def run_killed_at(mass_stop: MassStop, tenant: Tenant, point: Point, *arguments:
         ended = under_strace(mass_stop, tenant, ["-e", inject], mass_stop.home / "keys.txt", *arguments)
         return ended.status != 0
     going = standing_ready(mass_stop, tenant, *arguments)
-    main, journal = sorted(map(int, os.listdir(f"/proc/{going.process.pid}/task")))[:2]
+    main, journal = sorted(int(task.name) for task in Path(f"/proc/{going.process.pid}/task").iterdir())[:2]
     tracer = attach(main if point.thread == "main" else journal, ["-e", inject])
     going.feed((mass_stop.home / "keys.txt").read_text().splitlines())
     assert going.process.stdin is not None

@@ -1,0 +1,106 @@
+"""Journals to damage: one that was closed in good order, one as kill -9 leaves it, and what both truly hold."""
+
+import asyncio
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from orchestrator.clock import Clock
+from orchestrator.errors import MassStopError
+from orchestrator.model import InputRow, Outcome, Records
+from orchestrator.store import journal as journals
+from orchestrator.store.damage import open_valid
+from orchestrator.store.entries import RunInfo
+from orchestrator.store.report import read_report
+
+SECRETLESS: dict[str, Any] = {"concurrency": 4}
+INFO = RunInfo(
+    "run", "run", "0", 0.0, "2026-11-23T22:50:13.000Z", "https://tenant.invalid", None, ("a",), SECRETLESS
+)
+AT = "2026-11-23T22:50:14.000Z"
+KEYS = 12
+SETTLED = 7
+"""Of the keys; four more have an accepted stop, and one is not sent."""
+
+
+def make(directory: Path, *, killed: bool) -> Path:
+    """A journal in ``directory``; its log and index stay beside it where its process was ``killed``."""
+    path = directory / "made" / "journal.db"
+    path.parent.mkdir(parents=True)
+    journal = journals.create(path, Clock())
+    journal.begin(INFO)
+    journal.begin_session()
+    (source,) = journal.add_sources([("keys.csv", "keys.csv")])
+    keys = [f"{number:032x}" for number in range(0xABCDEF, 0xABCDEF + KEYS)]
+    rows = [InputRow(number, key, labels={"owner": f"team {number}"}) for number, key in enumerate(keys, 2)]
+    rows += [InputRow(KEYS + 2, keys[0]), InputRow(KEYS + 3, "no key", problem="That is no bulk key.")]
+    read, _ = journal.admit(source, rows, ranked=False).result()
+    journal.source_complete(read, "0" * 64)
+    asyncio.run(journal.reopen(kept=lambda _: True))
+    if killed:  # a part of it has gone from the log into the file
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    asyncio.run(_lived(journal))
+    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+        if killed:
+            shutil.copyfile(path.with_name(name), directory / name)
+    journal.close()
+    if not killed:
+        shutil.copyfile(path, directory / "journal.db")
+    shutil.rmtree(path.parent)
+    return directory / "journal.db"
+
+
+async def _lived(journal: journals.Journal) -> None:
+    armed = await journal.arm(KEYS - 1, intent=True)
+    for one in armed:
+        journal.accepted(one.seq, AT, AT, f"track-{one.seq}", f"request-{one.seq}", 1.0, claimed=True)
+    for one in armed[:SETTLED]:
+        journal.status_read(one.seq, "Stopped", "MPU", Records(100, 40, 36, 4, 60, "status"), retried=False)
+        journal.settled(one.seq, Outcome.STOPPED, None)
+    await journal.end_session("interrupted", "Interrupted by SIGINT.", 130)
+
+
+class Told(NamedTuple):
+    """What is told of a journal: the actions by row, or none where nothing is; and the sentences on its damage."""
+
+    actions: dict[int, dict[str, Any]]
+    sentences: list[str]
+
+
+def told(path: Path) -> Told:
+    """What ``mass-stop report`` tells of the journal at ``path``."""
+    try:
+        connection, sentences = open_valid(path)
+    except MassStopError as error:
+        return Told({}, [str(error)])
+    try:
+        report = msgspec.to_builtins(read_report(connection))
+    finally:
+        connection.close()
+    return Told({action["row"]: action for action in report["actions"]}, sentences)
+
+
+def lies(truth: Told, now: Told) -> list[str]:
+    """Where a damaged journal tells of a stopped action what is not so."""
+    return [
+        f"row {row}: {_evidence(action)} is told, {_evidence(truth.actions[row])} is so"
+        for row, action in now.actions.items()
+        if action["outcome"] == "stopped"
+        and (row not in truth.actions or _evidence(action) != _evidence(truth.actions[row]))
+    ]
+
+
+def _evidence(action: dict[str, Any]) -> dict[str, Any]:
+    """What a seal covers."""
+    named = ("bulk_key", "row", "labels", "outcome", "status", "error")
+    stop, records = action["stop"], action["records"]
+    return {
+        **{name: action[name] for name in named},
+        **{name: stop[name] for name in ("attempts", "accepted_at", "request_id")},
+        **{name: records[name] for name in ("total", "processed", "succeeded", "failed", "unprocessed")},
+    }
