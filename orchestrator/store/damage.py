@@ -44,13 +44,13 @@ _BROKEN = (
 )
 """What reading a damaged journal may raise."""
 _SHORTENED = (
-    "The log of the journal {} has lost its end: what is held was true once, and stops that were sent later are not in "
-    "it. What it holds as not sent may have been sent; the tenant's status tells."
+    "The journal {} ends before its run did: the disk took no more, or has lost the end of it. What it holds was true "
+    "once. What it holds as not sent may have been sent since: mass-stop resume asks the tenant."
 )
 
 
 def open_whole(path: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """The journal at ``path``, to go on with, and a sentence where its log has lost its end.
+    """The journal at ``path``, to go on with, and a sentence where it ends before its run did.
 
     That alone is no reason not to go on: what is held was committed once, and what is held as not sent is taken for
     perhaps sent from then on.
@@ -86,6 +86,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
         if not held:
             return database.reopen(path), [], True  # its session is at work, and would notice
         database.finish_replacing(path)
+        left = database.take_up(path)
         intact = None if _log(path).exists() else checksum.holds(path)
         if intact:
             return database.reopen(path), [], True
@@ -96,7 +97,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
             if intact is None and not isinstance(error.__cause__, UNREADABLE):
                 raise
             return *_salvaged(path, str(error)), False
-        shortened = _frames(connection) < indexed
+        shortened = left or _frames(connection) < indexed
         problem = _problem(connection)
         if problem is None and shortened:
             connection.execute(statements()["doubt_unsent"])

@@ -3,7 +3,7 @@
 import os
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from zlib import crc32
@@ -29,9 +29,33 @@ def statements() -> dict[str, str]:
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """A new journal at ``path`` (mode 0600). Raises sqlite3.Error or OSError where the disk does not take it."""
+    """A new journal at ``path`` (mode 0600).
+
+    Raises sqlite3.Error or OSError where the disk does not take it; nothing is left then that looks like a journal of a
+    run that did not begin.
+    """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    return _with_schema(_connect(str(path)))
+    try:
+        return _with_schema(_connect(str(path)))
+    except BaseException:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(OSError):
+                path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+        raise
+
+
+def mark_left(path: Path) -> None:
+    """Marks the journal at ``path`` as left behind by a run that goes on in memory: read-only. Needs no room."""
+    with suppress(OSError):
+        path.chmod(0o400)
+
+
+def take_up(path: Path) -> bool:
+    """Whether the journal at ``path`` was left behind by its run; it can be written again then. Raises OSError."""
+    left = path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o200
+    if left:
+        path.chmod(0o600)
+    return left
 
 
 def in_memory() -> sqlite3.Connection:
@@ -145,7 +169,11 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _with_schema(connection: sqlite3.Connection) -> sqlite3.Connection:
-    connection.executescript(
-        f"BEGIN;\n{(_SQL / 'schema.sql').read_text('utf-8')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-    )
+    try:
+        connection.executescript(
+            f"BEGIN;\n{(_SQL / 'schema.sql').read_text('utf-8')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+        )
+    except BaseException:
+        connection.close()
+        raise
     return connection

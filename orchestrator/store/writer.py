@@ -110,6 +110,8 @@ class Ledger:
             raise StorageError(f"The journal can be neither written nor read: {error}; {deeper}.") from error
         self.connection.close()
         self.connection = memory
+        if self._home is not None:
+            database.mark_left(self._home)
         self.trouble = (
             f"The journal can no longer be written ({error}). The run goes on and is kept in memory only."
         )

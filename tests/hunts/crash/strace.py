@@ -32,14 +32,18 @@ COMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class Point(NamedTuple):
-    """The ``nth`` call of ``call`` in ``thread``: ``first`` to come there from the start, ``main``, or ``journal``."""
+    """The ``nth`` call of ``call`` in ``thread``: ``first`` to come there from the start, ``main``, or ``journal``.
+
+    ``error`` is what the call fails with; without one the process is killed.
+    """
 
     thread: str
     call: str
     nth: int
+    error: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.call} {self.nth} of {self.thread}"
+        return f"{self.error or 'SIGKILL'} at {self.call} {self.nth} of {self.thread}"
 
 
 def run_killed_at(mass_stop: MassStop, tenant: Tenant, point: Point, *arguments: str) -> bool:
@@ -48,16 +52,28 @@ def run_killed_at(mass_stop: MassStop, tenant: Tenant, point: Point, *arguments:
     if point.thread == "first":
         ended = under_strace(mass_stop, tenant, ["-e", inject], mass_stop.home / "keys.txt", *arguments)
         return ended.status != 0
+    return _attached(mass_stop, tenant, point.thread, ["-e", inject], *arguments).status != 0
+
+
+def _attached(
+    mass_stop: MassStop,
+    tenant: Tenant,
+    thread: str,
+    options: Sequence[str],
+    *arguments: str,
+    trace: Path | None = None,
+) -> Ended:
+    """Runs ``mass-stop run -`` to its end, with strace on the one thread from when the run waits for its keys."""
     going = standing_ready(mass_stop, tenant, *arguments)
     main, journal = sorted(int(task.name) for task in Path(f"/proc/{going.process.pid}/task").iterdir())[:2]
-    tracer = attach(main if point.thread == "main" else journal, ["-e", inject])
+    tracer = attach(main if thread == "main" else journal, options, trace)
     going.feed((mass_stop.home / "keys.txt").read_text().splitlines())
     assert going.process.stdin is not None
     going.process.stdin.close()
     going.process.stdin = None
     ended = going.end()
     tracer.wait(LONGEST)
-    return ended.status != 0
+    return ended
 
 
 def under_strace(
@@ -85,13 +101,30 @@ def standing_ready(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Goin
     return going
 
 
-def attach(thread: int, injections: Sequence[str]) -> "subprocess.Popen[str]":
+def attach(thread: int, options: Sequence[str], trace: Path | None = None) -> "subprocess.Popen[str]":
     """strace on one thread of a running process; returns once it holds it."""
-    tracer = subprocess.Popen(
-        ["strace", "-o", os.devnull, "-p", str(thread), *injections], stderr=subprocess.PIPE, text=True
-    )
+    words = ["strace", "-o", str(trace or os.devnull), "-p", str(thread), *options]
+    tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     line = tracer.stderr.readline()
     assert "attached" in line, line
     tracer.stderr.close()
     return tracer
+
+
+def run_failing_at(
+    mass_stop: MassStop, tenant: Tenant, point: Point, *arguments: str, ever_after: bool
+) -> tuple[Ended, bool]:
+    """Runs the keys of ``keys.txt`` into ``run`` while a call fails, once or ``ever_after``.
+
+    Returns how the run ended, and whether it came to that call.
+    """
+    trace = mass_stop.home / "trace.txt"
+    inject = f"inject={point.call}:error={point.error}:when={point.nth}{'+' if ever_after else ''}"
+    options = ["-e", f"trace={point.call}", "-e", inject]
+    keys = mass_stop.home / "keys.txt"
+    if point.thread == "first":
+        ended = under_strace(mass_stop, tenant, options, keys, *arguments, trace=trace)
+    else:
+        ended = _attached(mass_stop, tenant, point.thread, options, *arguments, trace=trace)
+    return ended, "INJECTED" in trace.read_text()
