@@ -13,7 +13,7 @@ MakeTenant = Callable[..., Tenant]
 
 pytestmark = needs_strace
 
-SMALL = PROCESSING | {"records": (40, 80), "speed": (0.5, 1.0), "repeat_stop": "mixed"}
+SMALL = PROCESSING | {"records": (400, 800), "speed": (0.2, 0.4), "repeat_stop": "mixed"}
 EVERYDAY = (
     Point("first", "mkdir", 1),
     Point("first", "pwrite64", 20),

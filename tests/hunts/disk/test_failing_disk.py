@@ -27,7 +27,7 @@ EVERYDAY = (
 
 
 def prepared(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
-    tenant = make_tenant(**PROCESSING | {"records": (40, 80), "speed": (0.5, 1.0)}, actions=4)
+    tenant = make_tenant(**PROCESSING | {"records": (400, 800), "speed": (0.2, 0.4)}, actions=4)
     mass_stop.keys(tenant.keys)
     return tenant
 
