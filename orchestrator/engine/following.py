@@ -131,7 +131,9 @@ class FollowLane:
         key.told = state.records
         if not state.status.terminal:
             return self._not_over(key, state.status)
-        outcome = verdict(state.status, accepted=key.accepted, lost=key.lost)
+        # Without an accepted stop, looks are repeated only while it is Stopping: then a lost one was taken after all.
+        taken = key.accepted or (key.lost and key.polls > 0)
+        outcome = verdict(state.status, accepted=taken, lost=key.lost)
         if state.output_url is None or self._responses is None:
             self.settle(key, outcome, None)
             return None

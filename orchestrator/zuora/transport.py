@@ -77,7 +77,7 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
         if len(body) > most:
             response.close()
             raise CallError(
-                Kind.TOO_LARGE,
+                Kind.MALFORMED_ANSWER,
                 f"The tenant's answer is larger than {most} bytes.",
                 http_status=response.status,
                 may_have_worked=True,

@@ -143,6 +143,18 @@ def test_a_stop_refused_for_its_state_while_the_action_runs_is_sent_again():
     assert (found.outcome, found.stop.attempts) == (Outcome.STOPPED, 2)
 
 
+def test_a_stop_whose_answer_was_lost_and_that_was_seen_at_work_came_before_the_completion():
+    class Hasty(Action):
+        """Its records are done while it is Stopping."""
+
+        def status(self, at: float) -> Status:
+            status = super().status(at)
+            return Status.COMPLETED if status is Status.STOPPED else status
+
+    found = one(Hasty(bulk_key(1), stopping_for=60.0), stop=[lost()])
+    assert (found.outcome, found.stop.accepted_at) == (Outcome.COMPLETED_BEFORE_STOP, None)
+
+
 def test_a_stop_that_is_always_refused_for_its_state_on_a_running_action_is_unreachable_in_the_end():
     found = one(stop=[fault(Kind.WRONG_STATE)] * 99)
     assert (found.outcome, found.stop.attempts) == (Outcome.UNREACHABLE, 8)

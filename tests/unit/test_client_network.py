@@ -591,7 +591,7 @@ async def test_a_gzip_bomb_is_cut_off_before_it_fills_the_memory():
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert error.kind is Kind.TOO_LARGE
+    assert error.kind is Kind.MALFORMED_ANSWER
     assert peak < 16 * LARGEST_ANSWER
 
 
@@ -599,7 +599,7 @@ async def test_a_gzip_bomb_is_cut_off_before_it_fills_the_memory():
 async def test_an_answer_that_never_ends_is_cut_off():
     async with serving(never_ends) as server, opened(server) as client:
         error = await failure_of(client.stop(KEY, "track"))
-    assert (error.kind, error.may_have_worked) == (Kind.TOO_LARGE, True)
+    assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
 
 
 @pytest.mark.asyncio
@@ -614,7 +614,7 @@ async def test_an_answer_one_byte_larger_is_not():
     body = ACCEPTED + b" " * (LARGEST_ANSWER - len(ACCEPTED) + 1)
     async with serving(says(body)) as server, opened(server) as client:
         error = await failure_of(client.stop(KEY, "track"))
-    assert error.kind is Kind.TOO_LARGE
+    assert error.kind is Kind.MALFORMED_ANSWER
 
 
 # ------------------------------------------------------------------------------------------ elsewhere

@@ -15,13 +15,24 @@ HANG = 1.5
 TIMEOUT = "0.7s"
 
 
+def known_lies(ended: Ended, tenant: Tenant) -> list[str]:
+    """As `lies`, but for what nobody can know: where the answer to a stop was lost and the action is Completed when it
+    is first looked at, it was over before that stop, or it ran to its end while it was Stopping."""
+    unknowable = {
+        f"{action['bulk_key']}: told already_completed, and our stop took effect"
+        for action in ended.report["actions"]
+        if action["stop"]["attempts"] > 1
+    }
+    return [lie for lie in lies(ended.report, tenant) if lie not in unknowable]
+
+
 def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *, keys: int) -> Ended:
     """A run with ``faults``, then a resumed one without: what both tell is true, and in the end all is over."""
     tenant.simulated.set_faults(faults)
     given = mass_stop.keys(tenant.keys[:keys])
     ended = mass_stop.run(tenant, given, "--timeout", TIMEOUT, "--settle", "20s", longest=150)
     tenant.simulated.set_faults(FaultPlan.none())
-    assert lies(ended.report, tenant) == []
+    assert known_lies(ended, tenant) == []
     assert set(outcomes(ended.report)) == set(tenant.keys[:keys])
     assert ended.status in (0, 1, 3, 4), ended
     counted = ended.report["summary"]["calls"]
@@ -30,7 +41,7 @@ def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *, keys: in
     assert all(counted[kind] >= arrived[kind] for kind in arrived), (counted, arrived)
     if ended.status != 0:
         ended = mass_stop("resume", "run", tenant=tenant, longest=60)
-    assert lies(ended.report, tenant) == []
+    assert known_lies(ended, tenant) == []
     assert set(outcomes(ended.report).values()) <= OVER, ended
     return ended
 

@@ -1,0 +1,91 @@
+"""Bodies that are no answer and headers that make no sense: one key for each, in one run.
+
+The tenant stops what it was asked to stop. What the command hears of it costs tries, and never the truth.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes
+from tests.hunts.hostile.cases import BODIES, HEADER_VALUES, HEADERS
+from tests.hunts.meddling import Asked, Meddler, honest, respond
+
+MakeTenant = Callable[..., Tenant]
+
+QUIET = PROCESSING | {"latency": 0.0, "rate_headers": False, "concurrency_headers": False}
+
+
+class InPlaceOf:
+    """Gives, in place of answers of one kind, those made for their keys: the first ``times`` of each."""
+
+    def __init__(self, kind: str, instead: dict[str, bytes], times: int = 1) -> None:
+        self.kind, self.instead, self.times = kind, instead, times
+        self.given = 0
+
+    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        if asked.kind == self.kind and asked.nth <= self.times and asked.key in self.instead:
+            self.given += 1
+            answer = self.instead[asked.key]
+        return await honest(asked, answer, back)
+
+
+@pytest.mark.parametrize("kind", ["stop", "status"])
+def test_a_body_that_is_no_answer_costs_a_try_and_not_the_truth(
+    mass_stop: MassStop, make_tenant: MakeTenant, kind: str
+) -> None:
+    tenant = make_tenant(**QUIET, actions=len(BODIES))
+    spoil = InPlaceOf(
+        kind, {key: respond(body) for key, body in zip(tenant.keys, BODIES.values(), strict=True)}
+    )
+    with Meddler(tenant, spoil) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment, longest=60
+        )
+    named = dict(zip(tenant.keys, BODIES, strict=True))
+    assert {named[key]: told for key, told in outcomes(ended.report).items() if told != "stopped"} == {}
+    assert (spoil.given, ended.status, lies(ended.report, tenant)) == (len(BODIES), 0, []), ended
+
+
+@pytest.mark.hunt
+def test_a_status_that_is_never_an_answer_leaves_an_accepted_stop_unconfirmed(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    """But where all that is wrong with it is beside the status."""
+    tenant = make_tenant(**QUIET, actions=len(BODIES))
+    instead = {key: respond(body) for key, body in zip(tenant.keys, BODIES.values(), strict=True)}
+    with Meddler(tenant, InPlaceOf("status", instead, times=10**9)) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "2", env=between.environment,
+            longest=90,
+        )  # fmt: skip
+    assert (ended.status, lies(ended.report, tenant)) == (1, []), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
+    for action in ended.report["actions"]:
+        assert action["stop"]["accepted_at"] is not None
+        assert 0 < len(action["error"]["message"]) <= 1_000
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize("kind", ["stop", "status"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_makes_no_sense_says_nothing(
+    mass_stop: MassStop, make_tenant: MakeTenant, name: str, kind: str
+) -> None:
+    tenant = make_tenant(**QUIET, actions=len(HEADER_VALUES))
+
+    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        if asked.kind == kind:
+            value = HEADER_VALUES[tenant.keys.index(asked.key)]
+            answer = answer.replace(b"\r\n", f"\r\n{name}: {value}\r\n".encode("latin-1"), 1)
+        return await honest(asked, answer, back)
+
+    with Meddler(tenant, spoil) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), "--no-results", "--deadline", "60s", env=between.environment,
+            longest=90,
+        )  # fmt: skip
+    assert lies(ended.report, tenant) == []
+    assert (ended.status, outcomes(ended.report)) == (0, dict.fromkeys(tenant.keys, "stopped")), ended
+    assert "\x9b" not in ended.err
