@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Set
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -98,17 +98,20 @@ class Screen:
         self.level = LEVELS[level]
         self._stream = stream
         self._json = json
+        self._without: Set[str] = frozenset()
 
     @contextlib.contextmanager
-    def through(self, stream: TextIO) -> Iterator[None]:
-        """Writes to ``stream`` while the block runs."""
-        usual, self._stream = self._stream, stream
+    def through(self, stream: TextIO, without: Set[str] = frozenset()) -> Iterator[None]:
+        """Writes to ``stream`` while the block runs, and leaves out the events named in ``without``."""
+        usual, self._stream, self._without = self._stream, stream, without
         try:
             yield
         finally:
-            self._stream = usual
+            self._stream, self._without = usual, frozenset()
 
     def show(self, event: Event) -> None:
+        if event["event"] in self._without:
+            return
         text = _line(event).decode() if self._json else readable(event)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text + "\n")

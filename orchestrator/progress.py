@@ -1,25 +1,104 @@
 """The run's counts as they stand, for whoever shows them."""
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.model import Outcome
+from orchestrator.model import OVER, Answered, Limits, Outcome
+
+LATEST = 20
+"""Keys that need a person and are kept by name; more are only counted."""
+
+SPAN = 15.0
+"""Seconds over which a rate is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsPerson:
+    """A key that came to no good end, and why."""
+
+    bulk_key: str
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one session, kept by the engine and read by the screen. ``settled_unsent`` are keys that came to
-    their end without an accepted stop; ``slots`` and ``in_flight`` are of this moment."""
+    """Counts of one session, kept by the engine and read by the screen.
+
+    ``settled_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
+    earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``slots`` and ``in_flight`` are of
+    this moment. ``limits`` and ``call_seconds`` are what the tenant told of late, ``closed_until`` is the monotonic
+    time before which it wants no call. ``planning`` is a run that sends no stop.
+    """
 
     keys: int = 0
     read_to_end: bool = False
+    planning: bool = False
     stops_sent: int = 0
     accepted: int = 0
     settled: int = 0
     settled_unsent: int = 0
+    over_before: int = 0
+    sent_before: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    latest: deque[NeedsPerson] = field(default_factory=lambda: deque(maxlen=LATEST))
     retries: int = 0
     throttled: int = 0
     records_succeeded: int = 0
     slots: int = 0
     in_flight: int = 0
+    limits: Limits = field(default_factory=Limits)
+    call_seconds: float | None = None
+    closed_until: float = float("-inf")
+
+    @property
+    def through(self) -> int:
+        """Keys whose stop was accepted, or that came to their end without one."""
+        return min(self.keys, self.accepted + self.settled_unsent + self.sent_before)
+
+    @property
+    def over(self) -> int:
+        """Keys that came to their end."""
+        return min(self.keys, self.settled + self.over_before)
+
+    @property
+    def need_a_person(self) -> int:
+        """Keys that came to an end that is not known to be one of the action."""
+        return self.settled - sum(
+            self.outcomes[outcome] for outcome in self.outcomes if outcome in OVER | {Outcome.WOULD_STOP}
+        )
+
+    def heard(self, answer: Answered, now: float) -> None:
+        """Takes what an answer told besides its meaning."""
+        told = answer.limits
+        if told.windows or told.concurrency is not None:
+            self.limits = told
+        if not answer.throttled:
+            before = answer.seconds if self.call_seconds is None else self.call_seconds
+            self.call_seconds = before + 0.1 * (answer.seconds - before)
+        if answer.retry_after is not None:
+            self.closed_until = max(self.closed_until, now + answer.retry_after)
+        elif told.remaining == 0 and told.reset is not None:
+            self.closed_until = max(self.closed_until, now + told.reset)
+
+
+class Speed:
+    """How fast a count grows: over the last :data:`SPAN` seconds, so that what was once does not flatter what is."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def look(self, now: float) -> float | None:
+        """Of one a second; None until there is something to tell."""
+        self._seen.append((now, self._count()))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= SPAN:
+            self._seen.popleft()
+        (began, before), (_, counted) = self._seen[0], self._seen[-1]
+        return (counted - before) / (now - began) if now - began >= 1 and counted > before else None
+
+    def seconds_for(self, more: int) -> float | None:
+        """Until the count has grown by ``more``, at the pace last seen."""
+        (began, before), (now, counted) = self._seen[0], self._seen[-1]
+        return more * (now - began) / (counted - before) if counted > before and more >= 0 else None

@@ -1,19 +1,19 @@
 """Several tenants in one process: each with its own pace, guard and end, all of them in one task group."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.app.part import Common, Part
+from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.engine.guards import DeadlineReached, FailureGuard
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, InputCut, Interrupted
 from orchestrator.errors import CredentialsRefused, InputError, MassStopError, TenantError, UsageError
 from orchestrator.model import Outcome
-from orchestrator.progress import Tally
+from orchestrator.progress import LATEST, Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant, settings_of
 from orchestrator.store.entries import NOTHING, Standing
@@ -120,7 +120,7 @@ class Fleet:
     def _start(self, name: str, settings: Settings) -> None:
         assert self._group is not None
         standing = self._standings.get(name, NOTHING)
-        tally = self.tallies[name] = Tally(keys=standing.keys, accepted=standing.accepted)
+        tally = self.tallies[name] = first_tally(standing, planning=self._common.planning)
         part = self._parts[name] = Part(
             self._common, settings, tally, standing,
             name=name, number=self._numbers[name], tokens=self._tokens,
@@ -238,7 +238,7 @@ def together(endings: Mapping[str, Ending]) -> Ending:
 
 
 def add_up(total: Tally, tallies: Iterable[Tally]) -> None:
-    """Makes every count of ``total`` the sum of those of ``tallies``."""
+    """Makes every count of ``total`` the sum of those of ``tallies``; it waits for a tenant where all of them do."""
     every = list(tallies)
     for field in fields(Tally):
         values = [getattr(tally, field.name) for tally in every]
@@ -246,3 +246,5 @@ def add_up(total: Tally, tallies: Iterable[Tally]) -> None:
             setattr(total, field.name, sum(values, Counter()))
         elif type(getattr(total, field.name)) is int:
             setattr(total, field.name, sum(values))
+    total.latest = deque((one for tally in every for one in tally.latest), LATEST)
+    total.closed_until = min((tally.closed_until for tally in every), default=total.closed_until)

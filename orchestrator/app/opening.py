@@ -16,7 +16,7 @@ from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Interrupted
 from orchestrator.errors import InputError, StorageError, UsageError
 from orchestrator.logs import Screen
-from orchestrator.model import InputRow
+from orchestrator.model import InputRow, Outcome
 from orchestrator.settings import Settings
 from orchestrator.store import database, rundir
 from orchestrator.store import journal as journals
@@ -226,8 +226,13 @@ def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
 
 
 async def first_actions(run: Run, most: int) -> list[reports.ActionEntry]:
-    """The first actions of a run, as they stand."""
-    return await run.read(lambda db: list(islice(reports.read_actions(db), most)))
+    """The first actions of a run, as they stand; rows without a key are none."""
+
+    def read(connection: sqlite3.Connection) -> list[reports.ActionEntry]:
+        actions = reports.read_actions(connection)
+        return list(islice((one for one in actions if one.outcome is not Outcome.MALFORMED), most))
+
+    return await run.read(read)
 
 
 async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:

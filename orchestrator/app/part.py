@@ -45,6 +45,18 @@ class Common:
         return None if self.deadline is None else self.deadline - self.clock.wall()
 
 
+def first_tally(standing: Standing, *, planning: bool) -> Tally:
+    """The counts of a session that begins with ``standing``."""
+    left = standing.keys - standing.waiting
+    return Tally(
+        keys=standing.keys,
+        accepted=standing.accepted,
+        sent_before=left - standing.accepted,
+        over_before=left - standing.following,
+        planning=planning,
+    )
+
+
 class Part:
     """One tenant's part of a session. ``name`` is its name where there are several, ``number`` its place among them."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
-from orchestrator.app.part import Common, Part
+from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.engine.responses import ResponseFiles
@@ -18,7 +18,6 @@ from orchestrator.engine.run import Ending
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome
-from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.store import database
 from orchestrator.store import report as reports
@@ -74,7 +73,7 @@ class Run:
         self.tenants = tenants or {}
         self.sink = Sink(directory.log, screen)
         self.log: Log = make_log(self.sink, clock, info.id)
-        self.tally = Tally(keys=self.standing.keys, accepted=self.standing.accepted)
+        self.tally = first_tally(self.standing, planning=info.command == "plan")
         self.saved = False
         self.exit_status = 0
         self.cut_by: MassStopError | None = None

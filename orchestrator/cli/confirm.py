@@ -7,10 +7,11 @@ from typing import TextIO
 
 from anyio import to_thread
 
+from orchestrator.cli.page import Look, Page, counted
+from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.errors import UsageError
-from orchestrator.logs import printable
-from orchestrator.settings import ENVIRONMENTS
-from orchestrator.store.report import ActionEntry
+from orchestrator.settings import Settings, show_duration
+from orchestrator.store.report import ActionEntry, RunEntry, Summary
 
 SHOWN = 5
 
@@ -32,20 +33,34 @@ def needs_yes() -> UsageError:
     )
 
 
-def question(base_url: str, keys: int, first: list[ActionEntry]) -> str:
-    """What the operator is asked: the tenant, how many actions, and the first few."""
-    name = next((name for name, url in ENVIRONMENTS.items() if url == base_url), None)
-    production = "  PRODUCTION" if name and name.endswith("-prod") else ""
-    lines = [f"Tenant:  {base_url}{f' ({name})' if name else ''}{production}", f"Actions: {keys}"]
-    for action in first:
-        labels = "  ".join(f"{name}={value}" for name, value in action.labels.items())
-        lines.append(printable(f"         {action.bulk_key}  {labels}"))
-    if keys > len(first):
-        lines.append(f"         and {keys - len(first)} more")
-    lines.append(
-        f"Stop {'it' if keys == 1 else f'all {keys}'}? Records processed so far stay processed. [y/N] "
-    )
-    return "\n".join(lines)
+def question(
+    look: Look, settings: Settings, run: RunEntry, summary: Summary, first: list[ActionEntry]
+) -> str:
+    """What the operator is asked: the tenant, how many actions and the first few, what guards and what limits."""
+    page = Page(look)
+    tenant = kind_of_tenant(settings.address)
+    if tenant.production:
+        page.line(f"*** PRODUCTION *** {tenant.text}", "alarm")
+    page.entry("tenant", settings.address, "bold", whole=True)
+    if not tenant.production:
+        page.entry("", tenant.text)
+    if settings.entity_id:
+        page.entry("entity", settings.entity_id)
+    if settings.org_ids:
+        page.entry("organisations", ", ".join(settings.org_ids))
+    _keys(page, run, summary, first)
+    page.entry("order", _order(settings))
+    for title, sentences in (("guards", _guards(settings)), ("limits", _limits(settings))):
+        for number, sentence in enumerate(sentences):
+            page.entry("" if number else title, sentence)
+    if settings.no_results:
+        page.entry("results", "no response files (--no-results): only counts will tell what went through")
+    page.line()
+    page.line("A stop cannot be undone. Records processed so far stay processed; nothing is rolled back.")
+    which = "it" if summary.keys == 1 else f"all {summary.keys:,}"
+    where = " in PRODUCTION" if tenant.production else ""
+    page.line(f"Stop {which}{where}? [y/N]", "bold")
+    return f"{page} "
 
 
 async def agree(tty: TextIO, text: str) -> None:
@@ -55,3 +70,56 @@ async def agree(tty: TextIO, text: str) -> None:
     answer = await to_thread.run_sync(os.read, tty.fileno(), 1024, abandon_on_cancel=True)
     if answer.decode("utf-8", "replace").strip().lower() not in ("y", "yes"):
         raise UsageError("Nothing was stopped: the answer was not yes.")
+
+
+def _keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:
+    sources = ", ".join(source.name for source in run.sources)
+    page.entry("mass actions", f"{summary.keys:,} to stop, from {sources}", "bold")
+    for action in first:
+        labels = "  ".join(f"{name}={value}" for name, value in action.labels.items())
+        if page.narrow and labels:
+            page.item(f"    {action.bulk_key}")
+            page.item(f"      {labels}")
+        else:
+            page.item(f"    {action.bulk_key}  {labels}".rstrip())
+    if summary.keys > len(first):
+        page.item(f"    and {summary.keys - len(first):,} more")
+    if summary.duplicates:
+        page.entry("duplicates", f"{summary.duplicates:,}: each key is stopped once")
+    if summary.malformed:
+        page.entry("malformed", f"{counted(summary.malformed, 'row')} without a bulk key: not sent", "yellow")
+
+
+def _order(settings: Settings) -> str:
+    if settings.plan:
+        return f"the fastest first, by the plan in {settings.plan}"
+    if settings.order:
+        return f"by column {settings.order}, the larger first"
+    return "as in the input"
+
+
+def _guards(settings: Settings) -> list[str]:
+    """What keeps a stop from being sent, one sentence each."""
+    found = []
+    if settings.expect_action_type:
+        found.append(f"only actions of type {' or '.join(settings.expect_action_type)}")
+    if settings.expect_uploaded_by:
+        found.append(f"only what {' or '.join(settings.expect_uploaded_by)} uploaded")
+    if settings.max_failures is not None:
+        count, share = settings.max_failures.count, settings.max_failures.share
+        most = counted(count, "key") if count is not None else f"{(share or 0) * 100:g}% of the keys"
+        found.append(f"sends no more once {most} were refused or not reached")
+    return found or ["none: whatever a key names is stopped"]
+
+
+def _limits(settings: Settings) -> list[str]:
+    found = [f"{settings.headroom:g}% of the tenant's capacity is left to others"]
+    if settings.concurrency is not None:
+        found.append(f"at most {counted(settings.concurrency, 'call')} at once")
+    if settings.rate is not None:
+        found.append(
+            f"at most {counted(settings.rate.calls, 'call')} in {show_duration(settings.rate.seconds)}"
+        )
+    if settings.deadline is not None:
+        found.append(f"no call starts after {show_duration(settings.deadline)}")
+    return found

@@ -1,69 +1,138 @@
-"""Progress on a terminal: stops first, then settling."""
+"""Progress on a terminal: stops first, then settling, and what needs a person."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TextIO, cast
 
 import anyio
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
+from orchestrator.cli.page import NARROW, Look, counted, duration
 from orchestrator.logs import Screen
-from orchestrator.progress import Tally
+from orchestrator.progress import Speed, Tally
 
 EVERY = 0.2
+PEOPLE = 5
+"""Keys that need a person and are named; the rest is counted."""
+
+SHOWN_HERE = frozenset({"action.needs_a_person", "tenant.throttled", "run.ended"})
+"""Events that the display or the summary after it tells better; the log file has each."""
+
+ECHO = 3
+"""Columns left free at the right: where a terminal writes ``^C`` into a full line, all below moves down by one."""
+
+LONGEST_FORECAST = 86_400.0
 
 
 @asynccontextmanager
-async def showing(tally: Tally, screen: Screen) -> AsyncIterator[None]:
-    """Shows ``tally`` while the block runs; events of ``screen`` appear above it."""
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description:<8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-    )
-    stops = progress.add_task("stops", total=None, note="")
-    ends = progress.add_task("settled", total=None, note="")
-    started = time.monotonic()
+async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[None]:
+    """Shows ``tally`` while the block runs, and leaves nothing of it behind; events of ``screen`` appear above it."""
+    console = _Console(look, stderr=True, width=(look.width or 0) - ECHO, no_color=not look.colour)
+    picture = Picture(tally, look)
 
-    def update() -> None:
-        total = tally.keys if tally.keys else None
-        rate = tally.accepted / max(time.monotonic() - started, 0.1)
-        pace = f"{rate:.0f}/s  {tally.in_flight}/{tally.slots} slots"
-        setbacks = f"{tally.retries} retries  {tally.throttled} throttled"
-        done = tally.accepted + tally.settled_unsent
-        progress.update(stops, completed=done, total=total, note=f"{pace}  {setbacks}")
-        progress.update(ends, completed=tally.settled, total=total, note=_outcomes(tally))
-        progress.refresh()
+    with (
+        Live(console=console, auto_refresh=False, transient=True) as live,
+        screen.through(cast(TextIO, _Above(console)), without=SHOWN_HERE),
+    ):
 
-    async def keep_updating() -> None:
-        while True:
-            update()
-            await anyio.sleep(EVERY)
+        async def keep_updating() -> None:
+            while True:
+                live.update(picture.at(time.monotonic()), refresh=True)
+                await anyio.sleep(EVERY)
 
-    with progress, screen.through(cast(TextIO, _Above(console))):
         async with anyio.create_task_group() as group:
             group.start_soon(keep_updating)
             try:
                 yield
             finally:
-                update()
                 group.cancel_scope.cancel()
+
+
+class Picture:
+    """What is shown of ``tally`` at one moment."""
+
+    def __init__(self, tally: Tally, look: Look) -> None:
+        self._tally = tally
+        self._look = look
+        self._sent = Speed(lambda: tally.through)
+        self._over = Speed(lambda: tally.over)
+        self._narrow = (look.width or 0) < NARROW
+
+    def at(self, now: float) -> RenderableType:
+        """The picture at ``now`` (monotonic seconds)."""
+        tally = self._tally
+        sent, over = self._sent.look(now), self._over.look(now)
+        bars = Table.grid(padding=(0, 1), expand=False)
+        if tally.planning:
+            self._bar(bars, "read", tally.over, self._over)
+        else:
+            self._bar(bars, "stops", tally.through, self._sent)
+            self._bar(bars, "settled", tally.over, self._over)
+        lines = [self._pace(over if tally.planning or tally.through == tally.keys else sent)]
+        if tally.closed_until > now:
+            until = time.strftime("%H:%M:%S", time.localtime(time.time() + tally.closed_until - now))
+            seconds = tally.closed_until - now
+            lines.append(("yellow", f"waiting for the tenant until {until} ({duration(seconds)})"))
+        lines += self._people()
+        return Group(bars, *(self._line(text, style) for style, text in lines))
+
+    def _bar(self, bars: Table, title: str, done: int, speed: Speed) -> None:
+        total = self._tally.keys
+        known = self._tally.read_to_end or self._tally.planning
+        width = 10 if self._narrow else 24
+        left = speed.seconds_for(total - done) if known and done < total else None
+        bars.add_row(
+            Text(f"{title:<7}"),
+            ProgressBar(total=max(total, 1), completed=done, width=width),
+            Text(f"{done:,}/{total:,}{'' if known else '+'}"),
+            Text("" if left is None or left > LONGEST_FORECAST else f"{duration(left)} left"),
+        )
+
+    def _pace(self, speed: float | None) -> tuple[str, str]:
+        tally = self._tally
+        parts = [f"{tally.in_flight}/{tally.slots} slots" if tally.slots else "asking the tenant"]
+        if speed is not None:
+            parts.append(f"{speed:.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+        if tally.retries:
+            parts.append(f"{tally.retries:,} tried again")
+        if tally.throttled:
+            parts.append(f"{tally.throttled:,} throttled")
+        return "", "  ".join(parts)
+
+    def _people(self) -> Iterable[tuple[str, str]]:
+        needing = self._tally.need_a_person
+        if not needing:
+            return
+        yield "bold red", f"{counted(needing, 'key')} {'needs' if needing == 1 else 'need'} a person:"
+        latest = list(self._tally.latest)[-PEOPLE:]
+        for one in reversed(latest):
+            if self._narrow:
+                yield "", f"  {one.bulk_key}"
+                yield "", f"    {one.outcome.value}: {one.reason}"
+            else:
+                yield "", f"  {one.bulk_key} {one.outcome.value}: {one.reason}"
+        if needing > len(latest):
+            yield "", f"  and {needing - len(latest):,} more"
+
+    def _line(self, text: str, style: str) -> Text:
+        return Text(self._look.plain(text), style=style, no_wrap=True, overflow="crop")
+
+
+class _Console(Console):
+    """A console that draws with ASCII where the terminal shows nothing else, whatever the stream's encoding says."""
+
+    def __init__(self, look: Look, **settings: object) -> None:
+        self._unicode = look.unicode
+        super().__init__(**settings)  # type: ignore[arg-type]
+
+    @property
+    def encoding(self) -> str:
+        return super().encoding if self._unicode else "ascii"
 
 
 class _Above:
@@ -77,7 +146,3 @@ class _Above:
 
     def flush(self) -> None:
         """The console writes at once."""
-
-
-def _outcomes(tally: Tally) -> str:
-    return "  ".join(f"{count} {outcome.value}" for outcome, count in tally.outcomes.most_common(4))

@@ -1,11 +1,9 @@
 """What an operator is told of a run of several tenants: what would be stopped where, and what came of it."""
 
-from collections.abc import Mapping
-
+from orchestrator.cli.page import Look, Page, counted
+from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.model import OVER, Outcome
-from orchestrator.settings import ENVIRONMENTS
-from orchestrator.store.entries import Standing, TenantInfo
-from orchestrator.store.report import RunEntry, Summary
+from orchestrator.store.report import RunEntry, Summary, TenantEntry
 
 SHOWN = 20
 """Tenants told one by one; of more, the rest is summed up."""
@@ -13,50 +11,53 @@ SHOWN = 20
 _GOOD = OVER | {Outcome.WOULD_STOP}
 
 
-def question(tenants: Mapping[str, TenantInfo], standings: Mapping[str, Standing]) -> str:
+def question(look: Look, run: RunEntry, summary: Summary) -> str:
     """What the operator is asked: each tenant that has keys, and how many."""
-    asked = {name: one.keys for name, one in standings.items() if one.keys}
-    total = sum(asked.values())
-    lines = [f"Tenants: {len(asked)} of the {len(tenants)} known have mass actions to stop"]
+    page = Page(look)
+    tenants, by_tenant = _several(run, summary)
+    asked = {name: one.keys for name, one in by_tenant.items() if one.keys}
+    production = [name for name in asked if kind_of_tenant(tenants[name].base_url).production]
+    if production:
+        page.line(f"*** PRODUCTION *** {len(production)} of {counted(len(asked), 'tenant')}", "alarm")
+    page.entry("tenants", f"{len(asked)} of the {len(tenants)} known have mass actions to stop", "bold")
     for name, keys in list(asked.items())[:SHOWN]:
-        lines.append(f"         {name:<16} {keys:>7}  {_place(tenants[name])}")
-    if rest := list(asked.items())[SHOWN:]:
-        production = sum(_is_production(tenants[name]) for name, _ in rest)
-        keys = sum(count for _, count in rest)
-        lines.append(f"         and {len(rest)} tenants more with {keys}, {production} of them PRODUCTION")
-    lines.append(f"Actions: {total}")
-    lines.append(f"Stop all {total} in {len(asked)} tenants? Records processed so far stay processed. [y/N] ")
-    return "\n".join(lines)
+        page.item(f"    {name:<16} {keys:>7,}  {_place(tenants[name])}")
+    if rest := list(asked)[SHOWN:]:
+        page.item(f"    and {len(rest)} more with {sum(asked[name] for name in rest):,}")
+    page.entry("mass actions", f"{summary.keys:,} to stop", "bold")
+    if summary.malformed:
+        page.entry("malformed", f"{counted(summary.malformed, 'row')} cannot be used: not sent", "yellow")
+    page.line()
+    page.line("A stop cannot be undone. Records processed so far stay processed; nothing is rolled back.")
+    where = "one tenant" if len(asked) == 1 else f"{len(asked)} tenants"
+    page.line(f"Stop all {summary.keys:,} in {where}? [y/N]", "bold")
+    return f"{page} "
 
 
-def closing(run: RunEntry, summary: Summary) -> list[str]:
-    """A line a tenant, those that need a person first."""
-    if not isinstance(summary.by_tenant, dict) or not isinstance(run.tenants, dict):
-        return []
-    used = {name: one for name, one in summary.by_tenant.items() if one.outcomes}
+def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
+    """A line a tenant that has keys, those that need a person first; nothing where the run is of one."""
+    tenants, by_tenant = _several(run, summary)
+    used = {name: one for name, one in by_tenant.items() if one.outcomes}
+    if not used:
+        return
     left = {name: sum(n for o, n in one.outcomes.items() if o not in _GOOD) for name, one in used.items()}
+    page.entry("tenants", f"{len(used)}, of which {sum(map(bool, left.values()))} need a person")
     ordered = sorted(used, key=lambda name: -left[name])
-    lines = [f"  tenants        {len(used)}, {sum(map(bool, left.values()))} of them need a look"]
     for name in ordered[:SHOWN]:
         counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in _GOOD)
-        told = ", ".join(f"{count} {outcome.value}" for outcome, count in counts)
-        reason = run.tenants[name].reason
-        lines.append(f"    {name:<12} {told}{f'  ({reason})' if isinstance(reason, str) else ''}")
+        told = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
+        reason = tenants[name].reason
+        page.line(f"{name:<16} {told}{f'  ({reason})' if isinstance(reason, str) else ''}", indent=4)
     if len(ordered) > SHOWN:
-        lines.append(f"    and {len(ordered) - SHOWN} more: see the report")
-    return lines
+        page.line(f"and {len(ordered) - SHOWN} more: see the report", indent=4)
 
 
-def _place(tenant: TenantInfo) -> str:
-    name = _name(tenant)
+def _several(run: RunEntry, summary: Summary) -> tuple[dict[str, TenantEntry], dict[str, Summary]]:
+    tenants = run.tenants if isinstance(run.tenants, dict) else {}
+    return tenants, summary.by_tenant if isinstance(summary.by_tenant, dict) else {}
+
+
+def _place(tenant: TenantEntry) -> str:
+    kind = kind_of_tenant(tenant.base_url)
     entity = f"  entity {tenant.entity_id}" if tenant.entity_id else ""
-    production = "  PRODUCTION" if _is_production(tenant) else ""
-    return f"{tenant.base_url}{f' ({name})' if name else ''}{entity}{production}"
-
-
-def _name(tenant: TenantInfo) -> str | None:
-    return next((name for name, url in ENVIRONMENTS.items() if url == tenant.base_url), None)
-
-
-def _is_production(tenant: TenantInfo) -> bool:
-    return (_name(tenant) or "").endswith("-prod")
+    return f"{tenant.base_url}{entity}{'  PRODUCTION' if kind.production else ''}"

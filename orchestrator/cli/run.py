@@ -43,8 +43,10 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     """Runs ``settings`` over ``specs``, once the operator agrees. Returns the exit status."""
     from orchestrator import app
     from orchestrator.cli import confirm, many
+    from orchestrator.cli.page import look_of
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen
+    from orchestrator.store import report as reports
 
     tty = None if settings.yes else confirm.terminal()
     if tty is None and not settings.yes:
@@ -57,11 +59,13 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await app.read_ahead(run, intake)
             if tty is not None:
+                entry, summary = await run.read(reports.read_head)
                 first = await app.first_actions(run, confirm.SHOWN)
+                look = look_of(sys.stderr)
                 if run.tenants:
-                    text = many.question(run.info.tenants, run.standings)
+                    text = many.question(look, entry, summary)
                 else:
-                    text = confirm.question(settings.address, run.standing.keys, first)
+                    text = confirm.question(look, settings, entry, summary, first)
                 await confirm.agree(tty, text)
             yield run, intake
 

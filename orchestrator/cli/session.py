@@ -11,8 +11,9 @@ from pathlib import Path
 import anyio
 
 from orchestrator import app
-from orchestrator.cli import many
-from orchestrator.cli.summary import closing
+from orchestrator.cli import progress
+from orchestrator.cli.page import look_of
+from orchestrator.cli.summary import closing, read_known
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
@@ -78,12 +79,7 @@ class _Stage:
 
 
 async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: Settings) -> None:
-    if not _shows_progress(settings):
-        await run.execute(intake)
-        return
-    from orchestrator.cli.display import showing
-
-    async with showing(run.tally, screen):
+    async with progress.shown(run.tally, run.log, screen, settings):
         await run.execute(intake)
 
 
@@ -99,13 +95,8 @@ async def _watch_signals(stage: _Stage) -> None:
 
 
 async def _close(run: app.Run, settings: Settings) -> int:
-    entry, summary = await run.read(reports.read_head)
     if not settings.quiet:
-        missing = await run.read(reports.count_missing_files)
-        text = closing(
-            entry, summary, run.directory.path, run.troubles, saved=run.saved, files_missing=missing
-        )
-        _tell("\n".join([text, *many.closing(entry, summary)]) + "\n")
+        _tell(f"{await _last_words(run, settings)}\n")
     if not run.saved:
         await run.read(lambda db: reports.write_json(db, _to_standard_error))
     if settings.report is None:
@@ -116,6 +107,17 @@ async def _close(run: app.Run, settings: Settings) -> int:
         _tell(f"mass-stop: the report could not be written to {settings.report}: {error.strerror}.\n")
         return 5
     return run.exit_status
+
+
+async def _last_words(run: app.Run, settings: Settings) -> str:
+    look, directory = look_of(sys.stderr), run.directory.path
+    if run.info.command != "plan":
+        return closing(await run.read(read_known), look, directory, run.troubles, saved=run.saved)
+    from orchestrator.cli import planned
+
+    plan = await run.read(planned.read_plan)
+    ahead = planned.forecast_run(plan, settings, run.tally)
+    return planned.closing(plan, ahead, run.tally, look, directory, run.troubles, saved=run.saved)
 
 
 def copy_report(
@@ -131,10 +133,6 @@ def copy_report(
     else:
         with replacing(Path(target)) as file:
             write(connection, file.write)
-
-
-def _shows_progress(settings: Settings) -> bool:
-    return _is_terminal() and not settings.no_progress and not settings.quiet
 
 
 def _is_terminal() -> bool:

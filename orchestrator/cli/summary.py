@@ -1,9 +1,17 @@
 """The closing summary: is it over, what went through, what is to be done next."""
 
+import shlex
+import sqlite3
 from pathlib import Path
 
+from msgspec import Struct
+
+from orchestrator.cli.many import add_tenants
+from orchestrator.cli.page import Look, Page, counted
 from orchestrator.model import OVER, Outcome
 from orchestrator.settings import show_duration
+from orchestrator.store import digest
+from orchestrator.store import report as reports
 from orchestrator.store.report import RunEntry, Summary
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
@@ -15,93 +23,195 @@ _PERSON = {
     Outcome.SKIPPED_BY_GUARD: "left alone by a guard",
     Outcome.MALFORMED: "no bulk key",
 }
+_OPEN = (Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED)
+_FILES = {
+    "failed.csv": "were processed and failed",
+    "unprocessed.csv": "were saved by the stop",
+    "succeeded.csv": "went through; what must not stand is yours to reverse",
+}
 
 
-def closing(
-    run: RunEntry, summary: Summary, directory: Path, troubles: list[str], *, saved: bool, files_missing: int
-) -> str:
-    """What the operator reads last, in a few lines."""
-    lines = [_headline(run, summary), *_outcomes(run, summary), *_records(run, summary), *_timing(summary)]
-    if files_missing:
-        lines.append(
-            f"  files missing  {files_missing} response files (see error in the report); the status's counts stand"
+class Known(Struct, frozen=True):
+    """What the journal tells of a run that has ended, as far as the summary says it."""
+
+    run: RunEntry
+    summary: Summary
+    troubles: list[digest.Trouble] = []
+    files_missing: int = 0
+
+
+def read_known(connection: sqlite3.Connection) -> Known:
+    """All that :func:`closing` needs of the journal."""
+    run, summary = reports.read_head(connection)
+    return Known(run, summary, digest.read_troubles(connection), reports.count_missing_files(connection))
+
+
+def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, saved: bool) -> str:
+    """What the operator reads last, in a few lines. ``troubles`` are sentences on what this machine could not do."""
+    run, summary = known.run, known.summary
+    page = Page(look)
+    _headline(page, run, summary)
+    _outcomes(page, summary)
+    add_tenants(page, run, summary)
+    _records(page, summary)
+    _timing(page, summary)
+    if known.files_missing:
+        missing = counted(known.files_missing, "response file")
+        page.entry(
+            "files missing", f"{missing} (see error in the report); the status's counts stand", "yellow"
         )
-    lines += [f"  trouble        {trouble}" for trouble in troubles]
-    lines.append(
-        f"  report         {directory / 'report.json'}"
-        if saved
-        else "  report         NOT SAVED: it follows here"
-    )
-    lines += _next(run, summary, directory)
-    return "\n".join(lines)
+    add_files(page, directory, troubles, saved=saved)
+    add_people(page, known)
+    _next(page, known, directory)
+    return str(page)
 
 
-def _headline(run: RunEntry, summary: Summary) -> str:
+def as_argument(path: Path) -> str:
+    """``path`` as a shell takes it: quoted where it must be, and never for an option."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) -> None:
+    """Where the report is, and what this machine could not do."""
+    for trouble in troubles:
+        page.entry("trouble", trouble, "red")
+    if saved:
+        page.entry("report", str(directory / "report.json"), whole=True)
+    else:
+        page.entry("report", "NOT SAVED: it follows here", "red")
+
+
+def _headline(page: Page, run: RunEntry, summary: Summary) -> None:
     good = sum(summary.outcomes.get(outcome, 0) for outcome in OVER)
     total = sum(summary.outcomes.values())
-    if run.command == "plan":
-        return f"Planned: {total} keys read, no stop was sent."
     if good == total and total:
-        return f"All over: none of the {total} mass actions processes records any more."
-    reason = f"{run.reason}\n" if run.reason else ""
+        which = (
+            "the mass action processes no" if total == 1 else f"none of the {total:,} mass actions processes"
+        )
+        page.line(f"All over: {which} records any more.", "green")
+        return
+    if run.reason:
+        page.line(run.reason, "yellow")
     may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
     if not good and not may_have_stopped:
-        return f"{reason}NOTHING was stopped: {total} mass actions go on."
-    return f"{reason}NOT all over: {total - good} of {total} mass actions need a look."
-
-
-def _outcomes(run: RunEntry, summary: Summary) -> list[str]:
-    counts = summary.outcomes
-    lines = []
-    if run.command == "plan":
-        lines.append(f"  would stop     {counts.get(Outcome.WOULD_STOP, 0)}")
+        goes_on = "mass action goes on" if total == 1 else "mass actions go on"
+        page.line(f"NOTHING was stopped: {total:,} {goes_on}.", "red")
     else:
-        lines.append(f"  stopped        {counts.get(Outcome.STOPPED, 0)}")
-    over = {outcome: counts[outcome] for outcome in _OVER_BY_THEMSELVES if counts.get(outcome)}
-    if over:
-        parts = ", ".join(f"{count} {outcome.value}" for outcome, count in over.items())
-        lines.append(f"  already over   {sum(over.values())} ({parts})")
+        page.line(f"NOT all over: {total - good:,} of {counted(total, 'mass action')} need a person.", "red")
+
+
+def _outcomes(page: Page, summary: Summary) -> None:
+    counts = summary.outcomes
+    page.entry("stopped", f"{counts.get(Outcome.STOPPED, 0):,}")
+    add_over(page, summary)
     for outcome, meaning in _PERSON.items():
         if counts.get(outcome):
-            lines.append(f"  needs a look   {counts[outcome]} {outcome.value} ({meaning})")
+            page.entry("need a person", f"{counts[outcome]:,} {outcome.value} ({meaning})", "red")
     if summary.duplicates:
-        lines.append(f"  duplicates     {summary.duplicates} (each key was stopped once)")
-    return lines
+        page.entry("duplicates", f"{summary.duplicates:,} (each key was stopped once)")
 
 
-def _records(run: RunEntry, summary: Summary) -> list[str]:
+def add_over(page: Page, summary: Summary) -> None:
+    """What was over without our stop."""
+    over = {name: summary.outcomes[name] for name in _OVER_BY_THEMSELVES if summary.outcomes.get(name)}
+    if over:
+        parts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in over.items())
+        page.entry("already over", f"{sum(over.values()):,} ({parts})")
+
+
+def _records(page: Page, summary: Summary) -> None:
     records = summary.records
-    if not records.total:
-        return []
-    rest = "left" if run.command == "plan" else "not processed"
-    through = f"{records.processed} went through ({records.succeeded} succeeded, {records.failed} failed)"
-    return [f"  records        {through}, {records.unprocessed} {rest}"]
+    if records.total:
+        through = (
+            f"{records.processed:,} went through ({records.succeeded:,} succeeded, {records.failed:,} failed)"
+        )
+        page.entry("records", f"{through}, {records.unprocessed:,} not processed")
 
 
-def _timing(summary: Summary) -> list[str]:
+def _timing(page: Page, summary: Summary) -> None:
     timing = summary.timing
     if timing.last_stop_seconds is None:
-        return []
+        return
+    told = f"last stop accepted after {show_duration(round(timing.last_stop_seconds, 1))}"
+    if timing.settled_seconds is not None:
+        told += f", all settled after {show_duration(round(timing.settled_seconds, 1))}"
+    page.entry("time", told)
     calls = summary.calls
-    made = f"{calls.stop} stop, {calls.status} status, {calls.file} file"
-    settled = (
-        ""
-        if timing.settled_seconds is None
-        else f", all settled after {show_duration(round(timing.settled_seconds, 1))}"
-    )
-    return [
-        f"  time           last stop accepted after {show_duration(round(timing.last_stop_seconds, 1))}{settled}",
-        f"  calls          {made}; {calls.retried} tried again, {calls.throttled} throttled",
-    ]
+    made = f"{calls.stop:,} stop, {calls.status:,} status, {calls.file:,} file"
+    page.entry("calls", f"{made}; {calls.retried:,} tried again, {calls.throttled:,} throttled")
 
 
-def _next(run: RunEntry, summary: Summary, directory: Path) -> list[str]:
-    if run.command == "plan":
-        return [f"  next           mass-stop run --plan {directory}"]
-    open_ends = (Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED)
-    lines = []
-    if run.command != "drill" and any(summary.outcomes.get(outcome) for outcome in open_ends):
-        lines.append(f"  next           mass-stop resume {directory}")
-    if (directory / "remediation").is_dir() and (summary.records.failed or summary.records.unprocessed):
-        lines.append(f"  their rows     {directory / 'remediation'} holds them, by what became of each")
-    return lines
+def add_people(page: Page, known: Known) -> None:
+    """Which keys need a person and why, by reason, with the first keys of each."""
+    total = sum(known.summary.outcomes.get(outcome, 0) for outcome in _PERSON)
+    if not total:
+        return
+    page.line()
+    page.line("Needs a person:", "bold")
+    for trouble in known.troubles:
+        code = f" ({trouble.code})" if trouble.code is not None else ""
+        reason = f": {trouble.message}{code}" if trouble.message else f": {_PERSON[trouble.outcome]}"
+        page.line(f"{trouble.keys:,} {trouble.outcome.value}{reason}", indent=2)
+        for key, source, row in trouble.named:
+            if trouble.outcome is Outcome.MALFORMED:
+                page.item(f"    {source}:{row}  {key}")
+            else:
+                page.item(f"    {key}" if page.narrow else f"    {key}  {source}:{row}")
+        if trouble.keys > len(trouble.named):
+            page.item(f"    and {trouble.keys - len(trouble.named):,} more")
+    told = sum(trouble.keys for trouble in known.troubles)
+    if total > told:
+        page.line(f"and {total - told:,} for other reasons: the report has each", indent=2)
+
+
+def _next(page: Page, known: Known, directory: Path) -> None:
+    """What is to be done, with the command."""
+    counts = known.summary.outcomes
+    steps = Page(page.look)
+    if known.run.command != "drill" and any(counts.get(outcome) for outcome in _OPEN):
+        _resume(steps, known, directory)
+    if counts.get(Outcome.REJECTED):
+        steps.line(
+            "- Mend key, tenant or permissions, then run those keys anew: resume does not try them again."
+        )
+    if counts.get(Outcome.SKIPPED_BY_GUARD):
+        steps.step("What a guard left alone runs on. Was the guard right?")
+    if counts.get(Outcome.MALFORMED):
+        steps.step("Mend the rows that hold no bulk key, and run them by themselves.")
+    for name, meaning in _FILES.items():
+        path = directory / "remediation" / name
+        if _has_rows(path):
+            steps.step(f"Records that {meaning}:")
+            steps.command(as_argument(path))
+    if steps.lines:
+        page.line()
+        page.line("Next:", "bold")
+        page.lines += steps.lines
+
+
+def _resume(steps: Page, known: Known, directory: Path) -> None:
+    match known.run.exit_status:
+        case 3:
+            steps.line(
+                "- Find out what is wrong with the tenant or the credentials, then go on where it was:"
+            )
+            steps.command("mass-stop check")
+        case 5:
+            steps.step("Make room on this machine, then go on where it was:")
+        case _:
+            steps.step("Go on where it was; a stop that is sent twice does no harm:")
+    steps.command(f"mass-stop resume {as_argument(directory)}")
+    if known.run.reason and "--deadline" in known.run.reason:
+        steps.line(indent=2, text="The deadline holds again from then on: give a longer --deadline.")
+    if known.run.reason and "--max-failures" in known.run.reason:
+        steps.line(indent=2, text="The guard holds again as well: first find out why so many were refused.")
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.readline()
+            return bool(file.read(1))
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from orchestrator.engine.verdict import given_up, verdict
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
 from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Status
+from orchestrator.progress import NeedsPerson
 from orchestrator.settings import show_duration
 from orchestrator.store.entries import Followed
 
@@ -120,6 +121,8 @@ class FollowLane:
         if outcome in OVER or outcome is Outcome.WOULD_STOP:
             key.log.debug("action.settled", outcome=outcome.value)
         else:
+            reason = problem.message if problem else ""
+            context.tally.latest.append(NeedsPerson(key.bulk_key, outcome, reason))
             key.log.warning(
                 "action.needs_a_person", outcome=outcome.value, message=problem and problem.message
             )

@@ -31,6 +31,7 @@ class PaceRecord:
         context, pacer = self._context, self._pacer
         now = context.last_answer_at = context.clock.now()
         pacer.answered(answer, now)
+        context.tally.heard(answer, now)
         context.tally.slots, context.tally.in_flight = pacer.limit, pacer.in_flight
         if answer.throttled or answer.retry_after is not None:
             self._throttled += answer.throttled

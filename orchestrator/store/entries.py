@@ -152,6 +152,11 @@ def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
     ]
 
 
+def done_in(unprocessed: int | None, speed: float | None) -> float | None:
+    """Seconds that ``unprocessed`` records take at ``speed`` records a second; None where that cannot be told."""
+    return round(unprocessed / speed, 1) if unprocessed is not None and speed else None
+
+
 def chained(chain: str, rows: Sequence[InputRow]) -> str:
     """The digest over rows up to and with ``rows``, given the one up to them. Each counts by line, tenant and key."""
     for row in rows:

@@ -13,7 +13,14 @@ from msgspec import UNSET, Struct, UnsetType
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.model import Outcome, Problem, Records
 from orchestrator.store.database import statements
-from orchestrator.store.entries import RunInfo, TenantStanding, TenantState, read_run, read_tenants
+from orchestrator.store.entries import (
+    RunInfo,
+    TenantStanding,
+    TenantState,
+    done_in,
+    read_run,
+    read_tenants,
+)
 from orchestrator.store.remediation import guard
 
 SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
@@ -123,10 +130,14 @@ class DuplicateEntry(Struct, frozen=True):
 
 
 class PlanEntry(Struct, frozen=True):
-    """``plan`` only: speed as seen between two readings, null where the action was not being processed."""
+    """``plan`` only: speed as seen between two readings, null where the action was not being processed.
+
+    ``remaining`` records are what a stop saves; ``done_in_seconds`` is when they would all have been processed.
+    """
 
     records_per_second: float | None
     remaining: int | None
+    done_in_seconds: float | None
 
 
 class ActionEntry(Struct, frozen=True):
@@ -267,7 +278,9 @@ def _action(
         error=msgspec.json.decode(error, type=Problem) if error else None,
         duplicates=[DuplicateEntry(names[where], row) for where, row in duplicates] if elsewhere else UNSET,
         mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else UNSET,
-        plan=PlanEntry(speed, unprocessed) if planned and outcome == Outcome.WOULD_STOP else UNSET,
+        plan=PlanEntry(speed, unprocessed, done_in(unprocessed, speed))
+        if planned and outcome == Outcome.WOULD_STOP
+        else UNSET,
         tenant=tenant if several else UNSET,
     )
 

@@ -81,7 +81,7 @@ def test_keys_come_from_standard_input_while_the_answer_comes_from_the_terminal(
 ) -> None:
     mass_stop.keys([*tenant.keys, "y"])
     child = ask(shell='cat keys.txt | "$@"')
-    child.expect("Actions: 12")
+    child.expect("12 to stop")
     child.expect(r"\[y/N\]")
     assert tenant.nothing_sent()
     child.sendline("y")

@@ -1,22 +1,35 @@
-"""The closing summary claims no more than is known."""
+"""The closing summary claims no more than is known, and names what is to be done next."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.summary import closing
+import pytest
+
+from orchestrator.cli.page import Look
+from orchestrator.cli.summary import Known, as_argument, closing
 from orchestrator.model import Outcome
+from orchestrator.store.digest import Trouble
 from orchestrator.store.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 
 DIRECTORY = Path("runs/one")
+KEY = "0123456789abcdef0123456789abcdef"
 
 
 def said(
-    outcomes: dict[Outcome, int], *, last_stop: float | None = None, files_missing: int = 0, **run: Any
+    outcomes: dict[Outcome, int],
+    *,
+    last_stop: float | None = None,
+    files_missing: int = 0,
+    troubles: list[Trouble] | None = None,
+    directory: Path = DIRECTORY,
+    width: int | None = None,
+    **run: Any,
 ) -> str:
     """The summary of a run with these outcomes."""
     entry = RunEntry(
         id="one",
-        command="run",
+        command=run.get("command", "run"),
         version="0",
         started_at="2026-11-23T22:50:13.123Z",
         ended_at=None,
@@ -26,7 +39,7 @@ def said(
         state=run.get("state", "finished"),
         reason=run.get("reason"),
         resumed=0,
-        exit_status=0,
+        exit_status=run.get("exit_status", 0),
     )
     summary = Summary(
         keys=sum(outcomes.values()),
@@ -37,7 +50,8 @@ def said(
         calls=CallTotals(0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )
-    return closing(entry, summary, DIRECTORY, [], saved=True, files_missing=files_missing)
+    known = Known(entry, summary, troubles or [], files_missing)
+    return closing(known, Look(width=width), directory, [], saved=True)
 
 
 def test_where_no_stop_may_have_worked_nothing_was_stopped():
@@ -65,5 +79,72 @@ def test_no_missing_response_files_are_not_said():
     assert "files missing" not in said({Outcome.STOPPED: 3}, last_stop=1.0)
 
 
-def test_open_ends_name_the_command_that_goes_on():
-    assert f"mass-stop resume {DIRECTORY}" in said({Outcome.UNCONFIRMED: 1}, last_stop=1.0)
+@pytest.mark.parametrize("outcome", [Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED])
+def test_open_ends_name_the_command_that_goes_on(outcome: Outcome):
+    assert f"mass-stop resume {DIRECTORY}\n" in said({outcome: 1}, last_stop=1.0) + "\n"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.SKIPPED_BY_GUARD, Outcome.MALFORMED])
+def test_what_resume_would_not_try_again_is_not_left_to_it(outcome: Outcome):
+    text = said({Outcome.STOPPED: 1, outcome: 1}, last_stop=1.0)
+    assert "mass-stop resume" not in text
+    assert "\nNext:\n- " in text
+
+
+def test_a_drill_is_not_resumed():
+    assert "mass-stop resume" not in said({Outcome.UNCONFIRMED: 1}, last_stop=1.0, command="drill")
+
+
+def test_where_the_credentials_were_refused_check_comes_before_resume():
+    text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", exit_status=3)
+    assert text.index("mass-stop check") < text.index("mass-stop resume")
+
+
+@pytest.mark.parametrize("option", ["--deadline", "--max-failures"])
+def test_what_would_cut_the_resumed_run_again_is_said(option: str):
+    text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", reason=f"It was cut ({option}).")
+    assert "holds again" in text
+
+
+@pytest.mark.parametrize("name", ["runs/one", "it's 3 a.m.", "a;rm -rf b", "-x", "$(x)"])
+def test_the_directory_of_a_command_comes_through_a_shell_as_it_is(name: str):
+    (word,) = shlex.split(as_argument(Path(name)))
+    assert Path(word) == Path(name)
+    assert not word.startswith("-")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_remediation_file_is_named_where_it_has_rows(tmp_path: Path, rows: int):
+    (tmp_path / "remediation").mkdir()
+    (tmp_path / "remediation" / "failed.csv").write_text("bulk_key,row\n" + f"{KEY},1\n" * rows)
+    text = said({Outcome.STOPPED: 1}, last_stop=1.0, directory=tmp_path)
+    assert (f"{tmp_path}/remediation/failed.csv" in text) == bool(rows)
+
+
+def test_keys_that_need_a_person_are_named_with_the_reason_and_the_rest_is_counted():
+    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "You may not.", [(KEY, "keys.csv", 7)])
+    text = said({Outcome.REJECTED: 20}, troubles=[trouble])
+    assert "  12 rejected: You may not. (53900010)\n" in text
+    assert f"    {KEY}  keys.csv:7\n    and 11 more\n" in text
+    assert "  and 8 for other reasons" in text
+
+
+def test_a_malformed_row_is_named_by_its_place():
+    trouble = Trouble(Outcome.MALFORMED, 1, None, "too short", [("nonsense", "keys.csv", 9)])
+    assert "    keys.csv:9  nonsense\n" in said({Outcome.MALFORMED: 1}, troubles=[trouble])
+
+
+def test_what_a_terminal_might_obey_is_made_visible():
+    trouble = Trouble(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [("\x1b[2J", "k\r.csv", 9)])
+    text = said({Outcome.MALFORMED: 1}, troubles=[trouble], reason="\x1b[31m\x9b")
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert "\\x1b[2J" in text
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_only_commands_and_paths_are_wider_than_the_screen(width: int):
+    outcomes = dict.fromkeys((*Outcome,), 1)
+    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "A sentence of some length. " * 5, [(KEY, "k.csv", 7)])
+    text = said(outcomes, troubles=[trouble], width=width, last_stop=1.0, directory=Path("a/" * 30))
+    long = [line for line in text.splitlines() if len(line) > width]
+    assert all("a/a/a" in line or " " not in line.strip() for line in long), long

@@ -1,0 +1,154 @@
+"""What the screen at hand can show, and text laid out on it: narrow ones, colourless ones, files."""
+
+import os
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import TextIO
+
+from msgspec import Struct
+
+from orchestrator.logs import printable
+
+USUAL_WIDTH = 80
+NARROW = 60
+"""Columns below which a title stands on a line of its own when its text does not fit beside it."""
+
+TITLE = 13
+
+_STYLES = {"bold": "1", "red": "1;31", "green": "32", "yellow": "33", "alarm": "1;97;41"}
+
+
+class Look(Struct, frozen=True):
+    """What a stream can show.
+
+    ``width`` is in columns, None where lines are kept whole (a file, a pipe). ``animated`` tells whether lines that
+    were written can be written over.
+    """
+
+    width: int | None = None
+    colour: bool = False
+    unicode: bool = True
+    animated: bool = False
+
+    def style(self, text: str, style: str | None) -> str:
+        """``text`` in bold or in a colour, where there are any."""
+        return f"\033[{_STYLES[style]}m{text}\033[0m" if style and self.colour else text
+
+    def plain(self, text: str) -> str:
+        """``text`` of unknown origin as it may be written here: nothing in it is obeyed by a terminal."""
+        shown = printable(text)
+        return shown if self.unicode else shown.encode("ascii", "backslashreplace").decode()
+
+
+def look_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> Look:
+    """What ``stream`` can show, by what it is and by what the environment says of the terminal."""
+    try:
+        terminal = stream is not None and stream.isatty()
+    except ValueError:
+        terminal = False
+    if stream is None or not terminal:
+        return Look()
+    dumb = environment.get("TERM", "dumb") in ("", "dumb", "unknown")
+    return Look(
+        width=_columns(stream, environment),
+        colour=not dumb and not environment.get("NO_COLOR"),
+        unicode=_speaks_unicode(environment),
+        animated=not dumb,
+    )
+
+
+def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
+    told = environment.get("COLUMNS", "")
+    if re.fullmatch(r"[1-9]\d{0,3}", told, re.ASCII):
+        return max(int(told), 20)
+    try:
+        return max(os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH, 20)
+    except (OSError, ValueError):
+        return USUAL_WIDTH
+
+
+def _speaks_unicode(environment: Mapping[str, str]) -> bool:
+    # In the C locale Python sets LC_CTYPE to C.UTF-8 for itself (PEP 538): that is no word of the terminal's.
+    names = ("LC_ALL", "LANG") if environment.get("LC_CTYPE") == "C.UTF-8" else ("LC_ALL", "LC_CTYPE", "LANG")
+    told = next((environment[name] for name in names if environment.get(name)), "")
+    return "utf8" in told.lower().replace("-", "")
+
+
+class Page:
+    """Lines for a person, put together one after the other.
+
+    What is a command or a path is kept on one line whatever the width, so that it can be copied.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.lines: list[str] = []
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def line(self, text: str = "", style: str | None = None, indent: int = 0) -> None:
+        """A sentence; what wraps of it is indented alike."""
+        for part in self._wrapped(text, indent) or [""]:
+            self.lines.append(self.look.style(" " * indent + part if part else "", style))
+
+    def step(self, text: str) -> None:
+        """One thing to be done."""
+        first, *rest = self._wrapped(text, 2) or [""]
+        self.lines += [f"- {first}", *(f"  {part}" for part in rest)]
+
+    def entry(self, title: str, text: str, style: str | None = None, *, whole: bool = False) -> None:
+        """``title`` and beside it ``text``; without a title it goes on with the entry above. ``whole`` never wraps."""
+        indent = TITLE + 4
+        if whole:
+            parts = [self.look.plain(text)]
+        else:
+            parts = self._wrapped(text, indent)
+            if self.narrow and len(parts) > 1:
+                indent = 4
+                parts = self._wrapped(text, indent)
+                if title:
+                    self.lines.append(f"  {title}")
+                    title = ""
+        for part in parts or [""]:
+            beside = f"  {title:<{TITLE}}  " if indent > 4 else " " * indent
+            self.lines.append(beside + self.look.style(part, style))
+            title = ""
+
+    def item(self, text: str) -> None:
+        """A line that is cut where the screen ends: one of a list."""
+        shown = self.look.plain(text)
+        self.lines.append(shown if self.look.width is None else shown[: self.look.width - 1].rstrip())
+
+    def command(self, text: str) -> None:
+        """A command on a line of its own, whole."""
+        self.lines.append(self.look.style(f"      {self.look.plain(text)}", "bold"))
+
+    @property
+    def narrow(self) -> bool:
+        """Whether two columns of text do not fit side by side."""
+        return self.look.width is not None and self.look.width < NARROW
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        shown = self.look.plain(text)
+        if self.look.width is None:
+            return [shown]
+        room = max(self.look.width - 1 - indent, 12)
+        return textwrap.wrap(shown, room, break_long_words=False, break_on_hyphens=False)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 key``, ``2,000 keys``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as far as they matter: ``0.4s``, ``8s``, ``4m10s``, ``2h05m``, ``3d04h``."""
+    whole = round(seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    for unit, name, smaller, below in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= unit:
+            return f"{whole // unit}{name}{whole % unit // smaller:02d}{below}"
+    return f"{whole}s"

@@ -1,0 +1,45 @@
+"""The tenant's rate limits in words: what is left of each, and whether a run fits."""
+
+from orchestrator.cli.page import Page, counted, duration
+from orchestrator.engine import following
+from orchestrator.model import Limits
+from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, looks, quotas
+
+_NAMES = {60: "minute", 3_600: "hour", 86_400: "day"}
+
+
+def looks_until_stopped() -> int:
+    """Status calls that one stopped action is taken to need."""
+    return looks(
+        STOPPING_SECONDS, following.FIRST_READ, following.NARROWEST, following.WIDEST, following.WIDENING
+    )
+
+
+def window_name(seconds: int) -> str:
+    """``minute``, ``hour``, ``day``; else the time itself."""
+    return _NAMES.get(seconds, duration(seconds))
+
+
+def in_words(quota: Quota) -> str:
+    """``399 of 2,500 left this minute, anew in 20s``."""
+    name = window_name(quota.seconds)
+    if not quota.told:
+        return f"{quota.left:,} or more of {quota.calls:,} left this {name}"
+    return f"{quota.left:,} of {quota.calls:,} left this {name}, anew in {duration(quota.resets_in)}"
+
+
+def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
+    """What is left of each window, and which of them do not hold what the run needs."""
+    windows = quotas(limits)
+    if not windows:
+        page.entry("quota", "the tenant tells none")
+    for number, quota in enumerate(windows):
+        short = quota in ahead.short
+        text = in_words(quota) + (": NOT enough, the run waits for it" if short else "")
+        page.entry("" if number else "quota", text, "red" if short else None)
+    if ahead.short:
+        page.entry(
+            "",
+            f"Stops go first: {counted(ahead.calls.stop, 'call')}. --no-results does without "
+            f"{counted(ahead.calls.file, 'call')}.",
+        )

@@ -1,0 +1,143 @@
+"""How many calls a run will need, whether the tenant's quotas hold them, and how long it will take. Arithmetic only."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from msgspec import Struct
+
+from orchestrator.model import Limits
+from orchestrator.settings import Rate
+
+STOPPING_SECONDS = 5.0
+"""How long an action is taken to be Stopping, where nothing is known. The API's documents do not say."""
+
+
+class Calls(Struct, frozen=True):
+    """Calls that a run makes, where none has to be made again."""
+
+    stop: int
+    status: int
+    file: int
+
+    @property
+    def total(self) -> int:
+        return self.stop + self.status + self.file
+
+
+class Quota(Struct, frozen=True):
+    """A rate window: ``left`` of ``calls`` in ``seconds``, anew in ``resets_in`` seconds.
+
+    ``told`` is false where the tenant tells only of another window; ``left`` is then the least it can be.
+    """
+
+    calls: int
+    seconds: int
+    left: int
+    resets_in: float
+    told: bool
+
+
+class Forecast(Struct, frozen=True):
+    """What a run will need: seconds until its last stop is accepted and until all is settled, both from its start.
+
+    ``short`` are the quotas that do not hold all of its calls: it waits for their reset.
+    """
+
+    calls: Calls
+    last_stop: float
+    settled: float
+    short: tuple[Quota, ...] = ()
+
+
+def looks(seconds: float, first: float, narrowest: float, widest: float, widening: float) -> int:
+    """Status calls until an action that takes ``seconds`` to stop is seen to be over.
+
+    It is looked at after ``first`` seconds, and again after intervals from ``narrowest`` to ``widest``, each
+    ``widening`` times the one before.
+    """
+    at, interval, count = first, narrowest, 1
+    while at < seconds:
+        at += interval
+        interval = min(widest, interval * widening)
+        count += 1
+    return count
+
+
+def quotas(limits: Limits) -> tuple[Quota, ...]:
+    """Every window the tenant told, the shortest first.
+
+    What is left is told of the window nearest to exhaustion only. Of any other, no larger share has been used: that
+    bounds what is left of it from below. A window that says nothing of its reset is taken to have just begun.
+    """
+    told = next((window for window in limits.windows if window.quota == limits.nearest), None)
+    if told is None or limits.remaining is None:
+        return tuple(
+            Quota(window.quota, window.seconds, window.quota, float(window.seconds), told=False)
+            for window in sorted(limits.windows, key=lambda window: window.seconds)
+        )
+    share = min(1.0, limits.remaining / told.quota)
+    reset = float(told.seconds) if limits.reset is None else limits.reset
+    return tuple(
+        Quota(window.quota, window.seconds, limits.remaining, reset, told=True)
+        if window == told
+        else Quota(window.quota, window.seconds, int(window.quota * share), float(window.seconds), told=False)
+        for window in sorted(limits.windows, key=lambda window: window.seconds)
+    )
+
+
+def forecast(
+    calls: Calls,
+    windows: Sequence[Quota],
+    *,
+    slots: int,
+    call_seconds: float,
+    headroom: float,
+    rate: Rate | None = None,
+    stopping_seconds: float = STOPPING_SECONDS,
+) -> Forecast:
+    """What a run of ``calls`` will need.
+
+    Args:
+        calls: how many of each kind.
+        windows: the tenant's quotas.
+        slots: calls in flight at once.
+        call_seconds: how long one call takes.
+        headroom: the share (0 to 1) of each quota that is left to others.
+        rate: the operator's own limit.
+        stopping_seconds: how long an action takes to stop once it was asked to.
+    """
+
+    def seconds_for(count: int) -> float:
+        by_slots = ceil(count / slots) * call_seconds
+        by_rate = 0.0 if rate is None else count * rate.seconds / rate.calls
+        return max(by_slots, by_rate, *(_wait(count, window, headroom) for window in windows), 0.0)
+
+    last_stop = seconds_for(calls.stop)
+    return Forecast(
+        calls,
+        last_stop,
+        max(last_stop + stopping_seconds, seconds_for(calls.total)),
+        tuple(window for window in windows if _wait(calls.total, window, headroom) > 0),
+    )
+
+
+def keys_within(windows: Sequence[Quota], calls_a_key: float, headroom: float) -> int | None:
+    """Keys that can be seen to their ends before any quota runs out; None where no quota was told."""
+    if not windows:
+        return None
+    return int(min(_free(window, headroom) for window in windows) / calls_a_key)
+
+
+def _wait(count: int, window: Quota, headroom: float) -> float:
+    """Seconds until the last of ``count`` calls may leave through ``window``: it opens anew once it resets."""
+    beyond = count - _free(window, headroom)
+    if beyond <= 0:
+        return 0.0
+    of_each = max(1, int(window.calls * (1 - headroom)))
+    return window.resets_in + window.seconds * ((beyond - 1) // of_each)
+
+
+def _free(window: Quota, headroom: float) -> int:
+    """Calls left to us at once; the pacer holds the headroom back in windows of minutes only (see Pacer)."""
+    held_back = window.calls * headroom if window.seconds <= 60 else 0.0
+    return max(0, int(window.left - held_back))
