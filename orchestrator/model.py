@@ -165,6 +165,13 @@ class Answered(Struct, frozen=True):
     date: str | None = None
 
 
+class Grant(Struct, frozen=True):
+    """What came with a token: its lifetime in seconds, and its scope where the tenant tells one."""
+
+    seconds: float
+    scope: str | None = None
+
+
 class Reply(Struct, Generic[T], frozen=True):
     """A call's result, with the request id that support asks for."""
 

@@ -1,7 +1,8 @@
 """``mass-stop check``."""
 
 import sys
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,20 +10,26 @@ import click
 from orchestrator.cli import options
 
 if TYPE_CHECKING:
+    from orchestrator.cli.findings import Finding
+    from orchestrator.cli.page import Page
+    from orchestrator.errors import CallError
     from orchestrator.model import Answered
     from orchestrator.settings import Settings
+    from orchestrator.zuora.client import ZuoraClient
 
 NOBODY = "0" * 32
 """A bulk key that no mass action has: reading its status shows all of the tenant but any action."""
 
-SKEW = 30.0
-"""Seconds by which clocks may differ before it is worth a word."""
+LONGEST_CONNECT = 10.0
 
 
 @click.command("check")
-@options.settings_options(*options.TENANT, "timeout", "headroom")
+@options.settings_options(*options.TENANT, "timeout", "concurrency", "headroom", "rate")
 def command(**given: Any) -> int:
-    """Checks credentials, reachability, clock and limits of the tenant. Stops nothing."""
+    """Checks reachability, credentials, clock and limits of the tenant. Stops nothing.
+
+    Ends in exit status 0 where a run may start, in 3 where the tenant cannot be reached or refuses the credentials.
+    """
     import anyio
 
     settings = options.read_settings(given)
@@ -31,56 +38,80 @@ def command(**given: Any) -> int:
 
 
 async def _check(settings: "Settings") -> int:
+    from orchestrator.cli.page import Page, look_of
+    from orchestrator.errors import MassStopError, UsageError
+
+    look = look_of(sys.stderr)
+    why = ""
+    try:
+        async with aclosing(_findings(settings)) as found:
+            async for finding in found:
+                page = Page(look)
+                page.entry(finding.title, finding.text, "red" if finding.bad else None)
+                if finding.advice:
+                    page.entry("", f"-> {finding.advice}", "yellow")
+                _tell(page)
+                if finding.bad:
+                    why = f"see {finding.title}."
+    except UsageError:
+        raise
+    except MassStopError as error:
+        why = str(error)
+    page = Page(look)
+    if why:
+        page.line(f"NOT ready: {why}", "red")
+    else:
+        page.line("Ready: mass-stop plan, or run, may start.", "green")
+    _tell(page)
+    return 3 if why else 0
+
+
+async def _findings(settings: "Settings") -> "AsyncGenerator[Finding, None]":
+    """Each finding as soon as it is known: where the tenant hangs, the screen shows at which step.
+
+    Raises TenantError where no further step can be taken.
+    """
+    from orchestrator.cli import findings
     from orchestrator.clock import Clock
-    from orchestrator.errors import CallError, Kind, TenantUnreachable
+    from orchestrator.errors import TenantUnreachable
     from orchestrator.zuora.client import ZuoraClient
+    from orchestrator.zuora.probe import reach
 
     clock = Clock()
     answers: list[Answered] = []
-    _tell("tenant", settings.address)
     async with ZuoraClient(settings, clock, answers.append) as tenant:
+        yield findings.tenant(settings)
+        for finding in findings.reachable(
+            await reach(settings.address, min(LONGEST_CONNECT, settings.timeout)), clock.wall()
+        ):
+            yield finding
         await tenant.authenticate()
-        _tell("credentials", "a token was issued" if settings.token is None else "a ready token")
-        try:
-            await tenant.status(NOBODY, f"{settings.track_prefix}-check")
-        except CallError as error:
-            if not answers:
-                raise TenantUnreachable(f"{settings.address} gave no answer: {error.message}") from error
-            if error.kind is Kind.UNAUTHENTICATED:
-                await tenant.authenticate()  # raises where the token that was given is at fault
-            if error.kind in (Kind.NO_PERMISSION, Kind.UNAUTHENTICATED):
-                _tell("permission", f"NO: {error.message}")
-                return 3
-            if error.kind in (Kind.SERVER, Kind.MALFORMED_ANSWER, Kind.THROTTLED):
-                _tell("answer", f"HTTP {error.http_status}: {error.message}")
-                return 3
-    for title, text in _findings(answers[-1], clock.wall(), settings.headroom):
-        _tell(title, text)
-    _tell("verdict", "ready")
-    return 0
+        error = await _read_nobody(tenant, settings)
+        for finding in findings.credentials(tenant.granted, settings):
+            yield finding
+        if not answers:
+            raise TenantUnreachable(f"{settings.address} gave no answer: {error and error.message}")
+        yield findings.permission(error, settings)
+    answer = answers[-1]
+    yield findings.clock(answer, clock.wall())
+    for finding in findings.limits(answer.limits, settings):
+        yield finding
+    yield findings.ahead(answer.limits, answer.seconds, settings)
 
 
-def _findings(answer: "Answered", now: float, headroom: float) -> list[tuple[str, str]]:
-    limits = answer.limits
-    found = [("reachable", f"yes, one call took {answer.seconds * 1000:.0f} ms")]
+async def _read_nobody(tenant: "ZuoraClient", settings: "Settings") -> "CallError | None":
+    from orchestrator.errors import CallError, Kind
+
     try:
-        skew = now - parsedate_to_datetime(answer.date or "").timestamp()
-    except ValueError:
-        found.append(("clock", "the tenant tells no time"))
-    else:
-        advice = "" if abs(skew) < SKEW else ": set this machine's clock, or times in the report will mislead"
-        found.append(("clock", f"{skew:+.0f} s against the tenant{advice}"))
-    if limits.concurrency is None:
-        found.append(("concurrency", "not told; 40 is assumed"))
-    else:
-        slots = int(limits.concurrency * (1 - headroom / 100))
-        left = "" if limits.concurrency_remaining is None else f", {limits.concurrency_remaining} free now"
-        found.append(("concurrency", f"{limits.concurrency} calls at once{left}; a run takes up to {slots}"))
-    found += [("rate", f"{window.quota} calls in {window.seconds} s") for window in limits.windows]
-    if limits.remaining is not None:
-        found.append(("left", f"{limits.remaining} calls in the window nearest to exhaustion"))
-    return found
+        await tenant.status(NOBODY, f"{settings.track_prefix}-check")
+    except CallError as error:
+        if error.kind is Kind.UNAUTHENTICATED:
+            await tenant.authenticate()  # raises where a token that was handed over is at fault
+        return error
+    return None
 
 
-def _tell(title: str, text: str) -> None:
-    sys.stderr.write(f"{title:<12} {text}\n")
+def _tell(page: "Page") -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{page}\n")
+        sys.stderr.flush()

@@ -12,7 +12,7 @@ from yarl import URL
 
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
-from orchestrator.model import ActionState, Answered, Reply
+from orchestrator.model import ActionState, Answered, Grant, Reply
 from orchestrator.settings import Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora.headers import read_limits, read_retry_after
@@ -66,7 +66,8 @@ class ZuoraClient:
 
     Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
     bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` on the whole).
-    An answer that names another of our calls (``Zuora-Track-Id``) is not taken for this one's.
+    An answer that names another of our calls (``Zuora-Track-Id``) is not taken for this one's. ``granted`` tells of the
+    token issued last.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class ZuoraClient:
         self._on_answer = on_answer
         self._on_token = on_token
         self._tokens = tokens
+        self.granted: Grant | None = None
         self._token = self._token_source(settings)
-        self._token_came = False
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -289,7 +290,7 @@ class ZuoraClient:
     async def _fetch_token(self) -> tuple[str, float]:
         """Asks for a token until one comes, a few times. Raises CredentialsRefused or TenantUnreachable."""
         most = self._settings.max_attempts
-        tries = most if self._token_came else min(TOKEN_TRIES, most)
+        tries = most if self.granted else min(TOKEN_TRIES, most)
         for attempt in range(1, tries + 1):
             try:
                 return await self._ask_for_token()
@@ -328,7 +329,7 @@ class ZuoraClient:
             answer = _TOKEN.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise failure(200, None, None, None) from None
-        self._token_came = True
+        self.granted = Grant(answer.expires_in, answer.scope)
         return answer.access_token, answer.expires_in
 
 

@@ -72,6 +72,7 @@ class TokenAnswer(Struct, frozen=True):
 
     access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z", max_length=8_000)]  # what a header can carry
     expires_in: float = 3599.0
+    scope: str | None = None
 
 
 _CATEGORIES = {

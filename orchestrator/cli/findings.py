@@ -1,0 +1,175 @@
+"""What ``check`` finds, each in a line or two with advice where there is something to do. No I/O."""
+
+import re
+from email.utils import parsedate_to_datetime
+
+from msgspec import Struct
+
+from orchestrator.cli.page import counted, duration
+from orchestrator.cli.quotas import in_words, looks_until_stopped
+from orchestrator.cli.tenants import kind_of_tenant
+from orchestrator.clock import stamp
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import Answered, Grant, Limits
+from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
+from orchestrator.pacing.slots import USUAL_LIMIT
+from orchestrator.settings import Settings
+from orchestrator.zuora.probe import Reached
+
+SKEW = 30.0
+"""Seconds by which clocks may differ before it is worth a word."""
+
+SOON = 14 * 86_400.0
+"""Seconds to the end of a certificate from which on it is worth a word."""
+
+WRITE_SCOPE = "platform.write"
+
+MANY = 1_000
+"""Keys of the run that is forecast."""
+
+MISSING = {
+    "read": (
+        "the user of this OAuth client may not read mass actions. Its role in Zuora Billing needs the mass action's "
+        "own permission, and its Platform role must let it use the API"
+    ),
+    "entity": "this OAuth client is not good for the entity or organisation named",
+}
+
+
+class Finding(Struct, frozen=True):
+    """One line of the screen. ``bad`` ends the check in exit status 3; ``advice`` says what to do."""
+
+    title: str
+    text: str
+    advice: str | None = None
+    bad: bool = False
+
+
+def tenant(settings: Settings) -> Finding:
+    """Which tenant it is."""
+    kind = kind_of_tenant(settings.address)
+    return Finding("tenant", f"{settings.address} ({'PRODUCTION, ' * kind.production}{kind.text})")
+
+
+def reachable(reached: Reached, now: float) -> list[Finding]:
+    """Address and TLS; ``now`` in seconds since the epoch."""
+    found = [Finding("reachable", f"yes: {reached.address}, connected in {duration_ms(reached.seconds)}")]
+    if reached.tls is None:
+        return [*found, Finding("TLS", "none, which is right for an address on this machine alone")]
+    tls, left = reached.tls, reached.tls.ends_at - now
+    text = f"{tls.version}; the certificate of {tls.subject} by {tls.issuer} ends {stamp(tls.ends_at)[:10]}"
+    advice = f"it ends in {duration(left)}: tell whoever keeps it" if left < SOON else None
+    return [*found, Finding("TLS", f"{text} (in {duration(left)})", advice)]
+
+
+def credentials(grant: Grant | None, settings: Settings) -> list[Finding]:
+    """The token: how long it is good for, and for what."""
+    if grant is None:
+        text = "a ready token was accepted; how long it is good for nobody tells"
+        return [Finding("credentials", text, "an OAuth client renews its token by itself")]
+    found = [Finding("credentials", f"good: a token was issued for {duration(grant.seconds)}")]
+    if grant.scope is None:
+        return found
+    entities = re.findall(r"\bentity\.([0-9a-fA-F-]{32,36})", grant.scope)
+    advice = None
+    if settings.entity_id and entities and _plain(settings.entity_id) not in map(_plain, entities):
+        advice = f"--entity-id {settings.entity_id} is none of the token's entities: calls will be refused"
+    elif WRITE_SCOPE not in grant.scope.split():
+        advice = (
+            f"{WRITE_SCOPE} is not among it: stops may be refused. "
+            "The user's Platform role needs the permission API Write Access"
+        )
+    return [*found, Finding("scope", grant.scope, advice)]
+
+
+def permission(error: CallError | None, settings: Settings) -> Finding:
+    """Whether mass actions may be read: by what came of reading one that nobody has."""
+    if error is None or error.kind in (Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE):
+        return Finding(
+            "permission", "mass actions may be read; whether they may be stopped shows with the first stop"
+        )
+    code = "" if error.code is None else f", code {error.code}"
+    request = "" if error.request_id is None else f", request id {error.request_id}"
+    told = f"{error.message} (HTTP {error.http_status}{code}{request})"
+    if error.kind in (Kind.NO_PERMISSION, Kind.UNAUTHENTICATED):
+        what = MISSING["entity"] if settings.entity_id or settings.org_ids else MISSING["read"]
+        return Finding("permission", f"NO: the tenant says: {told}", what, bad=True)
+    if error.kind is Kind.REDIRECTED:
+        return Finding("permission", told, "is this the address of the REST API?", bad=True)
+    return Finding("answer", told, "the tenant is in trouble, or this is not Zuora: try again", bad=True)
+
+
+def clock(answer: Answered, now: float) -> Finding:
+    """This machine's clock against the tenant's; ``now`` in seconds since the epoch."""
+    try:
+        skew = now - parsedate_to_datetime(answer.date or "").timestamp()
+    except (ValueError, OverflowError):
+        return Finding("clock", "the tenant tells no time")
+    if abs(skew) < SKEW:
+        return Finding("clock", f"right: less than {SKEW:.0f}s apart from the tenant's")
+    how = "ahead of" if skew > 0 else "behind"
+    advice = "set this machine's clock, or the times in the report will mislead"
+    return Finding("clock", f"{duration(abs(skew))} {how} the tenant's", advice)
+
+
+def limits(told: Limits, settings: Settings) -> list[Finding]:
+    """What the tenant allows at once and in each window, and what is left of it."""
+    if told.concurrency is None:
+        found = [Finding("concurrency", f"not told; {USUAL_LIMIT} calls at once are assumed")]
+    else:
+        left = "" if told.concurrency_remaining is None else f", {told.concurrency_remaining} free now"
+        found = [
+            Finding(
+                "concurrency",
+                f"{told.concurrency} calls at once{left}; a run takes up to {slots(told, settings)}",
+            )
+        ]
+    windows = quotas(told)
+    if not windows:
+        found.append(Finding("rate", "the tenant tells no limit"))
+    for number, quota in enumerate(windows):
+        short = quota.told and quota.left < quota.calls * settings.headroom / 100
+        advice = "hardly anything is left: a run would wait for it" if short else None
+        found.append(Finding("" if number else "rate", in_words(quota), advice))
+    return found
+
+
+def ahead(told: Limits, call_seconds: float, settings: Settings) -> Finding:
+    """How far the quotas carry, and how long a run of many keys takes."""
+    guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
+    looks = looks_until_stopped() + guards
+    files = 0 if settings.no_results else MANY
+    calls = Calls(stop=MANY, status=MANY * looks, file=files)
+    expected = forecast(
+        calls,
+        quotas(told),
+        slots=slots(told, settings),
+        call_seconds=call_seconds,
+        headroom=settings.headroom / 100,
+        rate=settings.rate,
+    )
+    text = (
+        f"{MANY:,} keys need about {counted(calls.total, 'call')}: about {duration(expected.last_stop)} to the last "
+        f"stop, {duration(expected.settled)} until all is settled"
+    )
+    keys = keys_within(quotas(told), calls.total / MANY, settings.headroom / 100)
+    if keys is None:
+        return Finding("forecast", text)
+    carry = f"what is left carries {counted(keys, 'key')}; "
+    advice = "more keys than that wait for the limits' reset" if keys < MANY else None
+    return Finding("forecast", carry + text, advice)
+
+
+def slots(told: Limits, settings: Settings) -> int:
+    """Calls that a run has in flight at most."""
+    allowed = int((told.concurrency or USUAL_LIMIT) * (1 - settings.headroom / 100))
+    return max(1, min(allowed, settings.concurrency or allowed))
+
+
+def duration_ms(seconds: float) -> str:
+    """Seconds that are few."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else duration(seconds)
+
+
+def _plain(entity: str) -> str:
+    return entity.replace("-", "").lower()
