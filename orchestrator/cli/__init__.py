@@ -4,12 +4,15 @@ import importlib
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from orchestrator.errors import MassStopError
 from orchestrator.version import VERSION
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "run": "Stop every mass action whose bulk key is given, and report.",
@@ -19,6 +22,7 @@ COMMANDS = {
     "drill": "Rehearse the whole job against a simulated tenant.",
     "simulate": "Serve the simulated tenant for other clients.",
     "check": "Check credentials, reachability, clock and limits.",
+    "completion": "Print the script for your shell's completion.",
 }
 
 
@@ -33,6 +37,14 @@ class _Lazy(click.Group):
             return None
         command: click.Command = importlib.import_module(f"orchestrator.cli.{name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*commands, *super(click.Group, self).shell_complete(ctx, incomplete)]
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -23,7 +23,7 @@ NOBODY = "0" * 32
 LONGEST_CONNECT = 10.0
 
 
-@click.command("check")
+@click.command("check", cls=options.Sectioned)
 @options.settings_options(*options.TENANT, "timeout", "concurrency", "headroom", "rate")
 def command(**given: Any) -> int:
     """Checks reachability, credentials, clock and limits of the tenant. Stops nothing.

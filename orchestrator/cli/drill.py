@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import options
+from orchestrator.cli import complete, options
+from orchestrator.cli.simulate import FAULTS
 
 
-@click.command("drill")
+@click.command("drill", cls=options.Sectioned)
 @click.option(
     "--actions",
     envvar="MASS_STOP_ACTIONS",
@@ -24,6 +25,7 @@ from orchestrator.cli import options
     default="some",
     show_default=True,
     metavar="LEVEL",
+    shell_complete=complete.words(FAULTS),
     help="none, some, many, hell, or a share.",
 )
 @click.option(

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.settings import SETTINGS, Settings, resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +22,33 @@ PACE = ("concurrency", "headroom", "rate", "max_attempts", "timeout", "deadline"
 ENDS = ("settle", "max_failures", "max_failures_total", "no_results", "save_responses")
 OUTPUT = ("out", "report", "log_format", "log_level", "quiet", "no_progress")
 
+_SECTIONS = {
+    "Tenant": TENANT,
+    "Input": (*INPUT, *ORDER),
+    "Many tenants": MANY,
+    "Guards": (*GUARDS, "max_failures", "max_failures_total", "yes"),
+    "Pace": PACE,
+    "Results": ENDS,
+    "Output": OUTPUT,
+}
+"""Where an option stands in the help; the first that names it."""
+
+
+class Sectioned(click.Command):
+    """A command whose help tells its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes each section that has an option; what belongs to none comes first, what is general last."""
+        told = {option.name: option for option in self.get_params(ctx) if isinstance(option, click.Option)}
+        general = [name for name, option in told.items() if name == "config" or option.is_eager]
+        of_sections = {name for names in _SECTIONS.values() for name in names}
+        own = [name for name in told if name not in of_sections and name not in general]
+        for title, names in (("Options", own), *_SECTIONS.items(), ("General", general)):
+            options = [told.pop(name) for name in names if name in told]
+            if options:
+                with formatter.section(title):
+                    formatter.write_dl([record for one in options if (record := one.get_help_record(ctx))])
+
 
 def settings_options(*names: str) -> Callable[[F], F]:
     """Adds an option for each of the settings ``names``, and ``--config``, in that order."""
@@ -30,6 +58,7 @@ def settings_options(*names: str) -> Callable[[F], F]:
             "--config",
             metavar="FILE",
             envvar="MASS_STOP_CONFIG",
+            shell_complete=complete.files,
             help="Settings from a TOML file (default: mass-stop.toml here, if there).",
         )
         function = config(function)
@@ -62,5 +91,10 @@ def _option(name: str) -> Callable[[F], F]:
     if setting.about.flag:
         return click.option(setting.option, name, is_flag=True, flag_value="true", default=None, help=text)
     return click.option(
-        setting.option, name, metavar=setting.form.metavar, multiple=setting.about.repeatable, help=text
+        setting.option,
+        name,
+        metavar=setting.form.metavar,
+        multiple=setting.about.repeatable,
+        help=text,
+        shell_complete=complete.of_setting(name),
     )

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import options
+from orchestrator.cli import complete, options
 from orchestrator.cli.run import input_specs
 
 
-@click.command("plan")
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+@click.command("plan", cls=options.Sectioned)
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(*options.TENANT, *options.MANY, *options.INPUT, *options.PACE, *options.OUTPUT)
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Reads the status of every mass action in SOURCE and says what run would do. Sends no stop."""

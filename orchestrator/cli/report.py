@@ -6,13 +6,20 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.errors import StorageError, UsageError
 
 FORMATS = ("json", "csv")
 
 
 @click.command("report")
-@click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path), required=False)
+@click.argument(
+    "run_dir",
+    metavar="RUN_DIR",
+    type=click.Path(path_type=Path),
+    required=False,
+    shell_complete=complete.folders,
+)
 @click.option(
     "--format",
     "form",
@@ -25,6 +32,7 @@ FORMATS = ("json", "csv")
     "--report",
     "target",
     metavar="PATH|-",
+    shell_complete=complete.files,
     help="Where to write it; - is standard output [default: in RUN_DIR].",
 )
 @click.option("--schema", is_flag=True, help="Print the report's JSON Schema and do nothing else.")

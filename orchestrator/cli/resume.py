@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import options
+from orchestrator.cli import complete, options
 from orchestrator.errors import UsageError
 
 KEPT = (
@@ -21,9 +21,11 @@ KEPT = (
 """What a resumed run is told anew only if that is wanted; the rest belongs to one session."""
 
 
-@click.command("resume")
-@click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path))
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+@click.command("resume", cls=options.Sectioned)
+@click.argument(
+    "run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path), shell_complete=complete.folders
+)
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:]
 )

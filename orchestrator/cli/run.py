@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import options
+from orchestrator.cli import complete, options
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
 
 
-@click.command("run")
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+@click.command("run", cls=options.Sectioned)
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS,
     "yes", *options.OUTPUT,

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.simulator import FaultPlan
+
+
+FAULTS = {
+    "none": "nothing goes wrong",
+    "some": "2 calls in 100",
+    "many": "12 calls in 100",
+    "hell": "40 calls in 100",
+}
+"""Levels of faults, and how many calls go wrong."""
 
 
 @click.command("simulate")
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     default="none",
     show_default=True,
     metavar="LEVEL",
+    shell_complete=complete.words(FAULTS),
     help="none, some, many, hell, or a share.",
 )
 @click.option(

@@ -1,0 +1,116 @@
+"""Shell completion, by the protocol that the shells speak with the command."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from orchestrator.cli import COMMANDS
+from orchestrator.settings import ENVIRONMENTS
+from tests.acceptance.support import MassStop
+
+
+def offered(mass_stop: MassStop, words: str, shell: str = "bash", more: dict[str, str] | None = None) -> str:
+    """What the command answers a shell that completes the last of ``words``; a space at their end begins a new one."""
+    place = len(words.split()) - (0 if words.endswith(" ") else 1)
+    asked = words.split()[-1] if shell == "fish" and not words.endswith(" ") else str(place)
+    env = {
+        "COMP_WORDS": words,
+        "COMP_CWORD": "" if shell == "fish" and words.endswith(" ") else asked,
+        "_MASS_STOP_COMPLETE": f"{shell}_complete",
+    }
+    ended = mass_stop(env=env | (more or {}))
+    assert ended.status == 0, ended
+    return ended.out.decode()
+
+
+def values(mass_stop: MassStop, words: str) -> list[str]:
+    return [line.partition(",")[2] for line in offered(mass_stop, words).splitlines()]
+
+
+def test_every_command_is_offered(mass_stop: MassStop) -> None:
+    assert values(mass_stop, "mass-stop ") == list(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("mass-stop re", ["resume", "report"]),
+        ("mass-stop run --expect", ["--expect-action-type", "--expect-uploaded-by"]),
+        ("mass-stop plan --env us1", ["us1-prod", "us1-sandbox"]),
+        ("mass-stop check --env ", list(ENVIRONMENTS)),
+        ("mass-stop run --log-format ", ["auto", "console", "json"]),
+        ("mass-stop drill --log-level w", ["warning"]),
+        ("mass-stop drill --faults ", ["none", "some", "many", "hell"]),
+        ("mass-stop completion ", ["bash", "zsh", "fish"]),
+    ],
+)
+def test_a_word_is_completed(mass_stop: MassStop, words: str, expected: list[str]) -> None:
+    assert values(mass_stop, words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("mass-stop run key", "file"),
+        ("mass-stop plan --token-file ", "file"),
+        ("mass-stop run --config ", "file"),
+        ("mass-stop resume ru", "dir"),
+        ("mass-stop report ", "dir"),
+        ("mass-stop run --plan ", "dir"),
+        ("mass-stop simulate --keys ", "file"),
+    ],
+)
+def test_a_path_is_left_to_the_shell(mass_stop: MassStop, words: str, kind: str) -> None:
+    typed = "" if words.endswith(" ") else words.split()[-1]
+    assert offered(mass_stop, words).splitlines() == [f"{kind},{typed}"]
+
+
+def test_zsh_is_told_what_each_means(mass_stop: MassStop) -> None:
+    told = offered(mass_stop, "mass-stop run --env us2-p", "zsh").splitlines()
+    assert told == ["plain", "us2-prod", ENVIRONMENTS["us2-prod"]]
+
+
+def test_fish_is_answered_in_its_own_form(mass_stop: MassStop) -> None:
+    told = offered(mass_stop, "mass-stop pl", "fish").splitlines()
+    assert [line.partition("\t")[0] for line in told] == ["plain,plan"]
+
+
+def test_an_answer_waits_for_no_heavy_import(mass_stop: MassStop) -> None:
+    env = {
+        "COMP_WORDS": "mass-stop run --e", "COMP_CWORD": "2", "_MASS_STOP_COMPLETE": "zsh_complete",
+        "PYTHONPROFILEIMPORTTIME": "1",
+    }  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in mass_stop(env=env).err.splitlines()}
+    assert "click.shell_completion" in imported
+    assert not imported & {"aiohttp", "uvloop", "sqlite3", "rich", "structlog", "anyio", "asyncio", "jinja2"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_asks_the_command(mass_stop: MassStop, shell: str) -> None:
+    ended = mass_stop("completion", shell)
+    assert ended.status == 0, ended
+    script = ended.out.decode()
+    assert f"_MASS_STOP_COMPLETE={shell}_complete" in script
+    assert mass_stop(env={"_MASS_STOP_COMPLETE": f"{shell}_source"}).out.decode().strip() == script.strip()
+
+
+def test_another_shell_is_refused(mass_stop: MassStop) -> None:
+    ended = mass_stop("completion", "csh")
+    assert (ended.status, len(ended.sentences)) == (2, 1)
+
+
+def test_bash_completes_by_the_script(mass_stop: MassStop) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash here")
+    script = (
+        'set -e; PATH="$1:$PATH"; eval "$(mass-stop completion bash)"; complete -p mass-stop >/dev/null; '
+        "COMP_WORDS=(mass-stop run --env us-); COMP_CWORD=3; _mass_stop_completion mass-stop; "
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        [bash, "--norc", "-c", script, "bash", str(mass_stop.command.parent)],
+        capture_output=True, text=True, env=mass_stop.environment(None), timeout=20, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "us-test\n"), done.stderr

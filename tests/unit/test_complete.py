@@ -1,0 +1,22 @@
+"""Completion offers only what the settings take, and forgets none that has a few words to choose from."""
+
+import pytest
+
+from orchestrator.cli.complete import CHOICES, FOLDERS
+from orchestrator.settings import SETTINGS
+
+
+@pytest.mark.parametrize(("name", "word"), [(name, word) for name in CHOICES for word in CHOICES[name]])
+def test_a_word_that_is_offered_is_taken(name: str, word: str):
+    assert SETTINGS[name].read(word, "a test")
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_word_that_a_setting_names_is_offered(name: str):
+    named = SETTINGS[name].form.expected.removeprefix("one of ").replace(" or ", ", ").split(", ")
+    assert list(CHOICES[name]) == named
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_a_setting_that_takes_a_path(name: str):
+    assert SETTINGS[name].form.metavar == "PATH"
