@@ -1,0 +1,145 @@
+"""What check finds, and what it advises."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import findings
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import Answered, Grant, Limits, Window
+from orchestrator.settings import Settings
+from orchestrator.zuora.probe import Reached, Tls
+
+NOW = 1_700_000_000.0
+DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+ENTITY = "11e643f4-a3ee-8bad-b061-0025904c57d6"
+SANDBOX = Limits(
+    windows=(Window(2_500, 60), Window(5_000, 3_600), Window(10_000, 86_400)),
+    nearest=2_500,
+    remaining=2_000,
+    reset=20.0,
+    concurrency=40,
+    concurrency_remaining=12,
+)
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(base_url="https://rest.zuora.com", **changes)
+
+
+def answered(date: str | None) -> Answered:
+    return Answered(Limits(), 200, throttled=False, retry_after=None, seconds=0.1, date=date)
+
+
+def refused(kind: Kind) -> CallError:
+    return CallError(kind, "You may not.", code=53900010, http_status=200, request_id="r-1")
+
+
+def a_certificate(days: float) -> Reached:
+    return Reached("192.0.2.1", 0.02, Tls("TLSv1.3", "rest.zuora.com", "An Authority", NOW + days * 86_400))
+
+
+def test_a_certificate_is_told_with_its_end():
+    _, tls = findings.reachable(a_certificate(90), NOW)
+    assert "TLSv1.3" in tls.text
+    assert "2024-02-12" in tls.text
+    assert tls.advice is None
+
+
+def test_a_certificate_that_ends_soon_is_worth_a_word():
+    _, tls = findings.reachable(a_certificate(3), NOW)
+    assert tls.advice is not None
+    assert "3d00h" in tls.advice
+
+
+def test_a_token_is_told_with_its_life_and_scope():
+    good, scope = findings.credentials(Grant(3_599, f"entity.{ENTITY} platform.write"), settings())
+    assert "59m59s" in good.text
+    assert (scope.advice, scope.bad) == (None, False)
+
+
+def test_a_token_that_may_not_write_is_worth_a_word():
+    _, scope = findings.credentials(Grant(3_599, f"entity.{ENTITY} service.usage.read"), settings())
+    assert scope.advice is not None
+    assert "API Write Access" in scope.advice
+
+
+@pytest.mark.parametrize(
+    ("entity", "warned"), [(ENTITY, False), (ENTITY.replace("-", "").upper(), False), ("0" * 32, True)]
+)
+def test_a_token_for_another_entity_is_worth_a_word(entity: str, warned: bool):
+    grant = Grant(3_599, f"entity.{ENTITY} platform.write")
+    _, scope = findings.credentials(grant, settings(entity_id=entity))
+    assert (scope.advice is not None) is warned
+
+
+def test_a_tenant_that_tells_no_scope_gets_none_made_up():
+    assert len(findings.credentials(Grant(3_599), settings())) == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE])
+def test_a_key_that_nobody_has_is_refused_by_a_tenant_in_order(kind: Kind):
+    assert not findings.permission(refused(kind), settings()).bad
+
+
+def test_a_wrong_permission_is_told_with_what_the_tenant_says_and_what_is_missing():
+    found = findings.permission(refused(Kind.NO_PERMISSION), settings())
+    assert found.bad
+    assert "You may not." in found.text
+    assert "53900010" in found.text
+    assert "r-1" in found.text
+    assert found.advice is not None
+    assert "read mass actions" in found.advice
+
+
+def test_a_wrong_permission_under_an_entity_points_at_the_entity():
+    found = findings.permission(refused(Kind.NO_PERMISSION), settings(entity_id=ENTITY))
+    assert found.advice is not None
+    assert "entity" in found.advice
+
+
+@pytest.mark.parametrize("kind", [Kind.SERVER, Kind.MALFORMED_ANSWER, Kind.THROTTLED, Kind.REDIRECTED])
+def test_a_tenant_in_trouble_is_not_ready(kind: Kind):
+    assert findings.permission(refused(kind), settings()).bad
+
+
+@pytest.mark.parametrize(
+    ("skew", "said"), [(0, "right"), (29, "right"), (31, "31s ahead of"), (-90, "1m30s behind")]
+)
+def test_the_clock_is_held_against_the_tenants(skew: float, said: str):
+    found = findings.clock(answered(DATE), NOW + skew)
+    assert said in found.text
+    assert (found.advice is None) is (said == "right")
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 14 Nov 99999999999 22:13:20 GMT"])
+def test_a_tenant_that_tells_no_time_is_no_trouble(date: str | None):
+    assert findings.clock(answered(date), NOW).text == "the tenant tells no time"
+
+
+def test_every_window_is_told_with_what_is_left():
+    texts = [found.text for found in findings.limits(SANDBOX, settings())]
+    assert texts[0] == "40 calls at once, 12 free now; a run takes up to 36"
+    assert texts[1] == "2,000 of 2,500 left this minute, anew in 20s"
+    assert texts[2:] == ["4,000 or more of 5,000 left this hour", "8,000 or more of 10,000 left this day"]
+
+
+def test_a_window_of_which_hardly_anything_is_left_is_worth_a_word():
+    limits = Limits(windows=(Window(2_500, 60),), nearest=2_500, remaining=100, reset=20.0)
+    assert findings.limits(limits, settings())[1].advice is not None
+
+
+def test_a_tenant_that_tells_no_limits_is_said_so():
+    texts = [found.text for found in findings.limits(Limits(), settings())]
+    assert texts == ["not told; 40 calls at once are assumed", "the tenant tells no limit"]
+
+
+def test_the_forecast_says_how_many_keys_what_is_left_carries():
+    found = findings.ahead(SANDBOX, 0.1, settings())
+    assert "what is left carries 218 keys" in found.text  # 2,000 less 250 for others, 8 calls a key
+    assert found.advice is not None
+
+
+def test_the_operators_own_limits_count_in_the_forecast():
+    assert findings.slots(SANDBOX, settings(concurrency=5)) == 5
+    assert findings.slots(SANDBOX, settings(headroom=50.0)) == 20

@@ -1,0 +1,119 @@
+"""The forecast: calls of a run, what the tenant's windows hold, and how long it takes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.model import Limits, Window
+from orchestrator.pacing.forecast import Calls, Quota, forecast, keys_within, looks, quotas
+from orchestrator.settings import Rate
+
+MINUTE, HOUR, DAY = Window(2_500, 60), Window(5_000, 3_600), Window(10_000, 86_400)
+
+
+def told(remaining: int | None, reset: float | None = 1_200.0) -> Limits:
+    """An API sandbox, of which the hour is nearest to exhaustion."""
+    return Limits(windows=(DAY, MINUTE, HOUR), nearest=5_000, remaining=remaining, reset=reset)
+
+
+def seconds(calls: Calls, *windows: Quota, slots: int = 10, rate: Rate | None = None) -> tuple[float, float]:
+    """Until the last stop, and until all is settled."""
+    ahead = forecast(
+        calls, windows, slots=slots, call_seconds=0.1, headroom=0.0, rate=rate, stopping_seconds=5.0
+    )
+    return ahead.last_stop, ahead.settled
+
+
+@pytest.mark.parametrize(
+    ("stopping", "count"), [(0.0, 1), (0.25, 1), (0.3, 2), (0.75, 2), (0.8, 3), (5.0, 6), (60.0, 11)]
+)
+def test_looks_are_those_that_the_result_lane_takes(stopping: float, count: int):
+    assert looks(stopping, 0.25, 0.5, 15.0, 1.6) == count
+
+
+def test_every_window_that_is_told_is_a_quota_the_shortest_first():
+    assert [quota.seconds for quota in quotas(told(1_000))] == [60, 3_600, 86_400]
+
+
+def test_what_is_left_of_the_nearest_window_is_what_was_told():
+    (hour,) = [quota for quota in quotas(told(1_000)) if quota.told]
+    assert (hour.calls, hour.left, hour.resets_in) == (5_000, 1_000, 1_200.0)
+
+
+def test_of_no_other_window_was_a_larger_share_used():
+    assert [quota.left for quota in quotas(told(1_000)) if not quota.told] == [500, 2_000]
+
+
+def test_a_tenant_that_counts_nothing_is_taken_to_have_used_nothing():
+    assert [(quota.left, quota.told) for quota in quotas(told(None))] == [
+        (2_500, False),
+        (5_000, False),
+        (10_000, False),
+    ]
+
+
+def test_a_tenant_that_tells_no_window_has_no_quota():
+    assert quotas(Limits(concurrency=40)) == ()
+
+
+def test_without_quotas_the_slots_decide():
+    assert seconds(Calls(stop=100, status=100, file=50)) == (1.0, 6.0)
+
+
+def test_settling_takes_all_calls_where_they_take_longer_than_an_action_takes_to_stop():
+    assert seconds(Calls(stop=100, status=900, file=0))[1] == 10.0
+
+
+def test_the_operators_own_rate_counts():
+    assert seconds(Calls(stop=100, status=0, file=0), rate=Rate(60, 60))[0] == 100.0
+
+
+def test_calls_that_a_window_does_not_hold_wait_for_its_reset():
+    window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
+    assert seconds(Calls(stop=41, status=0, file=0), window)[0] == 20.0
+
+
+def test_each_further_window_takes_as_many_again():
+    window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
+    assert seconds(Calls(stop=141, status=0, file=0), window)[0] == 80.0
+
+
+def test_a_window_that_does_not_hold_the_run_is_named():
+    short = Quota(calls=100, seconds=3_600, left=40, resets_in=20.0, told=True)
+    wide = Quota(calls=1_000, seconds=86_400, left=1_000, resets_in=20.0, told=False)
+    ahead = forecast(Calls(30, 30, 0), (short, wide), slots=1, call_seconds=0.1, headroom=0.0)
+    assert ahead.short == (short,)
+
+
+def test_headroom_is_held_back_in_windows_of_minutes_only():
+    minute = Quota(calls=100, seconds=60, left=100, resets_in=60.0, told=True)
+    hour = Quota(calls=100, seconds=3_600, left=100, resets_in=60.0, told=True)
+    ahead = forecast(Calls(95, 0, 0), (minute, hour), slots=1, call_seconds=0.0, headroom=0.1)
+    assert ahead.short == (minute,)
+
+
+def test_the_keys_that_a_quota_carries_are_those_of_the_narrowest():
+    assert keys_within(quotas(told(1_000)), 5.0, 0.0) == 100
+
+
+def test_without_a_quota_nobody_knows_how_many_keys_are_carried():
+    assert keys_within((), 5.0, 0.1) is None
+
+
+@given(
+    stops=st.integers(0, 10_000),
+    more=st.integers(0, 10_000),
+    left=st.integers(0, 5_000),
+    quota=st.integers(1, 5_000),
+    reset=st.floats(0, 3_600),
+    slots=st.integers(1, 100),
+)
+def test_more_calls_never_take_less_time(
+    stops: int, more: int, left: int, quota: int, reset: float, slots: int
+):
+    window = Quota(quota, 3_600, min(left, quota), reset, told=True)
+    few = seconds(Calls(stops, 0, 0), window, slots=slots)
+    many = seconds(Calls(stops + more, 0, 0), window, slots=slots)
+    assert few[0] <= many[0]
+    assert few[1] <= many[1]
+    assert few[0] <= few[1]

@@ -1,0 +1,116 @@
+"""What a screen can show, and text on it."""
+
+import io
+import os
+import pty
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from orchestrator.cli.page import Look, Page, duration, look_of
+
+UTF8 = {"TERM": "xterm", "LANG": "en_US.UTF-8"}
+
+
+@pytest.fixture
+def screen() -> Iterator[TextIO]:
+    """A terminal without a size of its own."""
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as stream:
+        yield stream
+    os.close(leader)
+
+
+def test_a_pipe_gets_whole_lines_without_colour():
+    assert look_of(io.StringIO(), UTF8) == Look(width=None, colour=False, unicode=True, animated=False)
+
+
+def test_a_closed_stream_is_no_terminal():
+    stream = io.StringIO()
+    stream.close()
+    assert look_of(stream, UTF8) == Look()
+
+
+def test_a_terminal_is_shown_all(screen: TextIO):
+    assert look_of(screen, UTF8) == Look(width=80, colour=True, unicode=True, animated=True)
+
+
+def test_no_color_takes_the_colour_only(screen: TextIO):
+    look = look_of(screen, UTF8 | {"NO_COLOR": "1"})
+    assert (look.colour, look.animated) == (False, True)
+
+
+@pytest.mark.parametrize("term", ["dumb", "", "unknown"])
+def test_a_dumb_terminal_gets_neither_colour_nor_lines_written_over(screen: TextIO, term: str):
+    look = look_of(screen, UTF8 | {"TERM": term})
+    assert (look.colour, look.animated) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("environment", "unicode"),
+    [
+        ({"LANG": "C"}, False),
+        ({}, False),
+        ({"LANG": "C.UTF-8"}, True),
+        ({"LANG": "de_DE.utf8"}, True),
+        ({"LANG": "en_US.ISO-8859-1"}, False),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "C"}, False),
+        ({"LANG": "C", "LC_CTYPE": "en_US.UTF-8"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),
+    ],
+)
+def test_unicode_is_for_terminals_that_say_so(screen: TextIO, environment: dict[str, str], unicode: bool):
+    assert look_of(screen, environment).unicode is unicode
+
+
+@pytest.mark.parametrize(("told", "width"), [("40", 40), ("5", 20), ("0", 80), ("wide", 80), ("-3", 80)])
+def test_the_width_is_what_columns_says_where_that_makes_sense(screen: TextIO, told: str, width: int):
+    assert look_of(screen, UTF8 | {"COLUMNS": told}).width == width
+
+
+def test_without_unicode_other_letters_are_spelled_out():
+    assert Look(unicode=False).plain("Zoë\u2028\x1b[2J") == "Zo\\xeb\\u2028\\x1b[2J"
+
+
+def test_a_title_stands_alone_where_the_text_does_not_fit_beside_it():
+    page = Page(Look(width=40))
+    page.entry("limits", "a sentence that is longer than what is left of the line")
+    assert page.lines[0] == "  limits"
+    assert all(line.startswith("    ") and len(line) < 40 for line in page.lines[1:])
+
+
+def test_what_wraps_is_aligned_under_the_text():
+    page = Page(Look(width=80))
+    page.entry("limits", "word " * 30)
+    assert page.lines[0].startswith("  limits         word")
+    assert all(line.startswith(" " * 17 + "word") for line in page.lines[1:])
+
+
+def test_a_command_is_never_broken():
+    page = Page(Look(width=20))
+    page.command("mass-stop resume runs/20261124-034914-940a1b")
+    assert page.lines == ["      mass-stop resume runs/20261124-034914-940a1b"]
+
+
+def test_an_item_of_a_list_is_cut_at_the_edge():
+    page = Page(Look(width=20))
+    page.item("x" * 50)
+    assert page.lines == ["x" * 19]
+
+
+def test_an_empty_line_is_empty():
+    page = Page(Look(width=20, colour=True))
+    page.line()
+    assert page.lines == [""]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (0.04, "0s"), (0.44, "0.4s"), (9.94, "9.9s"), (9.96, "10s"), (59.4, "59s"), (59.6, "1m00s"),
+        (250, "4m10s"), (3_599.9, "1h00m"), (7_500, "2h05m"), (86_399.9, "1d00h"), (273_600, "3d04h"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_told_as_far_as_it_matters(seconds: float, text: str):
+    assert duration(seconds) == text

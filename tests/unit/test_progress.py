@@ -1,0 +1,132 @@
+"""Counts as they are shown: none twice, none beyond the whole, and rates of what is, not of what was."""
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import progress
+from orchestrator.clock import Clock
+from orchestrator.logs import Screen, Sink, make_log
+from orchestrator.model import Answered, Limits, Outcome, Window
+from orchestrator.progress import SPAN, Speed, Tally
+
+
+def answer(limits: Limits | None = None, **changes: Any) -> Answered:
+    fields: dict[str, Any] = {"http_status": 200, "throttled": False, "retry_after": None, "seconds": 0.1}
+    return Answered(limits or Limits(), **(fields | changes))
+
+
+def test_a_key_is_through_once_its_stop_was_accepted_or_needed_none():
+    tally = Tally(keys=10, accepted=3, settled_unsent=2)
+    assert tally.through == 5
+
+
+def test_a_resumed_run_begins_where_the_earlier_session_ended():
+    tally = Tally(keys=10, accepted=4, sent_before=1, over_before=3)
+    assert (tally.through, tally.over) == (5, 3)
+
+
+def test_no_count_goes_beyond_the_whole():
+    tally = Tally(keys=10, accepted=10, settled_unsent=4, settled=14)
+    assert (tally.through, tally.over) == (10, 10)
+
+
+def test_what_came_to_no_good_end_needs_a_person():
+    tally = Tally(settled=4)
+    tally.outcomes.update([Outcome.STOPPED, Outcome.WOULD_STOP, Outcome.REJECTED, Outcome.UNREACHABLE])
+    assert tally.need_a_person == 2
+
+
+def test_a_tenant_that_says_wait_closes_until_then():
+    tally = Tally()
+    tally.heard(answer(retry_after=7.0), now=100.0)
+    tally.heard(answer(), now=101.0)
+    assert tally.closed_until == 107.0
+
+
+def test_an_exhausted_window_closes_until_its_reset():
+    tally = Tally()
+    tally.heard(answer(Limits(windows=(Window(10, 60),), nearest=10, remaining=0, reset=30.0)), now=5.0)
+    assert tally.closed_until == 35.0
+
+
+def test_an_answer_that_tells_no_limits_forgets_none():
+    tally = Tally()
+    limits = Limits(concurrency=40)
+    tally.heard(answer(limits), now=0.0)
+    tally.heard(answer(), now=1.0)
+    assert tally.limits == limits
+
+
+def test_a_refusal_says_nothing_of_how_long_a_call_takes():
+    tally = Tally()
+    tally.heard(answer(seconds=0.2), now=0.0)
+    tally.heard(answer(seconds=0.0, throttled=True), now=1.0)
+    assert tally.call_seconds == 0.2
+
+
+def test_a_speed_is_that_of_late():
+    counted = 0
+    speed = Speed(lambda: counted)
+    speed.look(0.0)
+    counted = 1_000
+    speed.look(10.0)
+    for second in range(11, 11 + 2 * int(SPAN)):
+        counted += 10
+        speed.look(float(second))
+    assert speed.look(11.0 + 2 * SPAN) == pytest.approx(10.0, rel=0.1)
+
+
+def test_where_nothing_moves_there_is_no_speed_and_no_end_in_sight():
+    speed = Speed(lambda: 5)
+    for second in range(20):
+        assert speed.look(float(second)) is None
+    assert speed.seconds_for(10) is None
+
+
+def test_the_time_left_is_what_is_left_at_that_speed():
+    counted = iter([0, 20])
+    speed = Speed(lambda: next(counted))
+    speed.look(0.0)
+    speed.look(10.0)
+    assert speed.seconds_for(30) == 15.0
+
+
+def test_an_event_of_progress_says_how_far_the_run_is():
+    tally = Tally(keys=10, accepted=4, settled=3, slots=36, in_flight=2, closed_until=25.0)
+    tally.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
+    told = progress.fields(tally, Speed(lambda: 4), 20.0)
+    assert told == {
+        "keys": 10, "stops": 4, "settled": 3, "need_a_person": 1, "per_second": None, "retries": 0,
+        "throttled": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
+    }  # fmt: skip
+
+
+def test_a_plan_tells_of_no_stops():
+    assert "stops" not in progress.fields(Tally(planning=True), Speed(lambda: 0), 0.0)
+
+
+class Heard(io.StringIO):
+    """A stream that tells when it was written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.event = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        self.event.set()
+        return super().write(text)
+
+
+@pytest.mark.asyncio
+async def test_progress_is_logged_now_and_then_until_the_run_ends():
+    heard = Heard()
+    log = make_log(Sink(None, Screen(heard, "info", json=True)), Clock(), "run")
+    async with progress.told(Tally(keys=3), log, every=0.001):
+        await heard.event.wait()
+    before = heard.getvalue()
+    await asyncio.sleep(0.01)
+    assert heard.getvalue() == before
+    assert '"event":"run.progress"' in before
