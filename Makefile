@@ -17,7 +17,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench hunt mutants coverage format test-all lock clean
+.PHONY: help run test check docs bench hunt mutants coverage format test-all lock clean
 
 DEV := .venv-dev/bin/python
 # Folders too: a module taken away must leave the wheel as well.
@@ -36,6 +36,7 @@ help:
 	@echo 'make test                 the test suite (ARGS="-k token" chooses)'
 	@echo 'make test-all             the same on each of Python $(VERSIONS) that is installed'
 	@echo 'make check                format, lint, types, imports, addresses'
+	@echo 'make docs                 the documentation as a site: site/index.html, nothing in it comes from the network'
 	@echo 'make format               puts format and imports right'
 	@echo 'make coverage             the suite with branch coverage'
 	@echo 'make bench                the measures, side by side, as ratios'
@@ -70,6 +71,10 @@ check: .venv-dev/package.stamp
 	.venv-dev/bin/lint-imports --no-logo
 	$(DEV) .ci/check-wheel
 	.ci/no-addresses
+
+docs: .venv-dev/package.stamp
+	NO_MKDOCS_2_WARNING=1 $(DEV) -m mkdocs build --quiet --strict
+	@echo 'site/index.html (for the search: python3 -m http.server --directory site)'
 
 format: .venv-dev/package.stamp
 	.venv-dev/bin/ruff check --fix .
@@ -131,6 +136,6 @@ lock:
 	@.ci/no-addresses
 
 clean:
-	rm -rf .venv .venv-dev .venv-lock .venvs dist build mutants htmlcov .coverage .coverage.* \
+	rm -rf .venv .venv-dev .venv-lock .venvs dist build site mutants htmlcov .coverage .coverage.* \
 	    .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find orchestrator tests -name __pycache__ -prune -exec rm -rf {} +

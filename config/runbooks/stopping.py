@@ -1,0 +1,69 @@
+"""What a task of a scheduler does, whichever scheduler: stop a list, and tell how it ended. Needs mass-stop alone.
+
+Copy it beside the DAG or the flow that imports it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from orchestrator import ActionEntry, Outcome, Settings, stop_all, stop_each
+
+OVER = frozenset(
+    {
+        Outcome.STOPPED,
+        Outcome.ALREADY_STOPPED,
+        Outcome.ALREADY_COMPLETED,
+        Outcome.ALREADY_FAILED,
+        Outcome.COMPLETED_BEFORE_STOP,
+    }
+)
+
+TRY_AGAIN = (3, 4, 5, 130, 143)
+"""Exit statuses after which another attempt may end better; after 1 and 2 a person has to look."""
+
+
+class NotOver(Exception):
+    """The run ended, and some actions may still process records. Trying again may help."""
+
+
+class NeedsAPerson(NotOver):
+    """As above; trying again does not help."""
+
+
+def keys_in(path: str) -> list[str]:
+    """The bulk keys of a list with one key a line."""
+    return Path(path).read_text("utf-8").split()
+
+
+def stop_list(keys: Sequence[str], settings: Settings) -> dict[str, int]:
+    """Stops every mass action of ``keys``; returns how many ended in which outcome.
+
+    Raises:
+        NeedsAPerson, NotOver: not every key is over; the message says how many, and where the report is.
+        UsageError: nothing was sent.
+    """
+    report = asyncio.run(stop_all(keys, settings))
+    outcomes = {outcome.value: count for outcome, count in report.summary.outcomes.items()}
+    if report.run.exit_status == 0:
+        return outcomes
+    error = NotOver if report.run.exit_status in TRY_AGAIN else NeedsAPerson
+    raise error(f"not all over: {outcomes}; {report.run.reason or 'see'} {settings.out}/report.json")
+
+
+async def stop_list_watched(
+    keys: Sequence[str], settings: Settings, tell: Callable[[str], object]
+) -> list[ActionEntry]:
+    """As :func:`stop_list`, for an event loop; ``tell`` is called for each key that is not over.
+
+    Returns:
+        The actions that are not over, in the order in which they ended.
+    """
+    left = []
+    async with aclosing(stop_each(keys, settings)) as actions:
+        async for action in actions:
+            if action.outcome not in OVER:
+                left.append(action)
+                tell(f"{action.bulk_key}: {action.outcome}. {action.error.message if action.error else ''}")
+    return left

@@ -1,0 +1,50 @@
+"""What the examples of the documents run against: one simulated tenant, and a folder with its keys."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.contract.examples import LONGEST, without_others
+
+
+@pytest.fixture(scope="session")
+def tenant(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """A simulated tenant's environment. Its keys are in the file ``KEYS`` names."""
+    keys = tmp_path_factory.mktemp("tenant") / "keys.csv"
+    process = subprocess.Popen(
+        [mass_stop_command, "simulate", "--actions", "12", "--latency", "0.005", "--keys", keys],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
+    yield {**told, "KEYS": str(keys)}
+    process.terminate()
+    process.wait(LONGEST)
+    process.stdout.close()
+
+
+@pytest.fixture
+def environment(tenant: Mapping[str, str], mass_stop_command: Path) -> dict[str, str]:
+    """What an operator has set; nobody can be asked, so consent is among it."""
+    own = without_others()
+    path = f"{mass_stop_command.parent}{os.pathsep}{own.get('PATH', os.defpath)}"
+    return {**own, **tenant, "PATH": path, "MASS_STOP_YES": "true"}
+
+
+@pytest.fixture
+def folder(tenant: Mapping[str, str], tmp_path: Path) -> Path:
+    """A folder with what ``mass-stop simulate`` leaves there: the keys, as the examples name them, and the tenant."""
+    table = Path(tenant["KEYS"]).read_text()
+    (tmp_path / "keys.csv").write_text(table)
+    keys = [row.split(",")[0] for row in table.splitlines()[1:]]
+    (tmp_path / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
+    (tmp_path / "all-keys.csv").write_text("bulk_key,tenant\n" + "".join(f"{key},north\n" for key in keys))
+    (tmp_path / "tenants.toml").write_text(
+        f'[tenants.north]\nbase_url = "{tenant["ZUORA_BASE_URL"]}"\nclient_id_env = "ZUORA_CLIENT_ID"\n'
+        'client_secret_env = "ZUORA_CLIENT_SECRET"\n'
+    )
+    (tmp_path / "tenant.env").write_text("".join(f"{name}={value}\n" for name, value in tenant.items()))
+    return tmp_path
