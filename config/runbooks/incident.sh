@@ -84,9 +84,9 @@ has_open_ends() {
 round=1
 while :; do
     attempt "$@"
-    status=$?
+    ended=$?
     again=
-    case $status in
+    case $ended in
     0) say "All over. Nothing processes records any more. Report: $run/report.json" ;;
     1)
         if has_open_ends; then
@@ -114,19 +114,19 @@ while :; do
     *)
         # 137: killed, perhaps for memory. Every stop that left is in the journal.
         again=yes
-        say "mass-stop was ended by something else (status $status)."
+        say "mass-stop was ended by something else (status $ended)."
         ;;
     esac
 
     if [ -z "$again" ] || [ -n "$interrupted" ]; then
-        exit "$status"
+        exit "$ended"
     fi
     if [ "$round" -ge "$ROUNDS" ]; then
         say "Still not over after $round rounds. A person has to look: $run/report.json"
-        exit "$status"
+        exit "$ended"
     fi
     round=$((round + 1))
     say "Round $round of $ROUNDS in $PAUSE seconds."
     nap "$PAUSE"
-    [ -z "$interrupted" ] || exit "$status"
+    [ -z "$interrupted" ] || exit "$ended"
 done
