@@ -1,0 +1,152 @@
+"""The image is built from the locks, holds no secret, runs without rights, and hands signals on.
+
+No image is built here: that needs a container engine. What is held is what the Dockerfile says.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import pytest
+
+from tests.contract.examples import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One FROM and the instructions after it, as (name, arguments) in order."""
+
+    base: str
+    name: str
+    steps: tuple[tuple[str, str], ...]
+
+    def all(self, instruction: str) -> list[str]:
+        return [arguments for name, arguments in self.steps if name == instruction]
+
+
+def stages_of(text: str) -> list[Stage]:
+    """A Dockerfile's stages, with the arguments given before the first one put in."""
+    lines = re.sub(r"(?m)^\s*#.*\n", "", text).replace("\\\n", " ").splitlines()
+    steps = [
+        (words[0].upper(), " ".join(words[1].split()))
+        for line in lines
+        if len(words := line.split(None, 1)) == 2
+    ]
+    given = dict(arguments.split("=", 1) for name, arguments in steps if name == "ARG" and "=" in arguments)
+    starts = [place for place, (name, _) in enumerate(steps) if name == "FROM"]
+    found = []
+    for start, end in zip(starts, [*starts[1:], len(steps)], strict=True):
+        base, _, name = steps[start][1].partition(" AS ")
+        for argument, value in given.items():
+            base = base.replace(f"${{{argument}}}", value)
+        found.append(Stage(base, name, tuple(steps[start + 1 : end])))
+    return found
+
+
+def complaints(text: str) -> set[str]:
+    """Which rules a Dockerfile breaks, by their names."""
+    stages = stages_of(text)
+    last = stages[-1]
+    everything = [step for stage in stages for step in stage.steps]
+    users = last.all("USER")
+    runs = [command for stage in stages for command in stage.all("RUN")]
+    installs = [
+        one for run in runs for one in re.split(r"&&|;|\|", run) if re.search(r"\bpip\b.* install ", one)
+    ]
+    found = set()
+    if len(stages) < 2 or any("pip" in run for run in last.all("RUN")):
+        found.add("the stage that runs must not be the one that builds")
+    if any(not re.search(r":[^/]+$", stage.base) or stage.base.endswith(":latest") for stage in stages):
+        found.add("a base image has a tag, and it is not latest")
+    if not users or not re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]):
+        found.add("the last user is a number, and not 0")
+    for name in ("ENTRYPOINT", "CMD"):
+        if not last.all(name) or not last.all(name)[-1].startswith("["):
+            found.add("no shell stands between the engine and mass-stop")
+    if any(name == "ADD" for name, _ in everything):
+        found.add("nothing is taken from an address: COPY, never ADD")
+    if any("--require-hashes" not in one and "--no-index" not in one for one in installs) or not installs:
+        found.add("what is installed is checked against its hash")
+    if any(
+        re.search(r"(?i)secret|token|password", f"{args}")
+        for name, args in everything
+        if name in ("ENV", "ARG")
+    ):
+        found.add("a secret in ENV or ARG stays in the image")
+    if any(re.search(r"\b(curl|wget|apt-get|sudo|ssh)\b", run) for run in runs):
+        found.add("nothing else is downloaded or installed")
+    return found
+
+
+def test_the_dockerfile_keeps_every_rule():
+    assert complaints(DOCKERFILE) == set()
+
+
+@pytest.mark.parametrize(
+    ("broken", "rule"),
+    [
+        (lambda text: text.replace("USER 10001:10001\n", ""), "the last user is a number, and not 0"),
+        (lambda text: text.replace("USER 10001:10001", "USER root"), "the last user is a number, and not 0"),
+        (lambda text: text + "USER 0:0\n", "the last user is a number, and not 0"),
+        (lambda text: text.replace(":3.13-slim-trixie", ""), "a base image has a tag, and it is not latest"),
+        (lambda text: text.replace(":3.13-slim-trixie", ":latest"), "a base image has a tag, and it is not latest"),
+        (lambda text: text.replace('["mass-stop"]', "mass-stop"), "no shell stands between the engine and mass-stop"),
+        (lambda text: text.replace('CMD ["--help"]', ""), "no shell stands between the engine and mass-stop"),
+        (lambda text: text.replace("--require-hashes ", ""), "what is installed is checked against its hash"),
+        (lambda text: text + "ADD https://example.com/x /x\n", "nothing is taken from an address: COPY, never ADD"),
+        (lambda text: text + "ENV ZUORA_CLIENT_SECRET=x\n", "a secret in ENV or ARG stays in the image"),
+        (lambda text: text + "RUN apt-get update\n", "nothing else is downloaded or installed"),
+        (lambda text: text.partition("FROM ${BASE} AS run")[0], "the stage that runs must not be the one that builds"),
+    ],
+)  # fmt: skip
+def test_a_dockerfile_that_breaks_a_rule_is_found_out(broken: Callable[[str], str], rule: str):
+    assert broken(DOCKERFILE) != DOCKERFILE
+    assert rule in complaints(broken(DOCKERFILE))
+
+
+def test_the_image_starts_the_command_and_without_words_it_helps():
+    last = stages_of(DOCKERFILE)[-1]
+    assert json.loads(last.all("ENTRYPOINT")[0]) == ["mass-stop"]
+    assert json.loads(last.all("CMD")[0]) == ["--help"]
+
+
+def test_the_only_place_that_is_written_to_is_a_volume_of_the_user():
+    last = stages_of(DOCKERFILE)[-1]
+    (user,) = last.all("USER")
+    (volume,) = json.loads(last.all("VOLUME")[0])
+    (made,) = last.all("RUN")
+    assert volume in last.all("WORKDIR")
+    assert {f"--owner={user.split(':')[0]}", "--mode=0700", volume} <= set(made.split())
+
+
+def copied() -> list[str]:
+    """What is copied from this tree, as it is named there."""
+    lists = [one for stage in stages_of(DOCKERFILE) for one in stage.all("COPY") if "--from=" not in one]
+    return [name for one in lists for name in one.split()[:-1]]
+
+
+def test_what_is_copied_is_here_and_is_let_into_the_build():
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert [name for name in copied() if not (ROOT / name).exists()] == []
+    assert {f"!{name}" for name in copied()} == {line for line in ignored if line.startswith("!")}
+    assert next(line for line in ignored if line and line[0] not in "#!") == "*"
+
+
+def test_everything_that_the_wheel_is_built_from_is_copied():
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    (readme,) = re.findall(r'^readme = "(.+)"$', project, re.M)
+    (licence,) = re.findall(r'^license-files = \["(.+)"\]$', project, re.M)
+    (packages,) = re.findall(r'^packages = \["(.+)"\]', project, re.M)
+    assert {readme, licence, packages, "pyproject.toml"} <= set(copied())
+
+
+@pytest.mark.parametrize("name", ["keys.csv", "mass-stop.toml", ".env", "runs/x/journal.db", ".git/config"])
+def test_no_secret_and_no_run_is_let_into_the_build(name: str):
+    let_in = [
+        line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] == "!"
+    ]
+    assert not any(fnmatch(name, pattern) or name.startswith(f"{pattern}/") for pattern in let_in)
