@@ -1,5 +1,6 @@
 """One session of one run, from its parts to its files; readable from top to bottom."""
 
+import hashlib
 import sqlite3
 import traceback
 from asyncio import wrap_future
@@ -84,6 +85,7 @@ class Run:
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
         self._work: Work | None = None
         self._troubles: list[str] = []
+        self._report_sha256: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -157,6 +159,7 @@ class Run:
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
         if self.saved and over and not self._troubles:
             self._responses.discard()
+        await self._write_page()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
         self.exit_status = status
         return status
@@ -226,7 +229,7 @@ class Run:
 
     async def _write_report(self) -> bool:
         try:
-            await self.read(lambda db: write_report(db, self.directory.report))
+            self._report_sha256 = await self.read(lambda db: write_report(db, self.directory.report))
         except OSError as error:
             self._troubles.append(
                 f"The report {self.directory.report} could not be written: {error.strerror}."
@@ -234,8 +237,36 @@ class Run:
             return False
         return True
 
+    async def _write_page(self) -> None:
+        """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
+        sha256 = self._report_sha256 if self.saved else None
+        try:
+            await self.read(lambda db: write_page(db, self.directory.page, sha256))
+        except Exception as error:  # noqa: BLE001 - told and logged; whatever it is, report.json stands
+            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self.log.error("page.failed", traceback=traceback.format_exc())
+            self._troubles.append(
+                f"The page {self.directory.page} could not be written ({why}); the report is not touched by that. "
+                f"Try again with: mass-stop report {self.directory.path} --format html"
+            )
 
-def write_report(connection: sqlite3.Connection, path: Path) -> None:
-    """Writes ``report.json``, whole or not at all. Raises OSError."""
+
+def write_report(connection: sqlite3.Connection, path: Path) -> str:
+    """Writes ``report.json``, whole or not at all, and gives its SHA-256. Raises OSError."""
+    digest = hashlib.sha256()
     with replacing(path) as file:
-        reports.write_json(connection, file.write)
+
+        def write(data: bytes) -> None:
+            digest.update(data)
+            file.write(data)
+
+        reports.write_json(connection, write)
+    return digest.hexdigest()
+
+
+def write_page(connection: sqlite3.Connection, path: Path, report_sha256: str | None) -> None:
+    """Writes ``report.html``, whole or not at all. Raises OSError."""
+    from orchestrator.store.pages.html import write_html
+
+    with replacing(path) as file:
+        write_html(connection, file.write, path.parent, report_sha256)

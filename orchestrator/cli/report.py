@@ -2,14 +2,21 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import complete
 from orchestrator.errors import StorageError, UsageError
 
-FORMATS = ("json", "csv")
+if TYPE_CHECKING:
+    import sqlite3
+
+    from orchestrator.store.report import Write
+
+SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 
 
 @click.command("report")
@@ -23,7 +30,7 @@ FORMATS = ("json", "csv")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice(tuple(SUFFIXES)),
     default="json",
     show_default=True,
     help="Form of the report.",
@@ -51,10 +58,10 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     from orchestrator.cli.session import copy_report
     from orchestrator.store.damage import open_valid
 
-    path = target or str(run_dir / f"report.{form}")
+    path = target or str(run_dir / f"report.{SUFFIXES[form]}")
     connection, sentences = open_valid(run_dir / "journal.db")
     try:
-        copy_report(connection, path, reports.write_json if form == "json" else reports.write_csv)
+        copy_report(connection, path, _writer(form, run_dir))
     except BrokenPipeError:
         return 0  # whoever read it has read enough
     except OSError as error:
@@ -68,3 +75,20 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     for sentence in sentences:
         sys.stderr.write(f"mass-stop: {sentence}\n")
     return 5 if sentences else 0
+
+
+def _writer(form: str, run_dir: Path) -> "Callable[[sqlite3.Connection, Write], None]":
+    from orchestrator.store import report as reports
+
+    match form:
+        case "html":
+            from orchestrator.store.pages.html import report_sha256, write_html
+
+            return lambda db, write: write_html(db, write, run_dir, report_sha256(db))
+        case "markdown":
+            from orchestrator.store.pages.markdown import write_markdown
+
+            return lambda db, write: write_markdown(db, write, run_dir)
+        case "csv":
+            return reports.write_csv
+    return reports.write_json

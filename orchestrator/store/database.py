@@ -22,9 +22,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 @cache
-def statements() -> dict[str, str]:
-    """The statements of ``sql/queries.sql`` by the name each is given there."""
-    parts = re.split(r"^-- name: (\w+)\n", (_SQL / "queries.sql").read_text("utf-8"), flags=re.MULTILINE)
+def statements(file: str = "queries.sql") -> dict[str, str]:
+    """The statements of ``file`` in ``sql/`` by the name each is given there."""
+    parts = re.split(r"^-- name: (\w+)\n", (_SQL / file).read_text("utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

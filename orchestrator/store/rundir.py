@@ -43,6 +43,10 @@ class RunDirectory:
         return self.path / "report.json"
 
     @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def log(self) -> Path:
         return self.path / "run.log"
 

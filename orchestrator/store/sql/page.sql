@@ -1,0 +1,53 @@
+-- What report.html and the Markdown form tell beside the report: sums by group, errors by kind, the course of the run.
+
+-- name: groups
+-- One scan for every breakdown: the caller adds up what it needs.
+SELECT action.tenant, reported.outcome, COALESCE(reported.action_type, ''), reported.source, COUNT(*),
+       COUNT(reported.total), COALESCE(SUM(reported.total), 0), COALESCE(SUM(reported.processed), 0),
+       COALESCE(SUM(reported.succeeded), 0), COALESCE(SUM(reported.failed), 0), COALESCE(SUM(reported.unprocessed), 0)
+FROM reported_action AS reported JOIN action USING (seq)
+GROUP BY 1, 2, 3, 4;
+
+-- name: errors
+-- What stands under "error" at the end, the most frequent first; MIN(seq) makes the message that of the first.
+SELECT outcome, json_extract(error, '$.kind') AS kind, json_extract(error, '$.code') AS code,
+       json_extract(error, '$.http_status') AS http_status, COUNT(*) AS actions, MIN(seq), bulk_key,
+       json_extract(error, '$.message') AS message
+FROM reported_action WHERE error IS NOT NULL
+GROUP BY 1, 2, 3, 4 ORDER BY actions DESC, kind, code, outcome;
+
+-- name: cases
+-- The first actions of one outcome.
+SELECT reported.bulk_key, source.name, reported.row, json_extract(reported.error, '$.message')
+FROM reported_action AS reported JOIN source ON source.id = reported.source
+WHERE reported.outcome = :outcome ORDER BY reported.seq LIMIT :most;
+
+-- name: setbacks
+-- Calls that failed on the way, most of them to be tried again.
+SELECT call, json_extract(problem, '$.kind') AS kind, COUNT(*) AS calls, MIN(at), MAX(at)
+FROM failure GROUP BY 1, 2 ORDER BY calls DESC, call, kind;
+
+-- name: last_event
+-- The last that is known to have happened before :before.
+SELECT MAX(at) FROM (
+    SELECT MAX(accepted_at) AS at FROM action WHERE accepted_at < :before
+    UNION ALL SELECT MAX(settled_at) FROM action WHERE settled_at < :before
+    UNION ALL SELECT MAX(at) FROM failure WHERE at < :before
+);
+
+-- name: accepted_over_time
+-- Buckets of :width seconds from :origin (seconds since the epoch); 2440587.5 is the epoch as a Julian day.
+SELECT MAX(accepted_at), COUNT(*) FROM action WHERE accepted_at IS NOT NULL
+GROUP BY CAST(((julianday(accepted_at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER);
+
+-- name: settled_over_time
+SELECT MAX(settled_at), COUNT(*) FROM action WHERE settled_at IS NOT NULL
+GROUP BY CAST(((julianday(settled_at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER);
+
+-- name: failures_over_time
+SELECT MAX(at), COUNT(*), COUNT(*) FILTER (WHERE json_extract(problem, '$.kind') = 'throttled') FROM failure
+GROUP BY CAST(((julianday(at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER);
+
+-- name: pace_over_time
+SELECT MAX(at), tenant, AVG(slots), AVG(in_flight), AVG(others) FROM pace
+GROUP BY CAST(((julianday(at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER), tenant ORDER BY 1;
