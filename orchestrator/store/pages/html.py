@@ -7,6 +7,7 @@ a time. What a reader sees before that, or without scripts, is plain HTML. Every
 
 import base64
 import hashlib
+import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
 from orchestrator.settings import show_duration
@@ -216,6 +217,14 @@ def _notes(action: ActionEntry) -> str:
     return visible(" ".join(notes))
 
 
+def _commands(sentence: str) -> Markup:
+    """A sentence of ours with its commands and options as code, which is not broken between two lines."""
+    spelled = re.sub(
+        r"mass-stop [a-z]+|--[a-z][a-z…-]*", r'<code class="spelled">\g<0></code>', str(escape(sentence))
+    )
+    return Markup(spelled)
+
+
 @cache
 def _part(name: str) -> Markup:
     """A file of ours that goes into the page as it is."""
@@ -246,6 +255,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "commands": _commands,
         "number": lambda value: "–" if value is None else f"{value:,}",
         "duration": lambda seconds: show_duration(round(seconds, 1) if seconds < 60 else round(seconds)),
         "share": lambda part, whole: f"{100 * part / whole:.2f}",

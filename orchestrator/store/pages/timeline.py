@@ -101,25 +101,24 @@ class _Axis:
         """What the statements ``…_over_time`` are to group by."""
         return {"origin": self._starts[0], "width": self._width}
 
-    def seconds(self, at: str) -> float:
-        """Where ``at`` lies, in seconds on the axis."""
-        moment = _epoch(at)
+    def seconds(self, moment: float) -> float:
+        """Where ``moment`` (seconds since the epoch) lies, in seconds on the axis."""
         place = max(0, bisect_right(self._starts, moment) - 1)
         session = self._sessions[place]
         return session.offset + min(max(0.0, moment - self._starts[place]), session.seconds)
 
-    def stretch(self, at: str) -> int:
-        return min(int(self.seconds(at) / self._width), self.stretches - 1)
+    def stretch(self, moment: float) -> int:
+        return min(int(self.seconds(moment) / self._width), self.stretches - 1)
 
 
 def _pace(connection: sqlite3.Connection, axis: _Axis) -> Iterator[Pace]:
     """Of several tenants the sum, each with what was last told of it."""
     last: dict[str, tuple[float, float, float | None]] = {}
-    for at, tenant, slots, in_flight, others in connection.execute(_sql("pace_over_time"), axis.buckets):
+    for moment, tenant, slots, in_flight, others in connection.execute(_sql("pace_over_time"), axis.buckets):
         last[tenant] = (slots, in_flight, others)
         known = [load for _, _, load in last.values() if load is not None]
         yield Pace(
-            axis.seconds(at),
+            axis.seconds(moment),
             sum(one for one, _, _ in last.values()),
             sum(one for _, one, _ in last.values()),
             sum(known) if known else None,

@@ -37,7 +37,7 @@ OUTCOMES: dict[Outcome, Words] = {
     ),
     Outcome.REJECTED: Words(
         "Rejected",
-        "The tenant refused the stop for good. The action may run on.",
+        "The tenant refused the call for good. The action may run on.",
         "Mend the key, the tenant or the permissions, then run these keys anew: resume does not try them again.",
     ),
     Outcome.UNREACHABLE: Words(
@@ -88,7 +88,9 @@ ERRORS: dict[str, Words] = {
         f"Try mass-stop check, mend the credentials. {_RESUME}",
     ),
     Kind.NO_PERMISSION: Words(
-        "No permission", "The user may not do this.", f"Give the user the permission. {_MEND}"
+        "No permission",
+        "The user may not do this.",
+        "Give the user the permission, then run these keys anew.",
     ),
     Kind.INVALID_REQUEST: Words(
         "Invalid request", "The tenant takes no such request.", f"Is the key right? {_MEND}"

@@ -36,18 +36,21 @@ SELECT MAX(at) FROM (
 );
 
 -- name: accepted_over_time
--- Buckets of :width seconds from :origin (seconds since the epoch); 2440587.5 is the epoch as a Julian day.
-SELECT MAX(accepted_at), COUNT(*) FROM action WHERE accepted_at IS NOT NULL
-GROUP BY CAST(((julianday(accepted_at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER);
+-- Buckets of :width seconds from :origin, each with the mean of its moments. Moments are seconds since the epoch, which
+-- is 2440587.5 as a Julian day.
+WITH moment AS (SELECT (julianday(accepted_at) - 2440587.5) * 86400 AS at FROM action WHERE accepted_at IS NOT NULL)
+SELECT AVG(at), COUNT(*) FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER);
 
 -- name: settled_over_time
-SELECT MAX(settled_at), COUNT(*) FROM action WHERE settled_at IS NOT NULL
-GROUP BY CAST(((julianday(settled_at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER);
+WITH moment AS (SELECT (julianday(settled_at) - 2440587.5) * 86400 AS at FROM action WHERE settled_at IS NOT NULL)
+SELECT AVG(at), COUNT(*) FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER);
 
 -- name: failures_over_time
-SELECT MAX(at), COUNT(*), COUNT(*) FILTER (WHERE json_extract(problem, '$.kind') = 'throttled') FROM failure
-GROUP BY CAST(((julianday(at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER);
+WITH moment AS (SELECT (julianday(at) - 2440587.5) * 86400 AS at, problem FROM failure)
+SELECT AVG(at), COUNT(*), COUNT(*) FILTER (WHERE json_extract(problem, '$.kind') = 'throttled')
+FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER);
 
 -- name: pace_over_time
-SELECT MAX(at), tenant, AVG(slots), AVG(in_flight), AVG(others) FROM pace
-GROUP BY CAST(((julianday(at) - 2440587.5) * 86400 - :origin) / :width AS INTEGER), tenant ORDER BY 1;
+WITH moment AS (SELECT (julianday(at) - 2440587.5) * 86400 AS at, tenant, slots, in_flight, others FROM pace)
+SELECT AVG(at), tenant, AVG(slots), AVG(in_flight), AVG(others)
+FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER), tenant ORDER BY 1;
