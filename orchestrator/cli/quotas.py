@@ -1,7 +1,7 @@
 """The tenant's rate limits in words: what is left of each, and whether a run fits."""
 
 from orchestrator.cli.page import Page, counted, duration
-from orchestrator.engine import following
+from orchestrator.engine import polling
 from orchestrator.model import Limits
 from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, looks, quotas
 
@@ -10,9 +10,7 @@ _NAMES = {60: "minute", 3_600: "hour", 86_400: "day"}
 
 def looks_until_stopped() -> int:
     """Status calls that one stopped action is taken to need."""
-    return looks(
-        STOPPING_SECONDS, following.FIRST_READ, following.NARROWEST, following.WIDEST, following.WIDENING
-    )
+    return looks(STOPPING_SECONDS, polling.FIRST_READ, polling.NARROWEST, polling.WIDEST, polling.WIDENING)
 
 
 def window_name(seconds: int) -> str:

@@ -43,7 +43,8 @@ class Tries:
 class Context:
     """The parts of a run, wired once.
 
-    ``abort`` ends the sending of anything with a reason; ``settled`` is told each key's outcome as it comes to be.
+    ``abort`` ends the sending of anything with a reason; ``settled`` is told each key's outcome as it comes to be, and
+    ``unanswered`` each call that came to no answer.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Context:
     track_prefix: str
     abort: Callable[[MassStopError], None]
     settled: Callable[[int, Outcome], None] = lambda *_: None
+    unanswered: Callable[[CallError], None] = lambda _: None
     random: Random = field(default_factory=Random)
     last_answer_at: float | None = None
     calls: int = 0
@@ -72,10 +74,12 @@ class Context:
         except TenantError as error:
             self.abort(error)
             return False
-        return not (self.dispatcher.closed or (stop and self.dispatcher.stops_closed))
+        return not (self.dispatcher.closed or (stop and self.dispatcher.lanes.stops_closed))
 
     def try_again_in(self, tries: Tries, error: CallError) -> float | None:
         """Seconds until a failed call is made once more, or None where its tries are used up."""
+        if error.kind in NO_ANSWER:
+            self.unanswered(error)
         failures = tries.failed(error.kind)
         most = self.settings.max_attempts
         if tries.made >= most or not again(error, failures, most):

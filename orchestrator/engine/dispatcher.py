@@ -1,52 +1,24 @@
-"""The lanes and the workers: what leaves next, and when.
-
-A stop always leaves before a guard's reading, and either before a result. A job that waits for its time holds no slot.
-"""
+"""The workers: each does one job after the other, as the pacer grants slots. Which job is next, the lanes say."""
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable
-from itertools import count
 
 from anyio.abc import TaskGroup
 
 from orchestrator.clock import Clock
+from orchestrator.engine.lanes import Lanes
 from orchestrator.pacing.pacer import Pacer
 
 Job = Callable[[], Awaitable[Awaitable[None] | None]]
 """One call. It holds a slot until it returns; what it returns, if anything, is awaited without one."""
 
 
-class Delayed:
-    """Things with a due time, the earliest first; those of one time in the order they came."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Job]] = []
-        self._order = count()
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    @property
-    def due(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
-
-    def push(self, due: float, job: Job) -> None:
-        heapq.heappush(self._heap, (due, next(self._order), job))
-
-    def pop(self) -> Job:
-        return heapq.heappop(self._heap)[2]
-
-
 class Dispatcher:
-    """Hands jobs to workers as the pacer grants slots."""
+    """Hands jobs to workers as the pacer grants slots. A job that waits for its time holds none."""
 
     def __init__(self, pacer: Pacer, clock: Clock) -> None:
-        self.stops: deque[Job] = deque()
-        self.guards: deque[Job] = deque()
-        self.later_stops = Delayed()
-        self.results = Delayed()
+        self.lanes: Lanes[Job] = Lanes()
         self.active = 0
         self._pacer = pacer
         self._clock = clock
@@ -56,7 +28,6 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._workers: TaskGroup | None = None
         self.closed = False
-        self.stops_closed = False
         self._quiet: asyncio.Event = asyncio.Event()
 
     def watch(self, stops_are_coming: Callable[[], bool], on_change: Callable[[], None]) -> None:
@@ -78,10 +49,6 @@ class Dispatcher:
             self._timer.cancel()
         if not self.active:
             self._quiet.set()
-
-    def close_stops(self) -> None:
-        """Lets no further stop leave, nor a guard's reading; results go on."""
-        self.stops_closed = True
 
     async def quiet(self) -> None:
         """Returns when, after :meth:`close`, no job is under way any more."""
@@ -123,9 +90,9 @@ class Dispatcher:
         if self.closed:
             return None
         now = self._clock.now()
-        lane = self._lane(now)
-        if lane is None:
-            self._ask_again(now, self._earliest())
+        take = self.lanes.next(now, self._stops_are_coming)
+        if take is None:
+            self._ask_again(now, self.lanes.due())
             return None
         opens_at = self._pacer.opens_at(now)
         if opens_at is None:
@@ -135,26 +102,9 @@ class Dispatcher:
             return None
         self._pacer.take(now)
         self.active += 1
-        job = lane.pop() if isinstance(lane, Delayed) else lane.popleft()
+        job = take()
         self._on_change()
         return job
-
-    def _lane(self, now: float) -> deque[Job] | Delayed | None:
-        if self.stops_closed:
-            return self.results if self.results.due is not None and self.results.due <= now else None
-        while self.later_stops.due is not None and self.later_stops.due <= now:
-            self.stops.append(self.later_stops.pop())
-        if self.stops:
-            return self.stops
-        if self.guards:
-            return self.guards
-        if self.results.due is not None and self.results.due <= now and not self._stops_are_coming():
-            return self.results
-        return None
-
-    def _earliest(self) -> float | None:
-        stops_due = None if self.stops_closed else self.later_stops.due
-        return min((due for due in (stops_due, self.results.due) if due is not None), default=None)
 
     def _ask_again(self, now: float, at: float | None) -> None:
         if self._timer is not None:

@@ -1,10 +1,10 @@
 """The result lane: one key from its stop to its end, and to its response file."""
 
-import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from orchestrator.engine.context import Context, Tries, as_problem
+from orchestrator.engine.polling import FIRST_READ, interval
 from orchestrator.engine.ports import Responses
 from orchestrator.engine.reading import Failed, call_failed, read_status
 from orchestrator.engine.verdict import given_up, verdict
@@ -14,12 +14,6 @@ from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Sta
 from orchestrator.progress import NeedsPerson
 from orchestrator.settings import show_duration
 from orchestrator.store.entries import Followed
-
-FIRST_READ = 0.25
-NARROWEST = 0.5
-WIDEST = 15.0
-WIDENING = 1.6
-"""Seconds until a stopped action is first looked at, and between looks: the first, the last, and the factor."""
 
 ROOM = 1_000
 """Followed keys held in memory; more wait in the journal."""
@@ -53,10 +47,16 @@ class Follower:
 
 
 class FollowLane:
-    """Reads statuses until each is terminal, then fetches response files. Its calls wait for every stop."""
+    """Reads statuses until each is terminal, then fetches response files. Its calls wait for every stop.
 
-    def __init__(self, context: Context, responses: Responses | None) -> None:
+    ``calls_a_key`` tells how many calls the tenant's quota has for each key until a moment.
+    """
+
+    def __init__(
+        self, context: Context, responses: Responses | None, calls_a_key: Callable[[float], float]
+    ) -> None:
         self._context = context
+        self._calls_a_key = calls_a_key
         self._responses = responses
         self.held: dict[int, Follower] = {}
         self.spilled = 0
@@ -150,7 +150,7 @@ class FollowLane:
     def _hold(self, key: Follower, due: float) -> None:
         self.held[key.seq] = key
         job = self._fetch if key.output_url else self._read
-        self._context.dispatcher.results.push(due, partial(job, key))
+        self._context.dispatcher.lanes.results.push(due, partial(job, key))
         self._context.dispatcher.kick()
 
     async def _read(self, key: Follower) -> Awaitable[None] | None:
@@ -175,10 +175,9 @@ class FollowLane:
         if now >= ends:
             self.settle(key, Outcome.UNCONFIRMED, self._not_settled(status))
             return None
-        # The power of a float overflows long before the number of polls does.
-        interval = min(WIDEST, NARROWEST * math.exp(min(key.polls, 50) * math.log(WIDENING)))
+        share = self._calls_a_key(ends)
+        due = now + interval(key.polls, now - started, ends - now, share, self._context.random.uniform)
         key.polls += 1
-        due = min(ends, now + interval * self._context.random.uniform(0.8, 1.0))
         if self.spilled:
             self._spill(key, due)
         else:

@@ -30,6 +30,8 @@ class PaceRecord:
         """Takes what one answer told."""
         context, pacer = self._context, self._pacer
         now = context.last_answer_at = context.clock.now()
+        if pacer.circuit.open:
+            context.log.info("pace.tenant_back", waiting=self._waiting())
         pacer.answered(answer, now)
         context.tally.heard(answer, now)
         context.tally.slots, context.tally.in_flight = pacer.limit, pacer.in_flight
@@ -45,6 +47,13 @@ class PaceRecord:
                 "pace.limit", slots=pacer.limit, before=self._slots, others=others and round(others, 1)
             )
             self._slots = pacer.limit
+
+    def unanswered(self) -> None:
+        """A call came to no answer."""
+        circuit, was_open = self._pacer.circuit, self._pacer.circuit.open
+        self._pacer.unanswered(self._context.clock.now())
+        if circuit.open and not was_open:
+            self._context.log.warning("pace.tenant_silent", waiting=self._waiting())
 
     def moved(self) -> None:
         """A call has left or has come to its end."""

@@ -38,7 +38,7 @@ class PlanLane:
             log = context.log.bind(bulk_key=one.bulk_key)
             look = _Look(Follower(one.seq, one.bulk_key, log, accepted=False, lost=False))
             self.held[one.seq] = look
-            context.dispatcher.guards.append(partial(self._look, look))
+            context.dispatcher.lanes.guards.append(partial(self._look, look))
         context.dispatcher.kick()
 
     def release(self) -> None:
@@ -76,7 +76,9 @@ class PlanLane:
             self._settle(look, Outcome.WOULD_STOP, speed=round(max(speed, 0.0), 3))
 
     def _look_again(self, look: _Look, wait: float) -> None:
-        self._context.dispatcher.results.push(self._context.clock.now() + wait, partial(self._look, look))
+        self._context.dispatcher.lanes.results.push(
+            self._context.clock.now() + wait, partial(self._look, look)
+        )
         self._context.dispatcher.kick()
 
     def _settle(

@@ -11,6 +11,11 @@ LONGEST_WAIT = 300.0
 
 FEW = 4
 
+SHARE = 0.2
+FLOOR = 10
+MOST_SAVED = 50
+"""Of every stop a fifth of a retry is earned; so many are there at the start, and no more are saved up."""
+
 _PATIENT = frozenset(
     {
         Kind.THROTTLED,
@@ -54,3 +59,24 @@ def delay(attempt: int, retry_after: float | None, uniform: Callable[[float, flo
     """
     jitter = uniform(0.0, min(CAP, BASE * 2 ** min(attempt - 1, 16)))
     return max(jitter, min(retry_after or 0.0, LONGEST_WAIT))
+
+
+class RetryBudget:
+    """How many stops may be tried again in front of fresh ones: a share of the stops made, and a few at the start.
+
+    A tenant in trouble is not helped by calls that come back (the retry budget of Google's SRE book, chapter 21).
+    """
+
+    def __init__(self) -> None:
+        self._left = float(FLOOR)
+
+    def earn(self) -> None:
+        """Counts a fresh stop."""
+        self._left = min(self._left + SHARE, MOST_SAVED)
+
+    def spend(self) -> bool:
+        """Whether one more retry is within the budget; counts it if so."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

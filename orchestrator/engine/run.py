@@ -12,7 +12,7 @@ from orchestrator.engine.pace import PaceRecord
 from orchestrator.engine.planning import PlanLane
 from orchestrator.engine.ports import Intake, Responses
 from orchestrator.engine.stopping import StopLane
-from orchestrator.errors import InputError, MassStopError, TenantError
+from orchestrator.errors import CallError, InputError, MassStopError, TenantError, TenantUnreachable
 from orchestrator.model import Answered, Outcome
 from orchestrator.pacing.pacer import Pacer
 
@@ -76,7 +76,7 @@ class Engine:
         self._intake = intake
         self._on_settled = on_settled
         self._deadline = deadline
-        self._follow = FollowLane(context, responses)
+        self._follow = FollowLane(context, responses, self._calls_a_key)
         expectations = Expectations(context.settings)
         self._lane = (
             PlanLane(context, self._follow) if planning else StopLane(context, self._follow, expectations)
@@ -94,6 +94,7 @@ class Engine:
         self._changed = anyio.Event()
         context.abort = self.cut
         context.settled = self._settled
+        context.unanswered = self._unanswered
         self._pace = PaceRecord(context, pacer, self._unsent)
         context.dispatcher.watch(self._stops_are_coming, self._moved)
 
@@ -140,7 +141,7 @@ class Engine:
             return
         self._sending = False
         self._shortened_by = reason
-        self._context.dispatcher.close_stops()
+        self._context.dispatcher.lanes.close_stops()
         self._change()
 
     @property
@@ -153,10 +154,24 @@ class Engine:
         return self._sending and (self._arming or self._waiting > 0) and not self._full()
 
     def _full(self) -> bool:
-        return len(self._context.dispatcher.later_stops) >= MOST_RETRIES_WAITING
+        return self._context.dispatcher.lanes.retries >= MOST_RETRIES_WAITING
+
+    def _unanswered(self, error: CallError) -> None:
+        self._pace.unanswered()
+        if self._pacer.circuit.failed_probes >= self._context.settings.max_attempts:
+            self.cut(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
 
     def _unsent(self) -> int:
         return self._waiting + len(self._lane.held)
+
+    def _calls_a_key(self, until: float) -> float:
+        """How many calls the rate windows have until then for each key that is followed, after what stops need."""
+        calls = self._pacer.spare(self._context.clock.now(), until)
+        if calls == float("inf"):
+            return calls
+        unsent, followed = self._unsent(), len(self._follow.held) + self._follow.spilled
+        files = 0 if self._context.settings.no_results else unsent + followed
+        return (calls - unsent - files) / max(1, unsent + followed)
 
     def _moved(self) -> None:
         self._pace.moved()
@@ -183,7 +198,7 @@ class Engine:
     def _room(self) -> int:
         """How many more keys to arm: up to twice the slots, that none waits for the disk; 0 while enough are."""
         most = max(LEAST_ARMED, self._pacer.limit)
-        ready = len(self._context.dispatcher.stops) + len(self._context.dispatcher.guards)
+        ready = self._context.dispatcher.lanes.ready
         return 0 if ready >= most or self._full() else 2 * most - ready
 
     async def _arm(self) -> None:

@@ -47,9 +47,9 @@ class StopLane:
         for one in armed:
             key = self.held[one.seq] = StopKey(one, context.log, intended=not self._expectations)
             if self._expectations:
-                context.dispatcher.guards.append(partial(self._look_first, key))
+                context.dispatcher.lanes.guards.append(partial(self._look_first, key))
             else:
-                context.dispatcher.stops.append(partial(self._send, key))
+                context.dispatcher.lanes.stops.append(partial(self._send, key))
         context.dispatcher.kick()
 
     def release(self) -> None:
@@ -67,6 +67,8 @@ class StopLane:
         track_id = context.track_id()
         key.stops.begin(context.clock.now())
         context.tally.stops_sent += 1
+        if key.stops.made == 1:
+            context.dispatcher.lanes.budget.earn()
         sent_at = context.clock.stamp()
         key.under_way = True
         try:
@@ -124,7 +126,7 @@ class StopLane:
         context.tally.retries += 1
         key.intended = True
         await context.journal.intend(key.seq, retried=True)
-        context.dispatcher.later_stops.push(due, partial(self._send, key))
+        context.dispatcher.lanes.again(due, partial(self._send, key))
         context.dispatcher.kick()
 
     async def _stop_again(self, key: StopKey) -> bool:
@@ -149,9 +151,7 @@ class StopLane:
                 return None
             case Failed(error, problem, wait):
                 if wait is not None:
-                    context.dispatcher.later_stops.push(
-                        context.clock.now() + wait, partial(self._look_first, key)
-                    )
+                    context.dispatcher.lanes.again(context.clock.now() + wait, partial(self._look_first, key))
                     return None
                 refused = is_final(error.kind) and not key.lost
                 outcome = Outcome.REJECTED if refused else given_up(accepted=False, lost=key.lost)
@@ -176,7 +176,7 @@ class StopLane:
     async def _send_guarded(self, key: StopKey) -> None:
         key.intended = True
         await self._context.journal.intend(key.seq, retried=False)
-        self._context.dispatcher.stops.append(partial(self._send, key))
+        self._context.dispatcher.lanes.stops.append(partial(self._send, key))
         self._context.dispatcher.kick()
 
     def _refused(self, key: StopKey) -> Follower:

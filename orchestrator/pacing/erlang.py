@@ -1,17 +1,27 @@
 """How much room others need: Erlang's loss formula."""
 
-from functools import lru_cache
+import math
+from collections.abc import Sequence
 
 
-@lru_cache(maxsize=512)
-def servers_for(load: float, loss: float, most: int) -> int:
-    """The fewest slots in which ``load`` finds room, but for the share ``loss`` of its calls; at most ``most``.
+def room_for(loads: Sequence[tuple[float, float]], loss: float, most: int) -> float:
+    """The slots in which others find room, but for the share ``loss`` of their calls; at most ``most``.
 
-    ``load`` is the mean number of calls in flight that come at random and do not wait.
-    B(m) = a B(m-1) / (m + a B(m-1)), with B(0) = 1 (A. K. Erlang, 1917).
+    ``loads`` are the means, each with its probability, that the number of others' calls in flight may have; the calls
+    come at random and do not wait. Between two whole numbers of slots the loss is taken to fall by the same factor
+    everywhere, so that the room grows evenly with the load.
+
+    B(m) = a B(m-1) / (m + a B(m-1)), with B(0) = 1 (A. K. Erlang, 1917); of several loads, the mean of their losses.
     """
-    blocked, servers = 1.0, 0
-    while blocked > loss and servers < most and load > 0:
-        servers += 1
-        blocked = load * blocked / (servers + load * blocked)
-    return servers
+    shares = [share for share, load in loads if load > 0]
+    means = [load for _, load in loads if load > 0]
+    blocked = [1.0] * len(means)
+    before = lost = sum(shares)
+    slots = 0
+    while lost > loss and slots < most:
+        slots += 1
+        blocked = [a * b / (slots + a * b) for a, b in zip(means, blocked, strict=True)]
+        before, lost = lost, sum(share * b for share, b in zip(shares, blocked, strict=True))
+    if not slots or lost > loss:
+        return float(slots)
+    return slots - math.log(loss / lost) / math.log(before / lost)

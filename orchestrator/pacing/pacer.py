@@ -1,6 +1,10 @@
 """One tenant's pace: whether one more call may leave now, and if not, when to ask again."""
 
+import random
+from collections.abc import Callable
+
 from orchestrator.model import Answered, Window
+from orchestrator.pacing.circuit import Circuit
 from orchestrator.pacing.slots import SlotController
 from orchestrator.pacing.window import RateWindow
 from orchestrator.settings import Rate
@@ -8,31 +12,48 @@ from orchestrator.settings import Rate
 LONGEST_GATE = 300.0
 """Seconds for which one answer may close the gate, whatever it asks for."""
 
+OPENING = 0.25
+"""Seconds over which the calls that waited at the gate leave, about a slot's worth of them: others waited as well."""
+
+ALONE_BASE, ALONE_CAP = 0.5, 30.0
+"""Seconds for which the gate closes at first, and at most, where a call is refused although none other is ours."""
+
 BURST_SHARE = 20
 """Of the operator's own rate a twentieth may leave at once: what bursts is lost to the pace (see RateWindow)."""
 
 
 class Pacer:
-    """Slots, rate windows and gate of one tenant, asked in one place.
+    """Slots, rate windows, gate and circuit of one tenant, asked in one place.
 
     The caller asks :meth:`opens_at`, and when that is not in the future takes a slot with :meth:`take` and gives it
-    back with :meth:`release`. Every answer is shown to :meth:`answered`. ``headroom`` is the share (0 to 1) of each
-    limit that is left to others, ``rate`` the operator's own limit.
+    back with :meth:`release`. Every answer is shown to :meth:`answered`, and a call without one is told by
+    :meth:`unanswered`. ``headroom`` is the share (0 to 1) of each limit that is left to others, ``rate`` the operator's
+    own limit, ``uniform`` gives a random number between its two arguments.
     """
 
-    def __init__(self, slots: SlotController, headroom: float, rate: Rate | None = None) -> None:
+    def __init__(
+        self,
+        slots: SlotController,
+        headroom: float,
+        rate: Rate | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self.in_flight = 0
+        self.circuit = Circuit(uniform)
         self._slots = slots
         self._headroom = headroom
+        self._uniform = uniform
         self._windows: dict[int, RateWindow] = {}
         self._told: tuple[Window, ...] = ()
         self._gate = float("-inf")
+        self._spaced = float("-inf")
+        self._refused_alone = 0
         self._own = None if rate is None else _own_window(rate)
 
     @property
     def limit(self) -> int:
         """Slots in use at most, as believed now."""
-        return self._slots.limit
+        return 1 if self.circuit.open else self._slots.limit
 
     @property
     def others(self) -> float | None:
@@ -48,7 +69,12 @@ class Pacer:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
         if self.in_flight >= self._slots.limit:
             return None
-        at = self._gate
+        at = max(self._gate, self._spaced)
+        if self.circuit.open:
+            probe_at = self.circuit.opens_at(self.in_flight)
+            if probe_at is None:
+                return None
+            at = max(at, probe_at)
         if self._own is not None:
             at = max(at, self._own.opens_at(now))
         for window in self._windows.values():
@@ -57,6 +83,9 @@ class Pacer:
 
     def take(self, now: float) -> None:
         self.in_flight += 1
+        self.circuit.take()
+        if now < self._gate + OPENING:
+            self._spaced = now + self._uniform(0.0, 2 * OPENING / self._slots.limit)
         if self._own is not None:
             self._own.take(now)
         for window in self._windows.values():
@@ -68,9 +97,9 @@ class Pacer:
     def answered(self, answer: Answered, now: float) -> None:
         """Learns from what an answer told of the tenant's limits; a wait it asks for closes the gate for all."""
         limits = answer.limits
-        if answer.throttled:
-            self._slots.throttled(now, answer.seconds)
-        self._slots.answered(now, self.in_flight, limits.concurrency, limits.concurrency_remaining)
+        if self.circuit.answered():
+            self._slots.paused()
+        self._slots.answered(now, self.in_flight, answer)
         if limits.windows and limits.windows != self._told:
             self._told = limits.windows
             self._windows = {window.seconds: self._window(window) for window in limits.windows}
@@ -78,10 +107,26 @@ class Pacer:
             self._count(limits.nearest, limits.remaining, limits.reset, now)
         if answer.retry_after is not None:
             self.close(now, answer.retry_after)
+        elif not answer.throttled:
+            self._refused_alone = 0
+        elif self.in_flight == 1:
+            longest = min(ALONE_CAP, ALONE_BASE * 2 ** min(self._refused_alone, 16))
+            self._refused_alone += 1
+            self.close(now, self._uniform(longest / 2, longest))
+
+    def unanswered(self, now: float) -> None:
+        """A call came to no answer at all."""
+        self.circuit.unanswered(now)
 
     def close(self, now: float, seconds: float) -> None:
         """Lets nothing leave for ``seconds``."""
         self._gate = max(self._gate, now + min(seconds, LONGEST_GATE))
+        self._slots.paused()
+
+    def spare(self, now: float, until: float) -> float:
+        """How many calls the rate windows let through from ``now`` to ``until``, as far as is known."""
+        windows = [*self._windows.values(), *([] if self._own is None else [self._own])]
+        return min((window.spare(now, until) for window in windows), default=float("inf"))
 
     def _window(self, told: Window) -> RateWindow:
         quota = max(1, int(told.quota * (1 - self._headroom) + 1e-9))

@@ -1,28 +1,27 @@
 """How many calls may be in flight at once."""
 
+import math
 from typing import Protocol
 
-from orchestrator.pacing.erlang import servers_for
+from orchestrator.model import Answered
+from orchestrator.pacing.erlang import room_for
+from orchestrator.pacing.others import OthersLoad
+from orchestrator.pacing.search import START, Search
 
 USUAL_LIMIT = 40
 """Concurrent calls that a tenant's default class permits (Zuora API, "Rate and concurrent request limits")."""
 
 MOST_SLOTS = 256
 
-MOST_PERMITTED = 10_000
-"""Whatever a header tells, the tenant permits no more: the room for others is counted slot by slot."""
+MOST_PERMITTED = 500
+"""A header that tells more is not believed: the room for others is counted slot by slot."""
 
-REFRESH = 1.0
-"""Seconds after which the tenant counts its free slots anew."""
+LEAST_LOSS = 0.001
+"""The share of others' calls that may find the tenant full at any headroom: rarer still, nobody could tell."""
 
-CUT = 0.7
-"""What a refusal leaves of the slots; it counts once a round trip, since forty refusals of one trip say the same."""
-
-NEAR = 0.9
-"""Up to this share of where a refusal came, each round trip gives a slot back; from there on only time does."""
-
-PROBE = 2.0
-"""Seconds in which one slot is tried beyond that."""
+OWN_LOSS = 0.001
+"""The share of our own calls that may be refused where the tenant tells its limit: each refusal costs us a slot, and
+this many accepted calls win a thousandth of it back."""
 
 
 class SlotController(Protocol):
@@ -35,84 +34,92 @@ class SlotController(Protocol):
     def others(self) -> float | None:
         """Calls of others in flight, as estimated; None while nothing is known of them."""
 
-    def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
-        """An answer arrived while ``in_flight`` calls (itself included) were ours; the rest is what it told."""
+    def answered(self, now: float, in_flight: int, answer: Answered) -> None:
+        """An answer arrived while ``in_flight`` calls (itself included) were ours."""
 
-    def throttled(self, now: float, seconds: float) -> None:
-        """A call was refused for the tenant's limits after ``seconds`` under way."""
+    def paused(self) -> None:
+        """Nothing leaves for a while; what was known of the tenant may not hold afterwards."""
 
 
 class TenantSlots:
-    """Slots by the tenant's own headers, less what is left to others; fewer for a while after a refusal.
+    """Slots by the tenant's own headers, less what others need; by its refusals where it tells nothing.
 
-    ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least, and sets how rarely others may
-    find none: their mean use is what the header's count lacks, and the fewest slots in which all but
-    ``0.5 ** (1 + headroom * 100 / 3)`` of their calls find room (a twentieth at 0.1) are left to them. ``most`` is the
-    operator's own limit.
+    ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least. It also sets how rarely others may
+    find none, see :func:`wanted_loss`: their mean use is what the header's count lacks, and the room in which all but
+    that share of their calls find a slot is left to them. ``most`` is the operator's own limit.
 
-    Without headers, refusals alone tell: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+    A refusal counts beside whatever the headers tell: they may be late, or wrong.
     """
 
     def __init__(self, headroom: float, most: int | None = None) -> None:
         self._headroom = headroom
-        self._loss = 0.5 ** (1 + headroom * 100 / 3)
+        self._loss = wanted_loss(headroom)
         self._most = most or MOST_SLOTS
-        self._ceiling = float(min(self._less_headroom(USUAL_LIMIT), self._most))
-        self._target = self._ceiling
-        self._refused_at = self._ceiling
-        self._round_trip_ends = 0.0
-        self._answered_at = 0.0
-        self._others: float | None = None
-        self._sample = (0.0, 0, -1)
+        self._usual = max(1, min(int(USUAL_LIMIT * (1 - headroom) + 1e-9), self._most))
+        # An operator who names a number of calls knows the tenant.
+        self._search = Search(self._usual if most else min(START, self._usual))
+        self._load = OthersLoad()
+        self._permitted: int | None = None
+        self._claimed: int | None = None
+        self._told = self._usual
+        self._margin = 0.0
+        self._paused = False
 
     @property
     def limit(self) -> int:
-        return max(1, int(min(self._target, self._ceiling) + 1e-9))
+        return min(self._search.limit, self._told)
 
     @property
     def others(self) -> float | None:
-        return self._others
+        return self._load.mean
 
-    def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
-        if self._target < self._ceiling:
-            self._recover(now, in_flight)
-        self._answered_at = now
-        if permitted is None or permitted < 1:
+    def answered(self, now: float, in_flight: int, answer: Answered) -> None:
+        fresh = self._learn(now, in_flight, answer.limits.concurrency, answer.limits.concurrency_remaining)
+        if answer.throttled:
+            if self._search.refused(now, answer.seconds, in_flight):
+                self._margin += 1
             return
-        permitted = min(permitted, MOST_PERMITTED)
-        if remaining is not None:
-            self._learn(now, in_flight, permitted, remaining)
-        left_free = servers_for(round(self._others or 0.0, 1), self._loss, permitted)
-        recovered = self._target >= self._ceiling
-        self._ceiling = float(max(1, min(self._less_headroom(permitted), permitted - left_free, self._most)))
-        if recovered:
-            self._target = self._ceiling
+        self._margin = max(0.0, self._margin - OWN_LOSS)
+        self._search.accepted(now, in_flight, self._told)
+        if fresh or (self._paused and answer.limits.concurrency == self._permitted is not None):
+            self._search.jump(self._told)
+            self._paused = False
 
-    def throttled(self, now: float, seconds: float) -> None:
-        if now >= self._round_trip_ends:
-            self._refused_at = float(self.limit)
-            self._target = max(1.0, self._refused_at * CUT)
-            self._round_trip_ends = now + seconds
+    def paused(self) -> None:
+        self._search.restart()
+        self._paused = True
 
-    def _recover(self, now: float, in_flight: int) -> None:
-        step = 1 / max(in_flight, 1)
-        if self._target >= self._refused_at * NEAR:
-            step = min(step, (now - self._answered_at) / PROBE)
-        self._target = min(self._target + step, self._ceiling)
+    def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
+        """Takes what the headers tell; says whether the count of free slots was a fresh one."""
+        if permitted is None or not 0 < permitted <= MOST_PERMITTED or not self._believed(permitted):
+            return False
+        other_limit, fresh = permitted != self._permitted, False
+        if other_limit:
+            self._permitted, self._margin = permitted, 0.0
+        if remaining is not None and remaining <= permitted:
+            fresh = self._load.seen(now, in_flight, permitted, remaining)
+        if other_limit or fresh:
+            self._told = self._less(permitted)
+        if other_limit:
+            self._search.begin(self._told, now)
+        return fresh
 
-    def _learn(self, now: float, in_flight: int, permitted: int, remaining: int) -> None:
-        """Takes a count of others' calls where the tenant's own count is fresh: it changed, or we have not."""
-        at, ours, counted = self._sample
-        settled = now - at >= REFRESH and ours == in_flight
-        if remaining == counted and not settled and now - at < 3 * REFRESH:
-            return
-        self._sample = (now, in_flight, remaining)
-        others = float(max(0, permitted - remaining - in_flight))
-        if self._others is None:
-            self._others = others
-        elif remaining > 1 or others > self._others:
-            # With no slot left others may want more than they have: the count is a lower bound.
-            self._others += 0.4 * (others - self._others)
+    def _believed(self, permitted: int) -> bool:
+        """Another limit than before is believed when it is told twice in a row: it might be nonsense."""
+        believed = self._permitted is None or permitted in (self._permitted, self._claimed)
+        self._claimed = permitted
+        return believed
 
-    def _less_headroom(self, permitted: int) -> int:
-        return max(1, int(permitted * (1 - self._headroom) + 1e-9))
+    def _less(self, permitted: int) -> int:
+        """What ``permitted`` slots leave to us."""
+        free = permitted - room_for(self._load.loads, self._loss, permitted) - self._margin
+        return max(1, min(int(permitted * (1 - self._headroom) + 1e-9), int(free + 0.5), self._most))
+
+
+def wanted_loss(headroom: float) -> float:
+    """The share of others' calls that may find the tenant full, of ``headroom`` (0 to 1).
+
+    A twentieth at the default of 0.1, a tenth of that with another tenth of headroom; beyond that the slots that stay
+    free are more than anybody's ups and downs need.
+    """
+    return max(LEAST_LOSS, 0.5 * math.pow(10.0, -10 * headroom))

@@ -39,3 +39,10 @@ class RateWindow:
         """Takes the tenant's word: ``left`` calls until the window resets in ``reset`` seconds."""
         self._left = left
         self._resets_at = now + reset
+
+    def spare(self, now: float, until: float) -> float:
+        """How many calls may leave from ``now`` to ``until``, as far as is known."""
+        if now < self._resets_at:
+            further = 0.0 if until < self._resets_at else 1 + (until - self._resets_at) // self.seconds
+            return max(0, self._left) + further * self.quota
+        return max(0.0, (until - max(self._arrival, now) + self._tolerance) // self._interval + 1)

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from orchestrator.engine import following, run
-from orchestrator.engine.following import ROOM, WIDEST
+from orchestrator.engine.following import ROOM
 from orchestrator.engine.guards import DeadlineReached, TooManyFailures
+from orchestrator.engine.polling import WIDEST
 from orchestrator.engine.run import Ending, InputCut, Interrupted
 from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
 from orchestrator.model import InputRow, Outcome, Status
@@ -134,7 +135,7 @@ def test_the_stops_take_no_longer_than_their_slots_make_them(keys, slots):
 
 
 def test_a_stop_that_waits_for_its_next_try_holds_no_slot():
-    script = scripted(stop={1: [throttled()] + [fault(Kind.LOCKED)] * 6})
+    script = scripted(stop={1: [fault(Kind.LOCKED)] * 7})
     world = World(VirtualTenant(actions_of(50), script=script), settings(concurrency=1))
     watched(world, 50)
     others = [call for call in stops(world) if call.bulk_key != bulk_key(1)]

@@ -476,14 +476,21 @@ class WatchedDispatcher(Dispatcher):
 
     def _take(self) -> Job | None:
         at = self._clock.now()
-        self.most_later = max(self.most_later, len(self.later_stops))
-        later = sum(due <= at for due, _, _ in self.later_stops._heap)
-        stops = len(self.stops) + later
-        guards, results = len(self.guards), len(self.results)
+        lanes = self.lanes
+        self.most_later = max(self.most_later, lanes.retries)
+        later = sum(due <= at for lane in (lanes._again, lanes._cold) for due, _, _ in lane._heap)
+        stops = len(lanes.stops) + later
+        guards, results = len(lanes.guards), len(lanes.results)
         job = super()._take()
         if job is not None:
-            to = "result" if len(self.results) < results else "guard" if len(self.guards) < guards else "stop"
-            unread = self._unarmed() if to == "result" and not self.stops_closed else 0
+            to = (
+                "result"
+                if len(lanes.results) < results
+                else "guard"
+                if len(lanes.guards) < guards
+                else "stop"
+            )
+            unread = self._unarmed() if to == "result" and not lanes.stops_closed else 0
             self.grants.append(Grant(at, to, stops + guards + unread, self._pacer.in_flight))
         return job
 
@@ -545,9 +552,9 @@ class Session:
         inline = InlineWriter(ledger)
         self.journal = SlowJournal(self.writer if world.lagging else inline, self.clock, world.disk)
         self.tally = Tally()
-        self.pacer = Pacer(
-            TenantSlots(settings.headroom / 100, settings.concurrency), settings.headroom / 100, settings.rate
-        )
+        slots = TenantSlots(settings.headroom / 100, settings.concurrency)
+        uniform = Random(world.seed).uniform
+        self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, uniform)
         self.dispatcher = WatchedDispatcher(self.pacer, self.clock, self.journal)
         self.batches = batches
         self.engine: Engine | None = None

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
-from operator import itemgetter
 
 import anyio
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.clock import Clock
-from orchestrator.engine.dispatcher import Delayed, Dispatcher, Job
+from orchestrator.engine.dispatcher import Dispatcher, Job
 from orchestrator.model import Answered, Limits
 from orchestrator.pacing.pacer import Pacer
 from tests.simulation.virtual import now, virtually
@@ -25,11 +23,11 @@ class Slots:
         self.limit = limit
         self.others: float | None = None
 
-    def answered(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> None:
+    def answered(self, now: float, in_flight: int, answer: Answered) -> None:
         """What an answer tells changes nothing here."""
 
-    def throttled(self, now: float, seconds: float) -> None:
-        """Nor does a refusal."""
+    def paused(self) -> None:
+        """Nor does a pause."""
 
 
 class Bench:
@@ -64,10 +62,10 @@ class Bench:
     def stop(
         self, name: str, seconds: float = 1.0, after: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        self.dispatcher.stops.append(self.job(name, seconds, after))
+        self.dispatcher.lanes.stops.append(self.job(name, seconds, after))
 
     def result(self, name: str, due: float = 0.0) -> None:
-        self.dispatcher.results.push(due, self.job(name))
+        self.dispatcher.lanes.results.push(due, self.job(name))
 
 
 def bench(script: Callable[[Bench], Awaitable[None] | None], slots: int = 1, seconds: float = 100.0) -> Bench:
@@ -90,7 +88,7 @@ def bench(script: Callable[[Bench], Awaitable[None] | None], slots: int = 1, sec
 def test_a_stop_leaves_before_a_guard_and_a_guard_before_a_result():
     def script(made: Bench) -> None:
         made.result("result")
-        made.dispatcher.guards.append(made.job("guard"))
+        made.dispatcher.lanes.guards.append(made.job("guard"))
         made.stop("stop")
 
     assert bench(script).order == ["stop", "guard", "result"]
@@ -114,7 +112,7 @@ def test_results_leave_when_they_are_due_the_earliest_first():
 
 def test_a_stop_that_is_due_again_leaves_before_what_came_meanwhile():
     async def script(made: Bench) -> None:
-        made.dispatcher.later_stops.push(5.0, made.job("again"))
+        made.dispatcher.lanes.again(5.0, made.job("again"))
         await asyncio.sleep(4.5)
         made.result("result", 4.5)
         made.result("another", 4.6)
@@ -125,7 +123,7 @@ def test_a_stop_that_is_due_again_leaves_before_what_came_meanwhile():
 
 def test_a_job_that_waits_for_its_time_holds_no_slot():
     def script(made: Bench) -> None:
-        made.dispatcher.later_stops.push(50.0, made.job("later"))
+        made.dispatcher.lanes.again(50.0, made.job("later"))
         made.stop("now")
 
     assert bench(script).began == [("now", 0.0), ("later", 50.0)]
@@ -282,10 +280,10 @@ def test_it_is_not_quiet_before_what_follows_a_job_is_over():
 def test_results_go_on_once_the_stops_are_closed():
     async def script(made: Bench) -> None:
         made.stop("stop")
-        made.dispatcher.guards.append(made.job("guard"))
-        made.dispatcher.later_stops.push(5.0, made.job("again"))
+        made.dispatcher.lanes.guards.append(made.job("guard"))
+        made.dispatcher.lanes.again(5.0, made.job("again"))
         made.result("result", 3.0)
-        made.dispatcher.close_stops()
+        made.dispatcher.lanes.close_stops()
         made.dispatcher.kick()
 
     async def main() -> Bench:
@@ -340,28 +338,3 @@ def test_a_worker_that_was_idle_takes_the_next_job():
         made.dispatcher.kick()
 
     assert bench(lambda made: script(made)).began == [("first", 0.0), ("second", 10.0)]
-
-
-# Delayed
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers())))
-def test_delayed_things_come_out_by_time_and_then_by_arrival(things):
-    async def nothing() -> None:
-        """The thing itself does not matter."""
-
-    delayed = Delayed()
-    jobs: list[tuple[int, int, Job]] = []
-    for n, (due, _) in enumerate(things):
-        jobs.append((due, n, partial(nothing)))
-        delayed.push(due, jobs[-1][2])
-    out = [delayed.pop() for _ in things]
-    assert [id(job) for job in out] == [id(job) for _, _, job in sorted(jobs, key=itemgetter(0, 1))]
-
-
-def test_the_due_time_is_that_of_the_earliest():
-    delayed = Delayed()
-    assert delayed.due is None
-    for due in (5.0, 2.0, 9.0):
-        delayed.push(due, lambda: None)  # type: ignore[arg-type, return-value]
-    assert delayed.due == 2.0

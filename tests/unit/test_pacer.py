@@ -63,6 +63,7 @@ def test_the_first_call_leaves_at_once():
 @pytest.mark.parametrize(("headroom", "slots"), [(0.1, 36), (0.0, 40)])
 def test_headroom_is_kept_of_the_slots(headroom, slots):
     pacer = a_pacer(headroom)
+    pacer.answered(answer(Limits(concurrency=40)), 0.0)
     taken = 0
     while pacer.opens_at(0.0) is not None:
         pacer.take(0.0)

@@ -1,0 +1,96 @@
+"""What our controller is compared with: fixed slots, plain AIMD, and an oracle that sees the tenant itself."""
+
+from random import Random
+
+from orchestrator.model import Answered
+from orchestrator.pacing.pacer import Pacer
+from orchestrator.pacing.slots import TenantSlots
+from tests.simulation.lab.tenant import LabTenant
+
+
+class Fixed:
+    """So many slots, whatever happens."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.others: float | None = None
+
+    def answered(self, now: float, in_flight: int, answer: Answered) -> None:
+        """Learns nothing."""
+
+    def paused(self) -> None:
+        """Nor from a pause."""
+
+
+class Aimd(Fixed):
+    """One slot more a round trip, a share of them after a refusal; from ten."""
+
+    def __init__(self, cut: float) -> None:
+        super().__init__(10)
+        self._cut = cut
+        self._target = 10.0
+        self._cut_at = float("-inf")
+
+    def answered(self, now: float, in_flight: int, answer: Answered) -> None:
+        if not answer.throttled:
+            self._target = min(256.0, self._target + 1 / max(1, in_flight))
+        elif now - answer.seconds >= self._cut_at:
+            self._cut_at = now
+            self._target = max(1.0, self._target * self._cut)
+        self.limit = int(self._target)
+
+
+class Oracle:
+    """Sees the tenant as it is in this moment, and leaves ``kept`` slots of what is free to others."""
+
+    def __init__(self, tenant: LabTenant, kept: int) -> None:
+        self._tenant = tenant
+        self._kept = kept
+
+    @property
+    def limit(self) -> int:
+        return max(0, self._tenant.limit - self._tenant.others - self._kept)
+
+    @property
+    def others(self) -> float | None:
+        return float(self._tenant.others)
+
+    def answered(self, now: float, in_flight: int, answer: Answered) -> None:
+        """Has nothing to learn."""
+
+    def paused(self) -> None:
+        """Nor anything to forget."""
+
+
+class NoGate(Pacer):
+    """Each call waits for itself, as in most scripts."""
+
+    def close(self, now: float, seconds: float) -> None:
+        """There is nothing to close."""
+
+
+def ours(tenant: LabTenant, dice: Random) -> Pacer:
+    """The product's own."""
+    scenario = tenant.scenario
+    headroom = scenario.headroom / 100
+    return Pacer(TenantSlots(headroom, scenario.most), headroom, uniform=dice.uniform)
+
+
+def fixed(tenant: LabTenant, dice: Random) -> Pacer:
+    """As many as are permitted at first."""
+    return NoGate(Fixed(tenant.scenario.most or tenant.limit), 0.0, uniform=dice.uniform)
+
+
+def aimd(tenant: LabTenant, dice: Random) -> Pacer:
+    """Three tenths less after a refusal."""
+    return NoGate(Aimd(0.7), 0.0, uniform=dice.uniform)
+
+
+def oracle(tenant: LabTenant, dice: Random) -> Pacer:
+    """Keeps three slots free, as long as anybody else is there."""
+    scenario = tenant.scenario
+    alone = scenario.burst is None and not any(mean for _, mean in scenario.others)
+    return Pacer(Oracle(tenant, kept=0 if alone else 3), 0.0, uniform=dice.uniform)
+
+
+CONTROLLERS = {"ours": ours, "fixed": fixed, "AIMD": aimd, "oracle": oracle}

@@ -1,0 +1,100 @@
+"""What befalls a tenant in one trial: its limit, its other traffic, its headers. A trace of it is the same for all."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+Load = Callable[[float, Random], float]
+"""The mean number of slots that others want from a moment on."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of day. Seconds throughout.
+
+    ``limit`` is the tenant's concurrency by the moment from which it holds; ``others`` the mean number of calls that
+    other traffic wants in flight, by the moment from which it does; ``burst`` alternates that mean between its two
+    values, each for an exponential time of mean ``burst_every``; ``held`` slots are taken from first to last. ``call``
+    is how long one call of anybody takes in an idle tenant, ``strain`` what a full one adds as a factor; ``wire`` is
+    the way there and back on top, which is also how long a refusal takes.
+
+    ``tells`` says which concurrency headers the answers have: ``right``, ``none``, or ``wrong`` (now and then
+    nonsense); they are taken anew every ``refresh``. A refusal for concurrency carries ``retry_after``. ``quota`` is
+    the calls that a fixed window of ``window`` lets through, told in the headers where ``quota_told``; a call beyond it
+    is refused until the window's end, or for ``retry_after`` where that is not told. From ``refuses[0]``, when all that
+    are in flight are thrown out, to ``refuses[1]`` every call of ours is refused with Retry-After: 2.
+
+    ``stops`` is how many there are to make, None without end; ``most`` the operator's own limit, ``headroom`` a
+    percentage.
+    """
+
+    name: str
+    seconds: float = 60.0
+    limit: tuple[tuple[float, int], ...] = ((0.0, 40),)
+    others: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    burst: tuple[float, float] | None = None
+    burst_every: float = 8.0
+    held: int = 0
+    call: float = 0.3
+    spread: float = 0.1
+    strain: float = 0.0
+    wire: float = 0.0
+    tells: str = "right"
+    refresh: float = 1.0
+    retry_after: float | None = None
+    quota: int | None = None
+    window: float = 60.0
+    quota_told: bool = True
+    refuses: tuple[float, float] | None = None
+    stops: int | None = None
+    headroom: float = 10.0
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One seed's day: when others call and for how long, and the lengths of our own calls in their order."""
+
+    scenario: Scenario
+    arrivals: tuple[tuple[float, float], ...]
+    lengths: tuple[float, ...]
+    phase: float
+
+
+LENGTHS = 4_096
+"""Lengths of our own calls drawn ahead; the first follows the last again."""
+
+
+def trace(scenario: Scenario, seed: int) -> Trace:
+    """What the day of ``seed`` brings, whoever works in it."""
+    dice = Random(f"{scenario.name} {seed}")
+    lengths = tuple(
+        max(0.1 * scenario.call, dice.gauss(scenario.call, scenario.spread * scenario.call))
+        for _ in range(LENGTHS)
+    )
+    phase = dice.random() * scenario.refresh
+    return Trace(scenario, tuple(_arrivals(scenario, dice)), lengths, phase)
+
+
+def _arrivals(scenario: Scenario, dice: Random) -> list[tuple[float, float]]:
+    """Poisson arrivals of exponential length, from a while before the start on, so that the tenant starts as it is."""
+    found = []
+    steps = _bursts(scenario, dice) if scenario.burst else list(scenario.others)
+    steps[0] = (-5 * scenario.call, steps[0][1])
+    ends = [at for at, _ in steps[1:]] + [scenario.seconds]
+    for (start, mean), end in zip(steps, ends, strict=True):
+        now = start
+        while mean > 0 and (now := now - scenario.call / mean * math.log(1 - dice.random())) < end:
+            found.append((now, -scenario.call * math.log(1 - dice.random())))
+    return found
+
+
+def _bursts(scenario: Scenario, dice: Random) -> list[tuple[float, float]]:
+    assert scenario.burst is not None
+    now, high, steps = 0.0, dice.random() < 0.5, []
+    while now < scenario.seconds:
+        steps.append((now, scenario.burst[high]))
+        now -= scenario.burst_every * math.log(1 - dice.random())
+        high = not high
+    return steps

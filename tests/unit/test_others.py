@@ -1,0 +1,149 @@
+"""The load of others, told from counts that are late, capped or wrong."""
+
+import math
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.pacing.others import REFRESH, OthersLoad
+
+
+def counted(counts: list[int], *, ours: int = 20, permitted: int = 40) -> OthersLoad:
+    """The load after one fresh count a second, with so many of others in flight."""
+    load = OthersLoad()
+    for second, count in enumerate(counts):
+        load.seen(second * 3.0, ours, permitted, permitted - ours - count)
+    return load
+
+
+def mean(load: OthersLoad) -> float:
+    assert load.mean is not None
+    return load.mean
+
+
+def test_before_the_first_count_nothing_is_known():
+    assert (OthersLoad().mean, OthersLoad().loads) == (None, [])
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=30))
+def test_the_probabilities_sum_to_one(counts):
+    assert sum(share for share, _ in counted(counts).loads) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("count", [1, 4, 9, 15])
+def test_a_steady_count_is_the_load(count):
+    """The same count again and again is no random load's way, but its mean is plain."""
+    assert mean(counted([count] * 20)) == pytest.approx(count, rel=0.15)
+
+
+def test_nobody_is_told_from_somebody():
+    assert mean(counted([0] * 10)) < 0.1
+
+
+@pytest.mark.parametrize("load", [3.0, 9.0, 14.0])
+def test_a_random_load_is_found(load):
+    dice = Random(1)
+    counts = [sum(dice.random() < load / 1000 for _ in range(1000)) for _ in range(60)]
+    assert mean(counted([min(count, 20) for count in counts])) == pytest.approx(load, rel=0.25)
+
+
+def test_a_count_that_is_told_again_counts_once():
+    load = OthersLoad()
+    assert load.seen(0.0, 20, 40, 11)
+    assert load.seen(1.0, 20, 40, 9)
+    before = load.loads
+    assert not load.seen(1.5, 20, 40, 9)
+    assert load.loads == before
+
+
+def test_a_count_that_stays_the_same_counts_again_when_its_time_is_over():
+    load = OthersLoad()
+    load.seen(0.0, 20, 40, 11)
+    assert not load.seen(2.9 * REFRESH, 20, 40, 11)
+    assert load.seen(3.0 * REFRESH, 20, 40, 11)
+
+
+def test_a_count_that_stays_the_same_while_ours_change_is_an_old_one():
+    load = OthersLoad()
+    load.seen(0.0, 36, 40, 4)
+    assert not load.seen(10.0, 5, 40, 4)
+
+
+def test_counts_that_differ_within_the_same_moment_are_of_several_machines():
+    load = OthersLoad()
+    for second, remaining in enumerate((11, 9)):
+        load.seen(float(second), 20, 40, remaining)
+    assert not load.seen(1.49, 20, 40, 11)
+    assert load.seen(1.5, 20, 40, 11)
+
+
+def test_the_second_count_may_follow_the_first_at_once():
+    """The first may be older than our first call."""
+    load = OthersLoad()
+    load.seen(0.0, 10, 40, 31)
+    assert load.seen(0.01, 10, 40, 21)
+
+
+def test_the_first_count_does_not_count_on():
+    first = OthersLoad()
+    first.seen(0.0, 10, 40, 0)
+    first.seen(1.0, 10, 40, 30)
+    other = OthersLoad()
+    other.seen(0.0, 10, 40, 30)
+    other.seen(1.0, 10, 40, 29)
+    other.seen(1.0, 10, 40, 29)
+    assert mean(first) < 2
+
+
+def test_what_was_ours_is_not_taken_for_others():
+    load = OthersLoad()
+    for second in range(10):
+        load.seen(second * 3.0, 30, 40, 10)
+    assert mean(load) < 0.5
+
+
+def test_calls_that_left_since_the_answer_before_may_not_be_in_the_count():
+    """Ten in flight and 31 free: our first calls came after the count, and nine are others'."""
+    load = OthersLoad()
+    load.seen(0.0, 10, 40, 31)
+    assert mean(load) == pytest.approx(9, abs=3)
+
+
+def test_others_that_hold_all_they_get_may_want_more():
+    """Eight others in eight slots say "eight at least"; eight in twenty say "eight"."""
+    full, roomy = counted([8] * 10, ours=32), counted([8] * 10, ours=20)
+    assert mean(full) > mean(roomy) + 2
+
+
+def test_a_load_that_rises_is_seen_within_three_counts():
+    assert mean(counted([3] * 20 + [18] * 3)) > 13
+
+
+def test_a_load_that_falls_is_seen_within_three_counts():
+    assert mean(counted([15] * 20 + [3] * 3)) < 7
+
+
+@pytest.mark.parametrize("nonsense", [0, 20])
+def test_a_count_that_was_nonsense_is_forgotten_with_the_next(nonsense):
+    assert mean(counted([9] * 20 + [nonsense, 9])) == pytest.approx(9, abs=2)
+
+
+def test_a_greater_limit_makes_room_for_greater_loads():
+    load = counted([5] * 3)
+    for second in range(10, 20):
+        load.seen(second * 3.0, 20, 200, 80)
+    assert mean(load) == pytest.approx(100, rel=0.1)
+
+
+def test_loads_are_told_apart_up_to_the_limit():
+    assert 40 <= counted([5]).loads[-1][1] < 40 * 1.12**2
+
+
+@given(st.integers(1, 500), st.integers(0, 500), st.integers(0, 256), st.floats(0, 1e6))
+def test_whatever_a_header_tells_the_mean_is_a_number(permitted, remaining, in_flight, now):
+    load = OthersLoad()
+    for moment in range(4):
+        load.seen(now + moment, in_flight + moment, permitted, min(remaining, permitted))
+    assert 0 <= mean(load) < math.inf
