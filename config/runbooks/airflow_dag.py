@@ -7,7 +7,7 @@ password the client secret. ``stopping.py`` lies beside this file.
 from airflow.sdk import BaseHook, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from orchestrator import Secret, Settings
+from orchestrator import Secret, Settings, UsageError
 from stopping import NeedsAPerson, keys_in, stop_list
 
 RUNS = "/var/lib/mass-stop/runs"
@@ -40,7 +40,7 @@ def mass_stop():
         )
         try:
             return stop_list(keys_in(context["params"]["keys"]), settings)
-        except NeedsAPerson as error:
+        except (NeedsAPerson, UsageError) as error:  # another attempt would end in the same
             raise AirflowFailException(str(error)) from error
 
     stop()

@@ -7,21 +7,26 @@ The tenant and the credentials come from the environment of the worker (``ZUORA_
 from prefect import flow, get_run_logger, task
 
 from orchestrator import resolve
-from stopping import NotOver, keys_in, stop_list_watched
+from stopping import NeedsAPerson, NotOver, keys_in, not_over, stop_list_watched
 
 
-@task(retries=5, retry_delay_seconds=30)
+async def worth_another_attempt(_task, _run, state) -> bool:
+    """Whether the failed attempt may end better: not where a person has to look or a setting is wrong."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, NotOver) and not isinstance(error, NeedsAPerson)
+
+
+@task(retries=5, retry_delay_seconds=30, retry_condition_fn=worth_another_attempt)
 async def stop(path: str) -> int:
     """Stops the list at ``path``; returns how many keys it had.
 
-    Raises NotOver, upon which Prefect tries again: with a new run directory, and stops that are sent again, which does
-    no harm.
+    Raises NotOver. Another attempt has a run directory of its own; a stop that is sent again does no harm.
     """
     log = get_run_logger()
     keys = keys_in(path)
     left = await stop_list_watched(keys, resolve({}), log.warning)
     if left:
-        raise NotOver(f"{len(left)} of {len(keys)} mass actions are not over")
+        raise not_over((action.outcome for action in left), f"{len(left)} of {len(keys)} mass actions.")
     return len(keys)
 
 

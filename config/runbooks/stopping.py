@@ -4,7 +4,7 @@ Copy it beside the DAG or the flow that imports it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -20,8 +20,8 @@ OVER = frozenset(
     }
 )
 
-TRY_AGAIN = (3, 4, 5, 130, 143)
-"""Exit statuses after which another attempt may end better; after 1 and 2 a person has to look."""
+OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
+"""Outcomes that another attempt may change; what else is not over needs a person."""
 
 
 class NotOver(Exception):
@@ -48,8 +48,14 @@ def stop_list(keys: Sequence[str], settings: Settings) -> dict[str, int]:
     outcomes = {outcome.value: count for outcome, count in report.summary.outcomes.items()}
     if report.run.exit_status == 0:
         return outcomes
-    error = NotOver if report.run.exit_status in TRY_AGAIN else NeedsAPerson
-    raise error(f"not all over: {outcomes}; {report.run.reason or 'see'} {settings.out}/report.json")
+    raise not_over(report.summary.outcomes, f"{report.run.reason or ''} See {settings.out}/report.json")
+
+
+def not_over(outcomes: Iterable[Outcome], where: str) -> NotOver:
+    """The error for a run that ended in ``outcomes``: the one after which another attempt is worth it, or the other."""
+    left = sorted({outcome.value for outcome in outcomes} - OVER)
+    error = NotOver if OPEN.intersection(left) else NeedsAPerson
+    return error(f"Not all over: some are {', '.join(left)}. {where}")
 
 
 async def stop_list_watched(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Secret, Settings, resolve
+from orchestrator import Secret, Settings, UsageError, resolve
 from tests.contract.examples import ROOT
 
 RUNBOOKS = ROOT / "config" / "runbooks"
@@ -41,7 +41,7 @@ def test_a_list_is_stopped_and_counted_by_outcome(settings: Settings):
 
 def test_what_only_a_person_can_mend_is_not_tried_again(settings: Settings):
     stopping = importlib.import_module("stopping")
-    with pytest.raises(stopping.NeedsAPerson, match=r"'malformed': 1.*night/report\.json"):
+    with pytest.raises(stopping.NeedsAPerson, match=r"some are malformed\. .*night/report\.json"):
         stopping.stop_list([*stopping.keys_in("keys.txt"), "no-key"], settings)
 
 
@@ -141,6 +141,17 @@ def test_the_airflow_task_is_not_tried_again_where_a_person_is_needed(dag: dict[
 # ---------------------------------------------------------------------------------------------- Prefect
 
 
+class FailedState:
+    """Stands in for the state that Prefect hands on after a failed attempt."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def aresult(self, raise_on_failure: bool) -> Exception:
+        assert not raise_on_failure
+        return self._error
+
+
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch, tenant: Mapping[str, str]) -> ModuleType:
     """The file of the flow, with decorators that leave functions as they are."""
@@ -162,6 +173,21 @@ def test_the_prefect_flow_stops_the_list(flow: ModuleType):
 
 def test_the_prefect_flow_logs_what_is_not_over_and_fails(flow: ModuleType, caplog: pytest.LogCaptureFixture):
     Path("keys.txt").write_text(Path("keys.txt").read_text() + "no-key\n")
-    with pytest.raises(Exception, match="1 of 13 mass actions are not over"):
+    with pytest.raises(Exception, match=r"some are malformed\. 1 of 13 mass actions"):
         asyncio.run(flow.mass_stop("keys.txt"))
     assert [record.message.partition(".")[0] for record in caplog.records] == ["no-key: malformed"]
+
+
+def test_prefect_tries_again_only_what_may_end_better(flow: ModuleType):
+    def again(error: Exception) -> bool:
+        return asyncio.run(flow.worth_another_attempt(None, None, FailedState(error)))
+
+    assert again(flow.NotOver("some are unreachable"))
+    assert not again(flow.NeedsAPerson("some are malformed"))
+    assert not again(UsageError("no keys"))
+
+
+def test_the_airflow_task_is_not_tried_again_where_nothing_was_sent(dag: dict[str, Any]):
+    Path("keys.txt").write_text("")
+    with pytest.raises(FailTask, match="key"):
+        dag["call"]()
