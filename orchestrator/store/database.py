@@ -119,6 +119,7 @@ def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
     try:
         with closing(sqlite3.connect(fresh)) as target:
             connection.backup(target)
+            target.execute("PRAGMA journal_mode = WAL")  # as every journal: opening it must not change it
         fresh.replace(_whole(path))
     finally:
         fresh.unlink(missing_ok=True)

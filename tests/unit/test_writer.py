@@ -265,6 +265,15 @@ def test_closing_brings_a_journal_back_to_the_disk_it_lost(full, path):
         assert sessions(again) == ["before", BIG]
 
 
+def test_a_journal_that_was_brought_back_is_not_changed_by_being_opened(full, path):
+    """Its digest holds it to every byte."""
+    full.commit([("begin_session", {"at": BIG})])
+    full.close()
+    before = path.read_bytes()
+    database.reopen(path).close()
+    assert path.read_bytes() == before
+
+
 def test_a_journal_that_was_brought_back_can_be_read_by_its_owner_only(full, path):
     full.commit([("begin_session", {"at": BIG})])
     full.close()
