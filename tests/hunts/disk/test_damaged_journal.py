@@ -3,7 +3,7 @@
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,10 @@ import pytest
 from orchestrator.store import checksum
 from tests.hunts.disk.journals import lies, make, told
 
+Places = Callable[[bytes, pytest.Config], Iterable[int]]
+
 SAMPLE = 40
+SHARE = 16
 PAGE = 4096
 
 
@@ -25,21 +28,29 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("killed"), killed=True)
 
 
-def flips(data: bytes, count: int | None) -> Iterator[bytes]:
-    """``data`` with one bit changed: one of each byte, or ``count`` in all."""
+def flips(data: bytes, places: Iterable[int]) -> Iterator[bytes]:
+    """``data`` with one bit of the byte at each of ``places`` changed."""
     dice = random.Random(1)
-    places = range(len(data))
-    for place in places if count is None else dice.sample(places, count):
+    for place in places:
         changed = bytearray(data)
         changed[place] ^= 1 << dice.randrange(8)
         yield bytes(changed)
 
 
-def cuts(data: bytes, count: int | None) -> Iterator[bytes]:
-    """The beginning of ``data``: of every length but its own, or of ``count`` lengths."""
-    lengths = range(len(data))
-    for length in lengths if count is None else random.Random(1).sample(lengths, count):
-        yield data[:length]
+def cuts(data: bytes, places: Iterable[int]) -> Iterator[bytes]:
+    """``data`` up to each of ``places``."""
+    for place in places:
+        yield data[:place]
+
+
+def few(data: bytes, _: pytest.Config) -> Iterable[int]:
+    """Some places of ``data``, the same each time."""
+    return random.Random(1).sample(range(len(data)), SAMPLE)
+
+
+def many(data: bytes, config: pytest.Config) -> Iterable[int]:
+    """Every sixteenth place of ``data``: sixteen values of ``--first-seed`` in a row come to all of them."""
+    return range(config.getoption("first_seed") % SHARE, len(data), SHARE)
 
 
 def put(original: Path, place: Path, name: str, data: bytes) -> Path:
@@ -58,21 +69,26 @@ DAMAGE = {"flipped": flips, "cut": cuts}
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-@pytest.mark.parametrize("count", [SAMPLE, pytest.param(None, marks=pytest.mark.hunt)], ids=["sample", "all"])
+@pytest.mark.parametrize("places", [few, pytest.param(many, marks=pytest.mark.hunt)])
 def test_a_closed_journal_that_was_damaged_is_noticed_and_tells_nothing_wrong(
-    closed: Path, tmp_path: Path, how: str, count: int | None, capsys: pytest.CaptureFixture[str]
+    closed: Path,
+    tmp_path: Path,
+    how: str,
+    places: Places,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     truth = told(closed)
     assert truth.sentences == []
     tried: Counter[str] = Counter()
     data = closed.read_bytes()
-    for changed in DAMAGE[how](data, count):
+    for changed in DAMAGE[how](data, places(data, request.config)):
         now = told(put(closed, tmp_path, closed.name, changed))
         harmless = len(changed) >= len(data) - len(data) % PAGE and how == "cut"  # only the digest is gone
         assert now.sentences or (harmless and now == truth)
         assert lies(truth, now) == []
         tried[f"{len(now.actions)} of {len(truth.actions)} rows told"] += 1
-    _say(capsys, count, f"closed journal, {how}", tried)
+    _say(capsys, places is many, f"closed journal, {how}", tried)
 
 
 @pytest.mark.hunt
@@ -89,19 +105,26 @@ def test_any_bit_of_a_closed_journal_that_was_flipped_is_noticed(
             file.seek(bit // 8)
             file.write(data[bit // 8 : bit // 8 + 1])
     assert checksum.holds(path) is True
-    _say(capsys, None, "closed journal, every bit", Counter(noticed=len(data) * 8))
+    _say(capsys, True, "closed journal, every bit", Counter(noticed=len(data) * 8))
 
 
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "journal.db-shm"])
-@pytest.mark.parametrize("count", [SAMPLE, pytest.param(None, marks=pytest.mark.hunt)], ids=["sample", "all"])
+@pytest.mark.parametrize("places", [few, pytest.param(many, marks=pytest.mark.hunt)])
 def test_a_journal_that_a_killed_process_left_and_that_was_damaged_tells_nothing_wrong(
-    killed: Path, tmp_path: Path, name: str, how: str, count: int | None, capsys: pytest.CaptureFixture[str]
+    killed: Path,
+    tmp_path: Path,
+    name: str,
+    how: str,
+    places: Places,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     truth = told(put(killed, tmp_path, "", b""))
     assert truth.sentences == []
     tried: Counter[str] = Counter()
-    for changed in DAMAGE[how](killed.with_name(name).read_bytes(), count):
+    data = killed.with_name(name).read_bytes()
+    for changed in DAMAGE[how](data, places(data, request.config)):
         now = told(put(killed, tmp_path, name, changed))
         assert lies(truth, now) == []
         if name == "journal.db-wal":
@@ -109,10 +132,10 @@ def test_a_journal_that_a_killed_process_left_and_that_was_damaged_tells_nothing
         tried[
             "said" if now.sentences else "no difference" if now == truth else "an unsealed field differs"
         ] += 1
-    _say(capsys, count, f"{name} of a killed run, {how}", tried)
+    _say(capsys, places is many, f"{name} of a killed run, {how}", tried)
 
 
-def _say(capsys: pytest.CaptureFixture[str], count: int | None, what: str, tried: Counter[str]) -> None:
-    if count is None:
+def _say(capsys: pytest.CaptureFixture[str], hunting: bool, what: str, tried: Counter[str]) -> None:
+    if hunting:
         with capsys.disabled():
             print(f"\n{what}: {tried.total()} tried: {dict(tried)}; told wrongly: none")
