@@ -17,7 +17,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench hunt mutants coverage format test-all lock clean
+.PHONY: help run test check docs bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
 
 DEV := .venv-dev/bin/python
 # Folders too: a module taken away must leave the wheel as well.
@@ -41,6 +41,8 @@ help:
 	@echo 'make coverage             the suite with branch coverage'
 	@echo 'make bench                the measures, side by side, as ratios'
 	@echo 'make hunt                 long searches: SEEDS=200 FIRST_SEED=n, random hypothesis examples'
+	@echo 'make hunt-crash           of these: kill -9 and power cuts at every step of a run, two commands at once'
+	@echo 'make hunt-disk            of these: a disk that is full, fails, or changes what it holds'
 	@echo 'make mutants              mutation testing (ARGS="orchestrator.pacing*" chooses)'
 	@echo 'make lock                 the lock files anew from pyproject.toml (UPGRADE=1: newest versions)'
 	@echo 'make clean                takes away environments, builds and caches, never runs/'
@@ -92,6 +94,10 @@ bench: .venv-dev/package.stamp
 hunt: .venv-dev/package.stamp
 	$(DEV) -m pytest -m 'hunt or not hunt' --hypothesis-profile=hunt --hypothesis-show-statistics \
 	    --seeds $(SEEDS) --first-seed $(FIRST_SEED) --timeout 3600 $(ARGS)
+
+hunt-crash hunt-disk: hunt-%: .venv-dev/package.stamp
+	$(DEV) -m pytest -m 'hunt or not hunt' tests/hunts/$* \
+	    --seeds $(SEEDS) --first-seed $(FIRST_SEED) --timeout 14400 $(ARGS)
 
 mutants: .venv-dev/package.stamp
 	.venv-dev/bin/mutmut run $(ARGS)
