@@ -14,7 +14,7 @@ import anyio.to_thread
 from orchestrator.engine.ports import Fetch, Responses
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.model import Records
-from orchestrator.store.atomic import replacing
+from orchestrator.store.atomic import own_directory, replacing
 from orchestrator.store.entries import action_name
 from orchestrator.store.remediation import write_remediation
 from orchestrator.zuora.response_file import BadResponseFile, count, extract_csv, read_rows
@@ -133,4 +133,4 @@ def _make_folder(folder: Path, within: Path) -> None:
     """Makes ``folder`` and those above it up to ``within``; a missing parent would not get their mode from mkdir."""
     for path in reversed([folder, *folder.parents]):
         if path.is_relative_to(within) and path != within:
-            path.mkdir(mode=0o700, exist_ok=True)
+            own_directory(path)

@@ -66,6 +66,18 @@ def replacing_all(paths: Sequence[Path], *, mode: int = 0o600) -> Iterator[list[
         sync_directory(directory)
 
 
+def own_directory(path: Path) -> None:
+    """Makes ``path``, for its owner's eyes only, or takes the one that is there.
+
+    Raises:
+        OSError: it cannot be made, or is a symbolic link: what is kept there would go to somebody else's place.
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a symbolic link, which is not followed", str(path))
+    path.chmod(0o700)
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in ``directory`` last: without it, a rename or a new file may be gone after a power cut.
 

@@ -26,7 +26,7 @@ from typing import BinaryIO, Protocol
 
 from orchestrator.errors import MassStopError, StorageError
 
-from .atomic import replacing_all, sync_directory
+from .atomic import own_directory, replacing_all, sync_directory
 
 VERDICTS = ("succeeded", "failed", "unprocessed")
 
@@ -78,8 +78,7 @@ def write_remediation(
         files = list(files)
     target = directory / "remediation"
     try:
-        target.mkdir(mode=0o700, exist_ok=True)
-        target.chmod(0o700)
+        own_directory(target)
         sync_directory(directory)
         columns, bad = _columns(files)
         with replacing_all([target / f"{verdict}.csv" for verdict in VERDICTS]) as outputs:

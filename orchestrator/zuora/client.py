@@ -23,8 +23,8 @@ from orchestrator.zuora.wire import LONGEST_ADDRESS, Answer, StatusAnswer, Token
 
 A = TypeVar("A", bound=Answer)
 
-LARGEST_ANSWER = 1 << 20
-"""Bytes of a JSON answer that are read, decompressed; documented ones have a few hundred."""
+LARGEST_ANSWER = 256 << 10
+"""Bytes of a JSON answer that are read, decompressed; documented ones have a few hundred, and forty come at once."""
 
 LARGEST_FILE = 2_047 << 20
 """Bytes of a response file (Zuora API, "Retrieve a file")."""

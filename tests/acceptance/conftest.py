@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,19 +11,31 @@ from tests.acceptance.support import PROCESSING, MassStop, Tenant, publish_schem
 
 
 @pytest.fixture
-def mass_stop(mass_stop_command: Path, tmp_path: Path) -> Iterator[MassStop]:
-    """The installed command; its working directory is empty."""
+def tenants() -> list[Tenant]:
+    """Every tenant that the test has made."""
+    return []
+
+
+@pytest.fixture
+def mass_stop(mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant]) -> Iterator[MassStop]:
+    """The installed command; its working directory is empty. In the end no secret of any tenant has come to light."""
     publish_schema(mass_stop_command)
     command = MassStop(mass_stop_command, tmp_path)
     yield command
     command.close()
+    assert command.leaks(secret for tenant in tenants for secret in tenant.secrets()) == []
 
 
 @pytest.fixture
-def make_tenant() -> Iterator[Callable[..., Tenant]]:
+def make_tenant(tenants: list[Tenant]) -> Iterator[Callable[..., Tenant]]:
     """Makes a tenant that serves until the test ends."""
+
+    def make(**changes: Any) -> Tenant:
+        tenants.append(stack.enter_context(Tenant(**changes)))
+        return tenants[-1]
+
     with ExitStack() as stack:
-        yield lambda **changes: stack.enter_context(Tenant(**changes))
+        yield make
 
 
 @pytest.fixture

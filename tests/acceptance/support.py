@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -102,6 +103,19 @@ class Tenant:
         """Every token issued that is still good."""
         return list(self.simulated._tenant._tokens)
 
+    def secrets(self) -> list[bytes]:
+        """What must be found nowhere: the client's secret, and the tokens that are still good."""
+        return [text.encode() for text in (self.simulated.config.client_secret, *self.tokens())]
+
+
+def family(pid: int) -> list[Path]:
+    """A process and all its children, as directories of /proc; nothing of one that is gone."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [Path(f"/proc/{pid}"), *(path for child in children for path in family(int(child)))]
+
 
 class Ended:
     """A command that has ended."""
@@ -132,6 +146,7 @@ class Going:
     def __init__(self, process: "subprocess.Popen[bytes]", directory: Path) -> None:
         self.process = process
         self.directory = directory
+        self.seen: list[bytes] = []
 
     def feed(self, keys: Iterable[str]) -> None:
         """Writes keys to its standard input, one a line."""
@@ -139,11 +154,23 @@ class Going:
         self.process.stdin.write("".join(f"{key}\n" for key in keys).encode())
         self.process.stdin.flush()
 
+    def look(self) -> None:
+        """Remembers what other users of the machine may see of it, and what its children were given."""
+        for process in family(self.process.pid):
+            names = (
+                ("cmdline", "comm")
+                if process.name == str(self.process.pid)
+                else ("cmdline", "comm", "environ")
+            )
+            with suppress(OSError):
+                self.seen += [(process / name).read_bytes() for name in names]
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
     def end(self, longest: float = LONGEST) -> Ended:
         """Waits for its end; its standard input is left as it is."""
+        self.look()
         stdin, self.process.stdin = self.process.stdin, None
         try:
             out, err = self.process.communicate(timeout=longest)
@@ -154,6 +181,7 @@ class Going:
         finally:
             if stdin is not None:
                 stdin.close()
+        self.seen += [out or b"", err or b""]
         return Ended(self.process.returncode, out or b"", (err or b"").decode(), self.directory)
 
 
@@ -223,6 +251,19 @@ class MassStop:
             for stream in (going.process.stdin, going.process.stdout, going.process.stderr):
                 if stream is not None:
                     stream.close()
+
+    def leaks(self, secrets: Iterable[bytes]) -> list[str]:
+        """Where one of ``secrets`` came to light: on a stream, in a process's title, in a file of a run, in a core."""
+        wanted = list(secrets)
+        found = [
+            f"process {going.process.pid} showed a secret"
+            for going in self._going
+            if any(secret in data for data in going.seen for secret in wanted)
+        ]
+        for journal in self.home.rglob("journal.db"):
+            files = [path for path in journal.parent.rglob("*") if path.is_file() and not path.is_symlink()]
+            found += [str(path) for path in files if any(secret in path.read_bytes() for secret in wanted)]
+        return found + [str(path) for path in self.home.rglob("core*")]
 
     def keys(self, keys: Iterable[str], name: str = "keys.txt") -> Path:
         """A file with one key a line."""

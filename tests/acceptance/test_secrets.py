@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.simulator import FaultPlan
-from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, publish_schema, until
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, family, publish_schema, until
 
 SECRET = "canary-9f3e-swallow-secret-1c77"
 
@@ -23,12 +23,6 @@ class Seen:
 
     def holds_none(self, data: bytes) -> bool:
         return not any(secret in data for secret in self.secrets)
-
-
-def _family(pid: int) -> list[Path]:
-    """A process and all its children, as directories of /proc."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [Path(f"/proc/{pid}"), *(path for child in children for path in _family(int(child)))]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +43,7 @@ def seen(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         until(lambda: tenant.answered("stop") >= 3, "some stops")
         processes = b"".join(
             (process / name).read_bytes()
-            for process in _family(going.process.pid)
+            for process in family(going.process.pid)
             for name in ("cmdline", "environ", "comm")
         )
         tokens = tenant.tokens()

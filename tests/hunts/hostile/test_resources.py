@@ -36,10 +36,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @cache
 def bomb(wbits: int) -> bytes:
-    """Four megabytes that unpack to four gigabytes."""
+    """A quarter of a megabyte that unpacks to a quarter of a gigabyte."""
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
     piece = b" " * MIB
-    return b"".join([packer.compress(piece) for _ in range(4_096)] + [packer.flush()])
+    return b"".join([packer.compress(piece) for _ in range(256)] + [packer.flush()])
 
 
 async def _for_ever(back: asyncio.StreamWriter, piece: bytes, pause: float = 0.0) -> None:
@@ -193,6 +193,8 @@ def assert_bounded(measured: Measured, usual: Measured) -> None:
 def test_an_answer_without_end_is_bounded_in_memory_and_time(
     weighed: Callable[..., Measured], kind: str, flood: Flood
 ) -> None:
+    for wbits in (15, 31):
+        bomb(wbits)  # packed before anybody waits for it
     usual = weighed(honest, "--no-results", out="usual")
     measured = weighed(first(kind, flood), "--no-results")
     assert (measured.ended.status, lies(measured.ended.report, measured.tenant)) == (0, []), measured.ended
@@ -231,7 +233,7 @@ def overlapping() -> bytes:
 
 
 FILES: dict[str, Callable[[], bytes]] = {
-    "a bomb by its ratio": lambda: packed(b"a,Success\r\n" + b"1,Y\r\n" * 60_000_000),
+    "a bomb by its ratio": lambda: packed(b"a,Success\r\n" + b"1,Y\r\n" * 20_000_000),
     "a bomb of one field": lambda: packed(b'a,Success\r\n"' + b"x" * (400 * MIB) + b'",Y\r\n'),
     "a field of ten megabytes": lambda: packed(
         b"a,Success\r\n" + os.urandom(5 * MIB).hex().encode() + b",Y\r\n"
@@ -261,13 +263,13 @@ FILES: dict[str, Callable[[], bytes]] = {
 def test_a_response_file_that_cannot_be_used_is_said_beside_the_outcome(
     weighed: Callable[..., Measured], name: str
 ) -> None:
-    usual = weighed(honest, out="usual", keys=6)
+    usual = weighed(honest, out="usual", keys=3)
     answer = respond(FILES[name](), 200, ("Content-Type", "application/zip;charset=UTF-8"))
 
     async def spoil(asked: Asked, honestly: bytes, back: asyncio.StreamWriter) -> bool:
         return await honest(asked, answer if asked.kind == "file" else honestly, back)
 
-    measured = weighed(spoil, "--save-responses", "--max-attempts", "2", keys=6)
+    measured = weighed(spoil, "--save-responses", "--max-attempts", "2", keys=3)
     ended, tenant = measured.ended, measured.tenant
     assert lies(ended.report, tenant) == []
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
@@ -290,16 +292,12 @@ def test_a_response_file_that_comes_a_byte_at_a_time_is_given_up(weighed: Callab
     assert {action["error"]["kind"] for action in measured.ended.report["actions"]} == {"timeout"}
 
 
-NAMES = [
-    "../../../escaped.csv",
-    "/tmp/escaped.csv",
-    "..\\..\\escaped.csv",
-    "a/b/../../../escaped.csv",
-    "~/escaped.csv",
-]
+NAMES = ["/tmp/escaped.csv", "..\\..\\escaped.csv", "a/b/../../../escaped.csv", "~/escaped.csv"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", ["../../../escaped.csv", *(pytest.param(n, marks=pytest.mark.hunt) for n in NAMES)]
+)
 def test_a_name_in_a_response_file_is_no_path(
     mass_stop: MassStop, make_tenant: MakeTenant, name: str
 ) -> None:

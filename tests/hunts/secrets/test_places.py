@@ -1,0 +1,108 @@
+"""Where secrets and records may go, and where they may not: other origins, other people's directories, core dumps."""
+
+import asyncio
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes, until
+from tests.hunts.meddling import Asked, Meddler, honest, respond
+
+MakeTenant = Callable[..., Tenant]
+
+
+def hunted(case: str) -> ParameterSet:
+    """A case that only ``make hunt`` tries: another of its kind is tried every day."""
+    return pytest.param(case, marks=pytest.mark.hunt)
+
+
+class Stranger:
+    """Another origin. It need not answer: that anybody connects is too much."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.address = f"http://localhost:{self._listener.getsockname()[1]}/v1/files/1"
+
+    def called(self) -> bool:
+        """Whether anybody has connected; it listens no more."""
+        with self._listener:
+            try:
+                caller, _ = self._listener.accept()
+            except BlockingIOError:
+                return False
+            caller.close()
+            return True
+
+
+@pytest.mark.parametrize("kind", [*map(hunted, ["token", "stop", "status"]), "file", "address"])
+def test_no_byte_goes_to_another_origin(mass_stop: MassStop, make_tenant: MakeTenant, kind: str) -> None:
+    """Neither by a redirect of any call, nor by the address of a response file."""
+    tenant = make_tenant(**PROCESSING | {"latency": 0.0}, actions=5)
+    stranger = Stranger()
+    redirect = respond(b"", 307, ("Location", stranger.address))
+    stopped = respond(
+        b'{"success": true, "status": "Stopped", "outputURL": "%s"}' % stranger.address.encode()
+    )
+
+    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        elsewhere = kind == "address" and asked.kind == "status" and b'"Stopped"' in answer
+        return await honest(asked, redirect if asked.kind == kind else stopped if elsewhere else answer, back)
+
+    with Meddler(tenant, spoil) as between:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=between.environment, longest=40)
+    assert not stranger.called(), ended
+    assert lies(ended.report, tenant) == []
+    if kind in ("file", "address"):
+        assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    if kind == "file":
+        assert {action["error"]["kind"] for action in ended.report["actions"]} == {"redirected"}
+
+
+@pytest.mark.parametrize("name", [".responses", *map(hunted, ["responses", "remediation"])])
+def test_a_link_in_the_run_directory_is_not_followed(
+    mass_stop: MassStop, make_tenant: MakeTenant, name: str
+) -> None:
+    """Whoever could put it there would have records written, or modes changed, in a place of his choice."""
+    tenant = make_tenant(**PROCESSING, actions=3)
+    elsewhere = mass_stop.home / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    (mass_stop.home / "run").mkdir()
+    (mass_stop.home / "run" / name).symlink_to(elsewhere)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--save-responses")
+    assert (list(elsewhere.iterdir()), stat.S_IMODE(elsewhere.stat().st_mode)) == ([], 0o755)
+    assert (ended.status, outcomes(ended.report)) == (5, dict.fromkeys(tenant.keys, "stopped")), ended
+    assert "symbolic link" in ended.err
+
+
+@pytest.mark.parametrize(
+    "name", ["journal.db-wal", *map(hunted, ["journal.db", "journal.db-shm", "run.log", "report.json"])]
+)
+def test_a_link_in_the_place_of_a_file_is_not_followed(
+    mass_stop: MassStop, make_tenant: MakeTenant, name: str
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=3)
+    elsewhere = mass_stop.home / "elsewhere"
+    (mass_stop.home / "run").mkdir()
+    (mass_stop.home / "run" / name).symlink_to(elsewhere)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    assert not elsewhere.exists()
+    assert ended.status in (0, 2, 5), ended
+    assert "Traceback" not in ended.err
+
+
+def test_a_run_leaves_no_core_dump(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.2}, actions=40)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", "--concurrency", "1", mass_stop.keys(tenant.keys), tenant=tenant,
+        shell='ulimit -c unlimited 2>/dev/null; exec "$@"',
+    )  # fmt: skip
+    until(lambda: tenant.answered() >= 1, "a stop")
+    limits = Path(f"/proc/{going.process.pid}/limits").read_text()
+    assert [line.split()[4:6] for line in limits.splitlines() if "core" in line] == [["0", "0"]]
+    going.signal(6)  # SIGABRT, which would dump
+    assert going.end().status == -6
