@@ -35,7 +35,7 @@ help:
 	@echo
 	@echo 'make test                 the test suite (ARGS="-k token" chooses)'
 	@echo 'make test-all             the same on each of Python $(VERSIONS) that is installed'
-	@echo 'make check                format, lint, types, imports, addresses'
+	@echo 'make check                format, lint, types, imports, wheel, known vulnerabilities, addresses'
 	@echo 'make docs                 the documentation as a site: site/index.html, nothing in it comes from the network'
 	@echo 'make format               puts format and imports right'
 	@echo 'make coverage             the suite with branch coverage'
@@ -72,6 +72,7 @@ check: .venv-dev/package.stamp
 	$(DEV) -m mypy
 	.venv-dev/bin/lint-imports --no-logo
 	$(DEV) .ci/check-wheel
+	$(DEV) .ci/audit
 	.ci/no-addresses
 
 docs: .venv-dev/package.stamp
