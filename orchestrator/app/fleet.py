@@ -11,7 +11,14 @@ from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.engine.guards import DeadlineReached, FailureGuard
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, InputCut, Interrupted
-from orchestrator.errors import CredentialsRefused, InputError, MassStopError, TenantError, UsageError
+from orchestrator.errors import (
+    CredentialsRefused,
+    InputError,
+    MassStopError,
+    StorageError,
+    TenantError,
+    UsageError,
+)
 from orchestrator.model import Outcome
 from orchestrator.progress import LATEST, Tally
 from orchestrator.settings import Settings
@@ -29,7 +36,9 @@ TOLD = 5
 class PartlyCut(MassStopError):
     """Some tenants came to no good end; the others did their work."""
 
-    exit_status = 4
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class Fleet:
@@ -232,9 +241,11 @@ def together(endings: Mapping[str, Ending]) -> Ending:
         told.append(f"and {len(cut) - TOLD} tenants more")
     reason = " ".join(told)
     first = next(iter(cut.values())).cut_by
-    if len(cut) == len(endings) and all(isinstance(one.cut_by, TenantError) for one in cut.values()):
-        return Ending("aborted", reason, first)
-    return Ending("aborted", reason, PartlyCut(reason))
+    for kind in (TenantError, UsageError):
+        if len(cut) == len(endings) and all(isinstance(one.cut_by, kind) for one in cut.values()):
+            return Ending("aborted", reason, first if len(cut) == 1 else kind(reason))
+    failed = any(one.cut_by.exit_status == StorageError.exit_status for one in cut.values() if one.cut_by)
+    return Ending("aborted", reason, PartlyCut(reason, StorageError.exit_status if failed else 4))
 
 
 def add_up(total: Tally, tallies: Iterable[Tally]) -> None:

@@ -34,6 +34,7 @@ from orchestrator.store.entries import (
     standings,
 )
 from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake, Tenancy
+from orchestrator.store.journal import Journal
 from orchestrator.store.sources import Source, open_source
 from orchestrator.version import VERSION
 
@@ -52,8 +53,6 @@ def begin(
     Raises RunDirectoryError or UsageError.
     """
     tenants = tenants or tenants_of(settings)
-    if settings.engine != "local":
-        raise UsageError("--engine dask is not there yet: leave it out.")
     clock = Clock()
     run_id = rundir.new_run_id()
     info = RunInfo(
@@ -118,6 +117,7 @@ async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen |
     directory = rundir.reopen(path)
     journal = journals.reopen(directory.journal, clock)
     responses = ResponseFiles(path, save=settings.save_responses)
+    await _collect(journal, info, settings, path)
     await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
     standing = await wrap_future(journal.perform(standings))
     sessions = await wrap_future(
@@ -129,6 +129,16 @@ async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen |
     )  # fmt: skip
     journal.begin_session()
     return run
+
+
+async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path) -> None:
+    """Brings in what dask workers did for an earlier session, whatever engine this one has."""
+    told = msgspec.convert(info.settings, Settings)
+    if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
+        from orchestrator.app.shards import collect
+
+        for where in {told.shared_dir, settings.shared_dir, None}:
+            await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path)
 
 
 def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) -> None:

@@ -188,6 +188,14 @@ class Run:
             deadline=self._deadline(),
             on_settled=self.on_settled,
         )
+        if self.settings.engine == "dask":
+            from orchestrator.app.shards import Shards
+
+            shards = self._work = Shards(
+                common, self.info, self._session, self.settings, self.tenants, self.standings, self.tally,
+                self.directory.path,
+            )  # fmt: skip
+            return await shards.run(intake)
         if self.tenants:
             from orchestrator.app.fleet import Fleet
 

@@ -34,7 +34,9 @@ def conduct(settings: Settings, prepare: Prepare) -> int:
     # What was imported stays to the end, and what a key needs is freed by its last reference: rare collections suffice.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": _has_uvloop()})
+    # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
+    uvloop = settings.engine == "local" and _has_uvloop()
+    return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": uvloop})
 
 
 @asynccontextmanager

@@ -54,16 +54,20 @@ class FailureGuard:
     def settled(self, outcome: Outcome, tried: int) -> TooManyFailures | None:
         """The end of the run, where ``outcome`` is one failure too many among the keys ``tried``."""
         self._failures += outcome in FAILURES
-        if outcome not in FAILURES or self._threshold is None:
+        return self.reached(self._failures, tried) if outcome in FAILURES else None
+
+    def reached(self, failures: int, tried: int) -> TooManyFailures | None:
+        """The end of the run, where ``failures`` are too many among the keys ``tried``."""
+        if self._threshold is None:
             return None
         count, share = self._threshold.count, self._threshold.share
-        too_many = (count is not None and self._failures >= count) or (
-            share is not None and tried >= PERCENTAGE_FROM and self._failures / tried >= share
+        too_many = (count is not None and failures >= count) or (
+            share is not None and tried >= PERCENTAGE_FROM and failures / tried >= share
         )
         if not too_many:
             return None
         return TooManyFailures(
-            f"{self._failures} of {tried} keys were refused or unreachable: --max-failures stopped the sending."
+            f"{failures} of {tried} keys were refused or unreachable: --max-failures stopped the sending."
         )
 
 

@@ -11,11 +11,19 @@ from tests.acceptance.support import Tenant, lies
 class Tenants:
     """Simulated tenants by name, with the file that names them and the environment that holds their secrets."""
 
-    def __init__(self, home: Path, tenants: Mapping[str, Tenant], **more: str) -> None:
-        """``more`` lines of TOML go into the table of the tenant of that name."""
+    def __init__(
+        self,
+        home: Path,
+        tenants: Mapping[str, Tenant],
+        more: Mapping[str, str] | None = None,
+        *,
+        in_files: bool = False,
+    ) -> None:
+        """``more`` lines of TOML go into the table of the tenant of that name; secrets are ``in_files`` on demand."""
         self.home = home
+        self.in_files = in_files
         self.named = dict(tenants)
-        self.more = more
+        self.more = more or {}
         self.environment: dict[str, str] = {}
         self.file = home / "tenants.toml"
         self.write()
@@ -24,10 +32,17 @@ class Tenants:
         tables = []
         for name, tenant in self.named.items():
             told = tenant.environment
-            self.environment[f"{name.upper()}_SECRET"] = told["ZUORA_CLIENT_SECRET"]
+            place = f'client_secret_env = "{name.upper()}_SECRET"'
+            if self.in_files:
+                secret = self.home / f"{name}.secret"
+                secret.touch(0o600)
+                secret.write_text(told["ZUORA_CLIENT_SECRET"])
+                place = f'client_secret_file = "{secret.name}"'
+            else:
+                self.environment[f"{name.upper()}_SECRET"] = told["ZUORA_CLIENT_SECRET"]
             tables.append(
                 f'[tenants.{name}]\nbase_url = "{told["ZUORA_BASE_URL"]}"\nclient_id = "{told["ZUORA_CLIENT_ID"]}"\n'
-                f'client_secret_env = "{name.upper()}_SECRET"\n{self.more.get(name, "")}\n'
+                f"{place}\n{self.more.get(name, '')}\n"
             )
         self.file.write_text("\n".join(tables))
 

@@ -141,7 +141,7 @@ def test_an_input_whose_tenants_cannot_be_known_is_refused(mass_stop, two, argum
 def test_one_client_of_many_entities_asks_for_one_token(mass_stop, make_tenant):
     tenant = make_tenant(**PROCESSING, actions=9)
     entities = dict.fromkeys(("one", "two", "three"), tenant)
-    tenants = Tenants(mass_stop.home, entities, **{name: f'entity_id = "{name}"' for name in entities})
+    tenants = Tenants(mass_stop.home, entities, {name: f'entity_id = "{name}"' for name in entities})
     rows = [(key, name) for key, name in zip(tenant.keys, [*entities] * 3, strict=True)]
     ended = mass_stop.run(None, tenants.keys(rows), "--tenants", tenants.file, env=tenants.environment)
     assert ended.status == 0
@@ -153,7 +153,7 @@ def test_too_many_failures_give_up_the_tenant_that_has_them_and_no_other(mass_st
         "north": make_tenant(**PROCESSING, actions=30, seed=1),
         "south": make_tenant(**PROCESSING, actions=30, seed=2, denied=1.0),
     }
-    tenants = Tenants(mass_stop.home, both, south="max_failures = 3\nconcurrency = 2")
+    tenants = Tenants(mass_stop.home, both, {"south": "max_failures = 3\nconcurrency = 2"})
     ended = mass_stop.run(None, tenants.keys(), "--tenants", tenants.file, env=tenants.environment)
     assert ended.status == 4
     assert tenants.outcomes(ended.report) == {"north": {"stopped"}, "south": {"rejected", "not_attempted"}}
@@ -164,7 +164,7 @@ def test_too_many_failures_in_all_end_the_sending_to_every_tenant(mass_stop, mak
         "north": make_tenant(**PROCESSING | {"latency": 0.3}, actions=30, seed=1),
         "south": make_tenant(**PROCESSING, actions=30, seed=2, denied=1.0),
     }
-    tenants = Tenants(mass_stop.home, both, north="concurrency = 1")
+    tenants = Tenants(mass_stop.home, both, {"north": "concurrency = 1"})
     ended = mass_stop.run(
         None, tenants.keys(), "--tenants", tenants.file, "--max-failures-total", "3", env=tenants.environment
     )

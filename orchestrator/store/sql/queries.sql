@@ -226,6 +226,32 @@ SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(*) FILTER (WHERE stage = 2) AS following
 FROM action GROUP BY tenant;
 
+-- name: open_actions
+-- A tenant's rows that are worked on elsewhere.
+SELECT * FROM action WHERE tenant = :tenant AND stage <> 3 ORDER BY seq;
+
+-- name: hand_over
+-- Until they are back, a stop of theirs may have been sent.
+UPDATE action SET stage = 1, claimed = 1, attempts = attempts + 1 WHERE tenant = :tenant AND stage = 0;
+
+-- name: take_back
+UPDATE action SET stage = 0, claimed = 0, attempts = attempts - 1 WHERE tenant = :tenant AND stage = 1;
+
+-- name: merge_once
+INSERT OR IGNORE INTO merged (shard) VALUES (:shard);
+
+-- name: tenant_of_shard
+SELECT name, state, reason, token_calls FROM tenant;
+
+-- name: merge_tenant
+UPDATE tenant SET state = :state, reason = :reason, token_calls = token_calls + :token_calls WHERE name = :name;
+
+-- name: merge_session
+UPDATE session SET token_calls = token_calls + :token_calls WHERE n = (SELECT MAX(n) FROM session);
+
+-- name: token_calls
+SELECT COALESCE(SUM(token_calls), 0) FROM session;
+
 -- name: planned
 -- An earlier plan's keys, with the speed it saw.
 SELECT row, bulk_key, labels, speed, tenant FROM action WHERE outcome IS NOT 'malformed' ORDER BY seq;

@@ -34,6 +34,11 @@ CREATE TABLE tenant (
     token_calls INTEGER NOT NULL DEFAULT 0
 );
 
+-- Parts of the run that were worked on elsewhere and are back: each is taken once.
+CREATE TABLE merged (
+    shard TEXT PRIMARY KEY
+);
+
 CREATE TABLE source (
     id       INTEGER PRIMARY KEY,
     name     TEXT NOT NULL,

@@ -1,0 +1,101 @@
+"""The way to dask: the one place that imports it on the caller's side, and only once it is asked for."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from orchestrator.errors import MassStopError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LONGEST_WAIT = 60
+"""Seconds to wait for the first worker."""
+
+LONGEST_CLOSE = 15
+"""Seconds that a cluster may take to close."""
+
+RETRIES = 3
+"""Times that a shard is tried again which ended in an error; one whose worker died is tried again by dask itself."""
+
+
+@asynccontextmanager
+async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client"]:
+    """A client of the cluster whose scheduler is at the address ``scheduler``; without, of one on this machine.
+
+    How the cluster is spoken to (TLS among it) is dask's own configuration, as for every other client of it.
+
+    Raises UsageError where there is no dask, no scheduler or no worker.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
+    for name in ("distributed", "distributed.client", "distributed.scheduler", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is told in our own words
+    stack = AsyncExitStack()
+    try:
+        address: Any = scheduler
+        if scheduler is None:
+            workers = max(
+                1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4, shards)
+            )
+            address = await stack.enter_async_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=shards,  # a shard's thread only waits: the work is done by one loop a process
+                    processes=True,
+                    asynchronous=True,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                    memory_limit=0,
+                    preload=["orchestrator.app.worker_setup"],
+                )
+            )
+        try:
+            client = await stack.enter_async_context(Client(address, asynchronous=True))
+        except (OSError, TimeoutError, ValueError, TypeError) as error:
+            raise UsageError(f"The dask scheduler {scheduler} cannot be reached: {error}.") from None
+        try:
+            await client.wait_for_workers(1, timeout=LONGEST_WAIT)
+        except TimeoutError:
+            raise UsageError(
+                f"The dask scheduler {scheduler} has no worker: start one with dask worker."
+            ) from None
+        yield client
+    finally:
+        # Also where the run was cancelled: workers are not left behind.
+        with anyio.move_on_after(LONGEST_CLOSE, shield=True):
+            await stack.aclose()
+
+
+def subscribe(client: "Client", topic: str, on_counts: Callable[[dict[str, Any]], None]) -> None:
+    """Shows ``on_counts`` what the workers tell under ``topic``."""
+    client.subscribe_topic(topic, lambda event: on_counts(event[1]))
+
+
+class ClusterGone(MassStopError):
+    """The scheduler, and with it every task, is lost."""
+
+    exit_status = 5
+
+
+async def submit(client: "Client", key: str, data: bytes) -> bytes:
+    """What :func:`orchestrator.app.shard.work` makes of ``data`` on one of the workers.
+
+    Raises ClusterGone where the scheduler is lost, and whatever dask raises where the task came to no end.
+    """
+    from distributed.client import FutureCancelledError
+
+    from orchestrator.app.shard import work
+
+    try:
+        future = client.submit(work, data, key=key, retries=RETRIES, pure=False)
+        result: bytes = await future
+    except FutureCancelledError as error:
+        raise ClusterGone("the connection to the dask scheduler was lost") from error
+    return result

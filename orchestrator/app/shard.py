@@ -1,0 +1,339 @@
+"""A tenant's part of a run as a task of its own, on whatever machine: what a worker does.
+
+A shard carries its keys, the settings and the place of its credentials, never a secret. It keeps a journal in its
+folder below the shared directory, so that a second try goes on where the first was cut. Its caller speaks to it
+through one file of orders there, which no broken connection can hold up.
+"""
+
+import asyncio
+import os
+import resource
+import sqlite3
+import threading
+from asyncio import wrap_future
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+from msgspec import Struct
+
+from orchestrator.app.part import Common, Part
+from orchestrator.clock import Clock
+from orchestrator.engine.responses import ResponseFiles
+from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, TenantError, UsageError
+from orchestrator.logs import Sink, make_log
+from orchestrator.progress import Tally
+from orchestrator.settings import Settings
+from orchestrator.settings.tenants import Tenant, settings_of
+from orchestrator.store import database, rundir, shards
+from orchestrator.store import journal as journals
+from orchestrator.store.entries import NOTHING, RunInfo, TenantInfo, standings
+from orchestrator.store.intake import ReadAlready
+from orchestrator.store.rundir import RunDirectory
+from orchestrator.version import VERSION
+
+ORDERS = "orders.json"
+LOOK = 0.25
+"""Seconds between two looks at the orders, and between two tellings of the counts."""
+
+LONGEST_LOCKED = 120.0
+"""Seconds to wait for another try of the same shard that is still at work."""
+
+
+class Orders(Struct, frozen=True):
+    """What the caller wants of all its shards: to go on, to send no more stops, or no more calls at all."""
+
+    stop_sending: str | None = None
+    cut: str | None = None
+    exit_status: int = 4
+
+    @property
+    def reason(self) -> MassStopError:
+        if self.exit_status > 128:
+            return Interrupted(self.cut or "", self.exit_status)
+        return Ordered(self.cut or self.stop_sending or "", self.exit_status)
+
+
+class Ordered(MassStopError):
+    """The caller wanted no more."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class Shard(Struct, frozen=True):
+    """One tenant's part of one session. ``number`` is the tenant's place among all, ``deadline`` a wall-clock time."""
+
+    info: RunInfo
+    session: int
+    name: str
+    number: int
+    tenant: Tenant
+    folder: str
+    rows: shards.Rows
+    deadline: float | None
+
+
+class Done(Struct, frozen=True):
+    """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's."""
+
+    state: str
+    reason: str | None
+    exit_status: int
+    kind: str = ""
+
+    def ending(self) -> Ending:
+        if not self.exit_status:
+            return Ending(self.state, self.reason)
+        kind = {"tenant": TenantError, "usage": UsageError}.get(self.kind)
+        reason = self.reason or ""
+        return Ending(self.state, reason, kind(reason) if kind else Ordered(reason, self.exit_status))
+
+
+def work(data: bytes, tell: Callable[[dict[str, Any]], None] | None = None) -> bytes:
+    """Works on the shard ``data`` (as :class:`Shard`, in msgpack) to its end; gives a :class:`Done`.
+
+    Blocks; all shards of one process share one event loop in a thread of its own. Counts go to ``tell``, or to whoever
+    subscribed to the run's topic at the dask scheduler.
+    """
+    shard = msgspec.msgpack.decode(data, type=Shard)
+    return msgspec.msgpack.encode(_Crew.of(shard, tell or _dask_topic(shard.info.id)).work(shard))
+
+
+def topic(run_id: str) -> str:
+    """Where the counts of a run's shards are told."""
+    return f"mass-stop-{run_id}"
+
+
+def _dask_topic(run_id: str) -> Callable[[dict[str, Any]], None]:
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def tell(counts: dict[str, Any]) -> None:
+        worker.log_event(topic(run_id), counts)
+
+    return tell
+
+
+class _Crew:
+    """All shards of one session that are at work in this process: one loop, one look at the orders for all."""
+
+    _lock = threading.Lock()
+    _loop: asyncio.AbstractEventLoop | None = None
+    _crews: dict[Path, "_Crew"] = {}  # noqa: RUF012 - one registry a process
+
+    def __init__(self, orders: Path, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._path = orders
+        self._tell = tell
+        self._parts: dict[str, Part] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self.orders = Orders()
+
+    @classmethod
+    def of(cls, shard: Shard, tell: Callable[[dict[str, Any]], None]) -> "_Crew":
+        orders = Path(shard.folder).parent / ORDERS
+        with cls._lock:
+            if cls._loop is None:
+                cls._loop = _running_loop()
+            return cls._crews.setdefault(orders, cls(orders, tell))
+
+    def work(self, shard: Shard) -> Done:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(self._work(shard), self._loop).result()
+
+    async def _work(self, shard: Shard) -> Done:
+        if shard.info.version != VERSION:
+            return _refused(f"The worker {_host()} has mass-stop {VERSION}, the run {shard.info.version}.")
+        try:
+            await self._look()
+            directory = await _opened(Path(shard.folder), self._cancelled)
+        except UsageError as error:
+            return _refused(str(error))
+        try:
+            if self.orders.cut is not None:
+                return Done("interrupted", self.orders.cut, self.orders.exit_status)
+            return await self._in(directory, shard)
+        finally:
+            directory.close()
+
+    async def _in(self, directory: RunDirectory, shard: Shard) -> Done:
+        try:
+            settings = settings_of(shard.name, shard.tenant, msgspec.convert(shard.info.settings, Settings))
+        except UsageError as error:
+            return _refused(f"On the worker {_host()}: {error}")
+        clock = Clock()
+        journal = await anyio.to_thread.run_sync(_journal, directory, shard, clock)
+        responses = ResponseFiles(directory.path, save=settings.save_responses)
+        sink = Sink(directory.log, None)
+        try:
+            await journal.reopen(kept=responses.keeps)
+            standing = (await wrap_future(journal.perform(standings))).get(shard.name, NOTHING)
+            sessions = await wrap_future(journal.perform(_sessions))
+            journal.begin_session()
+            log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)
+            again = f"r{sessions}" if sessions else ""
+            common = Common(
+                planning=shard.info.command == "plan",
+                clock=clock,
+                journal=journal,
+                log=log,
+                responses=responses,
+                label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{again}",
+                deadline=shard.deadline,
+            )
+            log.info(
+                "shard.started", tenant=shard.name, waiting=standing.waiting, following=standing.following
+            )
+            tally = Tally(keys=standing.keys, accepted=standing.accepted)
+            part = Part(common, settings, tally, standing, name=shard.name, number=shard.number)
+            done = await self._follow_orders(shard.name, part)
+            if shard.name:
+                journal.of(shard.name).tenant_state(done.state, done.reason)
+            await journal.end_session(done.state, done.reason, done.exit_status)
+            if trouble := journal.trouble or responses.trouble or sink.trouble:
+                done = Done("aborted", trouble, StorageError.exit_status)
+            return done
+        finally:
+            with suppress(StorageError):
+                await anyio.to_thread.run_sync(journal.close)
+            sink.close()
+
+    async def _follow_orders(self, name: str, part: Part) -> Done:
+        self._parts[name] = part
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._keep_watch())
+        self._pass_on()
+        try:
+            ending = await part.run(ReadAlready())
+        except MassStopError as error:
+            return Done("aborted", str(error), error.exit_status, _kind(error))
+        finally:
+            self._tell_counts()
+            del self._parts[name]
+        cut_by = ending.cut_by
+        return Done(
+            ending.state, ending.reason, cut_by.exit_status if cut_by else 0, _kind(cut_by) if cut_by else ""
+        )
+
+    async def _keep_watch(self) -> None:
+        while self._parts:
+            await asyncio.sleep(LOOK)
+            with suppress(UsageError):  # whoever cleared the folder away wants no more either
+                await self._look()
+            self._pass_on()
+            self._tell_counts()
+        self._watch = None
+
+    async def _look(self) -> None:
+        try:
+            data = await anyio.to_thread.run_sync(self._path.read_bytes)
+            self.orders = msgspec.json.decode(data, type=Orders)
+        except (OSError, msgspec.DecodeError):
+            raise UsageError(
+                f"The worker {_host()} does not see {self._path.parent}: --shared-dir must be a folder that this "
+                "machine and every worker see under one path."
+            ) from None
+
+    def _pass_on(self) -> None:
+        if self.orders == Orders():
+            return
+        for part in self._parts.values():
+            if self.orders.stop_sending is not None:
+                part.stop_sending(self.orders.reason)
+            if self.orders.cut is not None:
+                part.cut(self.orders.reason)
+
+    def _tell_counts(self) -> None:
+        with suppress(Exception):  # the counts are for the eye only
+            self._tell({name: _counts(part.tally) for name, part in self._parts.items()})
+
+    def _cancelled(self) -> bool:
+        return self.orders.cut is not None
+
+
+def _counts(tally: Tally) -> dict[str, Any]:
+    return {
+        name: {str(key): count for key, count in value.items()} if isinstance(value, dict) else value
+        for name, value in asdict(tally).items()
+        if isinstance(value, (int, dict))
+    }
+
+
+def _kind(error: MassStopError) -> str:
+    if isinstance(error, TenantError):
+        return "tenant"
+    return "usage" if isinstance(error, UsageError) else ""
+
+
+def _refused(sentence: str) -> Done:
+    return Done("aborted", sentence, UsageError.exit_status, "usage")
+
+
+async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:
+    """The shard's folder, held by this try alone. One that is gone was taken back by the caller."""
+    give_up = asyncio.get_running_loop().time() + LONGEST_LOCKED
+    while True:
+        try:
+            return rundir.reopen(folder)
+        except RunDirectoryError:
+            late = asyncio.get_running_loop().time() > give_up
+            if not os.path.isdir(folder) or late or cancelled():  # noqa: PTH112, ASYNC240 - one look
+                raise
+        await asyncio.sleep(LOOK)
+
+
+def _journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
+    """The shard's journal: an earlier try's, or a new one with the keys the shard carries."""
+    if directory.journal.exists():
+        try:
+            connection = database.reopen(directory.journal)
+            known = connection.execute("SELECT COUNT(*) FROM action").fetchone()[0]
+            connection.close()
+            if known:
+                return journals.reopen(directory.journal, clock)
+        except (StorageError, sqlite3.Error):
+            pass
+        # A try that was cut before its first commit sent nothing.
+        for path in directory.path.glob("journal.db*"):
+            path.unlink()
+    journal = journals.create(directory.journal, clock)
+    tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
+    info = msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {})
+
+    def fill(connection: sqlite3.Connection) -> None:
+        shards.put(connection, shard.rows)
+
+    journal.begin(info)
+    journal.perform(fill).result()
+    return journal
+
+
+def _sessions(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute("SELECT COUNT(*) FROM session").fetchone()[0]
+    return count
+
+
+def _host() -> str:
+    return f"{os.uname().nodename} (process {os.getpid()})"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """A loop that runs in a thread of its own to the end of the process."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the token
+    try:
+        import uvloop
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="mass-stop", daemon=True).start()
+    return loop

@@ -1,0 +1,349 @@
+"""A run whose tenants are worked on by the workers of a dask cluster: what the caller does."""
+
+import os
+import shutil
+import sqlite3
+from asyncio import wrap_future
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from orchestrator.app import cluster
+from orchestrator.app.fleet import add_up, together
+from orchestrator.app.part import Common
+from orchestrator.app.shard import LOOK, ORDERS, Done, Orders, Shard, topic
+from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
+from orchestrator.engine.ports import IntakeByTenant
+from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.errors import InputError, MassStopError, RunDirectoryError, StorageError, UsageError
+from orchestrator.model import Outcome
+from orchestrator.progress import Tally
+from orchestrator.settings import Settings
+from orchestrator.settings.tenants import Tenant
+from orchestrator.store import database, rundir, shards
+from orchestrator.store.atomic import replacing
+from orchestrator.store.entries import NOTHING, RunInfo, Standing
+from orchestrator.store.journal import Journal
+
+PATIENCE = 30.0
+"""Seconds to wait for a shard that nobody answers for any more to let go of its folder."""
+
+
+class ShardLost(MassStopError):
+    """A shard came to no end although it was tried again and again, or its cluster is gone."""
+
+    exit_status = 5
+
+
+class Shards:
+    """Works on each tenant as a task of a dask cluster. The interface is that of a :class:`Fleet`.
+
+    The whole input is read first. Each shard's rows come back into the run's journal as soon as it is over; one that is
+    not over when the caller dies leaves them in its folder below ``home``, where :func:`collect` finds them.
+    """
+
+    def __init__(
+        self,
+        common: Common,
+        info: RunInfo,
+        session: int,
+        settings: Settings,
+        tenants: Mapping[str, Tenant],
+        standings: Mapping[str, Standing],
+        tally: Tally,
+        directory: Path,
+    ) -> None:
+        self.tally = tally
+        self.tallies: dict[str, Tally] = {}
+        self._common = common
+        # What a shard is told is told anew by each session; a limit of all tenants is none of each.
+        told = msgspec.structs.replace(settings, client_secret=None, token=None, deadline=None)
+        self._info = msgspec.structs.replace(info, settings=msgspec.to_builtins(told), tenants={})
+        self._session = session
+        self._settings = settings
+        self._tenants = tenants or {"": _of_settings(settings)}
+        self._standings = dict(standings)
+        self._directory = directory
+        self._home = home_of(settings, directory, info.id) / str(session)
+        self._failures = FailureGuard(settings.max_failures_total)
+        self._orders = Orders()
+        self._cut_by: MassStopError | None = None
+        self._shortened_by: MassStopError | None = None
+        self._endings: dict[str, Ending] = {}
+
+    async def run(self, intake: IntakeByTenant) -> Ending:
+        """Works until every shard is over and its rows are back."""
+        try:
+            await self._read(intake)
+            work = [name for name, one in self._standings.items() if one.waiting or one.following]
+            if work and self._cut_by is None:
+                await self._work_on(work)
+        except UsageError as error:  # nothing was handed over yet
+            self._cut_by = self._cut_by or error
+        reason = self._cut_by or self._shortened_by
+        if reason is not None:
+            state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
+            return Ending(state, str(reason), reason)
+        return together(self._endings)
+
+    async def _read(self, intake: IntakeByTenant) -> None:
+        new: Counter[str] = Counter()
+        await intake.read_by_tenant(new.update)
+        for name, count in new.items():
+            read = Standing(keys=count, accepted=0, waiting=count, following=0)
+            self._standings[name] = self._standings.get(name, NOTHING) + read
+        self.tally.keys = sum(one.keys for one in self._standings.values())
+        if not self.tally.keys:
+            raise InputError(
+                "The input holds no usable bulk key: nothing to stop. A key has 32 letters or digits."
+            )
+        self.tally.read_to_end = True
+        self.tallies = {
+            name: Tally(keys=one.keys, accepted=one.accepted) for name, one in self._standings.items()
+        }
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets no further call start: every shard drains."""
+        self._cut_by = self._cut_by or reason
+        self._order(cut=str(reason), exit_status=reason.exit_status)
+
+    async def _work_on(self, names: list[str]) -> None:
+        try:
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._order()
+        except OSError as error:
+            raise UsageError(f"--shared-dir: {self._home} cannot be made: {error.strerror}.") from None
+        try:
+            async with cluster.connected(self._settings.scheduler, len(names)) as client:
+                self._common.log.info("cluster.joined", scheduler=client.scheduler.address, shards=len(names))
+                cluster.subscribe(client, topic(self._info.id), self._counted)
+                try:
+                    await self._all(client, names)
+                except anyio.get_cancelled_exc_class():
+                    self._order(cut="The run was cancelled, and calls under way were cut.", exit_status=130)
+                    raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                for name in names:
+                    await self._bring_back(name)
+                _clear(self._home)
+
+    async def _all(self, client: Any, names: list[str]) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_deadline)
+            async with anyio.create_task_group() as at_work:
+                for name in names:
+                    at_work.start_soon(self._one, client, name)
+            group.cancel_scope.cancel()
+
+    async def _one(self, client: Any, name: str) -> None:
+        folder = self._folder(name)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sending = not self._common.planning
+        rows = await self._perform(lambda db: shards.take(db, name, sending=sending))
+        if name:
+            self._common.journal.of(name).tenant_state("running", None)
+        shard = Shard(
+            self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name].portable,
+            str(folder), rows, self._common.deadline,
+        )  # fmt: skip
+        try:
+            key = f"{name or 'tenant'}-{self._info.id}-{self._session}"
+            done = await cluster.submit(client, key, msgspec.msgpack.encode(shard))
+            ending = msgspec.msgpack.decode(done, type=Done).ending()
+            await self._bring_back(name)
+        except cluster.ClusterGone as error:
+            self._order(cut=f"{error}", exit_status=error.exit_status)
+            ending = await self._lost(name, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever dask raises, it is the end of this shard's task
+            ending = await self._lost(name, f"{type(error).__name__}: {str(error)[:300]}")
+        self._endings[name] = ending
+        if name:
+            self._common.journal.of(name).tenant_state(ending.state, ending.reason)
+
+    async def _lost(self, name: str, why: str) -> Ending:
+        self._common.log.error("shard.lost", tenant=name, message=why)
+        reason = f"Its shard came to no end: {why}. What it did is kept; mass-stop resume does the rest."
+        if not await self._bring_back(name):
+            reason = (
+                f"Its shard came to no end that is known ({why}) and may still be at work. mass-stop resume brings in "
+                "what it did, once it is over."
+            )
+        return Ending("aborted", reason, ShardLost(reason))
+
+    async def _bring_back(self, name: str) -> bool:
+        """Whether the shard's rows are back."""
+        settled = await bring_back(
+            self._common.journal, self._folder(name), name, self._directory, patience=PATIENCE,
+            sent=not self._common.planning,
+        )  # fmt: skip
+        for seq, outcome in settled or ():
+            self._common.on_settled(seq, outcome)
+        return settled is not None
+
+    async def _perform(self, work: Callable[[sqlite3.Connection], shards.Rows]) -> shards.Rows:
+        return await wrap_future(self._common.journal.perform(work))
+
+    async def _keep_deadline(self) -> None:
+        if self._common.seconds_left is not None:
+            await anyio.sleep(max(0.0, self._common.seconds_left))
+            self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
+
+    def _counted(self, counts: dict[str, Any]) -> None:
+        """Takes the counts that a worker tells of its shards."""
+        for name, told in counts.items():
+            tally = self.tallies.get(name)
+            if tally is None:
+                continue
+            for field, value in told.items():
+                is_outcomes = isinstance(value, dict)
+                setattr(
+                    tally, field, Counter({Outcome(k): n for k, n in value.items()}) if is_outcomes else value
+                )
+        keys = self.tally.keys
+        add_up(self.tally, self.tallies.values())
+        self.tally.keys = keys
+        failures = sum(self.tally.outcomes[outcome] for outcome in FAILURES)
+        before = sum(one.accepted for one in self._standings.values())
+        tried = self.tally.accepted - before + self.tally.settled_unsent
+        too_many = self._failures.reached(failures, tried) if failures else None
+        if too_many is not None and self._shortened_by is None:
+            self._shortened_by = too_many
+            self._order(stop_sending=str(too_many))
+
+    def _order(self, **changes: Any) -> None:
+        self._orders = msgspec.structs.replace(self._orders, **changes)
+        with suppress(OSError):
+            give_orders(self._home, self._orders)
+
+    def _folder(self, name: str) -> Path:
+        return self._home / (name or "tenant")
+
+
+def home_of(settings: Settings, directory: Path, run_id: str) -> Path:
+    """Where the shards of a run are: a folder for each session, and in it one for each tenant."""
+    shared = Path(settings.shared_dir) if settings.shared_dir else directory / "shards"
+    return (shared / f"mass-stop-{run_id}").absolute()
+
+
+def give_orders(home: Path, orders: Orders) -> None:
+    """Tells all shards below ``home``. Raises OSError."""
+    with replacing(home / ORDERS) as file:
+        file.write(msgspec.json.encode(orders))
+
+
+async def bring_back(
+    journal: Journal, folder: Path, tenant: str, directory: Path, *, patience: float, sent: bool
+) -> list[tuple[int, Outcome]] | None:
+    """Takes what a shard did into ``journal`` and ``directory``, and its folder away.
+
+    Gives the number and outcome of each key that is over; None where the shard is still at work after ``patience``
+    seconds.
+    """
+    give_up = anyio.current_time() + patience
+    held = None
+    while held is None:
+        try:
+            held = rundir.reopen(folder)
+        except RunDirectoryError:
+            if not await anyio.Path(folder).is_dir():
+                return []
+            if anyio.current_time() > give_up:
+                return None
+            await anyio.sleep(LOOK)
+    try:
+        return await anyio.to_thread.run_sync(_merged, journal, folder, tenant, directory, sent)
+    finally:
+        held.close()
+
+
+def _merged(
+    journal: Journal, folder: Path, tenant: str, directory: Path, sent: bool
+) -> list[tuple[int, Outcome]]:
+    settled: list[tuple[int, Outcome]] = []
+    if not _has_rows(folder):
+        # The journal comes before the first call: without one, nothing was sent.
+        if sent:
+            journal.perform(lambda db: shards.take_back(db, tenant)).result()
+    else:
+        for kind in (".responses", "responses"):
+            for path in (folder / kind).rglob("*.zip" if kind == ".responses" else "*.csv"):
+                _move(path, directory / path.relative_to(folder))
+        with closing(database.reopen(folder / "journal.db")) as shard:
+            name = f"{folder.parent.name}/{folder.name}"
+            settled = journal.perform(lambda db: shards.merge(db, shard, name)).result()
+        with suppress(OSError), (directory / "run.log").open("ab") as log:
+            log.write((folder / "run.log").read_bytes())
+    shutil.rmtree(folder, ignore_errors=True)
+    return settled
+
+
+def _has_rows(folder: Path) -> bool:
+    try:
+        with closing(database.reopen(folder / "journal.db")) as connection:
+            return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0])
+    except (RunDirectoryError, StorageError, sqlite3.Error):
+        return False
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError:  # on another disk
+        with source.open("rb") as file, replacing(target) as copy:
+            shutil.copyfileobj(file, copy)
+
+
+async def collect(journal: Journal, info: RunInfo, settings: Settings, directory: Path) -> None:
+    """Brings back what the shards of earlier sessions did. Those that are still at work are told to end.
+
+    Raises RunDirectoryError where one does not.
+    """
+    home = home_of(settings, directory, info.id)
+    if not home.is_dir():
+        return
+    for session in sorted(path for path in home.iterdir() if path.is_dir()):
+        with suppress(OSError):
+            give_orders(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
+        for folder in sorted(path for path in session.iterdir() if path.is_dir()):
+            tenant = folder.name if info.tenants else ""
+            back = await bring_back(
+                journal, folder, tenant, directory, patience=PATIENCE, sent=info.command != "plan"
+            )
+            if back is None:
+                raise RunDirectoryError(
+                    f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
+                )
+        _clear(session)
+
+
+def _clear(session: Path) -> None:
+    """Takes away what a session's shards have left, if all of them are back."""
+    if session.is_dir() and not any(path.is_dir() for path in session.iterdir()):
+        shutil.rmtree(session, ignore_errors=True)
+        for path in (session.parent, session.parent.parent):
+            if path.name == "shards" or path.name.startswith("mass-stop-"):
+                with suppress(OSError):
+                    os.rmdir(path)  # noqa: PTH106 - only if it is empty
+
+
+def _of_settings(settings: Settings) -> Tenant:
+    """The one tenant of a run without a file of them, with its credentials told by where they are."""
+    ready = settings.token is not None
+    return Tenant(
+        base_url=settings.address,
+        entity_id=settings.entity_id,
+        org_ids=settings.org_ids,
+        client_id=None if ready else settings.client_id,
+        client_secret_file=None if ready else settings.client_secret_file,
+        client_secret_env=None if ready or settings.client_secret_file else "ZUORA_CLIENT_SECRET",
+        token_file=settings.token_file if ready else None,
+        token_env="ZUORA_TOKEN" if ready and settings.token_file is None else None,
+    )

@@ -1,0 +1,83 @@
+"""A real dask scheduler and real worker processes on this machine."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.acceptance.support import until
+
+LONGEST = 90.0
+"""Seconds for anything that a loaded machine may take long for."""
+
+
+class Cluster:
+    """A scheduler and two workers, each a process; what is killed can be started again."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.shared = home / "shared"
+        self.shared.mkdir()
+        self._file = home / "scheduler.json"
+        self._errors = (home / "cluster.err").open("ab")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        until(self._file.exists, "the scheduler's file", LONGEST)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+        self._errors.close()
+
+    @property
+    def options(self) -> list[str]:
+        address: str = json.loads(self._file.read_text())["address"]
+        return ["--engine", "dask", "--scheduler", address, "--shared-dir", str(self.shared)]
+
+    def complete(self) -> None:
+        """Sees to it that two workers are there."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < 2:
+            self.workers.append(
+                self._start(
+                    "dask_worker", "--no-nanny", "--nthreads", "4", "--no-dashboard", "--host", "127.0.0.1"
+                )
+            )
+
+    def worker_of(self, tenant: str) -> int:
+        """The process that is at work on the shard of ``tenant``, once one is."""
+
+        def found() -> int | None:
+            for log in self.shared.glob(f"mass-stop-*/*/{tenant}/run.log"):
+                if numbers := re.findall(r'"worker":"[^"]*process (\d+)', log.read_text()):
+                    return int(numbers[-1])
+            return None
+
+        number: int = until(found, f"a shard of {tenant}", LONGEST)
+        return number
+
+    def kill(self, number: int) -> None:
+        """Kills one of the workers with -9."""
+        (worker,) = [one for one in self.workers if one.pid == number]
+        worker.kill()
+        worker.wait()
+
+    def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        words = [
+            sys.executable,
+            "-m",
+            f"distributed.cli.{module}",
+            "--scheduler-file",
+            str(self._file),
+            *arguments,
+        ]
+        return subprocess.Popen(words, cwd=self.home, stdout=self._errors, stderr=self._errors)

@@ -1,0 +1,192 @@
+"""Tenants spread over the workers of a dask cluster: real processes, killed where it hurts."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cluster import LONGEST, Cluster
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, until
+from tests.acceptance.tenants import Tenants
+
+MakeTenant = Callable[..., Tenant]
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running: Cluster) -> Cluster:
+    """A scheduler with two workers."""
+    running.complete()
+    return running
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """One whose scheduler may be killed."""
+    with Cluster(tmp_path) as cluster:
+        cluster.complete()
+        yield cluster
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[MassStop]:
+    """The command beside this Python: dask is no dependency of the one that users install."""
+    command = MassStop(Path(sys.executable).parent / "mass-stop", tmp_path)
+    yield command
+    command.close()
+
+
+@pytest.fixture
+def slow(here: MassStop, make_tenant: MakeTenant) -> Tenants:
+    """Two tenants of one seed, whose stops take some seconds in all."""
+    slowly = PROCESSING | {"latency": 0.1}
+    both = {name: make_tenant(**slowly, actions=40) for name in ("north", "south")}
+    limits = dict.fromkeys(both, "concurrency = 2")
+    return Tenants(here.home, both, limits, in_files=True)
+
+
+def stops_of_all(tenants: Tenants, count: int) -> bool:
+    return all(tenant.answered("stop") >= count for tenant in tenants.named.values())
+
+
+def report_of(ended: Ended) -> dict[str, Any]:
+    return json.loads((ended.directory / "report.json").read_text())
+
+
+def is_true(tenants: Tenants, ended: Ended) -> None:
+    """Every row once, and as the tenants hold it."""
+    report = report_of(ended)
+    rows = [(action["tenant"], action["bulk_key"]) for action in report["actions"]]
+    assert sorted(rows) == sorted((name, key) for name, one in tenants.named.items() for key in one.keys)
+    assert tenants.lies(report) == []
+
+
+def all_stopped(tenants: Tenants, ended: Ended) -> bool:
+    return set().union(*tenants.outcomes(report_of(ended)).values()) == {"stopped"}
+
+
+def test_a_run_is_finished_and_true_although_a_worker_is_killed_in_the_middle(here, slow, cluster):
+    going = here.start(
+        "run",
+        slow.keys(),
+        "--tenants",
+        slow.file,
+        "--yes",
+        "--out",
+        "run",
+        "--save-responses",
+        *cluster.options,
+    )
+    worker = cluster.worker_of("north")
+    until(lambda: slow.named["north"].answered("stop") >= 4, "stops of north", LONGEST)
+    cluster.kill(worker)
+    ended = going.end(LONGEST)
+    assert ended.status == 0, ended
+    is_true(slow, ended)
+    assert all_stopped(slow, ended)
+    saved = {path.parent.name for path in (ended.directory / "responses").rglob("*.csv")}
+    assert saved == {"north", "south"}
+    assert list(cluster.shared.iterdir()) == []
+
+
+def test_what_the_shards_of_a_killed_caller_did_is_brought_in_by_resume(here, slow, cluster):
+    going = here.start("run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *cluster.options)
+    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    going.signal(signal.SIGKILL)
+    going.process.wait()
+    ended = here("resume", "run", "--engine", "local", longest=LONGEST)
+    assert ended.status == 0, ended
+    is_true(slow, ended)
+    assert all_stopped(slow, ended)
+    assert list(cluster.shared.iterdir()) == []
+
+
+@pytest.mark.hunt
+def test_a_lost_scheduler_ends_the_run_with_what_is_known_and_resume_does_the_rest(here, slow, own_cluster):
+    going = here.start(
+        "run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *own_cluster.options
+    )
+    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    own_cluster.scheduler.kill()
+    ended = going.end(LONGEST)
+    assert ended.status == 5, ended
+    is_true(slow, ended)
+    again = here("resume", "run", "--engine", "local", longest=LONGEST)
+    assert again.status == 0, again
+    is_true(slow, again)
+
+
+@pytest.mark.hunt
+def test_a_killed_caller_is_resumed_on_the_same_cluster(here, slow, cluster):
+    going = here.start("run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *cluster.options)
+    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    going.signal(signal.SIGKILL)
+    going.process.wait()
+    ended = here("resume", "run", longest=LONGEST)
+    assert ended.status == 0, ended
+    is_true(slow, ended)
+
+
+@pytest.mark.hunt
+def test_an_interrupt_drains_every_shard(here, slow, cluster):
+    going = here.start("run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *cluster.options)
+    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    going.signal(signal.SIGINT)
+    ended = going.end(LONGEST)
+    assert ended.status == 130, ended
+    is_true(slow, ended)
+    assert all("not_attempted" in some for some in slow.outcomes(report_of(ended)).values())
+
+
+@pytest.mark.hunt
+def test_a_cluster_is_started_here_where_no_scheduler_is_named(here, slow):
+    ended = here.run(None, slow.keys(), "--tenants", slow.file, "--engine", "dask", longest=LONGEST)
+    assert ended.status == 0, ended
+    is_true(slow, ended)
+    assert not (ended.directory / "shards").exists()
+
+
+@pytest.mark.hunt
+def test_a_dead_tenant_takes_nothing_from_the_other_shards(here, slow, cluster):
+    slow.named["south"].cut()
+    ended = here.run(
+        None, slow.keys(), "--tenants", slow.file, "--max-attempts", "2", *cluster.options, longest=LONGEST
+    )
+    assert ended.status == 4, ended
+    assert slow.outcomes(report_of(ended))["north"] == {"stopped"}
+
+
+@pytest.mark.hunt
+def test_a_run_of_one_tenant_may_be_a_shard_too(here, make_tenant, cluster):
+    tenant = make_tenant(**PROCESSING, actions=6)
+    secret = here.home / "secret"
+    secret.touch(0o600)
+    secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])
+    ended = here.run(
+        tenant, here.keys(tenant.keys), "--client-secret-file", secret, *cluster.options, longest=LONGEST,
+        env={"ZUORA_CLIENT_SECRET": ""},
+    )  # fmt: skip
+    assert ended.status == 0, ended
+    assert {action["outcome"] for action in report_of(ended)["actions"]} == {"stopped"}
+
+
+@pytest.mark.hunt
+def test_a_scheduler_that_is_not_there_is_told_in_a_sentence(here, slow):
+    ended = here.run(
+        None, slow.keys(), "--tenants", slow.file, "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9",
+        "--shared-dir", "shared", longest=LONGEST,
+    )  # fmt: skip
+    assert ended.status == 2, ended
+    assert "The dask scheduler tcp://127.0.0.1:9 cannot be reached" in ended.err
+    assert all(tenant.nothing_sent() for tenant in slow.named.values())
