@@ -13,7 +13,7 @@ import threading
 from asyncio import wrap_future
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -260,11 +260,9 @@ class _Crew:
 
 
 def _counts(tally: Tally) -> dict[str, Any]:
-    return {
-        name: {str(key): count for key, count in value.items()} if isinstance(value, dict) else value
-        for name, value in asdict(tally).items()
-        if isinstance(value, (int, dict))
-    }
+    counts = {field.name: getattr(tally, field.name) for field in fields(tally)}
+    counts["outcomes"] = {outcome.value: count for outcome, count in tally.outcomes.items()}
+    return {name: value for name, value in counts.items() if isinstance(value, (int, dict))}
 
 
 def _kind(error: MassStopError) -> str:

@@ -15,6 +15,7 @@ BENCHES = {
     "launch": "from the start of the process to the first stop on the wire",
     "cpu": "CPU a key, against a bare aiohttp loop doing the same two calls",
     "growth": "time and memory from 2,000 to 50,000 keys (--long: to 200,000)",
+    "tenants": "many tenants in one process and on dask workers",
     "instead": "what else one might pick: xargs and curl, an asyncio script",
 }
 

@@ -64,6 +64,11 @@ class Tenant:
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
 
+    def stop(self) -> None:
+        """Serves no more: the tenant is dead."""
+        self._process.kill()
+        self._process.wait()
+
     @property
     def urls(self) -> list[str]:
         """The address of each stop, in order."""

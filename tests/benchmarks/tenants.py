@@ -1,0 +1,228 @@
+"""Many tenants: what a dead and a slow one take from the others, what a tenant costs, what a second core gives."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import common
+from tests.benchmarks.table import Table
+
+HEALTHY, KEYS = 6, 200
+TENANTS, FEW = 50, 100
+SPREAD, EACH = 8, 1_000
+
+
+def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
+    """One line for each of what issue and documentation promise."""
+    _neighbours(table, rounds or 3)
+    _cost(table, rounds or 3)
+    _spread(table, rounds or 2)
+    _killed(table, rounds or 1)
+
+
+# ------------------------------------------------------------------------------ a run of several tenants
+
+
+@contextmanager
+def served(count: int, keys: int, **changes: Any) -> Iterator[list[common.Tenant]]:
+    """Fresh tenants, each in a process of its own."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(common.tenant(actions=keys, seed=seed, keep_log=False, **changes))
+            for seed in range(1, count + 1)
+        ]
+
+
+class Job:
+    """A file of tenants, a table of their keys, and the command that stops them."""
+
+    def __init__(self, tenants: Mapping[str, common.Tenant], limits: Mapping[str, str] | None = None) -> None:
+        first = next(iter(tenants.values()))
+        self.folder = first.folder
+        self.environment: dict[str, str] = {}
+        tables, rows = [], ["bulk_key,tenant"]
+        for name, at in tenants.items():
+            self.environment[f"{name.upper()}_SECRET"] = at.environment["ZUORA_CLIENT_SECRET"]
+            tables.append(
+                f'[tenants.{name}]\nbase_url = "{at.environment["ZUORA_BASE_URL"]}"\n'
+                f'client_id = "{at.environment["ZUORA_CLIENT_ID"]}"\nclient_secret_env = "{name.upper()}_SECRET"\n'
+                f"{(limits or {}).get(name, '')}\n"
+            )
+        keys = [at.keys.read_text().splitlines()[1:] for at in tenants.values()]
+        for turn in zip(*keys, strict=True):
+            rows += [f"{line.split(',')[0]},{name}" for name, line in zip(tenants, turn, strict=True)]
+        (self.folder / "tenants.toml").write_text("\n".join(tables))
+        (self.folder / "all.csv").write_text("\n".join(rows) + "\n")
+
+    def command(self, *options: str) -> list[str]:
+        return [
+            common.MASS_STOP, "run", str(self.folder / "all.csv"), "--tenants", str(self.folder / "tenants.toml"),
+            "--yes", "--headroom", "0", "--quiet", "--out", str(self.folder / "run"), *options,
+        ]  # fmt: skip
+
+    def run(self, *options: str, good: tuple[int, ...] = (0,)) -> tuple[float, float]:
+        """Runs it to its end; seconds of the wall, and of CPU with all its children."""
+        with self.start(*options) as process:
+            launched = time.monotonic()
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.monotonic() - launched
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in good:
+            raise SystemExit(
+                f"ended with {process.returncode}: {(self.folder / 'stderr').read_text()[-2000:]}"
+            )
+        return wall, usage.ru_utime + usage.ru_stime
+
+    def start(self, *options: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / "stderr").open("wb") as errors:
+            return subprocess.Popen(
+                self.command(*options),
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.environment},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
+            )
+
+    @property
+    def report(self) -> dict[str, Any]:
+        import json
+
+        found: dict[str, Any] = json.loads((self.folder / "run" / "report.json").read_text())
+        return found
+
+
+# ------------------------------------------------------------------------------ the measures
+
+
+def _neighbours(table: Table, rounds: int) -> None:
+    table.head(
+        f"tenants: {HEALTHY} healthy ones x {KEYS} keys, 40 slots, 80 ms a call, beside a dead and a slow one"
+    )
+    alone, beside = [], []
+    for _ in range(rounds):
+        alone.append(_last_stop(beside=False))
+        beside.append(_last_stop(beside=True))
+    table.row("last stop of the six, by themselves", alone, "s")
+    table.row("last stop of the six, beside the two", beside, "s")
+    table.ratio("beside : by themselves", beside, alone, "<= 1.05")
+
+
+def _last_stop(*, beside: bool) -> float:
+    """Seconds from the first stop of the healthy six to their last."""
+    with served(HEALTHY + 2 * beside, KEYS, **common.PATIENT | {"latency": 0.08}) as tenants:
+        named = {f"t{number}": at for number, at in enumerate(tenants)}
+        limits = {}
+        if beside:
+            dead, slow = list(named)[-2:]
+            limits[slow] = "concurrency = 1"
+            named[dead].stop()
+        job = Job(named, limits)
+        job.run("--no-results", "--max-attempts", "3", "--deadline", "60s", good=(0, 4))
+        timing = [
+            one["timing"]
+            for name, one in job.report["summary"]["by_tenant"].items()
+            if int(name[1:]) < HEALTHY
+        ]
+        return max(one["last_stop_seconds"] for one in timing) - min(
+            one["first_stop_seconds"] for one in timing
+        )
+
+
+def _cost(table: Table, rounds: int) -> None:
+    table.head(f"tenants: {TENANTS} x {FEW} keys in one process against 1 x {TENANTS * FEW}, no latency")
+    many, one = [], []
+    for _ in range(rounds):
+        # All of them are one server, as so many entities: servers would take the cores from what is measured.
+        many.append(_cpu(TENANTS))
+        one.append(_cpu(1))
+    table.row(f"CPU a key, {TENANTS} tenants", many, "us", 0)
+    table.row("CPU a key, 1 tenant", one, "us", 0)
+    table.ratio(f"{TENANTS} tenants : 1", many, one, "<= 1.20")
+
+
+def _cpu(tenants: int) -> float:
+    keys = TENANTS * FEW
+    with common.tenant(actions=keys, keep_log=False, concurrency=4_000, **common.AT_ONCE) as at:
+        names = [f"t{number}" for number in range(tenants)]
+        job = Job({"t0": at})
+        tables = [
+            f'[tenants.{name}]\nbase_url = "{at.environment["ZUORA_BASE_URL"]}"\nentity_id = "{name}"\n'
+            f'client_id = "{at.environment["ZUORA_CLIENT_ID"]}"\nclient_secret_env = "T0_SECRET"\nconcurrency = 40\n'
+            for name in names
+        ]
+        (job.folder / "tenants.toml").write_text("\n".join(tables))
+        lines = at.keys.read_text().splitlines()[1:]
+        rows = [f"{line.split(',')[0]},{names[number % tenants]}" for number, line in enumerate(lines)]
+        (job.folder / "all.csv").write_text("bulk_key,tenant\n" + "\n".join(rows) + "\n")
+        return job.run()[1] / keys * 1e6
+
+
+def _spread(table: Table, rounds: int) -> None:
+    table.head(
+        f"tenants: {SPREAD} x {EACH} keys without latency or limits, one process against two dask workers"
+    )
+    local, dask = [], []
+    for _ in range(rounds):
+        local.append(_keys_a_second())
+        dask.append(_keys_a_second("--engine", "dask"))
+    table.row("keys a second, one process", local, "/s", 0)
+    table.row("keys a second, two dask workers", dask, "/s", 0)
+    table.ratio("two workers : one process", dask, local, ">= 1.60")
+    table.remark(
+        "The simulated tenants take their share of the same cores; see docs/scaling.md for what that leaves to measure."
+    )
+
+
+def _keys_a_second(*options: str) -> float:
+    with served(SPREAD, EACH, concurrency=400, **common.AT_ONCE) as tenants:
+        job = Job({f"t{number}": at for number, at in enumerate(tenants)})
+        job.run(*options)
+        timing = job.report["summary"]["timing"]
+        return SPREAD * EACH / (timing["settled_seconds"] - timing["first_stop_seconds"])
+
+
+def _killed(table: Table, rounds: int) -> None:
+    table.head(
+        "tenants: 4 x 100 keys, 4 slots, 100 ms a call, on two dask workers, one of them killed half way"
+    )
+    undisturbed, killed = [], []
+    for _ in range(rounds):
+        undisturbed.append(_with_worker_killed(kill=False))
+        killed.append(_with_worker_killed(kill=True))
+    table.row("the run, undisturbed", undisturbed, "s")
+    table.row("the run, a worker killed", killed, "s")
+    table.ratio("killed : undisturbed", killed, undisturbed, "<= 1.50")
+
+
+def _with_worker_killed(*, kill: bool) -> float:
+    with served(4, 100, **common.PATIENT | {"latency": 0.1}) as tenants:
+        named = {f"t{number}": at for number, at in enumerate(tenants)}
+        job = Job(named, dict.fromkeys(named, "concurrency = 4"))
+        launched = time.monotonic()
+        process = job.start("--engine", "dask")
+        if kill:
+            while tenants[0].facts()["calls"].get("stop", 0) < 50:
+                time.sleep(0.02)
+            os.kill(_worker(job.folder), signal.SIGKILL)
+        status = process.wait()
+        wall = time.monotonic() - launched
+        if status:
+            raise SystemExit(f"ended with {status}: {(job.folder / 'stderr').read_text()[-2000:]}")
+        actions = job.report["actions"]
+        rows = {(action["tenant"], action["bulk_key"]) for action in actions}
+        if len(rows) != len(actions) or {action["outcome"] for action in actions} != {"stopped"}:
+            raise SystemExit("a row is missing, doubled or untrue")
+        return wall
+
+
+def _worker(folder: Path) -> int:
+    """The process at work on the first tenant's shard."""
+    import re
+
+    (log,) = folder.glob("run/shards/*/*/t0/run.log")
+    return int(re.findall(r"process (\d+)", log.read_text())[-1])
