@@ -64,16 +64,22 @@ class TenantSlots:
         self._told = self._usual
         self._margin = 0.0
         self._paused = False
-
-    @property
-    def limit(self) -> int:
-        return min(self._search.limit, self._told)
+        self.limit = min(self._search.limit, self._told)
 
     @property
     def others(self) -> float | None:
         return self._load.mean
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
+        self._take(now, in_flight, answer)
+        self.limit = min(self._search.limit, self._told)
+
+    def paused(self) -> None:
+        self._search.restart()
+        self._paused = True
+        self.limit = min(self._search.limit, self._told)
+
+    def _take(self, now: float, in_flight: int, answer: Answered) -> None:
         fresh = self._learn(now, in_flight, answer.limits.concurrency, answer.limits.concurrency_remaining)
         if answer.throttled:
             if self._search.refused(now, answer.seconds, in_flight):
@@ -84,10 +90,6 @@ class TenantSlots:
         if fresh or (self._paused and answer.limits.concurrency == self._permitted is not None):
             self._search.jump(self._told)
             self._paused = False
-
-    def paused(self) -> None:
-        self._search.restart()
-        self._paused = True
 
     def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
         """Takes what the headers tell; says whether the count of free slots was a fresh one."""

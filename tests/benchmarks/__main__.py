@@ -16,6 +16,7 @@ BENCHES = {
     "cpu": "CPU a key, against a bare aiohttp loop doing the same two calls",
     "growth": "time and memory from 2,000 to 50,000 keys (--long: to 200,000)",
     "tenants": "many tenants in one process and on dask workers",
+    "pacing": "use, refusals and order of many seeded days in virtual time (PICTURES=FOLDER draws them)",
     "instead": "what else one might pick: xargs and curl, an asyncio script",
 }
 

@@ -1,6 +1,6 @@
 """How figures are shown: a plain line each, as soon as it is known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 
@@ -13,11 +13,17 @@ class Table:
         print(f"\n{title}\n{self.COLUMNS.rstrip()}\n{'-' * len(self.COLUMNS)}")
 
     def row(
-        self, name: str, values: Sequence[float], unit: str = "", digits: int = 2, wanted: str = ""
+        self,
+        name: str,
+        values: Sequence[float],
+        unit: str = "",
+        digits: int = 2,
+        wanted: str = "",
+        middle: Callable[[Sequence[float]], float] = median,
     ) -> None:
-        """One line for ``values``, one of each round."""
+        """One line for ``values``, one of each round: their ``middle``, and from the least to the most."""
         spread = f"{min(values):.{digits}f} - {max(values):.{digits}f}" if len(values) > 1 else ""
-        line = f"{name:44} {median(values):9.{digits}f}  {spread:>17}  {wanted:<12}"
+        line = f"{name:44} {middle(values):9.{digits}f}  {spread:>17}  {wanted:<12}"
         print(f"{line.rstrip()}  [{unit}]" if unit else line.rstrip(), flush=True)
 
     def ratio(self, name: str, ours: Sequence[float], theirs: Sequence[float], wanted: str = "") -> None:
