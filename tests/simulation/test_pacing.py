@@ -1,0 +1,107 @@
+"""Whole runs: a quota that must last, retries that must not crowd out, a tenant that falls silent."""
+
+from bisect import bisect_left
+from random import Random
+
+import pytest
+
+from orchestrator.engine.retry import FLOOR, SHARE
+from orchestrator.errors import Kind, TenantUnreachable
+from orchestrator.model import Answered, Limits, Outcome, Window
+from orchestrator.pacing.circuit import SILENCE
+from tests.simulation.virtual import (
+    Fault,
+    VirtualTenant,
+    World,
+    actions_of,
+    bulk_key,
+    fault,
+    now,
+    rows_of,
+    scripted,
+    settings,
+    virtually,
+)
+
+SANDBOX = (Window(2_500, 60), Window(5_000, 3600), Window(10_000, 86_400))
+"""What an API sandbox allows (Zuora API, "Rate limits")."""
+
+
+class Sandbox(VirtualTenant):
+    """Tells its windows, of which each began with the run."""
+
+    def _tell(self, error, seconds):
+        used = {window: self._used(window) for window in SANDBOX}
+        nearest = max(SANDBOX, key=lambda window: used[window] / window.quota)
+        resets_in = nearest.seconds - now() % nearest.seconds
+        told = Limits(SANDBOX, nearest.quota, nearest.quota - used[nearest], resets_in, concurrency=40)
+        self.answered(Answered(told, 200, False, None, seconds))
+
+    def _used(self, window: Window) -> int:
+        began = now() - now() % window.seconds
+        return len(self.calls) - bisect_left(self.calls, began, key=lambda call: call.at)
+
+
+@pytest.mark.parametrize("stopping_for", [1.0, 30.0])
+def test_a_sandbox_of_ten_thousand_calls_a_day_is_enough_for_a_thousand_keys(stopping_for):
+    dice = Random(1)
+    actions = actions_of(1_000)
+    for action in actions:
+        action.stopping_for = dice.uniform(0.2, stopping_for)
+    tenant = Sandbox(actions, latency=lambda: 0.2)
+    world = World(tenant, settings(headroom=10.0, concurrency=None))
+    virtually(world.run(rows_of(1_000)))
+    assert world.report().summary.outcomes == {Outcome.STOPPED: 1_000}
+    assert len(tenant.calls) <= 4_500
+    assert max(call.at for call in tenant.calls) < 700
+
+
+def test_what_fails_again_and_again_does_not_hold_up_what_would_not():
+    """A quarter of the keys is locked for good: theirs are tried within the budget, the rest when all else is sent."""
+    locked = scripted(stop={n: [fault(Kind.LOCKED)] * 8 for n in range(1, 501) if n % 4 == 0})
+    world = World(VirtualTenant(actions_of(500), latency=lambda: 1.0, script=locked))
+    virtually(world.run(rows_of(500)))
+    stops = world.tenant.of("stop")
+    first = {call.bulk_key: n for n, call in reversed(list(enumerate(stops)))}
+    retried = max(first.values()) + 1 - 500
+    assert 0 < retried <= FLOOR + SHARE * 500
+    assert len(stops) == 375 + 125 * 8
+
+
+def silent_after_a_second(name: str, key: str, n: int) -> Fault | None:
+    return fault(Kind.CONNECT_FAILED) if now() > 1 else None
+
+
+def test_a_tenant_that_falls_silent_is_not_hammered():
+    silent = VirtualTenant(actions_of(500), script=silent_after_a_second)
+    world = World(silent)
+    ending = virtually(world.run(rows_of(500)))
+    unanswered = [call for call in silent.calls if call.answer == Kind.CONNECT_FAILED]
+    assert isinstance(ending.cut_by, TenantUnreachable)
+    assert len(unanswered) <= 10 + SILENCE + 8
+
+
+def test_what_a_silent_tenant_was_not_sent_is_not_attempted():
+    silent = VirtualTenant(actions_of(500), script=silent_after_a_second)
+    world = World(silent)
+    virtually(world.run(rows_of(500)))
+    sent = len({call.bulk_key for call in silent.of("stop")})
+    assert world.report().summary.outcomes[Outcome.NOT_ATTEMPTED] == 500 - sent
+
+
+def test_a_silent_tenant_is_given_up_after_so_many_probes():
+    silent = VirtualTenant(actions_of(50), script=lambda name, key, n: fault(Kind.CONNECT_FAILED))
+    world = World(silent, settings(max_attempts=3))
+    virtually(world.run(rows_of(50)))
+    assert len(silent.calls) <= 10 + SILENCE + 3
+
+
+def test_a_tenant_that_comes_back_is_gone_on_with():
+    back = VirtualTenant(
+        actions_of(200, has_file=False),
+        script=lambda name, key, n: fault(Kind.CONNECT_FAILED) if 1 < now() < 6 else None,
+    )
+    world = World(back)
+    assert virtually(world.run(rows_of(200))).state == "finished"
+    assert world.report().summary.outcomes == {Outcome.STOPPED: 200}
+    assert bulk_key(200) in {call.bulk_key for call in back.of("stop")}
