@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.settings import show_duration
-from orchestrator.store.pages.view import Cases, View, read_view
+from orchestrator.store.pages.view import Cases, Place, View, read_view
 from orchestrator.store.pages.words import OUTCOMES, visible
 from orchestrator.store.report import Write
 
@@ -40,7 +40,8 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     if run.reason:
         yield f"Reason: {code(run.reason)}"
     yield ""
-    yield f"Tenant {code(view.info.base_url)}{_environment(view)}, run {code(run.id)} ({run.state}), {_when(view)}."
+    where = "; ".join(_place(place, drill=run.command == "drill") for place in view.places)
+    yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
     yield ""
     yield from _outcomes(view)
     yield ""
@@ -52,10 +53,12 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     yield from _next(view, directory)
 
 
-def _environment(view: View) -> str:
-    if view.environment is None:
-        return " (simulated)" if view.run.command == "drill" else ""
-    return f" ({view.environment}{', **production**' if view.production else ''})"
+def _place(place: Place, *, drill: bool) -> str:
+    name = f"{code(place.name)} at " if place.name else ""
+    kind = (
+        f" ({place.environment}{', **production**' if place.production else ''})" if place.environment else ""
+    )
+    return f"{name}{code(place.base_url)}{' (simulated)' if drill else kind}"
 
 
 def _when(view: View) -> str:

@@ -137,13 +137,31 @@ _TOLD = (
 )  # fmt: skip
 
 
+class Place(Struct, frozen=True):
+    """One tenant of the run; ``name`` is empty where it is the only one."""
+
+    name: str
+    base_url: str
+    entity_id: str | None
+    org_ids: tuple[str, ...]
+
+    @property
+    def environment(self) -> str | None:
+        """The name of its data centre, where it is one of Zuora's."""
+        return next((name for name, url in ENVIRONMENTS.items() if url == self.base_url), None)
+
+    @property
+    def production(self) -> bool:
+        return self.environment is not None and self.environment.endswith("-prod")
+
+
 class View(Struct, frozen=True):
     """One run, ready to be shown."""
 
     run: RunEntry
     summary: Summary
     info: RunInfo
-    environment: str | None
+    places: list[Place]
     headline: Headline
     groups: dict[Group, int]
     fate: Fate
@@ -157,10 +175,6 @@ class View(Struct, frozen=True):
     @property
     def actions(self) -> int:
         return sum(self.groups.values())
-
-    @property
-    def production(self) -> bool:
-        return self.environment is not None and self.environment.endswith("-prod")
 
     @property
     def open_ends(self) -> bool:
@@ -194,7 +208,7 @@ def read_view(connection: sqlite3.Connection) -> View:
         run=run,
         summary=summary,
         info=info,
-        environment=next((name for name, url in ENVIRONMENTS.items() if url == info.base_url), None),
+        places=_places(run),
         headline=headline(run, summary),
         groups=groups,
         fate=_fate(cells),
@@ -207,6 +221,13 @@ def read_view(connection: sqlite3.Connection) -> View:
         ],
         tenants=tenants,
     )
+
+
+def _places(run: RunEntry) -> list[Place]:
+    told = {"": run.tenant}
+    return [
+        Place(visible(name), visible(one.base_url), one.entity_id, one.org_ids) for name, one in told.items()
+    ]
 
 
 class _Cell(Struct, frozen=True):

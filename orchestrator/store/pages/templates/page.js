@@ -167,7 +167,7 @@
     for (const value of [...values[field]].sort(collator.compare)) {
       select.add(new Option(field === "outcome" ? setup.titles[value] : value, value));
     }
-    select.closest("label").hidden = values[field].size < 2 && field !== "outcome";
+    select.parentElement.hidden = values[field].size < 2 && field !== "outcome";
     select.addEventListener("change", choose);
   }
 
