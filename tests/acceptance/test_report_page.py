@@ -1,0 +1,83 @@
+"""report.html and the Markdown form, as the installed command writes them."""
+
+import hashlib
+import stat
+
+import pytest
+
+from orchestrator.store.pages.html import _TEMPLATES
+from tests.acceptance.support import MassStop, Tenant
+
+
+def test_a_run_leaves_a_page_beside_its_report_for_its_owners_eyes_only(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    page = ended.directory / "report.html"
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    text = page.read_text()
+    assert all(key in text for key in tenant.keys)
+    assert hashlib.sha256((ended.directory / "report.json").read_bytes()).hexdigest() in text
+
+
+def test_the_page_written_again_is_the_same(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    page = ended.directory / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    again = mass_stop("report", "run", "--format", "html")
+    assert again.status == 0, again
+    assert page.read_bytes() == before
+
+
+def test_the_page_of_a_report_that_was_changed_tells_the_hash_of_the_true_one(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").directory / "report.json"
+    true = hashlib.sha256(report.read_bytes()).hexdigest()
+    report.write_bytes(report.read_bytes().replace(b'"stopped"', b'"already_stopped"'))
+    assert true in mass_stop("report", "run", "--format", "html", "--report", "-").out.decode()
+
+
+def test_a_page_that_cannot_be_written_changes_neither_exit_status_nor_report(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    (mass_stop.home / "run" / "report.html").mkdir(parents=True)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    assert ended.status == 0, ended
+    assert (ended.report["run"]["exit_status"], ended.report["run"]["state"]) == (0, "finished")
+    (trouble,) = [line for line in ended.sentences if "trouble" in line]
+    assert "mass-stop report run --format html" in trouble
+
+
+def test_a_plan_and_a_cut_run_have_a_page_too(mass_stop: MassStop, tenant: Tenant) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    plan = mass_stop("plan", keys, "--out", "plan", tenant=tenant)
+    assert "A plan: no stop was sent" in (plan.directory / "report.html").read_text()
+    cut = mass_stop.run(tenant, keys, env={"ZUORA_CLIENT_SECRET": "wrong"})
+    assert cut.status == 3, cut
+    assert "Nothing was stopped" in (cut.directory / "report.html").read_text()
+
+
+def test_markdown_goes_to_a_file_or_to_standard_output(mass_stop: MassStop, tenant: Tenant) -> None:
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    told = mass_stop("report", "run", "--format", "markdown", "--report", "-")
+    assert told.status == 0, told
+    assert told.out.decode().startswith("**✅ All over.**")
+    saved = mass_stop("report", "run", "--format", "markdown")
+    assert (saved.directory / "report.md").read_bytes() == told.out
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "markdown"])
+def test_only_the_page_needs_a_template_engine(mass_stop: MassStop, tenant: Tenant, form: str) -> None:
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    told = mass_stop("report", "run", "--format", form, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert told.status == 0, told
+    assert not any(line.endswith(" jinja2") for line in told.err.splitlines())
+
+
+def test_the_page_has_its_own_style_and_script_whole(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    text = (ended.directory / "report.html").read_text()
+    for name in ("page.css", "page.js"):
+        assert (_TEMPLATES / name).read_text() in text
