@@ -236,7 +236,7 @@ def test_the_keys_that_fit_are_copied(browser: Browser, file: Path):
     page = Opened(context.new_page()).go(file)
     page.get_by_label("Outcome", exact=True).select_option("rejected")
     page.get_by_role("button", name="Copy keys").click()
-    expect(page.locator("#copied")).to_have_text("1 keys copied, one a line.")
+    expect(page.locator("#copied")).to_have_text("Copied, one a line: 1.")
     assert page.evaluate("navigator.clipboard.readText()") == f"{column(page, 'bulk_key')[0]}\n"
     context.close()
 

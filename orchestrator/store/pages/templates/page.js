@@ -189,7 +189,7 @@
     const keys = state.shown.map((row) => row[at.bulk_key]).join("\n") + "\n";
     let done = true;
     try { await navigator.clipboard.writeText(keys); } catch { done = false; }
-    find("#copied").textContent = done ? `${whole.format(state.shown.length)} keys copied, one a line.`
+    find("#copied").textContent = done ? `Copied, one a line: ${whole.format(state.shown.length)}.`
       : "This browser lets no page write to the clipboard.";
   });
 
