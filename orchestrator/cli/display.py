@@ -1,7 +1,7 @@
 """Progress on a terminal: stops first, then settling, and what needs a person."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TextIO, cast
 
@@ -54,11 +54,12 @@ async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[Non
 
 
 class Picture:
-    """What is shown of ``tally`` at one moment."""
+    """What is shown of ``tally`` at one moment. ``o_clock`` says what time it will be in so many seconds."""
 
-    def __init__(self, tally: Tally, look: Look) -> None:
+    def __init__(self, tally: Tally, look: Look, o_clock: Callable[[float], str] | None = None) -> None:
         self._tally = tally
         self._look = look
+        self._o_clock = o_clock or _o_clock
         self._sent = Speed(lambda: tally.through)
         self._over = Speed(lambda: tally.over)
         self._narrow = (look.width or 0) < NARROW
@@ -75,22 +76,24 @@ class Picture:
             self._bar(bars, "settled", tally.over, self._over)
         lines = [self._pace(over if tally.planning or tally.through == tally.keys else sent)]
         if tally.closed_until > now:
-            until = time.strftime("%H:%M:%S", time.localtime(time.time() + tally.closed_until - now))
-            seconds = tally.closed_until - now
-            lines.append(("yellow", f"waiting for the tenant until {until} ({duration(seconds)})"))
+            wait = tally.closed_until - now
+            lines.append(("yellow", f"waiting for the tenant until {self._o_clock(wait)} ({duration(wait)})"))
         lines += self._people()
         return Group(bars, *(self._line(text, style) for style, text in lines))
 
     def _bar(self, bars: Table, title: str, done: int, speed: Speed) -> None:
         total = self._tally.keys
         known = self._tally.read_to_end or self._tally.planning
-        width = 10 if self._narrow else 24
-        left = speed.seconds_for(total - done) if known and done < total else None
+        width, suffix = (6, "") if self._narrow else (24, " left")
+        its_turn = title != "settled" or self._tally.through == total  # results wait for the stops
+        left = speed.seconds_for(total - done) if known and its_turn and done < total else None
         bars.add_row(
             Text(f"{title:<7}"),
             ProgressBar(total=max(total, 1), completed=done, width=width),
-            Text(f"{done:,}/{total:,}{'' if known else '+'}"),
-            Text("" if left is None or left > LONGEST_FORECAST else f"{duration(left)} left"),
+            Text(f"{done:,}/{total:,}{'' if known else '+'}", no_wrap=True),
+            Text(
+                "" if left is None or left > LONGEST_FORECAST else f"{duration(left)}{suffix}", no_wrap=True
+            ),
         )
 
     def _pace(self, speed: float | None) -> tuple[str, str]:
@@ -146,3 +149,7 @@ class _Above:
 
     def flush(self) -> None:
         """The console writes at once."""
+
+
+def _o_clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))

@@ -74,7 +74,7 @@ def closing(
     page = Page(look)
     if run.reason:
         page.line(run.reason, "yellow")
-    page.line(f"Planned: {counted(sum(summary.outcomes.values()), 'key')} read, no stop was sent.", "bold")
+    page.line(f"Planned: {counted(summary.keys, 'key')} read, no stop was sent.", "bold")
     _doing(page, totals)
     add_over(page, summary)
     if totals.actions:
@@ -98,10 +98,10 @@ def _doing(page: Page, totals: digest.PlanTotals) -> None:
 
 
 def _saves(page: Page, totals: digest.PlanTotals) -> None:
-    saves = f"{counted(totals.unprocessed, 'record')}"
+    saves = [counted(totals.unprocessed, "record")] if totals.unprocessed or not totals.pending else []
     if totals.pending:
-        saves += f", and all of the {totals.pending:,} that have not started"
-    page.entry("a stop saves", saves, "bold")
+        saves.append(f"all records of the {totals.pending:,} that have not started")
+    page.entry("a stop saves", ", and ".join(saves), "bold")
     if totals.within_a_minute:
         page.entry("waiting costs", f"{counted(totals.within_a_minute, 'record')} in the next minute")
     if totals.done_in is not None:
@@ -133,7 +133,7 @@ def _first(page: Page, plan: KnownPlan) -> None:
         done = "-" if one.done_in is None else duration(one.done_in)
         if page.narrow:
             page.item(f"  {one.bulk_key}")
-            page.item(f"    {one.status}, {left} left, {speed}/s, {done}")
+            page.item(f"    {left} left, {speed}/s, {done}, {one.status}")
         else:
             page.item(f"    {one.bulk_key}  {one.status:<10}  {left:>9}  {speed:>8}  {done}")
     if plan.totals.actions > len(plan.first):

@@ -33,8 +33,12 @@ def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
         page.entry("quota", "the tenant tells none")
     for number, quota in enumerate(windows):
         short = quota in ahead.short
-        text = in_words(quota) + (": NOT enough, the run waits for it" if short else "")
-        page.entry("" if number else "quota", text, "red" if short else None)
+        enough = "NOT enough: the run waits for it" if quota.told else "may not be enough"
+        page.entry(
+            "" if number else "quota",
+            f"{in_words(quota)}; {enough}" if short else in_words(quota),
+            "red" if short else None,
+        )
     if ahead.short:
         page.entry(
             "",

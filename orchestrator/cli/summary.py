@@ -12,6 +12,7 @@ from orchestrator.model import OVER, Outcome
 from orchestrator.settings import show_duration
 from orchestrator.store import digest
 from orchestrator.store import report as reports
+from orchestrator.store.entries import SourceInfo, read_sources
 from orchestrator.store.report import RunEntry, Summary
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
@@ -32,25 +33,35 @@ _FILES = {
 
 
 class Known(Struct, frozen=True):
-    """What the journal tells of a run that has ended, as far as the summary says it."""
+    """What the journal tells of a run that has ended, as far as the summary says it.
+
+    ``unread`` are sources that were not read to their end.
+    """
 
     run: RunEntry
     summary: Summary
     troubles: list[digest.Trouble] = []
     files_missing: int = 0
+    unread: list[SourceInfo] = []
 
 
 def read_known(connection: sqlite3.Connection) -> Known:
     """All that :func:`closing` needs of the journal."""
     run, summary = reports.read_head(connection)
-    return Known(run, summary, digest.read_troubles(connection), reports.count_missing_files(connection))
+    return Known(
+        run,
+        summary,
+        digest.read_troubles(connection),
+        reports.count_missing_files(connection),
+        [source for source in read_sources(connection) if not source.complete],
+    )
 
 
 def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, saved: bool) -> str:
     """What the operator reads last, in a few lines. ``troubles`` are sentences on what this machine could not do."""
-    run, summary = known.run, known.summary
+    summary = known.summary
     page = Page(look)
-    _headline(page, run, summary)
+    _headline(page, known)
     _outcomes(page, summary)
     add_tenants(page, run, summary)
     _records(page, summary)
@@ -82,10 +93,12 @@ def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) 
         page.entry("report", "NOT SAVED: it follows here", "red")
 
 
-def _headline(page: Page, run: RunEntry, summary: Summary) -> None:
+def _headline(page: Page, known: Known) -> None:
+    run, summary = known.run, known.summary
     good = sum(summary.outcomes.get(outcome, 0) for outcome in OVER)
     total = sum(summary.outcomes.values())
-    if good == total and total:
+    all_good = good == total and total > 0
+    if all_good and not known.unread:
         which = (
             "the mass action processes no" if total == 1 else f"none of the {total:,} mass actions processes"
         )
@@ -94,7 +107,10 @@ def _headline(page: Page, run: RunEntry, summary: Summary) -> None:
     if run.reason:
         page.line(run.reason, "yellow")
     may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
-    if not good and not may_have_stopped:
+    if all_good:
+        unread = ", ".join(source.name for source in known.unread)
+        page.line(f"NOT all over: {unread} was not read to its end. What was read of it is over.", "red")
+    elif not good and not may_have_stopped:
         goes_on = "mass action goes on" if total == 1 else "mass actions go on"
         page.line(f"NOTHING was stopped: {total:,} {goes_on}.", "red")
     else:
@@ -169,11 +185,12 @@ def _next(page: Page, known: Known, directory: Path) -> None:
     """What is to be done, with the command."""
     counts = known.summary.outcomes
     steps = Page(page.look)
-    if known.run.command != "drill" and any(counts.get(outcome) for outcome in _OPEN):
+    is_open = known.unread or any(counts.get(outcome) for outcome in _OPEN)
+    if known.run.command != "drill" and is_open:
         _resume(steps, known, directory)
     if counts.get(Outcome.REJECTED):
-        steps.line(
-            "- Mend key, tenant or permissions, then run those keys anew: resume does not try them again."
+        steps.step(
+            "Mend key, tenant or permissions, then run those keys anew: resume does not try them again."
         )
     if counts.get(Outcome.SKIPPED_BY_GUARD):
         steps.step("What a guard left alone runs on. Was the guard right?")
@@ -193,15 +210,16 @@ def _next(page: Page, known: Known, directory: Path) -> None:
 def _resume(steps: Page, known: Known, directory: Path) -> None:
     match known.run.exit_status:
         case 3:
-            steps.line(
-                "- Find out what is wrong with the tenant or the credentials, then go on where it was:"
-            )
+            steps.step("Find out what is wrong with the tenant or the credentials, then go on where it was:")
             steps.command("mass-stop check")
         case 5:
             steps.step("Make room on this machine, then go on where it was:")
         case _:
             steps.step("Go on where it was; a stop that is sent twice does no harm:")
-    steps.command(f"mass-stop resume {as_argument(directory)}")
+    gone = [source.name for source in known.unread if source.path is None]
+    steps.command(f"mass-stop resume {as_argument(directory)}{' SOURCE' * len(gone)}")
+    if gone:
+        steps.line(f"{', '.join(gone)} cannot be read twice: give the same keys again as SOURCE.", indent=2)
     if known.run.reason and "--deadline" in known.run.reason:
         steps.line(indent=2, text="The deadline holds again from then on: give a longer --deadline.")
     if known.run.reason and "--max-failures" in known.run.reason:

@@ -10,6 +10,7 @@ from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known, as_argument, closing
 from orchestrator.model import Outcome
 from orchestrator.store.digest import Trouble
+from orchestrator.store.entries import SourceInfo
 from orchestrator.store.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 
 DIRECTORY = Path("runs/one")
@@ -22,6 +23,7 @@ def said(
     last_stop: float | None = None,
     files_missing: int = 0,
     troubles: list[Trouble] | None = None,
+    unread: list[SourceInfo] | None = None,
     directory: Path = DIRECTORY,
     width: int | None = None,
     **run: Any,
@@ -50,7 +52,7 @@ def said(
         calls=CallTotals(0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )
-    known = Known(entry, summary, troubles or [], files_missing)
+    known = Known(entry, summary, troubles or [], files_missing, unread or [])
     return closing(known, Look(width=width), directory, [], saved=True)
 
 
@@ -89,6 +91,19 @@ def test_what_resume_would_not_try_again_is_not_left_to_it(outcome: Outcome):
     text = said({Outcome.STOPPED: 1, outcome: 1}, last_stop=1.0)
     assert "mass-stop resume" not in text
     assert "\nNext:\n- " in text
+
+
+def test_where_the_input_was_cut_it_is_not_said_that_all_is_over():
+    text = said(
+        {Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "keys.csv", "/k")]
+    )
+    assert "All over" not in text
+    assert f"mass-stop resume {DIRECTORY}\n" in text + "\n"
+
+
+def test_standard_input_is_asked_for_again_where_it_was_cut():
+    text = said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "-")])
+    assert f"mass-stop resume {DIRECTORY} SOURCE\n" in text
 
 
 def test_a_drill_is_not_resumed():

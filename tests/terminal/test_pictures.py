@@ -1,0 +1,161 @@
+"""What is drawn of given counts: the progress at one moment, and a plan of actions at work."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import display, planned
+from orchestrator.cli.page import Look
+from orchestrator.cli.summary import Known
+from orchestrator.model import Limits, Outcome, Window
+from orchestrator.progress import NeedsPerson, Tally
+from orchestrator.settings import Settings
+from orchestrator.store.digest import Planned, PlanTotals, Trouble
+from orchestrator.store.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+from tests.terminal.screen import Screen
+
+AsKept = Callable[..., None]
+
+SHAPES = pytest.mark.parametrize(
+    ("name", "look"),
+    [
+        ("80", Look(width=80, animated=True)),
+        ("80-ascii", Look(width=80, animated=True, unicode=False)),
+        ("40", Look(width=40, animated=True)),
+    ],
+)
+
+
+def drawn(tally: Tally, look: Look, **changes: int) -> str:
+    """The screen ten seconds after a moment at which ``tally`` was as it is but for ``changes``."""
+    picture = display.Picture(tally, look, lambda seconds: f"03:00:{seconds:.0f}")
+    later = {name: getattr(tally, name) for name in changes}
+    for name, before in changes.items():
+        setattr(tally, name, before)
+    picture.at(100.0)
+    for name, after in later.items():
+        setattr(tally, name, after)
+    stream = io.StringIO()
+    console = display._Console(
+        look, file=stream, width=(look.width or 0) - display.ECHO, force_terminal=True, no_color=True
+    )
+    console.print(picture.at(110.0))
+    return Screen(look.width or 80).show(stream.getvalue().replace("\n", "\r\n"))
+
+
+def a_run(**fields: Any) -> Tally:
+    tally = Tally(keys=12_000, accepted=4_321, settled=17, slots=36, in_flight=35, **fields)
+    tally.outcomes.update({Outcome.STOPPED: 10, Outcome.REJECTED: 7})
+    for number in range(7):
+        key = f"{number:032x}"
+        tally.latest.append(
+            NeedsPerson(key, Outcome.REJECTED, "You do not have permission\x1b[31m to do that.")
+        )
+    return tally
+
+
+@SHAPES
+def test_stops_while_the_input_is_still_read(as_kept: AsKept, name: str, look: Look) -> None:
+    tally = Tally(keys=500, accepted=120, slots=36, in_flight=36)
+    as_kept(f"progress-reading-{name}", drawn(tally, look, accepted=0), passing=False)
+
+
+@SHAPES
+def test_stops_with_what_needs_a_person(as_kept: AsKept, name: str, look: Look) -> None:
+    tally = a_run(read_to_end=True, retries=31, throttled=4)
+    as_kept(f"progress-people-{name}", drawn(tally, look, accepted=4_000, settled=10), passing=False)
+
+
+def test_before_the_tenant_has_answered(as_kept: AsKept) -> None:
+    as_kept("progress-first", drawn(Tally(), Look(width=80, animated=True)), passing=False)
+
+
+def test_while_the_tenant_says_wait(as_kept: AsKept) -> None:
+    tally = Tally(keys=5, accepted=2, read_to_end=True, slots=36, throttled=1, closed_until=138.4)
+    as_kept("progress-waiting", drawn(tally, Look(width=80, animated=True), accepted=1), passing=False)
+
+
+def test_settling_once_every_stop_is_accepted(as_kept: AsKept) -> None:
+    tally = Tally(keys=500, accepted=500, settled=250, read_to_end=True, slots=36, in_flight=12)
+    tally.outcomes[Outcome.STOPPED] = 250
+    as_kept("progress-settling", drawn(tally, Look(width=80, animated=True), settled=125), passing=False)
+
+
+def test_a_plan_reads_and_sends_no_stop(as_kept: AsKept) -> None:
+    tally = Tally(keys=500, settled=250, read_to_end=True, planning=True, slots=36, in_flight=12)
+    tally.outcomes[Outcome.WOULD_STOP] = 250
+    as_kept("progress-plan", drawn(tally, Look(width=80, animated=True), settled=125), passing=False)
+
+
+SANDBOX = Limits(
+    windows=(Window(2_500, 60), Window(5_000, 3_600), Window(10_000, 86_400)),
+    nearest=5_000,
+    remaining=900,
+    reset=1_200.0,
+)
+
+
+def a_plan() -> planned.KnownPlan:
+    run = RunEntry(
+        id="one", command="plan", version="0", started_at="2026-11-23T22:50:13.123Z", ended_at=None,
+        duration_seconds=None, tenant=TenantEntry("https://rest.zuora.com", None, ()), sources=[],
+        state="finished", reason=None, resumed=0, exit_status=1,
+    )  # fmt: skip
+    outcomes = {
+        Outcome.WOULD_STOP: 160,
+        Outcome.ALREADY_COMPLETED: 30,
+        Outcome.ALREADY_FAILED: 8,
+        Outcome.REJECTED: 2,
+    }
+    summary = Summary(
+        200,
+        0,
+        0,
+        outcomes,
+        RecordTotals(0, 0, 0, 0, 0),
+        CallTotals(0, 0, 0, 0, 0, 0),
+        Timing(None, None, None),
+    )
+    trouble = Trouble(Outcome.REJECTED, 2, 53900040, "There is no such action.", [("f" * 32, "keys.csv", 7)])
+    totals = PlanTotals(
+        processing=120,
+        pending=36,
+        stopping=4,
+        unprocessed=123_456,
+        within_a_minute=4_321,
+        still=3,
+        done_in=7_500.0,
+    )
+    first = [
+        Planned("a" * 32, "Processing", "MPU", 20_000, 1_234.5),
+        Planned("b" * 32, "Processing", "MPU", 90, 12.0),
+        Planned("c" * 32, "Processing", "MPU", 77, 0.0),
+        Planned("d" * 32, "Pending", "ImportFXRate", None, None),
+    ]
+    return planned.KnownPlan(Known(run, summary, [trouble]), totals, first)
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
+    tally = Tally(limits=SANDBOX, slots=36, call_seconds=0.3)
+    plan = a_plan()
+    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), tally)
+    directory = Path("runs/20261124-034914-940a1b")
+    text = planned.closing(plan, ahead, tally, Look(width=width), directory, [], saved=True) + "\n"
+    as_kept(f"plan-at-work-{width}", text, passing=False)
+
+
+def test_the_calls_of_a_plan_are_those_of_its_run() -> None:
+    """Of 198 stops 38 are refused; 160 are looked at six times, 38 once; whatever may have a file is fetched."""
+    settings = Settings(base_url="https://rest.zuora.com")
+    calls = planned.forecast_run(a_plan(), settings, Tally(slots=1)).calls
+    assert (calls.stop, calls.status, calls.file) == (198, 160 * 6 + 38, 120 + 4 + 30)
+
+
+def test_guards_and_results_count_in_the_calls_of_a_plan() -> None:
+    settings = Settings(base_url="https://rest.zuora.com", expect_action_type=("MPU",), no_results=True)
+    calls = planned.forecast_run(a_plan(), settings, Tally(slots=1)).calls
+    assert (calls.stop, calls.status, calls.file) == (198, 160 * 7 + 38, 0)
