@@ -1,6 +1,7 @@
 """How a command ends, seen by a script: the exit status, one sentence, and what was sent until then."""
 
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -209,14 +210,19 @@ def test_out_that_holds_a_run_is_refused(mass_stop: MassStop, tenant: Tenant) ->
 
 
 def test_two_on_one_directory_the_second_is_refused(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
-    tenant = make_tenant(**PROCESSING | {"latency": 0.3}, actions=4)
-    going = mass_stop.start("run", "--yes", "--out", "run", mass_stop.keys(tenant.keys), tenant=tenant)
+    tenant = make_tenant(**PROCESSING, actions=4)
+    mass_stop.keys(tenant.keys)
+    # The first run has not read its input to the end: it cannot be over before the second has started.
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
+    going.feed(tenant.keys)
     until(lambda: tenant.sent("token"), "the first run's token")
     for words in (("run", "--yes", "--out", "run", "keys.txt"), ("resume", "run")):
         second = mass_stop(*words, tenant=tenant)
         assert second.status == 2, (words, second)
         assert len(second.sentences) == 1, second
         assert "run" in second.sentences[0]
+    assert going.process.stdin is not None
+    going.process.stdin.close()
     assert going.end().status == 0
 
 
