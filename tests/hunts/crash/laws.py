@@ -10,6 +10,9 @@ from typing import Any
 
 from tests.acceptance.support import Ended, MassStop, Tenant, lies, outcomes, valid
 
+PATIENCE = 200.0
+"""Seconds after which a resumed run is taken for one that never ends, however busy the machine is."""
+
 
 class Found:
     """What the journal of a killed run holds, read from a copy: stops intended and acceptances, by key."""
@@ -67,7 +70,7 @@ def hold_after_a_kill(
     if told.status == 0:
         assert lies(valid(told.out), tenant) == []
 
-    ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant)
+    ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant, longest=PATIENCE)
     assert "Traceback" not in ended.err, ended
     assert "defect" not in ended.err, ended
     if ended.status in (2, 5):
@@ -80,7 +83,7 @@ def hold_after_a_kill(
     assert not sent_again, f"stops that were known to be accepted were sent again: {sent_again}"
     if again:
         once = calls(tenant)
-        twice = mass_stop("resume", "run", tenant=tenant)
+        twice = mass_stop("resume", "run", tenant=tenant, longest=PATIENCE)
         _whole_and_true(twice, tenant, lines)
         assert twice.report["actions"] == ended.report["actions"]
         assert calls(tenant) == once, "a second resume sent something"

@@ -63,7 +63,7 @@ def test_a_report_of_a_run_at_work_is_true_and_does_not_disturb_it(
     assert {action["outcome"] for action in done.report["actions"]} == {"stopped"}
 
 
-@pytest.mark.parametrize("repeat_stop", ["accept", "refuse"])
+@pytest.mark.parametrize("repeat_stop", ["refuse", pytest.param("accept", marks=pytest.mark.hunt)])
 def test_two_runs_on_the_same_keys_both_end_truthfully(
     mass_stop: MassStop, make_tenant: MakeTenant, repeat_stop: str
 ) -> None:
