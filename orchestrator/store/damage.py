@@ -22,12 +22,13 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.clock import seconds_between
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError
 from orchestrator.model import InputRow, Problem
 from orchestrator.store import checksum, database
 from orchestrator.store.database import UNREADABLE, statements
 from orchestrator.store.entries import SourceInfo, chained, read_run, read_sources
-from orchestrator.store.report import ActionEntry, read_actions, read_head
+from orchestrator.store.report import ActionEntry, RunEntry, Summary, read_actions, read_head
 
 _TABLES = ("run", "session", "tenant", "source", "action", "duplicate", "failure", "pace")
 _HEADER = b"SQLite format 3\0\x10\0\2\2\0@  "  # of every journal: pages of 4096 bytes, a log beside it
@@ -170,6 +171,10 @@ def _problem(connection: sqlite3.Connection) -> str | None:
                 return f"the rows of {source.name} are not those that were read"
         if next(_distrusted(connection), None) is not None:
             return "settled rows are not what they were"
+        for part in read_head(connection):
+            _speakable(part)
+        for action in read_actions(connection):
+            _speakable(action)
     except _BROKEN as error:
         return str(error)
     return None
@@ -213,9 +218,11 @@ def _salvaged(path: Path, problem: str) -> tuple[sqlite3.Connection, list[str]]:
                 _copy(damaged, memory, table)
         if not memory.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0]:
             raise StorageError("not one row of the input can be read")
+        memory.create_function("moment", 1, _is_moment)
         memory.executescript(statements()["complete"])
         sentences = [f"The journal {path} is damaged ({problem}).", *_lost(memory), *_doubted(memory)]
-        read_head(memory)
+        for part in read_head(memory):
+            _speakable(part)
     except (*_BROKEN, OSError) as error:
         memory.close()
         raise StorageError(
@@ -288,6 +295,21 @@ def _behind_gap(damaged: sqlite3.Connection, select: str, gap: int) -> int | Non
             return whole
         broken = gap + step
     return None
+
+
+def _speakable(part: RunEntry | Summary | ActionEntry) -> None:
+    """Raises one of `_BROKEN` where a part of the report holds what cannot stand there."""
+    msgspec.convert(msgspec.to_builtins(part), type(part))
+
+
+def _is_moment(text: object) -> bool | None:
+    """Whether ``text`` is a time as the journal has it (SQL: ``moment``); None for none at all."""
+    if text is None:
+        return None
+    try:
+        return isinstance(text, str) and seconds_between(text, text) == 0
+    except ValueError:
+        return False
 
 
 def _lost(memory: sqlite3.Connection) -> Iterator[str]:

@@ -229,3 +229,24 @@ def test_the_report_of_a_damaged_journal_adds_up(path):
     report = read_report(connection)
     connection.close()
     assert sum(report.summary.outcomes.values()) == len(report.actions)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE run SET started_at = '2026-11\r23T22:50:13.000Z'",
+        "UPDATE run SET org_ids = '[\"a\"'",
+        "UPDATE session SET state = 'finishee'",
+        "UPDATE action SET sent_at = '2026-11-23T22:50:1$.000Z'",
+        "UPDATE action SET labels = '{' WHERE seq = 12",
+        "UPDATE action SET outcome = 'stoppee' WHERE seq = 1",
+        "DELETE FROM session",
+        "DELETE FROM source",
+        "DELETE FROM run",
+    ],
+)
+def test_what_no_report_can_be_made_of_is_said_instead_of_a_traceback(path, statement):
+    change(path, statement)
+    found = told(path)
+    assert "is damaged" in found.sentences[0]
+    assert set(found.actions) >= set(range(2, KEYS + 2))

@@ -106,9 +106,16 @@ ORDER BY 1;
 INSERT INTO run SELECT 'lost', 'run', '', 0, '1970-01-01T00:00:00.000Z', '', NULL, '[]', '{}'
 WHERE NOT EXISTS (SELECT 1 FROM run);
 UPDATE run SET org_ids = CASE WHEN json_valid(org_ids) THEN org_ids ELSE '[]' END,
-               settings = CASE WHEN json_valid(settings) THEN settings ELSE '{}' END;
+               settings = CASE WHEN json_valid(settings) THEN settings ELSE '{}' END,
+               started_at = CASE WHEN moment(started_at) THEN started_at ELSE '1970-01-01T00:00:00.000Z' END,
+               process_started_at = CASE typeof(process_started_at) WHEN 'real' THEN process_started_at ELSE 0 END;
 INSERT INTO session (started_at) SELECT started_at FROM run WHERE NOT EXISTS (SELECT 1 FROM session);
 UPDATE session SET state = 'running' WHERE state NOT IN ('running', 'finished', 'interrupted', 'aborted');
+UPDATE session SET ended_at = NULL WHERE NOT moment(ended_at);
+UPDATE session SET token_calls = 0 WHERE typeof(token_calls) <> 'integer';
+UPDATE action SET sent_at = NULL WHERE NOT moment(sent_at);
+UPDATE action SET accepted_at = NULL, lost = 1 WHERE NOT moment(accepted_at);
+UPDATE action SET settled_at = NULL, lost = 1 WHERE NOT moment(settled_at);
 INSERT INTO source (id, name) SELECT DISTINCT source, 'an input whose name is lost' FROM action
 WHERE source NOT IN (SELECT id FROM source);
 DELETE FROM duplicate WHERE source NOT IN (SELECT id FROM source);
