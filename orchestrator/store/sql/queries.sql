@@ -90,7 +90,8 @@ VALUES (:at, :tenant, :slots, :in_flight, :others, :throttled, :waiting);
 -- name: broken_seals
 -- Settled rows that are not what they were when they were settled.
 SELECT seq FROM action
-WHERE seq BETWEEN :first AND :last AND settled_at IS NOT NULL AND seal IS NOT
+WHERE seq BETWEEN :first AND :last AND (settled_at IS NOT NULL OR stage = 3 AND outcome IS NOT 'malformed')
+  AND seal IS NOT
       seal(tenant, bulk_key, source, row, labels, outcome, status, attempts, accepted_at,
            request_id, lost, total, processed, succeeded, failed, unprocessed, error, settled_at);
 
@@ -115,7 +116,6 @@ UPDATE session SET ended_at = NULL WHERE NOT moment(ended_at);
 UPDATE session SET token_calls = 0 WHERE typeof(token_calls) <> 'integer';
 UPDATE action SET sent_at = NULL WHERE NOT moment(sent_at);
 UPDATE action SET accepted_at = NULL, lost = 1 WHERE NOT moment(accepted_at);
-UPDATE action SET settled_at = NULL, lost = 1 WHERE NOT moment(settled_at);
 INSERT INTO source (id, name) SELECT DISTINCT source, 'an input whose name is lost' FROM action
 WHERE source NOT IN (SELECT id FROM source);
 DELETE FROM duplicate WHERE source NOT IN (SELECT id FROM source);
