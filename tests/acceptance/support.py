@@ -143,9 +143,10 @@ class Ended:
 class Going:
     """A command under way."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", directory: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", directory: Path, *, shell: bool = False) -> None:
         self.process = process
         self.directory = directory
+        self.shell = shell
         self.seen: list[bytes] = []
 
     def feed(self, keys: Iterable[str]) -> None:
@@ -223,7 +224,7 @@ class MassStop:
             }
             | popen,
         )
-        going = Going(process, self.home / (out or "none"))
+        going = Going(process, self.home / (out or "none"), shell=shell is not None)
         self._going.append(going)
         return going
 
