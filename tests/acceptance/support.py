@@ -156,15 +156,15 @@ class Going:
         self.process.stdin.flush()
 
     def look(self) -> None:
-        """Remembers what other users of the machine may see of it, and what its children were given."""
+        """Remembers what other users of the machine may see of it, and what its children were given.
+
+        A shell that starts it has children of its own, to which it gives all it has.
+        """
         for process in family(self.process.pid):
-            names = (
-                ("cmdline", "comm")
-                if process.name == str(self.process.pid)
-                else ("cmdline", "comm", "environ")
-            )
+            itself = self.shell or process.name == str(self.process.pid)
             with suppress(OSError):
-                self.seen += [(process / name).read_bytes() for name in names]
+                self.seen += [(process / name).read_bytes() for name in ("cmdline", "comm")]
+                self.seen += [] if itself else [(process / "environ").read_bytes()]
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
