@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.model import Outcome
     from orchestrator.settings import Rate, Secret, Settings, Threshold, resolve
+    from orchestrator.settings.tenants import Tenant, read_tenants
     from orchestrator.store.report import ActionEntry, Report
 
 _HOMES = {
@@ -40,6 +41,7 @@ _HOMES = {
     ),
     "orchestrator.model": ("Outcome",),
     "orchestrator.settings": ("Rate", "Secret", "Settings", "Threshold", "resolve"),
+    "orchestrator.settings.tenants": ("Tenant", "read_tenants"),
     "orchestrator.store.report": ("ActionEntry", "Report"),
 }
 
@@ -56,11 +58,13 @@ __all__ = [
     "SettingError",
     "Settings",
     "StorageError",
+    "Tenant",
     "TenantError",
     "TenantUnreachable",
     "Threshold",
     "UsageError",
     "__version__",
+    "read_tenants",
     "resolve",
     "stop_all",
     "stop_all_blocking",

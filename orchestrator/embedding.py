@@ -7,29 +7,39 @@ the command, so that ``mass-stop resume`` works on it as well.
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 
 from orchestrator import app
 from orchestrator.model import InputRow, Outcome, is_bulk_key
 from orchestrator.settings import Settings
+from orchestrator.settings.tenants import Tenant
 from orchestrator.store import report as reports
 from orchestrator.store.intake import RowIntake
 from orchestrator.store.report import ActionEntry, Report
 
-Keys = Iterable[str] | AsyncIterable[str]
+Key = str | tuple[str, str]
+"""A bulk key; in a run of several tenants, a tenant's name and a bulk key."""
+
+Keys = Iterable[Key] | AsyncIterable[Key]
+Tenants = Mapping[str, Tenant]
 
 SOURCE = "<program>"
 
 
-async def stop_all(keys: Keys, settings: Settings) -> Report:
+async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = None) -> Report:
     """Stops the mass action of every bulk key, follows each to its end, and returns the report.
 
     Args:
         keys: bulk keys, from any iterable; from an asynchronous one each is stopped as soon as it comes. Malformed and
-            duplicate keys are told in the report, never raised.
+            duplicate keys are told in the report, never raised. Of several tenants, each is a pair: the tenant's name
+            and the bulk key.
         settings: the tenant, its credentials and limits; ``Settings(base_url=…, client_id=…, client_secret=Secret(…))``
-            or :func:`orchestrator.resolve`. ``out`` names the run directory, or a new one is made under ``runs``.
+            or :func:`orchestrator.resolve`. ``out`` names the run directory, or a new one is made under ``runs``. With
+            ``engine="dask"`` the tenants are spread over the workers of the cluster at ``scheduler`` (or of one on this
+            machine: the program's main module must then be importable, as for every use of processes).
+        tenants: several tenants by name, or the file that ``settings.tenants`` names; what one does not say is as in
+            ``settings``.
 
     Returns:
         The report; ``report.run.exit_status`` is that of the command.
@@ -40,7 +50,7 @@ async def stop_all(keys: Keys, settings: Settings) -> Report:
 
     Cancelling it cuts the calls under way; the run directory then holds what is known, and can be resumed.
     """
-    run = app.begin(settings, "run", None)
+    run = app.begin(settings, "run", None, tenants)
     try:
         await run.execute(_intake(run, keys))
         return await run.read(reports.read_report)
@@ -48,14 +58,16 @@ async def stop_all(keys: Keys, settings: Settings) -> Report:
         run.end()
 
 
-async def stop_each(keys: Keys, settings: Settings) -> AsyncGenerator[ActionEntry, None]:
+async def stop_each(
+    keys: Keys, settings: Settings, tenants: Tenants | None = None
+) -> AsyncGenerator[ActionEntry, None]:
     """As :func:`stop_all`, but yields each action as it comes to its end.
 
     Actions that come to none (deadline, a tenant that went away) and malformed keys are yielded last, so that every key
     is yielded once. Leaving the loop early cuts the calls under way as soon as the iterator is closed
     (``contextlib.aclosing`` does that at once).
     """
-    run = app.begin(settings, "run", None)
+    run = app.begin(settings, "run", None, tenants)
     # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
     settled: deque[int] = deque()
     changed = asyncio.Event()
@@ -85,31 +97,35 @@ async def stop_each(keys: Keys, settings: Settings) -> AsyncGenerator[ActionEntr
         run.end()
 
 
-def stop_all_blocking(keys: Iterable[str], settings: Settings) -> Report:
+def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants | None = None) -> Report:
     """As :func:`stop_all`, for scripts without an event loop."""
-    return asyncio.run(stop_all(keys, settings))
+    return asyncio.run(stop_all(keys, settings, tenants))
 
 
 def _intake(run: app.Run, keys: Keys) -> RowIntake:
-    rows = _rows_as_they_come(keys) if isinstance(keys, AsyncIterable) else _rows(keys)
+    several = bool(run.tenants)
+    rows = _rows_as_they_come(keys, several) if isinstance(keys, AsyncIterable) else _rows(keys, several)
     (info,) = run.journal.add_sources([(SOURCE, None)])
-    return RowIntake(run.journal, rows, info, ranked=False)
+    return RowIntake(run.journal, rows, info, ranked=False, tenancy=app.tenancy(run))
 
 
-def _rows(keys: Iterable[str]) -> Iterator[InputRow]:
-    return (_row(number, key) for number, key in enumerate(keys, 1))
+def _rows(keys: Iterable[Key], several: bool) -> Iterator[InputRow]:
+    return (_row(number, key, several) for number, key in enumerate(keys, 1))
 
 
-async def _rows_as_they_come(keys: AsyncIterable[str]) -> AsyncIterator[InputRow]:
+async def _rows_as_they_come(keys: AsyncIterable[Key], several: bool) -> AsyncIterator[InputRow]:
     number = 0
     async for key in keys:
         number += 1
-        yield _row(number, key)
+        yield _row(number, key, several)
 
 
-def _row(number: int, key: str) -> InputRow:
+def _row(number: int, item: Key, several: bool) -> InputRow:
+    tenant, key = ("", item) if isinstance(item, str) else item
     problem = None if is_bulk_key(key) else "This is no bulk key: one has 32 letters or digits."
-    return InputRow(number, key, problem=problem)
+    if tenant and not several:
+        problem = f"The key names a tenant ({tenant}), and the run is of one only: give the tenants as well."
+    return InputRow(number, key, problem=problem, tenant=tenant if several else "")
 
 
 def _some(which: str, values: dict[str, int], connection: sqlite3.Connection) -> list[ActionEntry]:

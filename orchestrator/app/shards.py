@@ -67,6 +67,11 @@ class Shards:
         self._info = msgspec.structs.replace(info, settings=msgspec.to_builtins(told), tenants={})
         self._session = session
         self._settings = settings
+        if any(tenant != tenant.portable for tenant in tenants.values()):
+            raise UsageError(
+                "A secret that a program holds does not leave it: with --engine dask, name an environment variable or "
+                "a file of the workers."
+            )
         self._tenants = tenants or {"": _of_settings(settings)}
         self._standings = dict(standings)
         self._directory = directory

@@ -3,18 +3,19 @@
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
 
 HEALTHY, KEYS = 6, 200
 TENANTS, FEW = 50, 100
-SPREAD, EACH = 8, 1_000
+SPREAD, EACH = 8, 2_500
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
@@ -38,10 +39,18 @@ def served(count: int, keys: int, **changes: Any) -> Iterator[list[common.Tenant
         ]
 
 
+class At(Protocol):
+    """A tenant as a job sees it."""
+
+    folder: Path
+    keys: Path
+    environment: dict[str, str]
+
+
 class Job:
     """A file of tenants, a table of their keys, and the command that stops them."""
 
-    def __init__(self, tenants: Mapping[str, common.Tenant], limits: Mapping[str, str] | None = None) -> None:
+    def __init__(self, tenants: Mapping[str, At], limits: Mapping[str, str] | None = None) -> None:
         first = next(iter(tenants.values()))
         self.folder = first.folder
         self.environment: dict[str, str] = {}
@@ -164,7 +173,7 @@ def _cpu(tenants: int) -> float:
 
 def _spread(table: Table, rounds: int) -> None:
     table.head(
-        f"tenants: {SPREAD} x {EACH} keys without latency or limits, one process against two dask workers"
+        f"tenants: {SPREAD} x {EACH} keys, canned answers, one process against two dask workers on two cores"
     )
     local, dask = [], []
     for _ in range(rounds):
@@ -173,17 +182,45 @@ def _spread(table: Table, rounds: int) -> None:
     table.row("keys a second, one process", local, "/s", 0)
     table.row("keys a second, two dask workers", dask, "/s", 0)
     table.ratio("two workers : one process", dask, local, ">= 1.60")
-    table.remark(
-        "The simulated tenants take their share of the same cores; see docs/scaling.md for what that leaves to measure."
-    )
 
 
 def _keys_a_second(*options: str) -> float:
-    with served(SPREAD, EACH, concurrency=400, **common.AT_ONCE) as tenants:
-        job = Job({f"t{number}": at for number, at in enumerate(tenants)})
+    """From the first stop sent to the last key settled."""
+    with tempfile.TemporaryDirectory(prefix="mass-stop-bench-") as folder, _canned(SPREAD) as ports:
+        tenants = {f"t{number}": _Canned(Path(folder), number, port) for number, port in enumerate(ports)}
+        job = Job(tenants)
         job.run(*options)
         timing = job.report["summary"]["timing"]
         return SPREAD * EACH / (timing["settled_seconds"] - timing["first_stop_seconds"])
+
+
+class _Canned:
+    """A tenant of :mod:`tests.benchmarks.raw`."""
+
+    def __init__(self, folder: Path, number: int, port: int) -> None:
+        self.folder = folder
+        self.keys = folder / f"{number}.csv"
+        self.keys.write_text("bulk_key\n" + "".join(f"{number:016x}{key:016x}\n" for key in range(EACH)))
+        self.environment = {
+            "ZUORA_BASE_URL": f"http://127.0.0.1:{port}",
+            "ZUORA_CLIENT_ID": "client",
+            "ZUORA_CLIENT_SECRET": "secret",
+        }
+
+
+@contextmanager
+def _canned(count: int) -> Iterator[list[int]]:
+    process = subprocess.Popen(
+        [common.PYTHON, str(common.HERE / "raw.py"), str(count)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield [int(port) for port in process.stdout.readline().split()]
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _killed(table: Table, rounds: int) -> None:

@@ -16,7 +16,17 @@ import pytest
 from msgspec import structs
 
 import orchestrator
-from orchestrator import Outcome, Report, Secret, Settings, UsageError, stop_all, stop_all_blocking, stop_each
+from orchestrator import (
+    Outcome,
+    Report,
+    Secret,
+    Settings,
+    Tenant,
+    UsageError,
+    stop_all,
+    stop_all_blocking,
+    stop_each,
+)
 from orchestrator.simulator import SimulatedTenant
 from orchestrator.store.report import ActionEntry
 
@@ -394,7 +404,7 @@ def test_the_package_is_marked_as_typed():
 
 @pytest.mark.parametrize("function", [stop_all, stop_each, stop_all_blocking])
 def test_a_function_has_the_type_of_everything_it_takes_and_returns(function: Any):
-    assert set(get_type_hints(function)) == {"keys", "settings", "return"}
+    assert set(get_type_hints(function)) == {"keys", "settings", "tenants", "return"}
 
 
 @pytest.mark.parametrize("name", orchestrator.__all__)
@@ -405,3 +415,52 @@ def test_a_public_name_can_be_had(name: str):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         orchestrator.no_such_name  # noqa: B018
+
+
+# ---------------------------------------------------------------------------------------------- several tenants
+
+
+def two_tenants(served: Served) -> dict[str, Tenant]:
+    """Two entities of the tenant that is served."""
+    config = served.tenant.config
+    return {
+        name: Tenant(
+            base_url=served.tenant.base_url,
+            entity_id=name,
+            client_id=config.client_id,
+            client_secret=Secret(config.client_secret),
+        )
+        for name in ("north", "south")
+    }
+
+
+@pytest.mark.asyncio
+async def test_several_tenants_are_stopped_in_one_call(served: Served, tmp_path: Path, keys: list[str]):
+    pairs = [(("north", "south")[place % 2], key) for place, key in enumerate(keys)]
+    report = await stop_all(pairs, Settings(out=str(tmp_path / "run")), two_tenants(served))
+    assert [(action.tenant, action.bulk_key) for action in report.actions] == pairs
+    assert {action.outcome for action in report.actions} == {Outcome.STOPPED}
+
+
+@pytest.mark.asyncio
+async def test_a_key_of_a_tenant_that_was_not_given_is_malformed(
+    served: Served, tmp_path: Path, keys: list[str]
+):
+    pairs = [("north", keys[0]), ("west", keys[1])]
+    report = await stop_all(pairs, Settings(out=str(tmp_path / "run")), two_tenants(served))
+    assert [action.outcome for action in report.actions] == [Outcome.STOPPED, Outcome.MALFORMED]
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_names_a_tenant_is_malformed_in_a_run_of_one(settings: Settings, keys: list[str]):
+    report = await stop_all([("north", keys[0]), keys[1]], settings)
+    assert [action.outcome for action in report.actions] == [Outcome.MALFORMED, Outcome.STOPPED]
+
+
+@pytest.mark.asyncio
+async def test_a_secret_that_a_program_holds_is_not_sent_to_a_worker(
+    served: Served, tmp_path: Path, keys: list[str]
+):
+    told = Settings(out=str(tmp_path / "run"), engine="dask")
+    with pytest.raises(UsageError, match="does not leave it"):
+        await stop_all([("north", keys[0])], told, two_tenants(served))
