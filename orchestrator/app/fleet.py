@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,6 +32,35 @@ REFRESH = 0.2
 
 TOLD = 5
 """Tenants whose reason is told in the run's; the report has every one."""
+
+
+BEAT = 0.05
+LATE = 0.02
+"""Seconds between two beats of the loop, and by how many a beat may be late before the process counts as crowded."""
+
+
+class Crowd:
+    """Keeps the results of some tenants from delaying the stops of others, where the core is what they all wait for.
+
+    A loop that runs late has more to do than it can. What may wait then are the results, as long as any other tenant
+    still sends: for a beat, and the beat after it they go on, so that a tenant whose stops take minutes for reasons of
+    its own holds nobody up.
+    """
+
+    def __init__(self) -> None:
+        self._late = False
+        self._senders: frozenset[str] = frozenset()
+
+    def beat(self, late: float, senders: Iterable[str]) -> bool:
+        """Takes by how many seconds the loop was late, and who still sends; tells whether results may go on now."""
+        before = self._late
+        self._late = late > LATE and not before
+        self._senders = frozenset(senders)
+        return before
+
+    def holds(self, name: str) -> bool:
+        """Whether the results of ``name`` wait."""
+        return self._late and bool(self._senders - {name})
 
 
 class PartlyCut(MassStopError):
@@ -65,6 +95,7 @@ class Fleet:
         self._common = replace(common, on_settled=self._settled(common.on_settled), deadline=None)
         self._tokens = SharedTokens(common.clock)
         self._failures = FailureGuard(settings.max_failures_total)
+        self._crowd = Crowd()
         self._parts: dict[str, Part] = {}
         self._shares: dict[str, _Share] = {}
         self._endings: dict[str, Ending] = {}
@@ -81,6 +112,7 @@ class Fleet:
         async with anyio.create_task_group() as self._group:
             self._group.start_soon(self._read_input, intake)
             self._group.start_soon(self._keep_tally)
+            self._group.start_soon(self._keep_beat)
             if self._deadline is not None:
                 self._group.start_soon(self._keep_deadline, self._deadline)
             try:
@@ -132,7 +164,7 @@ class Fleet:
         tally = self.tallies[name] = first_tally(standing, planning=self._common.planning)
         part = self._parts[name] = Part(
             self._common, settings, tally, standing,
-            name=name, number=self._numbers[name], tokens=self._tokens,
+            name=name, number=self._numbers[name], tokens=self._tokens, results_wait=partial(self._crowd.holds, name),
         )  # fmt: skip
         self._shares[name] = _Share(self._read)
         self._group.start_soon(self._work, name, part)
@@ -195,6 +227,16 @@ class Fleet:
         while True:
             await anyio.sleep(REFRESH)
             self._add_up()
+
+    async def _keep_beat(self) -> None:
+        while True:
+            due = anyio.current_time() + BEAT
+            await anyio.sleep(BEAT)
+            engines = {name: part.engine for name, part in self._parts.items() if part.engine is not None}
+            senders = (name for name, engine in engines.items() if engine.sending)
+            if self._crowd.beat(anyio.current_time() - due, senders):
+                for engine in engines.values():
+                    engine.kick()
 
     def _add_up(self) -> None:
         add_up(self.tally, self.tallies.values())

@@ -70,6 +70,7 @@ class Part:
         name: str = "",
         number: int = 0,
         tokens: SharedTokens | None = None,
+        results_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self.tally = tally
         self.engine: Engine | None = None
@@ -79,6 +80,7 @@ class Part:
         self._name = name
         self._label = f"{common.label}.{number}" if name else common.label
         self._tokens = tokens
+        self._results_wait = results_wait
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
 
@@ -102,6 +104,7 @@ class Part:
                 tally=self.tally,
                 track_prefix=self._label,
                 abort=self.cut,
+                results_wait=self._results_wait,
             )
             self.engine = Engine(
                 context,

@@ -44,7 +44,8 @@ class Context:
     """The parts of a run, wired once.
 
     ``abort`` ends the sending of anything with a reason; ``settled`` is told each key's outcome as it comes to be, and
-    ``unanswered`` each call that came to no answer.
+    ``unanswered`` each call that came to no answer. ``results_wait`` says whether results leave this process to other
+    tenants for now; when that ends the dispatcher is kicked.
     """
 
     settings: Settings
@@ -58,6 +59,7 @@ class Context:
     abort: Callable[[MassStopError], None]
     settled: Callable[[int, Outcome], None] = lambda *_: None
     unanswered: Callable[[CallError], None] = lambda _: None
+    results_wait: Callable[[], bool] = lambda: False
     random: Random = field(default_factory=Random)
     last_answer_at: float | None = None
     calls: int = 0

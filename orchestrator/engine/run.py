@@ -96,7 +96,7 @@ class Engine:
         context.settled = self._settled
         context.unanswered = self._unanswered
         self._pace = PaceRecord(context, pacer, self._unsent)
-        context.dispatcher.watch(self._stops_are_coming, self._moved)
+        context.dispatcher.watch(self._results_wait, self._moved)
 
     async def run(self, waiting: int = 0, following: int = 0) -> Ending:
         """Works until every key has its end, or :meth:`cut` was called and the calls under way have come back.
@@ -150,6 +150,19 @@ class Engine:
         tally = self._context.tally
         return tally.accepted - self._accepted_before + tally.settled_unsent
 
+    @property
+    def sending(self) -> bool:
+        """Whether stops are still to be sent."""
+        return self._stops_are_coming() or bool(self._context.dispatcher.stops)
+
+    def kick(self) -> None:
+        """To be called when results need not wait for other tenants any more."""
+        self._context.dispatcher.kick()
+        self._change()
+
+    def _results_wait(self) -> bool:
+        return self._stops_are_coming() or self._context.results_wait()
+
     def _stops_are_coming(self) -> bool:
         return self._sending and (self._arming or self._waiting > 0) and not self._full()
 
@@ -187,7 +200,7 @@ class Engine:
             self._changed = anyio.Event()
             if self._sending and self._waiting > 0 and self._room():
                 await self._arm()
-            elif self._follow.spilled and len(self._follow.held) < ROOM // 2 and not self._stops_are_coming():
+            elif self._follow.spilled and len(self._follow.held) < ROOM // 2 and not self._results_wait():
                 await self._claim()
             elif self._over():
                 return

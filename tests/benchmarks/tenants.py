@@ -110,7 +110,7 @@ class Job:
 
 def _neighbours(table: Table, rounds: int) -> None:
     table.head(
-        f"tenants: {HEALTHY} healthy ones x {KEYS} keys, 40 slots, 80 ms a call, beside a dead and a slow one"
+        f"tenants: {HEALTHY} healthy ones x {KEYS} keys, 10 slots, 100 ms a call, beside a dead and a slow one"
     )
     alone, beside = [], []
     for _ in range(rounds):
@@ -123,9 +123,9 @@ def _neighbours(table: Table, rounds: int) -> None:
 
 def _last_stop(*, beside: bool) -> float:
     """Seconds from the first stop of the healthy six to their last."""
-    with served(HEALTHY + 2 * beside, KEYS, **common.PATIENT | {"latency": 0.08}) as tenants:
+    with served(HEALTHY + 2 * beside, KEYS, **common.PATIENT | {"latency": 0.1}) as tenants:
         named = {f"t{number}": at for number, at in enumerate(tenants)}
-        limits = {}
+        limits = dict.fromkeys(named, "concurrency = 10")  # what two cores hold, the simulated tenants included
         if beside:
             dead, slow = list(named)[-2:]
             limits[slow] = "concurrency = 1"
