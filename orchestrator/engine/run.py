@@ -153,7 +153,7 @@ class Engine:
     @property
     def sending(self) -> bool:
         """Whether stops are still to be sent."""
-        return self._stops_are_coming() or bool(self._context.dispatcher.stops)
+        return self._stops_are_coming() or bool(self._context.dispatcher.lanes.stops)
 
     def kick(self) -> None:
         """To be called when results need not wait for other tenants any more."""

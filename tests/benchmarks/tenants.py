@@ -125,7 +125,9 @@ def _last_stop(*, beside: bool) -> float:
     """Seconds from the first stop of the healthy six to their last."""
     with served(HEALTHY + 2 * beside, KEYS, **common.PATIENT | {"latency": 0.1}) as tenants:
         named = {f"t{number}": at for number, at in enumerate(tenants)}
-        limits = dict.fromkeys(named, "concurrency = 10")  # what two cores hold, the simulated tenants included
+        limits = dict.fromkeys(
+            named, "concurrency = 10"
+        )  # what two cores hold, the simulated tenants included
         if beside:
             dead, slow = list(named)[-2:]
             limits[slow] = "concurrency = 1"

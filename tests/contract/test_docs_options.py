@@ -169,7 +169,7 @@ def test_every_target_of_the_makefile_is_in_the_readme():
     assert told == set(phony.split()) - {"help", "run"}
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/scaling.md", "CHANGELOG.md"])
 def test_a_link_of_a_document_leads_somewhere(document: str):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text("utf-8")):
