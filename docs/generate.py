@@ -109,10 +109,18 @@ def _command(name: str) -> str:
             f"mass-stop {name} [OPTIONS] {usage}".rstrip(),
             "```",
             "",
-            inspect.cleandoc(found.help or ""),
+            _help(found.help or ""),
             "",
-            _table(("option", "environment", "default", "meaning"), rows),
+            _table(("option", "environment", "default", "meaning"), rows) if rows else "It takes no options.",
         )
+    )
+
+
+def _help(text: str) -> str:
+    """A command's text; what Click must not wrap (``\\b``) is a block of its own."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(
+        f"```text\n{inspect.cleandoc(one[1:])}\n```" if one.startswith("\b") else one for one in paragraphs
     )
 
 
