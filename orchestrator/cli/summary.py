@@ -63,7 +63,7 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
     page = Page(look)
     _headline(page, known)
     _outcomes(page, summary)
-    add_tenants(page, run, summary)
+    add_tenants(page, known.run, summary)
     _records(page, summary)
     _timing(page, summary)
     if known.files_missing:

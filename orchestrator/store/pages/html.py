@@ -157,7 +157,7 @@ def _row(action: ActionEntry) -> Row:
     records, stop, error, plan = action.records, action.stop, action.error, action.plan
     return Row(
         bulk_key=visible(action.bulk_key),
-        tenant="",
+        tenant=visible(action.tenant) if isinstance(action.tenant, str) else "",
         outcome=action.outcome.value,
         status=action.status,
         action_type=visible(action.action_type) if action.action_type else NO_TYPE,

@@ -224,7 +224,9 @@ def read_view(connection: sqlite3.Connection) -> View:
 
 
 def _places(run: RunEntry) -> list[Place]:
-    told = {"": run.tenant}
+    told = run.tenants if isinstance(run.tenants, dict) else {}
+    if run.tenant is not None:
+        told = {"": run.tenant}
     return [
         Place(visible(name), visible(one.base_url), one.entity_id, one.org_ids) for name, one in told.items()
     ]
