@@ -157,7 +157,8 @@ class Run:
             await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
             self.saved = await self._write_report()
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
-        if self.saved and over and not self._troubles:
+        # A file that could not be had may be had by a resume, which then needs all the others too.
+        if self.saved and over and not self._troubles and not await self.read(reports.count_missing_files):
             self._responses.discard()
         await self._write_page()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)

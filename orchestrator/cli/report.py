@@ -55,7 +55,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
 
     import sqlite3
 
-    from orchestrator.cli.session import copy_report
+    from orchestrator.cli.copies import copy_report
     from orchestrator.store.damage import open_valid
 
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")

@@ -2,23 +2,21 @@
 
 import gc
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from pathlib import Path
 
 import anyio
 
 from orchestrator import app
 from orchestrator.cli import progress
+from orchestrator.cli.copies import copy_report
 from orchestrator.cli.page import look_of
 from orchestrator.cli.summary import closing, read_known
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
 from orchestrator.store import report as reports
-from orchestrator.store.atomic import replacing
 
 Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, app.RunIntake]]]
 
@@ -120,21 +118,6 @@ async def _last_words(run: app.Run, settings: Settings) -> str:
     plan = await run.read(planned.read_plan)
     ahead = planned.forecast_run(plan, settings, run.tally)
     return planned.closing(plan, ahead, run.tally, look, directory, run.troubles, saved=run.saved)
-
-
-def copy_report(
-    connection: sqlite3.Connection, target: str, write: Callable[[sqlite3.Connection, reports.Write], None]
-) -> None:
-    """Writes a report to ``target``: a path, or ``-`` for standard output. Raises OSError."""
-    if target == "-":
-        write(connection, sys.stdout.buffer.write)
-        sys.stdout.buffer.flush()
-    elif Path(target).exists() and not Path(target).is_file():
-        with Path(target).open("wb") as file:  # a pipe or a device takes no other file's place
-            write(connection, file.write)
-    else:
-        with replacing(Path(target)) as file:
-            write(connection, file.write)
 
 
 def _is_terminal() -> bool:

@@ -89,6 +89,8 @@ def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) 
         page.entry("trouble", trouble, "red")
     if saved:
         page.entry("report", str(directory / "report.json"), whole=True)
+        if (directory / "report.html").is_file():
+            page.entry("page", str(directory / "report.html"), whole=True)
     else:
         page.entry("report", "NOT SAVED: it follows here", "red")
 

@@ -3,11 +3,12 @@
 import csv
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.simulator import FaultPlan
 from tests.acceptance.support import (
     PROCESSING,
     Ended,
@@ -90,7 +91,8 @@ def test_only_what_the_contract_names_is_left(done: tuple[Tenant, Ended]) -> Non
     _, ended = done
     left = {path.name for path in ended.directory.iterdir()}
     assert left <= {
-        "journal.db", "journal.db-wal", "journal.db-shm", "report.json", "run.log", "remediation", "responses"
+        "journal.db", "journal.db-wal", "journal.db-shm",
+        "report.json", "report.html", "run.log", "remediation", "responses",
     }  # fmt: skip
 
 
@@ -111,6 +113,25 @@ def test_track_ids_of_accepted_stops_are_those_the_tenant_saw(done: tuple[Tenant
 def test_without_save_responses_none_is_kept(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
     assert {path.name for path in ended.directory.iterdir() if path.is_dir()} == {"remediation"}
+
+
+def test_response_files_that_could_not_be_had_are_fetched_by_a_resume(
+    mass_stop: MassStop, make_tenant: Callable[..., Tenant]
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=20, faults=FaultPlan(lock=0.3))
+    first = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "1")
+    sources = [
+        action["records"]["source"] for action in first.report["actions"] if action["status"] == "Stopped"
+    ]
+    assert {"status", "response_file"} <= set(sources), first
+    tenant.simulated.set_faults(FaultPlan.none())
+    resumed = mass_stop("resume", "run", "--max-attempts", "8", tenant=tenant)
+    assert resumed.status == 0, resumed
+    assert {action["records"]["source"] for action in resumed.report["actions"]} == {"response_file"}
+    lines = sum(len(table(resumed.directory / "remediation" / f"{name}.csv")) for name in VERDICTS)
+    assert lines == sum(tenant.truth(key).total for key in tenant.keys)
+    assert mass_stop("resume", "run", tenant=tenant).status == 0
+    assert tenant.sent("file") == len(sources) + len(tenant.keys) - sources.count("response_file")
 
 
 def test_no_results_fetches_no_file(mass_stop: MassStop, tenant: Tenant) -> None:

@@ -134,7 +134,8 @@ UPDATE action SET lost = 1 WHERE stage IN (0, 1);
 
 -- name: reopen
 -- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or
--- whose end is known, is followed again; anything else is stopped again, with tries of its own.
+-- whose end is known, is followed again; anything else is stopped again, with tries of its own. So does a response file
+-- that could not be had.
 UPDATE action SET
     claimed = 0, due_at = 0, read_from = NULL, polls = 0,
     lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1 ELSE lost END,
@@ -144,7 +145,8 @@ UPDATE action SET
         ELSE 0 END,
     outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
     settled_at = NULL, seal = NULL
-WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable');
+WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable')
+   OR (output_url IS NOT NULL AND counts_from <> 'response_file');
 
 -- name: fetch_again
 UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, seal = NULL, counts_from = 'status', mismatch = NULL

@@ -126,7 +126,6 @@ CREATE VIEW reported_action AS
 SELECT seq, bulk_key, source, row, labels,
        COALESCE(outcome, CASE
            WHEN accepted_at IS NOT NULL OR lost OR (stage = 1 AND attempts > 0) THEN 'unconfirmed'
-           WHEN stage = 2 AND json_extract(error, '$.kind') = 'wrong_state' THEN 'rejected'
            WHEN error IS NOT NULL THEN 'unreachable'
            WHEN stage = 2 THEN 'unconfirmed'
            ELSE 'not_attempted' END) AS outcome,

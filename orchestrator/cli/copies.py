@@ -1,0 +1,24 @@
+"""A report where the operator wants it: a file, a pipe, standard output."""
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.store import report as reports
+from orchestrator.store.atomic import replacing
+
+
+def copy_report(
+    connection: sqlite3.Connection, target: str, write: Callable[[sqlite3.Connection, reports.Write], None]
+) -> None:
+    """Writes a report to ``target``: a path, or ``-`` for standard output. Raises OSError."""
+    if target == "-":
+        write(connection, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+    elif Path(target).exists() and not Path(target).is_file():
+        with Path(target).open("wb") as file:  # a pipe or a device takes no other file's place
+            write(connection, file.write)
+    else:
+        with replacing(Path(target)) as file:
+            write(connection, file.write)
