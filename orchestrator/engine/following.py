@@ -60,7 +60,13 @@ class FollowLane:
         self._responses = responses
         self.held: dict[int, Follower] = {}
         self.spilled = 0
+        self._fetching: set[int] = set()
         self.stop_again: Callable[[Followed], StopAgain] | None = None
+
+    @property
+    def unread(self) -> int:
+        """Keys whose end is not seen yet; of the others only the response file is missing."""
+        return len(self.held) - len(self._fetching) + self.spilled
 
     def accepted(self, key: Follower, sent_at: str, track_id: str, request_id: str | None) -> None:
         """Takes a key whose stop the tenant accepted just now."""
@@ -107,6 +113,7 @@ class FollowLane:
             self._context.journal.spill(key.seq, 0.0)
         self.spilled += len(self.held)
         self.held.clear()
+        self._fetching.clear()
 
     def settle(
         self, key: Follower, outcome: Outcome, problem: Problem | None, speed: float | None = None
@@ -114,6 +121,7 @@ class FollowLane:
         """The end of one key."""
         context = self._context
         self.held.pop(key.seq, None)
+        self._fetching.discard(key.seq)
         context.journal.settled(key.seq, outcome, problem, speed)
         context.tally.settled += 1
         context.tally.settled_unsent += not key.accepted
@@ -149,6 +157,8 @@ class FollowLane:
 
     def _hold(self, key: Follower, due: float) -> None:
         self.held[key.seq] = key
+        if key.output_url:
+            self._fetching.add(key.seq)
         job = self._fetch if key.output_url else self._read
         self._context.dispatcher.lanes.results.push(due, partial(job, key))
         self._context.dispatcher.kick()

@@ -9,6 +9,9 @@ WIDEST = 15.0
 WIDENING = 1.6
 """Seconds until a stopped action is first looked at, and between looks: the first, the last, and the factor."""
 
+TRIPLED = 3.0
+"""How much later each look is than the one before, counted from the stop, where the quota is short."""
+
 CALLS_A_KEY = 5
 """A stop, some three looks and a response file: what one key needs as a rule."""
 
@@ -25,13 +28,13 @@ def interval(
         share: how many more calls the tenant's quota has for this key until then.
         uniform: a random number between its two arguments.
 
-    Looks widen by a factor up to a widest interval. Where the quota does not last for that, the calls that there are
-    widen evenly up to the last moment: most actions stop within seconds, and the others must not be forgotten.
+    Looks widen by a factor up to a widest interval. Where the quota does not last for that, each is three times as late
+    as the one before, since most actions stop within seconds and leave their calls to the others; and where there is
+    less than a look for each key left, it waits for the last moment.
     """
     usual = min(WIDEST, NARROWEST * math.pow(WIDENING, min(polls, 50))) * uniform(0.8, 1.0)
     if share >= left / WIDEST + 12:
         return min(usual, left)
     if share < 1:
         return left
-    known = max(elapsed, FIRST_READ)
-    return min(max(usual, known * math.pow((known + left) / known, 1 / share) - known), left)
+    return min(max(usual, (TRIPLED - 1) * max(elapsed, FIRST_READ)), left)

@@ -184,7 +184,7 @@ class Engine:
             return calls
         unsent, followed = self._unsent(), len(self._follow.held) + self._follow.spilled
         files = 0 if self._context.settings.no_results else unsent + followed
-        return (calls - unsent - files) / max(1, unsent + followed)
+        return (calls - unsent - files) / max(1, unsent + self._follow.unread)
 
     def _moved(self) -> None:
         self._pace.moved()

@@ -124,6 +124,10 @@ class Limits:
         self._look(now)
         return True
 
+    def change(self, limit: int) -> None:
+        """Permits so many calls in flight from now on."""
+        self._limit = limit
+
     def leave(self) -> None:
         """Gives the slot back."""
         self.in_flight -= 1

@@ -142,6 +142,10 @@ class SimulatedTenant:
         """The first thousand breaches of the protocol."""
         return self._tenant.ledger.problems
 
+    def set_concurrency(self, limit: int) -> None:
+        """From now on so many calls may be in flight; those that are more come to their end."""
+        self._tenant.limits.change(limit)
+
     def set_faults(self, plan: FaultPlan) -> None:
         """Changes what goes wrong from now on."""
         self._tenant.faults.plan = plan

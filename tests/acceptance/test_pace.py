@@ -1,11 +1,25 @@
 """How hard the tenant is pressed, and in which order."""
 
+import json
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
-from tests.acceptance.support import PROCESSING, QUICK, MassStop, Tenant, lies, outcomes, table, until, valid
+from tests.acceptance.support import (
+    PROCESSING,
+    QUICK,
+    Ended,
+    MassStop,
+    Tenant,
+    lies,
+    outcomes,
+    table,
+    until,
+    valid,
+)
 
 MakeTenant = Callable[..., Tenant]
 EVEN = PROCESSING | {"latency": 0.03, "latency_jitter": 0}
@@ -158,3 +172,46 @@ def test_the_first_stop_leaves_before_the_whole_of_a_long_input_is_read(
     going.feed(tenant.keys[:2500])
     until(lambda: tenant.sent("stop"), "the first stop")
     going.process.kill()
+
+
+def slots_believed(ended: Ended) -> list[int]:
+    """The limit as the log tells each change of it."""
+    events = map(json.loads, (ended.directory / "run.log").read_text().splitlines())
+    return [event["slots"] for event in events if event["event"] == "pace.limit"]
+
+
+def test_a_limit_that_falls_and_rises_is_followed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**EVEN, actions=700, concurrency=40)
+    keys = mass_stop.keys(tenant.keys)
+    going = mass_stop.start("run", "--yes", "--out", "run", "--no-results", keys, tenant=tenant)
+    until(lambda: tenant.answered() > 100, "some stops")
+    tenant.simulated.set_concurrency(20)
+    until(lambda: tenant.answered() > 250, "some more")
+    tenant.simulated.set_concurrency(40)
+    ended = going.end()
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    believed = slots_believed(ended)
+    fallen = next(n for n, slots in enumerate(believed) if n and slots <= 18)
+    assert max(believed[fallen:]) > 20
+    # What had left before the first refusal came back may be refused as well; all else is paced.
+    assert tenant.simulated.throttled <= 40 + 10
+
+
+def test_the_calls_of_a_small_sandbox_are_enough(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    """A tenth of the calls of an API sandbox for a tenth of a thousand keys: by the hour, five a key."""
+    quotas = ((1000, 60), (500, 3600), (1000, 86_400))
+    tenant = make_tenant(**PROCESSING | {"stopping_time": (0.2, 1.5)}, actions=100, quotas=quotas)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert (
+        tenant.simulated.throttled,
+        sum(tenant.sent(kind) for kind in ("stop", "status", "file")) <= 450,
+    ) == (0, True)
+
+
+def test_the_journal_tells_the_pace(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**EVEN, actions=60)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    with closing(sqlite3.connect(ended.directory / "journal.db")) as journal:
+        rows = journal.execute("SELECT slots, in_flight, throttled, waiting FROM pace ORDER BY at").fetchall()
+    assert (rows[0][3], rows[-1]) == (60, (36, 0, 0, 0))

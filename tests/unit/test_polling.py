@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.polling import FIRST_READ, NARROWEST, WIDENING, WIDEST, interval
+from orchestrator.engine.polling import FIRST_READ, NARROWEST, TRIPLED, WIDENING, WIDEST, interval
 
 PLENTY = float("inf")
 
@@ -46,15 +46,13 @@ def test_a_quota_that_does_not_last_is_not_overdrawn(share):
     assert len(looks(share)) - 1 <= share + 1
 
 
-@pytest.mark.parametrize("share", [2.5, 4.0, 8.0])
+@pytest.mark.parametrize("share", [1.0, 2.5, 4.0])
 def test_a_scarce_quota_still_looks_soon_at_what_ends_soon(share):
-    assert looks(share)[1] <= 60
+    assert interval(0, 1.0, 599.0, share, highest) == pytest.approx((TRIPLED - 1) * 1.0)
 
 
-def test_a_scarce_quota_widens_evenly():
-    """Three calls for 600 s: each look multiplies the time since the stop by the same factor."""
-    first = interval(0, 0.0, 600.0, 3.0, highest)
-    assert (FIRST_READ + first) / FIRST_READ == pytest.approx(((FIRST_READ + 600.0) / FIRST_READ) ** (1 / 3))
+def test_the_first_look_of_a_scarce_quota_is_as_soon_as_usual():
+    assert interval(0, 0.0, 600.0, 4.0, highest) == FIRST_READ * (TRIPLED - 1) == NARROWEST
 
 
 def test_with_less_than_a_call_a_key_the_one_look_is_the_last_moment():

@@ -13,6 +13,17 @@ def test_no_more_calls_are_in_flight_than_the_limit_allows() -> None:
     assert limits.peak == 2
 
 
+def test_a_limit_that_falls_lets_nobody_in_before_enough_have_left() -> None:
+    """And calls nobody back."""
+    limits = Limits(TenantConfig(concurrency=2), 0.0)
+    assert [limits.enter(0.0) for _ in range(2)] == [True, True]
+    limits.change(1)
+    limits.leave()
+    assert (limits.enter(0.0), limits.headers(0.0)["Concurrency-Limit-Limit"]) == (False, "1")
+    limits.leave()
+    assert limits.enter(0.0)
+
+
 def test_the_remaining_slots_are_told_anew_only_once_a_second() -> None:
     """Which is why they can drop suddenly."""
     limits = Limits(TenantConfig(concurrency=10, header_refresh=1.0), 0.0)
