@@ -200,7 +200,9 @@ def assert_bounded(measured: Measured, usual: Measured) -> None:
 
 @pytest.mark.hunt
 @pytest.mark.parametrize("kind", ["token", "stop", "status"])
-@pytest.mark.parametrize("flood", map(named, [*FLOODS, endless_continues, endless_early_hints]))
+@pytest.mark.parametrize(
+    "flood", [named(flood) for flood in (*FLOODS, endless_continues, endless_early_hints)]
+)
 def test_an_answer_without_end_is_bounded_in_memory_and_time(
     weighed: Callable[..., Measured], kind: str, flood: Flood
 ) -> None:
