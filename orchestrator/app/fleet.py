@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.app.part import Common, Part, first_tally
-from orchestrator.engine.guards import DeadlineReached, FailureGuard
+from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, InputCut, Interrupted
 from orchestrator.errors import (
@@ -212,8 +212,13 @@ class Fleet:
         self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
 
     def _settled(self, tell: Callable[[int, Outcome], None]) -> Callable[[int, Outcome], None]:
+        if self._settings.max_failures_total is None:
+            return tell
+
         def settled(seq: int, outcome: Outcome) -> None:
             tell(seq, outcome)
+            if outcome not in FAILURES:
+                return
             tried = sum(part.engine.tried for part in self._parts.values() if part.engine is not None)
             too_many = self._failures.settled(outcome, tried)
             if too_many is not None and self._shortened_by is None:
