@@ -29,12 +29,11 @@ def interval(
         uniform: a random number between its two arguments.
 
     Looks widen by a factor up to a widest interval. Where the quota does not last for that, each is three times as late
-    as the one before, since most actions stop within seconds and leave their calls to the others; and where there is
-    less than a look for each key left, it waits for the last moment.
+    as the one before, and nine times where less than a look for each key is left: most actions stop within seconds and
+    leave their calls to the others.
     """
     usual = min(WIDEST, NARROWEST * math.pow(WIDENING, min(polls, 50))) * uniform(0.8, 1.0)
     if share >= left / WIDEST + 12:
         return min(usual, left)
-    if share < 1:
-        return left
-    return min(max(usual, (TRIPLED - 1) * max(elapsed, FIRST_READ)), left)
+    later = TRIPLED if share >= 1 else TRIPLED**2
+    return min(max(usual, (later - 1) * max(elapsed, FIRST_READ)), left)

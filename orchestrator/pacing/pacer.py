@@ -143,6 +143,11 @@ class Pacer:
         # in windows of minutes: with hours to wait, an action left running costs more than the headroom is worth.
         held_back = nearest * self._headroom if told.seconds <= 60 else 0
         self._windows[told.seconds].told(int(remaining - held_back) - self.in_flight, reset, now)
+        # Of no other window a greater share can have been used: this one is the nearest to exhaustion.
+        share = min(1.0, remaining / nearest)
+        for seconds, window in self._windows.items():
+            if seconds != told.seconds:
+                window.told_least(int(window.quota * share) - self.in_flight)
 
 
 def _own_window(rate: Rate) -> RateWindow:

@@ -255,3 +255,20 @@ def test_a_refusal_costs_slots():
     pacer = a_pacer()
     pacer.answered(answer(throttled=True), 10.0)
     assert pacer.limit < 40
+
+
+def test_a_day_that_is_less_used_than_the_hour_holds_nothing_back():
+    """An API sandbox: of 10,000 calls a day half may be made at once, as long as the hour has some left."""
+    pacer = a_pacer()
+    windows = (Window(2_500, 60), Window(5_000, 3600), Window(10_000, 86_400))
+    for used in range(4_900):
+        now = used * 0.1
+        opens_at = pacer.opens_at(now)
+        assert opens_at is not None
+        assert opens_at <= now, used
+        pacer.take(now)
+        pacer.release()
+        pacer.answered(
+            answer(Limits(windows, nearest=5_000, remaining=5_000 - used - 1, reset=3600 - now)), now
+        )
+    assert pacer.spare(490.0, 500.0) == 100

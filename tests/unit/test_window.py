@@ -120,3 +120,21 @@ def test_the_newest_word_of_the_tenant_counts():
     window.told(0, 30.0, 100.0)
     window.told(3, 29.0, 101.0)
     assert window.opens_at(101.0) <= 101.0
+
+
+def test_what_is_left_at_least_may_leave_whatever_the_spacing_says():
+    window = RateWindow(10_000, 86_400, burst=1)
+    window.take(100.0)
+    window.told_least(2)
+    assert window.spare(100.0, 101.0) == 2
+    for _ in range(2):
+        assert window.opens_at(100.0) == 100.0
+        window.take(100.0)
+    assert window.opens_at(100.0) > 100.0
+
+
+def test_a_window_that_was_told_itself_is_not_opened_by_what_another_has_left():
+    window = RateWindow(1000, 60, burst=1000)
+    window.told(0, 12.0, 100.0)
+    window.told_least(500)
+    assert window.opens_at(100.0) == 112.0
