@@ -252,6 +252,8 @@ class _Crew:
                 part.cut(self.orders.reason)
 
     def _tell_counts(self) -> None:
+        if not self._parts:
+            return
         with suppress(Exception):  # the counts are for the eye only
             self._tell({name: _counts(part.tally) for name, part in self._parts.items()})
 
