@@ -23,6 +23,10 @@ from orchestrator.store.database import UNREADABLE, statements
 from orchestrator.store.evidence import problem_of
 from orchestrator.store.salvage import salvaged
 
+_NEVER = (
+    "The disk took no journal of this run ({} is empty): it went on in memory, and its end was told on standard error. "
+    "Start the same input anew with another --out: what is stopped already stays stopped."
+)
 _SHORTENED = (
     "The journal {} ends before its run did: the disk took no more, or has lost the end of it. What it holds was true "
     "once. What it holds as not sent may have been sent since: mass-stop resume asks the tenant."
@@ -74,6 +78,9 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
         try:
             connection = database.reopen(path)
         except (StorageError, RunDirectoryError) as error:
+            if left:
+                database.mark_left(path)
+                raise StorageError(_NEVER.format(path)) from error
             if intact is None and not isinstance(error.__cause__, UNREADABLE):
                 raise
             return *salvaged(path, str(error)), False

@@ -41,6 +41,7 @@ def create(path: Path) -> sqlite3.Connection:
         for suffix in ("", "-wal", "-shm", "-journal"):
             with suppress(OSError):
                 path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+        mark_left(path)
         raise
 
 

@@ -209,6 +209,15 @@ def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_journal_of_a_run_that_went_on_in_memory_does_not_say_that_nothing_was_sent(tmp_path):
+    path = tmp_path / "journal.db"
+    path.touch()
+    database.mark_left(path)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="went on in memory"):
+            open_valid(path)
+
+
 def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
     """A column that is new is either in the seal or named here, where one reads why it need not be."""
     with closing(database.in_memory()) as connection:
