@@ -85,6 +85,9 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
                 raise
             return *salvaged(path, str(error)), False
         shortened = left or _frames(connection) < indexed
+        if intact is None and _not_begun(connection):
+            connection.close()
+            raise StorageError((_NEVER if left else database.NOT_BEGUN).format(path))
         problem = problem_of(connection)
         if problem is None and shortened:
             connection.execute(statements()["doubt_unsent"])
@@ -114,6 +117,17 @@ def _held(directory: Path) -> Iterator[bool]:
 
 def _log(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
+
+
+def _not_begun(connection: sqlite3.Connection) -> bool:
+    """Whether the first commit of the run did not come through."""
+    tables = ("run", "source", "action")
+    try:
+        return not any(
+            connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0] for table in tables
+        )
+    except UNREADABLE:
+        return False
 
 
 def _indexed_frames(path: Path) -> int:

@@ -15,6 +15,10 @@ from orchestrator.store.atomic import sync_directory
 
 SCHEMA_VERSION = 2
 _SQL = Path(__file__).parent / "sql"
+NOT_BEGUN = (
+    "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it anew with another --out. "
+    "(Was the file copied without its journal.db-wal? Then that is where the run is.)"
+)
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's refusals come as: a message that quotes a damaged schema may be no text."""
 
@@ -86,10 +90,7 @@ def reopen(path: Path) -> sqlite3.Connection:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
     if version == 0:
         connection.close()
-        raise StorageError(
-            f"The journal {path} is empty: the run was cut before it began, and nothing was sent. Start it anew, with "
-            "another --out. (Was the file copied without its journal.db-wal? Then that is where the run is.)"
-        )
+        raise StorageError(NOT_BEGUN.format(path))
     if version != SCHEMA_VERSION:
         connection.close()
         raise RunDirectoryError(

@@ -218,6 +218,12 @@ def test_an_empty_journal_of_a_run_that_went_on_in_memory_does_not_say_that_noth
             open_valid(path)
 
 
+def test_a_journal_that_holds_its_tables_only_is_of_a_run_that_did_not_begin(tmp_path):
+    database.create(tmp_path / "journal.db").close()
+    with pytest.raises(StorageError, match="before it began"):
+        open_valid(tmp_path / "journal.db")
+
+
 def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
     """A column that is new is either in the seal or named here, where one reads why it need not be."""
     with closing(database.in_memory()) as connection:
