@@ -66,8 +66,12 @@ class SimulatedTenant:
         """Stops serving; hanging calls are let go. What was counted stays readable."""
         self._closing.set()
         runner, self._runner = self._runner, None
-        if runner is not None:
+        if runner is not None and runner.server is not None:
+            transports = [handler.transport for handler in runner.server.connections]
             await runner.cleanup()
+            for transport in transports:  # what its caller will never read is not waited for
+                if transport is not None:
+                    transport.abort()
         for _ in range(3):  # a transport that was closed lets go of its socket in the loop's next turns
             await asyncio.sleep(0)
 

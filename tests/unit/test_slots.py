@@ -49,6 +49,10 @@ def test_while_nothing_is_known_a_few_calls_leave():
     assert TenantSlots(0.1).limit == START
 
 
+def test_who_leaves_nothing_to_others_starts_with_all_the_usual_calls():
+    assert TenantSlots(0.0).limit == 40
+
+
 @pytest.mark.parametrize(("headroom", "limit"), [(0.8, 8), (0.95, 2), (0.99, 1)])
 def test_headroom_is_left_before_anything_is_known(headroom, limit):
     assert TenantSlots(headroom).limit == limit

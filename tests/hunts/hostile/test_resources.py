@@ -144,7 +144,7 @@ FLOODS: list[Flood] = [
     a_header_a_byte_at_a_time, a_body_a_byte_at_a_time, a_length_beyond_all,
 ]  # fmt: skip
 
-INTERIM = "interim answers (1xx) pile up while they come: see 'Not promised' in docs/reliability-network.md"
+INTERIM = "interim answers (1xx) pile up while they come: see 'Not promised' in docs/reliability.md"
 
 
 def named(flood: Flood) -> ParameterSet:
