@@ -112,7 +112,9 @@ class Screen:
     def show(self, event: Event) -> None:
         if event["event"] in self._without:
             return
-        text = _line(event).decode() if self._json else readable(event)
+        # Where it happened is for run.log; on screen it would bury what happened.
+        told = {name: value for name, value in event.items() if name != "traceback"}
+        text = _line(told).decode() if self._json else readable(told)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text + "\n")
             self._stream.flush()
@@ -128,9 +130,7 @@ def _line(event: Event) -> bytes:
 def readable(event: Event) -> str:
     """``12:00:01 warning  tenant.throttled  seconds=2``: one event for a person; control characters are escaped."""
     fields = " ".join(
-        f"{name}={value}"
-        for name, value in event.items()
-        if name not in ("at", "level", "event", "run", "traceback")
+        f"{name}={value}" for name, value in event.items() if name not in ("at", "level", "event", "run")
     )
     text = f"{str(event.get('at', ''))[11:19]} {event.get('level', ''):<8} {event['event']}  {fields}"
     return printable(text)

@@ -118,6 +118,10 @@ class Run:
             with anyio.CancelScope(shield=True):
                 await self.finish()
             raise
+        except UsageError:
+            if self._session == 1:
+                self._work = None  # nothing was sent: no trace is left
+            raise
         except MassStopError:
             raise
         except Exception:

@@ -90,7 +90,7 @@ class Dispatcher:
         if self.closed:
             return None
         now = self._clock.now()
-        take = self.lanes.next(now, self._stops_are_coming)
+        take = self.lanes.next(now, self._stops_are_coming, probing=self._pacer.circuit.open)
         if take is None:
             self._ask_again(now, self.lanes.due())
             return None

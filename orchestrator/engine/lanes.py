@@ -70,13 +70,20 @@ class Lanes(Generic[J]):
         """Lets no further stop leave, nor a guard's reading."""
         self.stops_closed = True
 
-    def next(self, now: float, stops_are_coming: Callable[[], bool]) -> Callable[[], J] | None:
+    def next(
+        self, now: float, stops_are_coming: Callable[[], bool], *, probing: bool = False
+    ) -> Callable[[], J] | None:
         """What takes the job that is next from its lane; None where nothing is due.
 
         ``stops_are_coming`` says whether fresh stops are known which are in no lane yet: what comes after stops waits.
+        ``probing``: the tenant is silent, and a stop that failed says as much as a fresh one whose fate is still known.
         """
         if self.stops_closed:
             return self.results.pop if self.results.is_due(now) else None
+        if probing:
+            for lane in (self._again, self._cold):
+                if lane.is_due(now):
+                    return lane.pop
         while self._again.is_due(now):
             self.stops.append(self._again.pop())
         if self.stops:

@@ -56,7 +56,7 @@ class TenantSlots:
         self._loss = wanted_loss(headroom)
         self._most = most or MOST_SLOTS
         self._usual = max(1, min(int(USUAL_LIMIT * (1 - headroom) + 1e-9), self._most))
-        # An operator who names a number of calls knows the tenant; one who leaves nothing to others has no time to lose.
+        # Who names a number of calls knows the tenant; who leaves nothing to others has no time to lose.
         self._search = Search(self._usual if most or not headroom else min(START, self._usual))
         self._load = OthersLoad()
         self._permitted: int | None = None

@@ -338,11 +338,12 @@ def test_a_key_whose_tries_ran_out_when_the_run_is_cut_is_unreachable():
     assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
 
 
-def test_a_key_that_was_refused_for_its_state_when_the_run_is_cut_is_rejected():
+def test_a_key_that_was_refused_for_its_state_and_not_read_when_the_run_is_cut_is_unreachable():
+    """The state that refused it may be any: ``resume`` finds out, which it would not try for a rejected one."""
     script = scripted(stop={1: [fault(Kind.WRONG_STATE)]}, status={1: [throttled(60.0)]})
     world = World(VirtualTenant(actions_of(1), script=script))
     cut_after(30.0, world, 1)
-    assert entry(world.report(), 1).outcome is Outcome.REJECTED
+    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
 
 
 def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():

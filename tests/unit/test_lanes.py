@@ -67,6 +67,25 @@ def test_what_comes_after_stops_waits_for_those_that_are_coming():
     assert (out(lanes, coming=yes), out(lanes)) == ([], ["cold", "result"])
 
 
+def test_a_silent_tenant_is_probed_with_what_failed_before_not_with_a_fresh_stop():
+    lanes = spent(Lanes())
+    lanes.stops.append("stop")
+    lanes.again(0.0, "cold")
+    take = lanes.next(100.0, no, probing=True)
+    assert take is not None
+    assert take() == "cold"
+    assert out(lanes) == ["stop"]
+
+
+def test_a_silent_tenant_is_probed_with_a_fresh_stop_while_no_other_is_due():
+    lanes = spent(Lanes())
+    lanes.stops.append("stop")
+    lanes.again(200.0, "cold")
+    take = lanes.next(100.0, no, probing=True)
+    assert take is not None
+    assert take() == "stop"
+
+
 def test_nothing_is_dropped_whatever_the_budget():
     lanes: Lanes[str] = Lanes()
     for n in range(1_000):

@@ -1,5 +1,5 @@
 """The fixtures of the acceptance tests: the hunts too call the installed command."""
 
-from tests.acceptance.conftest import make_tenant, mass_stop
+from tests.acceptance.conftest import make_tenant, mass_stop, tenants
 
-__all__ = ["make_tenant", "mass_stop"]
+__all__ = ["make_tenant", "mass_stop", "tenants"]

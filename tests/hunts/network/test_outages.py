@@ -120,6 +120,7 @@ def test_a_clock_that_is_wrong_costs_no_stop_and_no_wait(
 
 
 @needs_faketime
+@pytest.mark.hunt
 @pytest.mark.parametrize("jump", ["-86400", "+86400"])
 def test_a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing(
     mass_stop: MassStop, make_tenant: MakeTenant, jump: str
