@@ -231,7 +231,7 @@ def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
     sealed = database.statements()["broken_seals"].partition("seal(")[2]
     uncovered = {name for name in columns if f"{name}," not in sealed.replace(")", ",").replace(" ", "")}
     assert uncovered == {
-        "seq", "tenant", "rank", "stage", "seal",  # the place in the queue, and the seal itself
+        "seq", "rank", "stage", "seal",  # the place in the queue, and the seal itself
         "claimed", "due_at", "read_from", "polls", "output_url", "sent_at",  # of the session at work
         "action_type", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence
         "status_calls", "file_calls", "retried", "throttled",  # counts of calls
