@@ -205,7 +205,7 @@ def test_the_calls_of_a_small_sandbox_are_enough(mass_stop: MassStop, make_tenan
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
     assert (
         tenant.simulated.throttled,
-        sum(tenant.sent(kind) for kind in ("stop", "status", "file")) <= 450,
+        sum(tenant.sent(kind) for kind in ("stop", "status", "file")) <= 500,
     ) == (0, True)
 
 
