@@ -201,7 +201,7 @@ def test_the_calls_of_a_small_sandbox_are_enough(mass_stop: MassStop, make_tenan
     """A tenth of the calls of an API sandbox for a tenth of a thousand keys: by the hour, five a key."""
     quotas = ((1000, 60), (500, 3600), (1000, 86_400))
     tenant = make_tenant(**PROCESSING | {"stopping_time": (0.2, 1.5)}, actions=100, quotas=quotas)
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), longest=50)
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
     assert (
         tenant.simulated.throttled,
