@@ -16,11 +16,10 @@ class PaceRecord:
     ``waiting`` says how many stops the tenant has yet to accept.
     """
 
-    def __init__(self, context: Context, pacer: Pacer, waiting: Callable[[], int], tenant: str = "") -> None:
+    def __init__(self, context: Context, pacer: Pacer, waiting: Callable[[], int]) -> None:
         self._context = context
         self._pacer = pacer
         self._waiting = waiting
-        self._tenant = tenant
         self._slots = pacer.limit
         self._throttled = 0
         self._due: float | None = None
@@ -73,7 +72,7 @@ class PaceRecord:
     def _write(self) -> None:
         pacer = self._pacer
         self._context.journal.paced(
-            self._tenant, pacer.limit, pacer.in_flight, pacer.others, self._throttled, self._waiting()
+            pacer.limit, pacer.in_flight, pacer.others, self._throttled, self._waiting()
         )
         self._throttled = 0
 

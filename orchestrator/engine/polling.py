@@ -12,9 +12,6 @@ WIDENING = 1.6
 TRIPLED = 3.0
 """How much later each look is than the one before, counted from the stop, where the quota is short."""
 
-CALLS_A_KEY = 5
-"""A stop, some three looks and a response file: what one key needs as a rule."""
-
 
 def interval(
     polls: int, elapsed: float, left: float, share: float, uniform: Callable[[float, float], float]

@@ -253,12 +253,10 @@ class Journal:
             at=self._clock.stamp(),
         )  # fmt: skip
 
-    def paced(
-        self, tenant: str, slots: int, in_flight: int, others: float | None, throttled: int, waiting: int
-    ) -> None:
-        """How a tenant's pace stands now; ``throttled`` counts the refusals since the one before."""
+    def paced(self, slots: int, in_flight: int, others: float | None, throttled: int, waiting: int) -> None:
+        """How this tenant's pace stands now; ``throttled`` counts the refusals since the one before."""
         self._writer.note(
-            "paced", at=self._clock.stamp(), tenant=tenant or self._tenant, slots=slots, in_flight=in_flight,
+            "paced", at=self._clock.stamp(), tenant=self._tenant, slots=slots, in_flight=in_flight,
             others=others, throttled=throttled, waiting=waiting,
         )  # fmt: skip
 

@@ -78,7 +78,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run.add(None, {"job": "job-open"})
         labels = {f"label {n}": text.encode("utf-8", "replace").decode() for n, text in enumerate(HOSTILE)}
         run.add(Outcome.STOPPED, labels)
-        run.journal.paced("", 36, 12, 3.0, 0, 0)
+        run.journal.paced(36, 12, 3.0, 0, 0)
         return save(run, tmp_path_factory.mktemp("run"))
 
 

@@ -227,7 +227,7 @@ def test_a_run_of_no_time_has_a_timeline(run):
 
 def test_slots_of_several_tenants_are_added_up(run):
     for tenant, slots in (("one", 10), ("two", 30)):
-        run.journal.paced(tenant, slots, 5, None, 0, 0)
+        run.journal.of(tenant).paced(slots, 5, None, 0, 0)
     run.seconds.now = 60.0
     run.end()
     assert max(one.slots for one in read_timeline(run.connection).pace) == 40
@@ -240,7 +240,7 @@ def test_no_chart_leaves_its_square(steps):
         for outcome, pause in steps:
             run.seconds.now += pause
             run.add(outcome)
-            run.journal.paced("", 36, 40, 99.0, 0, 0)
+            run.journal.paced(36, 40, 99.0, 0, 0)
         run.end()
         charts = draw(read_timeline(run.connection), len(steps), planning=False)
     for panel in charts.panels:
