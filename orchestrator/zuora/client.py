@@ -18,7 +18,7 @@ from orchestrator.version import VERSION
 from orchestrator.zuora.headers import read_limits, read_retry_after
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
-from orchestrator.zuora.transport import FAILURES, SendOnce, as_call_error, read_bounded
+from orchestrator.zuora.transport import FAILURES, Connector, SendOnce, as_call_error, read_bounded
 from orchestrator.zuora.wire import LONGEST_ADDRESS, Answer, StatusAnswer, TokenAnswer, failure
 
 A = TypeVar("A", bound=Answer)
@@ -115,11 +115,10 @@ class ZuoraClient:
         return OAuthToken(self._tokens.of(owner, self._fetch_token), self._clock)
 
     async def __aenter__(self) -> Self:
-        # The slots bound the connections; the connector's own limit (100) would queue calls unseen. The time of a call
-        # is bounded around it, so the session's own timers would only cost; but that a connection never came about is
-        # worth knowing (a reused one starts no such timer).
+        # The time of a call is bounded around it, so the session's own timers would only cost; but that a connection
+        # never came about is worth knowing (a reused one starts no such timer).
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            connector=Connector(),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
             ),

@@ -1,10 +1,14 @@
 """How aiohttp's failures are told as ours, and the guards around one request."""
 
+import asyncio
 import os
 import socket
 import ssl
+from functools import partial
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 
 from orchestrator.errors import CallError, Kind
 
@@ -19,6 +23,36 @@ BEFORE_SENDING = (
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 """What aiohttp raises when a call does not come to a readable answer."""
+
+MOST_INTERIM = 100
+"""Interim answers (HTTP 1xx) that are read over before the answer itself; a patient gateway sends one now and then."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Opens as many connections as are asked for: the slots bound them, and a queue here would be an unseen one."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=30)
+        connection: type[ResponseHandler] = _Connection  # there is no public way to one's own
+        self._factory = partial(connection, loop=asyncio.get_running_loop())
+
+
+class _Connection(ResponseHandler):
+    """The client's end of a connection, hung up where interim answers come without end.
+
+    aiohttp reads over them, but only once it has taken apart, and queued, all that the socket held: forty times as
+    much memory, on each connection at once, for as long as the call has time.
+    """
+
+    _interim = 0
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        self._interim = self._interim + 1 if data[0].code < 200 else 0
+        if self._interim <= MOST_INTERIM:
+            super().feed_data(data, size)
+        elif self.transport is not None:
+            self.abort()
+            self.set_exception(HttpProcessingError(message="interim answers without end"))
 
 
 class SendOnce:

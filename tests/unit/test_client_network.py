@@ -25,6 +25,7 @@ from orchestrator.settings import Secret, Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora import client as client_module
 from orchestrator.zuora.client import LARGEST_ANSWER, ZuoraClient
+from orchestrator.zuora.transport import MOST_INTERIM
 
 KEY = "402892f04c97b89a014c97bb30a50003"
 ACCEPTED = b'{"success": true}'
@@ -598,6 +599,32 @@ async def test_a_gzip_bomb_is_cut_off_before_it_fills_the_memory():
 @pytest.mark.asyncio
 async def test_an_answer_that_never_ends_is_cut_off():
     async with serving(never_ends) as server, opened(server) as client:
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
+
+
+@pytest.mark.asyncio
+async def test_interim_answers_are_read_over():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+    async def answer(writer: asyncio.StreamWriter, request: Request) -> None:
+        writer.write(hints * MOST_INTERIM)
+        await says()(writer, request)
+
+    async with serving(answer) as server, opened(server) as client:
+        for number in range(3):  # each call has as many to its name
+            await client.stop(KEY, f"track-{number}")
+    assert server.connections == 1
+
+
+@pytest.mark.asyncio
+async def test_interim_answers_without_end_are_cut_off():
+    async def answer(writer: asyncio.StreamWriter, request: Request) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+            await writer.drain()
+
+    async with serving(answer) as server, opened(server) as client:
         error = await failure_of(client.stop(KEY, "track"))
     assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
 
