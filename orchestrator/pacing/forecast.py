@@ -110,7 +110,7 @@ def forecast(
     def seconds_for(count: int) -> float:
         by_slots = ceil(count / slots) * call_seconds
         by_rate = 0.0 if rate is None else count * rate.seconds / rate.calls
-        return max(by_slots, by_rate, *(_wait(count, window, headroom) for window in windows), 0.0)
+        return max(by_slots, by_rate, *(_wait(count, window, headroom) for window in windows))
 
     last_stop = seconds_for(calls.stop)
     return Forecast(

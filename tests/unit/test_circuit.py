@@ -51,6 +51,13 @@ def test_the_first_probe_leaves_after_a_pause():
     assert silent(100.0).opens_at(0) == 100.0 + BASE
 
 
+def test_a_pause_counts_from_the_call_by_which_the_silence_was_noticed():
+    circuit = Circuit(highest)
+    for now in range(SILENCE):
+        circuit.unanswered(10.0 * now)
+    assert circuit.opens_at(0) == 10.0 * (SILENCE - 1) + BASE
+
+
 def test_a_pause_is_at_least_half_as_long_as_at_most():
     assert silent(100.0, lowest).opens_at(0) == 100.0 + BASE / 2
 

@@ -52,6 +52,27 @@ def test_a_tenant_that_counts_nothing_is_taken_to_have_used_nothing():
     ]
 
 
+def test_a_window_that_says_nothing_of_its_reset_is_taken_to_have_just_begun():
+    assert quotas(told(1_000, reset=None)) == (
+        Quota(2_500, 60, 500, 60.0, told=False),
+        Quota(5_000, 3_600, 1_000, 3_600.0, told=True),
+        Quota(10_000, 86_400, 2_000, 86_400.0, told=False),
+    )
+
+
+def test_windows_that_are_not_counted_are_taken_to_have_just_begun():
+    assert quotas(told(None)) == (
+        Quota(2_500, 60, 2_500, 60.0, told=False),
+        Quota(5_000, 3_600, 5_000, 3_600.0, told=False),
+        Quota(10_000, 86_400, 10_000, 86_400.0, told=False),
+    )
+
+
+def test_no_more_is_left_of_a_window_than_it_holds():
+    """A header may tell that more remains than the quota."""
+    assert [quota.left for quota in quotas(told(6_000)) if not quota.told] == [2_500, 10_000]
+
+
 def test_a_tenant_that_tells_no_window_has_no_quota():
     assert quotas(Limits(concurrency=40)) == ()
 
@@ -76,6 +97,34 @@ def test_calls_that_a_window_does_not_hold_wait_for_its_reset():
 def test_each_further_window_takes_as_many_again():
     window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
     assert seconds(Calls(stop=141, status=0, file=0), window)[0] == 80.0
+
+
+@pytest.mark.parametrize(("stops", "wait"), [(49, 20.0), (50, 20.0), (51, 3_620.0), (75, 3_620.0)])
+def test_a_window_that_opens_anew_gives_its_calls_less_the_headroom(stops: int, wait: float):
+    empty = Quota(calls=100, seconds=3_600, left=0, resets_in=20.0, told=True)
+    ahead = forecast(Calls(stops, 0, 0), (empty,), slots=1, call_seconds=0.0, headroom=0.5)
+    assert ahead.last_stop == wait
+
+
+def test_a_quota_of_one_call_gives_one_call_a_window():
+    window = Quota(calls=1, seconds=10, left=0, resets_in=5.0, told=True)
+    assert seconds(Calls(stop=3, status=0, file=0), window)[0] == 25.0
+
+
+def test_calls_that_a_window_holds_to_the_last_do_not_wait():
+    hour = Quota(calls=100, seconds=3_600, left=10, resets_in=20.0, told=True)
+    assert seconds(Calls(stop=10, status=0, file=0), hour)[0] == 0.1
+
+
+def test_a_window_that_holds_nothing_is_waited_for_by_the_first_call():
+    hour = Quota(calls=100, seconds=3_600, left=0, resets_in=0.5, told=True)
+    ahead = forecast(Calls(1, 0, 0), (hour,), slots=1, call_seconds=0.1, headroom=0.0)
+    assert (ahead.last_stop, ahead.short) == (0.5, (hour,))
+
+
+def test_a_forecast_names_the_calls_it_is_for():
+    calls = Calls(3, 2, 1)
+    assert forecast(calls, (), slots=1, call_seconds=0.1, headroom=0.0).calls == calls
 
 
 def test_a_window_that_does_not_hold_the_run_is_named():

@@ -1,6 +1,7 @@
 """The journal: what it is told, it tells again after any end of the process."""
 
 import asyncio
+import re
 import weakref
 from collections.abc import Awaitable, Coroutine
 from contextlib import closing
@@ -15,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from orchestrator.clock import Clock
 from orchestrator.errors import InputError, RunDirectoryError, StorageError
 from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
-from orchestrator.store import database, entries
+from orchestrator.store import checksum, database, entries
 from orchestrator.store import journal as journals
-from orchestrator.store.entries import RunInfo, Standing
+from orchestrator.store.entries import RunInfo, SourceInfo, Standing, TenantInfo
 from orchestrator.store.journal import Journal
 from orchestrator.store.report import ActionEntry, Report, read_report
 from orchestrator.store.writer import InlineWriter, Ledger
@@ -27,6 +28,8 @@ R = TypeVar("R")
 INFO = RunInfo("run", "run", "0", 0.0, "2026-11-23T22:50:13.000Z", "https://tenant.invalid", None, (), {})
 PROBLEM = Problem("locked", 50000050, 200, "locked", "request", "process")
 SENT = "2026-11-23T22:50:14.000Z"
+NOW = "2026-11-18T11:06:40.000Z"
+"""What the clock of a :class:`Book` says all the time."""
 
 
 def key(number: int) -> str:
@@ -252,7 +255,7 @@ def test_a_status_that_tells_less_than_the_last_takes_nothing_back(book):
 
 
 def test_both_counts_are_kept_where_file_and_status_disagree(book):
-    told, counted = Records(10, 4, 4, 0, 6, "status"), Records(10, 5, 5, 0, 5, "response_file")
+    told, counted = (Records(10, 4, 4, 0, 6, "status"), Records(10, 5, 5, 0, 5, "response_file"))
     book.admit(row(2))
     book.journal.status_read(1, "Stopped", "MPU", told, retried=False)
     book.journal.filed(1, counted, {"status": told, "response_file": counted})
@@ -404,6 +407,287 @@ def test_token_calls_are_counted_with_their_session(book):
     assert book.report().summary.calls.token == 2
 
 
+# What the report is made of
+
+
+def table(book: Book, columns: str, name: str) -> list[tuple[Any, ...]]:
+    return book.connection.execute(f"SELECT {columns} FROM {name} ORDER BY rowid").fetchall()
+
+
+def test_a_row_without_a_weight_is_stopped_after_the_heaviest_and_the_lightest(book):
+    book.admit(row(2), row(3, weight=-1e200), row(4, weight=1e200), ranked=True)
+    assert book.arm() == [key(4), key(3), key(2)]
+
+
+def test_weights_count_only_where_that_is_wanted(book):
+    book.admit(row(2, weight=1.0), row(3, weight=5.0))
+    assert book.arm() == [key(2), key(3)]
+
+
+def test_how_far_a_source_is_read_grows_from_batch_to_batch(book):
+    book.admit(row(2), row(3))
+    book.admit(row(9))
+    assert (book.source.rows, book.source.last_row) == (3, 9)
+    assert entries.read_sources(book.connection) == [book.source]
+
+
+def test_a_digest_goes_on_from_the_rows_before(book):
+    assert entries.chained(entries.chained("", [row(2)]), [row(3)]) == entries.chained("", [row(2), row(3)])
+
+
+def test_rows_of_other_tenants_are_other_rows():
+    assert entries.chained("", [row(2, tenant="north")]) != entries.chained("", [row(2, tenant="south")])
+
+
+def test_a_key_with_half_a_character_in_it_has_a_digest():
+    assert entries.chained("", [InputRow(2, "\udcff")]) != entries.chained("", [InputRow(2, "\udcfe")])
+
+
+def test_a_source_that_was_changed_is_told_with_its_name_and_how_many_rows_it_had(book):
+    book.admit(row(2), row(3))
+    with pytest.raises(InputError) as raised:
+        entries.same_rows(book.source, "other")
+    assert str(raised.value) == (
+        "keys.csv is not what it was when the run was cut: its first 2 rows have changed. Resume with the input the "
+        "run began with."
+    )
+
+
+def test_only_the_sources_that_were_added_are_given_back(book):
+    added = book.journal.add_sources([("a.csv", "/a.csv"), ("-", None)])
+    assert added == [SourceInfo(2, "a.csv", "/a.csv"), SourceInfo(3, "-")]
+
+
+def test_a_source_that_is_given_again_takes_the_place_of_the_one_that_is_gone(book):
+    book.journal.replace_source(book.source, "again.csv", "/again.csv")
+    assert entries.read_sources(book.connection) == [SourceInfo(1, "again.csv", "/again.csv")]
+
+
+def test_a_malformed_row_is_over_as_soon_as_it_is_read(book):
+    book.admit(InputRow(2, "x", problem="no key"))
+    assert book.reopen() == Standing(keys=0, accepted=0, waiting=0, following=0)
+    assert book.action().error == Problem(kind="malformed", message="no key")
+
+
+def test_a_duplicate_in_another_source_is_told_with_that_sources_name(book):
+    book.admit(row(2))
+    (other,) = book.journal.add_sources([("other.csv", "/other.csv")])
+    book.journal.admit(other, [row(7, 2)], False).result()
+    assert [(one.source, one.row) for one in book.action().duplicates] == [("other.csv", 7)]
+
+
+def test_an_accepted_stop_is_told_with_when_and_by_which_call(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.accepted(1, NOW, SENT, "track", "request", 1.0, True)
+    stop = book.action().stop
+    assert (stop.accepted_at, stop.track_id, stop.request_id) == (NOW, "track", "request")
+    assert table(book, "sent_at", "action") == [(SENT,)]
+
+
+def test_a_failed_stop_is_told_with_its_call_and_when_the_first_left(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1)
+    book.journal.stop_failed(1, NOW, "other", PROBLEM, lost=False, throttled=True)
+    stop = book.action().stop
+    assert (stop.track_id, stop.request_id) == ("other", "request")
+    assert table(book, "sent_at, lost, throttled", "action") == [(SENT, 0, 1)]
+
+
+def test_a_failed_call_is_kept_with_its_key_its_time_its_kind_and_its_problem(book):
+    book.admit(row(2), row(3))
+    book.arm()
+    book.fail(2)
+    book.journal.read_failed(1, "file", "other", PROBLEM, throttled=False, retried=False)
+    problem = msgspec.json.encode(PROBLEM).decode()
+    assert table(book, "seq, at, call, track_id, problem", "failure") == [
+        (2, NOW, "stop", "track", problem),
+        (1, NOW, "file", "other", problem),
+    ]
+
+
+def test_calls_are_counted_by_what_they_ask_for_and_whether_they_were_tries_again_or_refused(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.stop_failed(1, SENT, "track", PROBLEM, lost=False, throttled=True)
+    book.wait(book.journal.intend(1, retried=True))
+    book.accept(1)
+    book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
+    book.journal.status_read(1, "Stopping", "MPU", Records(), retried=True)
+    book.journal.status_read(1, "Stopped", "MPU", Records(), retried=False)
+    book.journal.read_failed(1, "file", "track", PROBLEM, throttled=False, retried=False)
+    book.journal.file_read(1, retried=True)
+    calls = book.report().summary.calls
+    assert (calls.stop, calls.status, calls.file) == (2, 3, 2)
+    assert (calls.retried, calls.throttled) == (3, 2)
+
+
+def test_a_reading_that_failed_takes_nothing_back_of_what_was_read(book):
+    told = Records(10, 4, 3, 1, 6, "status")
+    book.admit(row(2))
+    book.journal.status_read(1, "Processing", "MPU", told, retried=False)
+    book.journal.read_failed(1, "status", "track", PROBLEM, throttled=False, retried=False)
+    book.journal.file_read(1, retried=False)
+    assert (book.action().records, book.action().status) == (told, "Processing")
+
+
+def test_a_response_files_counts_are_each_told_as_they_are(book):
+    counted = Records(21, 15, 10, 5, 6, "response_file")
+    book.admit(row(2))
+    book.journal.filed(1, counted, None)
+    assert (book.action().records, book.action().mismatch) == (counted, msgspec.UNSET)
+
+
+def test_what_is_settled_is_told_with_its_error_its_speed_and_its_time(book):
+    book.admit(row(2), row(3))
+    book.journal.settled(1, Outcome.WOULD_STOP, None, speed=2.5)
+    book.journal.settled(2, Outcome.REJECTED, PROBLEM)
+    problem = msgspec.json.encode(PROBLEM).decode()
+    assert table(book, "outcome, speed, error, settled_at", "action") == [
+        ("would_stop", 2.5, None, NOW),
+        ("rejected", None, problem, NOW),
+    ]
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_what_is_to_be_followed_is_given_out_only_when_nobody_holds_it(book, claimed):
+    book.admit(row(2))
+    book.arm()
+    book.journal.follow(1, 4.0, claimed)
+    assert [one.due_at for one in book.wait(book.journal.claim_following(10))] == [4.0] * (not claimed)
+
+
+def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.accepted(1, SENT, SENT, "track", "request", 6.0, False)
+    (one,) = book.wait(book.journal.claim_following(10))
+    assert (one.due_at, one.accepted, one.lost, one.outcome, one.error) == (6.0, True, False, None, None)
+
+
+def test_a_key_without_counts_is_followed_without_any(book):
+    book.admit(row(2))
+    book.journal.follow(1, 0.0, claimed=False)
+    (one,) = book.wait(book.journal.claim_following(10))
+    assert one.counts == Records()
+
+
+def test_a_stop_that_was_not_intended_is_not_taken_back(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.disarm(1, intent=False)
+    assert table(book, "attempts, retried", "action") == [(1, 0)]
+
+
+def test_the_end_of_a_session_is_told_with_its_reason_and_exit_status(book):
+    book.wait(book.journal.end_session("aborted", "Too many failures.", 4))
+    run = book.report().run
+    assert (run.state, run.reason, run.exit_status, run.ended_at) == ("aborted", "Too many failures.", 4, NOW)
+
+
+def test_a_session_begins_when_it_does(book):
+    assert table(book, "started_at", "session") == [(NOW,)]
+
+
+def test_pace_is_kept_as_it_stood(book):
+    book.journal.paced(36, 12, 4.5, 3, 100)
+    book.journal.of("north").paced(1, 0, None, 0, 2)
+    assert table(book, "at, tenant, slots, in_flight, others, throttled, waiting", "pace") == [
+        (NOW, "", 36, 12, 4.5, 3, 100),
+        (NOW, "north", 1, 0, None, 0, 2),
+    ]
+
+
+# Several tenants
+
+
+NORTH = TenantInfo("https://north.invalid", "entity", ("one", "two"))
+SOUTH = TenantInfo("https://south.invalid")
+
+
+@pytest.fixture
+def fleet(book):
+    """The journal of a run of two tenants."""
+    book.connection.execute("DELETE FROM run")
+    book.journal.begin(msgspec.structs.replace(INFO, tenants={"north": NORTH, "south": SOUTH}))
+    return book
+
+
+def test_the_tenants_of_a_run_are_kept_in_order_with_all_that_is_known_of_them(fleet):
+    fleet.reopen()
+    assert list(entries.read_run(fleet.connection).tenants.items()) == [("north", NORTH), ("south", SOUTH)]
+
+
+def test_all_that_a_run_is_comes_back():
+    info = RunInfo(
+        "id", "plan", "1.2", 5.0, SENT, "https://tenant.invalid", "entity", ("one", "two"), {"headroom": 0.2}
+    )
+    with closing(database.in_memory()) as connection:
+        Journal(InlineWriter(Ledger(connection)), Clock()).begin(info)
+        assert entries.read_run(connection) == info
+
+
+def test_the_same_key_is_one_of_each_tenant_and_armed_for_its_own(fleet):
+    assert fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"), row(4, 2, tenant="south")) == 2
+    north, south = (fleet.journal.of(name) for name in ("north", "south"))
+    assert [one.seq for one in fleet.wait(south.arm(9, True))] == [2]
+    south.follow(2, 0.0, claimed=False)
+    assert fleet.wait(north.claim_following(9)) == []
+    assert [one.seq for one in fleet.wait(south.claim_following(9))] == [2]
+
+
+def test_new_keys_are_counted_by_tenant(fleet):
+    rows = [row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south")]
+    _, new = fleet.journal.admit(fleet.source, rows, False).result()
+    assert new == {"north": 1, "south": 2}
+
+
+def test_each_tenant_tells_how_its_part_stands_and_counts_its_own_tokens(fleet):
+    fleet.journal.of("south").tenant_state("aborted", "It is gone.")
+    fleet.journal.of("south").token_call()
+    told = entries.read_tenants(fleet.connection)
+    assert [(one.state, one.reason, one.token_calls) for one in told.values()] == [
+        ("unused", None, 0),
+        ("aborted", "It is gone.", 1),
+    ]
+    assert table(fleet, "token_calls", "session") == [(0,)]
+
+
+def test_where_the_tenants_stand_is_added_up(fleet):
+    fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
+    fleet.wait(fleet.journal.of("south").arm(1, True))
+    fleet.accept(2)
+    assert entries.standings(fleet.connection) == {
+        "north": Standing(1, 0, 1, 0),
+        "south": Standing(2, 1, 1, 1),
+    }
+    assert fleet.reopen() == Standing(keys=3, accepted=1, waiting=2, following=1)
+
+
+def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
+    fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"))
+    for seq in (1, 2):
+        fleet.journal.ended(seq, Outcome.STOPPED, "https://tenant.invalid/file")
+        fleet.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
+        fleet.journal.settled(seq, Outcome.STOPPED, None)
+    standing = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
+    assert standing.following == 1
+    assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_following(9))] == [2]
+
+
+def test_a_file_is_called_by_its_key_where_there_is_one_tenant():
+    assert (entries.action_name("", "k"), entries.action_name("north", "k")) == ("k", "north/k")
+
+
+@pytest.mark.parametrize(
+    ("unprocessed", "speed", "seconds"),
+    [(100, 30.0, 3.3), (0, 30.0, 0.0), (100, 0.0, None), (100, None, None), (None, 30.0, None)],
+)
+def test_how_long_an_action_would_go_on_is_told_where_its_speed_is_known(unprocessed, speed, seconds):
+    assert entries.done_in(unprocessed, speed) == seconds
+
+
 # On the disk
 
 
@@ -418,9 +702,14 @@ def test_what_is_on_the_disk_is_the_whole_journal(tmp_path):
 
 
 def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_path):
-    journal = journals.create(tmp_path / "nowhere" / "journal.db", Clock())
+    path = tmp_path / "nowhere" / "journal.db"
+    journal = journals.create(path, Clock())
     journal.begin(INFO)
-    assert journal.trouble
+    assert re.fullmatch(
+        rf"No journal can be written at {re.escape(str(path))} \(.*No such file or directory.*\)\. "
+        r"The run goes on and is kept in memory only\.",
+        journal.trouble or "",
+    )
     assert journal.perform(entries.read_run).result(20) == INFO
     journal.close()
 
@@ -428,6 +717,25 @@ def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_
 def test_a_journal_that_is_not_there_cannot_be_reopened(tmp_path):
     with pytest.raises(RunDirectoryError):
         journals.reopen(tmp_path / "journal.db", Clock())
+
+
+def test_a_journal_goes_on_where_its_last_session_ended(tmp_path):
+    path = tmp_path / "journal.db"
+    journal = journals.create(path, Clock())
+    journal.begin(INFO)
+    journal.close()
+    again = journals.reopen(path, Clock())
+    assert again.trouble is None
+    assert again.perform(entries.read_run).result(20) == INFO
+    again.close()
+    assert checksum.holds(path)
+
+
+def test_a_journal_in_memory_commits_as_it_is_told():
+    journal = journals.inline(Clock())
+    journal.begin(INFO)
+    assert journal.perform(entries.read_run).result(0) == INFO
+    journal.close()
 
 
 # Anything in any order

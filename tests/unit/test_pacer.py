@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model import Answered, Limits, Window
+from orchestrator.pacing import circuit
+from orchestrator.pacing.circuit import SILENCE
 from orchestrator.pacing.pacer import LONGEST_GATE, Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.settings import Rate
 
 NOTHING = Limits()
-MINUTE, HOUR, DAY = Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400)
+MINUTE, HOUR, DAY = (Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400))
 
 
 def answer(
@@ -272,3 +274,28 @@ def test_a_day_that_is_less_used_than_the_hour_holds_nothing_back():
             answer(Limits(windows, nearest=5_000, remaining=5_000 - used - 1, reset=3600 - now)), now
         )
     assert pacer.spare(490.0, 500.0) == 100
+
+
+def silent(now: float) -> Pacer:
+    """A tenant that came to no answer so often that it is taken for gone; pauses are as long as they may be."""
+    pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: high)
+    for _ in range(SILENCE):
+        pacer.take(now)
+        pacer.unanswered(now)
+        pacer.release()
+    return pacer
+
+
+def test_a_silent_tenant_is_probed_after_a_pause_with_one_call_at_a_time():
+    pacer = silent(50.0)
+    assert (pacer.limit, pacer.opens_at(50.0)) == (1, 50.0 + circuit.BASE)
+    pacer.take(51.0)
+    assert pacer.opens_at(51.0) is None
+
+
+def test_an_answer_to_a_probe_opens_the_lanes_again():
+    pacer = silent(50.0)
+    pacer.take(51.0)
+    pacer.answered(answer(), 51.0)
+    assert pacer.limit > 1
+    assert pacer.opens_at(51.0) is not None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.retry import BASE, CAP, FEW, LONGEST_WAIT, again, delay, tries
+from orchestrator.engine.retry import BASE, CAP, FEW, LONGEST_WAIT, again, delay, is_final, tries
 from orchestrator.errors import CallError, Kind
 
 PATIENT, BRIEF, ONCE_MORE, FOR_GOOD = 8, FEW, 2, 1
@@ -74,6 +74,11 @@ def test_the_last_try_is_followed_by_none(kind):
     while again(error, made, 8):
         made += 1
     assert made == TRIES_OF_EIGHT[kind]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_what_is_worth_more_than_a_second_try_is_not_over_for_good(kind):
+    assert is_final(kind) == (TRIES_OF_EIGHT[kind] in (ONCE_MORE, FOR_GOOD))
 
 
 def test_with_one_try_nothing_is_tried_again():
