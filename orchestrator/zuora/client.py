@@ -15,7 +15,7 @@ from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnrea
 from orchestrator.model import ActionState, Answered, Grant, Reply
 from orchestrator.settings import Settings
 from orchestrator.version import VERSION
-from orchestrator.zuora.headers import read_limits, read_retry_after
+from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
 from orchestrator.zuora.transport import FAILURES, Connector, SendOnce, as_call_error, read_bounded
@@ -183,7 +183,7 @@ class ZuoraClient:
                 self._on_answer(self._answered(response, None, started))
                 async for chunk in response.content.iter_any():
                     if not size and not chunk.startswith(_ZIP):
-                        raise _not_understood("it is no zip file", response.headers.get("Zuora-Request-Id"))
+                        raise _not_understood("it is no zip file", read_request_id(response.headers))
                     size += len(chunk)
                     limit.reschedule(self._file_ends(began, size))
                     if size > LARGEST_FILE:
@@ -200,7 +200,7 @@ class ZuoraClient:
                 raise
             raise as_call_error(error) from error
         if not size:
-            raise failure(200, None, response.headers.get("Zuora-Request-Id"), None)
+            raise failure(200, None, read_request_id(response.headers), None)
 
     def _file_ends(self, began: float, size: int) -> float:
         """Until when the next chunk of a file must come, of which there are ``size`` bytes; in the loop's seconds."""
@@ -224,7 +224,7 @@ class ZuoraClient:
         if response.status == 200 and answer is not None and answer.success is not False:
             self._token.accepted(token)
             self._on_answer(self._answered(response, None, started))
-            return answer, response.headers.get("Zuora-Request-Id")
+            return answer, read_request_id(response.headers)
         refusal = self._refusal(response, answer, token)
         self._on_answer(self._answered(response, refusal, started))
         raise refusal
@@ -260,7 +260,7 @@ class ZuoraClient:
         refusal = failure(
             response.status,
             answer,
-            response.headers.get("Zuora-Request-Id"),
+            read_request_id(response.headers),
             read_retry_after(response.headers),
         )
         if refusal.kind is Kind.UNAUTHENTICATED:
@@ -347,9 +347,7 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str) -> None:
     told = response.headers.get("Zuora-Track-Id", track_id)
     if told != track_id and told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
         response.close()  # whatever comes next on this connection is another call's too
-        raise _not_understood(
-            f"it belongs to another call ({told})", response.headers.get("Zuora-Request-Id")
-        )
+        raise _not_understood(f"it belongs to another call ({told})", read_request_id(response.headers))
 
 
 def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:

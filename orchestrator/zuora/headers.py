@@ -9,6 +9,7 @@ from orchestrator.model import Limits, Window
 
 LONGEST_WAIT = 86_400.0
 LONGEST_TEXT = 1_000
+LONGEST_ID = 100
 _MOST_DIGITS = 12
 
 
@@ -44,6 +45,15 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def read_request_id(headers: Mapping[str, str]) -> str | None:
+    """``Zuora-Request-Id``, documented with 36 characters: what is no such thing helps nobody at support.
+
+    Bytes that are no UTF-8 come as lone surrogates, which neither the journal nor JSON can hold.
+    """
+    text = headers.get("Zuora-Request-Id", "").strip()
+    return text if text.isascii() and text.isprintable() and 0 < len(text) <= LONGEST_ID else None
+
+
 @lru_cache(maxsize=64)
 def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
     """``2250000, 50000;w=60, 2250000;w=3600`` as the nearest window's quota and every window."""
@@ -53,12 +63,12 @@ def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
     windows = []
     for item in (first, *rest):
         quota_text, *parameters = item.split(";")
+        named = [parameter.partition("=") for parameter in parameters]
+        lengths = [_number(value) for name, _, value in named if name.strip().lower() == "w"]
         quota = _number(quota_text)
-        for parameter in parameters:
-            name, _, value = parameter.partition("=")
-            seconds = _number(value)
-            if name.strip().lower() == "w" and quota and seconds:
-                windows.append(Window(quota, seconds))
+        seconds = lengths[0] if len(lengths) == 1 else None  # of two lengths, neither can be meant
+        if quota and seconds:
+            windows.append(Window(quota, seconds))
     return _number(first.partition(";")[0]), tuple(windows)
 
 

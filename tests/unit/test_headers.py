@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from orchestrator.model import Limits, Window
-from orchestrator.zuora.headers import LONGEST_TEXT, LONGEST_WAIT, read_limits, read_retry_after, read_windows
+from orchestrator.zuora.headers import (
+    LONGEST_ID,
+    LONGEST_TEXT,
+    LONGEST_WAIT,
+    read_limits,
+    read_request_id,
+    read_retry_after,
+    read_windows,
+)
 
 MINUTE, HOUR, DAY = Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400)
 DOCUMENTED = "2250000, 50000;w=60, 2250000;w=3600, 27000000;w=86400"
@@ -118,6 +126,7 @@ def test_the_concurrency_limit_is_read_however_its_names_are_spelt(spelt):
         ("50000, 50000;w=0", ()),
         ("50000, -5;w=60", ()),
         ("50000, 50000;w=", ()),
+        ("50000, 5;w=60;w=86400, 2250000;w=3600", (HOUR,)),
     ],
 )
 def test_windows_are_read_one_by_one(text, windows):
@@ -202,3 +211,17 @@ def test_a_date_years_ahead_is_clamped():
 def test_a_date_without_another_to_hold_it_against_tells_nothing(date):
     told = headers(Retry_After="Tue, 24 Nov 2026 03:00:30 GMT", **({} if date is None else {"Date": date}))
     assert read_retry_after(told) is None
+
+
+def test_a_request_id_is_read_as_it_stands():
+    assert read_request_id({"Zuora-Request-Id": "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"}) == (
+        "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "\udcb2\udcb3", "caf\xe9", "a\x1b[2J", "a\tb", "a" * (LONGEST_ID + 1)]
+)
+def test_a_request_id_that_is_none_tells_nothing(text):
+    """Two bytes that are no UTF-8 ended a whole run once: the journal could not hold them."""
+    assert read_request_id({"Zuora-Request-Id": text}) is None

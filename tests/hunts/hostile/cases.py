@@ -140,5 +140,5 @@ HEADERS = (
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-RateLimit-Limit", "Concurrency-Limit-Type",
     "Concurrency-Limit-Limit", "Concurrency-Limit-Remaining", "Retry-After", "Date", "Content-Type", "Content-Language",
     "Set-Cookie", "Location", "Link", "Zuora-Request-Id", "Zuora-Track-Id", "Server", "Via", "Age", "Alt-Svc",
-    "Upgrade",     "Strict-Transport-Security", "WWW-Authenticate", "ETag", "Keep-Alive", "Trailer",
+    "Upgrade", "Strict-Transport-Security", "WWW-Authenticate", "ETag", "Keep-Alive", "Trailer",
 )  # fmt: skip
