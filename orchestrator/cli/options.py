@@ -39,7 +39,8 @@ class Sectioned(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes each section that has an option; what belongs to none comes first, what is general last."""
-        told = {option.name: option for option in self.get_params(ctx) if isinstance(option, click.Option)}
+        params = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and not one.hidden]
+        told = {option.name: option for option in params}
         general = [name for name, option in told.items() if name == "config" or option.is_eager]
         of_sections = {name for names in _SECTIONS.values() for name in names}
         own = [name for name in told if name not in of_sections and name not in general]
@@ -50,8 +51,11 @@ class Sectioned(click.Command):
                     formatter.write_dl([record for one in options if (record := one.get_help_record(ctx))])
 
 
-def settings_options(*names: str) -> Callable[[F], F]:
-    """Adds an option for each of the settings ``names``, and ``--config``, in that order."""
+def settings_options(*names: str, unused: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Adds an option for each of the settings ``names``, and ``--config``, in that order.
+
+    Those ``unused`` change nothing here and are in no help: a command line of ``run`` holds for its neighbours too.
+    """
 
     def add(function: F) -> F:
         config = click.option(
@@ -59,11 +63,11 @@ def settings_options(*names: str) -> Callable[[F], F]:
             metavar="FILE",
             envvar="MASS_STOP_CONFIG",
             shell_complete=complete.files,
-            help="Settings from a TOML file (default: mass-stop.toml here, if there).",
+            help="Settings from a TOML file (default: mass-stop.toml here, if there) [env: MASS_STOP_CONFIG]",
         )
         function = config(function)
-        for name in reversed(names):
-            function = _option(name)(function)
+        for name in reversed((*names, *unused)):
+            function = _option(name, hidden=name in unused)(function)
         return function
 
     return add
@@ -82,19 +86,22 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     )
 
 
-def _option(name: str) -> Callable[[F], F]:
+def _option(name: str, *, hidden: bool) -> Callable[[F], F]:
     setting = SETTINGS[name]
     text = setting.about.help[0].upper() + setting.about.help[1:]
     if setting.default not in (None, (), False):
         text += f" [default: {setting.form.show(setting.default)}]"
     text += f" [env: {setting.variable}]"
     if setting.about.flag:
-        return click.option(setting.option, name, is_flag=True, flag_value="true", default=None, help=text)
+        return click.option(
+            setting.option, name, is_flag=True, flag_value="true", default=None, help=text, hidden=hidden
+        )
     return click.option(
         setting.option,
         name,
         metavar=setting.form.metavar,
         multiple=setting.about.repeatable,
         help=text,
+        hidden=hidden,
         shell_complete=complete.of_setting(name),
     )

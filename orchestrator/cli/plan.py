@@ -12,7 +12,10 @@ from orchestrator.cli.run import input_specs
 
 @click.command("plan", cls=options.Sectioned)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
-@options.settings_options(*options.TENANT, *options.MANY, *options.INPUT, *options.PACE, *options.OUTPUT)
+@options.settings_options(
+    *options.TENANT, *options.MANY, *options.INPUT, *options.GUARDS, *options.PACE, "max_failures",
+    "max_failures_total", "no_results", *options.OUTPUT, unused=("order", "settle", "save_responses", "yes"),
+)  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Reads the status of every mass action in SOURCE and says what run would do. Sends no stop."""
     settings = options.read_settings(given)

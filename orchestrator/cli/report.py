@@ -30,6 +30,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 @click.option(
     "--format",
     "form",
+    envvar="MASS_STOP_FORMAT",
     type=click.Choice(tuple(SUFFIXES)),
     default="json",
     show_default=True,
@@ -38,6 +39,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 @click.option(
     "--report",
     "target",
+    envvar="MASS_STOP_REPORT",
     metavar="PATH|-",
     shell_complete=complete.files,
     help="Where to write it; - is standard output [default: in RUN_DIR].",

@@ -97,6 +97,9 @@ async def _watch_signals(stage: _Stage) -> None:
 async def _close(run: app.Run, settings: Settings) -> int:
     if not settings.quiet:
         _tell(f"{await _last_words(run, settings)}\n")
+    else:
+        for sentence in _errors_alone(run):
+            _tell(f"mass-stop: {sentence}\n")
     if not run.saved:
         await run.read(lambda db: reports.write_json(db, _to_standard_error))
     if settings.report is None:
@@ -118,6 +121,12 @@ async def _last_words(run: app.Run, settings: Settings) -> str:
     plan = await run.read(planned.read_plan)
     ahead = planned.forecast_run(plan, settings, run.tally)
     return planned.closing(plan, ahead, run.tally, look, directory, run.troubles, saved=run.saved)
+
+
+def _errors_alone(run: app.Run) -> list[str]:
+    """What is told even to those who want to be told nothing: why the run did not go to its end."""
+    aborted = run.ending.reason if run.ending.state == "aborted" else None
+    return [*([aborted] if aborted else []), *run.troubles]
 
 
 def _is_terminal() -> bool:

@@ -5,6 +5,7 @@ from functools import partial
 
 from orchestrator.engine.context import Context, Tries
 from orchestrator.engine.following import Follower, FollowLane
+from orchestrator.engine.guards import Expectations
 from orchestrator.engine.reading import Failed, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import verdict
@@ -27,9 +28,10 @@ class _Look:
 class PlanLane:
     """Reads each key's status, and once more where it is being processed; settles it with what a run would do."""
 
-    def __init__(self, context: Context, follow: FollowLane) -> None:
+    def __init__(self, context: Context, follow: FollowLane, expectations: Expectations) -> None:
         self._context = context
         self._follow = follow
+        self._expectations = expectations
         self.held: dict[int, _Look] = {}
 
     def add(self, armed: Iterable[Armed]) -> None:
@@ -66,6 +68,8 @@ class PlanLane:
         processed, now = state.records.processed, self._context.clock.now()
         if state.status.terminal:
             self._settle(look, verdict(state.status, accepted=False, lost=False))
+        elif unexpected := self._expectations.problem(state):
+            self._settle(look, Outcome.SKIPPED_BY_GUARD, unexpected)
         elif state.status is not Status.PROCESSING or processed is None:
             self._settle(look, Outcome.WOULD_STOP)
         elif look.first_count is None:

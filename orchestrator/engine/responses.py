@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 import anyio.to_thread
@@ -43,13 +44,14 @@ class ResponseFiles:
         return _OfTenant(self, tenant)
 
     async def fetch(self, name: str, fetch: Fetch) -> None:
-        """Keeps the file that ``fetch`` brings, whole or not at all."""
+        """Keeps the file that ``fetch`` brings, whole or not at all. What comes as a bare CSV is kept in a zip."""
         part = self._spool / f"{name}.part"
         try:
             _make_folder(part.parent, self._directory)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
+            with _created(part) as file:
                 await fetch(write=file.write)
+            if not _starts_as_zip(part):
+                part = await anyio.to_thread.run_sync(_zipped, part, limiter=self._readers)
             part.rename(self._path(name))
         except OSError as error:
             raise self._not_kept(error) from error
@@ -127,6 +129,25 @@ class _OfTenant:
 
     async def count(self, bulk_key: str) -> Records:
         return await self._files.count(action_name(self._tenant, bulk_key))
+
+
+def _created(path: Path) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def _starts_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _zipped(bare: Path) -> Path:
+    """Puts the CSV ``bare`` into a zip, uncompressed; by the zip's end one can tell later whether all of it is there."""
+    path = bare.with_suffix(".zip-part")
+    with _created(path) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.write(bare, "response.csv")
+    bare.unlink()
+    return path
 
 
 def _make_folder(folder: Path, within: Path) -> None:

@@ -78,9 +78,7 @@ class Engine:
         self._deadline = deadline
         self._follow = FollowLane(context, responses, self._calls_a_key)
         expectations = Expectations(context.settings)
-        self._lane = (
-            PlanLane(context, self._follow) if planning else StopLane(context, self._follow, expectations)
-        )
+        self._lane = (PlanLane if planning else StopLane)(context, self._follow, expectations)
         self._intends = not planning and not expectations
         self._failures = FailureGuard(context.settings.max_failures)
         self._waiting = 0

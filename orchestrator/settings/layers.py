@@ -14,14 +14,8 @@ from orchestrator.settings.declared import SETTINGS, Settings
 from orchestrator.settings.forms import ENVIRONMENTS, Secret
 
 # Where a name and an address disagree, the nearer to the operator wins; what it overrides must then not linger.
-_RIVALS = {
-    "env": "base_url",
-    "base_url": "env",
-    "token": "token_file",
-    "token_file": "token",
-    "client_secret": "client_secret_file",
-    "client_secret_file": "client_secret",
-}
+_SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
+_RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
 
 OF_ONE_TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids",
@@ -49,7 +43,9 @@ def resolve(
     values: dict[str, Any] = {}
     for layer in layers:
         fresh = {name: value for name, value in layer.items() if name not in values}
-        values |= {name: value for name, value in fresh.items() if _RIVALS.get(name) not in values}
+        values |= {
+            name: value for name, value in fresh.items() if values.keys().isdisjoint(_RIVALS.get(name, ()))
+        }
     if "env" in values:
         named = ENVIRONMENTS[values["env"]]
         if values.get("base_url", named) != named:

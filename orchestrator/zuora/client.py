@@ -49,6 +49,9 @@ _NO_FILE = ("text/html", "application/json")
 _ZIP = b"P"
 """What every zip file starts with ("PK"); a first chunk may be one byte long."""
 
+_CSV = ("text/csv", "application/csv")
+"""What a gateway that unpacks files on the way calls what is left."""
+
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
 _TOKEN = msgspec.json.Decoder(TokenAnswer)
@@ -181,8 +184,9 @@ class ZuoraClient:
                     raise refusal
                 self._token.accepted(token)
                 self._on_answer(self._answered(response, None, started))
+                plain = response.content_type in _CSV
                 async for chunk in response.content.iter_any():
-                    if not size and not chunk.startswith(_ZIP):
+                    if not size and not plain and not chunk.startswith(_ZIP):
                         raise _not_understood("it is no zip file", read_request_id(response.headers))
                     size += len(chunk)
                     limit.reschedule(self._file_ends(began, size))

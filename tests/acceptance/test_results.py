@@ -158,6 +158,15 @@ def test_a_log_level_and_a_quiet_run_change_nothing_but_standard_error(
     assert (ended.status, ended.err, ended.out) == (0, "", b"")
 
 
+def test_a_quiet_run_that_could_not_go_on_says_why_all_the_same(mass_stop: MassStop, tenant: Tenant) -> None:
+    wrong = {"ZUORA_CLIENT_SECRET": "wrong"}
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--quiet", env=wrong)
+    assert ended.status == 3, ended
+    (sentence,) = ended.sentences
+    assert sentence.startswith("mass-stop: ")
+    assert "credentials" in sentence
+
+
 def test_the_directory_of_a_run_that_exists_is_closed_to_others(mass_stop: MassStop, tenant: Tenant) -> None:
     (mass_stop.home / "run").mkdir(mode=0o755)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")

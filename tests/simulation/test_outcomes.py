@@ -238,6 +238,12 @@ def test_a_plan_tells_an_action_that_is_over_by_its_state():
     assert one(Action(bulk_key(1), born=Status.FAILED), "plan").outcome is Outcome.ALREADY_FAILED
 
 
+def test_a_plan_tells_what_the_guards_of_its_run_would_leave_alone():
+    found = one(Action(bulk_key(1), speed=5, total=1_000), "plan", expect_action_type=("ImportFXRate",))
+    assert (found.outcome, found.status) == (Outcome.SKIPPED_BY_GUARD, "Processing")
+    assert found.error is not None
+
+
 def test_a_plan_sends_no_stop():
     world = World(VirtualTenant(actions_of(30)), command="plan")
     virtually(world.run(rows_of(30)))

@@ -616,6 +616,13 @@ async def test_what_comes_in_place_of_a_file_is_a_failure_and_not_written(tenant
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("content_type", ["text/csv;charset=UTF-8", "application/csv"])
+async def test_a_file_that_was_unpacked_on_the_way_is_taken_as_it_is(tenant, client, content_type):
+    tenant.get(FILE, body=b"Id,Success\n1,Y\n", content_type=content_type)
+    assert await downloaded(client) == b"Id,Success\n1,Y\n"
+
+
+@pytest.mark.asyncio
 async def test_a_disk_that_is_full_is_not_called_a_lost_connection(tenant, client):
     """The machine's own failure must reach who can tell the operator, not be tried eight times."""
     tenant.get(FILE, body=b"PK", content_type="application/zip")

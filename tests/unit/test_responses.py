@@ -36,6 +36,20 @@ def test_a_whole_file_is_kept(responses, kept):
     assert responses.keeps(KEY)
 
 
+@pytest.mark.parametrize("content", [b"Id,Success\n1,Y\n2,N\n3,\n", b"\xef\xbb\xbfSuccess,Id\r\nY,1\r\nN,\r\n,"])
+def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
+    async def fetch(write):
+        write(content)
+
+    async def counted():
+        await responses.fetch(KEY, fetch)
+        return await responses.count(KEY)
+
+    records = asyncio.run(counted())
+    assert (records.succeeded, records.failed, records.unprocessed) == (1, 1, 1)
+    assert responses.keeps(KEY)
+
+
 @pytest.mark.parametrize("content", [b"", zipped()[:-1], zipped()[:40], bytes(len(zipped()))])
 def test_a_file_of_which_a_power_cut_left_less_is_not_kept(responses, kept, content):
     kept.write_bytes(content)

@@ -573,6 +573,13 @@ def test_a_secret_of_the_environment_beats_a_file_that_the_configuration_names(n
     assert getattr(settings, name).reveal() == "from-the-environment"
 
 
+def test_the_credentials_named_by_an_option_beat_a_token_of_the_environment():
+    options = {"client_id": "id", "client_secret_file": private("secret", SECRET)}
+    settings = told(options, {"ZUORA_TOKEN": "stale", "ZUORA_CLIENT_ID": "other"})
+    assert (settings.client_id, settings.token) == ("id", None)
+    assert settings.client_secret is not None
+
+
 @posix_only
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601, 0o666])
 def test_a_secret_that_others_can_read_is_refused(mode):
