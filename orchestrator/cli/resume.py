@@ -27,8 +27,9 @@ KEPT = (
 )
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
-    *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:], unused=("yes",)
-)
+    *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:],
+    unused=("yes",),
+)  # fmt: skip
 def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     """Goes on with the run in RUN_DIR and ends with one report of the whole.
 

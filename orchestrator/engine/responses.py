@@ -142,7 +142,7 @@ def _starts_as_zip(path: Path) -> bool:
 
 
 def _zipped(bare: Path) -> Path:
-    """Puts the CSV ``bare`` into a zip, uncompressed; by the zip's end one can tell later whether all of it is there."""
+    """Puts the CSV ``bare`` into a zip, uncompressed: its end tells later whether all of it is there."""
     path = bare.with_suffix(".zip-part")
     with _created(path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.write(bare, "response.csv")

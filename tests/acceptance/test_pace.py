@@ -119,8 +119,10 @@ def test_a_plan_says_what_would_be_stopped_and_what_is_over(
 
 def test_a_plan_takes_the_command_line_of_its_run(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING, actions=2)
-    options = "--yes --settle 1m --save-responses --expect-action-type Other --max-failures 9".split()
-    ended = mass_stop("plan", "--out", "plan", mass_stop.keys(tenant.keys), *options, tenant=tenant)
+    ended = mass_stop(
+        "plan", "--out", "plan", mass_stop.keys(tenant.keys), "--yes", "--settle", "1m", "--save-responses",
+        "--expect-action-type", "Other", "--max-failures", "9", tenant=tenant,
+    )  # fmt: skip
     assert (ended.status, tenant.sent("stop")) == (1, 0), ended
     assert {action["outcome"] for action in ended.report["actions"]} == {"skipped_by_guard"}
 

@@ -36,7 +36,9 @@ def test_a_whole_file_is_kept(responses, kept):
     assert responses.keeps(KEY)
 
 
-@pytest.mark.parametrize("content", [b"Id,Success\n1,Y\n2,N\n3,\n", b"\xef\xbb\xbfSuccess,Id\r\nY,1\r\nN,\r\n,"])
+@pytest.mark.parametrize(
+    "content", [b"Id,Success\n1,Y\n2,N\n3,\n", b"\xef\xbb\xbfSuccess,Id\r\nY,1\r\nN,\r\n,"]
+)
 def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
     async def fetch(write):
         write(content)

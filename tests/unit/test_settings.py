@@ -574,8 +574,10 @@ def test_a_secret_of_the_environment_beats_a_file_that_the_configuration_names(n
 
 
 def test_the_credentials_named_by_an_option_beat_a_token_of_the_environment():
-    options = {"client_id": "id", "client_secret_file": private("secret", SECRET)}
-    settings = told(options, {"ZUORA_TOKEN": "stale", "ZUORA_CLIENT_ID": "other"})
+    settings = told(
+        {"client_id": "id", "client_secret_file": private("secret", SECRET)},
+        {"ZUORA_TOKEN": "stale", "ZUORA_CLIENT_ID": "other"},
+    )
     assert (settings.client_id, settings.token) == ("id", None)
     assert settings.client_secret is not None
 
