@@ -1,8 +1,9 @@
 """The way to dask: the one place that imports it on the caller's side, and only once it is asked for."""
 
+import heapq
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
     Raises UsageError where there is no dask, no scheduler or no worker.
     """
     try:
+        import dask.config
         from distributed import Client, LocalCluster
     except ImportError:
         raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
@@ -44,6 +46,8 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
             workers = max(
                 1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4, shards)
             )
+            # Its profiler looks at every waiting thread a hundred times a second, and nobody at the profile.
+            stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
             address = await stack.enter_async_context(
                 LocalCluster(
                     n_workers=workers,
@@ -84,8 +88,34 @@ class ClusterGone(MassStopError):
     exit_status = 5
 
 
-async def submit(client: "Client", key: str, data: bytes) -> bytes:
-    """What :func:`orchestrator.app.shard.work` makes of ``data`` on one of the workers.
+async def workers_of(client: "Client") -> list[str]:
+    """The addresses of all workers that are there now. Raises OSError where the scheduler is lost."""
+    known = await client.scheduler.identity(n_workers=-1)
+    return list(known["workers"])
+
+
+def spread(shards: Mapping[str, int], workers: Iterable[str]) -> dict[str, str]:
+    """A worker for each of ``shards``, which are told with their keys; none where there is no worker.
+
+    The largest shard first, each to the worker that has the fewest keys so far (LPT, Graham 1969): at most a third
+    above the best there is. Dask itself counts tasks, and would put eight that start at once on one worker of many
+    threads, whose single core then does the work of all.
+    """
+    loads = [(0, number, worker) for number, worker in enumerate(workers)]
+    if not loads:
+        return {}
+    chosen = {}
+    for name in sorted(shards, key=lambda name: -shards[name]):
+        keys, number, worker = loads[0]
+        chosen[name] = worker
+        heapq.heapreplace(loads, (keys + shards[name], number, worker))
+    return chosen
+
+
+async def submit(client: "Client", key: str, data: bytes, worker: str | None, weight: int) -> bytes:
+    """What :func:`orchestrator.app.shard.work` makes of ``data`` on ``worker``, or on another should that be lost.
+
+    Of those that wait for a thread there, the one of the largest ``weight`` goes first.
 
     Raises ClusterGone where the scheduler is lost, and whatever dask raises where the task came to no end.
     """
@@ -94,7 +124,10 @@ async def submit(client: "Client", key: str, data: bytes) -> bytes:
     from orchestrator.app.shard import work
 
     try:
-        future = client.submit(work, data, key=key, retries=RETRIES, pure=False)
+        future = client.submit(
+            work, data, key=key, retries=RETRIES, pure=False, priority=weight,
+            workers=worker and [worker], allow_other_workers=worker is not None,
+        )  # fmt: skip
         result: bytes = await future
     except FutureCancelledError as error:
         raise ClusterGone("the connection to the dask scheduler was lost") from error

@@ -135,7 +135,7 @@ async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Pa
     """Brings in what dask workers did for an earlier session, whatever engine this one has."""
     told = msgspec.convert(info.settings, Settings)
     if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
-        from orchestrator.app.shards import collect
+        from orchestrator.app.homecoming import collect
 
         for where in {told.shared_dir, settings.shared_dir, None}:
             await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path)

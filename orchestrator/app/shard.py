@@ -11,8 +11,8 @@ import resource
 import sqlite3
 import threading
 from asyncio import wrap_future
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,81 +20,26 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import msgspec
-from msgspec import Struct
 
+from orchestrator.app import collector
+from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, topic
 from orchestrator.app.part import Common, Part
 from orchestrator.clock import Clock
 from orchestrator.engine.responses import ResponseFiles
-from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, TenantError, UsageError
 from orchestrator.logs import Sink, make_log
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
-from orchestrator.settings.tenants import Tenant, settings_of
+from orchestrator.settings.tenants import settings_of
 from orchestrator.store import database, rundir, shards
 from orchestrator.store import journal as journals
-from orchestrator.store.entries import NOTHING, RunInfo, TenantInfo, standings
+from orchestrator.store.entries import NOTHING, TenantInfo, standings
 from orchestrator.store.intake import ReadAlready
 from orchestrator.store.rundir import RunDirectory
 from orchestrator.version import VERSION
 
-ORDERS = "orders.json"
-LOOK = 0.25
-"""Seconds between two looks at the orders, and between two tellings of the counts."""
-
 LONGEST_LOCKED = 120.0
 """Seconds to wait for another try of the same shard that is still at work."""
-
-
-class Orders(Struct, frozen=True):
-    """What the caller wants of all its shards: to go on, to send no more stops, or no more calls at all."""
-
-    stop_sending: str | None = None
-    cut: str | None = None
-    exit_status: int = 4
-
-    @property
-    def reason(self) -> MassStopError:
-        if self.exit_status > 128:
-            return Interrupted(self.cut or "", self.exit_status)
-        return Ordered(self.cut or self.stop_sending or "", self.exit_status)
-
-
-class Ordered(MassStopError):
-    """The caller wanted no more."""
-
-    def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
-
-
-class Shard(Struct, frozen=True):
-    """One tenant's part of one session. ``number`` is the tenant's place among all, ``deadline`` a wall-clock time."""
-
-    info: RunInfo
-    session: int
-    name: str
-    number: int
-    tenant: Tenant
-    folder: str
-    rows: shards.Rows
-    deadline: float | None
-
-
-class Done(Struct, frozen=True):
-    """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's."""
-
-    state: str
-    reason: str | None
-    exit_status: int
-    kind: str = ""
-
-    def ending(self) -> Ending:
-        if not self.exit_status:
-            return Ending(self.state, self.reason)
-        kind = {"tenant": TenantError, "usage": UsageError}.get(self.kind)
-        reason = self.reason or ""
-        return Ending(self.state, reason, kind(reason) if kind else Ordered(reason, self.exit_status))
 
 
 def work(data: bytes, tell: Callable[[dict[str, Any]], None] | None = None) -> bytes:
@@ -104,12 +49,8 @@ def work(data: bytes, tell: Callable[[dict[str, Any]], None] | None = None) -> b
     subscribed to the run's topic at the dask scheduler.
     """
     shard = msgspec.msgpack.decode(data, type=Shard)
-    return msgspec.msgpack.encode(_Crew.of(shard, tell or _dask_topic(shard.info.id)).work(shard))
-
-
-def topic(run_id: str) -> str:
-    """Where the counts of a run's shards are told."""
-    return f"mass-stop-{run_id}"
+    with _Crew.joined(shard, tell or _dask_topic(shard.info.id)) as crew:
+        return msgspec.msgpack.encode(crew.work(shard))
 
 
 def _dask_topic(run_id: str) -> Callable[[dict[str, Any]], None]:
@@ -135,15 +76,26 @@ class _Crew:
         self._tell = tell
         self._parts: dict[str, Part] = {}
         self._watch: asyncio.Task[None] | None = None
+        self.members = 0
         self.orders = Orders()
 
     @classmethod
-    def of(cls, shard: Shard, tell: Callable[[dict[str, Any]], None]) -> "_Crew":
+    @contextmanager
+    def joined(cls, shard: Shard, tell: Callable[[dict[str, Any]], None]) -> Iterator["_Crew"]:
+        """The crew of the shard's session, which lasts from its first shard in this process to its last."""
         orders = Path(shard.folder).parent / ORDERS
         with cls._lock:
             if cls._loop is None:
                 cls._loop = _running_loop()
-            return cls._crews.setdefault(orders, cls(orders, tell))
+            crew = cls._crews.setdefault(orders, cls(orders, tell))
+            crew.members += 1
+        try:
+            yield crew
+        finally:
+            with cls._lock:
+                crew.members -= 1
+                if not crew.members:
+                    del cls._crews[orders]
 
     def work(self, shard: Shard) -> Done:
         assert self._loop is not None
@@ -329,6 +281,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     """A loop that runs in a thread of its own to the end of the process."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the token
+    collector.seldom()
     try:
         import uvloop
 

@@ -1,12 +1,10 @@
 """A run whose tenants are worked on by the workers of a dask cluster: what the caller does."""
 
-import os
-import shutil
 import sqlite3
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +14,19 @@ import msgspec
 
 from orchestrator.app import cluster
 from orchestrator.app.fleet import add_up, together
+from orchestrator.app.homecoming import PATIENCE, bring_back, clear, home_of
+from orchestrator.app.messages import Done, Orders, Shard, give_orders, topic
 from orchestrator.app.part import Common
-from orchestrator.app.shard import LOOK, ORDERS, Done, Orders, Shard, topic
 from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, Interrupted
-from orchestrator.errors import InputError, MassStopError, RunDirectoryError, StorageError, UsageError
+from orchestrator.errors import InputError, MassStopError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
-from orchestrator.store import database, rundir, shards
-from orchestrator.store.atomic import replacing
+from orchestrator.store import shards
 from orchestrator.store.entries import NOTHING, RunInfo, Standing
-from orchestrator.store.journal import Journal
-
-PATIENCE = 30.0
-"""Seconds to wait for a shard that nobody answers for any more to let go of its folder."""
 
 
 class ShardLost(MassStopError):
@@ -45,7 +39,8 @@ class Shards:
     """Works on each tenant as a task of a dask cluster. The interface is that of a :class:`Fleet`.
 
     The whole input is read first. Each shard's rows come back into the run's journal as soon as it is over; one that is
-    not over when the caller dies leaves them in its folder below ``home``, where :func:`collect` finds them.
+    not over when the caller dies leaves them in its folder below ``home``, where a resumed run finds them
+    (:func:`~orchestrator.app.homecoming.collect`).
     """
 
     def __init__(
@@ -137,17 +132,19 @@ class Shards:
             with anyio.CancelScope(shield=True):
                 for name in names:
                     await self._bring_back(name)
-                _clear(self._home)
+                clear(self._home)
 
     async def _all(self, client: Any, names: list[str]) -> None:
+        keys = {name: self._standings[name].waiting + self._standings[name].following for name in names}
+        places = cluster.spread(keys, await cluster.workers_of(client))
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_deadline)
             async with anyio.create_task_group() as at_work:
                 for name in names:
-                    at_work.start_soon(self._one, client, name)
+                    at_work.start_soon(self._one, client, name, places.get(name), keys[name])
             group.cancel_scope.cancel()
 
-    async def _one(self, client: Any, name: str) -> None:
+    async def _one(self, client: Any, name: str, worker: str | None, weight: int) -> None:
         folder = self._folder(name)
         folder.mkdir(mode=0o700, exist_ok=True)
         sending = not self._common.planning
@@ -160,7 +157,7 @@ class Shards:
         )  # fmt: skip
         try:
             key = f"{name or 'tenant'}-{self._info.id}-{self._session}"
-            done = await cluster.submit(client, key, msgspec.msgpack.encode(shard))
+            done = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
             ending = msgspec.msgpack.decode(done, type=Done).ending()
             await self._bring_back(name)
         except cluster.ClusterGone as error:
@@ -229,114 +226,6 @@ class Shards:
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")
-
-
-def home_of(settings: Settings, directory: Path, run_id: str) -> Path:
-    """Where the shards of a run are: a folder for each session, and in it one for each tenant."""
-    shared = Path(settings.shared_dir) if settings.shared_dir else directory / "shards"
-    return (shared / f"mass-stop-{run_id}").absolute()
-
-
-def give_orders(home: Path, orders: Orders) -> None:
-    """Tells all shards below ``home``. Raises OSError."""
-    with replacing(home / ORDERS) as file:
-        file.write(msgspec.json.encode(orders))
-
-
-async def bring_back(
-    journal: Journal, folder: Path, tenant: str, directory: Path, *, patience: float, sent: bool
-) -> list[tuple[int, Outcome]] | None:
-    """Takes what a shard did into ``journal`` and ``directory``, and its folder away.
-
-    Gives the number and outcome of each key that is over; None where the shard is still at work after ``patience``
-    seconds.
-    """
-    give_up = anyio.current_time() + patience
-    held = None
-    while held is None:
-        try:
-            held = rundir.reopen(folder)
-        except RunDirectoryError:
-            if not await anyio.Path(folder).is_dir():
-                return []
-            if anyio.current_time() > give_up:
-                return None
-            await anyio.sleep(LOOK)
-    try:
-        return await anyio.to_thread.run_sync(_merged, journal, folder, tenant, directory, sent)
-    finally:
-        held.close()
-
-
-def _merged(
-    journal: Journal, folder: Path, tenant: str, directory: Path, sent: bool
-) -> list[tuple[int, Outcome]]:
-    settled: list[tuple[int, Outcome]] = []
-    if not _has_rows(folder):
-        # The journal comes before the first call: without one, nothing was sent.
-        if sent:
-            journal.perform(lambda db: shards.take_back(db, tenant)).result()
-    else:
-        for kind in (".responses", "responses"):
-            for path in (folder / kind).rglob("*.zip" if kind == ".responses" else "*.csv"):
-                _move(path, directory / path.relative_to(folder))
-        with closing(database.reopen(folder / "journal.db")) as shard:
-            name = f"{folder.parent.name}/{folder.name}"
-            settled = journal.perform(lambda db: shards.merge(db, shard, name)).result()
-        with suppress(OSError), (directory / "run.log").open("ab") as log:
-            log.write((folder / "run.log").read_bytes())
-    shutil.rmtree(folder, ignore_errors=True)
-    return settled
-
-
-def _has_rows(folder: Path) -> bool:
-    try:
-        with closing(database.reopen(folder / "journal.db")) as connection:
-            return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0])
-    except (RunDirectoryError, StorageError, sqlite3.Error):
-        return False
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        source.replace(target)
-    except OSError:  # on another disk
-        with source.open("rb") as file, replacing(target) as copy:
-            shutil.copyfileobj(file, copy)
-
-
-async def collect(journal: Journal, info: RunInfo, settings: Settings, directory: Path) -> None:
-    """Brings back what the shards of earlier sessions did. Those that are still at work are told to end.
-
-    Raises RunDirectoryError where one does not.
-    """
-    home = home_of(settings, directory, info.id)
-    if not home.is_dir():
-        return
-    for session in sorted(path for path in home.iterdir() if path.is_dir()):
-        with suppress(OSError):
-            give_orders(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
-        for folder in sorted(path for path in session.iterdir() if path.is_dir()):
-            tenant = folder.name if info.tenants else ""
-            back = await bring_back(
-                journal, folder, tenant, directory, patience=PATIENCE, sent=info.command != "plan"
-            )
-            if back is None:
-                raise RunDirectoryError(
-                    f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
-                )
-        _clear(session)
-
-
-def _clear(session: Path) -> None:
-    """Takes away what a session's shards have left, if all of them are back."""
-    if session.is_dir() and not any(path.is_dir() for path in session.iterdir()):
-        shutil.rmtree(session, ignore_errors=True)
-        for path in (session.parent, session.parent.parent):
-            if path.name == "shards" or path.name.startswith("mass-stop-"):
-                with suppress(OSError):
-                    os.rmdir(path)  # noqa: PTH106 - only if it is empty
 
 
 def _of_settings(settings: Settings) -> Tenant:

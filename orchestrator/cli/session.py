@@ -1,6 +1,5 @@
 """What the commands that work on a run share: the screen, signals, the closing summary, copies of the report."""
 
-import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import anyio
 
 from orchestrator import app
+from orchestrator.app import collector
 from orchestrator.cli import progress
 from orchestrator.cli.copies import copy_report
 from orchestrator.cli.page import look_of
@@ -29,9 +29,7 @@ def screen_for(settings: Settings) -> Screen:
 
 def conduct(settings: Settings, prepare: Prepare) -> int:
     """Works on the run that ``prepare`` opens to its end, shows it, and returns the exit status."""
-    # What was imported stays to the end, and what a key needs is freed by its last reference: rare collections suffice.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    collector.seldom()
     # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
     uvloop = settings.engine == "local" and _has_uvloop()
     return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": uvloop})

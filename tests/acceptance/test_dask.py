@@ -51,7 +51,7 @@ def here(tmp_path: Path) -> Iterator[MassStop]:
 def slow(here: MassStop, make_tenant: MakeTenant) -> Tenants:
     """Two tenants of one seed, whose stops take some seconds in all."""
     slowly = PROCESSING | {"latency": 0.1}
-    both = {name: make_tenant(**slowly, actions=40) for name in ("north", "south")}
+    both = {name: make_tenant(**slowly, actions=20) for name in ("north", "south")}
     limits = dict.fromkeys(both, "concurrency = 2")
     return Tenants(here.home, both, limits, in_files=True)
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from orchestrator.app.shard import Done, Orders, Shard, work
-from orchestrator.app.shards import give_orders
+from orchestrator.app.messages import Done, Orders, Shard, give_orders
+from orchestrator.app.shard import work
 from orchestrator.clock import Clock
 from orchestrator.model import InputRow
 from orchestrator.settings import Settings

@@ -177,23 +177,34 @@ def _spread(table: Table, rounds: int) -> None:
     table.head(
         f"tenants: {SPREAD} x {EACH} keys, canned answers, one process against two dask workers on two cores"
     )
-    local, dask = [], []
+    at_work: dict[str, list[float]] = {"local": [], "dask": []}
+    whole: dict[str, list[float]] = {"local": [], "dask": []}
     for _ in range(rounds):
-        local.append(_keys_a_second())
-        dask.append(_keys_a_second("--engine", "dask"))
-    table.row("keys a second, one process", local, "/s", 0)
-    table.row("keys a second, two dask workers", dask, "/s", 0)
-    table.ratio("two workers : one process", dask, local, ">= 1.60")
+        for engine in at_work:
+            seconds, wall = _seconds("--engine", engine)
+            at_work[engine].append(SPREAD * EACH / seconds)
+            whole[engine].append(SPREAD * EACH / wall)
+    table.row("keys a second at work, one process", at_work["local"], "/s", 0)
+    table.row("keys a second at work, two dask workers", at_work["dask"], "/s", 0)
+    table.ratio("two workers : one process, at work", at_work["dask"], at_work["local"], ">= 1.60")
+    table.ratio("two workers : one process, with start and report", whole["dask"], whole["local"])
 
 
-def _keys_a_second(*options: str) -> float:
-    """From the first stop sent to the last key settled."""
-    with tempfile.TemporaryDirectory(prefix="mass-stop-bench-") as folder, _canned(SPREAD) as ports:
+def _seconds(*options: str) -> tuple[float, float]:
+    """From the first stop sent to the last key settled, and of the whole command."""
+    # In memory: a disk that is shared with others is what every journal would wait for, and not the core.
+    with (
+        tempfile.TemporaryDirectory(prefix="mass-stop-bench-", dir=_MEMORY) as folder,
+        _canned(SPREAD) as ports,
+    ):
         tenants = {f"t{number}": _Canned(Path(folder), number, port) for number, port in enumerate(ports)}
         job = Job(tenants)
-        job.run(*options)
+        wall, _ = job.run(*options)
         timing = job.report["summary"]["timing"]
-        return SPREAD * EACH / (timing["settled_seconds"] - timing["first_stop_seconds"])
+        return timing["settled_seconds"] - timing["first_stop_seconds"], wall
+
+
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 class _Canned:

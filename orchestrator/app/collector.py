@@ -1,0 +1,13 @@
+"""How often a process at work looks for garbage."""
+
+import gc
+
+
+def seldom() -> None:
+    """To be called once all is imported, which stays to the end.
+
+    What a key needs is freed by its last reference, so that rare collections suffice; each of the whole heap costs more
+    the more was imported, and a dask worker imports much.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

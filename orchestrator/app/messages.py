@@ -1,0 +1,79 @@
+"""What the caller of a cluster and the workers of its shards tell each other, and in what words."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.errors import MassStopError, TenantError, UsageError
+from orchestrator.settings.tenants import Tenant
+from orchestrator.store import shards
+from orchestrator.store.atomic import replacing
+from orchestrator.store.entries import RunInfo
+
+ORDERS = "orders.json"
+LOOK = 0.25
+"""Seconds between two looks at the orders, and between two tellings of the counts."""
+
+
+class Orders(Struct, frozen=True):
+    """What the caller wants of all its shards: to go on, to send no more stops, or no more calls at all."""
+
+    stop_sending: str | None = None
+    cut: str | None = None
+    exit_status: int = 4
+
+    @property
+    def reason(self) -> MassStopError:
+        if self.exit_status > 128:
+            return Interrupted(self.cut or "", self.exit_status)
+        return Ordered(self.cut or self.stop_sending or "", self.exit_status)
+
+
+class Ordered(MassStopError):
+    """The caller wanted no more."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class Shard(Struct, frozen=True):
+    """One tenant's part of one session. ``number`` is the tenant's place among all, ``deadline`` a wall-clock time."""
+
+    info: RunInfo
+    session: int
+    name: str
+    number: int
+    tenant: Tenant
+    folder: str
+    rows: shards.Rows
+    deadline: float | None
+
+
+class Done(Struct, frozen=True):
+    """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's."""
+
+    state: str
+    reason: str | None
+    exit_status: int
+    kind: str = ""
+
+    def ending(self) -> Ending:
+        if not self.exit_status:
+            return Ending(self.state, self.reason)
+        kind = {"tenant": TenantError, "usage": UsageError}.get(self.kind)
+        reason = self.reason or ""
+        return Ending(self.state, reason, kind(reason) if kind else Ordered(reason, self.exit_status))
+
+
+def topic(run_id: str) -> str:
+    """Where the counts of a run's shards are told."""
+    return f"mass-stop-{run_id}"
+
+
+def give_orders(home: Path, orders: Orders) -> None:
+    """Tells all shards below ``home``. Raises OSError."""
+    with replacing(home / ORDERS) as file:
+        file.write(msgspec.json.encode(orders))
