@@ -299,3 +299,14 @@ def test_an_answer_to_a_probe_opens_the_lanes_again():
     pacer.answered(answer(), 51.0)
     assert pacer.limit > 1
     assert pacer.opens_at(51.0) is not None
+
+
+def test_where_no_window_is_known_any_number_of_calls_is_spared():
+    assert a_pacer().spare(0.0, 1.0) == float("inf")
+
+
+def test_the_narrowest_window_says_what_is_spared_the_operators_own_rate_included():
+    pacer = a_pacer(rate=Rate(10, 10))
+    assert pacer.spare(0.0, 0.0) == 1
+    pacer.answered(answer(Limits(windows=(MINUTE, HOUR), nearest=MINUTE.quota, remaining=0, reset=30.0)), 0.0)
+    assert pacer.spare(0.0, 1.0) == 0

@@ -138,3 +138,42 @@ def test_a_window_that_was_told_itself_is_not_opened_by_what_another_has_left():
     window.told(0, 12.0, 100.0)
     window.told_least(500)
     assert window.opens_at(100.0) == 112.0
+
+
+@pytest.mark.parametrize(
+    ("until", "calls"),
+    [(100.0, 5), (111.9, 5), (112.0, 65), (171.9, 65), (172.0, 125), (200.0, 125)],
+)
+def test_what_a_told_window_spares_is_what_is_left_of_it_and_all_of_those_that_follow(until, calls):
+    window = RateWindow(60, 60, burst=1)
+    window.told(5, 12.0, 100.0)
+    assert window.spare(100.0, until) == calls
+
+
+def test_a_window_that_was_told_to_be_exhausted_spares_nothing_until_it_resets():
+    window = RateWindow(60, 60, burst=1)
+    window.told(-3, 12.0, 100.0)
+    assert window.spare(100.0, 111.0) == 0
+
+
+@pytest.mark.parametrize(("until", "calls"), [(100.0, 1), (100.9, 1), (101.0, 2), (109.5, 10)])
+def test_what_a_window_spares_by_its_spacing_is_what_it_lets_through(until, calls):
+    window = RateWindow(60, 60, burst=1)
+    assert window.spare(100.0, until) == calls
+
+
+def test_calls_that_left_are_spared_no_more():
+    window = RateWindow(60, 60, burst=1)
+    for _ in range(3):
+        window.take(100.0)
+    assert (window.spare(100.0, 101.0), window.spare(100.0, 105.0)) == (0, 3)
+
+
+def test_a_burst_is_spared_too():
+    assert RateWindow(100, 100, burst=51).spare(0.0, 0.0) == 51
+
+
+def test_once_a_told_window_has_reset_the_spacing_tells_what_it_spares():
+    window = RateWindow(60, 60, burst=1)
+    window.told(40, 10.0, 100.0)
+    assert window.spare(110.0, 110.0) == 1

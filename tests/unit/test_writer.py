@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RunDirectoryError, StorageError
-from orchestrator.store import database
+from orchestrator.store import checksum, database
 from orchestrator.store.atomic import sync_directory
 from orchestrator.store.writer import InlineWriter, Ledger, ThreadWriter
 
@@ -131,8 +131,22 @@ def test_nothing_said_is_lost_when_the_writer_is_closed(path):
 def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
     writer = ThreadWriter(Ledger(database.create(path)))
     writer.close()
-    with pytest.raises(StorageError, match="closed"):
+    with pytest.raises(StorageError) as raised:
         writer.perform(lambda db: None)
+    assert str(raised.value) == "The journal is closed: the run has ended."
+
+
+def test_a_journal_left_behind_keeps_no_process_alive(writer):
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "journal"] == [True]
+
+
+def test_a_writer_without_trouble_tells_of_none(writer):
+    assert writer.trouble is None
+
+
+def test_a_closed_journal_has_its_digest(path):
+    ThreadWriter(Ledger(database.create(path), home=path)).close()
+    assert checksum.holds(path)
 
 
 def test_an_error_of_the_callers_work_goes_to_the_caller(writer):
@@ -177,9 +191,9 @@ def test_work_whose_caller_went_away_is_done_all_the_same(writer, ledger):
 def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
     writer = ThreadWriter(Ledger(database.create(path)))
     writer.note("begin_session", at=2**100)
-    with pytest.raises(StorageError, match="OverflowError"):
+    with pytest.raises(StorageError, match=r"^The journal failed \(OverflowError: .+\)\.$"):
         writer.perform(lambda db: None).result(PATIENCE)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="OverflowError"):
         writer.close()
 
 
@@ -320,6 +334,27 @@ def test_whoever_comes_when_not_even_memory_is_left_hears_of_it(broken):
     broken.perform(add(BIG)).exception(PATIENCE)
     with pytest.raises(StorageError):
         broken.perform(lambda db: None)
+
+
+def test_a_memory_that_gives_out_too_is_told_with_both_troubles(broken):
+    with pytest.raises(StorageError) as raised:
+        broken.perform(add(BIG)).result(PATIENCE)
+    full = "database or disk is full"
+    assert str(raised.value) == f"The journal can be neither written nor read: {full}; {full}."
+
+
+def test_the_trouble_with_a_disk_is_a_sentence(full):
+    full.commit([("begin_session", {"at": BIG})])
+    assert full.trouble == (
+        "The journal can no longer be written (database or disk is full). The run goes on and is kept in memory only."
+    )
+
+
+def test_what_neither_disk_nor_memory_takes_is_told_as_such(path):
+    ledger = Ledger(database.create(path))
+    with pytest.raises(StorageError, match=r"^The journal cannot be kept, not even in memory: NOT NULL"):
+        ledger.commit([("begin_session", {"at": None})])
+    ledger.close()
 
 
 def test_a_caller_who_went_away_does_not_keep_the_others_from_hearing_of_it(broken):
