@@ -17,6 +17,6 @@ def test_every_word_that_a_setting_names_is_offered(name: str):
     assert list(CHOICES[name]) == named
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", sorted(FOLDERS))
 def test_a_folder_is_a_setting_that_takes_a_path(name: str):
     assert SETTINGS[name].form.metavar == "PATH"

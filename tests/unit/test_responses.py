@@ -52,7 +52,11 @@ def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
     assert responses.keeps(KEY)
 
 
-@pytest.mark.parametrize("content", [b"", zipped()[:-1], zipped()[:40], bytes(len(zipped()))])
+@pytest.mark.parametrize(
+    "content",
+    [b"", zipped()[:-1], zipped()[:40], bytes(len(zipped()))],
+    ids=["empty", "without its last byte", "cut in its first entry", "nothing but zeros"],
+)
 def test_a_file_of_which_a_power_cut_left_less_is_not_kept(responses, kept, content):
     kept.write_bytes(content)
     assert not responses.keeps(KEY)
