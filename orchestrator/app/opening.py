@@ -20,8 +20,6 @@ from orchestrator.model import InputRow, Outcome
 from orchestrator.settings import Settings
 from orchestrator.store import database, rundir
 from orchestrator.store import journal as journals
-from orchestrator.store import report as reports
-from orchestrator.store.damage import open_whole
 from orchestrator.store.entries import (
     NOTHING,
     RunInfo,
@@ -40,6 +38,7 @@ from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
     from orchestrator.settings.tenants import Tenant
+    from orchestrator.store import report as reports
 
 
 def begin(
@@ -99,6 +98,8 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
 
     Raises RunDirectoryError or StorageError.
     """
+    from orchestrator.store.damage import open_whole
+
     connection, sentences = open_whole(path / "journal.db")
     try:
         info = read_run(connection)
@@ -235,8 +236,10 @@ def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
     return tenancy(run)
 
 
-async def first_actions(run: Run, most: int) -> list[reports.ActionEntry]:
+async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
     """The first actions of a run, as they stand; rows without a key are none."""
+
+    from orchestrator.store import report as reports
 
     def read(connection: sqlite3.Connection) -> list[reports.ActionEntry]:
         actions = reports.read_actions(connection)
@@ -267,6 +270,8 @@ def interrupted(signal_name: str, exit_status: int) -> Interrupted:
 
 
 def _planned(path: Path) -> list[InputRow]:
+    from orchestrator.store.damage import open_whole
+
     connection, _ = open_whole(path / "journal.db")
     try:
         if read_run(connection).command != "plan":

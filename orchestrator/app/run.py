@@ -21,7 +21,6 @@ from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome
 from orchestrator.settings import Settings
 from orchestrator.store import database
-from orchestrator.store import report as reports
 from orchestrator.store.atomic import replacing
 from orchestrator.store.entries import NOTHING, RunInfo, Standing, action_name
 from orchestrator.store.journal import Journal
@@ -160,6 +159,8 @@ class Run:
             status = 5
             await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
             self.saved = await self._write_report()
+        from orchestrator.store import report as reports
+
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
         # A file that could not be had may be had by a resume, which then needs all the others too.
         if self.saved and over and not self._troubles and not await self.read(reports.count_missing_files):
@@ -266,6 +267,8 @@ class Run:
 
 def write_report(connection: sqlite3.Connection, path: Path) -> str:
     """Writes ``report.json``, whole or not at all, and gives its SHA-256. Raises OSError."""
+    from orchestrator.store import report as reports
+
     digest = hashlib.sha256()
     with replacing(path) as file:
 

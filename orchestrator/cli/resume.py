@@ -36,6 +36,9 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     Limits and deadlines can be given anew. SOURCE is needed only where the cut came while standard input was still
     being read: give the same input again.
     """
+    from orchestrator.zuora import tls
+
+    tls.import_aiohttp()
     from orchestrator import app
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen

@@ -3,13 +3,16 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from orchestrator.cli import complete, options
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator import app
 
 
 @click.command("run", cls=options.Sectioned)
@@ -41,16 +44,13 @@ def input_specs(sources: tuple[str, ...], settings: Settings) -> tuple[str, ...]
 
 def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     """Runs ``settings`` over ``specs``, once the operator agrees. Returns the exit status."""
+    tty = None if settings.yes else _terminal()
+    from orchestrator.zuora import tls
+
+    tls.import_aiohttp()
     from orchestrator import app
-    from orchestrator.cli import confirm, many
-    from orchestrator.cli.page import look_of
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen
-    from orchestrator.store import report as reports
-
-    tty = None if settings.yes else confirm.terminal()
-    if tty is None and not settings.yes:
-        raise confirm.needs_yes()
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
@@ -59,14 +59,33 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await app.read_ahead(run, intake)
             if tty is not None:
-                entry, summary = await run.read(reports.read_head)
-                first = await app.first_actions(run, confirm.SHOWN)
-                look = look_of(sys.stderr)
-                if run.tenants:
-                    text = many.question(look, entry, summary)
-                else:
-                    text = confirm.question(look, settings, entry, summary, first)
-                await confirm.agree(tty, text)
+                await _confirm(run, settings, tty)
             yield run, intake
 
     return conduct(settings, prepare)
+
+
+def _terminal() -> TextIO:
+    """Where the operator is asked. Raises UsageError where there is nobody to ask."""
+    from orchestrator.cli import confirm
+
+    tty = confirm.terminal()
+    if tty is None:
+        raise confirm.needs_yes()
+    return tty
+
+
+async def _confirm(run: "app.Run", settings: Settings, tty: TextIO) -> None:
+    from orchestrator import app
+    from orchestrator.cli import confirm, many
+    from orchestrator.cli.page import look_of
+    from orchestrator.store import report as reports
+
+    look = look_of(sys.stderr)
+    entry, summary = await run.read(reports.read_head)
+    if run.tenants:
+        text = many.question(look, entry, summary)
+    else:
+        first = await app.first_actions(run, confirm.SHOWN)
+        text = confirm.question(look, settings, entry, summary, first)
+    await confirm.agree(tty, text)

@@ -1,4 +1,7 @@
-"""What the commands that work on a run share: the screen, signals, the closing summary, copies of the report."""
+"""What the commands that work on a run share: the screen, signals, the closing summary, copies of the report.
+
+What a run needs only at its end is imported there: the first stop does not wait for it.
+"""
 
 import signal
 import sys
@@ -10,13 +13,9 @@ import anyio
 from orchestrator import app
 from orchestrator.app import collector
 from orchestrator.cli import progress
-from orchestrator.cli.copies import copy_report
-from orchestrator.cli.page import look_of
-from orchestrator.cli.summary import closing, read_known
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
-from orchestrator.store import report as reports
 
 Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, app.RunIntake]]]
 
@@ -93,6 +92,9 @@ async def _watch_signals(stage: _Stage) -> None:
 
 
 async def _close(run: app.Run, settings: Settings) -> int:
+    from orchestrator.cli.copies import copy_report
+    from orchestrator.store import report as reports
+
     if not settings.quiet:
         _tell(f"{await _last_words(run, settings)}\n")
     else:
@@ -111,6 +113,9 @@ async def _close(run: app.Run, settings: Settings) -> int:
 
 
 async def _last_words(run: app.Run, settings: Settings) -> str:
+    from orchestrator.cli.page import look_of
+    from orchestrator.cli.summary import closing, read_known
+
     look, directory = look_of(sys.stderr), run.directory.path
     if run.info.command != "plan":
         return closing(await run.read(read_known), look, directory, run.troubles, saved=run.saved)

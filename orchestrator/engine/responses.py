@@ -1,8 +1,10 @@
-"""Response files between the tenant and the run directory."""
+"""Response files between the tenant and the run directory.
+
+What unpacks them is imported when the first one is there: the first stop does not wait for it.
+"""
 
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -17,8 +19,6 @@ from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.model import Records
 from orchestrator.store.atomic import own_directory, replacing
 from orchestrator.store.entries import action_name
-from orchestrator.store.remediation import write_remediation
-from orchestrator.zuora.response_file import BadResponseFile, count, extract_csv, read_rows
 
 AT_ONCE = 2
 """Files read at once: unpacking is work for a core, not for a slot."""
@@ -58,6 +58,8 @@ class ResponseFiles:
 
     async def count(self, name: str) -> Records:
         """Counts the records of the file that was kept."""
+        from orchestrator.zuora.response_file import BadResponseFile
+
         try:
             return await anyio.to_thread.run_sync(self._read, name, limiter=self._readers)
         except BadResponseFile as error:
@@ -72,6 +74,9 @@ class ResponseFiles:
         longer, so that a resumed run fetches it again. Raises StorageError where the remediation files cannot be
         written.
         """
+        from orchestrator.store.remediation import write_remediation
+        from orchestrator.zuora.response_file import read_rows
+
         files = [(name, partial(read_rows, self._path(name))) for name in names]
         write = partial(write_remediation, tenants=tenants)
         _, left_out = await anyio.to_thread.run_sync(write, self._directory, files)
@@ -90,6 +95,8 @@ class ResponseFiles:
 
         A zip's directory is at its end, so that is where to look: a resumed run has stops to send and reads no more.
         """
+        import zipfile
+
         return zipfile.is_zipfile(self._path(name))
 
     def discard(self) -> None:
@@ -104,6 +111,8 @@ class ResponseFiles:
         return self._spool / f"{name}.zip"
 
     def _read(self, name: str) -> Records:
+        from orchestrator.zuora.response_file import count, extract_csv
+
         records = count(self._path(name))
         if self._saved is not None:
             saved = self._saved / f"{name}.csv"
@@ -143,6 +152,8 @@ def _starts_as_zip(path: Path) -> bool:
 
 def _zipped(bare: Path) -> Path:
     """Puts the CSV ``bare`` into a zip, uncompressed: its end tells later whether all of it is there."""
+    import zipfile
+
     path = bare.with_suffix(".zip-part")
     with _created(path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.write(bare, "response.csv")

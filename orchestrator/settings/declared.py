@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 from msgspec import Struct
@@ -33,8 +32,7 @@ from orchestrator.settings.forms import (
 )
 
 
-@dataclass(frozen=True)
-class About:
+class About(Struct, frozen=True):
     """What a person is told of a setting. ``variable`` is its environment name where that is not the usual one."""
 
     help: str
@@ -148,8 +146,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 _HIDDEN = re.compile(r"//.*@", re.DOTALL)  # a password in an address is a secret
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting as declared in :class:`Settings`."""
 
     name: str

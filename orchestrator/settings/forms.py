@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -56,8 +55,7 @@ class Threshold(Struct, frozen=True):
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Form(Generic[T]):
+class Form(Struct, Generic[T], frozen=True):
     """How one kind of setting is written: ``read`` turns text into a value or raises ValueError."""
 
     metavar: str

@@ -4,7 +4,6 @@ import difflib
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -113,6 +112,8 @@ def _from_file(config: str | None) -> dict[str, Any]:
     path = Path(config or "mass-stop.toml")
     if config is None and not path.is_file():
         return {}
+    import tomllib
+
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -17,6 +17,7 @@ from orchestrator.settings import Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
 from orchestrator.zuora.shared_tokens import SharedTokens
+from orchestrator.zuora.tls import context_for
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
 from orchestrator.zuora.transport import FAILURES, Connector, SendOnce, as_call_error, read_bounded
 from orchestrator.zuora.wire import LONGEST_ADDRESS, Answer, StatusAnswer, TokenAnswer, failure
@@ -121,7 +122,7 @@ class ZuoraClient:
         # The time of a call is bounded around it, so the session's own timers would only cost; but that a connection
         # never came about is worth knowing (a reused one starts no such timer).
         self._session = aiohttp.ClientSession(
-            connector=Connector(),
+            connector=Connector(context_for(self._base)),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
             ),

@@ -29,10 +29,13 @@ MOST_INTERIM = 100
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens as many connections as are asked for: the slots bound them, and a queue here would be an unseen one."""
+    """Opens as many connections as are asked for: the slots bound them, and a queue here would be an unseen one.
 
-    def __init__(self) -> None:
-        super().__init__(limit=0, keepalive_timeout=30)
+    ``tls`` is what the other side is verified with.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | bool = True) -> None:
+        super().__init__(limit=0, keepalive_timeout=30, ssl=tls)
         connection: type[ResponseHandler] = _Connection  # there is no public way to one's own
         self._factory = partial(connection, loop=asyncio.get_running_loop())
 
