@@ -5,6 +5,7 @@ import contextlib
 import csv
 import random
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -29,7 +30,8 @@ class SimulatedTenant:
     """A Zuora tenant for rehearsals: ``async with SimulatedTenant(actions=500) as tenant: ...``.
 
     ``changes`` replace fields of ``config``; ``clock`` (seconds) drives the actions, the rate windows and the
-    tokens, while latency is always waited for in real time.
+    tokens, while latency is always waited for in real time. With ``tls``, the server's side of it, it is reached over
+    https, under the name ``localhost``.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class SimulatedTenant:
         config: TenantConfig | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        tls: ssl.SSLContext | None = None,
         **changes: Any,
     ) -> None:
         self.config = replace(config or TenantConfig(), **changes)
         self.base_url = ""
         self._tenant = Tenant(self.config, clock)
         self._dice = random.Random(f"latency {self.config.seed}")
+        self._tls = tls
         self._runner: web.ServerRunner | None = None
         self._closing = asyncio.Event()
         self._begun = False
@@ -56,10 +60,11 @@ class SimulatedTenant:
         server = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True)
+        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True, ssl_context=self._tls)
         await site.start()
         bound = self._runner.addresses[0][1]
-        self.base_url = self._tenant.base_url = f"http://{host}:{bound}"
+        address = f"https://localhost:{bound}" if self._tls else f"http://{host}:{bound}"
+        self.base_url = self._tenant.base_url = address
         return self.base_url
 
     async def stop(self) -> None:

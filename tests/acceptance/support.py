@@ -18,7 +18,7 @@ import jsonschema
 
 from orchestrator.simulator import ActionTruth, Call, SimulatedTenant
 
-LONGEST = 20.0
+LONGEST = 45.0
 """Seconds after which a command, or a condition, has failed its test."""
 
 QUICK: dict[str, Any] = {

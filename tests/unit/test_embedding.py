@@ -30,7 +30,7 @@ from orchestrator import (
 from orchestrator.simulator import SimulatedTenant
 from orchestrator.store.report import ActionEntry
 
-LONGEST = 20.0
+LONGEST = 45.0
 ACTIONS = 12
 
 AT_WORK: dict[str, Any] = {
