@@ -122,7 +122,7 @@ test-all:
 	    echo "== Python $$version"; tried="$$tried $$version"; \
 	    { .ci/make-venv .venvs/$$version "$$python" requirements-dev.lock && \
 	      .ci/install-package .venvs/$$version --editable && \
-	      .venvs/$$version/bin/python -m pytest $(ARGS); } || failed="$$failed $$version"; \
+	      .venvs/$$version/bin/python -m pytest $(SIDE_BY_SIDE) $(ARGS); } || failed="$$failed $$version"; \
 	done; \
 	echo "== tried:$$tried; failed:$${failed:- none}"; \
 	[ -n "$$tried" ] && [ -z "$$failed" ]
