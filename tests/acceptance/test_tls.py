@@ -59,7 +59,7 @@ def test_a_run_over_https_is_resumed_over_https(
 def test_a_tenant_whom_nobody_vouches_for_gets_no_call_and_the_sentence_names_the_certificate(
     mass_stop: MassStop, secured: Tenant, command: str
 ) -> None:
-    more = ["--yes", mass_stop.keys(secured.keys)] if command == "run" else []
+    more: list[str | Path] = ["--yes", mass_stop.keys(secured.keys)] if command == "run" else []
     ended = mass_stop(command, *more, tenant=secured)
     assert ended.status == 3, ended
     assert "certificate" in ended.err, ended
