@@ -44,8 +44,8 @@ def assert_counted(ended: Ended, tenant: Tenant) -> None:
 
 
 def stop_all_cut(mass_stop: MassStop, make_tenant: MakeTenant, kind: str, keys: int, *, reset: bool) -> None:
-    # Hours of work, of which none ends by itself however busy this machine is.
-    work = {"latency": 0.0, "records": (500, 600), "speed": (0.01, 0.1)}
+    # Ten minutes of work, of which none ends by itself however busy this machine is.
+    work = {"latency": 0.0, "records": (500, 600), "speed": (0.5, 1.0)}
     tenant = make_tenant(**PROCESSING | work, actions=2 * keys)
     cut = CutAt(kind, tenant.keys[::2], reset=reset)
     results = () if kind == "file" else ("--no-results",)

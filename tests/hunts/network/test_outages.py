@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,54 +91,70 @@ def test_a_tenant_that_goes_away_and_comes_back_is_told_truly(
 # Clocks
 
 
-def faked(**how: str) -> dict[str, str]:
-    """The environment in which the machine's clock is off; what counts time-outs goes on as it is."""
-    return {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"} | how
-
+SHARED = Path("/dev/shm")
 
 needs_faketime = pytest.mark.skipif(
     FAKETIME is None, reason="libfaketime is not installed (Debian: libfaketime)"
 )
+patient = pytest.mark.timeout(200)
+"""Under libfaketime each look at the clock waits for those of other threads: on a busy machine that takes its time."""
+
+
+@pytest.fixture
+def faked() -> Iterator[Callable[..., dict[str, str]]]:
+    """Gives the environment in which the machine's clock is off; what counts time-outs goes on as it is.
+
+    A process that ends as the command does leaves libfaketime's semaphore behind, for the next one of its number.
+    """
+    before = set(SHARED.glob("*faketime*"))
+    yield lambda **how: {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"} | how
+    for left in set(SHARED.glob("*faketime*")) - before:
+        left.unlink(missing_ok=True)
 
 
 @needs_faketime
-@pytest.mark.hunt
-@pytest.mark.parametrize("skew", ["-3650d", "-1h", "+1h", "+3650d"])
+@patient
+@pytest.mark.parametrize(
+    "skew", ["-3650d", *(pytest.param(skew, marks=pytest.mark.hunt) for skew in ("-1h", "+1h", "+3650d"))]
+)
 def test_a_clock_that_is_wrong_costs_no_stop_and_no_wait(
-    mass_stop: MassStop, make_tenant: MakeTenant, skew: str
+    mass_stop: MassStop, make_tenant: MakeTenant, faked: Callable[..., dict[str, str]], skew: str
 ) -> None:
     """A tenant that throttles by dates is waited for by its own clock, not by ours."""
     tenant = make_tenant(
         **PROCESSING, actions=40, retry_after="date", faults=FaultPlan.only("limit", 0.2), token_lifetime=3.0
     )
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=faked(FAKETIME=skew), longest=60)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=faked(FAKETIME=skew), longest=150)
     assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    off = datetime.fromisoformat(ended.report["run"]["started_at"]) - datetime.now(UTC)
+    assert abs(off.total_seconds()) > 3_000, "the command saw the right time"
     timing = ended.report["summary"]["timing"]
-    assert 0 <= timing["first_stop_seconds"] <= timing["last_stop_seconds"] <= timing["settled_seconds"] < 100
-    assert 0 <= ended.report["run"]["duration_seconds"] < 100
+    assert 0 <= timing["first_stop_seconds"] <= timing["last_stop_seconds"] <= timing["settled_seconds"] < 200
+    assert 0 <= ended.report["run"]["duration_seconds"] < 200
 
 
 @needs_faketime
-@pytest.mark.hunt
-@pytest.mark.parametrize("jump", ["-86400", "+86400"])
+@patient
+@pytest.mark.parametrize("jump", ["-86400", pytest.param("+86400", marks=pytest.mark.hunt)])
 def test_a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing(
-    mass_stop: MassStop, make_tenant: MakeTenant, jump: str
+    mass_stop: MassStop, make_tenant: MakeTenant, faked: Callable[..., dict[str, str]], jump: str
 ) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=40)
     clock = mass_stop.home / "clock"
     clock.write_text("+0\n")
     going = mass_stop.start(
         "run", "--yes", "--out", "run", "--concurrency", "4", "--deadline", "10m", mass_stop.keys(tenant.keys),
-        tenant=tenant, env=faked(FAKETIME_TIMESTAMP_FILE=str(clock)),
+        tenant=tenant, env=faked(FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1"),
     )  # fmt: skip
-    until(lambda: tenant.answered() >= 8, "some stops")
-    clock.write_text(f"{jump}\n")
-    ended = going.end(60)
+    until(lambda: tenant.answered() >= 8, "some stops", 60)
+    jumped = clock.with_suffix(".jumped")
+    jumped.write_text(f"{jump}\n")
+    jumped.replace(clock)  # at no moment is there a file that says nothing
+    ended = going.end(120)
     assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
     accepted = [action["stop"]["accepted_at"] for action in ended.report["actions"]]
     first, last = (datetime.fromisoformat(of(accepted)) for of in (min, max))
-    assert 0 <= (last - first).total_seconds() < 100
-    assert abs((first - datetime.now(UTC)).total_seconds()) < 100
-    log = (ended.directory / "run.log").read_bytes()
-    assert b"Traceback" not in log
+    assert 0 <= (last - first).total_seconds() < 200
+    assert abs((first - datetime.now(UTC)).total_seconds()) < 200
+    assert b"Traceback" not in (ended.directory / "run.log").read_bytes()
