@@ -17,8 +17,10 @@ LONGEST = 90.0
 class Cluster:
     """A scheduler and two workers, each a process; what is killed can be started again."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *options: str) -> None:
+        """``options`` go to scheduler and workers alike."""
         self.home = home
+        self._options = options
         self.shared = home / "shared"
         self.shared.mkdir()
         self._file = home / "scheduler.json"
@@ -43,10 +45,10 @@ class Cluster:
         address: str = json.loads(self._file.read_text())["address"]
         return ["--engine", "dask", "--scheduler", address, "--shared-dir", str(self.shared)]
 
-    def complete(self) -> None:
-        """Sees to it that two workers are there."""
+    def complete(self, workers: int = 2) -> None:
+        """Sees to it that so many workers are there."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
-        while len(self.workers) < 2:
+        while len(self.workers) < workers:
             self.workers.append(
                 self._start(
                     "dask_worker", "--no-nanny", "--nthreads", "4", "--no-dashboard", "--host", "127.0.0.1"
@@ -78,6 +80,7 @@ class Cluster:
             f"distributed.cli.{module}",
             "--scheduler-file",
             str(self._file),
+            *self._options,
             *arguments,
         ]
         return subprocess.Popen(words, cwd=self.home, stdout=self._errors, stderr=self._errors)

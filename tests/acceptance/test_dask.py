@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.acceptance.cluster import LONGEST, Cluster
 from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, until
@@ -39,6 +40,49 @@ def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+class Certificates:
+    """A certificate authority, and a certificate of it, in files."""
+
+    def __init__(self, home: Path) -> None:
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        self.ca, self.certificate, self.key = (home / name for name in ("ca.pem", "own.pem", "own.key"))
+        authority.cert_pem.write_to_path(str(self.ca))
+        issued.cert_chain_pems[0].write_to_path(str(self.certificate))
+        issued.private_key_pem.write_to_path(str(self.key))
+
+    @property
+    def options(self) -> list[str]:
+        """For scheduler and workers."""
+        return [
+            "--protocol", "tls", "--tls-ca-file", str(self.ca), "--tls-cert", str(self.certificate), "--tls-key",
+            str(self.key),
+        ]  # fmt: skip
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the command, in the names of dask's own configuration."""
+        tls = "DASK_DISTRIBUTED__COMM__TLS__"
+        return {
+            f"{tls}CA_FILE": str(self.ca),
+            f"{tls}CLIENT__CERT": str(self.certificate),
+            f"{tls}CLIENT__KEY": str(self.key),
+        }
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Cluster]:
+    """A scheduler with one worker, which speak TLS to those that have a certificate and to nobody else."""
+    with Cluster(tmp_path_factory.mktemp("guarded"), *certificates.options) as cluster:
+        cluster.complete(1)
+        yield cluster
+
+
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[MassStop]:
     """The command beside this Python: dask is no dependency of the one that users install."""
@@ -50,10 +94,17 @@ def here(tmp_path: Path) -> Iterator[MassStop]:
 @pytest.fixture
 def slow(here: MassStop, make_tenant: MakeTenant) -> Tenants:
     """Two tenants of one seed, whose stops take some seconds in all."""
-    slowly = PROCESSING | {"latency": 0.1}
+    slowly = PROCESSING | {"latency": 0.1, "stopping_time": (0.0, 0.0)}
     both = {name: make_tenant(**slowly, actions=20) for name in ("north", "south")}
     limits = dict.fromkeys(both, "concurrency = 2")
     return Tenants(here.home, both, limits, in_files=True)
+
+
+@pytest.fixture
+def quick(here: MassStop, make_tenant: MakeTenant) -> Tenants:
+    """One tenant with little to stop."""
+    tenant = make_tenant(**PROCESSING | {"stopping_time": (0.0, 0.0)}, actions=4)
+    return Tenants(here.home, {"north": tenant}, in_files=True)
 
 
 def stops_of_all(tenants: Tenants, count: int) -> bool:
@@ -110,6 +161,28 @@ def test_what_the_shards_of_a_killed_caller_did_is_brought_in_by_resume(here, sl
     is_true(slow, ended)
     assert all_stopped(slow, ended)
     assert list(cluster.shared.iterdir()) == []
+
+
+def test_a_cluster_with_tls_is_spoken_to_as_dasks_own_configuration_says(here, quick, guarded, certificates):
+    ended = here.run(
+        None,
+        quick.keys(),
+        "--tenants",
+        quick.file,
+        *guarded.options,
+        longest=LONGEST,
+        env=certificates.environment,
+    )
+    assert ended.status == 0, ended
+    is_true(quick, ended)
+
+
+def test_a_cluster_that_wants_a_certificate_is_told_in_a_sentence(here, quick, guarded):
+    ended = here.run(None, quick.keys(), "--tenants", quick.file, *guarded.options, longest=LONGEST)
+    assert ended.status == 2, ended
+    assert "The dask scheduler tls://127.0.0.1" in ended.err
+    assert "Traceback" not in ended.err
+    assert quick.named["north"].nothing_sent()
 
 
 @pytest.mark.hunt
