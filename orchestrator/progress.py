@@ -29,7 +29,8 @@ class Tally:
     ``settled_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
     earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``slots`` and ``in_flight`` are of
     this moment. ``limits`` and ``call_seconds`` are what the tenant told of late, ``closed_until`` is the monotonic
-    time before which it wants no call. ``planning`` is a run that sends no stop.
+    time before which it wants no call. ``planning`` is a run that sends no stop. ``given_up`` says why no more is sent
+    to this tenant; ``tenants`` are the tallies of which this one is the sum, by name, where there are several.
     """
 
     keys: int = 0
@@ -51,6 +52,8 @@ class Tally:
     limits: Limits = field(default_factory=Limits)
     call_seconds: float | None = None
     closed_until: float = float("-inf")
+    given_up: str | None = None
+    tenants: dict[str, "Tally"] = field(default_factory=dict)
 
     @property
     def through(self) -> int:

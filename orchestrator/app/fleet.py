@@ -8,6 +8,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
+from orchestrator.app.crowd import BEAT, Crowd
 from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
 from orchestrator.engine.ports import IntakeByTenant
@@ -34,35 +35,6 @@ TOLD = 5
 """Tenants whose reason is told in the run's; the report has every one."""
 
 
-BEAT = 0.05
-LATE = 0.02
-"""Seconds between two beats of the loop, and by how many a beat may be late before the process counts as crowded."""
-
-
-class Crowd:
-    """Keeps the results of some tenants from delaying the stops of others, where the core is what they all wait for.
-
-    A loop that runs late has more to do than it can. What may wait then are the results, as long as any other tenant
-    still sends: for a beat, and the beat after it they go on, so that a tenant whose stops take minutes for reasons of
-    its own holds nobody up.
-    """
-
-    def __init__(self) -> None:
-        self._late = False
-        self._senders: frozenset[str] = frozenset()
-
-    def beat(self, late: float, senders: Iterable[str]) -> bool:
-        """Takes by how many seconds the loop was late, and who still sends; tells whether results may go on now."""
-        before = self._late
-        self._late = late > LATE and not before
-        self._senders = frozenset(senders)
-        return before
-
-    def holds(self, name: str) -> bool:
-        """Whether the results of ``name`` wait."""
-        return self._late and bool(self._senders - {name})
-
-
 class PartlyCut(MassStopError):
     """Some tenants came to no good end; the others did their work."""
 
@@ -86,7 +58,7 @@ class Fleet:
         tally: Tally,
     ) -> None:
         self.tally = tally
-        self.tallies: dict[str, Tally] = {}
+        self.tallies = tally.tenants
         self._tenants = tenants
         self._numbers = {name: number for number, name in enumerate(tenants, 1)}
         self._settings = settings
@@ -178,6 +150,8 @@ class Fleet:
         finally:
             journal.tenant_state(ending.state, ending.reason)
         self._endings[name] = ending
+        if ending.cut_by is not None and self._cut_by is None:
+            self.tallies[name].given_up = ending.reason
         self._changed.set()
 
     async def _read_input(self, intake: IntakeByTenant) -> None:

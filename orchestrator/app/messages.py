@@ -1,12 +1,17 @@
 """What the caller of a cluster and the workers of its shards tell each other, and in what words."""
 
+from collections import Counter
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import MassStopError, TenantError, UsageError
+from orchestrator.model import Outcome
+from orchestrator.progress import NeedsPerson, Tally
 from orchestrator.settings.tenants import Tenant
 from orchestrator.store import shards
 from orchestrator.store.atomic import replacing
@@ -77,3 +82,33 @@ def give_orders(home: Path, orders: Orders) -> None:
     """Tells all shards below ``home``. Raises OSError."""
     with replacing(home / ORDERS) as file:
         file.write(msgspec.json.encode(orders))
+
+
+NAMED = 5
+"""Keys that need a person and are told by name."""
+
+
+def counts_of(tally: Tally, now: float) -> dict[str, Any]:
+    """What a worker tells of a shard at ``now`` (monotonic seconds), in plain values."""
+    counts = {field.name: getattr(tally, field.name) for field in fields(tally)}
+    counts = {name: value for name, value in counts.items() if type(value) is int}
+    latest = list(tally.latest)[-NAMED:]
+    return counts | {
+        "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
+        "latest": [(one.bulk_key, one.outcome.value, one.reason) for one in latest],
+        "closed_for": max(0.0, tally.closed_until - now),
+    }
+
+
+def take_counts(tally: Tally, told: dict[str, Any], now: float) -> None:
+    """Makes ``tally``, which counts all keys of a tenant, show what :func:`counts_of` told of those in the shard."""
+    elsewhere = tally.keys - told["keys"]  # over before, and not sent along
+    for name, value in told.items():
+        if name not in ("keys", "outcomes", "latest", "closed_for"):
+            setattr(tally, name, value)
+    tally.sent_before += elsewhere
+    tally.over_before += elsewhere
+    tally.outcomes = Counter({Outcome(name): count for name, count in told["outcomes"].items()})
+    tally.latest.clear()
+    tally.latest.extend(NeedsPerson(key, Outcome(outcome), why) for key, outcome, why in told["latest"])
+    tally.closed_until = now + told["closed_for"]

@@ -10,10 +10,10 @@ import os
 import resource
 import sqlite3
 import threading
+import time
 from asyncio import wrap_future
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,12 @@ import anyio.to_thread
 import msgspec
 
 from orchestrator.app import collector
-from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, topic
-from orchestrator.app.part import Common, Part
+from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, counts_of, topic
+from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.clock import Clock
 from orchestrator.engine.responses import ResponseFiles
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, TenantError, UsageError
 from orchestrator.logs import Sink, make_log
-from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
 from orchestrator.store import database, rundir, shards
@@ -144,7 +143,7 @@ class _Crew:
             log.info(
                 "shard.started", tenant=shard.name, waiting=standing.waiting, following=standing.following
             )
-            tally = Tally(keys=standing.keys, accepted=standing.accepted)
+            tally = first_tally(standing, planning=common.planning)
             part = Part(common, settings, tally, standing, name=shard.name, number=shard.number)
             done = await self._follow_orders(shard.name, part)
             if shard.name:
@@ -206,17 +205,12 @@ class _Crew:
     def _tell_counts(self) -> None:
         if not self._parts:
             return
+        now = time.monotonic()
         with suppress(Exception):  # the counts are for the eye only
-            self._tell({name: _counts(part.tally) for name, part in self._parts.items()})
+            self._tell({name: counts_of(part.tally, now) for name, part in self._parts.items()})
 
     def _cancelled(self) -> bool:
         return self.orders.cut is not None
-
-
-def _counts(tally: Tally) -> dict[str, Any]:
-    counts = {field.name: getattr(tally, field.name) for field in fields(tally)}
-    counts["outcomes"] = {outcome.value: count for outcome, count in tally.outcomes.items()}
-    return {name: value for name, value in counts.items() if isinstance(value, (int, dict))}
 
 
 def _kind(error: MassStopError) -> str:

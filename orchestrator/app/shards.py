@@ -15,13 +15,12 @@ import msgspec
 from orchestrator.app import cluster
 from orchestrator.app.fleet import add_up, together
 from orchestrator.app.homecoming import PATIENCE, bring_back, clear, home_of
-from orchestrator.app.messages import Done, Orders, Shard, give_orders, topic
-from orchestrator.app.part import Common
+from orchestrator.app.messages import Done, Orders, Shard, give_orders, take_counts, topic
+from orchestrator.app.part import Common, first_tally
 from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import InputError, MassStopError, UsageError
-from orchestrator.model import Outcome
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
@@ -55,7 +54,8 @@ class Shards:
         directory: Path,
     ) -> None:
         self.tally = tally
-        self.tallies: dict[str, Tally] = {}
+        self.tallies = tally.tenants
+        self._through_before = 0
         self._common = common
         # What a shard is told is told anew by each session; a limit of all tenants is none of each.
         told = msgspec.structs.replace(settings, client_secret=None, token=None, deadline=None)
@@ -104,9 +104,13 @@ class Shards:
                 "The input holds no usable bulk key: nothing to stop. A key has 32 letters or digits."
             )
         self.tally.read_to_end = True
-        self.tallies = {
-            name: Tally(keys=one.keys, accepted=one.accepted) for name, one in self._standings.items()
-        }
+        planning = self._common.planning
+        self.tallies.update(
+            {name: first_tally(one, planning=planning) for name, one in self._standings.items()}
+        )
+        for tally in self.tallies.values():
+            tally.read_to_end = True
+        self._through_before = sum(one.through for one in self.tallies.values())
 
     def cut(self, reason: MassStopError) -> None:
         """Lets no further call start: every shard drains."""
@@ -166,6 +170,8 @@ class Shards:
         except Exception as error:  # noqa: BLE001 - whatever dask raises, it is the end of this shard's task
             ending = await self._lost(name, f"{type(error).__name__}: {str(error)[:300]}")
         self._endings[name] = ending
+        if ending.cut_by is not None and self._cut_by is None:
+            self.tallies[name].given_up = ending.reason
         if name:
             self._common.journal.of(name).tenant_state(ending.state, ending.reason)
 
@@ -200,20 +206,11 @@ class Shards:
     def _counted(self, counts: dict[str, Any]) -> None:
         """Takes the counts that a worker tells of its shards."""
         for name, told in counts.items():
-            tally = self.tallies.get(name)
-            if tally is None:
-                continue
-            for field, value in told.items():
-                is_outcomes = isinstance(value, dict)
-                setattr(
-                    tally, field, Counter({Outcome(k): n for k, n in value.items()}) if is_outcomes else value
-                )
-        keys = self.tally.keys
+            if name in self.tallies:
+                take_counts(self.tallies[name], told, self._common.clock.now())
         add_up(self.tally, self.tallies.values())
-        self.tally.keys = keys
         failures = sum(self.tally.outcomes[outcome] for outcome in FAILURES)
-        before = sum(one.accepted for one in self._standings.values())
-        tried = self.tally.accepted - before + self.tally.settled_unsent
+        tried = self.tally.through - self._through_before
         too_many = self._failures.reached(failures, tried) if failures else None
         if too_many is not None and self._shortened_by is None:
             self._shortened_by = too_many

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.by_tenant import rows_of
 from orchestrator.cli.page import NARROW, Look, counted, duration
 from orchestrator.logs import Screen
 from orchestrator.progress import Speed, Tally
@@ -23,6 +24,8 @@ PEOPLE = 5
 SHOWN_HERE = frozenset({"action.needs_a_person", "tenant.throttled", "run.ended"})
 """Events that the display or the summary after it tells better; the log file has each."""
 
+USUAL_HEIGHT = 24
+
 ECHO = 3
 """Columns left free at the right: where a terminal writes ``^C`` into a full line, all below moves down by one."""
 
@@ -33,7 +36,7 @@ LONGEST_FORECAST = 86_400.0
 async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[None]:
     """Shows ``tally`` while the block runs, and leaves nothing of it behind; events of ``screen`` appear above it."""
     console = _Console(look, stderr=True, width=(look.width or 0) - ECHO, no_color=not look.colour)
-    picture = Picture(tally, look)
+    picture = Picture(tally, look, height=lambda: console.height)
 
     with (
         Live(console=console, auto_refresh=False, transient=True) as live,
@@ -54,9 +57,19 @@ async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[Non
 
 
 class Picture:
-    """What is shown of ``tally`` at one moment. ``o_clock`` says what time it will be in so many seconds."""
+    """What is shown of ``tally`` at one moment.
 
-    def __init__(self, tally: Tally, look: Look, o_clock: Callable[[float], str] | None = None) -> None:
+    ``o_clock`` says what time it will be in so many seconds, ``height`` how many lines the screen has.
+    """
+
+    def __init__(
+        self,
+        tally: Tally,
+        look: Look,
+        o_clock: Callable[[float], str] | None = None,
+        height: Callable[[], int] = lambda: USUAL_HEIGHT,
+    ) -> None:
+        self._height = height
         self._tally = tally
         self._look = look
         self._o_clock = o_clock or _o_clock
@@ -78,7 +91,9 @@ class Picture:
         if tally.closed_until > now:
             wait = tally.closed_until - now
             lines.append(("yellow", f"waiting for the tenant until {self._o_clock(wait)} ({duration(wait)})"))
-        lines += self._people()
+        people = list(self._people())
+        room = self._height() - bars.row_count - len(lines) - len(people) - 1  # the cursor's own line
+        lines += [*rows_of(tally.tenants, now, room, narrow=self._narrow), *people]
         return Group(bars, *(self._line(text, style) for style, text in lines))
 
     def _bar(self, bars: Table, title: str, done: int, speed: Speed) -> None:

@@ -57,6 +57,10 @@ def fields(tally: Tally, count: Speed, now: float) -> dict[str, object]:
         "per_second": speed and round(speed, 1), "retries": tally.retries, "throttled": tally.throttled,
         "in_flight": tally.in_flight, "slots": tally.slots,
     }  # fmt: skip
+    if len(tally.tenants) > 1:
+        given_up = [name for name, one in tally.tenants.items() if one.given_up is not None]
+        told["tenants"] = len(tally.tenants)
+        told["tenants_given_up"] = len(given_up)
     if tally.closed_until > now:
         told["waiting_seconds"] = round(tally.closed_until - now, 1)
     return told

@@ -1,6 +1,7 @@
 """What is drawn of given counts: the progress at one moment, and a plan of actions at work."""
 
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ SHAPES = pytest.mark.parametrize(
 )
 
 
-def drawn(tally: Tally, look: Look, **changes: int) -> str:
+def drawn(tally: Tally, look: Look, height: int = display.USUAL_HEIGHT, **changes: int) -> str:
     """The screen ten seconds after a moment at which ``tally`` was as it is but for ``changes``."""
-    picture = display.Picture(tally, look, lambda seconds: f"03:00:{seconds:.0f}")
+    picture = display.Picture(tally, look, lambda seconds: f"03:00:{seconds:.0f}", lambda: height)
     later = {name: getattr(tally, name) for name in changes}
     for name, before in changes.items():
         setattr(tally, name, before)
@@ -88,6 +89,52 @@ def test_a_plan_reads_and_sends_no_stop(as_kept: AsKept) -> None:
     tally = Tally(keys=500, settled=250, read_to_end=True, planning=True, slots=36, in_flight=12)
     tally.outcomes[Outcome.WOULD_STOP] = 250
     as_kept("progress-plan", drawn(tally, Look(width=80, animated=True), settled=125), passing=False)
+
+
+def some_tenants() -> Tally:
+    """A run of twelve tenants: one dead, one with refusals, one throttled, two done, seven at work."""
+    total = Tally(keys=12_000, accepted=5_200, settled=2_100, read_to_end=True, slots=252, in_flight=250)
+    for number in range(9):
+        done = 1_000 if number < 2 else number
+        total.tenants[f"entity-{number}"] = Tally(
+            keys=1_000, accepted=1_000 if number < 2 else 100 * number, settled=done, read_to_end=True, slots=36,
+            in_flight=36 - number, outcomes=Counter({Outcome.STOPPED: done}),
+        )  # fmt: skip
+    total.tenants["south-west-of-everywhere"] = Tally(
+        keys=1_000, read_to_end=True, slots=36, closed_until=148.0
+    )
+    total.tenants["north"] = Tally(
+        keys=1_000, accepted=640, settled=40, settled_unsent=3, read_to_end=True, slots=36, in_flight=36,
+        outcomes=Counter({Outcome.STOPPED: 37, Outcome.REJECTED: 3}),
+    )  # fmt: skip
+    total.tenants["dead"] = Tally(
+        keys=1_000, read_to_end=True, given_up="The tenant does not answer any more: Connection refused."
+    )
+    total.outcomes.update({Outcome.STOPPED: 2_097, Outcome.REJECTED: 3})
+    total.latest.append(NeedsPerson("0" * 32, Outcome.REJECTED, "You do not have permission to do that."))
+    return total
+
+
+@SHAPES
+def test_each_of_several_tenants_those_that_need_a_person_first(
+    as_kept: AsKept, name: str, look: Look
+) -> None:
+    as_kept(f"progress-tenants-{name}", drawn(some_tenants(), look, accepted=5_000), passing=False)
+
+
+def test_on_a_low_screen_the_tenants_that_do_not_fit_are_summed_up(as_kept: AsKept) -> None:
+    look = Look(width=80, animated=True)
+    as_kept("progress-tenants-low", drawn(some_tenants(), look, height=12, accepted=5_000), passing=False)
+
+
+def test_a_plan_of_several_tenants(as_kept: AsKept) -> None:
+    tally = Tally(keys=20, settled=15, read_to_end=True, planning=True, slots=72, in_flight=5)
+    tally.outcomes[Outcome.WOULD_STOP] = 15
+    tally.tenants["north"] = Tally(keys=10, settled=10, planning=True, read_to_end=True)
+    tally.tenants["north"].outcomes[Outcome.WOULD_STOP] = 10
+    tally.tenants["south"] = Tally(keys=10, settled=5, planning=True, read_to_end=True, slots=36, in_flight=5)
+    tally.tenants["south"].outcomes[Outcome.WOULD_STOP] = 5
+    as_kept("progress-tenants-plan", drawn(tally, Look(width=80, animated=True), settled=10), passing=False)
 
 
 SANDBOX = Limits(

@@ -1,6 +1,6 @@
 """Results of one tenant and stops of another on one core."""
 
-from orchestrator.app.fleet import LATE, Crowd
+from orchestrator.app.crowd import LATE, Crowd
 
 
 def test_nothing_is_held_while_the_loop_is_in_time():
