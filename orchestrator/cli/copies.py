@@ -12,7 +12,7 @@ from orchestrator.store.atomic import replacing
 def copy_report(
     connection: sqlite3.Connection, target: str, write: Callable[[sqlite3.Connection, reports.Write], None]
 ) -> None:
-    """Writes a report to ``target``: a path, or ``-`` for standard output. Raises OSError."""
+    """Writes a report to ``target``: a path, whose folders are made, or ``-`` for standard output. Raises OSError."""
     if target == "-":
         write(connection, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
@@ -20,5 +20,6 @@ def copy_report(
         with Path(target).open("wb") as file:  # a pipe or a device takes no other file's place
             write(connection, file.write)
     else:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         with replacing(Path(target)) as file:
             write(connection, file.write)

@@ -1,11 +1,13 @@
 """The settings as options of the command line."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from orchestrator.cli import complete
+from orchestrator.errors import UsageError
 from orchestrator.settings import SETTINGS, Settings, resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,11 +81,19 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     known = {name: value for name, value in options.items() if name in SETTINGS}
     kept = earlier or {}
     defaults = Settings()
-    return resolve(
+    settings = resolve(
         known,
         config=config,
         earlier={name: value for name, value in kept.items() if value != getattr(defaults, name)},
     )
+    refuse_directory(settings.report)
+    return settings
+
+
+def refuse_directory(report: str | None) -> None:
+    """Raises UsageError where a copy of the report is to be a directory: better now than when all is over."""
+    if report and Path(report).is_dir():
+        raise UsageError(f"--report: {report} is a directory; name a file in it.")
 
 
 def _option(name: str, *, hidden: bool) -> Callable[[F], F]:

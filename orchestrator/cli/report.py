@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import complete
+from orchestrator.cli import complete, options
 from orchestrator.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     from orchestrator.cli.copies import copy_report
     from orchestrator.store.damage import open_valid
 
+    options.refuse_directory(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
     connection, sentences = open_valid(run_dir / "journal.db")
     try:

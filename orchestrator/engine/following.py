@@ -180,13 +180,12 @@ class FollowLane:
         if not key.accepted and status is not Status.STOPPING:
             return self._still_running(key)
         now = self._context.clock.now()
-        started = key.first_read_at if key.first_read_at is not None else now
-        ends = started + self._context.settings.settle
+        ends = self._ends(key, now)
         if now >= ends:
             self.settle(key, Outcome.UNCONFIRMED, self._not_settled(status))
             return None
-        share = self._calls_a_key(ends)
-        due = now + interval(key.polls, now - started, ends - now, share, self._context.random.uniform)
+        share, waited = self._calls_a_key(ends), now - ends + self._context.settings.settle
+        due = now + interval(key.polls, waited, ends - now, share, self._context.random.uniform)
         key.polls += 1
         if self.spilled:
             self._spill(key, due)
@@ -220,6 +219,9 @@ class FollowLane:
         try:
             await self._responses.fetch(key.bulk_key, fetch)
         except CallError as error:
+            if error.kind is Kind.FOREIGN_ADDRESS:  # nobody was called
+                self._unusable(key, error)
+                return None
             self._call_failed(
                 key, call_failed(context, key, key.tries, "file", error, track_id, retried=retried)
             )
@@ -232,27 +234,38 @@ class FollowLane:
 
     async def _count(self, key: Follower) -> None:
         assert self._responses is not None
-        assert key.outcome is not None
         try:
             records = await self._responses.count(key.bulk_key)
         except CallError as error:
-            key.log.warning("file.unusable", message=error.message)
-            self.settle(key, key.outcome, as_problem(error))
+            self._unusable(key, error)
             return
+        assert key.outcome is not None
         self._context.journal.filed(key.seq, records, mismatch(key.told, records))
         self._context.tally.records_succeeded += records.succeeded or 0
         self.settle(key, key.outcome, None)
 
+    def _unusable(self, key: Follower, error: CallError) -> None:
+        assert key.outcome is not None
+        key.log.warning("file.unusable", message=error.message)
+        self.settle(key, key.outcome, as_problem(error))
+
+    def _ends(self, key: Follower, now: float) -> float:
+        """Until when the end of ``key`` is waited for."""
+        started = now if key.first_read_at is None else key.first_read_at
+        return started + self._context.settings.settle
+
     def _call_failed(self, key: Follower, failed: Failed) -> None:
-        if failed.wait is not None:
-            self._hold(key, self._context.clock.now() + failed.wait)
+        now = self._context.clock.now()
+        if failed.wait is not None and (key.outcome is not None or now < self._ends(key, now)):
+            self._hold(key, now + failed.wait)
             return
         if key.outcome is not None:
             # A response file that cannot be had changes nothing about the action's end.
             self.settle(key, key.outcome, failed.problem)
         else:
             self.settle(key, self._unread(key, failed.error), key.problem or failed.problem)
-        self._context.tries_ended(key.tries, failed.error)
+        if failed.wait is None:
+            self._context.tries_ended(key.tries, failed.error)
 
     def _unread(self, key: Follower, error: CallError) -> Outcome:
         if error.kind is Kind.NOT_FOUND and not key.accepted:

@@ -117,7 +117,7 @@ def test_a_reader_of_standard_error_that_went_away_changes_nothing(
         ('exec "$@" >&-', "-"),
         ('exec "$@" >/dev/full', "-"),
         ('exec "$@"', "/dev/full"),
-        ('exec "$@"', "no/such/directory/report.json"),
+        ('exec "$@"', "/proc/no/such/directory/report.json"),
     ],
 )
 def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_when_all_is_stopped(
@@ -129,6 +129,14 @@ def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_when_all_is_st
     assert ended.status == 5, ended
     assert "Traceback" not in ended.err
     assert "report" in ended.sentences[-1]
+
+
+def test_a_copy_of_the_report_that_is_to_be_a_directory_is_refused_before_anything_is_sent(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--report", ".")
+    assert ended.status == 2, ended
+    assert tenant.nothing_sent()
 
 
 def test_a_reader_of_the_report_that_went_away_gives_a_sentence(mass_stop: MassStop, tenant: Tenant) -> None:

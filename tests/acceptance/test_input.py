@@ -114,8 +114,8 @@ def test_nothing_is_on_standard_output_unless_it_is_asked_for(mass_stop: MassSto
 
 
 def test_a_copy_of_the_report_is_written_where_asked(mass_stop: MassStop, tenant: Tenant) -> None:
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", "--report", "copy.json")
-    assert json.loads((mass_stop.home / "copy.json").read_bytes()) == ended.report
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", "--report", "new/copy.json")
+    assert json.loads((mass_stop.home / "new" / "copy.json").read_bytes()) == ended.report
 
 
 def test_without_out_the_run_lies_under_its_id_in_runs(mass_stop: MassStop, tenant: Tenant) -> None:

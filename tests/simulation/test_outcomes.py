@@ -103,6 +103,16 @@ def test_an_accepted_stop_whose_end_is_not_seen_in_time_is_unconfirmed():
     assert (found.outcome, found.error and found.error.kind) == (Outcome.UNCONFIRMED, "not_settled")
 
 
+def test_an_action_whose_status_cannot_be_read_is_not_followed_beyond_settle():
+    world = World(
+        VirtualTenant(actions_of(1), script=scripted(status={1: [fault(Kind.TEMPORARY)] * 50})),
+        settings(settle=2.0, max_attempts=50),
+    )
+    virtually(world.run(rows_of(1)))
+    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
+    assert len(world.tenant.of("status")) < 12
+
+
 def test_an_accepted_stop_is_followed_for_the_whole_of_settle():
     assert one(Action(bulk_key(1), stopping_for=55.0), settle=60.0).outcome is Outcome.STOPPED
 
@@ -277,6 +287,12 @@ def test_a_response_file_that_cannot_be_had_leaves_the_outcome_and_stands_beside
     assert (found.outcome, found.records.source, found.error and found.error.kind) == (
         Outcome.STOPPED, "status", befalls.error.kind,  # type: ignore[attr-defined]
     )  # fmt: skip
+
+
+def test_a_response_file_elsewhere_that_nobody_is_asked_for_is_no_call():
+    world = World(VirtualTenant(actions_of(1), script=scripted(file={1: [fault(Kind.FOREIGN_ADDRESS)]})))
+    virtually(world.run(rows_of(1)))
+    assert world.report().summary.calls.file == 0
 
 
 def test_a_response_file_that_cannot_be_understood_leaves_the_outcome_and_stands_beside_it():
