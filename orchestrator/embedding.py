@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from functools import partial
 
 from orchestrator import app
+from orchestrator.errors import UsageError
 from orchestrator.model import InputRow, Outcome, is_bulk_key
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
@@ -98,7 +99,13 @@ async def stop_each(
 
 
 def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants | None = None) -> Report:
-    """As :func:`stop_all`, for scripts without an event loop."""
+    """As :func:`stop_all`, for scripts without an event loop; raises UsageError where one is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise UsageError("An event loop is running here: await stop_all(…) instead of stop_all_blocking(…).")
     return asyncio.run(stop_all(keys, settings, tenants))
 
 

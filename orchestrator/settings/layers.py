@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.settings.declared import SETTINGS, Settings
+from orchestrator.settings.declared import SETTINGS, Setting, Settings
 from orchestrator.settings.forms import ENVIRONMENTS, Secret
 
 # Where a name and an address disagree, the nearer to the operator wins; what it overrides must then not linger.
@@ -90,10 +90,19 @@ def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
 
 def _from_options(options: Mapping[str, object]) -> dict[str, Any]:
     return {
-        name: SETTINGS[name].read(value, SETTINGS[name].option)
+        name: _known(name, f"An option is named {name}").read(value, SETTINGS[name].option)
         for name, value in options.items()
         if value is not None and value != ()
     }
+
+
+def _known(name: str, told: str) -> Setting:
+    """The setting ``name``. Raises UsageError where there is none; ``told`` begins its sentence."""
+    if name in SETTINGS:
+        return SETTINGS[name]
+    near = difflib.get_close_matches(name, SETTINGS, 1)
+    hint = f"; did you mean {near[0]}?" if near else "; mass-stop run --help lists the settings."
+    raise UsageError(f"{told}, which is no setting{hint}")
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -126,11 +135,7 @@ def _from_file(config: str | None) -> dict[str, Any]:
             raise UsageError(
                 f"{path} holds {key}: a secret belongs in the environment or in a file of mode 0600."
             )
-        if name not in SETTINGS:
-            near = difflib.get_close_matches(name, SETTINGS, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; mass-stop run --help lists the settings."
-            raise UsageError(f"{path} sets {key}, which is no setting{hint}")
-        values[name] = SETTINGS[name].read(value, f"{key} in {path}")
+        values[name] = _known(name, f"{path} sets {key}").read(value, f"{key} in {path}")
     return values
 
 

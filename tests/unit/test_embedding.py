@@ -309,6 +309,14 @@ async def test_two_stop_each_in_one_loop_do_not_meet(served: Served, keys: list[
 # ------------------------------------------------------------------------------------- stop_all_blocking
 
 
+def test_stop_all_blocking_in_a_loop_names_the_call_that_belongs_there(settings: Settings, keys: list[str]):
+    async def in_a_loop() -> None:
+        stop_all_blocking(keys, settings)
+
+    with pytest.raises(UsageError, match="await stop_all"):
+        asyncio.run(in_a_loop())
+
+
 def test_stop_all_blocking_needs_no_loop(settings: Settings, keys: list[str]):
     reports: list[Report] = []
     # In a thread of its own: asyncio.run() would throw away the loop that pytest-asyncio keeps for the main thread.

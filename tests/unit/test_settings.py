@@ -162,6 +162,11 @@ def test_an_address_overrides_an_environment_further_away():
     assert settings.address == "https://rest.zuora.com"
 
 
+def test_an_option_that_is_no_setting_is_refused_with_the_one_that_was_meant():
+    with pytest.raises(UsageError, match="headrom, which is no setting; did you mean headroom"):
+        told({"headrom": "20"})
+
+
 def test_what_was_overridden_does_not_linger():
     settings = told({"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"}, "env = 'ap-prod'")
     assert settings.env is None
