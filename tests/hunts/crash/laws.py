@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.support import Ended, MassStop, Tenant, lies, outcomes, valid
-
-PATIENCE = 200.0
-"""Seconds after which a resumed run is taken for one that never ends, however busy the machine is."""
+from tests.hunts.crash.strace import PATIENCE
 
 
 class Found:
@@ -65,7 +63,7 @@ def hold_after_a_kill(
     written = {key: (count, found.intended.get(key, 0)) for key, count in before.items()}
     assert all(count <= intended for count, intended in written.values()), f"sent and not written: {written}"
 
-    told = mass_stop("report", "run", "--report", "-")
+    told = mass_stop("report", "run", "--report", "-", longest=PATIENCE)
     assert "Traceback" not in told.err
     if told.status == 0:
         assert lies(valid(told.out), tenant) == []
@@ -96,7 +94,7 @@ def _nothing_had_begun(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> Non
     assert "holds no run" in ended.err or "before it began" in ended.err or "no run directory" in ended.err, (
         ended
     )
-    anew = mass_stop.run(tenant, mass_stop.home / "keys.txt", out="anew")
+    anew = mass_stop.run(tenant, mass_stop.home / "keys.txt", out="anew", longest=PATIENCE)
     assert outcomes(anew.report).items() >= dict.fromkeys(tenant.keys, "stopped").items(), anew
 
 

@@ -13,9 +13,12 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.acceptance.support import LONGEST, Ended, Going, MassStop, Tenant, until
+from tests.acceptance.support import Ended, Going, MassStop, Tenant, until
 
 FOUND = shutil.which("strace")
+
+PATIENCE = 200.0
+"""Seconds after which a command is taken for one that never ends, however busy the machine is."""
 
 needs_strace = pytest.mark.skipif(
     FOUND is None, reason="strace is not installed (Debian: apt-get install strace)"
@@ -71,8 +74,8 @@ def _attached(
     assert going.process.stdin is not None
     going.process.stdin.close()
     going.process.stdin = None
-    ended = going.end()
-    tracer.wait(LONGEST)
+    ended = going.end(PATIENCE)
+    tracer.wait(PATIENCE)
     return ended
 
 
@@ -88,7 +91,7 @@ def under_strace(
     filters = " ".join(f"'{word}'" for word in injections)
     calls = ",".join(CHANGES)
     shell = f"exec strace -f -qq -y -o '{trace or '/dev/null'}' -e trace={calls} {filters} \"$@\""
-    return mass_stop(*command, *arguments, tenant=tenant, env=COMPILED, shell=shell, longest=3 * LONGEST)
+    return mass_stop(*command, *arguments, tenant=tenant, env=COMPILED, shell=shell, longest=PATIENCE)
 
 
 def standing_ready(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
@@ -97,7 +100,7 @@ def standing_ready(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Goin
     going = mass_stop.start(
         "run", "--yes", "--out", "run", *arguments, "-", tenant=tenant, env=COMPILED, stdin=subprocess.PIPE
     )
-    until(lambda: log.exists() and b"run.started" in log.read_bytes(), "the run's start")
+    until(lambda: log.exists() and b"run.started" in log.read_bytes(), "the run's start", PATIENCE)
     return going
 
 

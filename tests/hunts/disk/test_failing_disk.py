@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes, valid
 from tests.hunts.crash.laws import received
-from tests.hunts.crash.strace import Point, needs_strace, run_failing_at
+from tests.hunts.crash.strace import PATIENCE, Point, needs_strace, run_failing_at
 
 MakeTenant = Callable[..., Tenant]
 
@@ -64,11 +64,11 @@ def _says_what_failed(ended: Ended) -> bool:
 
 
 def _resumed(mass_stop: MassStop, tenant: Tenant) -> None:
-    told = mass_stop("report", "run", "--report", "-")
+    told = mass_stop("report", "run", "--report", "-", longest=PATIENCE)
     assert "Traceback" not in told.err, told
     if told.out:
         assert lies(valid(told.out), tenant) == []
-    ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant)
+    ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant, longest=PATIENCE)
     assert "Traceback" not in ended.err, ended
     if ended.status == 2:  # the disk never took a journal
         assert "holds no run" in ended.err or "holds a run already" in ended.err, ended
