@@ -114,8 +114,7 @@ class Run:
             self.ending = Ending(
                 "interrupted", "The run was cancelled, and calls under way were cut.", self.cut_by
             )
-            with anyio.CancelScope(shield=True):
-                await self.finish()
+            await self.finish()
             raise
         except UsageError:
             if self._session == 1:
@@ -149,7 +148,15 @@ class Run:
             self._work.cut(reason)
 
     async def finish(self) -> int:
-        """Writes down how the session ended, then remediation and report. Returns the exit status."""
+        """Writes down how the session ended, then remediation and report. Returns the exit status.
+
+        A signal that comes now has no calls to cut, and must not cut the report.
+        """
+        with anyio.CancelScope(shield=True):
+            self.exit_status = await self._finish()
+        return self.exit_status
+
+    async def _finish(self) -> int:
         outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
         await self._remediate()
         status = self._exit_status({Outcome(name) for name in outcomes})
@@ -167,7 +174,6 @@ class Run:
             self._responses.discard()
         await self._write_page()
         self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
-        self.exit_status = status
         return status
 
     def end(self) -> None:

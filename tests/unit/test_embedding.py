@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import anyio
 import pytest
 from msgspec import structs
 
@@ -23,6 +24,8 @@ from orchestrator import (
     Settings,
     Tenant,
     UsageError,
+    app,
+    embedding,
     stop_all,
     stop_all_blocking,
     stop_each,
@@ -333,6 +336,27 @@ def test_stop_all_blocking_needs_no_loop(settings: Settings, keys: list[str]):
 async def test_a_cancelled_run_leaves_a_report_that_says_interrupted(slow: Served, tmp_path: Path):
     await cut(slow, slow.settings(tmp_path / "run"))
     assert b'"state": "interrupted"' in (tmp_path / "run" / "report.json").read_bytes()
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_its_exit_status(
+    served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """A second Ctrl-C in that moment ended an interrupted run in exit status 0."""
+    run = app.begin(settings, "run", None)
+    with anyio.CancelScope() as scope:
+        remediate = run._remediate
+
+        async def cut_then_remediate() -> None:
+            scope.cancel()
+            await remediate()
+
+        monkeypatch.setattr(run, "_remediate", cut_then_remediate)
+        run.cut(app.interrupted("SIGINT", 130))
+        run.exit_status = -1
+        await run.execute(embedding._intake(run, list(served.tenant.keys)))
+    run.end()
+    assert (run.exit_status, run.saved) == (0, True)
 
 
 @pytest.mark.asyncio
