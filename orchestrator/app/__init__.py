@@ -14,8 +14,10 @@ from orchestrator.app.opening import (
     unread_sources,
 )
 from orchestrator.app.run import Run, RunIntake
+from orchestrator.engine.run import Interrupted
 
 __all__ = [
+    "Interrupted",
     "Run",
     "RunIntake",
     "begin",

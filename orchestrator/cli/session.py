@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import anyio
+from anyio.abc import TaskStatus
 
 from orchestrator import app
 from orchestrator.app import collector
@@ -47,30 +48,32 @@ async def _conduct(settings: Settings, prepare: Prepare) -> int:
     screen = screen_for(settings)
     stage = _Stage()
     failure: MassStopError | None = None
-    status = 130
+    status = 0
     async with anyio.create_task_group() as group:
-        group.start_soon(_watch_signals, stage)
+        await group.start(_watch_signals, stage)
         try:
             with stage.scope:
                 async with prepare(screen) as (run, intake):
                     stage.run = run
                     with anyio.CancelScope() as stage.scope:
                         await _work(run, intake, screen, settings)
-                    status = await _close(run, settings)
+                    if run.started:
+                        status = await _close(run, settings)
         except MassStopError as error:
             failure = error
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    if stage.run is None:
-        raise KeyboardInterrupt
+    if stage.run is None or not stage.run.started:
+        raise app.Interrupted("interrupted; nothing was sent.", 128 + stage.signal)
     return status
 
 
 class _Stage:
-    """The run at work, and what a signal cancels: the preparing first, then the run's calls."""
+    """The run at work, and what a ``signal`` cancels: the preparing first, then the run's calls."""
 
     def __init__(self) -> None:
+        self.signal = signal.SIGINT.value
         self.run: app.Run | None = None
         self.scope = anyio.CancelScope()
 
@@ -80,11 +83,13 @@ async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: S
         await run.execute(intake)
 
 
-async def _watch_signals(stage: _Stage) -> None:
+async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
     """The first signal lets calls in flight come to their end; a second one cuts them."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for number in signals:
             if stage.run is None or not stage.run.started or stage.run.cut_by is not None:
+                stage.signal = number
                 stage.scope.cancel()
                 continue
             stage.run.cut(app.interrupted(signal.Signals(number).name, 128 + number))
