@@ -14,6 +14,7 @@ import pytest
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
 from orchestrator.store.sources import Source, open_source
+from orchestrator.store.sources.raw import sentence
 from orchestrator.store.sources.text import LIMIT
 
 A, B, C = "a" * 32, "B" * 32, "0123456789abcdefABCDEF0123456789"
@@ -186,7 +187,12 @@ def test_a_column_number_works_with_and_without_a_header(keys, content, expected
     ],
 )
 def test_a_first_row_that_is_hardly_a_header_is_reported(keys, content):
-    assert keys(content, column="1")[0].problem is not None
+    first = keys(content, column="1")[0]
+    assert (first.number, first.problem is None) == (1, False)
+
+
+def test_a_first_row_above_one_that_is_too_short_is_reported(keys):
+    assert [row.number for row in keys("id,job\nx\n", column="2") if row.problem] == [1, 2]
 
 
 def test_a_key_in_the_first_row_is_not_held_back_to_look_for_a_header(pipe):
@@ -435,6 +441,19 @@ def test_a_file_that_may_not_be_read_is_refused_at_once(tmp_path):
     (tmp_path / "k").touch(mode=0)
     with pytest.raises(InputError, match="may not be read by this user"):
         open_source(str(tmp_path / "k"))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(13, "no"), "k may not be read by this user; change its permissions or run as one who may."),
+        (OSError(5, "broken"), "k cannot be read (broken); check the path and the disk, or copy it elsewhere."),
+        (ValueError("null byte"), "'k' is not a path (null byte); check it, or use - for standard input."),
+        (OSError("odd"), "'k' is not a path (odd); check it, or use - for standard input."),
+    ],
+)  # fmt: skip
+def test_why_a_source_cannot_be_read_is_a_sentence(error, told):
+    assert sentence("k", error) == told
 
 
 def test_a_path_that_cannot_be_one_is_refused_at_once():
