@@ -513,14 +513,15 @@ def test_calls_are_counted_by_what_they_ask_for_and_whether_they_were_tries_agai
     book.journal.stop_failed(1, SENT, "track", PROBLEM, lost=False, throttled=True)
     book.wait(book.journal.intend(1, retried=True))
     book.accept(1)
-    book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
+    for _ in range(3):
+        book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
     book.journal.status_read(1, "Stopping", "MPU", Records(), retried=True)
     book.journal.status_read(1, "Stopped", "MPU", Records(), retried=False)
     book.journal.read_failed(1, "file", "track", PROBLEM, throttled=False, retried=False)
     book.journal.file_read(1, retried=True)
     calls = book.report().summary.calls
-    assert (calls.stop, calls.status, calls.file) == (2, 3, 2)
-    assert (calls.retried, calls.throttled) == (3, 2)
+    assert (calls.stop, calls.status, calls.file) == (2, 5, 2)
+    assert (calls.retried, calls.throttled) == (3, 4)
 
 
 def test_a_reading_that_failed_takes_nothing_back_of_what_was_read(book):
@@ -564,6 +565,15 @@ def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
     book.journal.accepted(1, SENT, SENT, "track", "request", 6.0, False)
     (one,) = book.wait(book.journal.claim_following(10))
     assert (one.due_at, one.accepted, one.lost, one.outcome, one.error) == (6.0, True, False, None, None)
+
+
+def test_a_key_that_was_let_go_unread_comes_back_unread(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    book.journal.spill(1, 5.0)
+    (one,) = book.wait(book.journal.claim_following(10))
+    assert (one.due_at, one.read_from, one.polls) == (5.0, None, 0)
 
 
 def test_a_key_without_counts_is_followed_without_any(book):
@@ -724,16 +734,33 @@ def test_a_journal_goes_on_where_its_last_session_ended(tmp_path):
     journal = journals.create(path, Clock())
     journal.begin(INFO)
     journal.close()
-    again = journals.reopen(path, Clock())
+    again = journals.reopen(path, Clock(lambda: 0.0, wall=1_795_000_000.0))
+    again.begin_session()
     assert again.trouble is None
     assert again.perform(entries.read_run).result(20) == INFO
+    assert again.perform(lambda db: db.execute("SELECT started_at FROM session").fetchall()).result(20) == [
+        (NOW,)
+    ]
     again.close()
     assert checksum.holds(path)
+
+
+def test_a_journal_on_a_disk_that_may_only_be_read_is_told_before_it_is_opened(tmp_path, monkeypatch):
+    def read_only(path: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    path = tmp_path / "journal.db"
+    journals.create(path, Clock()).close()
+    monkeypatch.setattr(checksum, "remove_sum", read_only)
+    with pytest.raises(StorageError) as raised:
+        journals.reopen(path, Clock())
+    assert str(raised.value) == f"The journal {path} cannot be written to: Read-only file system."
 
 
 def test_a_journal_in_memory_commits_as_it_is_told():
     journal = journals.inline(Clock())
     journal.begin(INFO)
+    journal.begin_session()
     assert journal.perform(entries.read_run).result(0) == INFO
     journal.close()
 

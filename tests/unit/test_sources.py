@@ -156,6 +156,18 @@ def test_a_column_name_that_is_not_there_is_refused_with_the_names_that_are(keys
         keys(f"id,note\n{A},x\n", column="job")
 
 
+@pytest.mark.parametrize(("columns", "more"), [(20, ""), (21, ", …"), (22, ", …")])
+def test_of_very_many_names_the_first_are_told_and_of_a_long_one_its_start(keys, columns, more):
+    titles = ["x" * 50, *(f"title_{n}" for n in range(2, columns + 1))]
+    told = ", ".join([repr("x" * 40), *(repr(title) for title in titles[1:20])]) + more
+    with pytest.raises(InputError) as raised:
+        keys(",".join(titles) + f"\n{A}\n", column="job")
+    sentence = str(raised.value).partition("keys.csv ")[2]
+    assert sentence == (
+        f"has no column 'job'; its first row holds {told}. Give one of these, or a number from 1."
+    )
+
+
 def test_a_column_name_helps_to_recognise_the_delimiter(keys):
     assert brief(keys(f"Job;a,b,c\n{A};1\n", column="job")) == [(2, A)]
 
@@ -189,6 +201,14 @@ def test_a_column_number_works_with_and_without_a_header(keys, content, expected
 def test_a_first_row_that_is_hardly_a_header_is_reported(keys, content):
     first = keys(content, column="1")[0]
     assert (first.number, first.problem is None) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("title", "header"),
+    [("id 2", True), ("a" * 22 + "1", True), ("a" * 23 + "1", False), ("Bulk key of the mass action", True)],
+)
+def test_a_first_row_above_a_key_is_a_header_if_it_is_short_or_made_of_letters(keys, title, header):
+    assert len(keys(f"{title}\n{A}\n", column="1")) == (1 if header else 2)
 
 
 def test_a_first_row_above_one_that_is_too_short_is_reported(keys):
@@ -261,7 +281,7 @@ def test_a_row_that_ends_before_the_weight_has_none(keys):
 @pytest.mark.parametrize(
     ("content", "weight_column", "sentence"),
     [
-        (f"key,size\n{A},1\n", "speed", "has no column 'speed'"),
+        (f"key,size\n{A},1\n", "speed", r"keys\.csv has no column 'speed'"),
         (f"key,size\n{A},1\n", "3", "has no column 3 to order by; its first row has 2"),
         (f"{A},1\n", "size", "has no header"),
     ],
