@@ -310,3 +310,10 @@ def test_the_narrowest_window_says_what_is_spared_the_operators_own_rate_include
     assert pacer.spare(0.0, 0.0) == 1
     pacer.answered(answer(Limits(windows=(MINUTE, HOUR), nearest=MINUTE.quota, remaining=0, reset=30.0)), 0.0)
     assert pacer.spare(0.0, 1.0) == 0
+
+
+def test_calls_at_the_operators_own_rate_are_spaced_evenly_where_none_may_burst():
+    pacer = a_pacer(rate=Rate(100, 60))
+    pacer.take(0.0)
+    pacer.release()
+    assert pacer.opens_at(0.0) == pytest.approx(0.6)

@@ -120,6 +120,79 @@ def test_another_value_under_success_refuses_the_file_and_names_the_record(zippe
     )
 
 
+def test_of_a_long_value_under_success_the_start_is_told(zipped):
+    assert f"says {'z' * 40!r} under" in refusal(zipped(f"A,Success\n1,{'z' * 41}\n"))
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("A,Success\n1,2,Y\n", "has 3 cells in record 1, but only 2 columns."),
+        ("A,B\n1,Y\n", "has no Success columns; expected one."),
+        ("Success,success\nY,N\n", "has 2 Success columns; expected one."),
+        ("", "is empty: it has not even a header."),
+        ("A,Success\n1\0,Y\n", "holds a CSV with NUL bytes: damaged, or UTF-16."),
+        ('A,Success\n1,Y\n"1,Y\n', "holds no sound CSV up to line 3: unexpected end of data."),
+    ],
+)
+def test_why_a_csv_is_refused_is_a_sentence(zipped, data, sentence):
+    assert refusal(zipped(data)) == f"The response file {sentence}"
+
+
+def test_a_mark_in_the_middle_of_the_header_is_no_part_of_a_name(zipped):
+    assert verdicts(zipped("A,\ufeffSuccess\n1,Y\n")) == ["succeeded"]
+
+
+def test_a_column_with_another_name_around_success_is_another_column(zipped):
+    assert "no Success columns" in refusal(zipped("A,XSuccessX\n1,Y\n"))
+
+
+def test_line_ends_inside_quotes_are_given_as_they_stand(zipped):
+    assert rows_of(zipped('A,Success\r\n"1\r\n2\r3\n4",Y\r\n')) == [(1, "succeeded", ["1\r\n2\r3\n4", "Y"])]
+
+
+LONGEST = Bounds(record=20)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param("1,Y," + "x" * 15, id="one line"),
+        pytest.param('"1\n2\n3\n",Y,' + "x" * 8, id="several lines"),
+    ],
+)
+def test_a_record_may_be_as_long_as_the_bound_and_no_longer(zipped, record):
+    """Its line end counts."""
+    table = "A,Success,B12345678\n" + record
+    assert count(zipped(f"{table}\n{record}\n"), LONGEST).total == 2
+    assert (
+        refusal(zipped(f"{table}x\n"), LONGEST)
+        == "The response file has a record of more than 20 characters."
+    )
+
+
+def test_a_header_counts_as_a_record_does(zipped):
+    assert "more than 20 characters" in refusal(zipped("A,Success,B123456789\n"), LONGEST)
+
+
+def test_a_record_may_have_as_many_cells_as_the_bound_and_no_more(zipped):
+    bounds = Bounds(columns=3)
+    assert count(zipped("A,Success,B\n1,Y,\n"), bounds).total == 1
+    assert (
+        refusal(zipped("A,Success,B\n1,Y,,\n"), bounds)
+        == "The response file has a record of more than 3 cells."
+    )
+
+
+def test_a_field_is_bounded_by_its_record_alone(zipped):
+    """The csv module has a bound of its own, of one for the whole process."""
+    before = csv.field_size_limit(10)
+    try:
+        assert count(zipped(f"A,Success\n{'x' * 5_000},Y\n")).total == 1
+    finally:
+        csv.field_size_limit(before)
+
+
 def test_a_sentence_can_be_printed_whatever_the_cell_held(zipped):
     said = refusal(zipped(b"A,Success\n1,\x1b[2J\xff" + b"x" * 5000 + b"\n"))
     assert said.isprintable()
@@ -184,8 +257,10 @@ def test_any_table_is_read_back_as_it_was_written(zipped, table, said, quoting):
 
 
 def test_a_missing_file_is_the_machines_failure(tmp_path):
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError) as raised:
         count(tmp_path / "none.zip")
+    path = tmp_path / "none.zip"
+    assert str(raised.value) == f"The response file {path} cannot be read: No such file or directory."
 
 
 def test_an_exception_of_the_caller_passes_unchanged(zipped):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.errors import StorageError
 from orchestrator.model import Records
 from orchestrator.zuora.response_file import BadResponseFile, Bounds, count, extract_csv
 
@@ -121,6 +122,80 @@ def test_many_entries_are_refused(saved):
     assert "more than 16 entries" in refusal(
         saved(packed({f"{n}.txt": b"" for n in range(16)} | {"a.csv": CSV}))
     )
+
+
+def test_as_many_entries_as_the_bound_are_looked_through(saved):
+    assert count(saved(packed({f"{n}.txt": b"" for n in range(15)} | {"a.csv": CSV}))) == COUNTED
+
+
+def sized(size: int) -> bytes:
+    """A CSV of ``size`` bytes."""
+    return CSV + b"\n" * (size - len(CSV))
+
+
+def test_a_bound_may_be_met_and_not_passed(saved):
+    zipped = packed({"a.csv": sized(1_000)}, zipfile.ZIP_STORED)
+    fits = Bounds(compressed=len(zipped), uncompressed=1_000)
+    assert count(saved(zipped), fits) == COUNTED
+    assert refusal(saved(zipped), Bounds(compressed=len(zipped) - 1)) == (
+        f"The response file is larger than {len(zipped) - 1:,} bytes."
+    )
+    assert (
+        refusal(saved(zipped), Bounds(uncompressed=999))
+        == "The response file unpacks to more than 999 bytes."
+    )
+
+
+def test_a_ratio_may_be_met_and_not_passed(saved):
+    zipped = packed({"a.csv": sized(100_000)})
+    whole = 100_000 // len(zipped)
+    assert count(saved(zipped), Bounds(ratio=whole + 1, ratio_from=10)) == COUNTED
+    assert count(saved(zipped), Bounds(ratio=1, ratio_from=100_000)) == COUNTED
+    assert refusal(saved(zipped), Bounds(ratio=whole, ratio_from=99_999)) == (
+        f"The response file unpacks to more than {whole} times its size."
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ({"readme.txt": CSV}, "is a zip with no CSV files; expected one."),
+        ({"a.csv": CSV, "b.csv": CSV}, "is a zip with 2 CSV files; expected one."),
+        ({f"{n}.txt": b"" for n in range(17)}, "is a zip of more than 16 entries; expected one CSV."),
+        (
+            {f"{n}.txt": b"" for n in range(3_000)},
+            "is a zip with too long a list of entries; expected one CSV.",
+        ),
+    ],
+    ids=["none", "two", "many", "very many"],
+)
+def test_why_a_zip_is_refused_is_a_sentence(saved, entries, sentence):
+    assert refusal(saved(packed(entries))) == f"The response file {sentence}"
+
+
+def test_a_disk_that_fails_is_not_taken_for_damage(saved, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    path = saved(packed({"a.csv": CSV}))
+    failing = Failing(path.read_bytes())
+    monkeypatch.setattr(Path, "open", lambda *_: failing)
+    with pytest.raises(StorageError) as raised:
+        count(path)
+    assert str(raised.value) == "The response file cannot be read from the disk: Input/output error."
+
+
+def test_neighbours_that_touch_do_not_overlap(saved):
+    data = packed({"b.txt": b"x", "a.csv": CSV, "c.txt": b"x"}, zipfile.ZIP_STORED)
+    assert count(saved(data)) == COUNTED
+
+
+@pytest.mark.parametrize("start", [0, 1, 30 + len("a.csv") + len(CSV) - 1])
+def test_an_entry_that_starts_anywhere_in_the_csv_overlaps(saved, start):
+    data = packed({"a.csv": CSV, "b.txt": b"x"}, zipfile.ZIP_STORED)
+    moved = patched(data, CENTRAL, 42, struct.pack("<L", start), nth=1)
+    assert refusal(saved(moved)) == "The response file is a zip whose entries overlap."
 
 
 def test_a_list_of_very_many_entries_is_not_even_read(saved):
