@@ -317,3 +317,16 @@ def test_calls_at_the_operators_own_rate_are_spaced_evenly_where_none_may_burst(
     pacer.take(0.0)
     pacer.release()
     assert pacer.opens_at(0.0) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("remaining", "in_flight", "calls"), [(80, 0, 8), (80, 2, 6), (200, 0, 10)])
+def test_of_a_window_that_was_not_told_no_larger_share_was_used_than_of_the_nearest(
+    remaining, in_flight, calls
+):
+    """Ours under way may not be in the count yet; and no window holds more than its quota."""
+    pacer = a_pacer()
+    for _ in range(in_flight):
+        pacer.take(0.0)
+    windows = (Window(10, 60), Window(100, 3_600))
+    pacer.answered(answer(Limits(windows=windows, nearest=100, remaining=remaining, reset=1_800.0)), 0.0)
+    assert let_through(pacer, 0.0) == calls

@@ -156,6 +156,17 @@ def test_a_ratio_may_be_met_and_not_passed(saved):
     )
 
 
+def test_a_csv_exactly_as_many_times_larger_as_it_may_be_is_counted(saved):
+    entries = {"a.csv": sized(100_000)}
+    zipped = packed(entries, comment=b" " * (50_000 - len(packed(entries))))
+    assert count(saved(zipped), Bounds(ratio=2, ratio_from=10)) == COUNTED
+
+
+def test_a_csv_that_ends_before_its_declared_size_is_told_as_such(saved):
+    data = patched(packed({"a.csv": CSV}), CENTRAL, 24, struct.pack("<L", len(CSV) + 1))
+    assert refusal(saved(data)) == "The response file holds a CSV shorter than the zip says."
+
+
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [

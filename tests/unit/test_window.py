@@ -150,6 +150,12 @@ def test_what_a_told_window_spares_is_what_is_left_of_it_and_all_of_those_that_f
     assert window.spare(100.0, until) == calls
 
 
+def test_a_window_that_resets_later_than_it_is_long_spares_what_is_left_until_then():
+    window = RateWindow(60, 60, burst=1)
+    window.told(5, 300.0, 100.0)
+    assert window.spare(100.0, 101.0) == 5
+
+
 def test_a_window_that_was_told_to_be_exhausted_spares_nothing_until_it_resets():
     window = RateWindow(60, 60, burst=1)
     window.told(-3, 12.0, 100.0)
