@@ -42,7 +42,7 @@ help:
 	@echo 'make format               puts format and imports right'
 	@echo 'make coverage             the suite with branch coverage'
 	@echo 'make bench                the measures, side by side, as ratios'
-	@echo 'make hunt                 long searches: SEEDS=200 FIRST_SEED=n, random hypothesis examples'
+	@echo 'make hunt                 long searches: SEEDS=200 FIRST_SEED=n, random hypothesis examples; then make mutants'
 	@echo 'make hunt-crash           of these: kill -9 and power cuts at every step of a run, two commands at once'
 	@echo 'make hunt-disk            of these: a disk that is full, fails, or changes what it holds'
 	@echo 'make mutants              mutation testing (ARGS="orchestrator.pacing*" chooses)'
@@ -97,14 +97,14 @@ bench: .venv-dev/package.stamp
 hunt: .venv-dev/package.stamp
 	$(DEV) -m pytest -m 'hunt or not hunt' --hypothesis-profile=hunt --hypothesis-show-statistics \
 	    --seeds $(SEEDS) --first-seed $(FIRST_SEED) --timeout 3600 $(ARGS)
+	$(if $(ARGS),,$(MAKE) mutants)
 
 hunt-crash hunt-disk: hunt-%: .venv-dev/package.stamp
 	$(DEV) -m pytest -m 'hunt or not hunt' tests/hunts/$* \
 	    --seeds $(SEEDS) --first-seed $(FIRST_SEED) --timeout 14400 $(ARGS)
 
 mutants: .venv-dev/package.stamp
-	.venv-dev/bin/mutmut run $(ARGS)
-	.venv-dev/bin/mutmut results
+	nice -n 19 $(DEV) .ci/mutants $(ARGS)
 
 .venv-dev/locked.stamp: requirements-dev.lock
 	@python=$$(.ci/find-python) && .ci/make-venv .venv-dev "$$python" requirements-dev.lock

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # The everyday suite tries the same examples each time: red means the change, not the day.
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=100, database=None)
@@ -19,6 +19,15 @@ settings.register_profile(
     max_examples=5_000,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
+)
+# A mutant needs to be caught, not to be explained.
+settings.register_profile(
+    "mutants",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile("steady")
 
