@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.clock import Clock
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.store import database
-from orchestrator.store.entries import RunInfo
+from orchestrator.store.entries import RunInfo, TenantInfo
 from orchestrator.store.journal import Journal
 from orchestrator.store.writer import InlineWriter, Ledger
 
@@ -52,7 +52,11 @@ class MadeRun:
     """A run under way in the journal of ``connection``."""
 
     def __init__(
-        self, connection: sqlite3.Connection, command: str = "run", base_url: str = "https://rest.zuora.com"
+        self,
+        connection: sqlite3.Connection,
+        command: str = "run",
+        base_url: str = "https://rest.zuora.com",
+        tenants: tuple[str, ...] = (),
     ) -> None:
         self.connection = connection
         self.seconds = Seconds()
@@ -60,14 +64,22 @@ class MadeRun:
         self.journal = Journal(InlineWriter(Ledger(connection)), self.clock)
         settings = {"headroom": 20.0, "max_failures": {"share": 0.05}}
         self.journal.begin(
-            RunInfo("run-1", command, "0.1", WALL - 1, self.clock.stamp(), base_url, None, (), settings)
-        )
+            RunInfo(
+                "run-1", command, "0.1", WALL - 1, self.clock.stamp(), base_url, None, (),
+                settings | ({"tenants": "/folder of/tenants.toml"} if tenants else {}),
+                {name: TenantInfo(base_url, None, ()) for name in tenants},
+            )
+        )  # fmt: skip
         self.journal.begin_session()
         self.sources = self.journal.add_sources([("keys.csv", "keys.csv"), ("<b>more</b>.csv", "more.csv")])
         self.rows = 0
 
     def add(
-        self, outcome: Outcome | None, labels: dict[str, str] | None = None, bulk_key: str | None = None
+        self,
+        outcome: Outcome | None,
+        labels: dict[str, str] | None = None,
+        bulk_key: str | None = None,
+        tenant: str = "",
     ) -> str:
         """One more action, which comes to ``outcome`` a tenth of a second later. Returns its key."""
         self.rows += 1
@@ -75,7 +87,7 @@ class MadeRun:
         name = bulk_key or key(self.rows)
         problem = "This is no bulk key." if outcome is Outcome.MALFORMED else None
         place = self.rows % 2
-        row = InputRow(self.rows + 1, name, labels or {}, None, problem)
+        row = InputRow(self.rows + 1, name, labels or {}, None, problem, tenant=tenant)
         self.sources[place], _ = self.journal.admit(self.sources[place], [row], False).result()
         if outcome is not None and outcome is not Outcome.MALFORMED:
             self._settle(self.rows, outcome)
@@ -110,10 +122,12 @@ class MadeRun:
 
 
 @contextmanager
-def made_run(path: Path | None = None, command: str = "run") -> Iterator[MadeRun]:
+def made_run(
+    path: Path | None = None, command: str = "run", tenants: tuple[str, ...] = ()
+) -> Iterator[MadeRun]:
     """A run whose journal is in memory, or in the directory ``path``."""
     with closing(database.create(path / "journal.db") if path else database.in_memory()) as connection:
-        yield MadeRun(connection, command)
+        yield MadeRun(connection, command, tenants=tenants)
 
 
 def one_of_each(run: MadeRun) -> None:

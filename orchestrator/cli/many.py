@@ -47,7 +47,8 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
         counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in _GOOD)
         told = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
         reason = tenants[name].reason
-        page.line(f"{name:<16} {told}{f'  ({reason})' if isinstance(reason, str) else ''}", indent=4)
+        told += f"  ({reason})" if isinstance(reason, str) else ""
+        page.line(f"{name:<16} {told}", indent=4, hang=4 if page.narrow else 17)
     if len(ordered) > SHOWN:
         page.line(f"and {len(ordered) - SHOWN} more: see the report", indent=4)
 

@@ -1,10 +1,12 @@
 """The settings as options of the command line."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.cli import complete
 from orchestrator.errors import UsageError
@@ -94,6 +96,19 @@ def refuse_directory(report: str | None) -> None:
     """Raises UsageError where a copy of the report is to be a directory: better now than when all is over."""
     if report and Path(report).is_dir():
         raise UsageError(f"--report: {report} is a directory; name a file in it.")
+
+
+def given_again(*names: str) -> str:
+    """Those of the options ``names``, and ``--config``, that stand on this command line, for another command's."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return ""
+    words = []
+    for name in (*names, "config"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = SETTINGS[name].option if name in SETTINGS else f"--{name}"
+            words += [option, shlex.quote(str(context.params[name]))]
+    return "".join(f" {word}" for word in words)
 
 
 def _option(name: str, *, hidden: bool) -> Callable[[F], F]:

@@ -88,9 +88,9 @@ class Page:
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
-    def line(self, text: str = "", style: str | None = None, indent: int = 0) -> None:
-        """A sentence; what wraps of it is indented alike."""
-        for part in self._wrapped(text, indent) or [""]:
+    def line(self, text: str = "", style: str | None = None, indent: int = 0, hang: int = 0) -> None:
+        """A sentence; what wraps of it is indented alike, and by ``hang`` columns more."""
+        for part in self._wrapped(text, indent, hang) or [""]:
             self.lines.append(self.look.style(" " * indent + part if part else "", style))
 
     def step(self, text: str) -> None:
@@ -130,12 +130,14 @@ class Page:
         """Whether two columns of text do not fit side by side."""
         return self.look.width is not None and self.look.width < NARROW
 
-    def _wrapped(self, text: str, indent: int) -> list[str]:
+    def _wrapped(self, text: str, indent: int, hang: int = 0) -> list[str]:
         shown = self.look.plain(text)
         if self.look.width is None:
             return [shown]
         room = max(self.look.width - 1 - indent, 12)
-        return textwrap.wrap(shown, room, break_long_words=False, break_on_hyphens=False)
+        return textwrap.wrap(
+            shown, room, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
+        )
 
 
 def counted(number: int, noun: str) -> str:

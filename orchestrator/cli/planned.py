@@ -1,28 +1,45 @@
 """What a plan found, on one screen: what each action is doing, what a stop now saves, and what a run will take."""
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from orchestrator.cli.many import add_tenants
+from orchestrator.cli.options import MANY, PACE, TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted, duration
-from orchestrator.cli.quotas import add_quotas, looks_until_stopped
+from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
 from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_argument, read_known
-from orchestrator.model import Outcome
+from orchestrator.model import Limits, Outcome
 from orchestrator.pacing.forecast import Calls, Forecast, forecast, quotas
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
+from orchestrator.settings.tenants import Tenant
 from orchestrator.store import digest
 
 SHOWN = 10
+
+_AGAIN = (*TENANT, *(name for name in (*MANY, *PACE) if name not in ("tenant", "tenant_column", "deadline")))
+"""What a run by the plan must be told as well. The plan itself says whose each key is."""
 
 
 class KnownPlan(Struct, frozen=True):
     """What the journal tells of a plan."""
 
     known: Known
-    totals: digest.PlanTotals
+    by_tenant: dict[str, digest.PlanTotals]
     first: list[digest.Planned]
+
+    @property
+    def totals(self) -> digest.PlanTotals:
+        """Of all tenants."""
+        return sum(self.by_tenant.values(), digest.PlanTotals())
+
+    @property
+    def several(self) -> bool:
+        """Whether the plan is of several tenants, told apart by name."""
+        return self.known.run.tenant is None
 
 
 def read_plan(connection: sqlite3.Connection) -> KnownPlan:
@@ -34,12 +51,48 @@ def read_plan(connection: sqlite3.Connection) -> KnownPlan:
     )
 
 
-def forecast_run(plan: KnownPlan, settings: Settings, tally: Tally) -> Forecast:
-    """What a run over these keys will take, at the pace and the limits that the plan met.
+class Ahead(Struct, frozen=True):
+    """What a run will take in one tenant; ``limits`` are what it was told of last."""
 
-    A key that is over costs a stop, which is refused, and a look; one that never processed anything has no file.
+    expected: Forecast
+    limits: Limits
+
+
+def forecast_run(
+    plan: KnownPlan, settings: Settings, tallies: Mapping[str, Tally], tenants: Mapping[str, Tenant]
+) -> dict[str, Ahead]:
+    """What a run over these keys will take in each tenant, at the pace and the limits that the plan met there.
+
+    A run of one has it under an empty name. A tenant whose calls were not made in this process (but by dask's workers)
+    has told it nothing, and is left out.
     """
-    outcomes, totals = plan.known.summary.outcomes, plan.totals
+    by_tenant = plan.known.summary.by_tenant
+    summaries = by_tenant if isinstance(by_tenant, dict) else {"": plan.known.summary}
+    return {
+        name: Ahead(
+            _forecast(
+                plan.by_tenant.get(name, digest.PlanTotals()),
+                summary.outcomes,
+                _own(settings, tenants.get(name)),
+                tallies[name],
+            ),
+            tallies[name].limits,
+        )
+        for name, summary in summaries.items()
+        if name in tallies and tallies[name].call_seconds is not None
+    }
+
+
+def _own(settings: Settings, tenant: Tenant | None) -> Settings:
+    """What of ``settings`` a tenant of several has for itself."""
+    told = {name: getattr(tenant, name, None) for name in ("headroom", "rate")}
+    return structs.replace(settings, **{name: value for name, value in told.items() if value is not None})
+
+
+def _forecast(
+    totals: digest.PlanTotals, outcomes: Mapping[Outcome, int], settings: Settings, tally: Tally
+) -> Forecast:
+    """A key that is over costs a stop, which is refused, and a look; one that never processed anything has no file."""
     over = sum(outcomes.get(name, 0) for name in (Outcome.ALREADY_STOPPED, Outcome.ALREADY_COMPLETED))
     failed = outcomes.get(Outcome.ALREADY_FAILED, 0)
     guards = len(settings.expect_action_type) + len(settings.expect_uploaded_by) > 0
@@ -61,8 +114,7 @@ def forecast_run(plan: KnownPlan, settings: Settings, tally: Tally) -> Forecast:
 
 def closing(
     plan: KnownPlan,
-    ahead: Forecast,
-    tally: Tally,
+    ahead: Mapping[str, Ahead],
     look: Look,
     directory: Path,
     troubles: list[str],
@@ -77,9 +129,11 @@ def closing(
     page.line(f"Planned: {counted(summary.keys, 'key')} read, no stop was sent.", "bold")
     _doing(page, totals)
     add_over(page, summary)
+    add_tenants(page, run, summary)
     if totals.actions:
         _saves(page, totals)
-        _takes(page, ahead, tally)
+        if ahead:
+            _takes(page, ahead)
         _first(page, plan)
     add_people(page, plan.known)
     page.line()
@@ -87,7 +141,7 @@ def closing(
     if totals.actions:
         page.line()
         page.line("Next: stop them, the fastest first:", "bold")
-        page.command(f"mass-stop run --plan {as_argument(directory)}")
+        page.command(f"mass-stop run --plan {as_argument(directory)}{given_again(*_AGAIN)}")
     return str(page)
 
 
@@ -111,14 +165,22 @@ def _saves(page: Page, totals: digest.PlanTotals) -> None:
         page.entry("by themselves", by_itself)
 
 
-def _takes(page: Page, ahead: Forecast, tally: Tally) -> None:
-    calls = ahead.calls
-    made = f"{calls.stop:,} stop, {calls.status:,} status, {calls.file:,} file"
-    page.entry("a run needs", f"about {counted(calls.total, 'call')} ({made})")
-    add_quotas(page, tally.limits, ahead)
+def _takes(page: Page, ahead: Mapping[str, Ahead]) -> None:
+    """Tenants are worked on side by side: their calls add up, and the slowest of them tells the time."""
+    expected = [one.expected for one in ahead.values()]
+    stop, status, file = (
+        sum(getattr(one.calls, kind) for one in expected) for kind in ("stop", "status", "file")
+    )
+    made = f"{stop:,} stop, {status:,} status, {file:,} file"
+    page.entry("a run needs", f"about {counted(stop + status + file, 'call')} ({made})")
+    if "" in ahead:
+        add_quotas(page, ahead[""].limits, ahead[""].expected)
+    else:
+        add_short_quotas(page, {name: one.expected.short for name, one in ahead.items()})
+    last_stop, settled = max(one.last_stop for one in expected), max(one.settled for one in expected)
     page.entry(
         "a run takes",
-        f"about {duration(ahead.last_stop)} to the last stop, {duration(ahead.settled)} until all is settled",
+        f"about {duration(last_stop)} to the last stop, {duration(settled)} until all is settled",
     )
 
 
@@ -126,15 +188,17 @@ def _first(page: Page, plan: KnownPlan) -> None:
     page.line()
     page.line("The first that a run by this plan stops:", "bold")
     if not page.narrow:
-        page.item(f"    {'bulk key':<32}  {'status':<10}  {'left':>9}  {'a second':>8}  done in")
+        title = "tenant" if plan.several else "status"
+        page.item(f"    {'bulk key':<32}  {title:<10}  {'left':>9}  {'a second':>8}  done in")
     for one in plan.first:
         left = "?" if one.unprocessed is None else f"{one.unprocessed:,}"
         speed = "-" if one.speed is None else f"{one.speed:,.1f}"
         done = "-" if one.done_in is None else duration(one.done_in)
         if page.narrow:
             page.item(f"  {one.bulk_key}")
-            page.item(f"    {left} left, {speed}/s, {done}, {one.status}")
+            page.item(f"    {left} left, {speed}/s, {done}, {one.tenant if plan.several else one.status}")
         else:
-            page.item(f"    {one.bulk_key}  {one.status:<10}  {left:>9}  {speed:>8}  {done}")
+            told = f"{one.tenant:<10.10}" if plan.several else f"{one.status:<10}"
+            page.item(f"    {one.bulk_key}  {told}  {left:>9}  {speed:>8}  {done}")
     if plan.totals.actions > len(plan.first):
         page.item(f"    and {plan.totals.actions - len(plan.first):,} more: the report has each")

@@ -1,9 +1,14 @@
 """The tenant's rate limits in words: what is left of each, and whether a run fits."""
 
+from collections.abc import Mapping, Sequence
+
 from orchestrator.cli.page import Page, counted, duration
 from orchestrator.engine import polling
 from orchestrator.model import Limits
 from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, looks, quotas
+
+SHOWN = 10
+"""Short quotas of several tenants that are told one by one."""
 
 _NAMES = {60: "minute", 3_600: "hour", 86_400: "day"}
 
@@ -24,6 +29,18 @@ def in_words(quota: Quota) -> str:
     if not quota.told:
         return f"{quota.left:,} or more of {quota.calls:,} left this {name}"
     return f"{quota.left:,} of {quota.calls:,} left this {name}, anew in {duration(quota.resets_in)}"
+
+
+def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
+    """Of several tenants: which have a window that does not hold what the run needs there."""
+    told = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
+    if not told:
+        page.entry("quota", "no tenant tells of one that the run would have to wait for")
+    for number, (name, quota) in enumerate(told[:SHOWN]):
+        enough = "NOT enough: the run waits for it" if quota.told else "may not be enough"
+        page.entry("" if number else "quota", f"{name}: {in_words(quota)}; {enough}", "red")
+    if len(told) > SHOWN:
+        page.entry("", f"and {len(told) - SHOWN} more that may not be enough", "red")
 
 
 def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:

@@ -127,8 +127,8 @@ async def _last_words(run: app.Run, settings: Settings) -> str:
     from orchestrator.cli import planned
 
     plan = await run.read(planned.read_plan)
-    ahead = planned.forecast_run(plan, settings, run.tally)
-    return planned.closing(plan, ahead, run.tally, look, directory, run.troubles, saved=run.saved)
+    ahead = planned.forecast_run(plan, settings, run.tallies, run.tenants)
+    return planned.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
 
 
 def _errors_alone(run: app.Run) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from orchestrator.cli.many import add_tenants
+from orchestrator.cli.options import TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.model import OVER, Outcome
 from orchestrator.settings import show_duration
@@ -27,7 +28,7 @@ _PERSON = {
 _OPEN = (Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED)
 _FILES = {
     "failed.csv": "were processed and failed",
-    "unprocessed.csv": "were saved by the stop",
+    "unprocessed.csv": "were not processed",
     "succeeded.csv": "went through; what must not stand is yours to reverse",
 }
 
@@ -171,16 +172,25 @@ def add_people(page: Page, known: Known) -> None:
         code = f" ({trouble.code})" if trouble.code is not None else ""
         reason = f": {trouble.message}{code}" if trouble.message else f": {_PERSON[trouble.outcome]}"
         page.line(f"{trouble.keys:,} {trouble.outcome.value}{reason}", indent=2)
-        for key, source, row in trouble.named:
-            if trouble.outcome is Outcome.MALFORMED:
-                page.item(f"    {source}:{row}  {key}")
-            else:
-                page.item(f"    {key}" if page.narrow else f"    {key}  {source}:{row}")
+        for one in trouble.named:
+            _name(page, trouble, one, several=known.run.tenant is None)
         if trouble.keys > len(trouble.named):
             page.item(f"    and {trouble.keys - len(trouble.named):,} more")
     told = sum(trouble.keys for trouble in known.troubles)
     if total > told:
         page.line(f"and {total - told:,} for other reasons: the report has each", indent=2)
+
+
+def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bool) -> None:
+    place = f"{one.source}:{one.row}"
+    if trouble.outcome is Outcome.MALFORMED:
+        page.item(f"    {place}  {one.bulk_key}")
+        if one.message and one.message != trouble.message:
+            page.line(one.message, indent=6)
+        return
+    if several:
+        place = f"{one.tenant}  {place}"
+    page.item(f"    {one.bulk_key}" if page.narrow and not several else f"    {one.bulk_key}  {place}")
 
 
 def _next(page: Page, known: Known, directory: Path) -> None:
@@ -213,7 +223,7 @@ def _resume(steps: Page, known: Known, directory: Path) -> None:
     match known.run.exit_status:
         case 3:
             steps.step("Find out what is wrong with the tenant or the credentials, then go on where it was:")
-            steps.command("mass-stop check")
+            steps.command(f"mass-stop check{given_again(*TENANT, 'tenants')}")
         case 5:
             steps.step("Make room on this machine, then go on where it was:")
         case _:

@@ -14,14 +14,24 @@ REASONS = 5
 NAMED = 3
 
 
+class Named(Struct, frozen=True):
+    """One row of the input; ``tenant`` is empty in a run of one. ``message`` is its own error's."""
+
+    bulk_key: str
+    source: str
+    row: int
+    tenant: str = ""
+    message: str = ""
+
+
 class Trouble(Struct, frozen=True):
-    """Keys that came to no good end for one reason. ``named`` are the first of them: key, source and row."""
+    """Keys that came to no good end for one reason. ``named`` are the first of them."""
 
     outcome: Outcome
     keys: int
     code: int | None
     message: str
-    named: list[tuple[str, str, int]]
+    named: list[Named]
 
 
 class PlanTotals(Struct, frozen=True):
@@ -32,17 +42,25 @@ class PlanTotals(Struct, frozen=True):
     itself, as far as known.
     """
 
-    processing: int
-    pending: int
-    stopping: int
-    unprocessed: int
-    within_a_minute: int
-    still: int
-    done_in: float | None
+    processing: int = 0
+    pending: int = 0
+    stopping: int = 0
+    unprocessed: int = 0
+    within_a_minute: int = 0
+    still: int = 0
+    done_in: float | None = None
 
     @property
     def actions(self) -> int:
         return self.processing + self.pending + self.stopping
+
+    def __add__(self, other: "PlanTotals") -> "PlanTotals":
+        ends = [one.done_in for one in (self, other) if one.done_in is not None]
+        counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        return PlanTotals(**counts, done_in=max(ends, default=None))
+
+
+_COUNTS = PlanTotals.__struct_fields__[:-1]
 
 
 class Planned(Struct, frozen=True):
@@ -53,6 +71,7 @@ class Planned(Struct, frozen=True):
     action_type: str | None
     unprocessed: int | None
     speed: float | None
+    tenant: str = ""
 
     @property
     def done_in(self) -> float | None:
@@ -72,18 +91,21 @@ def read_troubles(connection: sqlite3.Connection) -> list[Trouble]:
             keys,
             code,
             message or "",
-            connection.execute(
-                statements()["needs_a_person_first"],
-                {"outcome": outcome, "kind": kind, "code": code, "most": NAMED},
-            ).fetchall(),
+            [
+                Named(*row)
+                for row in connection.execute(
+                    statements()["needs_a_person_first"],
+                    {"outcome": outcome, "kind": kind, "code": code, "most": NAMED},
+                )
+            ],
         )
         for outcome, kind, code, message, keys, _ in found
     ]
 
 
-def read_plan_totals(connection: sqlite3.Connection) -> PlanTotals:
-    """Sums over the actions that a run would stop."""
-    return PlanTotals(*connection.execute(statements()["plan_totals"]).fetchone())
+def read_plan_totals(connection: sqlite3.Connection) -> dict[str, PlanTotals]:
+    """Sums over the actions that a run would stop, by tenant; in a run of one, its name is empty."""
+    return {tenant: PlanTotals(*sums) for tenant, *sums in connection.execute(statements()["plan_totals"])}
 
 
 def read_plan_first(connection: sqlite3.Connection, most: int) -> list[Planned]:

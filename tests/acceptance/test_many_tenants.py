@@ -1,5 +1,7 @@
 """Several tenants in one run: the installed command, simulated tenants on ports of their own, their truth."""
 
+import json
+import shlex
 import signal
 from collections.abc import Callable
 
@@ -212,6 +214,69 @@ def test_an_interrupt_ends_the_sending_to_every_tenant(mass_stop, make_tenant):
     assert ended.status == 130
     assert all("not_attempted" in some for some in tenants.outcomes(ended.report).values())
     assert tenants.lies(ended.report) == []
+
+
+def test_a_check_of_several_tenants_tells_of_each_and_stops_nothing(mass_stop, two):
+    ended = mass_stop("check", "--tenants", two.file, env=two.environment)
+    assert ended.status == 0, ended
+    for name, tenant in two.named.items():
+        assert f"{name:<13}  {tenant.environment['ZUORA_BASE_URL']}: ready" in ended.err
+        assert tenant.sent("stop") == 0
+    assert ended.err.count("concurrency: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("env", "status", "said"),
+    [
+        ({"SOUTH_SECRET": "wrong"}, 4, "a run would work on the others"),
+        ({"NORTH_SECRET": "wrong", "SOUTH_SECRET": "wrong"}, 3, "NOT ready: 2 of 2 tenants."),
+        ({"SOUTH_SECRET": ""}, 2, "a run would refuse its input"),
+    ],
+)
+def test_a_check_says_which_tenant_is_not_ready(mass_stop, two, env, status, said):
+    ended = mass_stop("check", "--tenants", two.file, env=two.environment | env)
+    assert ended.status == status, ended
+    assert f"{two.named['south'].environment['ZUORA_BASE_URL']}: NOT ready" in ended.err
+    assert said in ended.err
+
+
+def test_a_check_of_one_of_several_tenants_tells_it_in_full(mass_stop, two):
+    ended = mass_stop("check", "--tenants", two.file, "--tenant", "south", env=two.environment)
+    assert ended.status == 0, ended
+    assert two.named["south"].environment["ZUORA_BASE_URL"] in ended.err
+    assert "forecast" in ended.err
+    assert two.named["north"].sent("token") == 0
+
+
+def test_the_step_after_a_plan_of_several_tenants_can_be_copied(mass_stop, two):
+    plan = mass_stop(
+        "plan",
+        two.keys(),
+        "--tenants",
+        two.file,
+        "--headroom",
+        "20",
+        "--out",
+        "our plan",
+        env=two.environment,
+    )
+    assert plan.status == 0, plan
+    (step,) = (line.strip() for line in plan.err.splitlines() if line.startswith("      mass-stop run "))
+    _, *words = shlex.split(step)
+    ended = mass_stop(*words, "--yes", "--out", "run", env=two.environment)
+    assert ended.status == 0, ended
+    assert two.outcomes(json.loads((mass_stop.home / "run" / "report.json").read_text())) == {
+        "north": {"stopped"}, "south": {"stopped"},
+    }  # fmt: skip
+    assert words[-2:] == ["--headroom", "20"]
+
+
+def test_a_plan_of_several_tenants_tells_what_a_run_takes_in_all(mass_stop, two):
+    plan = mass_stop("plan", two.keys(), "--tenants", two.file, "--out", "plan", env=two.environment)
+    stops, status, file = (8 + 8, 16 * 6, 8 + 8)
+    assert f"({stops} stop, {status} status, {file} file)" in plan.err
+    assert "a run takes    about 0s" not in plan.err
+    assert "    north            8 would_stop\n    south            8 would_stop\n" in plan.err
 
 
 def test_a_plan_of_several_tenants_gives_the_next_run_its_keys(mass_stop, two):

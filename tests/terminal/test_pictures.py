@@ -12,9 +12,10 @@ from orchestrator.cli import display, planned
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known
 from orchestrator.model import Limits, Outcome, Window
+from orchestrator.pacing.forecast import Calls
 from orchestrator.progress import NeedsPerson, Tally
 from orchestrator.settings import Settings
-from orchestrator.store.digest import Planned, PlanTotals, Trouble
+from orchestrator.store.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.store.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 from tests.terminal.screen import Screen
 
@@ -166,7 +167,9 @@ def a_plan() -> planned.KnownPlan:
         CallTotals(0, 0, 0, 0, 0, 0),
         Timing(None, None, None),
     )
-    trouble = Trouble(Outcome.REJECTED, 2, 53900040, "There is no such action.", [("f" * 32, "keys.csv", 7)])
+    trouble = Trouble(
+        Outcome.REJECTED, 2, 53900040, "There is no such action.", [Named("f" * 32, "keys.csv", 7)]
+    )
     totals = PlanTotals(
         processing=120,
         pending=36,
@@ -182,27 +185,32 @@ def a_plan() -> planned.KnownPlan:
         Planned("c" * 32, "Processing", "MPU", 77, 0.0),
         Planned("d" * 32, "Pending", "ImportFXRate", None, None),
     ]
-    return planned.KnownPlan(Known(run, summary, [trouble]), totals, first)
+    return planned.KnownPlan(Known(run, summary, [trouble]), {"": totals}, first)
 
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
     tally = Tally(limits=SANDBOX, slots=36, call_seconds=0.3)
     plan = a_plan()
-    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), tally)
+    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), {"": tally}, {})
     directory = Path("runs/20261124-034914-940a1b")
-    text = planned.closing(plan, ahead, tally, Look(width=width), directory, [], saved=True) + "\n"
+    text = planned.closing(plan, ahead, Look(width=width), directory, [], saved=True) + "\n"
     as_kept(f"plan-at-work-{width}", text, passing=False)
+
+
+def calls_of(plan: planned.KnownPlan, settings: Settings) -> Calls:
+    tallies = {"": Tally(slots=1, call_seconds=0.3)}
+    return planned.forecast_run(plan, settings, tallies, {})[""].expected.calls
 
 
 def test_the_calls_of_a_plan_are_those_of_its_run() -> None:
     """Of 198 stops 38 are refused; 160 are looked at six times, 38 once; whatever may have a file is fetched."""
     settings = Settings(base_url="https://rest.zuora.com")
-    calls = planned.forecast_run(a_plan(), settings, Tally(slots=1)).calls
+    calls = calls_of(a_plan(), settings)
     assert (calls.stop, calls.status, calls.file) == (198, 160 * 6 + 38, 120 + 4 + 30)
 
 
 def test_guards_and_results_count_in_the_calls_of_a_plan() -> None:
     settings = Settings(base_url="https://rest.zuora.com", expect_action_type=("MPU",), no_results=True)
-    calls = planned.forecast_run(a_plan(), settings, Tally(slots=1)).calls
+    calls = calls_of(a_plan(), settings)
     assert (calls.stop, calls.status, calls.file) == (198, 160 * 7 + 38, 0)

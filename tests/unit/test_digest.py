@@ -9,7 +9,14 @@ import pytest
 from orchestrator.clock import Clock
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.store import database
-from orchestrator.store.digest import NAMED, REASONS, read_plan_first, read_plan_totals, read_troubles
+from orchestrator.store.digest import (
+    NAMED,
+    REASONS,
+    PlanTotals,
+    read_plan_first,
+    read_plan_totals,
+    read_troubles,
+)
 from orchestrator.store.entries import RunInfo
 from orchestrator.store.journal import Journal
 from orchestrator.store.report import read_actions
@@ -61,7 +68,12 @@ def test_keys_with_one_reason_are_told_together_and_the_first_by_name(connection
     (trouble,) = read_troubles(connection)
     assert (trouble.outcome, trouble.keys, trouble.code) == (Outcome.REJECTED, 8, 53900010)
     assert trouble.message.startswith("You may not")
-    assert trouble.named == [(key(number), "keys.csv", number + 1) for number in range(2, 2 + NAMED)]
+    assert [(one.bulk_key, one.source, one.row) for one in trouble.named] == [
+        (key(number), "keys.csv", number + 1) for number in range(2, 2 + NAMED)
+    ]
+    assert [one.message for one in trouble.named] == [
+        f"You may not, {key(number)}." for number in range(2, 2 + NAMED)
+    ]
 
 
 def test_the_reason_of_most_keys_comes_first_and_no_more_are_told_than_fit(connection):
@@ -91,7 +103,7 @@ def test_a_plan_sums_up_what_the_actions_are_doing(connection):
     book.see(3, Status.PROCESSING, 70, 0.0)
     book.see(4, Status.PENDING, None, None)
     book.see(5, Status.COMPLETED, 0, None, Outcome.ALREADY_COMPLETED)
-    totals = read_plan_totals(connection)
+    totals = read_plan_totals(connection)[""]
     assert (totals.processing, totals.pending, totals.stopping, totals.actions) == (3, 1, 0, 4)
     assert (totals.unprocessed, totals.still, totals.done_in) == (700, 1, 120.0)
     assert totals.within_a_minute == 300 + 30
@@ -99,8 +111,14 @@ def test_a_plan_sums_up_what_the_actions_are_doing(connection):
 
 def test_a_plan_without_actions_has_nothing_to_sum_up(connection):
     Book(connection, 1).refuse(1)
-    totals = read_plan_totals(connection)
-    assert (totals.actions, totals.unprocessed, totals.within_a_minute, totals.done_in) == (0, 0, 0, None)
+    assert read_plan_totals(connection) == {}
+
+
+def test_plans_of_several_tenants_add_up_and_the_slowest_tells_when_all_would_be_done():
+    north = PlanTotals(processing=1, pending=1, unprocessed=10, done_in=20.0)
+    south = PlanTotals(processing=2, stopping=1, unprocessed=5)
+    both = PlanTotals(processing=3, pending=1, stopping=1, unprocessed=15, done_in=20.0)
+    assert north + south == south + north == both
 
 
 def test_the_first_of_a_plan_are_the_fastest(connection):

@@ -118,6 +118,18 @@ def test_a_plan_names_the_command_that_stops():
         assert "`mass-stop run --plan runs/one`" in told(run)
 
 
+def test_in_a_run_of_several_tenants_each_key_is_told_with_its_own():
+    with made_run(tenants=("north", "south")) as run:
+        key = run.add(Outcome.REJECTED, tenant="south")
+        assert f"- `{key}` (tenant `south`, `" in told(run)
+
+
+def test_a_plan_of_several_tenants_names_their_file_in_the_next_step():
+    with made_run(command="plan", tenants=("north",)) as run:
+        run.add(Outcome.WOULD_STOP, tenant="north")
+        assert "`mass-stop run --plan runs/one --tenants '/folder of/tenants.toml'`" in told(run)
+
+
 def test_a_reason_is_told(run):
     run.end("aborted", "The deadline passed: @here", 4)
     assert "Reason: `The deadline passed: ＠here`" in told(run)

@@ -109,6 +109,25 @@ def test_actions_without_counts_are_told(run):
     assert read_view(run.connection).fate.uncounted == 1
 
 
+def test_in_a_run_of_several_tenants_every_case_and_every_error_says_whose_it_is():
+    names = tuple(f"tenant-{number}" for number in range(7))
+    with made_run(tenants=names) as run:
+        for name in names:
+            run.add(Outcome.REJECTED, tenant=name)
+        view, text = read_view(run.connection), page(run)
+    (cases,), (error,) = view.cases, view.errors
+    assert [case.tenant for case in cases.first] == list(names)
+    assert (error.tenant, error.tenants) == (names[0], sorted(names))
+    assert all(f'<bdi class="tenant">{name}</bdi>' in text for name in names)
+    assert "and 2 more" in text
+
+
+def test_the_next_step_after_a_plan_of_several_tenants_names_their_file():
+    with made_run(command="plan", tenants=("north", "south")) as run:
+        run.add(Outcome.WOULD_STOP, tenant="north")
+        assert "run --plan runs/one --tenants &#39;/folder of/tenants.toml&#39;" in page(run)
+
+
 def test_only_the_first_keys_of_an_outcome_are_named_at_once(run):
     for _ in range(FIRST + 5):
         run.add(Outcome.REJECTED)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known, as_argument, closing
 from orchestrator.model import Outcome
-from orchestrator.store.digest import Trouble
+from orchestrator.store.digest import Named, Trouble
 from orchestrator.store.entries import SourceInfo
 from orchestrator.store.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 
@@ -137,20 +137,29 @@ def test_a_remediation_file_is_named_where_it_has_rows(tmp_path: Path, rows: int
 
 
 def test_keys_that_need_a_person_are_named_with_the_reason_and_the_rest_is_counted():
-    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "You may not.", [(KEY, "keys.csv", 7)])
+    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "You may not.", [Named(KEY, "keys.csv", 7)])
     text = said({Outcome.REJECTED: 20}, troubles=[trouble])
     assert "  12 rejected: You may not. (53900010)\n" in text
     assert f"    {KEY}  keys.csv:7\n    and 11 more\n" in text
     assert "  and 8 for other reasons" in text
 
 
+def test_malformed_rows_with_other_reasons_each_tell_their_own():
+    named = [
+        Named("x", "keys.csv", 9, message="too short"),
+        Named("y", "keys.csv", 11, message="no such tenant"),
+    ]
+    text = said({Outcome.MALFORMED: 2}, troubles=[Trouble(Outcome.MALFORMED, 2, None, "too short", named)])
+    assert "  2 malformed: too short\n    keys.csv:9  x\n    keys.csv:11  y\n      no such tenant\n" in text
+
+
 def test_a_malformed_row_is_named_by_its_place():
-    trouble = Trouble(Outcome.MALFORMED, 1, None, "too short", [("nonsense", "keys.csv", 9)])
+    trouble = Trouble(Outcome.MALFORMED, 1, None, "too short", [Named("nonsense", "keys.csv", 9)])
     assert "    keys.csv:9  nonsense\n" in said({Outcome.MALFORMED: 1}, troubles=[trouble])
 
 
 def test_what_a_terminal_might_obey_is_made_visible():
-    trouble = Trouble(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [("\x1b[2J", "k\r.csv", 9)])
+    trouble = Trouble(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [Named("\x1b[2J", "k\r.csv", 9)])
     text = said({Outcome.MALFORMED: 1}, troubles=[trouble], reason="\x1b[31m\x9b")
     assert all(char.isprintable() or char == "\n" for char in text)
     assert "\\x1b[2J" in text
@@ -159,7 +168,9 @@ def test_what_a_terminal_might_obey_is_made_visible():
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_only_commands_and_paths_are_wider_than_the_screen(width: int):
     outcomes = dict.fromkeys((*Outcome,), 1)
-    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "A sentence of some length. " * 5, [(KEY, "k.csv", 7)])
+    trouble = Trouble(
+        Outcome.REJECTED, 12, 53900010, "A sentence of some length. " * 5, [Named(KEY, "k.csv", 7)]
+    )
     text = said(outcomes, troubles=[trouble], width=width, last_stop=1.0, directory=Path("a/" * 30))
     long = [line for line in text.splitlines() if len(line) > width]
     assert all("a/a/a" in line or " " not in line.strip() for line in long), long

@@ -108,7 +108,9 @@ def _cases(cases: Cases) -> Iterator[str]:
     yield ""
     for case in cases.first:
         said = f": {code(case.message, _LONGEST)}" if case.message else ""
-        yield f"- {code(case.bulk_key, _LONGEST)} ({code(f'{case.source}:{case.row}', _LONGEST)}){said}"
+        tenant = f"tenant {code(case.tenant, _LONGEST)}, " if case.tenant else ""
+        place = code(f"{case.source}:{case.row}", _LONGEST)
+        yield f"- {code(case.bulk_key, _LONGEST)} ({tenant}{place}){said}"
     if cases.count > len(cases.first):
         yield f"- and {cases.count - len(cases.first):,} more"
 
@@ -116,7 +118,7 @@ def _cases(cases: Cases) -> Iterator[str]:
 def _next(view: View, directory: Path) -> Iterator[str]:
     where = shlex.quote(str(directory))
     if view.run.command == "plan":
-        yield f"Next: {code(f'mass-stop run --plan {where}')}"
+        yield f"Next: {code(f'mass-stop run --plan {where}{view.tenants_option}')}"
     elif view.open_ends:
         yield f"Next: {code(f'mass-stop resume {where}')}"
     elif view.groups["person"]:

@@ -1,5 +1,6 @@
 """What the page and the Markdown form show, read from the journal: the report's numbers, added up by group."""
 
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -67,12 +68,13 @@ class Breakdown(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """One action that needs a person."""
+    """One action that needs a person; ``tenant`` is empty in a run of one."""
 
     bulk_key: str
     source: str
     row: int
     message: str
+    tenant: str
 
 
 class Cases(Struct, frozen=True):
@@ -85,7 +87,10 @@ class Cases(Struct, frozen=True):
 
 
 class Failing(Struct, frozen=True):
-    """Errors of one kind among the actions of one outcome, with the first of them as the example."""
+    """Errors of one kind among the actions of one outcome, with the first of them as the example.
+
+    ``tenant`` is the first's, ``tenants`` are all that have such errors; a run of one has neither.
+    """
 
     outcome: Outcome
     kind: str
@@ -95,6 +100,8 @@ class Failing(Struct, frozen=True):
     actions: int
     bulk_key: str
     message: str
+    tenant: str
+    tenants: list[str]
 
     @property
     def outcome_title(self) -> str:
@@ -183,6 +190,12 @@ class View(Struct, frozen=True):
         return self.run.command != "drill" and any(
             self.summary.outcomes.get(outcome) for outcome in unsettled
         )
+
+    @property
+    def tenants_option(self) -> str:
+        """``--tenants FILE`` for a command that goes on with this run; empty where no file names its tenants."""
+        file = self.info.settings.get("tenants")
+        return f" --tenants {visible(shlex.quote(file))}" if isinstance(file, str) else ""
 
     @property
     def limits(self) -> list[tuple[str, str]]:
@@ -311,8 +324,8 @@ def _cases(connection: sqlite3.Connection, summary: Summary) -> Iterable[Cases]:
         if count and outcome not in OVER and outcome is not Outcome.WOULD_STOP:
             rows = connection.execute(_sql("cases"), {"outcome": outcome.value, "most": FIRST})
             first = [
-                Case(visible(key), visible(source), row, visible(message or ""))
-                for key, source, row, message in rows
+                Case(visible(key), visible(source), row, visible(message or ""), visible(tenant))
+                for key, source, row, message, tenant in rows
             ]
             yield Cases(outcome, words, count, first)
 
@@ -326,6 +339,8 @@ def _failing(
     _: int,
     key: str,
     message: str,
+    tenant: str,
+    tenants: str,
 ) -> Failing:
     return Failing(
         Outcome(outcome),
@@ -336,6 +351,8 @@ def _failing(
         actions,
         visible(key),
         visible(message or ""),
+        visible(tenant),
+        sorted(visible(name) for name in msgspec.json.decode(tenants, type=list[str]) if name),
     )
 
 

@@ -2,23 +2,23 @@
 
 -- name: groups
 -- One scan for every breakdown: the caller adds up what it needs.
-SELECT action.tenant, reported.outcome, COALESCE(reported.action_type, ''), reported.source, COUNT(*),
+SELECT tenant, reported.outcome, COALESCE(reported.action_type, ''), reported.source, COUNT(*),
        COUNT(reported.total), COALESCE(SUM(reported.total), 0), COALESCE(SUM(reported.processed), 0),
        COALESCE(SUM(reported.succeeded), 0), COALESCE(SUM(reported.failed), 0), COALESCE(SUM(reported.unprocessed), 0)
-FROM reported_action AS reported JOIN action USING (seq)
+FROM reported_action AS reported
 GROUP BY 1, 2, 3, 4;
 
 -- name: errors
 -- What stands under "error" at the end, the most frequent first; MIN(seq) makes the message that of the first.
 SELECT outcome, json_extract(error, '$.kind') AS kind, json_extract(error, '$.code') AS code,
        json_extract(error, '$.http_status') AS http_status, COUNT(*) AS actions, MIN(seq), bulk_key,
-       json_extract(error, '$.message') AS message
+       json_extract(error, '$.message') AS message, tenant, json_group_array(DISTINCT tenant)
 FROM reported_action WHERE error IS NOT NULL
 GROUP BY 1, 2, 3, 4 ORDER BY actions DESC, kind, code, outcome;
 
 -- name: cases
 -- The first actions of one outcome.
-SELECT reported.bulk_key, source.name, reported.row, json_extract(reported.error, '$.message')
+SELECT reported.bulk_key, source.name, reported.row, json_extract(reported.error, '$.message'), reported.tenant
 FROM reported_action AS reported JOIN source ON source.id = reported.source
 WHERE reported.outcome = :outcome ORDER BY reported.seq LIMIT :most;
 

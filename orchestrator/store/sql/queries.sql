@@ -285,21 +285,22 @@ WHERE outcome NOT IN (SELECT value FROM json_each(:fine))
 GROUP BY outcome, kind, code ORDER BY keys DESC, first LIMIT :most;
 
 -- name: needs_a_person_first
-SELECT bulk_key, source.name, row FROM reported_action JOIN source ON source.id = source
+SELECT bulk_key, source.name, row, tenant, COALESCE(json_extract(error, '$.message'), '')
+FROM reported_action JOIN source ON source.id = source
 WHERE outcome = :outcome AND json_extract(error, '$.kind') IS :kind AND json_extract(error, '$.code') IS :code
 ORDER BY seq LIMIT :most;
 
 -- name: plan_totals
-SELECT COUNT(*) FILTER (WHERE status = 'Processing') AS processing,
+SELECT tenant, COUNT(*) FILTER (WHERE status = 'Processing') AS processing,
        COUNT(*) FILTER (WHERE status = 'Pending') AS pending,
        COUNT(*) FILTER (WHERE status = 'Stopping') AS stopping,
        COALESCE(SUM(unprocessed), 0) AS unprocessed,
        CAST(COALESCE(SUM(MIN(unprocessed, speed * 60)), 0) AS INTEGER) AS within_a_minute,
        COUNT(*) FILTER (WHERE status = 'Processing' AND COALESCE(speed, 0) = 0) AS still,
        MAX(CASE WHEN speed > 0 THEN unprocessed / speed END) AS done_in
-FROM action WHERE outcome = 'would_stop';
+FROM action WHERE outcome = 'would_stop' GROUP BY tenant;
 
 -- name: plan_first
 -- In the order in which a run by this plan stops them.
-SELECT bulk_key, status, action_type, unprocessed, speed FROM action WHERE outcome = 'would_stop'
+SELECT bulk_key, status, action_type, unprocessed, speed, tenant FROM action WHERE outcome = 'would_stop'
 ORDER BY speed IS NULL, speed DESC, seq LIMIT :most;

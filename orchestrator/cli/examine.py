@@ -1,0 +1,54 @@
+"""One tenant looked at by ``check``, step by step: name, connection, TLS, token, permission, clock, limits."""
+
+from collections.abc import AsyncGenerator
+
+from orchestrator.cli import findings
+from orchestrator.cli.findings import Finding
+from orchestrator.clock import Clock
+from orchestrator.errors import CallError, Kind, TenantUnreachable
+from orchestrator.model import Answered
+from orchestrator.settings import Settings
+from orchestrator.zuora.client import ZuoraClient
+from orchestrator.zuora.probe import reach
+
+NOBODY = "0" * 32
+"""A bulk key that no mass action has: reading its status shows all of the tenant but any action."""
+
+LONGEST_CONNECT = 10.0
+
+
+async def findings_of(settings: Settings) -> AsyncGenerator[Finding, None]:
+    """Each finding as soon as it is known: where the tenant hangs, the screen shows at which step.
+
+    Raises TenantError where no further step can be taken.
+    """
+    clock = Clock()
+    answers: list[Answered] = []
+    async with ZuoraClient(settings, clock, answers.append) as tenant:
+        yield findings.tenant(settings)
+        for finding in findings.reachable(
+            await reach(settings.address, min(LONGEST_CONNECT, settings.timeout)), clock.wall()
+        ):
+            yield finding
+        await tenant.authenticate()
+        error = await _read_nobody(tenant, settings)
+        for finding in findings.credentials(tenant.granted, settings):
+            yield finding
+        if not answers:
+            raise TenantUnreachable(f"{settings.address} gave no answer: {error and error.message}")
+        yield findings.permission(error, settings)
+    answer = answers[-1]
+    yield findings.clock(answer, clock.wall())
+    for finding in findings.limits(answer.limits, settings):
+        yield finding
+    yield findings.ahead(answer.limits, answer.seconds, settings)
+
+
+async def _read_nobody(tenant: ZuoraClient, settings: Settings) -> CallError | None:
+    try:
+        await tenant.status(NOBODY, f"{settings.track_prefix}-check")
+    except CallError as error:
+        if error.kind is Kind.UNAUTHENTICATED:
+            await tenant.authenticate()  # raises where a token that was handed over is at fault
+        return error
+    return None
