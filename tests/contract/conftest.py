@@ -26,25 +26,36 @@ def tenant(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) ->
     process.stdout.close()
 
 
-@pytest.fixture
-def environment(tenant: Mapping[str, str], mass_stop_command: Path) -> dict[str, str]:
-    """What an operator has set; nobody can be asked, so consent is among it."""
+@pytest.fixture(scope="session")
+def operator(tenant: Mapping[str, str], mass_stop_command: Path) -> dict[str, str]:
+    """What an operator has set; nobody can be asked, so consent is among it. What is silent is not waited for long."""
     own = without_others()
     path = f"{mass_stop_command.parent}{os.pathsep}{own.get('PATH', os.defpath)}"
-    return {**own, **tenant, "PATH": path, "MASS_STOP_YES": "true"}
+    return {**own, **tenant, "PATH": path, "MASS_STOP_YES": "true", "MASS_STOP_TIMEOUT": "3s"}
+
+
+@pytest.fixture
+def environment(operator: dict[str, str]) -> dict[str, str]:
+    """The same for one test, which may change it."""
+    return dict(operator)
 
 
 @pytest.fixture
 def folder(tenant: Mapping[str, str], tmp_path: Path) -> Path:
-    """A folder with what ``mass-stop simulate`` leaves there: the keys, as the examples name them, and the tenant."""
+    """A folder of its own, furnished."""
+    return furnish(tmp_path, tenant)
+
+
+def furnish(folder: Path, tenant: Mapping[str, str]) -> Path:
+    """``folder`` with what ``mass-stop simulate`` leaves there: the keys, as the examples name them, and the tenant."""
     table = Path(tenant["KEYS"]).read_text()
-    (tmp_path / "keys.csv").write_text(table)
+    (folder / "keys.csv").write_text(table)
     keys = [row.split(",")[0] for row in table.splitlines()[1:]]
-    (tmp_path / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
-    (tmp_path / "all-keys.csv").write_text("bulk_key,tenant\n" + "".join(f"{key},north\n" for key in keys))
-    (tmp_path / "tenants.toml").write_text(
+    (folder / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
+    (folder / "all-keys.csv").write_text("bulk_key,tenant\n" + "".join(f"{key},north\n" for key in keys))
+    (folder / "tenants.toml").write_text(
         f'[tenants.north]\nbase_url = "{tenant["ZUORA_BASE_URL"]}"\nclient_id_env = "ZUORA_CLIENT_ID"\n'
         'client_secret_env = "ZUORA_CLIENT_SECRET"\n'
     )
-    (tmp_path / "tenant.env").write_text("".join(f"{name}={value}\n" for name, value in tenant.items()))
-    return tmp_path
+    (folder / "tenant.env").write_text("".join(f"{name}={value}\n" for name, value in tenant.items()))
+    return folder
