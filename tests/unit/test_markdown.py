@@ -124,6 +124,15 @@ def test_in_a_run_of_several_tenants_each_key_is_told_with_its_own():
         assert f"- `{key}` (tenant `south`, `" in told(run)
 
 
+def test_of_many_tenants_the_first_are_told():
+    with made_run(tenants=tuple(f"t{number:03}" for number in range(200))) as run:
+        run.add(Outcome.STOPPED, tenant="t007")
+        text = told(run)
+    assert "`t005` at" in text
+    assert "`t006`" not in text
+    assert "; and 194 more" in text
+
+
 def test_a_plan_of_several_tenants_names_their_file_in_the_next_step():
     with made_run(command="plan", tenants=("north",)) as run:
         run.add(Outcome.WOULD_STOP, tenant="north")

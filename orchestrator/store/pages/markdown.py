@@ -18,6 +18,8 @@ from orchestrator.store.report import Write
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
 _LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
 _LONGEST = 160
+_PLACES = 6
+"""Tenants told in full."""
 
 
 def write_markdown(connection: sqlite3.Connection, write: Write, directory: Path) -> None:
@@ -40,7 +42,9 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     if run.reason:
         yield f"Reason: {code(run.reason)}"
     yield ""
-    where = "; ".join(_place(place, drill=run.command == "drill") for place in view.places)
+    where = "; ".join(_place(place, drill=run.command == "drill") for place in view.places[:_PLACES])
+    if len(view.places) > _PLACES:
+        where += f"; and {len(view.places) - _PLACES:,} more"
     yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
     yield ""
     yield from _outcomes(view)

@@ -192,6 +192,11 @@ class View(Struct, frozen=True):
         )
 
     @property
+    def has_remediation(self) -> bool:
+        """Whether the run's response files were fetched, and their records sorted."""
+        return self.run.command != "plan" and not self.info.settings.get("no_results")
+
+    @property
     def tenants_option(self) -> str:
         """``--tenants FILE`` for a command that goes on with this run; empty where no file names its tenants."""
         file = self.info.settings.get("tenants")
