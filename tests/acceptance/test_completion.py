@@ -1,4 +1,4 @@
-"""Shell completion, by the protocol that the shells speak with the command."""
+"""Shell completion: by the protocol that the shells speak with the command, and by the shells themselves."""
 
 import shutil
 import subprocess
@@ -100,17 +100,40 @@ def test_another_shell_is_refused(mass_stop: MassStop) -> None:
     assert (ended.status, len(ended.sentences)) == (2, 1)
 
 
-def test_bash_completes_by_the_script(mass_stop: MassStop) -> None:
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("there is no bash here")
-    script = (
-        'set -e; PATH="$1:$PATH"; eval "$(mass-stop completion bash)"; complete -p mass-stop >/dev/null; '
-        "COMP_WORDS=(mass-stop run --env us-); COMP_CWORD=3; _mass_stop_completion mass-stop; "
-        'printf "%s\\n" "${COMPREPLY[@]}"'
-    )
+BASH = """
+set -e; eval "$(mass-stop completion bash)"; complete -p mass-stop >/dev/null
+COMP_WORDS=(mass-stop run --env us-); COMP_CWORD=3; _mass_stop_completion mass-stop
+printf "%s\\n" "${COMPREPLY[@]}"
+"""
+# What puts the words on the screen is at hand only while a key is pressed; here it prints them.
+ZSH = """
+compdef() { registered="$*" }
+_describe() { print -rl -- "${(@P)3}" }
+eval "$(mass-stop completion zsh)"
+words=(mass-stop run --env us-); CURRENT=4; ${registered% mass-stop}
+"""
+FISH = """
+mass-stop completion fish | source
+complete --do-complete "mass-stop run --env us-"
+"""
+
+
+@pytest.mark.parametrize(
+    ("shell", "script", "expected"),
+    [
+        (("bash", "--norc"), BASH, "us-test"),
+        (("zsh", "-f"), ZSH, f"us-test:{ENVIRONMENTS['us-test']}"),
+        (("fish", "--no-config"), FISH, f"us-test\t{ENVIRONMENTS['us-test']}"),
+    ],
+)
+def test_a_shell_completes_by_the_script(
+    mass_stop: MassStop, shell: tuple[str, str], script: str, expected: str
+) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"there is no {shell[0]}: .ci/system-packages installs it")
+    own = mass_stop.environment(None)
+    env = own | {"PATH": f"{mass_stop.command.parent}:{own['PATH']}", "HOME": str(mass_stop.home)}
     done = subprocess.run(
-        [bash, "--norc", "-c", script, "bash", str(mass_stop.command.parent)],
-        capture_output=True, text=True, env=mass_stop.environment(None), timeout=20, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "us-test\n"), done.stderr
+        [*shell, "-c", script], capture_output=True, text=True, env=env, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
