@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from orchestrator.embedding import stop_all, stop_all_blocking, stop_each
+    from orchestrator.embedding import resume_all, resume_all_blocking, stop_all, stop_all_blocking, stop_each
     from orchestrator.errors import (
         CredentialsRefused,
         InputError,
@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from orchestrator.store.report import ActionEntry, Report
 
 _HOMES = {
-    "orchestrator.embedding": ("stop_all", "stop_all_blocking", "stop_each"),
+    "orchestrator.embedding": (
+        "resume_all",
+        "resume_all_blocking",
+        "stop_all",
+        "stop_all_blocking",
+        "stop_each",
+    ),
     "orchestrator.errors": (
         "CredentialsRefused",
         "InputError",
@@ -66,6 +72,8 @@ __all__ = [
     "__version__",
     "read_tenants",
     "resolve",
+    "resume_all",
+    "resume_all_blocking",
     "stop_all",
     "stop_all_blocking",
     "stop_each",

@@ -7,8 +7,12 @@ the command, so that ``mass-stop resume`` works on it as well.
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
 from functools import partial
+from os import PathLike
+from pathlib import Path
+
+from msgspec import structs
 
 from orchestrator import app
 from orchestrator.errors import UsageError
@@ -16,6 +20,7 @@ from orchestrator.model import InputRow, Outcome, is_bulk_key
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
 from orchestrator.store import report as reports
+from orchestrator.store.entries import SourceInfo
 from orchestrator.store.intake import RowIntake
 from orchestrator.store.report import ActionEntry, Report
 
@@ -98,6 +103,51 @@ async def stop_each(
         run.end()
 
 
+async def resume_all(
+    run_dir: str | PathLike[str], settings: Settings, keys: Keys = (), tenants: Tenants | None = None
+) -> Report:
+    """Goes on with a run that was cancelled, cut or killed, and returns the report of the whole.
+
+    Args:
+        run_dir: the run directory, whether this function's like or the command made it.
+        settings: as for :func:`stop_all`, the credentials among them. What is at its default here is as the run was
+            told, guards and limits included.
+        keys: the same keys again, where the cut came before all of them were read; else they are known.
+        tenants: as for :func:`stop_all`, of a run of several.
+
+    Returns:
+        The report, as of :func:`stop_all`.
+
+    Raises:
+        UsageError: the run cannot be gone on with so: another tenant, no credentials, keys that are missing.
+        RunDirectoryError: there is no run, or another process is at work on it (a UsageError too).
+        StorageError: the journal is damaged, or the machine can keep nothing.
+    """
+    path = Path(run_dir)
+    info, told, sources, _ = app.earlier(path)
+    unset = Settings()
+    kept = {
+        name: value
+        for name, value in app.kept(told).items()
+        if getattr(settings, name) == getattr(unset, name)
+    }
+    if settings.env or settings.base_url:
+        kept = {name: value for name, value in kept.items() if name not in ("env", "base_url")}
+    run = await app.reopen(path, info, structs.replace(settings, **kept), None, tenants)
+    try:
+        await run.execute(_rest(run, sources, keys))
+        return await run.read(reports.read_report)
+    finally:
+        run.end()
+
+
+def resume_all_blocking(
+    run_dir: str | PathLike[str], settings: Settings, keys: Iterable[Key] = (), tenants: Tenants | None = None
+) -> Report:
+    """As :func:`resume_all`, for scripts without an event loop."""
+    return asyncio.run(resume_all(run_dir, settings, keys, tenants))
+
+
 def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants | None = None) -> Report:
     """As :func:`stop_all`, for scripts without an event loop; raises UsageError where one is running."""
     try:
@@ -109,11 +159,23 @@ def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants 
     return asyncio.run(stop_all(keys, settings, tenants))
 
 
-def _intake(run: app.Run, keys: Keys) -> RowIntake:
+def _intake(run: app.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
     several = bool(run.tenants)
     rows = _rows_as_they_come(keys, several) if isinstance(keys, AsyncIterable) else _rows(keys, several)
-    (info,) = run.journal.add_sources([(SOURCE, None)])
+    info = known or run.journal.add_sources([(SOURCE, None)])[0]
     return RowIntake(run.journal, rows, info, ranked=False, tenancy=app.tenancy(run))
+
+
+def _rest(run: app.Run, sources: list[SourceInfo], keys: Keys) -> app.RunIntake:
+    """What of the input was not read before."""
+    ours = next((one for one in sources if one.name == SOURCE and not one.complete), None)
+    if ours is None:
+        return app.file_intake(run, app.unread_sources(run, sources, ()))
+    if isinstance(keys, Sized) and not len(keys):
+        raise UsageError(
+            f"The run in {run.directory.path} was cut before all its keys were read: give the same keys again."
+        )
+    return _intake(run, keys, ours)
 
 
 def _rows(keys: Iterable[Key], several: bool) -> Iterator[InputRow]:

@@ -110,10 +110,34 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
         connection.close()
 
 
-async def reopen(path: Path, info: RunInfo, settings: Settings, screen: Screen | None) -> Run:
+_OF_ONE_SESSION = frozenset(
+    {"plan", "deadline", "yes", "out", "report", "log_format", "log_level", "quiet", "no_progress"}
+)
+
+
+def kept(told: Settings) -> dict[str, object]:
+    """What a resumed run is told anew only if that is wanted: its settings that are not of one session."""
+    default = Settings()
+    every = {name: getattr(told, name) for name in told.__struct_fields__ if name not in _OF_ONE_SESSION}
+    return {name: value for name, value in every.items() if value != getattr(default, name)}
+
+
+async def reopen(
+    path: Path,
+    info: RunInfo,
+    settings: Settings,
+    screen: Screen | None,
+    tenants: "Mapping[str, Tenant] | None" = None,
+) -> Run:
     """One more session of the run in ``path``. Raises RunDirectoryError, UsageError or StorageError."""
-    tenants = tenants_of(settings)
+    if info.command == "drill":
+        raise UsageError(
+            "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
+        )
+    tenants = tenants or tenants_of(settings)
     _same_tenants(info, tenants, path)
+    if not tenants:
+        _same_tenant(info, settings, path)
     clock = Clock()
     directory = rundir.reopen(path)
     journal = journals.reopen(directory.journal, clock)
@@ -140,6 +164,18 @@ async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Pa
 
         for where in {told.shared_dir, settings.shared_dir, None}:
             await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path)
+
+
+def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:
+    if (settings.address, settings.entity_id, settings.org_ids) != (
+        info.base_url,
+        info.entity_id,
+        info.org_ids,
+    ):
+        raise UsageError(
+            f"The run in {path} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
+            f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
+        )
 
 
 def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) -> None:

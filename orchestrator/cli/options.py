@@ -81,13 +81,7 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     """The settings that the command's ``options`` and everything behind them come to. Raises UsageError."""
     config = options.pop("config", None)
     known = {name: value for name, value in options.items() if name in SETTINGS}
-    kept = earlier or {}
-    defaults = Settings()
-    settings = resolve(
-        known,
-        config=config,
-        earlier={name: value for name, value in kept.items() if value != getattr(defaults, name)},
-    )
+    settings = resolve(known, config=config, earlier=earlier)
     refuse_directory(settings.report)
     return settings
 

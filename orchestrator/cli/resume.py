@@ -8,17 +8,6 @@ from typing import Any
 import click
 
 from orchestrator.cli import complete, options
-from orchestrator.errors import UsageError
-
-KEPT = (
-    *options.TENANT,
-    *options.MANY,
-    *options.INPUT,
-    "order",
-    *options.GUARDS,
-    *(name for name in (*options.PACE, *options.ENDS) if name != "deadline"),
-)
-"""What a resumed run is told anew only if that is wanted; the rest belongs to one session."""
 
 
 @click.command("resume", cls=options.Sectioned)
@@ -46,20 +35,7 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     info, told, known, sentences = app.earlier(run_dir)
     for sentence in sentences:
         click.echo(f"mass-stop: {sentence}", err=True)
-    if info.command == "drill":
-        raise UsageError(
-            "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
-        )
-    settings = options.read_settings(given, earlier={name: getattr(told, name) for name in KEPT})
-    if not info.tenants and (settings.address, settings.entity_id, settings.org_ids) != (
-        info.base_url,
-        info.entity_id,
-        info.org_ids,
-    ):
-        raise UsageError(
-            f"The run in {run_dir} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
-            f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
-        )
+    settings = options.read_settings(given, earlier=app.kept(told))
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:

@@ -26,6 +26,8 @@ from orchestrator import (
     UsageError,
     app,
     embedding,
+    resume_all,
+    resume_all_blocking,
     stop_all,
     stop_all_blocking,
     stop_each,
@@ -369,6 +371,64 @@ async def test_a_cancelled_run_can_be_resumed_to_its_end(
     )
     async with asyncio.timeout(LONGEST):
         assert await resume.wait() == 0
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_is_gone_on_with_from_the_program(slow: Served, tmp_path: Path):
+    settings = slow.settings(tmp_path / "run")
+    await cut(slow, settings)
+    report = await resume_all(tmp_path / "run", settings, slow.tenant.keys)
+    assert (report.run.exit_status, report.run.resumed) == (0, 1)
+    assert [action.bulk_key for action in report.actions] == list(slow.tenant.keys)
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+async def test_a_guard_holds_when_the_run_is_resumed_without_naming_it(slow: Served, tmp_path: Path):
+    guarded = slow.settings(tmp_path / "run", expect_uploaded_by=("nobody@example.com",))
+    task = asyncio.create_task(stop_all(slow.tenant.keys, guarded))
+    async with asyncio.timeout(LONGEST):
+        while not slow.tenant.calls.get("status"):  # noqa: ASYNC110 - the tenant is in another thread
+            await asyncio.sleep(0.002)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    report = await resume_all(tmp_path / "run", slow.settings(tmp_path / "run"), slow.tenant.keys)
+    assert report.summary.outcomes == {Outcome.SKIPPED_BY_GUARD: ACTIONS}
+    assert slow.tenant.calls.get("stop", 0) == 0
+
+
+@pytest.mark.asyncio
+async def test_keys_that_the_cut_left_unread_must_be_given_again(slow: Served, tmp_path: Path):
+    async def no_end() -> AsyncIterator[str]:
+        yield slow.tenant.keys[0]
+        await asyncio.Event().wait()
+
+    settings = slow.settings(tmp_path / "run")
+    task = asyncio.create_task(stop_all(no_end(), settings))
+    await until_some_stop_arrived(slow)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(UsageError, match="give the same keys again"):
+        await resume_all(tmp_path / "run", settings)
+    report = await resume_all(tmp_path / "run", settings, one_by_one(slow.tenant.keys))
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+async def test_a_run_is_not_resumed_at_another_tenant(slow: Served, served: Served, tmp_path: Path):
+    await cut(slow, slow.settings(tmp_path / "run"))
+    with pytest.raises(UsageError, match="belongs to"):
+        await resume_all(tmp_path / "run", served.settings(tmp_path / "run"))
+
+
+def test_a_run_that_is_over_is_resumed_to_the_same_report_without_a_loop(
+    settings: Settings, keys: list[str], tmp_path: Path
+):
+    before = stop_all_blocking(keys, settings)
+    after = resume_all_blocking(tmp_path / "run", settings)
+    assert (after.actions, after.run.exit_status) == (before.actions, 0)
 
 
 @pytest.mark.asyncio
