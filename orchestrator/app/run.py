@@ -19,7 +19,6 @@ from orchestrator.engine.run import Ending
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome
-from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.store import database
 from orchestrator.store.atomic import replacing
@@ -91,11 +90,6 @@ class Run:
     def standing(self) -> Standing:
         """Where the keys of all tenants stand as the session begins."""
         return sum(self.standings.values(), NOTHING)
-
-    @property
-    def tallies(self) -> Mapping[str, Tally]:
-        """Each tenant's own counts, by name; a run of one has them under an empty one."""
-        return getattr(self._work, "tallies", {"": self.tally})
 
     @property
     def troubles(self) -> list[str]:

@@ -100,9 +100,16 @@ def given_again(*names: str) -> str:
     words = []
     for name in (*names, "config"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = SETTINGS[name].option if name in SETTINGS else f"--{name}"
-            words += [option, shlex.quote(str(context.params[name]))]
+            words += _spelled(name, context.params[name])
     return "".join(f" {word}" for word in words)
+
+
+def _spelled(name: str, value: object) -> list[str]:
+    option = SETTINGS[name].option if name in SETTINGS else f"--{name}"
+    if name in SETTINGS and SETTINGS[name].about.flag:
+        return [option]
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for one in values for word in (option, shlex.quote(str(one)))]
 
 
 def _option(name: str, *, hidden: bool) -> Callable[[F], F]:

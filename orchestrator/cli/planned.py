@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from orchestrator.cli.many import add_tenants
-from orchestrator.cli.options import MANY, PACE, TENANT, given_again
+from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted, duration
 from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
 from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_argument, read_known
@@ -20,8 +20,12 @@ from orchestrator.store import digest
 
 SHOWN = 10
 
-_AGAIN = (*TENANT, *(name for name in (*MANY, *PACE) if name not in ("tenant", "tenant_column", "deadline")))
-"""What a run by the plan must be told as well. The plan itself says whose each key is."""
+_AGAIN = tuple(
+    name
+    for name in (*TENANT, *MANY, *GUARDS, *PACE, *ENDS)
+    if name not in ("tenant", "tenant_column", "deadline")
+)
+"""What a run by the plan is told as well. The plan itself says whose each key is."""
 
 
 class KnownPlan(Struct, frozen=True):
@@ -59,13 +63,14 @@ class Ahead(Struct, frozen=True):
 
 
 def forecast_run(
-    plan: KnownPlan, settings: Settings, tallies: Mapping[str, Tally], tenants: Mapping[str, Tenant]
+    plan: KnownPlan, settings: Settings, tally: Tally, tenants: Mapping[str, Tenant]
 ) -> dict[str, Ahead]:
     """What a run over these keys will take in each tenant, at the pace and the limits that the plan met there.
 
     A run of one has it under an empty name. A tenant whose calls were not made in this process (but by dask's workers)
     has told it nothing, and is left out.
     """
+    tallies = tally.tenants or {"": tally}
     by_tenant = plan.known.summary.by_tenant
     summaries = by_tenant if isinstance(by_tenant, dict) else {"": plan.known.summary}
     return {

@@ -127,7 +127,7 @@ async def _last_words(run: app.Run, settings: Settings) -> str:
     from orchestrator.cli import planned
 
     plan = await run.read(planned.read_plan)
-    ahead = planned.forecast_run(plan, settings, run.tallies, run.tenants)
+    ahead = planned.forecast_run(plan, settings, run.tally, run.tenants)
     return planned.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
 
 

@@ -192,15 +192,15 @@ def a_plan() -> planned.KnownPlan:
 def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
     tally = Tally(limits=SANDBOX, slots=36, call_seconds=0.3)
     plan = a_plan()
-    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), {"": tally}, {})
+    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), tally, {})
     directory = Path("runs/20261124-034914-940a1b")
     text = planned.closing(plan, ahead, Look(width=width), directory, [], saved=True) + "\n"
     as_kept(f"plan-at-work-{width}", text, passing=False)
 
 
 def calls_of(plan: planned.KnownPlan, settings: Settings) -> Calls:
-    tallies = {"": Tally(slots=1, call_seconds=0.3)}
-    return planned.forecast_run(plan, settings, tallies, {})[""].expected.calls
+    tally = Tally(slots=1, call_seconds=0.3)
+    return planned.forecast_run(plan, settings, tally, {})[""].expected.calls
 
 
 def test_the_calls_of_a_plan_are_those_of_its_run() -> None:
