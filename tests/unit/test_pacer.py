@@ -330,3 +330,48 @@ def test_of_a_window_that_was_not_told_no_larger_share_was_used_than_of_the_near
     windows = (Window(10, 60), Window(100, 3_600))
     pacer.answered(answer(Limits(windows=windows, nearest=100, remaining=remaining, reset=1_800.0)), 0.0)
     assert let_through(pacer, 0.0) == calls
+
+
+@pytest.mark.parametrize(("quota", "at_once", "next_at"), [(1, 1, 60.0), (2, 1, 30.0), (9, 4, 10.0)])
+def test_of_a_tenants_window_half_may_leave_at_once_and_the_rest_evenly(quota, at_once, next_at):
+    pacer = a_pacer()
+    pacer.answered(answer(Limits(windows=(Window(quota, 60),))), 0.0)
+    assert (let_through(pacer, 0.0), pacer.opens_at(0.0)) == (at_once, pytest.approx(next_at))
+
+
+@pytest.mark.parametrize(("remaining", "reset"), [(0, None), (None, 30.0), (None, None)])
+def test_a_count_that_lacks_a_part_changes_nothing(remaining, reset):
+    pacer = a_pacer()
+    limits = Limits(windows=(MINUTE,), nearest=MINUTE.quota, remaining=remaining, reset=reset)
+    pacer.answered(answer(limits), 0.0)
+    assert let_through(pacer, 0.0, most=10) == 10
+
+
+def refused_alone(pacer: Pacer, now: float) -> float:
+    """Seconds for which the gate is closed after a refusal that tells no time, where no other call is ours."""
+    pacer.take(now)
+    pacer.answered(answer(throttled=True), now)
+    pacer.release()
+    return pacer.gate - now
+
+
+@pytest.mark.parametrize(("share", "waits"), [(1.0, [0.5, 1, 2, 4, 8, 16, 30, 30]), (0.0, [0.25, 0.5, 1, 2])])
+def test_a_refusal_of_our_only_call_closes_the_gate_for_ever_longer(share, waits):
+    pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: low + share * (high - low))
+    assert [refused_alone(pacer, 1_000.0 * n) for n in range(len(waits))] == waits
+
+
+def test_a_call_that_was_taken_makes_the_wait_short_again():
+    pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: high)
+    for n in range(4):
+        refused_alone(pacer, 1_000.0 * n)
+    pacer.answered(answer(), 5_000.0)
+    assert refused_alone(pacer, 6_000.0) == 0.5
+
+
+def test_a_refusal_beside_other_calls_of_ours_closes_no_gate():
+    pacer = a_pacer()
+    pacer.take(0.0)
+    pacer.take(0.0)
+    pacer.answered(answer(throttled=True), 0.0)
+    assert pacer.gate == float("-inf")

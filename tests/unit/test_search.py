@@ -116,6 +116,15 @@ def test_it_probes_ever_more_seldom_where_it_is_refused_again():
     assert waits[-1] == pytest.approx(LATEST_PROBE, abs=4)
 
 
+@pytest.mark.parametrize(("at", "longer"), [(18, 1), (19, 2), (20, 2), (21, 2), (22, 1)])
+def test_a_refusal_within_a_slot_of_the_last_is_the_same_again_and_doubles_the_rest(at, longer):
+    search = Search(40)
+    search.refused(0.0, TRIP, 20)
+    search._target = 40.0
+    search.refused(1_000.0, TRIP, at)
+    assert search._probe_in == longer * SOONEST_PROBE
+
+
 def test_a_probe_that_goes_well_frees_it():
     search = refused(20)
     assert limits(search, 40, start=100.0)[-1] > 25

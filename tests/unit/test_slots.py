@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model import Answered, Limits
+from orchestrator.pacing.erlang import room_for
 from orchestrator.pacing.search import CUT, START
 from orchestrator.pacing.slots import MOST_PERMITTED, MOST_SLOTS, OWN_LOSS, TenantSlots, wanted_loss
 
@@ -138,6 +139,13 @@ def test_each_tenth_of_headroom_leaves_a_tenth_of_the_loss_down_to_a_least(headr
 def test_what_others_use_and_room_for_their_ups_and_downs_is_left_to_them():
     """All but a twentieth of a load of ten need 15 slots; of one of nine 14, of one of eleven 16."""
     assert 24 <= steady(0.1, others=10).limit <= 27
+
+
+@pytest.mark.parametrize("others", [3, 5, 8, 12, 17, 20])
+def test_what_is_left_to_others_is_the_room_they_need_to_the_nearest_slot(others):
+    slots = steady(0.1, others)
+    room = room_for(slots._load.loads, wanted_loss(0.1), 40)
+    assert abs(40 - room - slots.limit) <= 0.5
 
 
 def test_a_tenant_used_by_nobody_else_is_used_up_to_the_headroom():
