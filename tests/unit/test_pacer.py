@@ -336,7 +336,8 @@ def test_of_a_window_that_was_not_told_no_larger_share_was_used_than_of_the_near
 def test_of_a_tenants_window_half_may_leave_at_once_and_the_rest_evenly(quota, at_once, next_at):
     pacer = a_pacer()
     pacer.answered(answer(Limits(windows=(Window(quota, 60),))), 0.0)
-    assert (let_through(pacer, 0.0), pacer.opens_at(0.0)) == (at_once, pytest.approx(next_at))
+    assert let_through(pacer, 0.0) == at_once
+    assert pacer.opens_at(0.0) == pytest.approx(next_at)
 
 
 @pytest.mark.parametrize(("remaining", "reset"), [(0, None), (None, 30.0), (None, None)])
