@@ -15,26 +15,35 @@ LONGEST_ANSWER = 760
 
 
 class CutAt:
-    """Gives key number n the first n bytes of the first answer of its kind, and then nothing more.
+    """Gives key number n the first n times ``step`` bytes of the first answer of its kind, and then nothing more.
 
-    Keys it does not know are answered: a tenant that answers nobody is another case.
+    Keys it does not know are answered, and every other file, whose address names no key: a tenant that answers nobody
+    is another case.
     """
 
-    def __init__(self, kind: str, keys: list[str], *, reset: bool = False) -> None:
+    def __init__(self, kind: str, keys: list[str], *, step: int = 1, reset: bool = False) -> None:
         self.kind = kind
         self.reset = reset
-        self.bytes_of = {key: n for n, key in enumerate(keys)}
+        self.step = step
+        self.number_of = {key: n for n, key in enumerate(keys)}
+        self.files = 0
         self.cut = 0
 
     async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind != self.kind or asked.nth > 1 or (asked.key and asked.key not in self.bytes_of):
+        if asked.kind != self.kind or asked.nth > 1 or self._spares(asked):
             return await honest(asked, answer, back)
+        back.write(answer[: self.number_of.get(asked.key, self.cut) * self.step])
         self.cut += 1
-        back.write(answer[: self.bytes_of.get(asked.key, self.cut)])
         await back.drain()
         if self.reset:
             back.transport.abort()
         return False
+
+    def _spares(self, asked: Asked) -> bool:
+        if asked.kind != "file":
+            return asked.key not in self.number_of
+        self.files += 1
+        return self.files % 2 == 0
 
 
 def assert_counted(ended: Ended, tenant: Tenant) -> None:
@@ -43,36 +52,33 @@ def assert_counted(ended: Ended, tenant: Tenant) -> None:
     assert all(calls[kind] >= tenant.sent(kind) for kind in ("stop", "status", "file", "token")), calls
 
 
-def stop_all_cut(mass_stop: MassStop, make_tenant: MakeTenant, kind: str, keys: int, *, reset: bool) -> None:
+def stop_all_cut(
+    mass_stop: MassStop, make_tenant: MakeTenant, kind: str, cuts: int, *, step: int = 1, reset: bool = False
+) -> None:
     # Ten minutes of work, of which none ends by itself however busy this machine is.
     work = {"latency": 0.0, "records": (500, 600), "speed": (0.5, 1.0)}
-    tenant = make_tenant(**PROCESSING | work, actions=2 * keys)
-    cut = CutAt(kind, tenant.keys[::2], reset=reset)
+    tenant = make_tenant(**PROCESSING | work, actions=2 * cuts)
+    cut = CutAt(kind, tenant.keys[::2], step=step, reset=reset)
     results = () if kind == "file" else ("--no-results",)
     with Meddler(tenant, cut) as between:
         ended = mass_stop.run(
             tenant, mass_stop.keys(tenant.keys), *results, env=between.environment, longest=600
         )
-    assert cut.cut >= keys - 1
+    assert cut.cut >= cuts - 1
     assert lies(ended.report, tenant) == []
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
     assert ended.status == 0, ended
     assert_counted(ended, tenant)
+    if kind == "file":
+        assert {action["records"]["source"] for action in ended.report["actions"]} == {"response_file"}
 
 
-@pytest.mark.parametrize("kind", ["stop", "status"])
+@pytest.mark.parametrize("kind", ["stop", "status", "file"])
 def test_an_answer_cut_at_some_bytes_is_settled_by_the_status(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
     """The everyday form: some of the bytes, in one short run."""
-    tenant = make_tenant(**PROCESSING | {"latency": 0.0}, actions=80)
-    cut = CutAt(kind, tenant.keys[::2])
-    cut.bytes_of = {key: n * LONGEST_ANSWER // 40 for n, key in enumerate(tenant.keys[::2])}
-    with Meddler(tenant, cut) as between:
-        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment)
-    assert lies(ended.report, tenant) == []
-    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
-    assert_counted(ended, tenant)
+    stop_all_cut(mass_stop, make_tenant, kind, 40, step=LONGEST_ANSWER // 40)
 
 
 @pytest.mark.hunt
@@ -88,4 +94,4 @@ def test_an_answer_cut_at_every_byte_is_settled_by_the_status(
 def test_a_response_file_cut_at_every_byte_is_fetched_again(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
-    stop_all_cut(mass_stop, make_tenant, "file", 2_000, reset=False)
+    stop_all_cut(mass_stop, make_tenant, "file", 2_000)
