@@ -16,7 +16,7 @@ from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Ending
-from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
+from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome
 from orchestrator.settings import Settings
@@ -158,6 +158,12 @@ class Run:
 
     async def _finish(self) -> int:
         outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
+        if self.ending.cut_by is None and await self._refused_as_a_whole(set(outcomes)):
+            refused = CredentialsRefused(
+                "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
+                "OAuth client's user may use the API, and --entity-id."
+            )
+            self.ending = Ending("aborted", str(refused), refused)
         await self._remediate()
         status = self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
@@ -232,6 +238,13 @@ class Run:
         if self.ending.state == "interrupted":
             return 130
         return 0 if outcomes <= GOOD else 1
+
+    async def _refused_as_a_whole(self, outcomes: set[str]) -> bool:
+        """Whether every key was refused, and for the credentials alone."""
+        if Outcome.REJECTED not in outcomes or outcomes - {Outcome.REJECTED, Outcome.MALFORMED}:
+            return False
+        query = database.statements()["rejected_for_themselves"]
+        return await self.read(lambda db: db.execute(query).fetchone() == (0,))
 
     async def _remediate(self) -> None:
         if self.info.command == "plan" or self.settings.no_results:

@@ -32,8 +32,10 @@ from orchestrator import (
     stop_all_blocking,
     stop_each,
 )
+from orchestrator.errors import CallError, Kind
 from orchestrator.simulator import SimulatedTenant
 from orchestrator.store.report import ActionEntry
+from orchestrator.zuora.client import ZuoraClient
 
 LONGEST = 45.0
 ACTIONS = 12
@@ -329,6 +331,19 @@ def test_stop_all_blocking_needs_no_loop(settings: Settings, keys: list[str]):
     thread.start()
     thread.join(LONGEST)
     assert [report.summary.outcomes for report in reports] == [{Outcome.STOPPED: ACTIONS}]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("kind", "status"), [(Kind.UNAUTHENTICATED, 3), (Kind.NO_PERMISSION, 1)])
+async def test_a_run_whose_every_key_is_refused_for_its_credentials_ends_as_one_with_wrong_credentials(
+    settings: Settings, keys: list[str], monkeypatch: pytest.MonkeyPatch, kind: Kind, status: int
+):
+    async def refuse(*_: str) -> None:
+        raise CallError(kind, "No.", http_status=401)
+
+    monkeypatch.setattr(ZuoraClient, "stop", refuse)
+    report = await stop_all(keys[:2], settings)
+    assert (report.run.exit_status, report.summary.outcomes) == (status, {Outcome.REJECTED: 2})
 
 
 # --------------------------------------------------------------------------------------------- cancelling

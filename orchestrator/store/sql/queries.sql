@@ -171,6 +171,11 @@ WHERE n = (SELECT MAX(n) FROM session);
 -- name: outcomes
 SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
 
+-- name: rejected_for_themselves
+-- Keys that were refused for another reason than the credentials.
+SELECT COUNT(*) FROM reported_action
+WHERE outcome = 'rejected' AND json_extract(error, '$.kind') IS NOT 'unauthenticated';
+
 -- name: actions
 SELECT * FROM reported_action ORDER BY seq;
 
