@@ -125,6 +125,13 @@ def test_a_load_that_falls_is_seen_within_three_counts():
     assert mean(counted([15] * 20 + [3] * 3)) < 7
 
 
+def test_after_an_hour_nothing_of_what_was_before_is_believed():
+    few, many = counted([1] * 20), counted([18] * 20)
+    for load in (few, many):
+        load.seen(3_600.0, 20, 40, 40 - 20 - 6)
+    assert mean(few) == pytest.approx(mean(many))
+
+
 @pytest.mark.parametrize("nonsense", [0, 20])
 def test_a_count_that_was_nonsense_is_forgotten_with_the_next(nonsense):
     assert mean(counted([9] * 20 + [nonsense, 9])) == pytest.approx(9, abs=2)

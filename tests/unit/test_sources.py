@@ -333,6 +333,15 @@ def test_a_quote_never_closed_keeps_what_its_key_cell_held(keys):
     assert [row.key for row in keys(f'{A}\n{B},"x') if row.problem] == [B]
 
 
+def test_a_quote_never_closed_adds_nothing_to_its_cell(keys):
+    assert [row.labels for row in keys(f'{A}\n{B},"x') if row.problem] == [{"column_2": "x"}]
+
+
+def test_a_line_as_long_as_a_record_may_be_is_not_too_long(keys):
+    line = f'{B},"'
+    assert "is not closed properly" in problem(keys(f"{A}\n{line}" + "x" * (LIMIT - len(line))))
+
+
 def test_the_rows_below_a_quote_never_closed_are_read(keys):
     assert brief(keys(f'"{A}\n{B}\n# x\n{C}\n')) == [(2, B), (4, C)]
 
