@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.pacing.others import REFRESH, OthersLoad
+from orchestrator.pacing.others import NOBODY, NOBODY_ANY_MORE, REFRESH, STEP, OthersLoad
 
 
 def counted(counts: list[int], *, ours: int = 20, permitted: int = 40) -> OthersLoad:
@@ -125,6 +125,45 @@ def test_a_load_that_falls_is_seen_within_three_counts():
     assert mean(counted([15] * 20 + [3] * 3)) < 7
 
 
+def nobody_after(*moments: float) -> float:
+    """How likely it is that nobody else calls, after counts that tell nothing: all slots were ours."""
+    load = OthersLoad()
+    for moment in moments:
+        load.seen(moment, 40, 40, 0)
+    (share, mean_of_others), *_ = load.loads
+    assert mean_of_others == 0
+    return share
+
+
+def test_counts_that_tell_nothing_leave_what_was_taken_to_be_so():
+    assert nobody_after(0.0, 10.0) == pytest.approx(NOBODY)
+
+
+def test_after_a_long_time_somebodys_calls_are_seldom_followed_by_none():
+    assert nobody_after(0.0, 10.0, 1e9) == pytest.approx(NOBODY_ANY_MORE)
+
+
+@pytest.mark.parametrize("first", [0, 15, 39])
+def test_whatever_the_first_count_was_the_second_stands_for_itself(first):
+    load, other = OthersLoad(), OthersLoad()
+    load.seen(0.0, 10, 40, first)
+    other.seen(0.0, 10, 40, 20)
+    for each in (load, other):
+        each.seen(1.0, 10, 40, 29)
+    assert mean(load) == mean(other)
+
+
+def test_from_the_second_count_on_each_counts_with_those_before():
+    assert mean(counted([5, 15, 9])) > mean(counted([5, 3, 9])) + 0.1
+
+
+def test_calls_of_ours_that_have_come_back_are_not_in_the_count():
+    load = OthersLoad()
+    load.seen(0.0, 30, 40, 10)
+    load.seen(3.0, 5, 40, 20)
+    assert mean(load) > 5
+
+
 def test_after_an_hour_nothing_of_what_was_before_is_believed():
     few, many = counted([1] * 20), counted([18] * 20)
     for load in (few, many):
@@ -145,7 +184,7 @@ def test_a_greater_limit_makes_room_for_greater_loads():
 
 
 def test_loads_are_told_apart_up_to_the_limit():
-    assert 40 <= counted([5]).loads[-1][1] < 40 * 1.12**2
+    assert 40 <= counted([5]).loads[-1][1] < 40 * STEP
 
 
 @given(st.integers(1, 500), st.integers(0, 500), st.integers(0, 256), st.floats(0, 1e6))
