@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.store import checksum, database
+from orchestrator.store import writer as writers
 from orchestrator.store.atomic import sync_directory
 from orchestrator.store.writer import InlineWriter, Ledger, ThreadWriter
 
@@ -134,6 +135,17 @@ def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
     with pytest.raises(StorageError) as raised:
         writer.perform(lambda db: None)
     assert str(raised.value) == "The journal is closed: the run has ended."
+
+
+def test_what_somebody_waits_for_is_committed_at_once_however_long_notes_may_linger(path, monkeypatch):
+    monkeypatch.setattr(writers, "LINGER", 100 * PATIENCE)
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note("begin_session", at="a")
+    assert writer.perform(sessions).result(PATIENCE) == ["a"]
+    writer.note("begin_session", at="b")
+    writer.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a", "b"]
 
 
 def test_a_journal_left_behind_keeps_no_process_alive(writer):
