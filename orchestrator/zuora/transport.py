@@ -109,7 +109,7 @@ def _reason(error: BaseException) -> str:
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body, decompressed; raises CallError where it is larger than ``most`` bytes."""
     body = bytearray()
-    async for chunk in response.content.iter_any():
+    while chunk := await response.content.readany():
         body += chunk
         if len(body) > most:
             response.close()
