@@ -29,13 +29,18 @@ class Clock:
 
 def stamp(wall: float) -> str:
     """RFC 3339 in UTC with milliseconds, of ``wall`` seconds since the epoch."""
-    second, milliseconds = divmod(int(wall * 1000), 1000)
-    return f"{_to_the_second(second)}.{milliseconds:03d}Z"
+    return _to_the_millisecond(int(wall * 1000))
+
+
+@lru_cache(maxsize=4)
+def _to_the_millisecond(milliseconds: int) -> str:
+    """Stamps come in crowds: several are of one moment, and of thousands most is the same."""
+    second, rest = divmod(milliseconds, 1000)
+    return f"{_to_the_second(second)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=4)
 def _to_the_second(second: int) -> str:
-    """Stamps come by the thousand in one second; most of each is the same."""
     return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 

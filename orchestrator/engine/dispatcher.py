@@ -90,12 +90,12 @@ class Dispatcher:
         if self.closed:
             return None
         now = self._clock.now()
+        opens_at = self._pacer.opens_at(now)
+        if opens_at is None:
+            return None
         take = self.lanes.next(now, self._stops_are_coming, probing=self._pacer.circuit.open)
         if take is None:
             self._ask_again(now, self.lanes.due())
-            return None
-        opens_at = self._pacer.opens_at(now)
-        if opens_at is None:
             return None
         if opens_at > now:
             self._ask_again(now, opens_at)

@@ -1,5 +1,6 @@
 """One run of one tenant: keys from the journal into the lanes, until every key has its end or the run is cut short."""
 
+import asyncio
 from collections.abc import Callable
 
 import anyio
@@ -89,7 +90,7 @@ class Engine:
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
         self._error: Exception | None = None
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
         context.abort = self.cut
         context.settled = self._settled
         context.unanswered = self._unanswered
@@ -195,7 +196,7 @@ class Engine:
         """Keeps the lanes fed from the journal. Returns when all is over, or the run was cut."""
         dispatcher = self._context.dispatcher
         while self._cut_by is None:
-            self._changed = anyio.Event()
+            self._changed.clear()
             if self._sending and self._waiting > 0 and self._room():
                 await self._arm()
             elif self._follow.spilled and len(self._follow.held) < ROOM // 2 and not self._results_wait():

@@ -10,13 +10,16 @@ import hashlib
 import re
 import shlex
 import sqlite3
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
 import jinja2
 import msgspec
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
@@ -245,10 +248,33 @@ def _policy() -> str:
     )
 
 
+class _Compiled(jinja2.FileSystemBytecodeCache):
+    """Templates that were compiled once stay so, beside their sources, as Python's modules do.
+
+    Compiling them takes most of the time that the page of a short run takes. Where nothing can be written, or shall
+    not (``PYTHONDONTWRITEBYTECODE``), each run compiles them anew.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(str(_TEMPLATES / "__pycache__"))
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        with suppress(OSError):
+            Path(self.directory).mkdir(exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
+        bytecode_cache=_Compiled(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
