@@ -131,6 +131,13 @@ class ActionState(Struct, frozen=True):
     output_url: str | None = None
 
 
+class Reading(Struct, frozen=True):
+    """A state as one call told it; ``retried`` where that call repeated one that had failed."""
+
+    state: ActionState
+    retried: bool
+
+
 class Problem(Struct, frozen=True):
     """The report's ``error`` of one action: the last failure that mattered."""
 

@@ -6,11 +6,11 @@ from functools import partial
 from orchestrator.engine.context import Context, Tries, as_problem
 from orchestrator.engine.polling import FIRST_READ, interval
 from orchestrator.engine.ports import Responses
-from orchestrator.engine.reading import Failed, call_failed, read_status
+from orchestrator.engine.reading import Failed, call_failed, keep, read_status
 from orchestrator.engine.verdict import given_up, verdict
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
-from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Status
+from orchestrator.model import OVER, Outcome, Problem, Reading, Records, Status
 from orchestrator.progress import NeedsPerson
 from orchestrator.settings import show_duration
 from orchestrator.store.entries import Followed
@@ -116,13 +116,18 @@ class FollowLane:
         self._fetching.clear()
 
     def settle(
-        self, key: Follower, outcome: Outcome, problem: Problem | None, speed: float | None = None
+        self,
+        key: Follower,
+        outcome: Outcome,
+        problem: Problem | None,
+        speed: float | None = None,
+        reading: Reading | None = None,
     ) -> None:
-        """The end of one key."""
+        """The end of one key; ``reading`` told of it, where that is not journalled yet."""
         context = self._context
         self.held.pop(key.seq, None)
         self._fetching.discard(key.seq)
-        context.journal.settled(key.seq, outcome, problem, speed)
+        context.journal.settled(key.seq, outcome, problem, speed, reading)
         context.tally.settled += 1
         context.tally.settled_unsent += not key.accepted
         context.tally.outcomes[outcome] += 1
@@ -136,18 +141,21 @@ class FollowLane:
             )
         context.settled(key.seq, outcome)
 
-    def seen(self, key: Follower, state: ActionState) -> Awaitable[None] | None:
-        """Goes on from a status that was read and journalled."""
+    def seen(self, key: Follower, reading: Reading) -> Awaitable[None] | None:
+        """Goes on from a status that was read, and journals it."""
+        state = reading.state
         key.status = state.status
         key.told = state.records
         if not state.status.terminal:
+            keep(self._context, key, reading)
             return self._not_over(key, state.status)
         # Without an accepted stop, looks are repeated only while it is Stopping: then a lost one was taken after all.
         taken = key.accepted or (key.lost and key.polls > 0)
         outcome = verdict(state.status, accepted=taken, lost=key.lost)
         if state.output_url is None or self._responses is None:
-            self.settle(key, outcome, None)
+            self.settle(key, outcome, None, reading=reading)
             return None
+        keep(self._context, key, reading)
         key.outcome, key.output_url = outcome, state.output_url
         key.tries = Tries()
         self._context.journal.follow(key.seq, 0.0, claimed=True)
@@ -172,9 +180,9 @@ class FollowLane:
             case Failed() as failed:
                 self._call_failed(key, failed)
                 return None
-            case state:
+            case reading:
                 key.tries = Tries()
-                return self.seen(key, state)
+                return self.seen(key, reading)
 
     def _not_over(self, key: Follower, status: Status) -> Awaitable[None] | None:
         if not key.accepted and status is not Status.STOPPING:

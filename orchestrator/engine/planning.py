@@ -6,7 +6,7 @@ from functools import partial
 from orchestrator.engine.context import Context, Tries
 from orchestrator.engine.following import Follower, FollowLane
 from orchestrator.engine.guards import Expectations
-from orchestrator.engine.reading import Failed, read_status
+from orchestrator.engine.reading import Failed, keep, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import verdict
 from orchestrator.model import ActionState, Outcome, Problem, Status
@@ -59,9 +59,9 @@ class PlanLane:
                     return None
                 self._settle(look, Outcome.REJECTED if is_final(error.kind) else Outcome.UNREACHABLE, problem)
                 context.tries_ended(look.tries, error)
-            case state:
+            case reading:
                 look.tries = Tries()
-                self._seen(look, state)
+                self._seen(look, keep(context, key, reading))
         return None
 
     def _seen(self, look: _Look, state: ActionState) -> None:

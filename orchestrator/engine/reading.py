@@ -7,7 +7,7 @@ from msgspec import Struct
 from orchestrator.engine.context import Context, Tries, as_problem
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.logs import Log
-from orchestrator.model import ActionState, Problem
+from orchestrator.model import ActionState, Problem, Reading
 
 
 class Read(Protocol):
@@ -31,8 +31,11 @@ class Failed(Struct, frozen=True):
     wait: float | None
 
 
-async def read_status(context: Context, key: Read, tries: Tries) -> ActionState | Failed | None:
-    """Reads the status of ``key`` once and journals what came; None where the run can make no call any more."""
+async def read_status(context: Context, key: Read, tries: Tries) -> Reading | Failed | None:
+    """Reads the status of ``key`` once; None where the run can make no call any more.
+
+    A failure is journalled here. A reading is left to the caller: to :func:`keep`, or to journal with what it settles.
+    """
     if not await context.may_call():
         return None
     track_id = context.track_id()
@@ -45,7 +48,15 @@ async def read_status(context: Context, key: Read, tries: Tries) -> ActionState 
     except TenantError as error:
         context.abort(error)
         return None
-    context.journal.status_read(key.seq, state.status, state.action_type, state.records, retried=retried)
+    return Reading(state, retried)
+
+
+def keep(context: Context, key: Read, reading: Reading) -> ActionState:
+    """Journals ``reading`` and gives its state."""
+    state = reading.state
+    context.journal.status_read(
+        key.seq, state.status, state.action_type, state.records, retried=reading.retried
+    )
     return state
 
 

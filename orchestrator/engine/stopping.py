@@ -6,7 +6,7 @@ from functools import partial
 from orchestrator.engine.context import NO_ANSWER, Context, Tries, as_problem
 from orchestrator.engine.following import Follower, FollowLane, StopAgain
 from orchestrator.engine.guards import Expectations
-from orchestrator.engine.reading import Failed, read_status
+from orchestrator.engine.reading import Failed, keep, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import given_up
 from orchestrator.errors import CallError, Kind, TenantError
@@ -158,11 +158,13 @@ class StopLane:
                 self._leave(key, outcome, problem)
                 context.tries_ended(key.reads, error)
                 return None
-            case state:
+            case reading:
+                state = reading.state
                 if state.status.terminal or (key.lost and state.status is Status.STOPPING):
                     # An action that our own stop, lost before, has put there was not left alone.
                     del self.held[key.seq]
-                    return self._follow.seen(self._refused(key), state)
+                    return self._follow.seen(self._refused(key), reading)
+                keep(context, key, reading)
                 unexpected = self._expectations.problem(state)
                 if unexpected is None:
                     return self._send_guarded(key)

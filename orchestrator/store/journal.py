@@ -12,7 +12,7 @@ import msgspec
 
 from orchestrator.clock import Clock
 from orchestrator.errors import StorageError
-from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
+from orchestrator.model import InputRow, Outcome, Problem, Reading, Records, Stage
 from orchestrator.store import checksum, database
 from orchestrator.store.entries import (
     NOTHING,
@@ -246,11 +246,20 @@ class Journal:
         self._writer.note("filed", seq=seq, mismatch=mismatch and _json(mismatch), **_counts(records))
 
     def settled(
-        self, seq: int, outcome: Outcome, problem: Problem | None, speed: float | None = None
+        self,
+        seq: int,
+        outcome: Outcome,
+        problem: Problem | None,
+        speed: float | None = None,
+        reading: Reading | None = None,
     ) -> None:
+        """``reading`` told of the end, where it is not in the journal yet."""
+        state = reading.state if reading is not None else None
         self._writer.note(
             "settled", seq=seq, outcome=outcome.value, error=problem and _json(problem), speed=speed,
-            at=self._clock.stamp(),
+            at=self._clock.stamp(), status=state and state.status, action_type=state and state.action_type,
+            status_calls=int(reading is not None), retried=int(reading is not None and reading.retried),
+            **(_counts(state.records) if state is not None else _NO_COUNTS),
         )  # fmt: skip
 
     def paced(self, slots: int, in_flight: int, others: float | None, throttled: int, waiting: int) -> None:
@@ -273,7 +282,7 @@ class Journal:
     ) -> None:
         self._writer.note(
             "read", seq=seq, status=status, action_type=action_type, status_calls=int(not file), file_calls=int(file),
-            retried=int(retried), throttled=int(throttled), **_counts(records or Records()),
+            retried=int(retried), throttled=int(throttled), **(_counts(records) if records is not None else _NO_COUNTS),
         )  # fmt: skip
 
     def _failure(self, seq: int, call: str, track_id: str, problem: str) -> None:
@@ -338,3 +347,6 @@ def _counts(records: Records) -> dict[str, int | None]:
         "total": records.total, "processed": records.processed, "succeeded": records.succeeded,
         "failed": records.failed, "unprocessed": records.unprocessed,
     }  # fmt: skip
+
+
+_NO_COUNTS = _counts(Records())

@@ -78,9 +78,18 @@ UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded
 WHERE seq = :seq;
 
 -- name: settled
+-- With it the status that told of the end, where that was just read: one change of the row instead of two.
 UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at,
-                  seal = seal(tenant, bulk_key, source, row, labels, :outcome, status, attempts, accepted_at,
-                              request_id, lost, total, processed, succeeded, failed, unprocessed, :error, :at)
+                  status = COALESCE(:status, status), action_type = COALESCE(:action_type, action_type),
+                  status_calls = status_calls + :status_calls, retried = retried + :retried,
+                  total = COALESCE(:total, total), processed = COALESCE(:processed, processed),
+                  succeeded = COALESCE(:succeeded, succeeded), failed = COALESCE(:failed, failed),
+                  unprocessed = COALESCE(:unprocessed, unprocessed),
+                  counts_from = CASE WHEN :processed IS NULL AND :total IS NULL THEN counts_from ELSE 'status' END,
+                  seal = seal(tenant, bulk_key, source, row, labels, :outcome, COALESCE(:status, status), attempts,
+                              accepted_at, request_id, lost, COALESCE(:total, total), COALESCE(:processed, processed),
+                              COALESCE(:succeeded, succeeded), COALESCE(:failed, failed),
+                              COALESCE(:unprocessed, unprocessed), :error, :at)
 WHERE seq = :seq;
 
 -- name: paced
