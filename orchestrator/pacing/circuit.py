@@ -16,15 +16,12 @@ class Circuit:
     """
 
     def __init__(self, uniform: Callable[[float, float], float]) -> None:
+        self.open = False
         self.failed_probes = 0
         self._uniform = uniform
         self._unanswered = 0
         self._probing = False
         self._probe_at = float("-inf")
-
-    @property
-    def open(self) -> bool:
-        return self._unanswered >= SILENCE
 
     def opens_at(self, in_flight: int) -> float | None:
         """When the next probe may leave; None while one, or what left before it, is still under way."""
@@ -38,13 +35,14 @@ class Circuit:
         """An answer came, whatever it says; tells whether it ends a silence."""
         was_open = self.open
         self._unanswered = self.failed_probes = 0
-        self._probing = False
+        self.open = self._probing = False
         return was_open
 
     def unanswered(self, now: float) -> None:
         """A call came to no answer: no connection, connection lost, or time-out."""
         was_open = self.open
         self._unanswered += 1
+        self.open = self._unanswered >= SILENCE
         if self._probing:
             self.failed_probes += 1
         elif was_open or not self.open:

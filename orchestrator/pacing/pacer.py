@@ -45,10 +45,12 @@ class Pacer:
         self._uniform = uniform
         self._windows: dict[int, RateWindow] = {}
         self._told: tuple[Window, ...] = ()
+        self._told_by_quota: dict[int, Window] = {}
         self._gate = float("-inf")
         self._spaced = float("-inf")
         self._refused_alone = 0
-        self._own = None if rate is None else _own_window(rate)
+        self._own = () if rate is None else (_own_window(rate),)
+        self._every: tuple[RateWindow, ...] = self._own
 
     @property
     def limit(self) -> int:
@@ -69,16 +71,16 @@ class Pacer:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
         if self.in_flight >= self._slots.limit:
             return None
-        at = max(self._gate, self._spaced)
+        at = self._gate if self._gate > self._spaced else self._spaced
         if self.circuit.open:
             probe_at = self.circuit.opens_at(self.in_flight)
             if probe_at is None:
                 return None
             at = max(at, probe_at)
-        if self._own is not None:
-            at = max(at, self._own.opens_at(now))
-        for window in self._windows.values():
-            at = max(at, window.opens_at(now))
+        for window in self._every:
+            opens_at = window.opens_at(now)
+            if opens_at > at:
+                at = opens_at
         return at
 
     def take(self, now: float) -> None:
@@ -86,9 +88,7 @@ class Pacer:
         self.circuit.take()
         if now < self._gate + OPENING:
             self._spaced = now + self._uniform(0.0, 2 * OPENING / self._slots.limit)
-        if self._own is not None:
-            self._own.take(now)
-        for window in self._windows.values():
+        for window in self._every:
             window.take(now)
 
     def release(self) -> None:
@@ -102,7 +102,9 @@ class Pacer:
         self._slots.answered(now, self.in_flight, answer)
         if limits.windows and limits.windows != self._told:
             self._told = limits.windows
+            self._told_by_quota = {window.quota: window for window in reversed(limits.windows)}
             self._windows = {window.seconds: self._window(window) for window in limits.windows}
+            self._every = (*self._own, *self._windows.values())
         if limits.nearest is not None and limits.remaining is not None and limits.reset is not None:
             self._count(limits.nearest, limits.remaining, limits.reset, now)
         if answer.retry_after is not None:
@@ -125,8 +127,7 @@ class Pacer:
 
     def spare(self, now: float, until: float) -> float:
         """How many calls the rate windows let through from ``now`` to ``until``, as far as is known."""
-        windows = [*self._windows.values(), *([] if self._own is None else [self._own])]
-        return min((window.spare(now, until) for window in windows), default=float("inf"))
+        return min((window.spare(now, until) for window in self._every), default=float("inf"))
 
     def _window(self, told: Window) -> RateWindow:
         quota = max(1, int(told.quota * (1 - self._headroom) + 1e-9))
@@ -136,7 +137,7 @@ class Pacer:
         return RateWindow(quota, told.seconds, burst=quota // 2)
 
     def _count(self, nearest: int, remaining: int, reset: float, now: float) -> None:
-        told = next((window for window in self._told if window.quota == nearest), None)
+        told = self._told_by_quota.get(nearest)
         if told is None:
             return
         # Calls of ours still under way may not be in the tenant's count yet. What is left to others is held back only

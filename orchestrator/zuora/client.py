@@ -131,7 +131,6 @@ class ZuoraClient:
                 total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
             ),
             headers=self._headers,
-            skip_auto_headers=("Content-Type",),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -247,6 +246,8 @@ class ZuoraClient:
             headers={"Authorization": f"Bearer {token}", "Zuora-Track-Id": track_id},
             allow_redirects=False,
             middlewares=(SendOnce(),),
+            # A stop has no body, and aiohttp would name a type for it.
+            skip_auto_headers=("Content-Type",) if method == "PUT" else None,
         )
 
     def _own_address(self, address: str) -> URL:
