@@ -5,17 +5,19 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from orchestrator.errors import MassStopError, UsageError
+from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
     from distributed import Client
 
 LONGEST_WAIT = 60
-"""Seconds to wait for the first worker."""
+"""Seconds to wait for a worker, where there is none: the first, or one in the place of those that were lost."""
 
 LONGEST_CLOSE = 15
 """Seconds that a cluster may take to close."""
@@ -92,6 +94,26 @@ async def workers_of(client: "Client") -> list[str]:
     """The addresses of all workers that are there now. Raises OSError where the scheduler is lost."""
     known = await client.scheduler.identity(n_workers=-1)
     return list(known["workers"])
+
+
+async def fit_workers(client: "Client") -> list[str]:
+    """The addresses of all workers, each of which has this version.
+
+    Raises UsageError where one has no mass-stop or another version (a task of ours would be the end of it), or where
+    the scheduler is lost by now.
+    """
+    try:
+        found = await client.run(resolve_name, "orchestrator.version:VERSION", on_error="return")
+    except OSError as error:
+        raise UsageError(f"The dask scheduler was lost before anything was sent: {error}.") from None
+    for worker, version in found.items():
+        if isinstance(version, (ImportError, AttributeError)):
+            raise UsageError(
+                f"The dask worker {worker} has no mass-stop: install version {VERSION} on every worker, beside dask."
+            )
+        if isinstance(version, str) and version != VERSION:
+            raise UsageError(f"The dask worker {worker} has mass-stop {version}, and this is {VERSION}.")
+    return list(found)
 
 
 def spread(shards: Mapping[str, int], workers: Iterable[str]) -> dict[str, str]:

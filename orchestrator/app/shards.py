@@ -27,6 +27,9 @@ from orchestrator.settings.tenants import Tenant
 from orchestrator.store import shards
 from orchestrator.store.entries import NOTHING, RunInfo, Standing
 
+LOOK_AT_WORKERS = 2.0
+"""Seconds between two looks at whether there are any workers."""
+
 
 class ShardLost(MassStopError):
     """A shard came to no end although it was tried again and again, or its cluster is gone."""
@@ -56,6 +59,7 @@ class Shards:
         self.tally = tally
         self.tallies = tally.tenants
         self._through_before = 0
+        self._waits: dict[str, anyio.CancelScope] = {}
         self._common = common
         # What a shard is told is told anew by each session; a limit of all tenants is none of each.
         told = msgspec.structs.replace(settings, client_secret=None, token=None, deadline=None)
@@ -100,8 +104,9 @@ class Shards:
             self._standings[name] = self._standings.get(name, NOTHING) + read
         self.tally.keys = sum(one.keys for one in self._standings.values())
         if not self.tally.keys:
+            whose = "" if "" in self._tenants else " of a known tenant"
             raise InputError(
-                "The input holds no usable bulk key: nothing to stop. A key has 32 letters or digits."
+                f"The input holds no usable bulk key{whose}: nothing to stop. A key has 32 letters or digits."
             )
         self.tally.read_to_end = True
         planning = self._common.planning
@@ -126,9 +131,10 @@ class Shards:
         try:
             async with cluster.connected(self._settings.scheduler, len(names)) as client:
                 self._common.log.info("cluster.joined", scheduler=client.scheduler.address, shards=len(names))
+                workers = await cluster.fit_workers(client)
                 cluster.subscribe(client, topic(self._info.id), self._counted)
                 try:
-                    await self._all(client, names)
+                    await self._all(client, workers, names)
                 except anyio.get_cancelled_exc_class():
                     self._order(cut="The run was cancelled, and calls under way were cut.", exit_status=130)
                     raise
@@ -138,11 +144,12 @@ class Shards:
                     await self._bring_back(name)
                 clear(self._home)
 
-    async def _all(self, client: Any, names: list[str]) -> None:
+    async def _all(self, client: Any, workers: list[str], names: list[str]) -> None:
         keys = {name: self._standings[name].waiting + self._standings[name].following for name in names}
-        places = cluster.spread(keys, await cluster.workers_of(client))
+        places = cluster.spread(keys, workers)
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_deadline)
+            group.start_soon(self._keep_workers, client)
             async with anyio.create_task_group() as at_work:
                 for name in names:
                     at_work.start_soon(self._one, client, name, places.get(name), keys[name])
@@ -161,7 +168,10 @@ class Shards:
         )  # fmt: skip
         try:
             key = f"{name or 'tenant'}-{self._info.id}-{self._session}"
-            done = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
+            with anyio.CancelScope() as self._waits[name]:
+                done = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
+            if self._waits.pop(name).cancelled_caught:
+                raise cluster.ClusterGone("the cluster has no worker any more")
             ending = msgspec.msgpack.decode(done, type=Done).ending()
             await self._bring_back(name)
         except cluster.ClusterGone as error:
@@ -197,6 +207,23 @@ class Shards:
 
     async def _perform(self, work: Callable[[sqlite3.Connection], shards.Rows]) -> shards.Rows:
         return await wrap_future(self._common.journal.perform(work))
+
+    async def _keep_workers(self, client: Any) -> None:
+        """Gives all shards up where no worker is left, none comes instead, or there is nothing to wait for it for."""
+        since: float | None = None
+        while True:
+            await anyio.sleep(LOOK_AT_WORKERS)
+            with suppress(OSError):  # that the scheduler is lost is told to whoever waits for a shard
+                if await cluster.workers_of(client):
+                    since = None
+                    continue
+                now = self._common.clock.now()
+                if since is None:
+                    since = now
+                    self._common.log.warning("cluster.without_workers", gives_up_after=cluster.LONGEST_WAIT)
+                if self._cut_by is not None or now - since > cluster.LONGEST_WAIT:
+                    for wait in self._waits.values():
+                        wait.cancel()
 
     async def _keep_deadline(self) -> None:
         if self._common.seconds_left is not None:

@@ -1,9 +1,11 @@
 """A real dask scheduler and real worker processes on this machine."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,17 +19,18 @@ LONGEST = 90.0
 class Cluster:
     """A scheduler and two workers, each a process; what is killed can be started again."""
 
-    def __init__(self, home: Path, *options: str) -> None:
-        """``options`` go to scheduler and workers alike."""
+    def __init__(self, home: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
+        """``options`` go to scheduler and workers alike, and so does what ``env`` adds to their environment."""
         self.home = home
         self._options = options
+        self._environment = os.environ | (env or {})
         self.shared = home / "shared"
         self.shared.mkdir()
         self._file = home / "scheduler.json"
         self._errors = (home / "cluster.err").open("ab")
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        until(self._file.exists, "the scheduler's file", LONGEST)
+        self._address: str = until(self._read_address, "the scheduler's address", LONGEST)
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +45,15 @@ class Cluster:
 
     @property
     def options(self) -> list[str]:
-        address: str = json.loads(self._file.read_text())["address"]
-        return ["--engine", "dask", "--scheduler", address, "--shared-dir", str(self.shared)]
+        return ["--engine", "dask", "--scheduler", self._address, "--shared-dir", str(self.shared)]
+
+    def _read_address(self) -> str | None:
+        """The file is there before its content is."""
+        try:
+            address: str = json.loads(self._file.read_text())["address"]
+        except (OSError, ValueError):
+            return None
+        return address
 
     def complete(self, workers: int = 2) -> None:
         """Sees to it that so many workers are there."""
@@ -83,4 +93,6 @@ class Cluster:
             *self._options,
             *arguments,
         ]
-        return subprocess.Popen(words, cwd=self.home, stdout=self._errors, stderr=self._errors)
+        return subprocess.Popen(
+            words, cwd=self.home, stdout=self._errors, stderr=self._errors, env=self._environment
+        )

@@ -94,8 +94,18 @@ def here(tmp_path: Path) -> Iterator[MassStop]:
 @pytest.fixture
 def slow(here: MassStop, make_tenant: MakeTenant) -> Tenants:
     """Two tenants of one seed, whose stops take some seconds in all."""
+    return two_tenants(here, make_tenant, 20)
+
+
+@pytest.fixture
+def long(here: MassStop, make_tenant: MakeTenant) -> Tenants:
+    """The same with more keys than anybody waits for."""
+    return two_tenants(here, make_tenant, 120)
+
+
+def two_tenants(here: MassStop, make_tenant: MakeTenant, actions: int) -> Tenants:
     slowly = PROCESSING | {"latency": 0.1, "stopping_time": (0.0, 0.0)}
-    both = {name: make_tenant(**slowly, actions=20) for name in ("north", "south")}
+    both = {name: make_tenant(**slowly, actions=actions) for name in ("north", "south")}
     limits = dict.fromkeys(both, "concurrency = 2")
     return Tenants(here.home, both, limits, in_files=True)
 
@@ -185,6 +195,38 @@ def test_a_cluster_that_wants_a_certificate_is_told_in_a_sentence(here, quick, g
     assert quick.named["north"].nothing_sent()
 
 
+def test_a_worker_without_mass_stop_is_told_before_anything_is_sent(here, quick, tmp_path):
+    """It would die of the first task, and dask would hand that task to the next."""
+    hidden = tmp_path / "hidden" / "orchestrator"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ModuleNotFoundError('No module named orchestrator')")
+    with Cluster(tmp_path, env={"PYTHONPATH": str(hidden.parent)}) as bare:
+        bare.complete(1)
+        ended = here.run(None, quick.keys(), "--tenants", quick.file, *bare.options, longest=LONGEST)
+    assert ended.status == 2, ended
+    assert "has no mass-stop: install version" in ended.err
+    assert quick.named["north"].nothing_sent()
+
+
+@pytest.mark.hunt
+def test_a_run_whose_workers_are_all_lost_can_be_interrupted(here, slow, own_cluster):
+    going = here.start(
+        "run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *own_cluster.options
+    )
+    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    for worker in own_cluster.workers:
+        worker.kill()
+        worker.wait()
+    until(
+        lambda: "cluster.without_workers" in (here.home / "run" / "run.log").read_text(), "the loss", LONGEST
+    )
+    going.signal(signal.SIGINT)
+    ended = going.end(LONGEST)
+    assert ended.status == 130, ended
+    is_true(slow, ended)
+    assert here("resume", "run", "--engine", "local", longest=LONGEST).status == 0
+
+
 @pytest.mark.hunt
 def test_a_lost_scheduler_ends_the_run_with_what_is_known_and_resume_does_the_rest(here, slow, own_cluster):
     going = here.start(
@@ -212,14 +254,14 @@ def test_a_killed_caller_is_resumed_on_the_same_cluster(here, slow, cluster):
 
 
 @pytest.mark.hunt
-def test_an_interrupt_drains_every_shard(here, slow, cluster):
-    going = here.start("run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *cluster.options)
-    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+def test_an_interrupt_drains_every_shard(here, long, cluster):
+    going = here.start("run", long.keys(), "--tenants", long.file, "--yes", "--out", "run", *cluster.options)
+    until(lambda: stops_of_all(long, 4), "stops of both", LONGEST)
     going.signal(signal.SIGINT)
     ended = going.end(LONGEST)
     assert ended.status == 130, ended
-    is_true(slow, ended)
-    assert all("not_attempted" in some for some in slow.outcomes(report_of(ended)).values())
+    is_true(long, ended)
+    assert all("not_attempted" in some for some in long.outcomes(report_of(ended)).values())
 
 
 @pytest.mark.hunt
