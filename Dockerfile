@@ -12,9 +12,11 @@ WORKDIR /src
 
 # The locks first: they change rarely, so these layers are kept. Every file is checked against its hash.
 COPY requirements.lock requirements-build.lock ./
-RUN python -m venv /build \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python -m venv /build \
     && /build/bin/pip install --require-hashes --no-deps -r requirements-build.lock
-RUN python -m venv --without-pip /app \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python -m venv --without-pip /app \
     && /build/bin/pip --python /app/bin/python install --require-hashes --no-deps --compile -r requirements.lock
 
 COPY pyproject.toml LICENSE README.md ./

@@ -71,6 +71,9 @@ def complaints(text: str) -> set[str]:
         found.add("nothing is taken from an address: COPY, never ADD")
     if any("--require-hashes" not in one and "--no-index" not in one for one in installs) or not installs:
         found.add("what is installed is checked against its hash")
+    fetching = [run for run in runs if re.search(r"\bpip\b.* install (?!.*--no-index)", run)]
+    if any(not run.startswith("--mount=type=secret,id=pip,target=/etc/pip.conf ") for run in fetching):
+        found.add("pip's own configuration comes as a secret, to every step that fetches")
     if any(
         re.search(r"(?i)secret|token|password", f"{args}")
         for name, args in everything
@@ -97,6 +100,10 @@ def test_the_dockerfile_keeps_every_rule():
         (lambda text: text.replace('["mass-stop"]', "mass-stop"), "no shell stands between the engine and mass-stop"),
         (lambda text: text.replace('CMD ["--help"]', ""), "no shell stands between the engine and mass-stop"),
         (lambda text: text.replace("--require-hashes ", ""), "what is installed is checked against its hash"),
+        (
+            lambda text: text.replace("RUN --mount=type=secret,id=pip,target=/etc/pip.conf", "RUN", 1),
+            "pip's own configuration comes as a secret, to every step that fetches",
+        ),
         (lambda text: text + "ADD https://example.com/x /x\n", "nothing is taken from an address: COPY, never ADD"),
         (lambda text: text + "ENV ZUORA_CLIENT_SECRET=x\n", "a secret in ENV or ARG stays in the image"),
         (lambda text: text + "RUN apt-get update\n", "nothing else is downloaded or installed"),
