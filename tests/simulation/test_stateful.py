@@ -233,4 +233,8 @@ async def _of(task: "asyncio.Task[Ending]") -> Ending:
 
 
 TestIncident = Incident.TestCase
-TestIncident.settings = hypothesis_settings(stateful_step_count=25)
+TestIncident.settings = hypothesis_settings(
+    max_examples=hypothesis_settings().max_examples
+    // 2,  # each is worth some dozens of simpler ones, and costs as much
+    stateful_step_count=25,
+)
