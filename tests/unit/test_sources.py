@@ -229,7 +229,7 @@ def test_a_key_in_the_first_row_is_not_held_back_to_look_for_a_header(pipe):
 
 
 def test_column_zero_is_refused(keys):
-    with pytest.raises(InputError, match="counted from 1"):
+    with pytest.raises(InputError, match=r"^Column 0 does not exist; columns are counted from 1\.$"):
         keys(f"{A}\n", column="0")
 
 
@@ -340,6 +340,36 @@ def test_a_quote_never_closed_adds_nothing_to_its_cell(keys):
 def test_a_line_as_long_as_a_record_may_be_is_not_too_long(keys):
     line = f'{B},"'
     assert "is not closed properly" in problem(keys(f"{A}\n{line}" + "x" * (LIMIT - len(line))))
+
+
+def test_a_row_as_long_as_a_record_may_be_is_read(keys):
+    assert brief(keys(f"{A}\n{B},".ljust(33 + LIMIT, "x"))) == [(1, A), (2, B)]
+
+
+def test_a_row_belongs_to_the_tenant_that_it_names_which_is_no_label(keys):
+    rows = keys(f"tenant,key,note\n north ,{A},x\n", tenant_column="tenant")
+    assert rows == [InputRow(2, A, {"note": "x"}, tenant="north")]
+
+
+@pytest.mark.parametrize(
+    ("content", "tenant_column", "sentence"),
+    [
+        (
+            f"key,tenant\n{A},north\n",
+            "place",
+            r"keys\.csv has no column 'place'; its first row holds 'key', 'tenant'",
+        ),
+        (f"key,tenant\n{A},north\n", "3", r"has no column 3 that names the tenant; its first row has 2\."),
+        (f"{A},north\n", "tenant", "has no header, so no column 'tenant' that names the tenant; give"),
+    ],
+)
+def test_a_tenant_column_that_is_not_there_is_refused(keys, content, tenant_column, sentence):
+    with pytest.raises(InputError, match=sentence):
+        keys(content, tenant_column=tenant_column)
+
+
+def test_a_row_that_ends_before_its_tenant_has_none(keys):
+    assert keys(f"key,tenant\n{A}\n", tenant_column="tenant") == [InputRow(2, A)]
 
 
 def test_the_rows_below_a_quote_never_closed_are_read(keys):
