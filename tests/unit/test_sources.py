@@ -604,7 +604,8 @@ def test_standard_input_may_be_non_blocking(stdin, monkeypatch):
     os.set_blocking(0, False)
     sent = [b"", f"{A}\n".encode()]
 
-    def wait_until_readable(*_: object) -> None:
+    def wait_until_readable(*what: object) -> None:
+        assert what == ([0], [], [])
         if data := sent.pop():
             os.write(stdin[0], data)
         else:
