@@ -41,14 +41,20 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
     if not used:
         return
     left = {name: sum(n for o, n in one.outcomes.items() if o not in _GOOD) for name, one in used.items()}
-    page.entry("tenants", f"{len(used)}, of which {sum(map(bool, left.values()))} need a person")
+    person = sum(map(bool, left.values()))
+    page.entry(
+        "tenants", f"{len(used)}, of which {person or 'none'} need{'' if person > 1 else 's'} a person"
+    )
     ordered = sorted(used, key=lambda name: -left[name])
     for name in ordered[:SHOWN]:
         counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in _GOOD)
         told = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
         reason = tenants[name].reason
         told += f"  ({reason})" if isinstance(reason, str) else ""
-        page.line(f"{name:<16} {told}", indent=4, hang=4 if page.narrow else 17)
+        if page.narrow:
+            page.line(f"{name}  {told}", indent=4, hang=2)
+        else:
+            page.line(f"{name:<16} {told}", indent=4, hang=17)
     if len(ordered) > SHOWN:
         page.line(f"and {len(ordered) - SHOWN} more: see the report", indent=4)
 
