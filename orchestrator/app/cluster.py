@@ -103,7 +103,12 @@ async def fit_workers(client: "Client") -> list[str]:
     the scheduler is lost by now.
     """
     try:
-        found = await client.run(resolve_name, "orchestrator.version:VERSION", on_error="return")
+        with anyio.fail_after(LONGEST_WAIT):
+            found = await client.run(resolve_name, "orchestrator.version:VERSION", on_error="return")
+    except TimeoutError:
+        raise UsageError(
+            "A dask worker does not say which mass-stop it has: is it at work on something else?"
+        ) from None
     except OSError as error:
         raise UsageError(f"The dask scheduler was lost before anything was sent: {error}.") from None
     for worker, version in found.items():
