@@ -309,3 +309,11 @@ def test_resume_retries_what_was_unreachable(mass_stop: MassStop, make_tenant: M
     ended = mass_stop("resume", "run", "--max-attempts", "8", tenant=tenant)
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_an_interrupt_while_the_command_is_still_being_imported_ends_it_without_a_traceback(
+    mass_stop: MassStop, tmp_path: Path
+) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = mass_stop("--version", env={"PYTHONPATH": str(tmp_path)})
+    assert (ended.status, ended.err) == (-signal.SIGINT, "")
