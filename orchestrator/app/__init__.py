@@ -1,20 +1,8 @@
-"""The composition root: what a run is made of (``run``), and how one is opened (``opening``)."""
+"""The composition root: what a run is made of (``run``), how one is opened (``opening``), where its keys come from."""
 
-from orchestrator.app.opening import (
-    begin,
-    earlier,
-    file_intake,
-    first_actions,
-    interrupted,
-    kept,
-    new_sources,
-    read_ahead,
-    reopen,
-    tenancy,
-    tenants_of,
-    unread_sources,
-)
-from orchestrator.app.run import Run, RunIntake
+from orchestrator.app.keys import file_intake, first_actions, new_sources, read_ahead, tenancy, unread_sources
+from orchestrator.app.opening import begin, earlier, kept, reopen, tenants_of
+from orchestrator.app.run import Run, RunIntake, interrupted
 from orchestrator.engine.run import Interrupted
 
 __all__ = [

@@ -1,27 +1,25 @@
 """One session of one run, from its parts to its files; readable from top to bottom."""
 
-import hashlib
 import sqlite3
 import traceback
 from asyncio import wrap_future
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
+from orchestrator.app.files import write_page, write_report
 from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.engine.responses import ResponseFiles
-from orchestrator.engine.run import Ending
+from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome
 from orchestrator.settings import Settings
 from orchestrator.store import database
-from orchestrator.store.atomic import replacing
 from orchestrator.store.entries import NOTHING, RunInfo, Standing, action_name
 from orchestrator.store.journal import Journal
 from orchestrator.store.rundir import RunDirectory
@@ -284,24 +282,8 @@ class Run:
             )
 
 
-def write_report(connection: sqlite3.Connection, path: Path) -> str:
-    """Writes ``report.json``, whole or not at all, and gives its SHA-256. Raises OSError."""
-    from orchestrator.store import report as reports
-
-    digest = hashlib.sha256()
-    with replacing(path) as file:
-
-        def write(data: bytes) -> None:
-            digest.update(data)
-            file.write(data)
-
-        reports.write_json(connection, write)
-    return digest.hexdigest()
-
-
-def write_page(connection: sqlite3.Connection, path: Path, report_sha256: str | None) -> None:
-    """Writes ``report.html``, whole or not at all. Raises OSError."""
-    from orchestrator.store.pages.html import write_html
-
-    with replacing(path) as file:
-        write_html(connection, file.write, path.parent, report_sha256)
+def interrupted(signal_name: str, exit_status: int) -> Interrupted:
+    """The reason for :meth:`Run.cut` that a signal stands for."""
+    return Interrupted(
+        f"Interrupted by {signal_name}: calls already sent were answered, nothing else was sent.", exit_status
+    )

@@ -1,0 +1,144 @@
+"""Where a run's keys come from: files, standard input, what an earlier session did not read, or a plan."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from orchestrator.app.run import Run, RunIntake
+from orchestrator.errors import InputError, UsageError
+from orchestrator.model import InputRow, Outcome
+from orchestrator.store import database
+from orchestrator.store.entries import NOTHING, SourceInfo, Standing, action_name, read_run
+from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake, Tenancy
+from orchestrator.store.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from orchestrator.store import report as reports
+
+
+def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
+    """Opens each source and enters all in the journal. Raises InputError."""
+    sources = [open_source(spec) for spec in specs]
+    known = run.journal.add_sources(
+        [(spec, source.path) for spec, source in zip(specs, sources, strict=True)]
+    )
+    return list(zip(sources, known, strict=True))
+
+
+def unread_sources(
+    run: Run, known: Sequence[SourceInfo], specs: Sequence[str]
+) -> list[tuple[Source, SourceInfo]]:
+    """The sources that an earlier session did not read to their end, opened once more.
+
+    ``specs`` are those given again, in order, in place of standard input or of files that have moved.
+
+    Raises:
+        InputError: one is needed that cannot be read twice and was not given again.
+    """
+    given = list(specs)
+    unread = []
+    for info in known:
+        if info.complete:
+            continue
+        if given:
+            source = open_source(given.pop(0))
+            run.journal.replace_source(info, info.name, source.path)
+        elif info.path is not None:
+            source = open_source(info.path)
+        else:
+            raise InputError(
+                f"The run was cut while {info.name} was still being read. Give the same input again: "
+                f"mass-stop resume {run.directory.path} SOURCE"
+            )
+        unread.append((source, info))
+    return unread
+
+
+def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:
+    """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
+    settings = run.settings
+    planned = _planned(Path(settings.plan)) if settings.plan else []
+    if settings.plan and not sources:
+        name = f"plan {settings.plan}"
+        (info,) = run.journal.add_sources([(name, None)])
+        return RowIntake(run.journal, planned, info, ranked=True, tenancy=_of_plan(run, planned))
+    return FileIntake(
+        run.journal,
+        sources,
+        column=settings.column,
+        weight_column=settings.order,
+        strict=settings.strict,
+        weights={action_name(row.tenant, row.key): row.weight for row in planned} if settings.plan else None,
+        tenancy=tenancy(run),
+    )
+
+
+def tenancy(run: Run) -> Tenancy | None:
+    """Whose each row is, where the run has several tenants."""
+    if not run.tenants:
+        return None
+    settings = run.settings
+    return Tenancy(
+        run.tenants.keys(), settings.tenants or "the run", settings.tenant, column=settings.tenant_column
+    )
+
+
+def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
+    named = any(row.tenant for row in planned)
+    if named and run.settings.tenant is not None:
+        raise UsageError(f"--tenant: {run.settings.plan} says itself whose each key is; leave it out.")
+    if named and not run.tenants:
+        raise UsageError(
+            f"--plan: {run.settings.plan} was made for several tenants: give its --tenants file again."
+        )
+    if planned and run.tenants and not named and run.settings.tenant is None:
+        raise UsageError(
+            f"--plan: {run.settings.plan} was made for one tenant: say which of those in --tenants with --tenant."
+        )
+    return tenancy(run)
+
+
+async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
+    """Reads all of ``intake`` before the run starts, and gives the intake to start it with.
+
+    Raises InputError.
+    """
+    keys: Counter[str] = Counter()
+    await intake.read_by_tenant(keys.update)
+    for name, count in keys.items():
+        read = Standing(keys=count, accepted=0, waiting=count, following=0)
+        run.standings[name] = run.standings.get(name, NOTHING) + read
+    run.tally.keys = run.standing.keys
+    return ReadAlready()
+
+
+async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
+    """The first actions of a run, as they stand; rows without a key are none."""
+
+    from orchestrator.store import report as reports
+
+    def read(connection: sqlite3.Connection) -> list[reports.ActionEntry]:
+        actions = reports.read_actions(connection)
+        return list(islice((one for one in actions if one.outcome is not Outcome.MALFORMED), most))
+
+    return await run.read(read)
+
+
+def _planned(path: Path) -> list[InputRow]:
+    from orchestrator.store.damage import open_whole
+
+    connection, _ = open_whole(path / "journal.db")
+    try:
+        if read_run(connection).command != "plan":
+            raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
+        return [
+            InputRow(row, key, msgspec.json.decode(labels) if labels else {}, speed, tenant=tenant)
+            for row, key, labels, speed, tenant in connection.execute(database.statements()["planned"])
+        ]
+    finally:
+        connection.close()

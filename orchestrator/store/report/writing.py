@@ -1,0 +1,70 @@
+"""The report as a file: JSON, or a table for a spreadsheet; in one pass, in memory that does not grow with the run."""
+
+import csv
+import io
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from orchestrator.model import Problem
+from orchestrator.store.entries import read_tenants
+from orchestrator.store.remediation import guard
+from orchestrator.store.report.reading import read_actions, read_head
+from orchestrator.store.report.schema import SCHEMA, ActionEntry
+
+Write = Callable[[bytes], object]
+
+
+def write_json(connection: sqlite3.Connection, write: Write) -> None:
+    """Writes the report to ``write``, action by action."""
+    encode = msgspec.json.Encoder().encode
+    run, summary = read_head(connection)
+    write(b'{\n"schema": ' + encode(SCHEMA))
+    write(b',\n"run": ' + msgspec.json.format(encode(run), indent=2))
+    write(b',\n"summary": ' + msgspec.json.format(encode(summary), indent=2))
+    write(b',\n"actions": [')
+    before = b"\n"
+    for action in read_actions(connection):
+        write(before + encode(action))
+        before = b",\n"
+    write(b"\n]\n}\n")
+
+
+def write_csv(connection: sqlite3.Connection, write: Write) -> None:
+    """Writes one line an action, with formulas disarmed: for a spreadsheet."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+
+    def flush() -> None:
+        write(text.getvalue().encode("utf-8", "surrogateescape"))
+        text.seek(0)
+        text.truncate()
+
+    several = bool(read_tenants(connection))
+    table.writerow((*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS)
+    for action in read_actions(connection):
+        cells = [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
+        table.writerow([guard(cell) if isinstance(cell, str) else cell for cell in cells])
+        flush()
+    flush()
+
+
+_CSV_COLUMNS = (
+    "bulk_key", "source", "row", "outcome", "status", "action_type", "attempts", "accepted_at", "track_id",
+    "request_id", "total", "processed", "succeeded", "failed", "unprocessed", "counts_from", "error_kind",
+    "error_code", "error_message", "duplicate_rows", "labels",
+)  # fmt: skip
+
+
+def _csv_cells(action: ActionEntry) -> list[Any]:
+    error = action.error or Problem(kind="")
+    stop, records = action.stop, action.records
+    return [
+        action.bulk_key, action.source, action.row, action.outcome.value, action.status, action.action_type,
+        stop.attempts, stop.accepted_at, stop.track_id, stop.request_id,
+        records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
+        error.kind, error.code, error.message, " ".join(map(str, action.duplicate_rows)),
+        msgspec.json.encode(action.labels).decode() if action.labels else "",
+    ]  # fmt: skip
