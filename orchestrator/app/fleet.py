@@ -11,11 +11,11 @@ from anyio.abc import TaskGroup
 from orchestrator.app.crowd import BEAT, Crowd
 from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
+from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
-from orchestrator.engine.run import Ending, InputCut, Interrupted
+from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import (
     CredentialsRefused,
-    InputError,
     MassStopError,
     StorageError,
     TenantError,
@@ -62,7 +62,10 @@ class Fleet:
         self._tenants = tenants
         self._numbers = {name: number for number, name in enumerate(tenants, 1)}
         self._settings = settings
-        self._standings = standings
+        self._standings = {name: one for name, one in standings.items() if name in tenants and one.keys}
+        self.tallies.update(
+            {name: first_tally(one, planning=common.planning) for name, one in self._standings.items()}
+        )
         self._deadline = common.seconds_left
         self._common = replace(common, on_settled=self._settled(common.on_settled), deadline=None)
         self._tokens = SharedTokens(common.clock)
@@ -121,10 +124,10 @@ class Fleet:
             try:
                 told[name] = settings_of(name, self._tenants[name], self._settings)
             except UsageError as error:
+                self._common.log.error("tenant.without_credentials", tenant=name, message=str(error))
                 if not self._parts:
                     raise
                 # Others are at work, whom it does not concern.
-                self._common.log.error("tenant.without_credentials", tenant=name, message=str(error))
                 self._common.journal.of(name).tenant_state("aborted", str(error))
                 self._endings[name] = Ending("aborted", str(error), CredentialsRefused(str(error)))
         for name, settings in told.items():
@@ -155,24 +158,21 @@ class Fleet:
         self._changed.set()
 
     async def _read_input(self, intake: IntakeByTenant) -> None:
-        try:
-            await intake.read_by_tenant(self._on_new)
-            if not self.tally.keys and not self._parts:
-                raise InputError(
-                    "The input holds no usable bulk key of a known tenant: nothing to stop. A key has 32 letters or "
-                    "digits."
-                )
-        except UsageError as error:
-            self._common.log.error("input.unreadable", message=str(error))
-            if any(tally.stops_sent for tally in self.tallies.values()):
-                self._shortened_by = self._shortened_by or InputCut(str(error))
-            else:
-                self.cut(error)
-        except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it back once the run is put in order
-            self._error = error
-            self.cut(InputCut(f"The keys broke off: {type(error).__name__}."))
+        end = await read_to_end(
+            intake.read_by_tenant(self._on_new),
+            self._common.log,
+            any_key=lambda: bool(self._parts) or any(tally.keys for tally in self.tallies.values()),
+            any_sent=lambda: any(tally.stops_sent for tally in self.tallies.values()),
+            whose=" of a known tenant",
+        )
+        self._shortened_by = self._shortened_by or end.shortened_by
+        self._error = end.error
         self._reading = False
         self._read.set()
+        for name in self.tallies.keys() - self._parts.keys():
+            self.tallies[name].read_to_end = True
+        if end.cut_by is not None:
+            self.cut(end.cut_by)
         self._changed.set()
 
     def _on_new(self, new: Counter[str]) -> None:

@@ -18,9 +18,10 @@ from orchestrator.app.homecoming import PATIENCE, bring_back, clear, home_of
 from orchestrator.app.messages import Done, Orders, Shard, give_orders, take_counts, topic
 from orchestrator.app.part import Common, first_tally
 from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
+from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, Interrupted
-from orchestrator.errors import InputError, MassStopError, UsageError
+from orchestrator.errors import MassStopError, UsageError
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
@@ -72,13 +73,14 @@ class Shards:
                 "a file of the workers."
             )
         self._tenants = tenants or {"": _of_settings(settings)}
-        self._standings = dict(standings)
+        self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._directory = directory
         self._home = home_of(settings, directory, info.id) / str(session)
         self._failures = FailureGuard(settings.max_failures_total)
         self._orders = Orders()
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
+        self._error: Exception | None = None
         self._endings: dict[str, Ending] = {}
 
     async def run(self, intake: IntakeByTenant) -> Ending:
@@ -93,28 +95,31 @@ class Shards:
         reason = self._cut_by or self._shortened_by
         if reason is not None:
             state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
-            return Ending(state, str(reason), reason)
+            return Ending(state, str(reason), reason, self._error)
         return together(self._endings)
 
     async def _read(self, intake: IntakeByTenant) -> None:
         new: Counter[str] = Counter()
-        await intake.read_by_tenant(new.update)
+        end = await read_to_end(
+            intake.read_by_tenant(new.update),
+            self._common.log,
+            any_key=lambda: bool(new) or any(one.keys for one in self._standings.values()),
+            any_sent=lambda: False,  # nothing is, before all is read
+            whose="" if "" in self._tenants else " of a known tenant",
+        )
+        self._cut_by = self._cut_by or end.cut_by
+        self._error = end.error
         for name, count in new.items():
             read = Standing(keys=count, accepted=0, waiting=count, following=0)
             self._standings[name] = self._standings.get(name, NOTHING) + read
         self.tally.keys = sum(one.keys for one in self._standings.values())
-        if not self.tally.keys:
-            whose = "" if "" in self._tenants else " of a known tenant"
-            raise InputError(
-                f"The input holds no usable bulk key{whose}: nothing to stop. A key has 32 letters or digits."
-            )
-        self.tally.read_to_end = True
+        self.tally.read_to_end = end == InputEnd()
         planning = self._common.planning
         self.tallies.update(
             {name: first_tally(one, planning=planning) for name, one in self._standings.items()}
         )
         for tally in self.tallies.values():
-            tally.read_to_end = True
+            tally.read_to_end = self.tally.read_to_end
         self._through_before = sum(one.through for one in self.tallies.values())
 
     def cut(self, reason: MassStopError) -> None:

@@ -9,11 +9,12 @@ from msgspec import Struct
 from orchestrator.engine.context import Context
 from orchestrator.engine.following import ROOM, FollowLane
 from orchestrator.engine.guards import DeadlineReached, Expectations, FailureGuard
+from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.pace import PaceRecord
 from orchestrator.engine.planning import PlanLane
 from orchestrator.engine.ports import Intake, Responses
 from orchestrator.engine.stopping import StopLane
-from orchestrator.errors import CallError, InputError, MassStopError, TenantError, TenantUnreachable
+from orchestrator.errors import CallError, MassStopError, TenantError, TenantUnreachable
 from orchestrator.model import Answered, Outcome
 from orchestrator.pacing.pacer import Pacer
 
@@ -28,12 +29,6 @@ class Interrupted(MassStopError):
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
         self.exit_status = exit_status
-
-
-class InputCut(MassStopError):
-    """The input broke off when stops of it had been sent already."""
-
-    exit_status = 4
 
 
 class Ending(Struct, frozen=True):
@@ -242,24 +237,18 @@ class Engine:
 
     async def _read_input(self) -> None:
         tally = self._context.tally
-        try:
-            await self._intake.read(self._on_new)
-            if not tally.keys:
-                raise InputError(
-                    "The input holds no usable bulk key: nothing to stop. A key has 32 letters or digits."
-                )
-            tally.read_to_end = True
-        except InputError as error:
-            self._context.log.error("input.unreadable", message=str(error))
-            if tally.stops_sent:
-                # The keys that were read are under way; they are seen to their ends.
-                self._shortened_by = self._shortened_by or InputCut(str(error))
-            else:
-                self.cut(error)
-        except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it back once the run is put in order
-            self._error = error
-            self.cut(InputCut(f"The keys broke off: {type(error).__name__}."))
+        end = await read_to_end(
+            self._intake.read(self._on_new),
+            self._context.log,
+            any_key=lambda: tally.keys > 0,
+            any_sent=lambda: tally.stops_sent > 0,
+        )
+        tally.read_to_end = end == InputEnd()
+        self._shortened_by = self._shortened_by or end.shortened_by
+        self._error = end.error
         self._reading = False
+        if end.cut_by is not None:
+            self.cut(end.cut_by)
         self._change()
 
     def _on_new(self, count: int) -> None:

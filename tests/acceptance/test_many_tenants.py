@@ -84,6 +84,8 @@ def test_credentials_that_are_missing_are_told_before_anything_is_sent(mass_stop
     del two.environment["SOUTH_SECRET"]
     ended = mass_stop.run(None, two.keys(), "--tenants", two.file, env=two.environment)
     assert ended.status == 2
+    events = [json.loads(line)["event"] for line in ended.err.splitlines() if line.startswith("{")]
+    assert events == ["run.started", "tenant.without_credentials"]
     assert "SOUTH_SECRET, which client_secret_env of tenant south names, is not set" in ended.err
     assert all(tenant.nothing_sent() for tenant in two.named.values())
 
@@ -187,6 +189,15 @@ def test_a_run_that_was_killed_is_resumed_for_every_tenant(mass_stop, two):
     assert ended.status == 0
     assert two.lies(ended.report) == []
     assert two.outcomes(ended.report) == {"north": {"stopped"}, "south": {"stopped"}}
+
+
+def test_a_resumed_run_that_reaches_no_tenant_any_more_tells_of_what_was_stopped_before(mass_stop, two):
+    """Exit status 3 would say that nothing was."""
+    wrong = two.environment | {"SOUTH_SECRET": "x" * 42}
+    mass_stop.run(None, two.keys(), "--tenants", two.file, env=wrong)
+    ended = mass_stop("resume", "run", env=wrong)
+    assert ended.status == 4, ended
+    assert two.outcomes(ended.report) == {"north": {"stopped"}, "south": {"not_attempted"}}
 
 
 def test_a_resumed_run_refuses_a_tenant_that_has_become_another(mass_stop, two):

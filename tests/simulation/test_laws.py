@@ -10,8 +10,9 @@ import pytest
 from orchestrator.engine import following, run
 from orchestrator.engine.following import ROOM
 from orchestrator.engine.guards import DeadlineReached, TooManyFailures
+from orchestrator.engine.input import InputCut
 from orchestrator.engine.polling import WIDEST
-from orchestrator.engine.run import Ending, InputCut, Interrupted
+from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.settings import Rate, Threshold

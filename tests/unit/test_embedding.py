@@ -1,6 +1,7 @@
 """The functions for programs: what they return, what they leave alone, and how they end when they are cancelled."""
 
 import asyncio
+import json
 import logging
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import anyio
 import pytest
@@ -214,13 +215,18 @@ async def test_refused_credentials_are_told_by_the_report(settings: Settings, ke
 
 
 @pytest.mark.asyncio
-async def test_an_error_of_the_callers_own_iterable_reaches_the_caller(settings: Settings, keys: list[str]):
+@pytest.mark.parametrize("engine", ["local", "dask"])
+async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_report(
+    settings: Settings, keys: list[str], engine: Literal["local", "dask"]
+):
     async def breaks() -> AsyncIterator[str]:
         yield keys[0]
         raise LookupError("the caller's own")
 
     with pytest.raises(LookupError):
-        await stop_all(breaks(), settings)
+        await stop_all(breaks(), structs.replace(settings, engine=engine))
+    told = json.loads((Path(settings.out or "") / "report.json").read_text())
+    assert (told["run"]["state"], told["run"]["reason"]) == ("aborted", "The keys broke off: LookupError.")
 
 
 @pytest.mark.asyncio
