@@ -48,6 +48,7 @@ class SimulatedTenant:
         self._dice = random.Random(f"latency {self.config.seed}")
         self._tls = tls
         self._runner: web.ServerRunner | None = None
+        self._handling: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
         self._begun = False
 
@@ -77,6 +78,8 @@ class SimulatedTenant:
             for transport in transports:  # what its caller will never read is not waited for
                 if transport is not None:
                     transport.abort()
+        if self._handling:  # cancelled by now; a loop that is closed before they are over complains of each
+            await asyncio.wait(self._handling, timeout=1.0)
         for _ in range(3):  # a transport that was closed lets go of its socket in the loop's next turns
             await asyncio.sleep(0)
 
@@ -164,6 +167,9 @@ class SimulatedTenant:
         self._tenant.revoke_tokens()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if task := asyncio.current_task():
+            self._handling.add(task)
+            task.add_done_callback(self._handling.discard)
         if request.path == "/_truth":
             return self._tell(request)
         tenant = self._tenant
