@@ -32,7 +32,7 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
 
     How the cluster is spoken to (TLS among it) is dask's own configuration, as for every other client of it.
 
-    Raises UsageError where there is no dask, no scheduler or no worker.
+    Raises UsageError where there is no dask or no scheduler.
     """
     try:
         import dask.config
@@ -66,12 +66,6 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
             client = await stack.enter_async_context(Client(address, asynchronous=True))
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             raise UsageError(f"The dask scheduler {scheduler} cannot be reached: {error}.") from None
-        try:
-            await client.wait_for_workers(1, timeout=LONGEST_WAIT)
-        except TimeoutError:
-            raise UsageError(
-                f"The dask scheduler {scheduler} has no worker: start one with dask worker."
-            ) from None
         yield client
     finally:
         # Also where the run was cancelled: workers are not left behind.
@@ -96,12 +90,22 @@ async def workers_of(client: "Client") -> list[str]:
     return list(known["workers"])
 
 
-async def fit_workers(client: "Client") -> list[str]:
-    """The addresses of all workers, each of which has this version.
+async def fit_workers(client: "Client", on_wait: Callable[[], None]) -> list[str]:
+    """The addresses of all workers, each of which has this version. Where there is none, ``on_wait`` is told first.
 
-    Raises UsageError where one has no mass-stop or another version (a task of ours would be the end of it), or where
-    the scheduler is lost by now.
+    Raises UsageError where none comes, where one has no mass-stop or another version (a task of ours would be the end
+    of it), or where the scheduler is lost by now.
     """
+    try:
+        if not await workers_of(client):
+            on_wait()
+        await client.wait_for_workers(1, timeout=LONGEST_WAIT)
+    except TimeoutError:
+        raise UsageError(
+            f"The dask scheduler {client.scheduler.address} has no worker: start one with dask worker."
+        ) from None
+    except OSError as error:
+        raise _lost_early(error) from None
     try:
         with anyio.fail_after(LONGEST_WAIT):
             found = await client.run(resolve_name, "orchestrator.version:VERSION", on_error="return")
@@ -110,7 +114,7 @@ async def fit_workers(client: "Client") -> list[str]:
             "A dask worker does not say which mass-stop it has: is it at work on something else?"
         ) from None
     except OSError as error:
-        raise UsageError(f"The dask scheduler was lost before anything was sent: {error}.") from None
+        raise _lost_early(error) from None
     for worker, version in found.items():
         if isinstance(version, (ImportError, AttributeError)):
             raise UsageError(
@@ -119,6 +123,10 @@ async def fit_workers(client: "Client") -> list[str]:
         if isinstance(version, str) and version != VERSION:
             raise UsageError(f"The dask worker {worker} has mass-stop {version}, and this is {VERSION}.")
     return list(found)
+
+
+def _lost_early(error: OSError) -> UsageError:
+    return UsageError(f"The dask scheduler was lost before anything was sent: {error}.")
 
 
 def spread(shards: Mapping[str, int], workers: Iterable[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import sqlite3
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ class Shards:
         self._home = home_of(settings, directory, info.id) / str(session)
         self._failures = FailureGuard(settings.max_failures_total)
         self._orders = Orders()
+        self._joining = anyio.CancelScope()
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
         self._error: Exception | None = None
@@ -125,6 +126,7 @@ class Shards:
     def cut(self, reason: MassStopError) -> None:
         """Lets no further call start: every shard drains."""
         self._cut_by = self._cut_by or reason
+        self._joining.cancel()
         self._order(cut=str(reason), exit_status=reason.exit_status)
 
     async def _work_on(self, names: list[str]) -> None:
@@ -134,9 +136,17 @@ class Shards:
         except OSError as error:
             raise UsageError(f"--shared-dir: {self._home} cannot be made: {error.strerror}.") from None
         try:
-            async with cluster.connected(self._settings.scheduler, len(names)) as client:
-                self._common.log.info("cluster.joined", scheduler=client.scheduler.address, shards=len(names))
-                workers = await cluster.fit_workers(client)
+            async with AsyncExitStack() as stack:
+                with self._joining:
+                    client = await stack.enter_async_context(
+                        cluster.connected(self._settings.scheduler, len(names))
+                    )
+                    self._common.log.info(
+                        "cluster.joined", scheduler=client.scheduler.address, shards=len(names)
+                    )
+                    workers = await cluster.fit_workers(client, self._tell_without_workers)
+                if self._joining.cancelled_caught:
+                    return
                 cluster.subscribe(client, topic(self._info.id), self._counted)
                 try:
                     await self._all(client, workers, names)
@@ -225,10 +235,13 @@ class Shards:
                 now = self._common.clock.now()
                 if since is None:
                     since = now
-                    self._common.log.warning("cluster.without_workers", gives_up_after=cluster.LONGEST_WAIT)
+                    self._tell_without_workers()
                 if self._cut_by is not None or now - since > cluster.LONGEST_WAIT:
                     for wait in self._waits.values():
                         wait.cancel()
+
+    def _tell_without_workers(self) -> None:
+        self._common.log.warning("cluster.without_workers", gives_up_after=cluster.LONGEST_WAIT)
 
     async def _keep_deadline(self) -> None:
         if self._common.seconds_left is not None:

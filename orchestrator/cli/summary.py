@@ -74,7 +74,7 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
         )
     add_files(page, directory, troubles, saved=saved)
     add_people(page, known)
-    _next(page, known, directory)
+    _next(page, known, directory, here=bool(troubles))
     return str(page)
 
 
@@ -193,13 +193,13 @@ def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bo
     page.item(f"    {one.bulk_key}" if page.narrow and not several else f"    {one.bulk_key}  {place}")
 
 
-def _next(page: Page, known: Known, directory: Path) -> None:
-    """What is to be done, with the command."""
+def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
+    """What is to be done, with the command. ``here`` says whether this machine is what failed."""
     counts = known.summary.outcomes
     steps = Page(page.look)
     is_open = known.unread or any(counts.get(outcome) for outcome in _OPEN)
     if known.run.command != "drill" and is_open:
-        _resume(steps, known, directory)
+        _resume(steps, known, directory, here=here)
     if counts.get(Outcome.REJECTED):
         steps.step(
             "Mend key, tenant or permissions, then run those keys anew: resume does not try them again."
@@ -219,17 +219,21 @@ def _next(page: Page, known: Known, directory: Path) -> None:
         page.lines += steps.lines
 
 
-def _resume(steps: Page, known: Known, directory: Path) -> None:
+def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
     match known.run.exit_status:
         case 3:
             steps.step("Find out what is wrong with the tenant or the credentials, then go on where it was:")
             steps.command(f"mass-stop check{given_again(*TENANT, 'tenants')}")
+        case 5 if not here:
+            steps.step("See to the workers and the scheduler, as told above, then go on where it was:")
         case 5:
             steps.step("Make room on this machine, then go on where it was:")
         case _:
             steps.step("Go on where it was; a stop that is sent twice does no harm:")
     gone = [source.name for source in known.unread if source.path is None]
     steps.command(f"mass-stop resume {as_argument(directory)}{' SOURCE' * len(gone)}")
+    if known.run.exit_status == 5 and not here:
+        steps.line("Without the cluster, on this machine: with --engine local.", indent=2)
     if gone:
         steps.line(f"{', '.join(gone)} cannot be read twice: give the same keys again as SOURCE.", indent=2)
     if known.run.reason and "--deadline" in known.run.reason:

@@ -236,6 +236,7 @@ def test_a_lost_scheduler_ends_the_run_with_what_is_known_and_resume_does_the_re
     own_cluster.scheduler.kill()
     ended = going.end(LONGEST)
     assert ended.status == 5, ended
+    assert "See to the workers and the scheduler" in ended.err
     is_true(slow, ended)
     again = here("resume", "run", "--engine", "local", longest=LONGEST)
     assert again.status == 0, again

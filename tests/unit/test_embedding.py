@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -33,9 +33,10 @@ from orchestrator import (
     stop_all_blocking,
     stop_each,
 )
+from orchestrator.app import cluster
 from orchestrator.errors import CallError, Kind
 from orchestrator.simulator import SimulatedTenant
-from orchestrator.store.report import ActionEntry
+from orchestrator.store.report import ActionEntry, read_report
 from orchestrator.zuora.client import ZuoraClient
 
 LONGEST = 45.0
@@ -380,6 +381,30 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
         await run.execute(embedding._intake(run, list(served.tenant.keys)))
     run.end()
     assert (run.exit_status, run.saved) == (0, True)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
+    served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """It waited a minute for the first worker, whatever the operator did."""
+    waits = asyncio.Event()
+
+    @asynccontextmanager
+    async def never(*_: object) -> AsyncIterator[None]:
+        waits.set()
+        await anyio.sleep_forever()
+        yield
+
+    monkeypatch.setattr(cluster, "connected", never)
+    run = app.begin(structs.replace(settings, engine="dask"), "run", None)
+    async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
+        group.start_soon(run.execute, embedding._intake(run, list(served.tenant.keys)))
+        await waits.wait()
+        run.cut(app.interrupted("SIGINT", 130))
+    outcomes = (await run.read(read_report)).summary.outcomes
+    run.end()
+    assert (run.exit_status, outcomes) == (130, {Outcome.NOT_ATTEMPTED: ACTIONS})
 
 
 @pytest.mark.asyncio

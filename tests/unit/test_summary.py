@@ -26,6 +26,7 @@ def said(
     unread: list[SourceInfo] | None = None,
     directory: Path = DIRECTORY,
     width: int | None = None,
+    trouble: str | None = None,
     **run: Any,
 ) -> str:
     """The summary of a run with these outcomes."""
@@ -53,7 +54,7 @@ def said(
         timing=Timing(None, last_stop, None),
     )
     known = Known(entry, summary, troubles or [], files_missing, unread or [])
-    return closing(known, Look(width=width), directory, [], saved=True)
+    return closing(known, Look(width=width), directory, [trouble] if trouble else [], saved=True)
 
 
 def test_where_no_stop_may_have_worked_nothing_was_stopped():
@@ -108,6 +109,19 @@ def test_standard_input_is_asked_for_again_where_it_was_cut():
 
 def test_a_drill_is_not_resumed():
     assert "mass-stop resume" not in said({Outcome.UNCONFIRMED: 1}, last_stop=1.0, command="drill")
+
+
+def test_where_this_machine_failed_room_is_to_be_made_on_it():
+    text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, trouble="The journal: No space left on device.")
+    assert "Make room on this machine" in text
+    assert "--engine local" not in text
+
+
+def test_where_a_shard_was_lost_no_room_is_to_be_made_on_this_machine():
+    text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, state="aborted", reason="Its shard came to no end.")
+    assert "Make room" not in text
+    assert "See to the workers and the scheduler" in text
+    assert "with --engine local" in text
 
 
 def test_where_the_credentials_were_refused_check_comes_before_resume():
