@@ -10,7 +10,7 @@ from anyio import to_thread
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.errors import UsageError
-from orchestrator.settings import Settings, show_duration
+from orchestrator.settings import Settings, Threshold, show_duration
 from orchestrator.store.report import ActionEntry, RunEntry, Summary
 
 SHOWN = 5
@@ -48,15 +48,8 @@ def question(
         page.entry("entity", settings.entity_id)
     if settings.org_ids:
         page.entry("organisations", ", ".join(settings.org_ids))
-    _keys(page, run, summary, first)
-    page.entry("order", _order(settings))
-    for title, sentences in (("guards", _guards(settings)), ("limits", _limits(settings))):
-        for number, sentence in enumerate(sentences):
-            page.entry("" if number else title, sentence)
-    if settings.no_results:
-        page.entry("results", "no response files (--no-results): only counts will tell what went through")
-    page.line()
-    page.line("A stop cannot be undone. Records processed so far stay processed; nothing is rolled back.")
+    add_keys(page, run, summary, first)
+    add_terms(page, settings)
     which = "it" if summary.keys == 1 else f"all {summary.keys:,}"
     where = " in PRODUCTION" if tenant.production else ""
     page.line(f"Stop {which}{where}? [y/N]", "bold")
@@ -72,11 +65,13 @@ async def agree(tty: TextIO, text: str) -> None:
         raise UsageError("Nothing was stopped: the answer was not yes.")
 
 
-def _keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:
+def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:
+    """How many actions from where, the first few with their labels, and which rows are left out."""
     sources = ", ".join(source.name for source in run.sources)
     page.entry("mass actions", f"{summary.keys:,} to stop, from {sources}", "bold")
     for action in first:
-        labels = "  ".join(f"{name}={value}" for name, value in action.labels.items())
+        tenant = {"tenant": str(action.tenant)} if action.tenant else {}
+        labels = "  ".join(f"{name}={value}" for name, value in (tenant | action.labels).items())
         if page.narrow and labels:
             page.item(f"    {action.bulk_key}")
             page.item(f"      {labels}")
@@ -87,7 +82,22 @@ def _keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry])
     if summary.duplicates:
         page.entry("duplicates", f"{summary.duplicates:,}: each key is stopped once")
     if summary.malformed:
-        page.entry("malformed", f"{counted(summary.malformed, 'row')} without a bulk key: not sent", "yellow")
+        lacking = "bulk key or a known tenant" if run.tenants else "bulk key"
+        page.entry(
+            "malformed", f"{counted(summary.malformed, 'row')} without a {lacking}: not sent", "yellow"
+        )
+
+
+def add_terms(page: Page, settings: Settings) -> None:
+    """In which order, behind which guards and within which limits; and that there is no way back."""
+    page.entry("order", _order(settings))
+    for title, sentences in (("guards", _guards(settings)), ("limits", _limits(settings))):
+        for number, sentence in enumerate(sentences):
+            page.entry("" if number else title, sentence)
+    if settings.no_results:
+        page.entry("results", "no response files (--no-results): only counts will tell what went through")
+    page.line()
+    page.line("A stop cannot be undone. Records processed so far stay processed; nothing is rolled back.")
 
 
 def _order(settings: Settings) -> str:
@@ -105,15 +115,27 @@ def _guards(settings: Settings) -> list[str]:
         found.append(f"only actions of type {' or '.join(settings.expect_action_type)}")
     if settings.expect_uploaded_by:
         found.append(f"only what {' or '.join(settings.expect_uploaded_by)} uploaded")
+    where = " of a tenant" if settings.tenants else ""
     if settings.max_failures is not None:
-        count, share = settings.max_failures.count, settings.max_failures.share
-        most = counted(count, "key") if count is not None else f"{(share or 0) * 100:g}% of the keys"
-        found.append(f"sends no more once {most} were refused or not reached")
+        most = _most(settings.max_failures)
+        found.append(f"sends no more{where and ' to it'} once {most}{where} were refused or not reached")
+    if settings.max_failures_total is not None and settings.tenants:
+        most = _most(settings.max_failures_total)
+        found.append(f"sends no more at all once {most} of all tenants were refused or not reached")
     return found or ["none: whatever a key names is stopped"]
 
 
+def _most(threshold: Threshold) -> str:
+    if threshold.count is not None:
+        return counted(threshold.count, "key")
+    return f"{(threshold.share or 0) * 100:g}% of the keys"
+
+
 def _limits(settings: Settings) -> list[str]:
-    found = [f"{settings.headroom:g}% of the tenant's capacity is left to others"]
+    whose = "each tenant's" if settings.tenants else "the tenant's"
+    found = [f"{settings.headroom:g}% of {whose} capacity is left to others"]
+    if settings.tenants:
+        found.append(f"or what {settings.tenants} says of one")
     if settings.concurrency is not None:
         found.append(f"at most {counted(settings.concurrency, 'call')} at once")
     if settings.rate is not None:

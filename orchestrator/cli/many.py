@@ -1,9 +1,11 @@
 """What an operator is told of a run of several tenants: what would be stopped where, and what came of it."""
 
+from orchestrator.cli.confirm import add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.model import OVER, Outcome
-from orchestrator.store.report import RunEntry, Summary, TenantEntry
+from orchestrator.settings import Settings
+from orchestrator.store.report import ActionEntry, RunEntry, Summary, TenantEntry
 
 SHOWN = 20
 """Tenants told one by one; of more, the rest is summed up."""
@@ -11,8 +13,10 @@ SHOWN = 20
 _GOOD = OVER | {Outcome.WOULD_STOP}
 
 
-def question(look: Look, run: RunEntry, summary: Summary) -> str:
-    """What the operator is asked: each tenant that has keys, and how many."""
+def question(
+    look: Look, settings: Settings, run: RunEntry, summary: Summary, first: list[ActionEntry]
+) -> str:
+    """What the operator is asked: each tenant that has keys, and how many; the first few, what guards, what limits."""
     page = Page(look)
     tenants, by_tenant = _several(run, summary)
     asked = {name: one.keys for name, one in by_tenant.items() if one.keys}
@@ -21,14 +25,14 @@ def question(look: Look, run: RunEntry, summary: Summary) -> str:
         page.line(f"*** PRODUCTION *** {len(production)} of {counted(len(asked), 'tenant')}", "alarm")
     page.entry("tenants", f"{len(asked)} of the {len(tenants)} known have mass actions to stop", "bold")
     for name, keys in list(asked.items())[:SHOWN]:
-        page.item(f"    {name:<16} {keys:>7,}  {_place(tenants[name])}")
+        if page.narrow:
+            page.line(f"{name}  {keys:,}  {_place(tenants[name])}", indent=4, hang=2)
+        else:
+            page.item(f"    {name:<16} {keys:>7,}  {_place(tenants[name])}")
     if rest := list(asked)[SHOWN:]:
         page.item(f"    and {len(rest)} more with {sum(asked[name] for name in rest):,}")
-    page.entry("mass actions", f"{summary.keys:,} to stop", "bold")
-    if summary.malformed:
-        page.entry("malformed", f"{counted(summary.malformed, 'row')} cannot be used: not sent", "yellow")
-    page.line()
-    page.line("A stop cannot be undone. Records processed so far stay processed; nothing is rolled back.")
+    add_keys(page, run, summary, first)
+    add_terms(page, settings)
     where = "one tenant" if len(asked) == 1 else f"{len(asked)} tenants"
     page.line(f"Stop all {summary.keys:,} in {where}? [y/N]", "bold")
     return f"{page} "

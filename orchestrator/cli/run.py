@@ -83,9 +83,6 @@ async def _confirm(run: "app.Run", settings: Settings, tty: TextIO) -> None:
 
     look = look_of(sys.stderr)
     entry, summary = await run.read(reports.read_head)
-    if run.tenants:
-        text = many.question(look, entry, summary)
-    else:
-        first = await app.first_actions(run, confirm.SHOWN)
-        text = confirm.question(look, settings, entry, summary, first)
-    await confirm.agree(tty, text)
+    first = await app.first_actions(run, confirm.SHOWN)
+    question = many.question if run.tenants else confirm.question
+    await confirm.agree(tty, question(look, settings, entry, summary, first))

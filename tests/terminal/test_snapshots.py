@@ -61,6 +61,28 @@ def test_the_question_in_production_with_every_guard(
     as_kept(f"question-production-{columns}", asked.screen())
 
 
+@WIDTHS
+def test_the_question_for_several_tenants(
+    mass_stop: MassStop, on_terminal: OnTerminal, as_kept: AsKept, columns: int
+) -> None:
+    (mass_stop.home / "tenants.toml").write_text(
+        '[tenants.north]\nenv = "us1-prod"\ntoken_env = "TOKEN"\n'
+        '[tenants.south]\nenv = "eu-sandbox"\nentity_id = "E-7"\ntoken_env = "TOKEN"\n'
+        '[tenants.idle]\nenv = "ap-prod"\ntoken_env = "TOKEN"\n'
+    )
+    rows = [f"{name},{number:032x},job-{number}" for number, name in enumerate(["north", "south"] * 4)]
+    rows += ["nowhere,00000000000000000000000000000009,job-9", rows[0]]
+    (mass_stop.home / "all.csv").write_text("\n".join(["tenant,bulk_key,job", *rows]) + "\n")
+    asked = on_terminal(
+        "run", "all.csv", "--tenants", "tenants.toml", "--max-failures", "5", "--max-failures-total", "10%",
+        tenant=None, columns=columns, env={"TOKEN": "no-token-at-all"},
+    )  # fmt: skip
+    asked.child.expect(r"\[y/N\]")
+    asked.child.sendline("n")
+    assert asked.end() == 2
+    as_kept(f"question-tenants-{columns}", asked.screen())
+
+
 @pytest.mark.parametrize(
     ("env", "coloured"),
     [({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": "", "TERM": "dumb"}, False)],
