@@ -31,7 +31,7 @@ class SimulatedTenant:
 
     ``changes`` replace fields of ``config``; ``clock`` (seconds) drives the actions, the rate windows and the
     tokens, while latency is always waited for in real time. With ``tls``, the server's side of it, it is reached over
-    https, under the name ``localhost``.
+    https: on this machine under the name ``localhost``, elsewhere under the address it serves on.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class SimulatedTenant:
         site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True, ssl_context=self._tls)
         await site.start()
         bound = self._runner.addresses[0][1]
-        address = f"https://localhost:{bound}" if self._tls else f"http://{host}:{bound}"
-        self.base_url = self._tenant.base_url = address
+        name = "localhost" if self._tls and host == "127.0.0.1" else host
+        self.base_url = self._tenant.base_url = f"{'https' if self._tls else 'http'}://{name}:{bound}"
         return self.base_url
 
     async def stop(self) -> None:

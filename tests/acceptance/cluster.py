@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from tests.acceptance.support import until
 
@@ -16,10 +17,26 @@ LONGEST = 90.0
 """Seconds for anything that a loaded machine may take long for."""
 
 
-class Cluster:
-    """A scheduler and two workers, each a process; what is killed can be started again."""
+class Host(NamedTuple):
+    """Where a process runs: the words in front of its command, and the address it is spoken to at."""
 
-    def __init__(self, home: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+
+
+class Cluster:
+    """A scheduler and two workers, each a process; what is killed can be started again.
+
+    The scheduler runs on the first of ``hosts``, each further worker on the next one of the others.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        hosts: Sequence[Host] = (Host(), Host()),
+    ) -> None:
         """``options`` go to scheduler and workers alike, and so does what ``env`` adds to their environment."""
         self.home = home
         self._options = options
@@ -29,7 +46,8 @@ class Cluster:
         self._file = home / "scheduler.json"
         self._errors = (home / "cluster.err").open("ab")
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self._places = cycle(hosts[1:])
+        self.scheduler = self._start(hosts[0], "dask_scheduler", "--port", "0", "--no-dashboard")
         self._address: str = until(self._read_address, "the scheduler's address", LONGEST)
 
     def __enter__(self) -> Self:
@@ -59,11 +77,8 @@ class Cluster:
         """Sees to it that so many workers are there."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < workers:
-            self.workers.append(
-                self._start(
-                    "dask_worker", "--no-nanny", "--nthreads", "4", "--no-dashboard", "--host", "127.0.0.1"
-                )
-            )
+            options = ("--no-nanny", "--nthreads", "4", "--no-dashboard")
+            self.workers.append(self._start(next(self._places), "dask_worker", *options))
 
     def worker_of(self, tenant: str) -> int:
         """The process that is at work on the shard of ``tenant``, once one is."""
@@ -83,14 +98,17 @@ class Cluster:
         worker.kill()
         worker.wait()
 
-    def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    def _start(self, host: Host, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
         words = [
+            *host.enter,
             sys.executable,
             "-m",
             f"distributed.cli.{module}",
             "--scheduler-file",
             str(self._file),
             *self._options,
+            "--host",
+            host.address,
             *arguments,
         ]
         return subprocess.Popen(

@@ -1,11 +1,12 @@
 """Several simulated tenants at once, as the command is told of them."""
 
 import csv
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.support import Tenant, lies
+from tests.acceptance.support import Ended, Tenant, lies
 
 
 class Tenants:
@@ -73,3 +74,19 @@ class Tenants:
             name: {action["outcome"] for action in report["actions"] if action["tenant"] == name}
             for name in self.named
         }
+
+
+def report_of(ended: Ended) -> dict[str, Any]:
+    return json.loads((ended.directory / "report.json").read_text())
+
+
+def is_true(tenants: Tenants, ended: Ended) -> None:
+    """Every row once, and as the tenants hold it."""
+    report = report_of(ended)
+    rows = [(action["tenant"], action["bulk_key"]) for action in report["actions"]]
+    assert sorted(rows) == sorted((name, key) for name, one in tenants.named.items() for key in one.keys)
+    assert tenants.lies(report) == []
+
+
+def all_stopped(tenants: Tenants, ended: Ended) -> bool:
+    return set().union(*tenants.outcomes(report_of(ended)).values()) == {"stopped"}

@@ -1,18 +1,16 @@
 """Tenants spread over the workers of a dask cluster: real processes, killed where it hurts."""
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
 from tests.acceptance.cluster import LONGEST, Cluster
-from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, until
-from tests.acceptance.tenants import Tenants
+from tests.acceptance.support import PROCESSING, MassStop, Tenant, until
+from tests.acceptance.tenants import Tenants, all_stopped, is_true, report_of
 
 MakeTenant = Callable[..., Tenant]
 
@@ -119,22 +117,6 @@ def quick(here: MassStop, make_tenant: MakeTenant) -> Tenants:
 
 def stops_of_all(tenants: Tenants, count: int) -> bool:
     return all(tenant.answered("stop") >= count for tenant in tenants.named.values())
-
-
-def report_of(ended: Ended) -> dict[str, Any]:
-    return json.loads((ended.directory / "report.json").read_text())
-
-
-def is_true(tenants: Tenants, ended: Ended) -> None:
-    """Every row once, and as the tenants hold it."""
-    report = report_of(ended)
-    rows = [(action["tenant"], action["bulk_key"]) for action in report["actions"]]
-    assert sorted(rows) == sorted((name, key) for name, one in tenants.named.items() for key in one.keys)
-    assert tenants.lies(report) == []
-
-
-def all_stopped(tenants: Tenants, ended: Ended) -> bool:
-    return set().union(*tenants.outcomes(report_of(ended)).values()) == {"stopped"}
 
 
 def test_a_run_is_finished_and_true_although_a_worker_is_killed_in_the_middle(here, slow, cluster):
