@@ -144,19 +144,23 @@ async def resume_all(
 def resume_all_blocking(
     run_dir: str | PathLike[str], settings: Settings, keys: Iterable[Key] = (), tenants: Tenants | None = None
 ) -> Report:
-    """As :func:`resume_all`, for scripts without an event loop."""
+    """As :func:`resume_all`, for scripts without an event loop; raises UsageError where one is running."""
+    _refuse_running_loop("resume_all")
     return asyncio.run(resume_all(run_dir, settings, keys, tenants))
 
 
 def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants | None = None) -> Report:
     """As :func:`stop_all`, for scripts without an event loop; raises UsageError where one is running."""
+    _refuse_running_loop("stop_all")
+    return asyncio.run(stop_all(keys, settings, tenants))
+
+
+def _refuse_running_loop(name: str) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        pass
-    else:
-        raise UsageError("An event loop is running here: await stop_all(…) instead of stop_all_blocking(…).")
-    return asyncio.run(stop_all(keys, settings, tenants))
+        return
+    raise UsageError(f"An event loop is running here: await {name}(…) instead of {name}_blocking(…).")
 
 
 def _intake(run: app.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:

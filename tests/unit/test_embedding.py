@@ -331,6 +331,14 @@ def test_stop_all_blocking_in_a_loop_names_the_call_that_belongs_there(settings:
         asyncio.run(in_a_loop())
 
 
+def test_resume_all_blocking_in_a_loop_names_the_call_that_belongs_there(settings: Settings, tmp_path: Path):
+    async def in_a_loop() -> None:
+        resume_all_blocking(tmp_path, settings)
+
+    with pytest.raises(UsageError, match="await resume_all"):
+        asyncio.run(in_a_loop())
+
+
 def test_stop_all_blocking_needs_no_loop(settings: Settings, keys: list[str]):
     reports: list[Report] = []
     # In a thread of its own: asyncio.run() would throw away the loop that pytest-asyncio keeps for the main thread.
