@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from orchestrator.app import collector
+from orchestrator import collector
 from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, counts_of, topic
 from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.clock import Clock

@@ -1,6 +1,5 @@
 """The command ``mass-stop``: one file a subcommand, loaded when it is called."""
 
-import gc
 import importlib
 import os
 import sys
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from orchestrator import collector
 from orchestrator.errors import MassStopError
 from orchestrator.version import VERSION
 
@@ -64,7 +64,7 @@ def group() -> None:
 def main() -> NoReturn:
     """Runs the command line; the one place where an error becomes an exit status."""
     os.umask(0o077)
-    gc.set_threshold(50_000, 20, 20)  # what is imported stays: to look for garbage in it only takes time
+    collector.seldom()
     _no_core_dumps()
     _standard_streams()
     try:

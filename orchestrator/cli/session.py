@@ -11,8 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import anyio
 from anyio.abc import TaskStatus
 
-from orchestrator import app
-from orchestrator.app import collector
+from orchestrator import app, collector
 from orchestrator.cli import progress
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Screen
