@@ -28,8 +28,8 @@ def command(**given: Any) -> int:
     import anyio
 
     settings = options.read_settings(given)
+    options.need_tenant(settings)
     if settings.tenants is None:
-        settings.address  # noqa: B018 - nothing to check without a tenant
         return anyio.run(_check_one, settings)
 
     from orchestrator.app import tenants_of

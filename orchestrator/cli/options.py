@@ -86,6 +86,12 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     return settings
 
 
+def need_tenant(settings: Settings) -> None:
+    """Raises UsageError where no tenant is named, nor a file of several: before anything is imported or made."""
+    if settings.tenants is None:
+        _ = settings.address
+
+
 def refuse_directory(report: str | None) -> None:
     """Raises UsageError where a copy of the report is to be a directory: better now than when all is over."""
     if report and Path(report).is_dir():

@@ -20,8 +20,7 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     """Reads the status of every mass action in SOURCE and says what run would do. Sends no stop."""
     settings = options.read_settings(given)
     specs = input_specs(sources, settings)
-    if settings.tenants is None:
-        settings.address  # noqa: B018 - a run without a tenant is refused before anything is imported or made
+    options.need_tenant(settings)
 
     from orchestrator import app
     from orchestrator.cli.session import conduct, opened

@@ -28,8 +28,7 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     """
     settings = options.read_settings(given)
     specs = input_specs(sources, settings)
-    if settings.tenants is None:
-        settings.address  # noqa: B018 - a run without a tenant is refused before anything is imported or made
+    options.need_tenant(settings)
     return stop(settings, specs)
 
 

@@ -134,7 +134,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The tenant's base URL."""
+        """The tenant's base URL. Raises UsageError where none is named."""
         if self.base_url is None:
             raise UsageError(
                 "No tenant is named: give --env NAME or --base-url URL, or set ZUORA_BASE_URL "
