@@ -78,7 +78,9 @@ class SimulatedTenant:
             for transport in transports:  # what its caller will never read is not waited for
                 if transport is not None:
                     transport.abort()
-        if self._handling:  # cancelled by now; a loop that is closed before they are over complains of each
+        for task in self._handling:  # aiohttp lets go of a call whose caller hung up, and the call goes on
+            task.cancel()
+        if self._handling:
             await asyncio.wait(self._handling, timeout=1.0)
         for _ in range(3):  # a transport that was closed lets go of its socket in the loop's next turns
             await asyncio.sleep(0)
