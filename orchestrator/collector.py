@@ -4,7 +4,7 @@ import gc
 
 
 def seldom() -> None:
-    """To be called once all is imported, which stays to the end.
+    """Puts aside what there is, which stays to the end, and looks for garbage seldom. Before all is imported, and after.
 
     What a key needs is freed by its last reference, so that rare collections suffice; each of the whole heap costs more
     the more was imported, and a dask worker imports much.

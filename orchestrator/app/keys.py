@@ -119,7 +119,6 @@ async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
 
 async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
     """The first actions of a run, as they stand; rows without a key are none."""
-
     from orchestrator.store import report as reports
 
     def read(connection: sqlite3.Connection) -> list[reports.ActionEntry]:

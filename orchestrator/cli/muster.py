@@ -61,9 +61,8 @@ async def _inspect(name: str, tenant: Tenant, settings: Settings) -> Inspection:
                 found.append(finding)
                 if finding.bad:
                     why, status = f"{finding.title}: {finding.text}", 3
-    except (
-        MassStopError
-    ) as error:  # credentials of one that are not to be had keep nobody else from being looked at
+    except MassStopError as error:
+        # Credentials of one that are not to be had keep nobody else from being looked at.
         why, status = str(error), error.exit_status
     return Inspection(name, tenant.address, found, why, status)
 
