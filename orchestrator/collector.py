@@ -7,6 +7,7 @@ def seldom() -> None:
     """Puts aside what there is, which stays to the end, and looks for garbage seldom.
 
     To be called before a process imports what it needs, and once all is there.
+
     What a key needs is freed by its last reference, so that rare collections suffice; each of the whole heap costs more
     the more was imported, and a dask worker imports much.
     """
