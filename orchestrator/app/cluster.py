@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 60
 """Seconds to wait for a worker, where there is none: the first, or one in the place of those that were lost."""
 
+LONGEST_JOINING = 35
+"""Seconds to wait for a scheduler to answer as one; dask's own time-out, of 30, ends only the wait for a connection."""
+
 LONGEST_CLOSE = 15
 """Seconds that a cluster may take to close."""
+
+LEAST_TIMEOUT = 11
+"""Seconds: dask makes no connection where its own setting ``distributed.comm.timeouts.tcp`` is less."""
 
 RETRIES = 3
 """Times that a shard is tried again which ended in an error; one whose worker died is tried again by dask itself."""
@@ -41,6 +47,7 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
         raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
     for name in ("distributed", "distributed.client", "distributed.scheduler", "distributed.core"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is told in our own words
+    _check_timeout()
     stack = AsyncExitStack()
     try:
         address: Any = scheduler
@@ -50,27 +57,66 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
             )
             # Its profiler looks at every waiting thread a hundred times a second, and nobody at the profile.
             stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
-            address = await stack.enter_async_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=shards,  # a shard's thread only waits: the work is done by one loop a process
-                    processes=True,
-                    asynchronous=True,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                    memory_limit=0,
-                    preload=["orchestrator.app.worker_setup"],
-                )
+            address = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=shards,  # a shard's thread only waits: the work is done by one loop a process
+                processes=True,
+                asynchronous=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                memory_limit=0,
+                preload=["orchestrator.app.worker_setup"],
             )
+            try:
+                stack.push_async_exit(address)  # also closes what has only half come about
+                with anyio.fail_after(LONGEST_WAIT):
+                    await address
+            except Exception as error:  # noqa: BLE001 - whatever dask raises, there is no cluster
+                raise UsageError(
+                    f"A dask cluster could not be started on this machine ({_told(error)}). Without one: --engine "
+                    "local."
+                ) from None
         try:
-            client = await stack.enter_async_context(Client(address, asynchronous=True))
-        except (OSError, TimeoutError, ValueError, TypeError) as error:
-            raise UsageError(f"The dask scheduler {scheduler} cannot be reached: {error}.") from None
+            client = Client(address, asynchronous=True)
+            stack.push_async_exit(client)
+            with anyio.fail_after(LONGEST_JOINING):
+                await client
+        except Exception as error:  # noqa: BLE001 - whatever dask raises, nobody answered as a scheduler does
+            raise UsageError(
+                f"The dask scheduler {scheduler or 'of this machine'} cannot be reached ({_told(error)}). Is it a dask "
+                "scheduler, of about this version, and spoken to as it wants (tcp:// or tls://)?"
+            ) from None
         yield client
     finally:
         # Also where the run was cancelled: workers are not left behind.
         with anyio.move_on_after(LONGEST_CLOSE, shield=True):
             await stack.aclose()
+
+
+def _check_timeout() -> None:
+    """Raises UsageError for a setting with which dask would try to connect for ever, and say so to nobody."""
+    import dask.config
+    from dask.utils import parse_timedelta
+
+    name = "distributed.comm.timeouts.tcp"
+    told = dask.config.get(name)
+    try:
+        good = parse_timedelta(told, default="seconds") >= LEAST_TIMEOUT
+    except (KeyError, TypeError, ValueError):
+        good = False
+    if not good:
+        raise UsageError(
+            f"dask's own setting {name} is {told!r}, and dask makes no connection with less than {LEAST_TIMEOUT}s. Set "
+            "it to 30s, as it is by default, here and for scheduler and workers: in "
+            "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP, or in the file below ~/.config/dask that holds it."
+        )
+
+
+def _told(error: Exception) -> str:
+    """What dask says, on one line."""
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
 
 
 def subscribe(client: "Client", topic: str, on_counts: Callable[[dict[str, Any]], None]) -> None:

@@ -1,10 +1,11 @@
 """A run whose tenants are worked on by the workers of a dask cluster: what the caller does."""
 
+import asyncio
 import sqlite3
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class Shards:
         self._home = home_of(settings, directory, info.id) / str(session)
         self._failures = FailureGuard(settings.max_failures_total)
         self._orders = Orders()
+        self._read_or_cut = anyio.Event()
         self._joining = anyio.CancelScope()
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
@@ -87,10 +89,11 @@ class Shards:
     async def run(self, intake: IntakeByTenant) -> Ending:
         """Works until every shard is over and its rows are back."""
         try:
-            await self._read(intake)
-            work = [name for name, one in self._standings.items() if one.waiting or one.following]
-            if work and self._cut_by is None:
-                await self._work_on(work)
+            with self._deadline():
+                await self._read(intake)
+                work = [name for name, one in self._standings.items() if one.waiting or one.following]
+                if work and self._cut_by is None:
+                    await self._work_on(work)
         except UsageError as error:  # nothing was handed over yet
             self._cut_by = self._cut_by or error
         reason = self._cut_by or self._shortened_by
@@ -100,6 +103,14 @@ class Shards:
         return together(self._endings)
 
     async def _read(self, intake: IntakeByTenant) -> None:
+        """Reads the whole input, or, once the run was cut, what of it can be read without waiting for anybody."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._read_to_end, intake)
+            await self._read_or_cut.wait()
+            await intake.finish()
+            group.cancel_scope.cancel()
+
+    async def _read_to_end(self, intake: IntakeByTenant) -> None:
         new: Counter[str] = Counter()
         end = await read_to_end(
             intake.read_by_tenant(new.update),
@@ -122,10 +133,12 @@ class Shards:
         for tally in self.tallies.values():
             tally.read_to_end = self.tally.read_to_end
         self._through_before = sum(one.through for one in self.tallies.values())
+        self._read_or_cut.set()
 
     def cut(self, reason: MassStopError) -> None:
         """Lets no further call start: every shard drains."""
         self._cut_by = self._cut_by or reason
+        self._read_or_cut.set()
         self._joining.cancel()
         self._order(cut=str(reason), exit_status=reason.exit_status)
 
@@ -163,7 +176,6 @@ class Shards:
         keys = {name: self._standings[name].waiting + self._standings[name].following for name in names}
         places = cluster.spread(keys, workers)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_deadline)
             group.start_soon(self._keep_workers, client)
             async with anyio.create_task_group() as at_work:
                 for name in names:
@@ -243,10 +255,19 @@ class Shards:
     def _tell_without_workers(self) -> None:
         self._common.log.warning("cluster.without_workers", gives_up_after=cluster.LONGEST_WAIT)
 
-    async def _keep_deadline(self) -> None:
-        if self._common.seconds_left is not None:
-            await anyio.sleep(max(0.0, self._common.seconds_left))
-            self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Cuts at the deadline whatever is under way then: the reading, the way to the cluster, the shards."""
+        left = self._common.seconds_left
+        if left is None:
+            yield
+            return
+        reached = DeadlineReached("The deadline was reached: no call was started after it (--deadline).")
+        timer = asyncio.get_running_loop().call_later(max(0.0, left), self.cut, reached)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _counted(self, counts: dict[str, Any]) -> None:
         """Takes the counts that a worker tells of its shards."""

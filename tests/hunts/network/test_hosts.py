@@ -56,11 +56,19 @@ def network() -> Iterator[Network]:
 class Group:
     """Two tenants, a scheduler, two workers and a caller, each on a host of its own."""
 
-    def __init__(self, network: Network, tenants: Tenants, cluster: Cluster, command: MassStop) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tenants: Tenants,
+        cluster: Cluster,
+        command: MassStop,
+        timeouts: dict[str, str],
+    ) -> None:
         self.network = network
         self.tenants = tenants
         self.cluster = cluster
         self._command = command
+        self._timeouts = timeouts
 
     def start(self, *words: str | Path) -> Going:
         """Starts the command on the caller's host; without ``words``, it runs all keys."""
@@ -69,7 +77,7 @@ class Group:
             *(words or ("run", self.tenants.keys(), "--tenants", file, "--yes", "--out", "run")),
             *self.cluster.options,
             shell=f'exec {" ".join(self.network.host("caller").enter)} "$@"',
-            env=QUICKER,
+            env=self._timeouts,
         )
 
     def host_of(self, tenant: str) -> str:
@@ -81,7 +89,12 @@ class Group:
 
 
 @pytest.fixture
-def group(network: Network, tmp_path: Path) -> Iterator[Group]:
+def timeouts() -> dict[str, str]:
+    return QUICKER
+
+
+@pytest.fixture
+def group(network: Network, tmp_path: Path, timeouts: dict[str, str]) -> Iterator[Group]:
     authority = trustme.CA()
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -102,10 +115,10 @@ def group(network: Network, tmp_path: Path) -> Iterator[Group]:
         limits = dict.fromkeys(named, "concurrency = 2")
         tenants = Tenants(tmp_path, named, limits, in_files=True)
         hosts = [network.host(name) for name in ("middle", "one", "two")]
-        environment = QUICKER | {"SSL_CERT_FILE": str(bundle)}
+        environment = timeouts | {"SSL_CERT_FILE": str(bundle)}
         cluster = stack.enter_context(Cluster(tmp_path, env=environment, hosts=hosts))
         cluster.complete()
-        yield Group(network, tenants, cluster, command)
+        yield Group(network, tenants, cluster, command, timeouts)
 
 
 def test_a_run_over_several_hosts_is_finished_and_true(group: Group) -> None:
@@ -129,6 +142,19 @@ def test_a_worker_whose_link_is_cut_for_good_is_replaced_by_the_other(group: Gro
     assert ended.status == 0, ended
     is_true(group.tenants, ended)
     assert all_stopped(group.tenants, ended)
+
+
+@pytest.mark.parametrize("timeouts", [{}])
+def test_with_dasks_own_timeouts_too_every_action_is_over_in_the_end(group: Group) -> None:
+    """It takes half a minute until dask misses the worker, in which slow actions may complete: not all are stopped."""
+    going = group.start()
+    until(stops_of(group, "north", 6), "stops of north", LONGEST)
+    host = group.host_of("north")
+    group.network.cut(host)
+    until(lambda: group.host_of("north") != host, "another worker for north", 3 * LONGEST)
+    ended = going.end(LONGEST)
+    assert ended.status == 0, ended
+    is_true(group.tenants, ended)
 
 
 def test_a_worker_whose_link_comes_back_when_the_other_is_through_does_no_harm(group: Group) -> None:
