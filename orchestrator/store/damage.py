@@ -88,7 +88,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
         if intact is None and _not_begun(connection):
             connection.close()
             raise StorageError((_NEVER if left else database.NOT_BEGUN).format(path))
-        problem = problem_of(connection)
+        problem = problem_of(connection, path)
         if problem is None and shortened:
             connection.execute(statements()["doubt_unsent"])
         if problem is None and intact is None:

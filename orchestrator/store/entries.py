@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -157,7 +157,7 @@ def done_in(unprocessed: int | None, speed: float | None) -> float | None:
     return round(unprocessed / speed, 1) if unprocessed is not None and speed else None
 
 
-def chained(chain: str, rows: Sequence[InputRow]) -> str:
+def chained(chain: str, rows: Iterable[InputRow]) -> str:
     """The digest over rows up to and with ``rows``, given the one up to them. Each counts by line, tenant and key."""
     for row in rows:
         chain = hashlib.blake2b(

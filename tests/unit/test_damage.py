@@ -83,6 +83,24 @@ def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
     assert outcomes(path)[KEYS + 1] == "unconfirmed"
 
 
+def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path):
+    """Else a key might never be sent, or one that a guard had let off."""
+    change(path, f"UPDATE action SET stage = 0 WHERE seq = {KEYS}")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'stage = 0', 'stage = 1') WHERE name = 'action_waiting'"
+        )
+        other.commit()
+    with pytest.raises(StorageError, match="wrong # of entries in index action_waiting"):
+        open_whole(path)
+
+
+def test_what_the_tenant_or_the_input_says_in_other_letters_is_no_damage(path):
+    change(path, "UPDATE action SET status = 'Größe', labels = '{\"Team\":\"Zoë\"}' WHERE seq = 12")
+    assert told(path).sentences == []
+
+
 def test_a_key_that_was_changed_is_said(path):
     change(path, f"UPDATE action SET bulk_key = '{'f' * 32}' WHERE seq = {KEYS}")
     assert "A row or a key of keys.csv was changed" in " ".join(told(path).sentences)
@@ -255,6 +273,12 @@ def test_the_report_of_a_damaged_journal_adds_up(path):
         "UPDATE action SET sent_at = '2026-11-23T22:50:1$.000Z'",
         "UPDATE action SET labels = '{' WHERE seq = 12",
         "UPDATE action SET outcome = 'stoppee' WHERE seq = 1",
+        "UPDATE action SET outcome = 'stoppee' WHERE seq = 12",
+        "UPDATE action SET error = '{}' WHERE seq = 12",
+        "UPDATE action SET mismatch = '{\"file\":1}' WHERE seq = 12",
+        "UPDATE action SET track_id = CAST(X'FF' AS TEXT) WHERE seq = 1",
+        "UPDATE action SET total = 1.5 WHERE seq = 12",
+        "UPDATE action SET source = 9 WHERE seq = 12",
         "DELETE FROM session",
         "DELETE FROM source",
         "DELETE FROM run",
@@ -265,3 +289,9 @@ def test_what_no_report_can_be_made_of_is_said_instead_of_a_traceback(path, stat
     found = told(path)
     assert "is damaged" in found.sentences[0]
     assert set(found.actions) >= set(range(2, KEYS + 2))
+
+
+@pytest.mark.parametrize("change_of", ["succeeded = 1 << 62 WHERE seq > 10", "retried = 'x' WHERE seq = 12"])
+def test_counts_that_cannot_be_added_up_are_said(path, change_of):
+    change(path, f"UPDATE action SET {change_of}")
+    assert "is damaged" in told(path).sentences[0]

@@ -3,7 +3,13 @@
 ``schema`` is its form, ``reading`` makes it of the journal, ``writing`` makes files of it.
 """
 
-from orchestrator.store.report.reading import count_missing_files, read_actions, read_head, read_report
+from orchestrator.store.report.reading import (
+    count_missing_files,
+    read_actions,
+    read_head,
+    read_report,
+    read_run_entry,
+)
 from orchestrator.store.report.schema import (
     ActionEntry,
     CallTotals,
@@ -40,6 +46,7 @@ __all__ = [
     "read_actions",
     "read_head",
     "read_report",
+    "read_run_entry",
     "write_csv",
     "write_json",
 ]

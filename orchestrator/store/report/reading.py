@@ -43,6 +43,13 @@ def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
     return _run(connection, info, sessions, tenants), _summary(connection, info, sessions, tenants)
 
 
+def read_run_entry(connection: sqlite3.Connection) -> RunEntry:
+    """The run without its summary, which alone costs time by the action. Raises StorageError as `read_head`."""
+    info = read_run(connection)
+    sessions = connection.execute(_sql("sessions")).fetchall()
+    return _run(connection, info, sessions, read_tenants(connection))
+
+
 def count_missing_files(connection: sqlite3.Connection) -> int:
     """Response files that the tenant offers and that could not be fetched or understood."""
     count: int = connection.execute(_sql("files_missing")).fetchone()[0]
@@ -50,7 +57,7 @@ def count_missing_files(connection: sqlite3.Connection) -> int:
 
 
 def read_actions(
-    connection: sqlite3.Connection, which: str = "actions", values: dict[str, int] | None = None
+    connection: sqlite3.Connection, which: str = "actions", values: dict[str, Any] | None = None
 ) -> Iterator[ActionEntry]:
     """The rows of the input, each once, in input order: all, or those of the statement ``which``."""
     names = {row[0]: row[1] for row in connection.execute(_sql("sources"))}

@@ -104,6 +104,36 @@ WHERE seq BETWEEN :first AND :last AND (settled_at IS NOT NULL OR stage = 3 AND 
       seal(tenant, bulk_key, source, row, labels, outcome, status, attempts, accepted_at,
            request_id, lost, total, processed, succeeded, failed, unprocessed, error, settled_at);
 
+-- name: first_and_last
+-- The times from which a summary tells seconds.
+SELECT MIN(sent_at), MAX(accepted_at), MAX(settled_at) FROM action GROUP BY tenant;
+
+-- name: kept_as_json
+-- Labels, error and mismatch of the rows that no seal vouches for.
+SELECT labels, error, mismatch FROM action
+WHERE settled_at IS NULL AND COALESCE(labels, error, mismatch) IS NOT NULL;
+
+-- name: texts
+-- What is text and not JSON, as one text: reading it tells whether all of it can be read.
+SELECT group_concat(COALESCE(status, '') || COALESCE(action_type, '') || COALESCE(track_id, '')
+                    || COALESCE(request_id, '') || COALESCE(output_url, ''), '')
+FROM action WHERE seq BETWEEN :first AND :last;
+
+-- name: unusual
+-- Rows of which it is not plain that a report can be made, by what else than text is in them.
+SELECT * FROM reported_action WHERE seq IN (SELECT seq FROM action WHERE NOT (
+    typeof(row) = 'integer' AND source IN (SELECT id FROM source) AND stage IN (0, 1, 2, 3)
+    AND (outcome IS NULL OR outcome IN (SELECT value FROM json_each(:outcomes)))
+    AND typeof(attempts) = 'integer' AND typeof(lost) = 'integer' AND typeof(status_calls) = 'integer'
+    AND typeof(file_calls) = 'integer' AND typeof(retried) = 'integer' AND typeof(throttled) = 'integer'
+    AND typeof(speed) IN ('null', 'real') AND counts_from IN ('none', 'status', 'response_file')
+    AND (total IS NULL OR typeof(total) = 'integer' AND total < 1e12)
+    AND (processed IS NULL OR typeof(processed) = 'integer' AND processed < 1e12)
+    AND (succeeded IS NULL OR typeof(succeeded) = 'integer' AND succeeded < 1e12)
+    AND (failed IS NULL OR typeof(failed) = 'integer' AND failed < 1e12)
+    AND (unprocessed IS NULL OR typeof(unprocessed) = 'integer' AND unprocessed < 1e12)
+)) ORDER BY seq;
+
 -- name: admitted
 -- Every row of one source that was read, in the order of the source.
 SELECT row, bulk_key, tenant FROM action WHERE source = :source
