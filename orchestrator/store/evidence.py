@@ -1,5 +1,6 @@
 """What a journal is held against: its structure, the digests of its sources, the seals of its settled rows."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,11 +48,21 @@ def problem_of(connection: sqlite3.Connection, path: Path) -> str | None:
 
 def _broken_structure(path: Path) -> str | None:
     try:
-        with closing(database.reopen(path)) as connection:
+        with closing(database.reopen(path)) as connection, closing(database.in_memory()) as made:
+            if _schema(connection) != _schema(made):
+                return "its tables are not what they were made"
             found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except BROKEN as error:
         return str(error)
     return None if found == "ok" else found.splitlines()[-1]
+
+
+def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """Tables, indexes and views by name, without the comments and spaces of their statements."""
+    found = connection.execute(
+        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+    )
+    return [(kind, name, "".join(re.sub("--.*", "", sql).split())) for kind, name, sql in found]
 
 
 def _broken_rows(connection: sqlite3.Connection) -> str | None:

@@ -38,6 +38,15 @@ def change(path: Path, statement: str) -> None:
         other.commit()
 
 
+def change_statement(path: Path, name: str, was: str, now: str) -> None:
+    """Changes how a table, an index or a view is made, and nothing that it holds."""
+    checksum.remove_sum(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?", (was, now, name))
+        other.commit()
+
+
 def outcomes(path: Path) -> dict[int, str]:
     return {row: action["outcome"] for row, action in told(path).actions.items()}
 
@@ -85,15 +94,22 @@ def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
 
 def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path):
     """Else a key might never be sent, or one that a guard had let off."""
-    change(path, f"UPDATE action SET stage = 0 WHERE seq = {KEYS}")
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA writable_schema = ON")
-        other.execute(
-            "UPDATE sqlite_schema SET sql = replace(sql, 'stage = 0', 'stage = 1') WHERE name = 'action_waiting'"
-        )
-        other.commit()
+    change_statement(path, "action_waiting", "stage = 0", "stage = 9")
+    change(path, f"UPDATE action SET stage = 1 WHERE seq = {KEYS}")
+    change_statement(path, "action_waiting", "stage = 9", "stage = 0")
     with pytest.raises(StorageError, match="wrong # of entries in index action_waiting"):
         open_whole(path)
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [("outcome", "outcomf"), ("'unconfirmed'", "'unconfirmee'"), ("stage = 2", "stage = 3")]
+)
+def test_a_report_that_would_be_made_in_another_way_is_not_made(path, was, now):
+    """The view by which a row is told stands in the journal too."""
+    change_statement(path, "reported_action", was, now)
+    found = told(path)
+    assert "its tables are not what they were made" in found.sentences[0]
+    assert len(found.actions) == KEYS + 1
 
 
 def test_what_the_tenant_or_the_input_says_in_other_letters_is_no_damage(path):
