@@ -197,12 +197,13 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
     """What is to be done, with the command. ``here`` says whether this machine is what failed."""
     counts = known.summary.outcomes
     steps = Page(page.look)
-    is_open = known.unread or any(counts.get(outcome) for outcome in _OPEN)
+    is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in _OPEN)
     if known.run.command != "drill" and is_open:
         _resume(steps, known, directory, here=here)
     if counts.get(Outcome.REJECTED):
         steps.step(
-            "Mend key, tenant or permissions, then run those keys anew: resume does not try them again."
+            "Mend key, tenant or permissions, then run those keys anew: resume tries again only what was refused for its "
+            "credentials (HTTP 401)."
         )
     if counts.get(Outcome.SKIPPED_BY_GUARD):
         steps.step("What a guard left alone runs on. Was the guard right?")

@@ -102,6 +102,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> Standing:
+            connection.execute(_sql("forgive_refused_credentials"))
             connection.execute(_sql("reopen"))
             for tenant, bulk_key in connection.execute(_sql("filed_keys")).fetchall():
                 if not kept(action_name(tenant, bulk_key)):

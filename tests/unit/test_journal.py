@@ -383,6 +383,15 @@ def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, o
     assert book.reopen() == standing
 
 
+def test_what_was_refused_for_its_credentials_is_tried_again_and_what_was_for_itself_is_not(book):
+    book.admit(row(2), row(3))
+    book.arm()
+    for seq, kind in enumerate(("unauthenticated", "not_found"), start=1):
+        book.journal.settled(seq, Outcome.REJECTED, Problem(kind=kind))
+    book.reopen()
+    assert book.arm() == [key(2)]
+
+
 def test_each_session_is_counted(book):
     book.reopen()
     book.journal.begin_session()

@@ -129,6 +129,10 @@ def test_where_the_credentials_were_refused_check_comes_before_resume():
     assert text.index("mass-stop check") < text.index("mass-stop resume")
 
 
+def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
+    assert "mass-stop resume" in said({Outcome.REJECTED: 3}, state="aborted", exit_status=3)
+
+
 @pytest.mark.parametrize("option", ["--deadline", "--max-failures"])
 def test_what_would_cut_the_resumed_run_again_is_said(option: str):
     text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", reason=f"It was cut ({option}).")

@@ -38,7 +38,8 @@ OUTCOMES: dict[Outcome, Words] = {
     Outcome.REJECTED: Words(
         "Rejected",
         "The tenant refused the call for good. The action may run on.",
-        "Mend the key, the tenant or the permissions, then run these keys anew: resume does not try them again.",
+        "Mend the key, the tenant or the permissions, then run these keys anew: mass-stop resume tries "
+        "again only what was refused for its credentials (HTTP 401).",
     ),
     Outcome.UNREACHABLE: Words(
         "Unreachable",

@@ -171,6 +171,11 @@ WHERE seq = :seq;
 -- The journal lost its latest commits: what it holds as not sent may have been sent.
 UPDATE action SET lost = 1 WHERE stage IN (0, 1);
 
+-- name: forgive_refused_credentials
+-- What was refused for the credentials alone (HTTP 401) is tried again with those of the session to come.
+UPDATE action SET outcome = 'unreachable'
+WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated';
+
 -- name: reopen
 -- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or
 -- whose end is known, is followed again; anything else is stopped again, with tries of its own. So does a response file
