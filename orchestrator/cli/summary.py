@@ -202,8 +202,8 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
         _resume(steps, known, directory, here=here)
     if counts.get(Outcome.REJECTED):
         steps.step(
-            "Mend key, tenant or permissions, then run those keys anew: resume tries again only what was refused for its "
-            "credentials (HTTP 401)."
+            "Mend key, tenant or permissions, then run those keys anew: resume tries again only what was refused "
+            "for its credentials (HTTP 401)."
         )
     if counts.get(Outcome.SKIPPED_BY_GUARD):
         steps.step("What a guard left alone runs on. Was the guard right?")
