@@ -108,9 +108,11 @@ def _reason(error: BaseException) -> str:
 
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body, decompressed; raises CallError where it is larger than ``most`` bytes."""
-    body = bytearray()
-    while chunk := await response.content.readany():
-        body += chunk
+    body = b""
+    while (
+        not response.content.at_eof()
+    ):  # else a second reading, of nothing, for the one piece that nearly all have
+        body += await response.content.readany()
         if len(body) > most:
             response.close()
             raise CallError(
@@ -119,4 +121,6 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
                 http_status=response.status,
                 may_have_worked=True,
             )
-    return bytes(body)
+    if (error := response.content.exception()) is not None:
+        raise error
+    return body

@@ -21,6 +21,7 @@ from orchestrator.store import database
 from orchestrator.store.entries import RunInfo
 from orchestrator.store.journal import Journal
 from orchestrator.store.report import Report, json_schema, read_actions, read_report, write_csv, write_json
+from orchestrator.store.report.writing import PIECE
 from orchestrator.store.writer import InlineWriter, Ledger
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
@@ -348,18 +349,18 @@ def test_a_long_report_takes_no_more_memory_than_a_short_one(book):
         tracemalloc.stop()
         return highest
 
-    book.admit(*(InputRow(n, key(n)) for n in range(2, 102)))
+    book.admit(*(InputRow(n, key(n)) for n in range(2, 502)))
     peak()
     short = peak()
-    book.admit(*(InputRow(n, key(n)) for n in range(102, 4_102)))
+    book.admit(*(InputRow(n, key(n)) for n in range(502, 4_502)))
     assert peak() < 1.3 * short + 20_000
 
 
-def test_a_report_is_written_action_by_action(book):
-    book.admit(*(InputRow(n, key(n)) for n in range(2, 502)))
+def test_a_report_is_written_in_pieces_that_do_not_grow_with_the_run(book):
+    book.admit(*(InputRow(n, key(n)) for n in range(2, 1_502)))
     pieces: list[bytes] = []
     write_json(book.connection, pieces.append)
-    assert max(map(len, pieces)) < 2_000
+    assert max(map(len, pieces)) < PIECE + 2_000 < sum(map(len, pieces)) / 4
 
 
 def test_actions_can_be_read_one_at_a_time(book):

@@ -16,19 +16,28 @@ from orchestrator.store.report.schema import SCHEMA, ActionEntry
 
 Write = Callable[[bytes], object]
 
+PIECE = 64 << 10
+"""Bytes of actions that are handed on together: a write and a digest for each action would cost as much as the rest."""
+
 
 def write_json(connection: sqlite3.Connection, write: Write) -> None:
-    """Writes the report to ``write``, action by action."""
-    encode = msgspec.json.Encoder().encode
+    """Writes the report to ``write``, some actions at a time."""
+    encoder = msgspec.json.Encoder()
+    encode = encoder.encode
     run, summary = read_head(connection)
     write(b'{\n"schema": ' + encode(SCHEMA))
     write(b',\n"run": ' + msgspec.json.format(encode(run), indent=2))
     write(b',\n"summary": ' + msgspec.json.format(encode(summary), indent=2))
     write(b',\n"actions": [')
-    before = b"\n"
+    gathered, before = bytearray(), b"\n"
     for action in read_actions(connection):
-        write(before + encode(action))
+        gathered += before
+        encoder.encode_into(action, gathered, -1)
         before = b",\n"
+        if len(gathered) > PIECE:
+            write(bytes(gathered))
+            gathered.clear()
+    write(bytes(gathered))
     write(b"\n]\n}\n")
 
 
