@@ -13,7 +13,7 @@ import msgspec
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.store.atomic import sync_directory
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SQL = Path(__file__).parent / "sql"
 NOT_BEGUN = (
     "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it anew with another --out. "

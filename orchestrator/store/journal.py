@@ -329,7 +329,7 @@ def _json(value: Any) -> str:
 
 def _waiting(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
     return {
-        "tenant": row.tenant, "source": source, "row": row.number, "bulk_key": row.key,
+        "tenant": row.tenant, "source": source, "row": row.number, "bulk_key": row.key, "malformed": 0,
         "labels": _json(row.labels) if row.labels else None,
         "rank": (UNRANKED if row.weight is None else -row.weight) if ranked else 0,
         "stage": Stage.WAITING.value, "outcome": None, "error": None,
@@ -339,7 +339,7 @@ def _waiting(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
 def _malformed(source: int, row: InputRow) -> dict[str, Any]:
     problem = Problem(kind="malformed", message=row.problem or "")
     return _waiting(source, row, ranked=False) | {
-        "stage": Stage.OVER.value, "outcome": Outcome.MALFORMED.value, "error": _json(problem),
+        "malformed": 1, "stage": Stage.OVER.value, "outcome": Outcome.MALFORMED.value, "error": _json(problem),
     }  # fmt: skip
 
 

@@ -1,11 +1,11 @@
 -- name: admit_action
 -- One row of the input. A key that is known already is left alone: see admit_duplicate.
-INSERT OR IGNORE INTO action (tenant, source, row, bulk_key, labels, rank, stage, outcome, error)
-VALUES (:tenant, :source, :row, :bulk_key, :labels, :rank, :stage, :outcome, :error);
+INSERT OR IGNORE INTO action (tenant, source, row, bulk_key, malformed, labels, rank, stage, outcome, error)
+VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error);
 
 -- name: admit_duplicate
 INSERT INTO duplicate (first, source, row)
-SELECT seq, :source, :row FROM action WHERE tenant = :tenant AND bulk_key = :bulk_key AND outcome IS NOT 'malformed';
+SELECT seq, :source, :row FROM action WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0;
 
 -- name: source_read
 UPDATE source SET rows = rows + :rows, last_row = :last_row, chain = :chain WHERE id = :id;
@@ -194,7 +194,7 @@ WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable')
 
 -- name: fetch_again
 UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, seal = NULL, counts_from = 'status', mismatch = NULL
-WHERE tenant = :tenant AND bulk_key = :bulk_key AND outcome IS NOT 'malformed' AND output_url IS NOT NULL;
+WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND output_url IS NOT NULL;
 
 -- name: begin_session
 INSERT INTO session (started_at) VALUES (:at);

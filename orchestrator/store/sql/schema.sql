@@ -56,6 +56,7 @@ CREATE TABLE action (
     source        INTEGER NOT NULL REFERENCES source (id),
     row           INTEGER NOT NULL,
     bulk_key      TEXT NOT NULL,
+    malformed     INTEGER NOT NULL DEFAULT 0,     -- the row holds no key, and what it holds may stand there twice
     labels        TEXT,                           -- JSON object
     rank          REAL NOT NULL DEFAULT 0,        -- the lower is stopped first
     stage         INTEGER NOT NULL,               -- orchestrator.model.Stage
@@ -90,7 +91,8 @@ CREATE TABLE action (
     seal          INTEGER                         -- checksum over the evidence, once settled: see the statement settled
 );
 
-CREATE UNIQUE INDEX action_key ON action (tenant, bulk_key) WHERE outcome IS NOT 'malformed';
+-- By nothing that ever changes: keys are random, and each change of an index writes another of its pages.
+CREATE UNIQUE INDEX action_key ON action (tenant, bulk_key) WHERE malformed = 0;
 CREATE INDEX action_waiting ON action (tenant, rank, seq) WHERE stage = 0;
 CREATE INDEX action_following ON action (tenant, due_at) WHERE stage = 2 AND claimed = 0;
 
