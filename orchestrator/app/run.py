@@ -204,7 +204,8 @@ class Run:
             deadline=self._deadline(),
             on_settled=self.on_settled,
         )
-        if self.settings.engine == "dask":
+        # For a plan no processes are started; a cluster that is there may be the only one with the credentials.
+        if self.settings.engine == "dask" and not (common.planning and self.settings.scheduler is None):
             from orchestrator.app.shards import Shards
 
             shards = self._work = Shards(

@@ -190,6 +190,21 @@ def test_a_worker_without_mass_stop_is_told_before_anything_is_sent(here, quick,
     assert quick.named["north"].nothing_sent()
 
 
+def test_a_plan_starts_no_cluster_where_no_scheduler_is_named(here, quick, tmp_path):
+    """Looking up what stands where is not worth seconds of starting processes."""
+    without_dask = tmp_path / "without-dask"
+    without_dask.mkdir()
+    (without_dask / "distributed.py").write_text("raise ImportError('a cluster was asked for')")
+    options = ["--tenants", quick.file, "--engine", "dask"]
+    env = {"PYTHONPATH": str(without_dask)}
+    plan = here("plan", quick.keys(), *options, "--out", "plan", longest=LONGEST, env=env)
+    assert plan.status == 0, plan
+    assert quick.outcomes(report_of(plan)) == {"north": {"would_stop"}}
+    run = here.run(None, "--plan", "plan", *options, longest=LONGEST, env=env)
+    assert "--engine dask needs dask" in run.err  # so a cluster would have been noticed
+    assert quick.named["north"].sent("stop") == 0
+
+
 @pytest.mark.hunt
 def test_a_run_whose_workers_are_all_lost_can_be_interrupted(here, slow, own_cluster):
     going = here.start(
