@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.pacing.others import NOBODY, NOBODY_ANY_MORE, REFRESH, STEP, OthersLoad
+from orchestrator.pacing.others import NOBODY, NOBODY_ANY_MORE, REFRESH, STEP, WRONG, OthersLoad
 
 
 def counted(counts: list[int], *, ours: int = 20, permitted: int = 40) -> OthersLoad:
@@ -181,6 +181,43 @@ def test_a_greater_limit_makes_room_for_greater_loads():
     for second in range(10, 20):
         load.seen(second * 3.0, 20, 200, 80)
     assert mean(load) == pytest.approx(100, rel=0.1)
+
+
+def test_after_a_greater_limit_it_is_as_if_nothing_had_been_seen():
+    load, other = counted([5] * 10), OthersLoad()
+    other.seen(0.0, 20, 80, 33)
+    for each in (load, other):
+        each.seen(60.0, 20, 80, 50)
+        each.seen(63.0, 20, 80, 40)
+    assert mean(load) == mean(other)
+
+
+def chance(count: int, load: float, room: int) -> float:
+    """Of so many calls of others, from the definition: Poisson's distribution, cut off at the slots they find."""
+    if not load:
+        return float(count == 0)
+    terms = [math.exp(k * math.log(load) - load - math.lgamma(k + 1)) for k in range(room + 1)]
+    return terms[count] / sum(terms)
+
+
+@pytest.mark.parametrize("before", [[], [1]], ids=["the first", "one that follows a call alone"])
+@pytest.mark.parametrize(("permitted", "taken"), [(40, 5), (40, 40), (130, 111), (130, 2)])
+def test_a_count_with_one_call_of_ours_in_it_is_weighed_by_bayes_rule(before, permitted, taken):
+    """What is taken less our one is others', in the room that our one leaves; one count in ``1 / WRONG`` is noise."""
+    blank = OthersLoad()
+    for moment in (0.0, 10.0):
+        blank.seen(moment, permitted, permitted, 0)  # all slots are ours: that tells nothing
+    load = OthersLoad()
+    for in_flight in before:
+        load.seen(0.0, in_flight, permitted, permitted - 1)
+    load.seen(1.0, 10, permitted, permitted - taken)
+    likely = [
+        share * ((1 - WRONG) * chance(taken - 1, each, permitted - 1) + WRONG / permitted)
+        for share, each in blank.loads
+    ]
+    assert [share for share, _ in load.loads] == pytest.approx(
+        [one / sum(likely) for one in likely], rel=1e-9
+    )
 
 
 def test_loads_are_told_apart_up_to_the_limit():

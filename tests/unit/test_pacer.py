@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from orchestrator.model import Answered, Limits, Window
 from orchestrator.pacing import circuit
 from orchestrator.pacing.circuit import SILENCE
-from orchestrator.pacing.pacer import LONGEST_GATE, Pacer
+from orchestrator.pacing.pacer import LONGEST_GATE, OPENING, Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.settings import Rate
 
@@ -376,3 +376,37 @@ def test_a_refusal_beside_other_calls_of_ours_closes_no_gate():
     pacer.take(0.0)
     pacer.answered(answer(throttled=True), 0.0)
     assert pacer.gate == float("-inf")
+
+
+def drawn(share: float) -> Pacer:
+    """A pacer behind a gate that opens at 10.0, and whose random numbers lie at that ``share`` of their range."""
+    pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: low + share * (high - low))
+    pacer.close(0.0, 10.0)
+    return pacer
+
+
+def next_after(pacer: Pacer, now: float) -> float:
+    """When the next call may leave after one that leaves at ``now``."""
+    pacer.take(now)
+    pacer.release()
+    opens_at = pacer.opens_at(now)
+    assert opens_at is not None
+    return opens_at
+
+
+def test_calls_that_waited_at_the_gate_leave_a_slots_worth_of_them_in_its_first_moment():
+    """Each at a random distance from the one before, which is on average the moment's even share."""
+    pacer, now, left = drawn(0.5), 10.0, 0
+    while now < 10.0 + OPENING * (1 - 1e-9):
+        now, left = next_after(pacer, now), left + 1
+    assert left == pacer.limit
+
+
+@pytest.mark.parametrize(("share", "distance"), [(0.0, 0.0), (1.0, 2.0)])
+def test_a_call_behind_the_gate_is_between_none_and_two_even_shares_after_the_one_before(share, distance):
+    pacer = drawn(share)
+    assert next_after(pacer, 10.1) == pytest.approx(10.1 + distance * OPENING / pacer.limit, abs=1e-12)
+
+
+def test_from_that_moment_on_calls_leave_as_slots_are_free():
+    assert next_after(drawn(1.0), 10.0 + OPENING) == 10.0

@@ -46,6 +46,13 @@ def test_it_rises_no_higher_than_is_of_use():
     assert max(limits(Search(10), 50, most=17)) == 17
 
 
+def test_after_a_pause_it_rises_no_higher_than_is_of_use_however_fast_it_rose_before():
+    search = Search(10)
+    limits(search, 60, most=10_000)
+    search.restart()
+    assert max(limits(search, 3, start=100.0, most=START + 1)) == START + 1
+
+
 def test_a_slot_that_nobody_used_proves_nothing():
     search = Search(10)
     for _ in range(100):
@@ -88,6 +95,11 @@ def test_it_comes_back_to_a_little_below_the_refusal_and_rests_there():
     assert limits(search, 7, start=10.0)[-4:] == [int(20 * REST)] * 4
 
 
+@pytest.mark.parametrize("at", range(2, 41))
+def test_wherever_it_was_refused_it_rests_at_its_share_of_that(at):
+    assert limits(refused(at), 7, start=10.0)[-1] == max(1, int(at * REST + 1e-9))
+
+
 def test_it_rests_until_it_probes():
     search = refused(20)
     limits(search, 4, start=10.0)
@@ -128,6 +140,17 @@ def test_a_refusal_within_a_slot_of_the_last_is_the_same_again_and_doubles_the_r
 def test_a_probe_that_goes_well_frees_it():
     search = refused(20)
     assert limits(search, 40, start=100.0)[-1] > 25
+
+
+@pytest.mark.parametrize(("at", "reached", "forgotten"), [(19, 19, False), (19, 20, True), (1, 2, True)])
+def test_a_refusal_is_forgotten_when_one_slot_more_than_was_refused_goes_well(at, reached, forgotten):
+    search = refused(at)
+    now = 10.0
+    while search.limit < reached:
+        now += TRIP
+        search.accepted(now, search.limit, 100)
+    search.jump(90)
+    assert (search.limit == 90) == forgotten
 
 
 def test_the_tenants_own_word_is_jumped_to():

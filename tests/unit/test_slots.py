@@ -121,6 +121,10 @@ def test_an_answer_without_headers_changes_nothing():
     assert slots.limit == 36
 
 
+def test_a_count_of_all_slots_as_free_is_a_count():
+    assert told(0.1, 40, 40).others == pytest.approx(0, abs=1)
+
+
 def test_what_remains_is_ignored_where_it_is_more_than_permitted():
     slots = told(0.1, 40, 4_000)
     assert (slots.limit, slots.others) == (36, None)
@@ -203,15 +207,31 @@ def test_the_refusal_of_an_idle_tenant_is_soon_over():
 
 def test_each_refusal_costs_a_slot_until_enough_calls_were_taken():
     """What our own calls may suffer is one in a thousand."""
-    slots = steady(0.1, others=9)
-    before = slots._told
+    slots, unrefused = steady(0.1, others=9), steady(0.1, others=9)
     for n in range(3):
         refuse(slots, 40.0 + n, slots.limit)
-    tell(slots, 50.0, 10, 40, 20)
-    assert slots._told <= before - 2
+    for each in (slots, unrefused):
+        tell(each, 50.0, 10, 40, 20)
+    assert slots._told == unrefused._told - 3
     for n in range(round(3 / OWN_LOSS)):
         tell(slots, 60.0 + n / 1000, 10)
     assert slots._margin == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("before", ["answer", "refusal", "pause"])
+def test_a_limit_told_again_without_a_count_takes_no_refusal_back(before):
+    """It is no news: only a count of free slots, or the first word after a pause, shows that there is room."""
+    slots = TenantSlots(0.1)
+    if before == "refusal":
+        refuse(slots, 0.0, 1, permitted=40)
+    else:
+        tell(slots, 0.0, 1, 40)
+    if before == "pause":
+        slots.paused()
+        tell(slots, 1.0, 1, 40)
+    refuse(slots, 10.0, 36)
+    tell(slots, 10.1, 1, 40)
+    assert slots.limit == int(36 * CUT)
 
 
 def test_refusals_of_one_round_trip_cost_one_slot():

@@ -183,3 +183,17 @@ def test_once_a_told_window_has_reset_the_spacing_tells_what_it_spares():
     window = RateWindow(60, 60, burst=1)
     window.told(40, 10.0, 100.0)
     assert window.spare(110.0, 110.0) == 1
+
+
+def test_a_call_that_leaves_as_a_told_window_resets_counts_in_the_next():
+    window = RateWindow(10, 60, burst=1)
+    window.told(0, 30.0, 0.0)
+    window.take(30.0)
+    assert window.opens_at(30.0) == pytest.approx(36.0)
+
+
+def test_what_a_told_window_had_left_is_void_as_it_resets():
+    window = RateWindow(10, 60, burst=1)
+    window.take(28.0)
+    window.told(5, 2.0, 28.0)
+    assert window.opens_at(30.0) == pytest.approx(34.0)
