@@ -79,10 +79,10 @@ class Ledger:
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
         for what, how in group:
-            if isinstance(what, str):
-                execute(self._statements[what], how)
-            else:
+            if callable(what):
                 results.append((how, self._perform(what)))
+            else:
+                execute(self._statements[what], how)
         execute("COMMIT")
         return results
 
@@ -208,17 +208,15 @@ class ThreadWriter:
             raise self._broken
 
     def _work(self) -> None:
-        while group := self._next_group():
-            try:
-                results = self._ledger.commit(group)
-            except StorageError as error:
-                self._break(error, group)
-                return
-            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
-                self._break(StorageError(f"The journal failed ({type(error).__name__}: {error})."), group)
-                return
-            for future, result in results:
-                deliver(future, result)
+        group: list[_Entry] = []
+        try:
+            while group := self._next_group():
+                for future, result in self._ledger.commit(group):
+                    deliver(future, result)
+        except StorageError as error:
+            self._break(error, group)
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            self._break(StorageError(f"The journal failed ({type(error).__name__}: {error})."), group)
 
     def _next_group(self) -> list[_Entry]:
         with self._wake:
@@ -234,6 +232,6 @@ class ThreadWriter:
             self._broken = error
             left = [*group, *self._entries]
             self._entries.clear()
-        for what, how in left:
-            if not isinstance(what, str):
+        for _, how in left:
+            if isinstance(how, Future) and not how.done():
                 deliver(how, _Failed(error))

@@ -209,6 +209,39 @@ def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
         writer.close()
 
 
+def test_a_note_of_no_statement_is_heard_of_by_whoever_waits_and_at_the_end(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note(None, at="a")  # type: ignore[arg-type]  # the mistake there must be no silence about
+    with pytest.raises(StorageError, match=r"^The journal failed \(KeyError: None\)\.$"):
+        writer.perform(lambda db: None).result(PATIENCE)
+    with pytest.raises(StorageError, match="KeyError"):
+        writer.close()
+
+
+def test_whoever_waits_hears_of_a_result_that_could_not_be_handed_over(path):
+    ledger = Watched(database.create(path))
+    ledger.may_go_on.clear()
+    writer = ThreadWriter(ledger)
+    writer.perform(lambda db: "its own").set_result("another's")
+    waiting = writer.perform(lambda db: None)
+    ledger.may_go_on.set()
+    with pytest.raises(StorageError, match=r"^The journal failed \(RuntimeError: "):
+        waiting.result(PATIENCE)
+    with pytest.raises(StorageError, match="RuntimeError"):
+        writer.close()
+
+
+def test_work_that_would_end_the_thread_ends_the_journal_loudly(path):
+    def work(db):
+        raise SystemExit
+
+    writer = ThreadWriter(Ledger(database.create(path)))
+    with pytest.raises(StorageError, match="SystemExit"):
+        writer.perform(work).result(PATIENCE)
+    with pytest.raises(StorageError, match="SystemExit"):
+        writer.close()
+
+
 # On a disk that takes no more
 
 
