@@ -213,6 +213,41 @@ def test_a_list_of_very_many_entries_is_not_even_read(saved):
     assert "too long a list" in refusal(saved(packed({f"{n}.txt": b"" for n in range(3000)})))
 
 
+def test_a_list_is_not_read_beyond_its_bound_however_long_it_is_said_to_be(tmp_path):
+    """Sparse on the disk, and read whole it would be 64 MiB in memory."""
+    path, size = tmp_path / "response.zip", 64 * MIB
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(END + struct.pack("<4H2LH", 0, 0, 1, 1, size, 0, 0))
+    tracemalloc.start()
+    try:
+        sentence = refusal(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ("too long a list" in sentence, peak < 2 * MIB) == (True, True)
+
+
+@pytest.mark.parametrize(("beyond", "told"), [(0, COUNTED), (1, None)])
+def test_a_list_as_long_as_its_bound_is_read(saved, beyond, told):
+    raw, names = io.BytesIO(), ("response.csv", "b.txt", "c.txt")
+    left = (1 << 17) + beyond - sum(46 + len(name) for name in names)
+    with zipfile.ZipFile(raw, "w") as archive:
+        for name in names:
+            info = zipfile.ZipInfo(name)
+            info.comment = bytes(min(left, 0xFFFF))
+            left -= len(info.comment)
+            archive.writestr(info, CSV)
+    assert counted_or_refused(saved(raw.getvalue())) == told
+
+
+def test_a_large_csv_whose_own_header_has_no_name_is_told_as_damaged(saved):
+    """And not as a zip with too long a list: where nothing is asked for, nothing is read."""
+    data = packed({"a.csv": b"A,Success\n" + b"1,Y\n" * (MIB // 4)}, zipfile.ZIP_STORED)
+    assert "is damaged" in refusal(saved(patched(data, LOCAL, 26, b"\0\0")))
+
+
 def test_an_encrypted_csv_is_refused(saved):
     data = patched(patched(packed({"a.csv": CSV}), LOCAL, 6, b"\1\0"), CENTRAL, 8, b"\1\0")
     assert refusal(saved(data)) == "The response file is encrypted."

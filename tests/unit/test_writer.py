@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -146,6 +147,30 @@ def test_what_somebody_waits_for_is_committed_at_once_however_long_notes_may_lin
     writer.close()
     with closing(sqlite3.connect(path)) as other:
         assert sessions(other) == ["a", "b"]
+
+
+def test_notes_linger_until_somebody_waits_and_again_after_that(path, monkeypatch):
+    did: SimpleQueue[str] = SimpleQueue()
+
+    class Linger(float):
+        def __radd__(self, now):
+            did.put("lingers")
+            return now + float(self)
+
+    class Told(Ledger):
+        def commit(self, group):
+            did.put("commits")
+            return super().commit(group)
+
+    monkeypatch.setattr(writers, "LINGER", Linger(100 * PATIENCE))
+    writer = ThreadWriter(Told(database.create(path)))
+    writer.note("begin_session", at="a")
+    assert did.get(timeout=PATIENCE) == "lingers"
+    writer.perform(lambda db: None).result(PATIENCE)
+    assert did.get(timeout=PATIENCE) == "commits"
+    writer.note("begin_session", at="b")
+    assert did.get(timeout=PATIENCE) == "lingers"
+    writer.close()
 
 
 def test_a_journal_left_behind_keeps_no_process_alive(writer):
@@ -344,6 +369,21 @@ def test_a_journal_that_cannot_be_brought_back_leaves_what_the_disk_had(full, pa
     path.with_suffix(".fresh").mkdir()
     with pytest.raises(OSError, match="fresh"):
         database.copy_to_file(full.connection, path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before"]
+
+
+def test_a_journal_that_finds_no_room_at_the_end_either_is_closed_and_leaves_what_the_disk_had(
+    full, path, monkeypatch
+):
+    def no_room(connection, path):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    full.commit([("begin_session", {"at": BIG})])
+    monkeypatch.setattr(database, "copy_to_file", no_room)
+    full.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        sessions(full.connection)
     with closing(database.reopen(path)) as again:
         assert sessions(again) == ["before"]
 
