@@ -6,9 +6,13 @@ hours in which nobody answers, signals, second signals, deadlines, kill -9. A se
 """
 
 import asyncio
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -61,6 +65,7 @@ class Journey(Dice):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
+        self.seed = seed
         self.random = random = Random(f"journey {seed}")
         self.keys = random.randint(1, 60)
         self.rows = list(self._rows())
@@ -86,7 +91,7 @@ class Journey(Dice):
                 latency=lambda: random.uniform(0.01, self.slowest),
                 script=self._befalls,
                 stale=lambda: random.uniform(0.0, self.staleness),
-                outlives=lambda: random.random() < 0.5,
+                outlives=self._outlives,
             ),
             self.told,
             lagging=True,
@@ -110,6 +115,9 @@ class Journey(Dice):
             later = self.random.uniform(0.0, 5.0)
             return Fault(fault(Kind.TIMEOUT, may_have_worked=True).error, seconds=30.0, later=later)
         return super()._befalls(name, key, n)
+
+    def _outlives(self, call: Call) -> bool:
+        return Random(f"{self.seed} {call.name} {call.bulk_key} {call.at}").random() < 0.5
 
     def is_away(self) -> bool:
         return any(a <= now() < b for a, b in zip(self.away[::2], self.away[1::2], strict=True))
@@ -245,11 +253,49 @@ def test_a_journey_tells_the_truth_at_every_station(run_seed):
     assert {seed: problems for seed in seeds if (problems := problems_of(seed))} == {}
 
 
+def calls_of(seed: int) -> list[str]:
+    """What the tenant saw, a line for each call."""
+    journey = Journey(seed)
+    virtually(journey.travel())
+    return [
+        f"{call.name} {call.bulk_key} {call.at} {call.answer} {call.ended_at} {call.took_effect}"
+        for call in journey.scene.tenant.calls
+    ]
+
+
 @pytest.mark.hunt
 def test_a_journey_of_one_seed_replays_exactly(run_seed):
-    def calls() -> list[tuple[str, str, float, str | None]]:
-        journey = Journey(run_seed)
-        virtually(journey.travel())
-        return [(call.name, call.bulk_key, call.at, call.answer) for call in journey.scene.tenant.calls]
+    assert calls_of(run_seed) == calls_of(run_seed)
 
-    assert calls() == calls()
+
+@pytest.mark.parametrize("seed", [30, 35, 86, 158])
+def test_a_journey_of_one_seed_replays_exactly_in_another_process(seed):
+    """In these, calls are cut under way. Another process has other addresses, and other hashes of strings."""
+    again = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import calls_of; print(*calls_of({seed}), sep='\\n')"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONHASHSEED": str(seed)},
+    )
+    assert again.stdout.splitlines() == calls_of(seed)
+
+
+def test_which_requests_outlive_their_senders_does_not_hang_on_who_is_cut_first(run_seed):
+    def arrived(order: int) -> set[str]:
+        """The keys that were stopped by requests cut on their way, first to last or last to first."""
+
+        async def cut() -> None:
+            senders = [asyncio.ensure_future(tenant.stop(key, "t")) for key in tenant.actions]
+            await asyncio.sleep(0.001)
+            for sender in senders[::order]:
+                sender.cancel()
+            await asyncio.gather(*senders, return_exceptions=True)
+            await asyncio.sleep(60.0)
+
+        tenant = Journey(run_seed).scene.tenant
+        virtually(cut())
+        return {key for key, action in tenant.actions.items() if action.stopped_at is not None}
+
+    assert arrived(1) == arrived(-1)

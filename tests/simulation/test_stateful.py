@@ -91,7 +91,7 @@ class Incident(RuleBasedStateMachine):
             VirtualTenant(
                 actions_of(keys, total=10**9, speed=1.0, stopping_for=stopping_for),
                 script=self._befalls,
-                outlives=lambda: outlives,
+                outlives=lambda call: outlives,
             ),
             settings(concurrency=slots, settle=60.0),
             lagging=True,

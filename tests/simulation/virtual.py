@@ -219,7 +219,7 @@ class VirtualTenant:
         refuses_credentials: MassStopError | None = None,
         token_at: float = 0.0,
         stale: Callable[[], float] = lambda: 0.0,
-        outlives: Callable[[], bool] = lambda: False,
+        outlives: Callable[[Call], bool] = lambda call: False,
     ) -> None:
         self.actions = {action.bulk_key: action for action in actions}
         self.calls: list[Call] = []
@@ -289,7 +289,7 @@ class VirtualTenant:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            await self._way_there(key, seconds / 2, lambda action: work(action, call))
+            await self._way_there(call, seconds / 2, lambda action: work(action, call))
             result, error = self._truth(name, key, call, work, befalls)
             await asyncio.sleep(seconds / 2)
         finally:
@@ -327,13 +327,17 @@ class VirtualTenant:
             return None, befalls.error if befalls else error
         return result, befalls.error if befalls else None
 
-    async def _way_there(self, key: str, seconds: float, work: Callable[[Action], object]) -> None:
-        """A request whose sender dies on the way may arrive all the same."""
+    async def _way_there(self, call: Call, seconds: float, work: Callable[[Action], object]) -> None:
+        """A request whose sender dies on the way may arrive all the same.
+
+        Which do is told by the call, never by how many were cut before it: anyio cancels the tasks of a group in the
+        order of sets, which is that of addresses in memory and another one each time.
+        """
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
-            action = self.actions.get(key)
-            if action is not None and action.refuses is None and self._outlives():
+            action = self.actions.get(call.bulk_key)
+            if action is not None and action.refuses is None and self._outlives(call):
                 self._later(seconds, action, work)
             raise
 
