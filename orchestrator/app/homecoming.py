@@ -40,7 +40,7 @@ async def bring_back(
     held = None
     while held is None:
         try:
-            held = rundir.reopen(folder)
+            held = rundir.reopen(folder, shared=True)
         except RunDirectoryError:
             if not await anyio.Path(folder).is_dir():
                 return []

@@ -228,7 +228,7 @@ async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:
     give_up = asyncio.get_running_loop().time() + LONGEST_LOCKED
     while True:
         try:
-            return rundir.reopen(folder)
+            return rundir.reopen(folder, shared=True)
         except RunDirectoryError:
             late = asyncio.get_running_loop().time() > give_up
             if not os.path.isdir(folder) or late or cancelled():  # noqa: PTH112, ASYNC240 - one look

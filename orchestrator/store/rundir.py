@@ -17,13 +17,22 @@ def new_run_id() -> str:
 
 
 class RunDirectory:
-    """A run's directory, locked against a second process until :meth:`close`."""
+    """A run's directory, locked against a second process until :meth:`close`.
 
-    def __init__(self, path: Path, *, made: bool) -> None:
+    One that is ``shared`` between machines is locked by a file beside it, open for writing: of that NFS (version 4)
+    tells the other machines, and not of a lock on a directory. Beside, since NFS keeps the name of an open file, and a
+    directory with one in it cannot be taken away.
+    """
+
+    def __init__(self, path: Path, *, made: bool, shared: bool = False) -> None:
         self.path = path
         self._made = made
         try:
-            self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if shared:
+                lock = path.with_name(f".{path.name}.lock")
+                self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            else:
+                self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
         try:
@@ -82,11 +91,14 @@ def create(path: Path) -> RunDirectory:
     return directory
 
 
-def reopen(path: Path) -> RunDirectory:
-    """The directory of an earlier run, rid of what that left half written. Raises RunDirectoryError if it is none."""
+def reopen(path: Path, *, shared: bool = False) -> RunDirectory:
+    """The directory of an earlier run, rid of what that left half written. Raises RunDirectoryError if it is none.
+
+    ``shared`` says that other machines may want it too: all of them have to say so.
+    """
     if not path.is_dir():
         raise RunDirectoryError(f"There is no run directory {path}.")
-    directory = RunDirectory(path, made=False)
+    directory = RunDirectory(path, made=False, shared=shared)
     for place in (path, path / "remediation", path / "responses"):
         clear_leftovers(place)
     return directory

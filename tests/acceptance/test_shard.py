@@ -86,7 +86,9 @@ def test_a_shard_stops_its_keys_and_tells_its_counts(tmp_path, tenant):
     assert job.told[-1]["north"]["outcomes"] == {"stopped": 12}
 
 
-def test_a_second_try_goes_on_where_the_first_was_cut(tmp_path, tenant):
+def test_a_second_try_goes_on_where_the_first_was_cut(tmp_path, make_tenant):
+    slowly = PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}
+    tenant = make_tenant(**slowly, actions=30)  # 3 s, so that the cut comes in time
     job = Job(tmp_path, tenant)
     done: list[Done] = []
     thread = threading.Thread(target=lambda: done.append(job.work()))
@@ -96,11 +98,11 @@ def test_a_second_try_goes_on_where_the_first_was_cut(tmp_path, tenant):
     thread.join(support.LONGEST)
     assert done == [Done("aborted", "Enough.", 4)]
     sent = tenant.sent("stop")
-    assert sent < 12
+    assert sent < 30
     give_orders(job.folder.parent, Orders())
     assert job.work() == Done("finished", None, 0)
-    assert job.outcomes == {"stopped": 12}
-    assert tenant.sent("stop") == 12
+    assert job.outcomes == {"stopped": 30}
+    assert tenant.sent("stop") == 30
 
 
 def test_a_shard_that_was_taken_back_sends_nothing(tmp_path, tenant):

@@ -1,5 +1,7 @@
 """The run directory: its owner's alone, and one process's at a time."""
 
+import fcntl
+import os
 import re
 import stat
 import subprocess
@@ -63,6 +65,43 @@ def test_a_directory_at_work_is_refused_to_another_process(directory):
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Another mass-stop is at work" in other.stderr
+
+
+@pytest.fixture
+def shared(tmp_path):
+    (tmp_path / "1" / "north").mkdir(parents=True)
+    return tmp_path / "1" / "north"
+
+
+def refusal_of_another_process(directory: Path) -> str:
+    code = (
+        "from pathlib import Path; from orchestrator.store import rundir; "
+        f"rundir.reopen(Path({str(directory)!r}), shared=True)"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+
+
+def test_a_shared_directory_at_work_is_refused_to_another_process(shared):
+    held = rundir.reopen(shared, shared=True)
+    assert "Another mass-stop is at work" in refusal_of_another_process(shared)
+    held.close()
+    assert refusal_of_another_process(shared) == ""
+
+
+def test_a_shared_directory_is_held_by_a_file_that_is_open_for_writing(shared):
+    """NFS tells other machines of no lock on a directory, and of none on a file that is open for reading."""
+    held = rundir.reopen(shared, shared=True)
+    assert stat.S_ISREG(os.fstat(held._lock).st_mode)
+    assert fcntl.fcntl(held._lock, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    rundir.reopen(shared).close()  # so nothing holds the directory itself
+    held.close()
+
+
+def test_a_shared_directory_that_is_held_can_be_taken_away(shared):
+    """NFS keeps the name of a file that is open, and with it the directory it is in."""
+    held = rundir.reopen(shared, shared=True)
+    shared.rmdir()
+    held.close()
 
 
 def test_a_directory_that_was_let_go_is_free(directory):
