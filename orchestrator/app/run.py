@@ -117,6 +117,8 @@ class Run:
         except UsageError:
             if self._session == 1:
                 self._work = None  # nothing was sent: no trace is left
+            else:
+                self.journal.withdraw_session()
             raise
         except MassStopError:
             raise

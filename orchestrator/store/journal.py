@@ -79,6 +79,10 @@ class Journal:
     def begin_session(self) -> None:
         self._writer.note("begin_session", at=self._clock.stamp())
 
+    def withdraw_session(self) -> None:
+        """Forgets a session that came to no start: the run stands as the one before left it."""
+        self._writer.note("withdraw_session")
+
     def token_call(self) -> None:
         if self._tenant:
             self._writer.note("tenant_token_call", tenant=self._tenant)

@@ -294,6 +294,15 @@ def test_a_finished_run_that_is_resumed_sends_nothing_and_ends_in_zero(
     assert ended.report["summary"]["records"] == before["summary"]["records"]
 
 
+def test_a_resume_that_lacks_its_credentials_leaves_the_run_as_it_was(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys)).report
+    ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": ""})
+    assert (ended.status, "No credentials" in ended.err) == (2, True), ended
+    assert mass_stop("report", "run").report["run"] == before["run"]
+
+
 def test_remediation_survives_the_resume_of_a_finished_run(mass_stop: MassStop, tenant: Tenant) -> None:
     mass_stop.run(tenant, mass_stop.keys(tenant.keys))
     path = mass_stop.home / "run" / "remediation" / "succeeded.csv"

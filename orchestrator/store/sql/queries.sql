@@ -199,6 +199,9 @@ WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND output_url
 -- name: begin_session
 INSERT INTO session (started_at) VALUES (:at);
 
+-- name: withdraw_session
+DELETE FROM session WHERE n = (SELECT MAX(n) FROM session);
+
 -- name: token_call
 UPDATE session SET token_calls = token_calls + 1 WHERE n = (SELECT MAX(n) FROM session);
 
