@@ -12,6 +12,7 @@ What does not hold is never told as an outcome.
 import fcntl
 import os
 import sqlite3
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def open_valid(path: Path) -> tuple[sqlite3.Connection, list[str]]:
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
     """The journal or what is valid of it, sentences on what is not, and whether it can be gone on with."""
+    _look_at(path.parent)
     with _held(path.parent) as held:
         if not held:
             return database.reopen(path), [], True  # its session is at work, and would notice
@@ -95,6 +97,17 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
             return connection, [_SHORTENED.format(path)] if shortened else [], True
         connection.close()
         return *salvaged(path, problem or "it is not what was written"), False
+
+
+def _look_at(directory: Path) -> None:
+    """Raises RunDirectoryError where ``directory`` is none, such as the report in it, or cannot be had."""
+    try:
+        if not stat.S_ISDIR(directory.stat().st_mode):
+            raise RunDirectoryError(
+                f"{directory} is a file, and no run directory. Give the directory that holds its journal.db."
+            )
+    except OSError as error:
+        raise RunDirectoryError(f"{directory} holds no run that can be read: {error.strerror}.") from error
 
 
 @contextmanager

@@ -229,7 +229,8 @@ def test_two_on_one_directory_the_second_is_refused(mass_stop: MassStop, make_te
 @pytest.mark.parametrize("command", ["resume", "report"])
 def test_a_directory_without_a_run_is_refused(mass_stop: MassStop, tenant: Tenant, command: str) -> None:
     (mass_stop.home / "empty").mkdir()
-    for name in ("empty", "missing"):
+    (mass_stop.home / "report.json").touch()
+    for name in ("empty", "missing", "report.json"):
         ended = mass_stop(command, name, tenant=tenant)
         assert ended.status == 2, (name, ended)
         assert len(ended.sentences) == 1

@@ -159,6 +159,13 @@ def test_a_directory_without_a_journal_holds_no_run(tmp_path):
         open_valid(tmp_path / "journal.db")
 
 
+@pytest.mark.parametrize("name", ["report.json", "report.json/run", "missing", "a" * 300])
+def test_what_is_no_directory_is_told_as_no_run(tmp_path, name):
+    (tmp_path / "report.json").touch()
+    with pytest.raises(RunDirectoryError, match=r"^\S+ (is a file|holds no run)"):
+        open_valid(tmp_path / name / "journal.db")
+
+
 def test_an_empty_file_beside_a_log_is_left_with_its_log(killed):
     """SQLite would delete the log."""
     killed.write_bytes(b"")
