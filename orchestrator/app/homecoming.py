@@ -57,16 +57,16 @@ def _merged(
     journal: Journal, folder: Path, tenant: str, directory: Path, sent: bool
 ) -> list[tuple[int, Outcome]]:
     settled: list[tuple[int, Outcome]] = []
+    name = f"{folder.parent.name}/{folder.name}"
     if not _has_rows(folder):
         # The journal comes before the first call: without one, nothing was sent.
         if sent:
-            journal.perform(lambda db: shards.take_back(db, tenant)).result()
+            journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
     else:
         for kind in (".responses", "responses"):
             for path in (folder / kind).rglob("*.zip" if kind == ".responses" else "*.csv"):
                 _move(path, directory / path.relative_to(folder))
-        with closing(database.reopen(folder / "journal.db")) as shard:
-            name = f"{folder.parent.name}/{folder.name}"
+        with closing(database.reopen(folder / "journal.db", shared=True)) as shard:
             settled = journal.perform(lambda db: shards.merge(db, shard, name)).result()
         with suppress(OSError), (directory / "run.log").open("ab") as log:
             log.write((folder / "run.log").read_bytes())
@@ -76,7 +76,7 @@ def _merged(
 
 def _has_rows(folder: Path) -> bool:
     try:
-        with closing(database.reopen(folder / "journal.db")) as connection:
+        with closing(database.reopen(folder / "journal.db", shared=True)) as connection:
             return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0])
     except (RunDirectoryError, StorageError, sqlite3.Error):
         return False

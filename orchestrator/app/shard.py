@@ -240,17 +240,17 @@ def _journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Jo
     """The shard's journal: an earlier try's, or a new one with the keys the shard carries."""
     if directory.journal.exists():
         try:
-            connection = database.reopen(directory.journal)
+            connection = database.reopen(directory.journal, shared=True)
             known = connection.execute("SELECT COUNT(*) FROM action").fetchone()[0]
             connection.close()
             if known:
-                return journals.reopen(directory.journal, clock)
+                return journals.reopen(directory.journal, clock, shared=True)
         except (StorageError, sqlite3.Error):
             pass
         # A try that was cut before its first commit sent nothing.
         for path in directory.path.glob("journal.db*"):
             path.unlink()
-    journal = journals.create(directory.journal, clock)
+    journal = journals.create(directory.journal, clock, shared=True)
     tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
     info = msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {})
 

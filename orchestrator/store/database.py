@@ -32,15 +32,15 @@ def statements(file: str = "queries.sql") -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def create(path: Path) -> sqlite3.Connection:
-    """A new journal at ``path`` (mode 0600).
+def create(path: Path, *, shared: bool = False) -> sqlite3.Connection:
+    """A new journal at ``path`` (mode 0600), in a folder that may be ``shared`` between machines.
 
     Raises sqlite3.Error or OSError where the disk does not take it; nothing is left then that looks like a journal of a
     run that did not begin.
     """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
-        return _with_schema(_connect(str(path)))
+        return _with_schema(_connect(str(path), alone=shared))
     except BaseException:
         for suffix in ("", "-wal", "-shm", "-journal"):
             with suppress(OSError):
@@ -68,8 +68,8 @@ def in_memory() -> sqlite3.Connection:
     return _with_schema(_connect(":memory:"))
 
 
-def reopen(path: Path) -> sqlite3.Connection:
-    """The journal at ``path``.
+def reopen(path: Path, *, shared: bool = False) -> sqlite3.Connection:
+    """The journal at ``path``, in a folder that may be ``shared`` between machines.
 
     Raises:
         RunDirectoryError: there is none, or it was written by a later version.
@@ -84,7 +84,7 @@ def reopen(path: Path) -> sqlite3.Connection:
             f"The journal {path} is empty, yet its log {log.name} is not: damaged, and left as it is."
         )
     try:
-        connection = _connect(str(path))
+        connection = _connect(str(path), alone=shared)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except UNREADABLE as error:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
@@ -158,10 +158,12 @@ def seal(*values: object) -> int:
     return crc32(_encode(values))
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, *, alone: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     connection.create_function("seal", -1, seal, deterministic=True)
     try:
+        if alone:  # so that SQLite needs no memory that processes share, which is none between machines
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA busy_timeout = 2000")

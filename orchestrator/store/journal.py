@@ -296,10 +296,10 @@ class Journal:
         )
 
 
-def create(path: Path, clock: Clock) -> Journal:
+def create(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
     """A new journal; one in memory, with its ``trouble`` set, where the disk does not take it."""
     try:
-        ledger = Ledger(database.create(path), home=path)
+        ledger = Ledger(database.create(path, shared=shared), home=path)
     except (sqlite3.Error, OSError) as error:
         trouble = (
             f"No journal can be written at {path} ({error}). The run goes on and is kept in memory only."
@@ -308,14 +308,14 @@ def create(path: Path, clock: Clock) -> Journal:
     return Journal(ThreadWriter(ledger), clock)
 
 
-def reopen(path: Path, clock: Clock) -> Journal:
+def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
     """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
     try:
         # Before SQLite opens it: whoever closes a file lets go of all locks that the process has on it.
         checksum.remove_sum(path)
     except OSError as error:
         raise StorageError(f"The journal {path} cannot be written to: {error.strerror}.") from error
-    return Journal(ThreadWriter(Ledger(database.reopen(path), home=path)), clock)
+    return Journal(ThreadWriter(Ledger(database.reopen(path, shared=shared), home=path)), clock)
 
 
 def inline(clock: Clock) -> Journal:

@@ -32,9 +32,9 @@ def take(connection: sqlite3.Connection, tenant: str, *, sending: bool) -> Rows:
     return rows
 
 
-def take_back(connection: sqlite3.Connection, tenant: str) -> None:
-    """Nobody has worked on the rows that were taken."""
-    connection.execute(statements()["take_back"], {"tenant": tenant})
+def take_back(connection: sqlite3.Connection, tenant: str, name: str) -> None:
+    """Nobody has worked on the rows that were taken for the shard ``name``, unless they are back from it already."""
+    connection.execute(statements()["take_back"], {"tenant": tenant, "shard": name})
 
 
 def put(connection: sqlite3.Connection, rows: Rows) -> None:

@@ -86,6 +86,15 @@ def test_a_shard_stops_its_keys_and_tells_its_counts(tmp_path, tenant):
     assert job.told[-1]["north"]["outcomes"] == {"stopped": 12}
 
 
+def test_the_journal_of_a_shard_needs_no_memory_that_processes_share(tmp_path, tenant):
+    """There is none between machines."""
+    job = Job(tmp_path, tenant)
+    seen: set[str] = set()
+    work(msgspec.msgpack.encode(job.shard), lambda _: seen.update(path.name for path in job.folder.iterdir()))
+    assert "journal.db-wal" in seen
+    assert "journal.db-shm" not in seen
+
+
 def test_a_second_try_goes_on_where_the_first_was_cut(tmp_path, make_tenant):
     slowly = PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}
     tenant = make_tenant(**slowly, actions=30)  # 3 s, so that the cut comes in time

@@ -101,8 +101,17 @@ def test_keys_of_a_plan_that_are_elsewhere_were_not_sent(run):
 def test_rows_that_nobody_has_worked_on_are_as_before(run):
     before = run.connection.execute("SELECT * FROM action").fetchall()
     take(run, "north")
-    run.journal.perform(lambda db: shards.take_back(db, "north")).result()
+    run.journal.perform(lambda db: shards.take_back(db, "north", "1/north")).result()
     assert run.connection.execute("SELECT * FROM action").fetchall() == before
+
+
+def test_rows_that_are_back_stay_as_they_came_where_their_folder_was_taken_away_only_in_part(run):
+    shard = shard_of(take(run, "north"))
+    shard.stop(3, "north")
+    shard.connection.execute("UPDATE action SET stage = 1, attempts = 1 WHERE seq = 1")  # a stop under way
+    merge(run, shard)
+    run.journal.perform(lambda db: shards.take_back(db, "north", "1/north")).result()
+    assert run.outcomes == ["unconfirmed", "not_attempted", "stopped"]
 
 
 def test_what_a_shard_did_is_in_the_report_at_its_place(run):

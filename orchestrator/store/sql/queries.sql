@@ -296,7 +296,8 @@ SELECT * FROM action WHERE tenant = :tenant AND stage <> 3 ORDER BY seq;
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + 1 WHERE tenant = :tenant AND stage = 0;
 
 -- name: take_back
-UPDATE action SET stage = 0, claimed = 0, attempts = attempts - 1 WHERE tenant = :tenant AND stage = 1;
+UPDATE action SET stage = 0, claimed = 0, attempts = attempts - 1 WHERE tenant = :tenant AND stage = 1
+AND :shard NOT IN (SELECT shard FROM merged);
 
 -- name: merge_once
 INSERT OR IGNORE INTO merged (shard) VALUES (:shard);
