@@ -39,7 +39,8 @@ async def read_to_end(
         await reading
         if not any_key():
             raise InputError(
-                f"The input holds no usable bulk key{whose}: nothing to stop. A key has 32 letters or digits."
+                f"The input holds no usable bulk key{whose}: nothing to stop. A key has 32 letters or digits; where "
+                "they stand in another column than the first, --column names it."
             )
     except UsageError as error:
         if isinstance(error, InputError):
