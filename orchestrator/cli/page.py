@@ -118,8 +118,11 @@ class Page:
 
     def item(self, text: str) -> None:
         """A line that is cut where the screen ends: one of a list."""
-        shown = self.look.plain(text)
-        self.lines.append(shown if self.look.width is None else shown[: self.look.width - 1].rstrip())
+        shown, width = self.look.plain(text), self.look.width
+        if width is not None and len(shown) >= width:
+            mark = "…" if self.look.unicode else "..."  # without it, half a value reads as a whole one
+            shown = shown[: max(0, width - 1 - len(mark))].rstrip() + mark
+        self.lines.append(shown)
 
     def command(self, text: str) -> None:
         """A command on a line of its own, whole."""

@@ -93,10 +93,12 @@ def test_a_command_is_never_broken():
     assert page.lines == ["      mass-stop resume runs/20261124-034914-940a1b"]
 
 
-def test_an_item_of_a_list_is_cut_at_the_edge():
-    page = Page(Look(width=20))
+@pytest.mark.parametrize(("unicode", "cut"), [(True, "x" * 18 + "…"), (False, "x" * 16 + "...")])
+def test_an_item_of_a_list_is_cut_at_the_edge_and_says_so(unicode, cut):
+    page = Page(Look(width=20, unicode=unicode))
     page.item("x" * 50)
-    assert page.lines == ["x" * 19]
+    page.item("x" * 19)
+    assert page.lines == [cut, "x" * 19]
 
 
 def test_an_empty_line_is_empty():
