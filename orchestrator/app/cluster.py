@@ -63,6 +63,8 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
                 processes=True,
                 asynchronous=True,
                 dashboard_address=None,
+                # Its web server starts all the same, and warns the operator where its usual port is taken.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 silence_logs=logging.CRITICAL,
                 memory_limit=0,
                 preload=["orchestrator.app.worker_setup"],
