@@ -114,8 +114,7 @@ def _headline(page: Page, known: Known) -> None:
         unread = ", ".join(source.name for source in known.unread)
         page.line(f"NOT all over: {unread} was not read to its end. What was read of it is over.", "red")
     elif not good and not may_have_stopped:
-        goes_on = "mass action goes on" if total == 1 else "mass actions go on"
-        page.line(f"NOTHING was stopped: {total:,} {goes_on}.", "red")
+        page.line(f"NOTHING was stopped: {counted(total, 'mass action')} may go on.", "red")
     else:
         page.line(f"NOT all over: {total - good:,} of {counted(total, 'mass action')} need a person.", "red")
 

@@ -58,7 +58,9 @@ def said(
 
 
 def test_where_no_stop_may_have_worked_nothing_was_stopped():
-    assert "NOTHING was stopped: 3 mass actions go on." in said({Outcome.NOT_ATTEMPTED: 3}, state="aborted")
+    assert "NOTHING was stopped: 3 mass actions may go on." in said(
+        {Outcome.NOT_ATTEMPTED: 3}, state="aborted"
+    )
 
 
 def test_where_a_stop_may_have_worked_it_is_not_said_that_nothing_was_stopped():
