@@ -61,8 +61,8 @@ class SimulatedTenant:
         server = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True, ssl_context=self._tls)
-        await site.start()
+        self._listening = socket.create_server((host, port), backlog=1024)
+        await web.SockSite(self._runner, self._listening, backlog=1024, ssl_context=self._tls).start()
         bound = self._runner.addresses[0][1]
         name = "localhost" if self._tls and host == "127.0.0.1" else host
         self.base_url = self._tenant.base_url = f"{'https' if self._tls else 'http'}://{name}:{bound}"
@@ -73,6 +73,10 @@ class SimulatedTenant:
         self._closing.set()
         runner, self._runner = self._runner, None
         if runner is not None and runner.server is not None:
+            # Who connected at the last moment is cut like the others: a server that is closed while a connection comes
+            # about loses that connection's socket (CPython before 3.12, gh-109564).
+            asyncio.get_running_loop().remove_reader(self._listening)
+            await _turns()
             transports = [handler.transport for handler in runner.server.connections]
             await runner.cleanup()
             for transport in transports:  # what its caller will never read is not waited for
@@ -82,8 +86,7 @@ class SimulatedTenant:
             task.cancel()
         if self._handling:
             await asyncio.wait(self._handling, timeout=1.0)
-        for _ in range(3):  # a transport that was closed lets go of its socket in the loop's next turns
-            await asyncio.sleep(0)
+        await _turns()  # a transport that was closed lets go of its socket then
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -235,6 +238,12 @@ class SimulatedTenant:
         if request.query.get("actions") != "0":
             facts["actions"] = {key: self.truth(key)._asdict() for key in self.keys}
         return web.json_response(facts)
+
+
+async def _turns() -> None:
+    """Lets the loop turn until what was due has come about."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _cut(request: web.BaseRequest, *, reset: bool = False) -> None:

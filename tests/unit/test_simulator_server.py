@@ -2,6 +2,8 @@
 
 import asyncio
 import csv
+import gc
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +182,16 @@ def test_a_configuration_costs_no_import_of_aiohttp() -> None:
     code = "import sys; from orchestrator.simulator import TenantConfig, FaultPlan; print('aiohttp' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.asyncio
+async def test_who_connects_as_the_tenant_stops_leaves_no_socket_behind() -> None:
+    tenant = SimulatedTenant(actions=1)
+    port = int((await tenant.start()).rsplit(":", 1)[1])
+    callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    for _ in range(2):  # the loop has accepted them, and they are about to be let in
+        await asyncio.sleep(0)
+    await tenant.stop()
+    for caller in callers:
+        caller.close()
+    gc.collect()  # what was left open complains, and a complaint fails the test
