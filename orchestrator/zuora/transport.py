@@ -109,9 +109,8 @@ def _reason(error: BaseException) -> str:
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body, decompressed; raises CallError where it is larger than ``most`` bytes."""
     body = b""
-    while (
-        not response.content.at_eof()
-    ):  # else a second reading, of nothing, for the one piece that nearly all have
+    # By the end, not by a reading that gives nothing: nearly every answer is one piece, and is read once like this.
+    while not response.content.at_eof():
         body += await response.content.readany()
         if len(body) > most:
             response.close()
