@@ -1,5 +1,6 @@
 """Fixtures of the acceptance tests: the command, called as a user calls it, and tenants to call."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,14 @@ def mass_stop(mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant]) ->
     yield command
     command.close()
     assert command.leaks(secret for tenant in tenants for secret in tenant.secrets()) == []
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[MassStop]:
+    """The command beside this Python: dask is no dependency of the one that users install."""
+    command = MassStop(Path(sys.executable).parent / "mass-stop", tmp_path)
+    yield command
+    command.close()
 
 
 @pytest.fixture

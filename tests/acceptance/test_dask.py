@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -81,14 +80,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
     with Cluster(tmp_path_factory.mktemp("guarded"), *certificates.options) as cluster:
         cluster.complete(1)
         yield cluster
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[MassStop]:
-    """The command beside this Python: dask is no dependency of the one that users install."""
-    command = MassStop(Path(sys.executable).parent / "mass-stop", tmp_path)
-    yield command
-    command.close()
 
 
 @pytest.fixture

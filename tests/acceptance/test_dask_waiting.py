@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,14 +16,6 @@ MakeTenant = Callable[..., Tenant]
 pytestmark = pytest.mark.timeout(240)
 
 NOBODY = ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--shared-dir", "shared"]
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[MassStop]:
-    """The command beside this Python: dask is no dependency of the one that users install."""
-    command = MassStop(Path(sys.executable).parent / "mass-stop", tmp_path)
-    yield command
-    command.close()
 
 
 @pytest.fixture
