@@ -44,7 +44,7 @@ class ReadyToken:
         if self._refused:
             why = "has expired" if self._worked else "was refused by the tenant"
             raise CredentialsRefused(
-                f"The bearer token (ZUORA_TOKEN or --token-file) {why}; give a fresh one and resume."
+                f"The bearer token {why}; give a fresh one (ZUORA_TOKEN or --token-file)."
             )
         return self._token
 

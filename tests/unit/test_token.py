@@ -320,3 +320,13 @@ async def test_a_refused_ready_token_is_not_shown():
     with pytest.raises(CredentialsRefused) as caught:
         await token.bearer()
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_what_is_said_of_a_refused_ready_token_holds_for_a_command_that_cannot_be_resumed():
+    token = ReadyToken("given")
+    token.refused("given")
+    with pytest.raises(CredentialsRefused) as caught:
+        await token.bearer()
+    assert "give a fresh one" in str(caught.value)
+    assert "resume" not in str(caught.value)
