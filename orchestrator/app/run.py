@@ -179,7 +179,8 @@ class Run:
         if self.saved and over and not self._troubles and not await self.read(reports.count_missing_files):
             self._responses.discard()
         await self._write_page()
-        self.log.info("run.ended", state=self.ending.state, exit_status=status, reason=self.ending.reason)
+        why = {"reason": self.ending.reason} if self.ending.reason else {}
+        self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
         return status
 
     def end(self) -> None:

@@ -101,6 +101,7 @@ def test_the_log_is_json_lines_of_this_run(done: tuple[Tenant, Ended]) -> None:
     events = [json.loads(line) for line in (ended.directory / "run.log").read_text().splitlines()]
     assert events[0]["event"] == "run.started"
     assert events[-1]["event"] == "run.ended"
+    assert "reason" not in events[-1]
     assert {event["run"] for event in events} == {ended.report["run"]["id"]}
 
 
