@@ -1,5 +1,6 @@
 """The settings as options of the command line."""
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     config = options.pop("config", None)
     known = {name: value for name, value in options.items() if name in SETTINGS}
     settings = resolve(known, config=config, earlier=earlier)
-    refuse_directory(settings.report)
+    refuse_no_place(settings.report)
     return settings
 
 
@@ -92,10 +93,23 @@ def need_tenant(settings: Settings) -> None:
         _ = settings.address
 
 
-def refuse_directory(report: str | None) -> None:
-    """Raises UsageError where a copy of the report is to be a directory: better now than when all is over."""
-    if report and Path(report).is_dir():
-        raise UsageError(f"--report: {report} is a directory; name a file in it.")
+def refuse_no_place(report: str | None) -> None:
+    """Raises UsageError where no copy of the report can be written: better now than when all is over."""
+    if report in (None, "", "-"):
+        return
+    path = Path(report)
+    try:
+        if path.is_dir():
+            raise UsageError(f"--report: {report} is a directory; name a file in it.")
+        if path.exists() and not path.is_file():
+            return  # a pipe or a device
+        above = next((folder for folder in path.parents if folder.exists()), None)
+    except OSError as error:
+        raise UsageError(f"--report: {report} cannot be written: {error.strerror}.") from None
+    if above is not None and not above.is_dir():
+        raise UsageError(f"--report: {above} is a file, and nothing can stand below it; name another path.")
+    if above is not None and not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(f"--report: this user may write nothing in {above}; name another path.")
 
 
 def given_again(*names: str) -> str:

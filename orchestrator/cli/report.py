@@ -60,7 +60,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     from orchestrator.cli.copies import copy_report
     from orchestrator.store.damage import open_valid
 
-    options.refuse_directory(target)
+    options.refuse_no_place(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
     connection, sentences = open_valid(run_dir / "journal.db")
     try:

@@ -77,6 +77,17 @@ def test_report_needs_no_tenant_and_no_credentials(mass_stop: MassStop, tenant: 
     assert valid(ended.out) == before
 
 
+def test_a_path_below_a_file_is_refused_as_a_place_for_the_report(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+    ended = mass_stop("report", "run", "--report", "keys.txt/report.json")
+    assert ended.status == 2, ended
+    assert ended.sentences == [
+        "mass-stop: --report: keys.txt is a file, and nothing can stand below it; name another path."
+    ]
+
+
 def test_report_as_csv_has_one_line_an_action(mass_stop: MassStop, tenant: Tenant) -> None:
     report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
     ended = mass_stop("report", "run", "--format", "csv")

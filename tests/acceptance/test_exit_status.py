@@ -106,6 +106,7 @@ USAGE: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "an unknown option": (("--force",), {}, "--force"),
     "a plan that is none": (("--plan", "nowhere"), {}, "nowhere"),
     "a config file that is none": (("--config", "none.toml"), {}, "none.toml"),
+    "a report below a file": (("--report", "open/report.json"), {}, "open is a file"),
 }
 
 
