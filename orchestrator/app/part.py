@@ -1,11 +1,11 @@
 """One tenant's part of a run: its client, its pace and its engine, wired in one place."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.clock import Clock
 from orchestrator.engine.context import Context
-from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.dispatcher import Dispatcher, Ramp
 from orchestrator.engine.ports import Intake
 from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Ending, Engine
@@ -38,6 +38,7 @@ class Common:
     label: str
     deadline: float | None = None
     on_settled: Callable[[int, Outcome], None] = lambda *_: None
+    ramp: Ramp = field(default_factory=Ramp)
 
     @property
     def seconds_left(self) -> float | None:
@@ -98,7 +99,7 @@ class Part:
                 settings=settings,
                 tenant=tenant,
                 journal=journal,
-                dispatcher=Dispatcher(pacer, common.clock),
+                dispatcher=Dispatcher(pacer, common.clock, common.ramp),
                 clock=common.clock,
                 log=common.log.bind(tenant=self._name) if self._name else common.log,
                 tally=self.tally,

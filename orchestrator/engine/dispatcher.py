@@ -14,14 +14,40 @@ Job = Callable[[], Awaitable[Awaitable[None] | None]]
 """One call. It holds a slot until it returns; what it returns, if anything, is awaited without one."""
 
 
+class Ramp:
+    """Lets new workers begin: one a pass of the loop, in the order they were asked for.
+
+    A new worker means a new connection, which costs as much as a whole call. Where answers come as fast as this process
+    can take them, the next call finds a connection that is free again and needs no other; where they take their time,
+    all slots are in use some passes later. One for all tenants of a process: it is the process that is short of time.
+    """
+
+    def __init__(self) -> None:
+        self._asking: deque[Callable[[], None]] = deque()
+
+    def ask(self, begin: Callable[[], None]) -> None:
+        """Calls ``begin`` in a later pass."""
+        self._asking.append(begin)
+        if len(self._asking) == 1:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        begin = self._asking.popleft()
+        if self._asking:
+            asyncio.get_running_loop().call_soon(self._next)
+        begin()
+
+
 class Dispatcher:
     """Hands jobs to workers as the pacer grants slots. A job that waits for its time holds none."""
 
-    def __init__(self, pacer: Pacer, clock: Clock) -> None:
+    def __init__(self, pacer: Pacer, clock: Clock, ramp: Ramp) -> None:
         self.lanes: Lanes[Job] = Lanes()
         self.active = 0
         self._pacer = pacer
         self._clock = clock
+        self._ramp = ramp
+        self._growing = False
         self._stops_are_coming: Callable[[], bool] = lambda: False
         self._on_change: Callable[[], None] = lambda: None
         self._idle: deque[asyncio.Future[Job]] = deque()
@@ -56,14 +82,27 @@ class Dispatcher:
 
     def kick(self) -> None:
         """To be called after anything that may let a job leave: a new job, a freed slot, a raised limit."""
-        while self._workers is not None and (job := self._take()) is not None:
-            while self._idle:
-                worker = self._idle.popleft()
-                if not worker.done():
-                    worker.set_result(job)
-                    break
-            else:
-                self._workers.start_soon(self._work, job)
+        if self._workers is None:
+            return
+        while self._free() and (job := self._take()) is not None:
+            self._idle.popleft().set_result(job)
+        if not (self._idle or self._growing or self._pacer.full):
+            self._growing = True
+            self._ramp.ask(self._grow)
+
+    def _grow(self) -> None:
+        self._growing = False
+        if self._free():
+            self.kick()
+        elif self._workers is not None and (job := self._take()) is not None:
+            self._workers.start_soon(self._work, job)
+            self.kick()
+
+    def _free(self) -> bool:
+        """Whether a worker waits for a job."""
+        while self._idle and self._idle[0].done():  # it was cancelled
+            del self._idle[0]
+        return bool(self._idle)
 
     async def _work(self, job: Job | None) -> None:
         while True:
@@ -77,8 +116,8 @@ class Dispatcher:
                     await after
                 self.active -= 1
                 self._on_change()
-                job = self._take()
-                self.kick()
+                if (job := self._take()) is not None:
+                    self.kick()
             if self.closed and not self.active:
                 self._quiet.set()
             waiting: asyncio.Future[Job] = asyncio.get_running_loop().create_future()

@@ -67,6 +67,11 @@ class Pacer:
         """Until when nothing may leave because the tenant said "wait"."""
         return self._gate
 
+    @property
+    def full(self) -> bool:
+        """Whether every slot is taken."""
+        return self.in_flight >= self._slots.limit
+
     def opens_at(self, now: float) -> float | None:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
         if self.in_flight >= self._slots.limit:

@@ -21,7 +21,7 @@ import msgspec
 
 from orchestrator.clock import Clock
 from orchestrator.engine.context import Context
-from orchestrator.engine.dispatcher import Dispatcher, Job
+from orchestrator.engine.dispatcher import Dispatcher, Job, Ramp
 from orchestrator.engine.ports import Fetch
 from orchestrator.engine.run import Ending, Engine
 from orchestrator.errors import CallError, Kind, MassStopError, TenantError
@@ -473,7 +473,7 @@ class WatchedDispatcher(Dispatcher):
     """Writes down each slot it gives away, and what was waiting for it."""
 
     def __init__(self, pacer: Pacer, clock: Clock, journal: Journal) -> None:
-        super().__init__(pacer, clock)
+        super().__init__(pacer, clock, Ramp())
         self.grants: list[Grant] = []
         self.most_later = 0
         self._journal = journal

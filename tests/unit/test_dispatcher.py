@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.clock import Clock
-from orchestrator.engine.dispatcher import Dispatcher, Job
+from orchestrator.engine.dispatcher import Dispatcher, Job, Ramp
 from orchestrator.model import Answered, Limits
 from orchestrator.pacing.pacer import Pacer
 from tests.simulation.virtual import now, virtually
@@ -38,7 +39,7 @@ class Bench:
         self.workers = workers
         self.slots = Slots(slots)
         self.pacer = Pacer(self.slots, 0.0)
-        self.dispatcher = Dispatcher(self.pacer, clock)
+        self.dispatcher = Dispatcher(self.pacer, clock, Ramp())
         self.began: list[tuple[str, float]] = []
         self.ended: list[tuple[str, float]] = []
         self.running = self.most_running = 0
@@ -338,3 +339,35 @@ def test_a_worker_that_was_idle_takes_the_next_job():
         made.dispatcher.kick()
 
     assert bench(lambda made: script(made)).began == [("first", 0.0), ("second", 10.0)]
+
+
+def test_where_jobs_take_no_time_few_workers_do_them_all():
+    def script(made: Bench) -> None:
+        for n in range(100):
+            made.stop(str(n), seconds=0)
+
+    made = bench(script, slots=40)
+    assert len(made.ended) == 100
+    assert made.most_running < 20
+
+
+def test_dispatchers_with_one_ramp_begin_in_turn():
+    began: list[str] = []
+
+    async def main() -> None:
+        ramp = Ramp()
+        async with anyio.create_task_group() as workers:
+            for name in "ab":
+                dispatcher = Dispatcher(Pacer(Slots(3), 0.0), Clock(now), ramp)
+                for _ in range(3):
+                    dispatcher.lanes.stops.append(partial(note, name))
+                dispatcher.start(workers)
+            await asyncio.sleep(10)
+            workers.cancel_scope.cancel()
+
+    async def note(name: str) -> None:
+        began.append(name)
+        await asyncio.sleep(1)
+
+    virtually(main())
+    assert began == ["a", "b", "a", "b", "a", "b"]
