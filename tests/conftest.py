@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -33,8 +34,12 @@ settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
-    """No event loop is current at first: one that pytest-asyncio finds there it would put aside without closing it."""
+    """What the tests find of this process, however it was started."""
+    # No event loop is current: one that pytest-asyncio finds there it would put aside without closing it.
     asyncio.set_event_loop(None)
+    # A shell starts what it runs in the background with this signal ignored, and every command would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
