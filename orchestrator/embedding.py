@@ -133,9 +133,16 @@ async def resume_all(
     }
     if settings.env or settings.base_url:
         kept = {name: value for name, value in kept.items() if name not in ("env", "base_url")}
+    ours = next((one for one in sources if one.name == SOURCE and not one.complete), None)
+    if ours is not None and isinstance(keys, Sized) and not len(keys):
+        raise UsageError(
+            f"The run in {path} was cut before all its keys were read: give the same keys again."
+        )
+    unread = [] if ours is not None else app.unread_sources(path, sources, ())
     run = await app.reopen(path, info, structs.replace(settings, **kept), None, tenants)
     try:
-        await run.execute(_rest(run, sources, keys))
+        rest = await app.rest_of_input(run, unread) if ours is None else _intake(run, keys, ours)
+        await run.execute(rest)
         return await run.read(reports.read_report)
     finally:
         run.end()
@@ -168,18 +175,6 @@ def _intake(run: app.Run, keys: Keys, known: SourceInfo | None = None) -> RowInt
     rows = _rows_as_they_come(keys, several) if isinstance(keys, AsyncIterable) else _rows(keys, several)
     info = known or run.journal.add_sources([(SOURCE, None)])[0]
     return RowIntake(run.journal, rows, info, ranked=False, tenancy=app.tenancy(run))
-
-
-def _rest(run: app.Run, sources: list[SourceInfo], keys: Keys) -> app.RunIntake:
-    """What of the input was not read before."""
-    ours = next((one for one in sources if one.name == SOURCE and not one.complete), None)
-    if ours is None:
-        return app.file_intake(run, app.unread_sources(run, sources, ()))
-    if isinstance(keys, Sized) and not len(keys):
-        raise UsageError(
-            f"The run in {run.directory.path} was cut before all its keys were read: give the same keys again."
-        )
-    return _intake(run, keys, ours)
 
 
 def _rows(keys: Iterable[Key], several: bool) -> Iterator[InputRow]:

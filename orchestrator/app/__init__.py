@@ -1,6 +1,14 @@
 """The composition root: what a run is made of (``run``), how one is opened (``opening``), where its keys come from."""
 
-from orchestrator.app.keys import file_intake, first_actions, new_sources, read_ahead, tenancy, unread_sources
+from orchestrator.app.keys import (
+    file_intake,
+    first_actions,
+    new_sources,
+    read_ahead,
+    rest_of_input,
+    tenancy,
+    unread_sources,
+)
 from orchestrator.app.opening import begin, earlier, kept, reopen, tenants_of
 from orchestrator.app.run import Run, RunIntake, interrupted
 from orchestrator.engine.run import Interrupted
@@ -18,6 +26,7 @@ __all__ = [
     "new_sources",
     "read_ahead",
     "reopen",
+    "rest_of_input",
     "tenancy",
     "tenants_of",
     "unread_sources",

@@ -31,9 +31,9 @@ def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo
 
 
 def unread_sources(
-    run: Run, known: Sequence[SourceInfo], specs: Sequence[str]
+    path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
 ) -> list[tuple[Source, SourceInfo]]:
-    """The sources that an earlier session did not read to their end, opened once more.
+    """The sources that an earlier session of the run in ``path`` did not read to their end, opened once more.
 
     ``specs`` are those given again, in order, in place of standard input or of files that have moved.
 
@@ -45,18 +45,26 @@ def unread_sources(
     for info in known:
         if info.complete:
             continue
-        if given:
-            source = open_source(given.pop(0))
-            run.journal.replace_source(info, info.name, source.path)
-        elif info.path is not None:
-            source = open_source(info.path)
-        else:
+        spec = given.pop(0) if given else info.path
+        if spec is None:
             raise InputError(
                 f"The run was cut while {info.name} was still being read. Give the same input again: "
-                f"mass-stop resume {run.directory.path} SOURCE"
+                f"mass-stop resume {path} SOURCE"
             )
-        unread.append((source, info))
+        unread.append((open_source(spec), info))
     return unread
+
+
+async def rest_of_input(run: Run, unread: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:
+    """Reads on what :func:`unread_sources` gave; to its end before the first stop, where the run does so with all.
+
+    Raises InputError.
+    """
+    for source, info in unread:
+        if source.path != info.path:
+            run.journal.replace_source(info, info.name, source.path)
+    intake = file_intake(run, unread)
+    return await read_ahead(run, intake) if run.settings.strict or run.settings.order else intake
 
 
 def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:

@@ -22,10 +22,12 @@ from orchestrator.store.entries import (
     TenantInfo,
     read_run,
     read_sources,
+    refused_credentials,
     standings,
 )
 from orchestrator.store.journal import Journal
 from orchestrator.version import VERSION
+from orchestrator.zuora.client import ZuoraClient
 
 if TYPE_CHECKING:
     from orchestrator.settings.tenants import Tenant
@@ -126,13 +128,18 @@ async def reopen(
         )
     tenants = tenants or tenants_of(settings)
     _same_tenants(info, tenants, path)
+    clock = Clock()
     if not tenants:
         _same_tenant(info, settings, path)
-    clock = Clock()
+        if settings.engine == "local":
+            ZuoraClient(
+                settings, clock
+            )  # without credentials it raises, before anything of the run is touched
     directory = rundir.reopen(path)
     journal = journals.reopen(directory.journal, clock)
     responses = ResponseFiles(path, save=settings.save_responses)
     await _collect(journal, info, settings, path)
+    refused = await wrap_future(journal.perform(refused_credentials))
     await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
     standing = await wrap_future(journal.perform(standings))
     sessions = await wrap_future(
@@ -140,7 +147,7 @@ async def reopen(
     )
     run = Run(
         settings, info, directory, journal, clock, screen,
-        session=len(sessions) + 1, standings=standing, tenants=tenants,
+        session=len(sessions) + 1, standings=standing, refused=refused, tenants=tenants,
     )  # fmt: skip
     journal.begin_session()
     return run

@@ -5,6 +5,7 @@ import traceback
 from asyncio import wrap_future
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
@@ -17,10 +18,10 @@ from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Log, Screen, Sink, make_log
-from orchestrator.model import OVER, Outcome
+from orchestrator.model import OVER, Outcome, Problem
 from orchestrator.settings import Settings
 from orchestrator.store import database
-from orchestrator.store.entries import NOTHING, RunInfo, Standing, action_name
+from orchestrator.store.entries import NOTHING, RunInfo, Standing, action_name, forgiven_in_vain
 from orchestrator.store.journal import Journal
 from orchestrator.store.rundir import RunDirectory
 from orchestrator.version import VERSION
@@ -48,7 +49,10 @@ class Work(Protocol):
 
 
 class Run:
-    """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name."""
+    """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name.
+
+    ``refused`` are the keys that the sessions before saw refused for their credentials.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Run:
         *,
         session: int = 1,
         standings: Mapping[str, Standing] | None = None,
+        refused: frozenset[int] = frozenset(),
         tenants: "Mapping[str, Tenant] | None" = None,
     ) -> None:
         self.settings = settings
@@ -79,6 +84,7 @@ class Run:
         self.on_settled: Callable[[int, Outcome], None] = lambda *_: None
         self._clock = clock
         self._session = session
+        self._refused = refused
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
         self._work: Work | None = None
         self._troubles: list[str] = []
@@ -115,10 +121,7 @@ class Run:
             await self.finish()
             raise
         except UsageError:
-            if self._session == 1:
-                self._work = None  # nothing was sent: no trace is left
-            else:
-                self.journal.withdraw_session()
+            self._work = None  # nothing was sent: no trace is left
             raise
         except MassStopError:
             raise
@@ -157,6 +160,8 @@ class Run:
         return self.exit_status
 
     async def _finish(self) -> int:
+        if self._refused:
+            self._refuse_again(await self.read(partial(forgiven_in_vain, refused=self._refused)))
         outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
         if self.ending.cut_by is None and await self._refused_as_a_whole(set(outcomes)):
             refused = CredentialsRefused(
@@ -184,8 +189,12 @@ class Run:
         return status
 
     def end(self) -> None:
-        """Lets go of journal, log and directory; leaves nothing behind of a new run that came to no start."""
+        """Lets go of journal, log and directory; leaves nothing behind of a session that came to no start."""
         with suppress(StorageError):
+            if self._work is None and self._session > 1:
+                in_vain = partial(forgiven_in_vain, refused=self._refused)
+                self._refuse_again(self.journal.perform(in_vain).result())
+                self.journal.withdraw_session()
             self.journal.close()
         self.sink.close()
         if self._work is None and self._session == 1:
@@ -247,6 +256,10 @@ class Run:
             return False
         query = database.statements()["rejected_for_themselves"]
         return await self.read(lambda db: db.execute(query).fetchone() == (0,))
+
+    def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
+        for seq, problem in forgiven:
+            self.journal.settled(seq, Outcome.REJECTED, problem)
 
     async def _remediate(self) -> None:
         if self.info.command == "plan" or self.settings.no_results:

@@ -36,10 +36,11 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     for sentence in sentences:
         click.echo(f"mass-stop: {sentence}", err=True)
     settings = options.read_settings(given, earlier=app.kept(told))
+    unread = app.unread_sources(run_dir, known, sources)
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
         async with opened(await app.reopen(run_dir, info, settings, screen)) as run:
-            yield run, app.file_intake(run, app.unread_sources(run, known, sources))
+            yield run, await app.rest_of_input(run, unread)
 
     return conduct(settings, prepare)

@@ -2,13 +2,13 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from orchestrator.errors import InputError, StorageError
+from orchestrator.errors import InputError, Kind, StorageError
 from orchestrator.model import InputRow, Outcome, Problem, Records
 from orchestrator.store.database import statements
 
@@ -187,3 +187,17 @@ def followed(
         msgspec.json.decode(error, type=Problem) if error else None, read_from, polls,
         Records(total, processed, succeeded, failed, unprocessed, "none" if total is None else "status"),
     )  # fmt: skip
+
+
+def refused_credentials(connection: sqlite3.Connection) -> frozenset[int]:
+    """The keys that were refused for their credentials, and that a resume tries again."""
+    return frozenset(seq for (seq,) in connection.execute(statements()["refused_credentials"]))
+
+
+def forgiven_in_vain(connection: sqlite3.Connection, refused: Container[int]) -> list[tuple[int, Problem]]:
+    """Those of the keys ``refused`` by an earlier session that this one did not come to try; with the refusal."""
+    rows = connection.execute(statements()["unsettled"])
+    at = {column[0]: number for number, column in enumerate(rows.description)}
+    unsent = (row for row in rows if row[at["seq"]] in refused and row[at["outcome"]] == Outcome.UNREACHABLE)
+    told = ((row[at["seq"]], msgspec.json.decode(row[at["error"]], type=Problem)) for row in unsent)
+    return [(seq, problem) for seq, problem in told if problem.kind == Kind.UNAUTHENTICATED]

@@ -167,12 +167,12 @@ def test_a_signal_while_all_is_read_before_the_first_stop_has_its_status(
     assert tenant.nothing_sent()
 
 
-def _cut_while_reading(mass_stop: MassStop, tenant: Tenant, number: int) -> None:
+def _cut_while_reading(mass_stop: MassStop, tenant: Tenant, number: int) -> Ended:
     going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
     going.feed(tenant.keys[:5])
     until(lambda: tenant.answered("file") == 5, "five results")
     going.signal(number)
-    going.end()
+    return going.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -301,6 +301,50 @@ def test_a_resume_that_lacks_its_credentials_leaves_the_run_as_it_was(
     ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": ""})
     assert (ended.status, "No credentials" in ended.err) == (2, True), ended
     assert mass_stop("report", "run").report["run"] == before["run"]
+
+
+def test_a_resume_that_is_refused_leaves_what_was_refused_before_as_it_was(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=4, faults=FaultPlan(expired_token=1))
+    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "1").report
+    assert set(outcomes(before).values()) == {"rejected"}
+
+    assert mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": ""}).status == 2
+    assert mass_stop("report", "run").report == before
+
+    ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": "wrong" * 8})
+    assert (ended.status, ended.report["actions"]) == (3, before["actions"]), ended
+
+    tenant.simulated.set_faults(FaultPlan())
+    assert mass_stop("resume", "run", tenant=tenant).status == 0
+
+
+@pytest.mark.parametrize("again", [(), ("nowhere.txt",)])
+def test_a_resume_that_lacks_its_input_leaves_the_run_as_it_was(
+    mass_stop: MassStop, tenant: Tenant, again: tuple[str, ...]
+) -> None:
+    before = _cut_while_reading(mass_stop, tenant, signal.SIGINT).report
+    assert mass_stop("resume", "run", *again, tenant=tenant).status == 2
+    assert mass_stop("report", "run").report == before
+
+
+def test_a_run_killed_while_it_read_all_for_its_order_is_resumed_in_that_order(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    rows = [f"{key},{weight}\n".encode() for weight, key in enumerate(tenant.keys)]
+    arguments = ("run", "--yes", "--order", "2", "--concurrency", "1", "--out", "run")
+    going = mass_stop.start(*arguments, tenant=tenant, stdin=subprocess.PIPE)
+    assert going.process.stdin is not None
+    going.process.stdin.write(b"".join(rows[:5]))
+    going.process.stdin.flush()
+    told = partial(mass_stop, "report", "run", "--report", "-")
+    until(lambda: told().out.count(b'"bulk_key"') == 5, "five rows in the journal")
+    going.signal(signal.SIGKILL)
+    going.end()
+    ended = mass_stop("resume", "run", "-", tenant=tenant, stdin=b"".join(rows))
+    assert ended.status == 0, ended
+    assert [call.key for call in tenant.log if call.kind == "stop"] == tenant.keys[::-1]
 
 
 def test_remediation_survives_the_resume_of_a_finished_run(mass_stop: MassStop, tenant: Tenant) -> None:

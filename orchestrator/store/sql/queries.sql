@@ -176,6 +176,9 @@ UPDATE action SET lost = 1 WHERE stage IN (0, 1);
 UPDATE action SET outcome = 'unreachable'
 WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated';
 
+-- name: refused_credentials
+SELECT seq FROM action WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated';
+
 -- name: reopen
 -- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or
 -- whose end is known, is followed again; anything else is stopped again, with tries of its own. So does a response file
