@@ -12,6 +12,7 @@ import msgspec
 from orchestrator.app.run import Run, RunIntake
 from orchestrator.errors import InputError, UsageError
 from orchestrator.model import InputRow, Outcome
+from orchestrator.settings import Settings
 from orchestrator.store import database
 from orchestrator.store.entries import NOTHING, SourceInfo, Standing, action_name, read_run
 from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake, Tenancy
@@ -122,7 +123,23 @@ async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
         read = Standing(keys=count, accepted=0, waiting=count, following=0)
         run.standings[name] = run.standings.get(name, NOTHING) + read
     run.tally.keys = run.standing.keys
+    if isinstance(intake, FileIntake) and (run.settings.order or run.settings.plan):
+        run.unordered = _unordered(run.settings, intake)
     return ReadAlready()
+
+
+def _unordered(settings: Settings, intake: FileIntake) -> str | None:
+    """What is to be said where the order that was asked for does not hold for every row."""
+    none = intake.unweighed == intake.rows > 0
+    if settings.plan:
+        told = f"The plan in {settings.plan} tells the speed of no key that was read"
+        return f"{told}: the keys are stopped in the order of the input." if none else None
+    if none:
+        return f"No row has a number in column {settings.order!r}: the keys are stopped in the order of the input."
+    if intake.unweighed:
+        without = f"{intake.unweighed:,} of {intake.rows:,}"
+        return f"Rows without a number in column {settings.order!r}: {without}; they are stopped last."
+    return None
 
 
 async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":

@@ -51,7 +51,8 @@ class Work(Protocol):
 class Run:
     """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name.
 
-    ``refused`` are the keys that the sessions before saw refused for their credentials.
+    ``refused`` are the keys that the sessions before saw refused for their credentials. ``unordered`` says, once all
+    keys were read, for which the order that was asked for does not hold.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Run:
         self.sink = Sink(directory.log, screen)
         self.log: Log = make_log(self.sink, clock, info.id)
         self.tally = first_tally(self.standing, planning=info.command == "plan")
+        self.unordered: str | None = None
         self.saved = False
         self.exit_status = 0
         self.cut_by: MassStopError | None = None
@@ -112,6 +114,8 @@ class Run:
         """
         where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}
         self.log.info("run.started", command=self.info.command, version=VERSION, **where)
+        if self.unordered:
+            self.log.warning("input.unordered", message=self.unordered)
         try:
             self.ending = await self._execute(intake)
         except anyio.get_cancelled_exc_class():

@@ -34,7 +34,12 @@ def needs_yes() -> UsageError:
 
 
 def question(
-    look: Look, settings: Settings, run: RunEntry, summary: Summary, first: list[ActionEntry]
+    look: Look,
+    settings: Settings,
+    run: RunEntry,
+    summary: Summary,
+    first: list[ActionEntry],
+    unordered: str | None = None,
 ) -> str:
     """What the operator is asked: the tenant, how many actions and the first few, what guards and what limits."""
     page = Page(look)
@@ -49,7 +54,7 @@ def question(
     if settings.org_ids:
         page.entry("organisations", ", ".join(settings.org_ids))
     add_keys(page, run, summary, first)
-    add_terms(page, settings)
+    add_terms(page, settings, unordered)
     which = "it" if summary.keys == 1 else f"all {summary.keys:,}"
     where = " in PRODUCTION" if tenant.production else ""
     page.line(f"Stop {which}{where}? [y/N]", "bold")
@@ -88,9 +93,11 @@ def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntr
         )
 
 
-def add_terms(page: Page, settings: Settings) -> None:
+def add_terms(page: Page, settings: Settings, unordered: str | None) -> None:
     """In which order, behind which guards and within which limits; and that there is no way back."""
     page.entry("order", _order(settings))
+    if unordered:
+        page.entry("", unordered, "yellow")
     for title, sentences in (("guards", _guards(settings)), ("limits", _limits(settings))):
         for number, sentence in enumerate(sentences):
             page.entry("" if number else title, sentence)

@@ -14,7 +14,12 @@ _GOOD = OVER | {Outcome.WOULD_STOP}
 
 
 def question(
-    look: Look, settings: Settings, run: RunEntry, summary: Summary, first: list[ActionEntry]
+    look: Look,
+    settings: Settings,
+    run: RunEntry,
+    summary: Summary,
+    first: list[ActionEntry],
+    unordered: str | None = None,
 ) -> str:
     """What the operator is asked: each tenant that has keys, and how many; the first few, what guards, what limits."""
     page = Page(look)
@@ -32,7 +37,7 @@ def question(
     if rest := list(asked)[SHOWN:]:
         page.item(f"    and {len(rest)} more with {sum(asked[name] for name in rest):,}")
     add_keys(page, run, summary, first)
-    add_terms(page, settings)
+    add_terms(page, settings, unordered)
     where = "one tenant" if len(asked) == 1 else f"{len(asked)} tenants"
     page.line(f"Stop all {summary.keys:,} in {where}? [y/N]", "bold")
     return f"{page} "

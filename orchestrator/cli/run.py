@@ -84,4 +84,4 @@ async def _confirm(run: "app.Run", settings: Settings, tty: TextIO) -> None:
     entry, summary = await run.read(reports.read_head)
     first = await app.first_actions(run, confirm.SHOWN)
     question = many.question if run.tenants else confirm.question
-    await confirm.agree(tty, question(look, settings, entry, summary, first))
+    await confirm.agree(tty, question(look, settings, entry, summary, first, run.unordered))

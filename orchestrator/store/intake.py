@@ -106,6 +106,10 @@ class FileIntake:
 
     ``column`` and ``weight_column`` are as in :meth:`Source.read`; ``weights`` by the action's name take the column's
     place. With ``strict`` a malformed row is an InputError. ``tenancy`` is of a run of several tenants.
+
+    Attributes:
+        rows: rows with a key that were read so far.
+        unweighed: those of them without a weight.
     """
 
     def __init__(
@@ -129,6 +133,8 @@ class FileIntake:
         self._finishing = False
         self._waiting = False
         self._done = anyio.Event()
+        self.rows = 0
+        self.unweighed = 0
 
     async def read(self, on_new: OnNew) -> None:
         """Admits every row. Raises InputError for a source that cannot be read, if no key of it was passed on."""
@@ -192,6 +198,9 @@ class FileIntake:
                 if self._weights is not None:
                     weight = self._weights.get(action_name(row.tenant, row.key))
                     row = structs.replace(row, weight=weight)
+                if row.problem is None:
+                    self.rows += 1
+                    self.unweighed += row.weight is None
                 admission.add(row)
                 if admission.full:
                     flush()

@@ -87,6 +87,40 @@ def test_order_stops_the_largest_first_and_rows_without_a_number_last(
     assert [action["bulk_key"] for action in ended.report["actions"]] == tenant.keys
 
 
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        (
+            ("fast", "slow", ""),
+            "No row has a number in column 'speed': the keys are stopped in the order of the input.",
+        ),
+        (("1", "slow", ""), "Rows without a number in column 'speed': 2 of 3; they are stopped last."),
+        (("1", "2", "3"), None),
+    ],
+)
+def test_an_order_that_does_not_hold_for_every_row_is_told(
+    mass_stop: MassStop, make_tenant: MakeTenant, weights: tuple[str, ...], told: str | None
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=3)
+    path = mass_stop.home / "keys.csv"
+    rows = [f"{key},{weight}\n" for key, weight in zip(tenant.keys, weights, strict=True)]
+    path.write_text("key,speed\n" + "".join(rows))
+    ended = mass_stop.run(tenant, path, "--order", "speed", "--no-results")
+    events = [json.loads(line) for line in ended.err.splitlines() if line.startswith("{")]
+    assert [event["message"] for event in events if event["level"] == "warning"] == ([told] if told else [])
+
+
+def test_an_order_by_a_plan_that_knows_none_of_the_keys_is_told(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=4)
+    mass_stop("plan", "--out", "plan", mass_stop.keys(tenant.keys[:2]), tenant=tenant)
+    ended = mass_stop.run(
+        tenant, mass_stop.keys(tenant.keys[2:], "others.txt"), "--plan", "plan", "--no-results"
+    )
+    assert "The plan in plan tells the speed of no key that was read" in ended.err
+
+
 def test_an_order_column_that_is_not_there_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--order", "speed")
     assert ended.status == 2, ended
