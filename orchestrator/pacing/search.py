@@ -70,12 +70,17 @@ class Search:
         again = abs(in_flight - self._refused_at) <= 1
         self._probe_in = min(2 * self._probe_in, LATEST_PROBE) if again else SOONEST_PROBE
         self._refused_at = float(min(in_flight, self.limit))
+        # Below one call there is no rest: where the only one was refused, two are tried once one is taken. The pacer's
+        # gate spaces such refusals, and whoever waited here to try would sit out others' burst with one call.
         self._target = max(1.0, self._refused_at * CUT)
         self._cut_at, self._trips = now, 0.0
         return True
 
     def restart(self) -> None:
-        """After a pause nothing is known of the tenant."""
+        """After a pause nothing is known of the tenant.
+
+        How fast it rose before still holds: it is back sooner, for a few refusals more.
+        """
         self._target = min(self._target, float(START))
 
     def begin(self, limit: int, now: float) -> None:

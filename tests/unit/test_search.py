@@ -90,6 +90,20 @@ def test_one_slot_remains_after_any_number_of_refusals():
     assert search.limit == 1
 
 
+def test_where_the_only_call_was_refused_two_are_tried_once_one_is_taken():
+    search = Search(1)
+    search.refused(10.0, TRIP, 1)
+    search.accepted(10.0 + TRIP, 1, 100)
+    assert search.limit == 2
+
+
+def test_after_a_pause_it_rises_as_fast_as_before():
+    slow, fast = Search(START), Search(START)
+    limits(fast, 30, most=START + 30)
+    fast.restart()
+    assert limits(fast, 2, start=100.0)[-1] > limits(slow, 2, start=100.0)[-1]
+
+
 def test_it_comes_back_to_a_little_below_the_refusal_and_rests_there():
     search = refused(20)
     assert limits(search, 7, start=10.0)[-4:] == [int(20 * REST)] * 4
