@@ -119,9 +119,12 @@ class Run:
         try:
             self.ending = await self._execute(intake)
         except anyio.get_cancelled_exc_class():
-            self.ending = Ending(
-                "interrupted", "The run was cancelled, and calls under way were cut.", self.cut_by
+            how = (
+                "A second signal cut the calls under way."
+                if self.cut_by
+                else "The run was cancelled, and calls under way were cut."
             )
+            self.ending = Ending("interrupted", how, self.cut_by)
             await self.finish()
             raise
         except UsageError:

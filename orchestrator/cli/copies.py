@@ -23,3 +23,8 @@ def copy_report(
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         with replacing(Path(target)) as file:
             write(connection, file.write)
+
+
+def shown(target: str) -> str:
+    """``target`` as a sentence names it."""
+    return "standard output" if target == "-" else target

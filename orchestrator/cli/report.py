@@ -57,7 +57,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
 
     import sqlite3
 
-    from orchestrator.cli.copies import copy_report
+    from orchestrator.cli.copies import copy_report, shown
     from orchestrator.store.damage import open_valid
 
     options.refuse_no_place(target)
@@ -68,7 +68,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     except BrokenPipeError:
         return 0  # whoever read it has read enough
     except OSError as error:
-        raise StorageError(f"The report could not be written to {path}: {error.strerror}.") from error
+        raise StorageError(f"The report could not be written to {shown(path)}: {error.strerror}.") from error
     except sqlite3.Error as error:
         raise StorageError(f"The journal in {run_dir} cannot be read: {error}.") from error
     finally:

@@ -96,7 +96,7 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
 
 
 async def _close(run: app.Run, settings: Settings) -> int:
-    from orchestrator.cli.copies import copy_report
+    from orchestrator.cli.copies import copy_report, shown
     from orchestrator.store import report as reports
 
     if not settings.quiet:
@@ -111,7 +111,7 @@ async def _close(run: app.Run, settings: Settings) -> int:
     try:
         await run.read(lambda db: copy_report(db, settings.report or "-", reports.write_json))
     except OSError as error:
-        _tell(f"mass-stop: the report could not be written to {settings.report}: {error.strerror}.\n")
+        _tell(f"mass-stop: The report could not be written to {shown(settings.report)}: {error.strerror}.\n")
         return 5
     return run.exit_status
 

@@ -92,7 +92,10 @@ def command(port: int, actions: int, faults: str, seed: int, latency: float, key
     try:
         anyio.run(until_interrupted)
     except* OSError as errors:
-        raise UsageError(f"The simulated tenant cannot serve: {errors.exceptions[0]}.") from None
+        error = errors.exceptions[0]
+        why = error.strerror if isinstance(error, OSError) else error
+        file = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        raise UsageError(f"The simulated tenant cannot serve: {file}{why}.") from None
     return 0
 
 

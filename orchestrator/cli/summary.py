@@ -228,6 +228,8 @@ def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
             steps.step("See to the workers and the scheduler, as told above, then go on where it was:")
         case 5:
             steps.step("Make room on this machine, then go on where it was:")
+        case 4 if _tenants_at_fault(known.run):
+            steps.step("Mend what is said above of the tenants, then go on where it was:")
         case _:
             steps.step("Go on where it was; a stop that is sent twice does no harm:")
     gone = [source.name for source in known.unread if source.path is None]
@@ -237,9 +239,21 @@ def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
     if gone:
         steps.line(f"{', '.join(gone)} cannot be read twice: give the same keys again as SOURCE.", indent=2)
     if known.run.reason and "--deadline" in known.run.reason:
-        steps.line(indent=2, text="The deadline holds again from then on: give a longer --deadline.")
+        steps.line(indent=2, text=_deadline_of_the_next())
     if known.run.reason and "--max-failures" in known.run.reason:
         steps.line(indent=2, text="The guard holds again as well: first find out why so many were refused.")
+
+
+def _tenants_at_fault(run: RunEntry) -> bool:
+    """Whether tenants of several, each for a reason of its own, were given up."""
+    tenants = run.tenants.values() if isinstance(run.tenants, dict) else ()
+    return any(isinstance(tenant.reason, str) and tenant.reason != run.reason for tenant in tenants)
+
+
+def _deadline_of_the_next() -> str:
+    if given_again("deadline"):
+        return "No deadline holds then, unless you give a new --deadline."
+    return "The deadline is set for every run here and holds again from then on: give a longer --deadline."
 
 
 def _has_rows(path: Path) -> bool:

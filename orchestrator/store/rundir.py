@@ -76,6 +76,10 @@ def create(path: Path) -> RunDirectory:
     try:
         new = [directory for directory in (path, *path.parents) if not directory.exists()]
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RunDirectoryError(
+            f"The run directory {path} cannot be made: a file stands in its place or above it. Give another --out."
+        ) from None
     except OSError as error:
         raise RunDirectoryError(f"The run directory {path} cannot be made: {error.strerror}.") from None
     with suppress(OSError):  # a disk that fails here fails the journal too, which says so and goes on

@@ -184,6 +184,13 @@ def test_simulate_on_a_port_that_is_taken_ends_in_a_sentence(mass_stop: MassStop
     assert len(ended.sentences) == 1
 
 
+def test_simulate_that_cannot_write_its_keys_names_the_file(mass_stop: MassStop) -> None:
+    ended = mass_stop("simulate", "--keys", "nowhere/keys.csv")
+    assert ended.sentences == [
+        "mass-stop: The simulated tenant cannot serve: nowhere/keys.csv: No such file or directory."
+    ]
+
+
 def test_the_schema_refuses_another_shape(mass_stop: MassStop, tenant: Tenant) -> None:
     report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
     del report["summary"]["timing"]

@@ -159,6 +159,21 @@ def test_the_deadline_ends_in_four_and_the_rest_is_not_attempted(
     assert lies(ended.report, tenant) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "env", "told"),
+    [
+        (("--deadline", "1ms"), {}, "No deadline holds then, unless you give a new --deadline."),
+        ((), {"MASS_STOP_DEADLINE": "1ms"}, "holds again from then on: give a longer --deadline."),
+    ],
+)
+def test_whether_its_deadline_holds_for_the_resume_is_told(
+    mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...], env: dict[str, str], told: str
+) -> None:
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), *options, env=env)
+    assert ended.status == 4, ended
+    assert told in ended.err
+
+
 def test_a_run_cut_by_its_deadline_is_resumed_with_a_later_one(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:

@@ -164,7 +164,7 @@ def test_of_very_many_names_the_first_are_told_and_of_a_long_one_its_start(keys,
         keys(",".join(titles) + f"\n{A}\n", column="job")
     sentence = str(raised.value).partition("keys.csv ")[2]
     assert sentence == (
-        f"has no column 'job'; its first row holds {told}. Give one of these, or a number from 1."
+        f"has no column 'job'; its first row holds {told}. Give --column one of these, or a number from 1."
     )
 
 
@@ -283,7 +283,7 @@ def test_a_row_that_ends_before_the_weight_has_none(keys):
     [
         (f"key,size\n{A},1\n", "speed", r"keys\.csv has no column 'speed'"),
         (f"key,size\n{A},1\n", "3", "has no column 3 to order by; its first row has 2"),
-        (f"{A},1\n", "size", "has no header"),
+        (f"{A},1\n", "size", r"has no header, .*; give --order the column's number, from 1\.$"),
     ],
 )
 def test_a_weight_column_that_is_not_there_is_refused(keys, content, weight_column, sentence):
@@ -360,14 +360,20 @@ def test_a_row_belongs_to_the_tenant_that_it_names_which_is_no_label(keys):
         (
             f"key,tenant\n{A},north\n",
             "place",
-            r"keys\.csv has no column 'place'; its first row holds 'key', 'tenant'",
+            r"keys\.csv has no column 'place'; its first row holds 'key', 'tenant'\. Give --tenant-column one",
         ),
         (f"key,tenant\n{A},north\n", "3", r"has no column 3 that names the tenant; its first row has 2\."),
-        (f"{A},north\n", "tenant", "has no header, so no column 'tenant' that names the tenant; give"),
+        (
+            f"{A}\n",
+            "tenant",
+            "has no header, so no column 'tenant' that names the tenant; give --tenant-column",
+        ),
     ],
 )
-def test_a_tenant_column_that_is_not_there_is_refused(keys, content, tenant_column, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_a_tenant_column_that_is_not_there_is_refused_and_tenant_is_named_instead(
+    keys, content, tenant_column, sentence
+):
+    with pytest.raises(InputError, match=rf"{sentence}.* name it with --tenant\.$"):
         keys(content, tenant_column=tenant_column)
 
 

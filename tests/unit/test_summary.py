@@ -27,6 +27,7 @@ def said(
     directory: Path = DIRECTORY,
     width: int | None = None,
     trouble: str | None = None,
+    tenants: dict[str, TenantEntry] | None = None,
     **run: Any,
 ) -> str:
     """The summary of a run with these outcomes."""
@@ -43,6 +44,7 @@ def said(
         reason=run.get("reason"),
         resumed=0,
         exit_status=run.get("exit_status", 0),
+        **({"tenants": tenants} if tenants else {}),
     )
     summary = Summary(
         keys=sum(outcomes.values()),
@@ -133,6 +135,22 @@ def test_where_the_credentials_were_refused_check_comes_before_resume():
 
 def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
     assert "mass-stop resume" in said({Outcome.REJECTED: 3}, state="aborted", exit_status=3)
+
+
+@pytest.mark.parametrize(
+    ("reason", "first"),
+    [("It refused the credentials.", "Mend what is said above of the tenants"), (None, "Go on where it was")],
+)
+def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
+    reason: str | None, first: str
+):
+    tenants = {"south": TenantEntry("https://rest.zuora.com", None, (), "aborted", reason)}
+    whole = f"south: {reason}" if reason else "The deadline was reached."
+    text = said(
+        {Outcome.NOT_ATTEMPTED: 1, Outcome.STOPPED: 1}, last_stop=1.0,
+        state="aborted", reason=whole, exit_status=4, tenants=tenants,
+    )  # fmt: skip
+    assert text.index(first) < text.index("mass-stop resume")
 
 
 @pytest.mark.parametrize("option", ["--deadline", "--max-failures"])

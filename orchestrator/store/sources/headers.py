@@ -29,11 +29,12 @@ def as_index(column: str | None) -> int | None:
     return int(column) - 1
 
 
-def find(header: list[str], column: str, name: str) -> int:
+def find(header: list[str], column: str, name: str, option: str, instead: str = "") -> int:
     """The index of the column called ``column``: exactly so, else but for case and separators.
 
     Raises:
-        InputError: there is none; the sentence names the columns there are.
+        InputError: there is none; the sentence names the columns there are and the ``option`` that takes one, and ends
+            in what would do ``instead``.
     """
     titles = [cell.strip() for cell in header]
     if column in titles:
@@ -43,5 +44,6 @@ def find(header: list[str], column: str, name: str) -> int:
         return loose.index(normalised(column))
     seen = ", ".join(repr(title[:40]) for title in titles[:20]) + (", …" if len(titles) > 20 else "")
     raise InputError(
-        f"{name} has no column {column!r}; its first row holds {seen}. Give one of these, or a number from 1."
+        f"{name} has no column {column!r}; its first row holds {seen}. Give {option} one of these, or a number from 1."
+        f"{instead}"
     )

@@ -43,16 +43,16 @@ def parse_rows(
         found = _key_column(first.cells)
         index, headed = found or 0, found is not None
     elif index is None:
-        index, headed = find(first.cells, column, name), True
+        index, headed = find(first.cells, column, name, "--column"), True
     else:
         headed = _is_key_header(first.cells, index)
         if not headed and _may_be_header(first, index) and (second := next(records, None)) is not None:
             ahead.append(second)
             headed = _holds_key(second.cells, index)
     if weight_column is not None:
-        weight = _asked_for(first.cells, weight, weight_column, headed, name, "to order by")
+        weight = _asked_for(first.cells, weight, weight_column, headed, name, "--order")
     if tenant_column is not None:
-        tenant = _asked_for(first.cells, tenant, tenant_column, headed, name, "that names the tenant")
+        tenant = _asked_for(first.cells, tenant, tenant_column, headed, name, "--tenant-column")
     table = _Table(index, weight, tenant, first.cells if headed else [])
     for record in chain(ahead[headed:], records):
         yield table.row(record)
@@ -137,17 +137,24 @@ def _may_be_header(record: Record, index: int) -> bool:
     return len(title) < 24 or title.isalpha()
 
 
-def _asked_for(
-    cells: list[str], index: int | None, column: str, headed: bool, name: str, purpose: str
-) -> int:
+_PURPOSES = {
+    "--order": ("to order by", ""),
+    "--tenant-column": ("that names the tenant", " If all rows belong to one tenant, name it with --tenant."),
+}
+
+
+def _asked_for(cells: list[str], index: int | None, column: str, headed: bool, name: str, option: str) -> int:
+    """The index of the column that ``option`` needs. Raises InputError, whose sentence ends in what else would do."""
+    purpose, instead = _PURPOSES[option]
     if index is None and not headed:
         raise InputError(
-            f"{name} has no header, so no column {column!r} {purpose}; give the column's number, from 1."
+            f"{name} has no header, so no column {column!r} {purpose}; give {option} the column's number, from 1."
+            f"{instead}"
         )
     if index is None:
-        return find(cells, column, name)
+        return find(cells, column, name, option, instead)
     if index >= len(cells):
-        raise InputError(f"{name} has no column {column} {purpose}; its first row has {len(cells)}.")
+        raise InputError(f"{name} has no column {column} {purpose}; its first row has {len(cells)}.{instead}")
     return index
 
 
