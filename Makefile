@@ -2,6 +2,7 @@
 #
 # Two environments: .venv holds what runs (the locked dependencies and this tree's wheel),
 # .venv-dev what tests and checks (the tree itself, editable). Both come from the lock files.
+# Of .venv-dev most is never imported: Python compiles what is, when it is.
 
 PYTHON ?= python3
 KEYS ?=
@@ -17,11 +18,13 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
+.PHONY: help run environments test check docs bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
 
 DEV := .venv-dev/bin/python
 # A process for each core; more than four would wait for each other's sockets and disks.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
+# A shell that forbids Python to keep what it compiled would have each process of a test compile it anew.
+test check hunt hunt-crash hunt-disk coverage test-all: export PYTHONDONTWRITEBYTECODE :=
 # Folders too: a module taken away must leave the wheel as well.
 PACKAGE := $(shell find orchestrator -name __pycache__ -prune -o -print 2>/dev/null)
 
@@ -65,7 +68,9 @@ run: .venv/package.stamp
 
 # ------------------------------------------------------------------------------------ testing it
 
-test: .venv-dev/package.stamp .venv/package.stamp
+environments: .venv-dev/package.stamp .venv/package.stamp
+
+test: environments
 	MASS_STOP=.venv/bin/mass-stop $(DEV) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: .venv-dev/package.stamp
@@ -107,7 +112,7 @@ mutants: .venv-dev/package.stamp
 	nice -n 19 $(DEV) .ci/mutants $(ARGS)
 
 .venv-dev/locked.stamp: requirements-dev.lock
-	@python=$$(.ci/find-python) && .ci/make-venv .venv-dev "$$python" requirements-dev.lock
+	@python=$$(.ci/find-python) && .ci/make-venv .venv-dev "$$python" --no-compile requirements-dev.lock
 	@touch $@
 
 .venv-dev/package.stamp: .venv-dev/locked.stamp pyproject.toml orchestrator/version.py
@@ -120,7 +125,7 @@ test-all:
 	for version in $(VERSIONS); do \
 	    if ! python=$$(.ci/find-python $$version); then echo "== Python $$version: not installed"; continue; fi; \
 	    echo "== Python $$version"; tried="$$tried $$version"; \
-	    { .ci/make-venv .venvs/$$version "$$python" requirements-dev.lock && \
+	    { .ci/make-venv .venvs/$$version "$$python" --no-compile requirements-dev.lock && \
 	      .ci/install-package .venvs/$$version --editable && \
 	      .venvs/$$version/bin/python -m pytest $(SIDE_BY_SIDE) $(ARGS); } || failed="$$failed $$version"; \
 	done; \
