@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.support import NO_AUTHORITIES
 from tests.contract.examples import LONGEST, without_others
 
 
@@ -31,7 +32,14 @@ def operator(tenant: Mapping[str, str], mass_stop_command: Path) -> dict[str, st
     """What an operator has set; nobody can be asked, so consent is among it. What is silent is not waited for long."""
     own = without_others()
     path = f"{mass_stop_command.parent}{os.pathsep}{own.get('PATH', os.defpath)}"
-    return {**own, **tenant, "PATH": path, "MASS_STOP_YES": "true", "MASS_STOP_TIMEOUT": "3s"}
+    return {
+        **own,
+        **NO_AUTHORITIES,
+        **tenant,
+        "PATH": path,
+        "MASS_STOP_YES": "true",
+        "MASS_STOP_TIMEOUT": "3s",
+    }
 
 
 @pytest.fixture
