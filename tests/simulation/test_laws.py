@@ -185,31 +185,35 @@ def test_an_action_that_stops_at_once_is_read_once():
     assert len(world.tenant.of("status")) == 1
 
 
-@pytest.mark.parametrize("stopping_for", [0.0, 40.0])
-def test_no_more_followed_keys_are_held_than_there_is_room_for(stopping_for):
-    tenant = VirtualTenant(actions_of(5_000, stopping_for=stopping_for, has_file=False))
-    world = World(tenant, settings(concurrency=40))
-    watched(world, 5_000)
-    assert 0 < world.most_held <= ROOM
-
-
-def test_no_more_refused_keys_are_held_than_there_is_room_for():
-    tenant = VirtualTenant(actions_of(3_000, born=Status.COMPLETED, has_file=False))
-    world = World(tenant, settings(concurrency=40))
-    watched(world, 3_000)
-    assert 0 < world.most_held <= ROOM
-
-
-def test_keys_that_found_no_room_come_to_their_ends_too():
-    tenant = VirtualTenant(actions_of(2_500, stopping_for=40.0, has_file=False))
-    world = World(tenant, settings(concurrency=40))
-    watched(world, 2_500)
-    assert world.report().summary.outcomes == {Outcome.STOPPED: 2_500}
-
-
 def little_room(monkeypatch, room: int) -> None:
     monkeypatch.setattr(following, "ROOM", room)
     monkeypatch.setattr(run, "ROOM", room)
+
+
+@pytest.mark.parametrize("stopping_for", [0.0, 40.0])
+def test_no_more_followed_keys_are_held_than_there_is_room_for(monkeypatch, stopping_for):
+    little_room(monkeypatch, 100)
+    tenant = VirtualTenant(actions_of(500, stopping_for=stopping_for, has_file=False))
+    world = World(tenant, settings(concurrency=40))
+    watched(world, 500)
+    assert 0 < world.most_held <= 100
+
+
+def test_no_more_refused_keys_are_held_than_there_is_room_for(monkeypatch):
+    little_room(monkeypatch, 100)
+    tenant = VirtualTenant(actions_of(300, born=Status.COMPLETED, has_file=False))
+    world = World(tenant, settings(concurrency=40))
+    watched(world, 300)
+    assert 0 < world.most_held <= 100
+
+
+def test_keys_that_found_no_room_come_to_their_ends_too():
+    keys = ROOM + 200
+    tenant = VirtualTenant(actions_of(keys, stopping_for=10.0, has_file=False))
+    world = World(tenant, settings(concurrency=40))
+    watched(world, keys)
+    assert world.most_held == ROOM
+    assert world.report().summary.outcomes == {Outcome.STOPPED: keys}
 
 
 def test_keys_that_found_no_room_do_not_wait_for_the_slow_ones_that_did(monkeypatch):
@@ -237,20 +241,21 @@ def always_locked(monkeypatch, keys: int, most: int) -> Session:
 
 
 def test_while_too_many_stops_wait_for_their_next_try_no_fresh_key_is_taken(monkeypatch):
-    session = always_locked(monkeypatch, keys=400, most=20)
+    session = always_locked(monkeypatch, keys=200, most=20)
     assert session.dispatcher.most_later < 100
 
 
 def test_while_too_many_stops_wait_for_their_next_try_results_are_read(monkeypatch):
-    session = always_locked(monkeypatch, keys=400, most=20)
+    session = always_locked(monkeypatch, keys=200, most=20)
     assert any(grant.to == "result" and grant.stops_waiting for grant in session.dispatcher.grants)
 
 
-def test_refused_keys_that_found_no_room_are_sent_another_stop_where_they_still_run():
-    script: dict[int, list[Fault]] = {n: [fault(Kind.WRONG_STATE)] for n in range(1, 1_501)}
-    world = World(VirtualTenant(actions_of(1_500, has_file=False), script=scripted(stop=script)))
-    watched(world, 1_500)
-    assert world.report().summary.outcomes == {Outcome.STOPPED: 1_500}
+def test_refused_keys_that_found_no_room_are_sent_another_stop_where_they_still_run(monkeypatch):
+    little_room(monkeypatch, 100)
+    script: dict[int, list[Fault]] = {n: [fault(Kind.WRONG_STATE)] for n in range(1, 301)}
+    world = World(VirtualTenant(actions_of(300, has_file=False), script=scripted(stop=script)))
+    watched(world, 300)
+    assert world.report().summary.outcomes == {Outcome.STOPPED: 300}
 
 
 def test_every_call_has_a_track_id_of_its_own():
