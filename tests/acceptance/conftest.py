@@ -1,5 +1,6 @@
 """Fixtures of the acceptance tests: the command, called as a user calls it, and tenants to call."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.support import PROCESSING, MassStop, Tenant, publish_schema
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, publish_schema
 
 
 @pytest.fixture
@@ -25,6 +26,26 @@ def mass_stop(mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant]) ->
     yield command
     command.close()
     assert command.leaks(secret for tenant in tenants for secret in tenant.secrets()) == []
+
+
+@pytest.fixture(scope="session")
+def one_run(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A run of twelve keys that is over, without results: made once, and never changed."""
+    publish_schema(mass_stop_command)
+    command = MassStop(mass_stop_command, tmp_path_factory.mktemp("over"))
+    with Tenant(**PROCESSING, actions=12) as tenant:
+        ended = command.run(tenant, command.keys(tenant.keys), "--no-results")
+        assert command.leaks(tenant.secrets()) == []
+    command.close()
+    assert ended.status == 0, ended
+    return ended
+
+
+@pytest.fixture
+def over(one_run: Ended, mass_stop: MassStop) -> Ended:
+    """That run as one of the test's own, in its directory ``run``; the tenant is gone."""
+    directory = shutil.copytree(one_run.directory, mass_stop.home / "run")
+    return Ended(one_run.status, one_run.out, one_run.err, directory)
 
 
 @pytest.fixture

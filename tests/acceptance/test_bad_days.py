@@ -46,7 +46,7 @@ def on_a_full_disk(
     tenant = make_tenant(**PROCESSING, actions=80)
     keys = mass_stop.keys(tenant.keys)
     shell = NO_ROOM[request.param] or full_disk
-    ended = mass_stop.run(tenant, keys, "--report", "-", out="disk/run", shell=shell, longest=10)
+    ended = mass_stop.run(tenant, keys, "--report", "-", out="disk/run", shell=shell)
     return tenant, ended
 
 
@@ -65,9 +65,7 @@ def test_on_a_full_disk_every_stop_goes_out_and_the_exit_status_is_five_with_a_s
 
 def test_a_report_that_cannot_be_saved_is_not_lost(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING, actions=30)
-    ended = mass_stop.run(
-        tenant, mass_stop.keys(tenant.keys), "--no-results", shell='ulimit -f 8; exec "$@"', longest=10
-    )
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", shell='ulimit -f 8; exec "$@"')
     assert ended.status == 5, ended
     assert not (ended.directory / "report.json").exists()
     assert all(key in ended.err for key in tenant.keys)
@@ -191,6 +189,6 @@ def test_a_tenant_that_comes_back_is_gone_on_with(mass_stop: MassStop, make_tena
     port = int(tenant.environment["ZUORA_BASE_URL"].rpartition(":")[2])
     tenant.cut()
     asyncio.run_coroutine_threadsafe(tenant.simulated.start(port=port), tenant._loop).result(5)
-    ended = going.end(30)
+    ended = going.end()
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import jsonschema
 import pytest
 
-from tests.acceptance.support import MassStop, Tenant, table, until, valid
+from tests.acceptance.support import Ended, MassStop, Tenant, table, until, valid
 
 COMMANDS = ("run", "plan", "resume", "report", "drill", "simulate", "check")
 
@@ -37,10 +37,9 @@ def test_every_command_has_a_help_that_imports_no_http_client(mass_stop: MassSto
     assert not any(line.endswith(" aiohttp") for line in ended.err.splitlines())
 
 
-def test_the_version_is_that_of_the_report(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_the_version_is_that_of_the_report(mass_stop: MassStop, over: Ended) -> None:
     version = mass_stop("--version").out.decode().split()[-1]
-    report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
-    assert report["run"]["version"] == version
+    assert over.report["run"]["version"] == version
 
 
 def test_the_module_is_the_same_command(mass_stop: MassStop) -> None:
@@ -62,19 +61,18 @@ def test_what_is_no_command_is_refused(mass_stop: MassStop, words: tuple[str, ..
     assert "Traceback" not in ended.err
 
 
-def test_report_writes_the_same_report_again(mass_stop: MassStop, tenant: Tenant) -> None:
-    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
+def test_report_writes_the_same_report_again(mass_stop: MassStop, over: Ended, tenant: Tenant) -> None:
+    before = over.report
     (mass_stop.home / "run" / "report.json").unlink()
     ended = mass_stop("report", "run", tenant=tenant)
     assert ended.status == 0, ended
     assert ended.report == before
 
 
-def test_report_needs_no_tenant_and_no_credentials(mass_stop: MassStop, tenant: Tenant) -> None:
-    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
+def test_report_needs_no_tenant_and_no_credentials(mass_stop: MassStop, over: Ended) -> None:
     ended = mass_stop("report", "run", "--report", "-")
     assert ended.status == 0, ended
-    assert valid(ended.out) == before
+    assert valid(ended.out) == over.report
 
 
 def test_a_path_below_a_file_is_refused_as_a_place_for_the_report(
@@ -88,13 +86,12 @@ def test_a_path_below_a_file_is_refused_as_a_place_for_the_report(
     ]
 
 
-def test_report_as_csv_has_one_line_an_action(mass_stop: MassStop, tenant: Tenant) -> None:
-    report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
+def test_report_as_csv_has_one_line_an_action(mass_stop: MassStop, over: Ended) -> None:
     ended = mass_stop("report", "run", "--format", "csv")
     assert ended.status == 0, ended
     rows = table(mass_stop.home / "run" / "report.csv")
     assert [(row["bulk_key"], row["outcome"], int(row["row"])) for row in rows] == [
-        (action["bulk_key"], action["outcome"], action["row"]) for action in report["actions"]
+        (action["bulk_key"], action["outcome"], action["row"]) for action in over.report["actions"]
     ]
 
 
@@ -191,8 +188,8 @@ def test_simulate_that_cannot_write_its_keys_names_the_file(mass_stop: MassStop)
     ]
 
 
-def test_the_schema_refuses_another_shape(mass_stop: MassStop, tenant: Tenant) -> None:
-    report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").report
+def test_the_schema_refuses_another_shape(over: Ended) -> None:
+    report = over.report
     del report["summary"]["timing"]
     with pytest.raises(jsonschema.ValidationError):
         valid(json.dumps(report).encode())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from orchestrator.simulator import FaultPlan
-from tests.acceptance.support import PROCESSING, QUICK, MassStop, Tenant, lies, outcomes, until
+from tests.acceptance.support import PROCESSING, QUICK, Ended, MassStop, Tenant, lies, outcomes, until
 
 MakeTenant = Callable[..., Tenant]
 
@@ -134,17 +134,14 @@ def test_without_a_terminal_yes_is_required(mass_stop: MassStop, tenant: Tenant)
     assert not ended.directory.exists()
 
 
-def test_too_many_failures_end_in_four(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_too_many_failures_stop_the_sending_and_end_in_four(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
     tenant = make_tenant(**PROCESSING, actions=60, denied=1)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-failures", "3", "--concurrency", "2")
     assert ended.status == 4, ended
     assert ended.report["run"]["state"] == "aborted"
     assert "--max-failures" in ended.report["run"]["reason"]
-
-
-def test_too_many_failures_stop_the_sending(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
-    tenant = make_tenant(**PROCESSING, actions=60, denied=1)
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-failures", "3", "--concurrency", "2")
     assert 3 <= tenant.sent("stop") <= 3 + 2
     assert ended.report["summary"]["outcomes"]["not_attempted"] >= 60 - 5
 
@@ -192,7 +189,7 @@ def test_a_tenant_that_goes_away_ends_in_four(mass_stop: MassStop, make_tenant: 
     )  # fmt: skip
     until(lambda: tenant.answered("stop") >= 4, "some stops")
     tenant.cut()
-    ended = going.end(40)
+    ended = going.end()
     assert ended.status == 4, ended
     assert lies(ended.report, tenant) == []
 
@@ -216,10 +213,9 @@ def test_keys_that_no_try_reaches_are_unreachable_and_end_in_one(
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unreachable")
 
 
-def test_out_that_holds_a_run_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:
-    keys = mass_stop.keys(tenant.keys)
-    before = mass_stop.run(tenant, keys, "--no-results").report
-    ended = mass_stop.run(tenant, keys, "--no-results")
+def test_out_that_holds_a_run_is_refused(mass_stop: MassStop, over: Ended, tenant: Tenant) -> None:
+    before = over.report
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     assert ended.status == 2, ended
     assert "resume" in ended.sentences[0]
     assert ended.report == before
@@ -253,8 +249,7 @@ def test_a_directory_without_a_run_is_refused(mass_stop: MassStop, tenant: Tenan
         assert "Traceback" not in ended.err
 
 
-def test_a_journal_that_cannot_be_read_ends_in_five(mass_stop: MassStop, tenant: Tenant) -> None:
-    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+def test_a_journal_that_cannot_be_read_ends_in_five(mass_stop: MassStop, over: Ended, tenant: Tenant) -> None:
     for extra in ("journal.db-wal", "journal.db-shm"):
         (mass_stop.home / "run" / extra).unlink(missing_ok=True)
     (mass_stop.home / "run" / "journal.db").write_bytes(b"this is no database " * 500)
@@ -265,8 +260,9 @@ def test_a_journal_that_cannot_be_read_ends_in_five(mass_stop: MassStop, tenant:
         assert len(ended.sentences) == 1, ended
 
 
-def test_another_tenant_is_not_resumed(mass_stop: MassStop, tenant: Tenant, dead_address: str) -> None:
-    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+def test_another_tenant_is_not_resumed(
+    mass_stop: MassStop, over: Ended, tenant: Tenant, dead_address: str
+) -> None:
     ended = mass_stop("resume", "run", "--base-url", dead_address, tenant=tenant)
     assert ended.status == 2, ended
 

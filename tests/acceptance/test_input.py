@@ -5,13 +5,24 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.simulator import FaultPlan
-from tests.acceptance.support import QUICK, MassStop, Tenant, lies, outcomes, until, valid
+from tests.acceptance.support import (
+    PROCESSING,
+    QUICK,
+    Ended,
+    MassStop,
+    Tenant,
+    lies,
+    outcomes,
+    publish_schema,
+    until,
+    valid,
+)
 
 MakeTenant = Callable[..., Tenant]
 
@@ -125,21 +136,30 @@ def test_without_out_the_run_lies_under_its_id_in_runs(mass_stop: MassStop, tena
     assert f"runs/{made.name}/report.json" in ended.err
 
 
-@pytest.fixture
-def mixed(mass_stop: MassStop, tenant: Tenant) -> Path:
+def _mixed(home: Path, keys: list[str]) -> Path:
     """Rows good, repeated and unusable."""
-    one, two, three = tenant.keys[:3]
-    path = mass_stop.home / "mixed.csv"
+    one, two, three = keys[:3]
+    path = home / "mixed.csv"
     path.write_text(
         f'bulk_key,owner,"a,b"\n{one},Ann,1\nno key,Bob,2\n{two},,3\n{one},Cy,4\n,Di,5\n{three},É,6\n'
     )
     return path
 
 
-def test_rows_good_repeated_and_malformed_are_each_in_the_report_once(
-    mass_stop: MassStop, tenant: Tenant, mixed: Path
-) -> None:
-    ended = mass_stop.run(tenant, mixed, "--no-results")
+@pytest.fixture(scope="module")
+def mixed(
+    mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Tenant, Ended]]:
+    """A run of such rows that is over; several tests look at it."""
+    publish_schema(mass_stop_command)
+    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("mixed"))
+    with Tenant(**PROCESSING, actions=12) as tenant:
+        yield tenant, mass_stop.run(tenant, _mixed(mass_stop.home, tenant.keys), "--no-results")
+    mass_stop.close()
+
+
+def test_rows_good_repeated_and_malformed_are_each_in_the_report_once(mixed: tuple[Tenant, Ended]) -> None:
+    tenant, ended = mixed
     one, two, three = tenant.keys[:3]
     told = [(a["row"], a["bulk_key"], a["outcome"], a["duplicate_rows"]) for a in ended.report["actions"]]
     assert told == [
@@ -151,27 +171,26 @@ def test_rows_good_repeated_and_malformed_are_each_in_the_report_once(
     ]
 
 
-def test_a_malformed_row_makes_the_exit_status_one(mass_stop: MassStop, tenant: Tenant, mixed: Path) -> None:
-    ended = mass_stop.run(tenant, mixed, "--no-results")
+def test_a_malformed_row_makes_the_exit_status_one(mixed: tuple[Tenant, Ended]) -> None:
+    _, ended = mixed
     assert ended.status == 1, ended
 
 
-def test_duplicates_and_malformed_rows_are_counted(mass_stop: MassStop, tenant: Tenant, mixed: Path) -> None:
-    summary = mass_stop.run(tenant, mixed, "--no-results").report["summary"]
+def test_duplicates_and_malformed_rows_are_counted(mixed: tuple[Tenant, Ended]) -> None:
+    tenant, ended = mixed
+    summary = ended.report["summary"]
     assert (summary["keys"], summary["duplicates"], summary["malformed"]) == (3, 1, 2)
     assert all(len(tenant.truth(key).stops_received) == 1 for key in tenant.keys[:3])
 
 
-def test_other_columns_travel_as_labels(mass_stop: MassStop, tenant: Tenant, mixed: Path) -> None:
-    actions = mass_stop.run(tenant, mixed, "--no-results").report["actions"]
+def test_other_columns_travel_as_labels(mixed: tuple[Tenant, Ended]) -> None:
+    actions = mixed[1].report["actions"]
     assert actions[0]["labels"] == {"owner": "Ann", "a,b": "1"}
     assert actions[-1]["labels"] == {"owner": "É", "a,b": "6"}
 
 
-def test_strict_refuses_the_whole_input_for_one_malformed_row(
-    mass_stop: MassStop, tenant: Tenant, mixed: Path
-) -> None:
-    ended = mass_stop.run(tenant, mixed, "--strict")
+def test_strict_refuses_the_whole_input_for_one_malformed_row(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, _mixed(mass_stop.home, tenant.keys), "--strict")
     assert ended.status == 2, ended
     assert tenant.nothing_sent()
     assert "line 3" in ended.sentences[-1]

@@ -6,23 +6,21 @@ import stat
 import pytest
 
 from orchestrator.store.pages.html import _TEMPLATES
-from tests.acceptance.support import MassStop, Tenant
+from tests.acceptance.support import Ended, MassStop, Tenant
 
 
-def test_a_run_leaves_a_page_beside_its_report_for_its_owners_eyes_only(
-    mass_stop: MassStop, tenant: Tenant
-) -> None:
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
-    page = ended.directory / "report.html"
+def test_a_run_leaves_a_page_beside_its_report_for_its_owners_eyes_only(over: Ended) -> None:
+    page = over.directory / "report.html"
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     text = page.read_text()
-    assert all(key in text for key in tenant.keys)
-    assert hashlib.sha256((ended.directory / "report.json").read_bytes()).hexdigest() in text
+    actions = over.report["actions"]
+    assert len(actions) == 12
+    assert all(action["bulk_key"] in text for action in actions)
+    assert hashlib.sha256((over.directory / "report.json").read_bytes()).hexdigest() in text
 
 
-def test_the_page_written_again_is_the_same(mass_stop: MassStop, tenant: Tenant) -> None:
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
-    page = ended.directory / "report.html"
+def test_the_page_written_again_is_the_same(mass_stop: MassStop, over: Ended) -> None:
+    page = over.directory / "report.html"
     before = page.read_bytes()
     page.unlink()
     again = mass_stop("report", "run", "--format", "html")
@@ -31,9 +29,9 @@ def test_the_page_written_again_is_the_same(mass_stop: MassStop, tenant: Tenant)
 
 
 def test_the_page_of_a_report_that_was_changed_tells_the_hash_of_the_true_one(
-    mass_stop: MassStop, tenant: Tenant
+    mass_stop: MassStop, over: Ended
 ) -> None:
-    report = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results").directory / "report.json"
+    report = over.directory / "report.json"
     true = hashlib.sha256(report.read_bytes()).hexdigest()
     report.write_bytes(report.read_bytes().replace(b'"stopped"', b'"already_stopped"'))
     assert true in mass_stop("report", "run", "--format", "html", "--report", "-").out.decode()
@@ -59,8 +57,7 @@ def test_a_plan_and_a_cut_run_have_a_page_too(mass_stop: MassStop, tenant: Tenan
     assert "Nothing was stopped" in (cut.directory / "report.html").read_text()
 
 
-def test_markdown_goes_to_a_file_or_to_standard_output(mass_stop: MassStop, tenant: Tenant) -> None:
-    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
+def test_markdown_goes_to_a_file_or_to_standard_output(mass_stop: MassStop, over: Ended) -> None:
     told = mass_stop("report", "run", "--format", "markdown", "--report", "-")
     assert told.status == 0, told
     assert told.out.decode().startswith("**✅ All over.**")
@@ -70,16 +67,14 @@ def test_markdown_goes_to_a_file_or_to_standard_output(mass_stop: MassStop, tena
 
 @pytest.mark.parametrize("form", ["json", "csv", "markdown"])
 def test_a_report_written_again_waits_for_no_http_client_and_only_the_page_for_a_template_engine(
-    mass_stop: MassStop, tenant: Tenant, form: str
+    mass_stop: MassStop, over: Ended, form: str
 ) -> None:
-    mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     told = mass_stop("report", "run", "--format", form, env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert told.status == 0, told
     assert not any(line.endswith((" jinja2", " aiohttp")) for line in told.err.splitlines())
 
 
-def test_the_page_has_its_own_style_and_script_whole(mass_stop: MassStop, tenant: Tenant) -> None:
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
-    text = (ended.directory / "report.html").read_text()
+def test_the_page_has_its_own_style_and_script_whole(over: Ended) -> None:
+    text = (over.directory / "report.html").read_text()
     for name in ("page.css", "page.js"):
         assert (_TEMPLATES / name).read_text() in text

@@ -4,7 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.acceptance.support import (
     Tenant,
     lies,
     outcomes,
+    publish_schema,
     table,
     until,
     valid,
@@ -60,34 +62,46 @@ def test_a_signal_ends_the_run_with_its_status_and_a_report(
     assert lies(report, tenant) == []
 
 
-def test_calls_in_flight_are_let_finish_and_none_starts_after_a_signal(
-    mass_stop: MassStop, make_tenant: MakeTenant
-) -> None:
-    tenant = make_tenant(**SLOW, actions=20)
-    ended = _cut_midway(mass_stop, tenant, signal.SIGINT)
-    accepted = [action for action in ended.report["actions"] if action["stop"]["accepted_at"]]
-    assert [call for call in tenant.log if call.kind == "stop" and call.http != 200] == []
-    assert len(accepted) == tenant.sent("stop") < 20
+@dataclass
+class Twice:
+    """A run that was interrupted, and its resume; several tests look at them."""
+
+    tenant: Tenant
+    cut: dict[str, Any]
+    sent_when_cut: int
+    ended: Ended
 
 
-def test_an_interrupted_run_is_resumed_to_one_whole_report(
-    mass_stop: MassStop, make_tenant: MakeTenant
-) -> None:
-    tenant = make_tenant(**SLOW, actions=20)
-    first = _cut_midway(mass_stop, tenant, signal.SIGTERM)
-    ended = mass_stop("resume", "run", "--concurrency", "20", tenant=tenant)
+@pytest.fixture(scope="module")
+def resumed(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twice]:
+    publish_schema(mass_stop_command)
+    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("resumed"))
+    with Tenant(**SLOW, actions=20) as tenant:
+        cut = _cut_midway(mass_stop, tenant, signal.SIGINT).report
+        sent = tenant.sent("stop")
+        yield Twice(tenant, cut, sent, mass_stop("resume", "run", "--concurrency", "20", tenant=tenant))
+    mass_stop.close()
+
+
+def test_calls_in_flight_are_let_finish_and_none_starts_after_a_signal(resumed: Twice) -> None:
+    accepted = [action for action in resumed.cut["actions"] if action["stop"]["accepted_at"]]
+    first = [call for call in resumed.tenant.log if call.kind == "stop"][: resumed.sent_when_cut]
+    assert [call for call in first if call.http != 200] == []
+    assert len(accepted) == resumed.sent_when_cut < 20
+
+
+def test_an_interrupted_run_is_resumed_to_one_whole_report(resumed: Twice) -> None:
+    ended, keys = resumed.ended, resumed.tenant.keys
     assert ended.status == 0, ended
     run = ended.report["run"]
     assert (run["state"], run["resumed"], run["exit_status"]) == ("finished", 1, 0)
-    assert run["id"] == first.report["run"]["id"]
-    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
-    assert lies(ended.report, tenant) == []
+    assert run["id"] == resumed.cut["run"]["id"]
+    assert outcomes(ended.report) == dict.fromkeys(keys, "stopped")
+    assert lies(ended.report, resumed.tenant) == []
 
 
-def test_a_resumed_run_sends_each_key_one_stop_in_all(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
-    tenant = make_tenant(**SLOW, actions=20)
-    _cut_midway(mass_stop, tenant, signal.SIGINT)
-    mass_stop("resume", "run", tenant=tenant)
+def test_a_resumed_run_sends_each_key_one_stop_in_all(resumed: Twice) -> None:
+    tenant = resumed.tenant
     assert {key: len(tenant.truth(key).stops_received) for key in tenant.keys} == dict.fromkeys(
         tenant.keys, 1
     )
@@ -149,7 +163,7 @@ def test_a_signal_before_the_first_key_ends_promptly(mass_stop: MassStop, tenant
     going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
     until(lambda: tenant.sent("token"), "the token")
     going.signal(signal.SIGINT)
-    ended = going.end(5)
+    ended = going.end()
     assert ended.status == 130, ended
     assert "Traceback" not in ended.err
 
