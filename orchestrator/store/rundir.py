@@ -16,6 +16,10 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
+class DirectoryInUse(RunDirectoryError):
+    """Another process is at work there, and lets go of it in the end."""
+
+
 class RunDirectory:
     """A run's directory, locked against a second process until :meth:`close`.
 
@@ -37,10 +41,22 @@ class RunDirectory:
             raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(self._lock)
+            if isinstance(error, BlockingIOError):
+                raise DirectoryInUse(
+                    f"Another mass-stop is at work in {path}. Let it end, or give this run a directory of its own "
+                    "(--out)."
+                ) from None
+            wanted = (
+                "Give --shared-dir a folder whose file system has locks that hold between machines: on NFS that takes "
+                "version 4, mounted without nolock and local_lock."
+                if shared
+                else "Give --out a folder on a file system that has locks, such as a local disk."
+            )
             raise RunDirectoryError(
-                f"Another mass-stop is at work in {path}. Let it end, or give this run a directory of its own (--out)."
+                f"{path} cannot be locked ({error.strerror}), and without a lock nothing keeps two processes from "
+                f"working on one run. {wanted}"
             ) from None
 
     @property
@@ -100,7 +116,11 @@ def reopen(path: Path, *, shared: bool = False) -> RunDirectory:
 
     ``shared`` says that other machines may want it too: all of them have to say so.
     """
-    if not path.is_dir():
+    try:
+        there = path.is_dir()
+    except OSError as error:  # a network's disk that fails
+        raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
+    if not there:
         raise RunDirectoryError(f"There is no run directory {path}.")
     directory = RunDirectory(path, made=False, shared=shared)
     for place in (path, path / "remediation", path / "responses"):

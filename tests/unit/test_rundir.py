@@ -1,5 +1,6 @@
 """The run directory: its owner's alone, and one process's at a time."""
 
+import errno
 import fcntl
 import os
 import re
@@ -102,6 +103,26 @@ def test_a_shared_directory_that_is_held_can_be_taken_away(shared):
     held = rundir.reopen(shared, shared=True)
     shared.rmdir()
     held.close()
+
+
+def without_locks(monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_process(tmp_path, monkeypatch):
+    without_locks(monkeypatch)
+    with pytest.raises(RunDirectoryError, match=r"cannot be locked \(No locks available\).*--out") as told:
+        rundir.create(tmp_path)
+    assert not isinstance(told.value, rundir.DirectoryInUse)
+
+
+def test_a_shared_folder_without_locks_is_told_with_what_it_must_be_mounted_with(shared, monkeypatch):
+    without_locks(monkeypatch)
+    with pytest.raises(RunDirectoryError, match=r"cannot be locked .*--shared-dir .*NFS.*version 4"):
+        rundir.reopen(shared, shared=True)
 
 
 def test_a_directory_that_was_let_go_is_free(directory):
