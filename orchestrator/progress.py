@@ -56,6 +56,11 @@ class Tally:
     tenants: dict[str, "Tally"] = field(default_factory=dict)
 
     @property
+    def answered(self) -> bool:
+        """Whether a tenant has answered a call of this session."""
+        return any(one.call_seconds is not None for one in (self, *self.tenants.values()))
+
+    @property
     def through(self) -> int:
         """Keys whose stop was accepted, or that came to their end without one."""
         return min(self.keys, self.accepted + self.settled_unsent + self.sent_before)

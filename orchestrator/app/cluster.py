@@ -4,9 +4,10 @@ import heapq
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -14,7 +15,9 @@ from orchestrator.errors import MassStopError, UsageError
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future, LocalCluster
+
+P = TypeVar("P", bound="Client | LocalCluster")
 
 LONGEST_WAIT = 60
 """Seconds to wait for a worker, where there is none: the first, or one in the place of those that were lost."""
@@ -41,8 +44,7 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
     Raises UsageError where there is no dask or no scheduler.
     """
     try:
-        import dask.config
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
         raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
     for name in ("distributed", "distributed.client", "distributed.scheduler", "distributed.core"):
@@ -50,49 +52,56 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
     _check_timeout()
     stack = AsyncExitStack()
     try:
-        address: Any = scheduler
-        if scheduler is None:
-            workers = max(
-                1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4, shards)
-            )
-            # Its profiler looks at every waiting thread a hundred times a second, and nobody at the profile.
-            stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
-            address = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=shards,  # a shard's thread only waits: the work is done by one loop a process
-                processes=True,
-                asynchronous=True,
-                dashboard_address=None,
-                # Its web server starts all the same, and warns the operator where its usual port is taken.
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                silence_logs=logging.CRITICAL,
-                memory_limit=0,
-                preload=["orchestrator.app.worker_setup"],
-            )
-            try:
-                stack.push_async_exit(address)  # also closes what has only half come about
-                with anyio.fail_after(LONGEST_WAIT):
-                    await address
-            except Exception as error:  # noqa: BLE001 - whatever dask raises, there is no cluster
-                raise UsageError(
-                    f"A dask cluster could not be started on this machine ({_told(error)}). Without one: --engine "
-                    "local."
-                ) from None
-        try:
-            client = Client(address, asynchronous=True)
-            stack.push_async_exit(client)
-            with anyio.fail_after(LONGEST_JOINING):
-                await client
-        except Exception as error:  # noqa: BLE001 - whatever dask raises, nobody answered as a scheduler does
-            raise UsageError(
-                f"The dask scheduler {scheduler or 'of this machine'} cannot be reached ({_told(error)}). Is it a dask "
-                "scheduler, of about this version, and spoken to as it wants (tcp:// or tls://)?"
-            ) from None
-        yield client
+        address = await _here(stack, shards) if scheduler is None else scheduler
+        yield await _come_about(
+            stack, partial(Client, address, asynchronous=True), LONGEST_JOINING,
+            f"The dask scheduler {scheduler or 'of this machine'} cannot be reached ({{}}). Is it a dask scheduler, of "
+            "about this version, and spoken to as it wants (tcp:// or tls://)?",
+        )  # fmt: skip
     finally:
         # Also where the run was cancelled: workers are not left behind.
         with anyio.move_on_after(LONGEST_CLOSE, shield=True):
             await stack.aclose()
+
+
+async def _here(stack: AsyncExitStack, shards: int) -> "LocalCluster":
+    """A cluster on this machine, of a worker for each core, until ``stack`` is closed."""
+    import dask.config
+    from distributed import LocalCluster
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+    # Its profiler looks at every waiting thread a hundred times a second, and nobody at the profile.
+    stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
+    make = partial(
+        LocalCluster,
+        n_workers=max(1, min(cores, shards)),
+        threads_per_worker=shards,  # a shard's thread only waits: the work is done by one loop a process
+        processes=True,
+        asynchronous=True,
+        dashboard_address=None,
+        # Its web server starts all the same, and warns the operator where its usual port is taken.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        silence_logs=logging.CRITICAL,
+        memory_limit=0,
+        preload=["orchestrator.app.worker_setup"],
+    )
+    sentence = "A dask cluster could not be started on this machine ({}). Without one: --engine local."
+    return await _come_about(stack, make, LONGEST_WAIT, sentence)
+
+
+async def _come_about(stack: AsyncExitStack, make: Callable[[], P], longest: float, sentence: str) -> P:
+    """What ``make`` makes, once it is ready; what has only half come about is closed with ``stack`` too.
+
+    Raises UsageError where it is not after ``longest`` seconds: ``sentence``, with what dask says in it.
+    """
+    try:
+        part = make()
+        stack.push_async_exit(part)
+        with anyio.fail_after(longest):
+            await part
+    except Exception as error:  # noqa: BLE001 - whatever dask raises, it did not come about
+        raise UsageError(sentence.replace("{}", _told(error))) from None
+    return part
 
 
 def _check_timeout() -> None:
@@ -211,7 +220,24 @@ async def submit(client: "Client", key: str, data: bytes, worker: str | None, we
             work, data, key=key, retries=RETRIES, pure=False, priority=weight,
             workers=worker and [worker], allow_other_workers=worker is not None,
         )  # fmt: skip
+        if worker is not None:
+            await _let_go(client, future)
         result: bytes = await future
     except FutureCancelledError as error:
         raise ClusterGone("the connection to the dask scheduler was lost") from error
     return result
+
+
+async def _let_go(client: "Client", future: "Future") -> None:
+    """Lets a task go anywhere, once it has its first worker.
+
+    Where no worker is left, dask keeps a task for the one that it was meant for, even if others are allowed: those
+    that come later would never get it.
+    """
+    with suppress(OSError):  # that the scheduler is lost is told to whoever waits for the task
+        while not future.done():
+            states = await client.scheduler.get_task_status(keys=[future.key])
+            if states[future.key] not in (None, "released", "waiting"):
+                await client.scheduler.set_restrictions(worker={future.key: []})
+                return
+            await anyio.sleep(0.05)

@@ -1,25 +1,38 @@
 """The folders in which shards journal: where they are, and how what was done there comes back into the run."""
 
 import os
+import secrets
 import shutil
-import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from msgspec import Struct
 
 from orchestrator.app.messages import LOOK, Orders, give_orders
-from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.errors import RunDirectoryError, StorageError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.settings import Settings
-from orchestrator.store import database, rundir, shards
+from orchestrator.store import rundir, shards
 from orchestrator.store.atomic import replacing
 from orchestrator.store.entries import RunInfo
 from orchestrator.store.journal import Journal
+from orchestrator.store.rundir import DirectoryInUse, RunDirectory
 
 PATIENCE = 30.0
 """Seconds to wait for a shard that nobody answers for any more to let go of its folder."""
+
+
+def new_name(session: int) -> str:
+    """The name of a session's folder, which no other has: not even a second resume of a copy of the run."""
+    return f"{session}-{secrets.token_hex(2)}"
+
+
+def _overtaken(folder: Path, sessions: int) -> bool:
+    """Whether a session came after that of ``folder``: it went on without what was not there, and knows more by now."""
+    return int(folder.name.partition("-")[0]) < sessions
 
 
 def home_of(settings: Settings, directory: Path, run_id: str) -> Path:
@@ -28,58 +41,106 @@ def home_of(settings: Settings, directory: Path, run_id: str) -> Path:
     return (shared / f"mass-stop-{run_id}").absolute()
 
 
+def lay_out(home: Path, folders: Sequence[Path]) -> None:
+    """Makes the folder of a session, ``home``, and in it those of its shards; all of them or none.
+
+    Raises UsageError, also where they have no locks: that is known before anything is handed out.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise UsageError(
+            f"--shared-dir: {home} is there already. Is this run resumed elsewhere too?"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"--shared-dir: {home} cannot be made: {error.strerror}.") from None
+    try:
+        give_orders(home, Orders())
+        for folder in folders:
+            shards.lay_out(folder)
+        rundir.reopen(folders[0], shared=True).close()
+    except (OSError, RunDirectoryError) as error:
+        shutil.rmtree(home, ignore_errors=True)
+        _clear_above(home)
+        if isinstance(error, RunDirectoryError):
+            raise
+        raise UsageError(f"--shared-dir: {home} cannot be filled: {error.strerror}.") from None
+
+
+class Back(Struct, frozen=True):
+    """What came back of a shard: number and outcome of each key that is over; whether a call may have left."""
+
+    settled: list[tuple[int, Outcome]]
+    touched: bool
+
+
 async def bring_back(
-    journal: Journal, folder: Path, tenant: str, directory: Path, *, patience: float, sent: bool
-) -> list[tuple[int, Outcome]] | None:
+    journal: Journal,
+    folder: Path,
+    tenant: str,
+    directory: Path,
+    *,
+    sent: bool,
+    told: shards.Tables | None = None,
+) -> Back:
     """Takes what a shard did into ``journal`` and ``directory``, and its folder away.
 
-    Gives the number and outcome of each key that is over; None where the shard is still at work after ``patience``
-    seconds.
+    ``told`` is what the shard itself told, where its journal took no more.
+
+    Raises:
+        DirectoryInUse: the shard is still at work after :data:`PATIENCE`.
+        RunDirectoryError: its folder is gone, or has no locks.
+        StorageError: its journal cannot be read; it is left as it is.
     """
-    give_up = anyio.current_time() + patience
-    held = None
-    while held is None:
+    with ExitStack() as stack:
         try:
-            held = rundir.reopen(folder, shared=True)
+            stack.callback((await _held(folder)).close)
+        except DirectoryInUse:
+            raise
         except RunDirectoryError:
-            if not await anyio.Path(folder).is_dir():
-                return []
+            if told is None:
+                raise
+        return await anyio.to_thread.run_sync(_merged, journal, folder, tenant, directory, sent, told)
+
+
+async def _held(folder: Path) -> RunDirectory:
+    give_up = anyio.current_time() + PATIENCE
+    while True:
+        try:
+            return rundir.reopen(folder, shared=True)
+        except DirectoryInUse:
             if anyio.current_time() > give_up:
-                return None
-            await anyio.sleep(LOOK)
-    try:
-        return await anyio.to_thread.run_sync(_merged, journal, folder, tenant, directory, sent)
-    finally:
-        held.close()
+                raise
+        await anyio.sleep(LOOK)
 
 
 def _merged(
-    journal: Journal, folder: Path, tenant: str, directory: Path, sent: bool
-) -> list[tuple[int, Outcome]]:
-    settled: list[tuple[int, Outcome]] = []
+    journal: Journal, folder: Path, tenant: str, directory: Path, sent: bool, told: shards.Tables | None
+) -> Back:
     name = f"{folder.parent.name}/{folder.name}"
-    if not _has_rows(folder):
-        # The journal comes before the first call: without one, nothing was sent.
+    try:
+        touched = not shards.is_untouched(folder)
+    except OSError as error:
+        raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    back = Back([], touched)
+    if not touched:
         if sent:
             journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
-    else:
-        for kind in (".responses", "responses"):
-            for path in (folder / kind).rglob("*.zip" if kind == ".responses" else "*.csv"):
-                _move(path, directory / path.relative_to(folder))
-        with closing(database.reopen(folder / "journal.db", shared=True)) as shard:
-            settled = journal.perform(lambda db: shards.merge(db, shard, name)).result()
+    elif found := told or shards.read_left(folder / "journal.db"):
+        _move_responses(folder, directory)
+        back = Back(journal.perform(lambda db: shards.merge(db, found, name)).result(), touched)
         with suppress(OSError), (directory / "run.log").open("ab") as log:
             log.write((folder / "run.log").read_bytes())
     shutil.rmtree(folder, ignore_errors=True)
-    return settled
+    return back
 
 
-def _has_rows(folder: Path) -> bool:
-    try:
-        with closing(database.reopen(folder / "journal.db", shared=True)) as connection:
-            return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0])
-    except (RunDirectoryError, StorageError, sqlite3.Error):
-        return False
+def _move_responses(folder: Path, directory: Path) -> None:
+    """One that cannot be moved is missed where the remediation is made, and said there."""
+    for kind in (".responses", "responses"):
+        for path in (folder / kind).rglob("*.zip" if kind == ".responses" else "*.csv"):
+            with suppress(OSError):
+                _move(path, directory / path.relative_to(folder))
 
 
 def _move(source: Path, target: Path) -> None:
@@ -91,10 +152,12 @@ def _move(source: Path, target: Path) -> None:
             shutil.copyfileobj(file, copy)
 
 
-async def collect(journal: Journal, info: RunInfo, settings: Settings, directory: Path) -> None:
-    """Brings back what the shards of earlier sessions did. Those that are still at work are told to end.
+async def collect(
+    journal: Journal, info: RunInfo, settings: Settings, directory: Path, sessions: int
+) -> None:
+    """Brings back what the shards of the last of ``sessions`` did. Those that are still at work are told to end.
 
-    Raises RunDirectoryError where one does not.
+    Raises RunDirectoryError where one does not, or StorageError where it cannot be read.
     """
     home = home_of(settings, directory, info.id)
     if not home.is_dir():
@@ -102,15 +165,23 @@ async def collect(journal: Journal, info: RunInfo, settings: Settings, directory
     for session in sorted(path for path in home.iterdir() if path.is_dir()):
         with suppress(OSError):
             give_orders(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
+        if _overtaken(session, sessions):
+            shutil.rmtree(session, ignore_errors=True)
+            _clear_above(session)
+            continue
         for folder in sorted(path for path in session.iterdir() if path.is_dir()):
             tenant = folder.name if info.tenants else ""
-            back = await bring_back(
-                journal, folder, tenant, directory, patience=PATIENCE, sent=info.command != "plan"
-            )
-            if back is None:
+            try:
+                await bring_back(journal, folder, tenant, directory, sent=info.command != "plan")
+            except DirectoryInUse:
                 raise RunDirectoryError(
                     f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
-                )
+                ) from None
+            except StorageError as error:
+                raise StorageError(
+                    f"{error} Make it readable and resume again; or take {folder} away: its keys then count as perhaps "
+                    "stopped, and are stopped once more, which does no harm."
+                ) from error
         clear(session)
 
 
@@ -118,7 +189,11 @@ def clear(session: Path) -> None:
     """Takes away what a session's shards have left, if all of them are back."""
     if session.is_dir() and not any(path.is_dir() for path in session.iterdir()):
         shutil.rmtree(session, ignore_errors=True)
-        for path in (session.parent, session.parent.parent):
-            if path.name == "shards" or path.name.startswith("mass-stop-"):
-                with suppress(OSError):
-                    os.rmdir(path)  # noqa: PTH106 - only if it is empty
+        _clear_above(session)
+
+
+def _clear_above(session: Path) -> None:
+    for path in (session.parent, session.parent.parent):
+        if path.name == "shards" or path.name.startswith("mass-stop-"):
+            with suppress(OSError):
+                os.rmdir(path)  # noqa: PTH106 - only if it is empty

@@ -58,12 +58,16 @@ class Shard(Struct, frozen=True):
 
 
 class Done(Struct, frozen=True):
-    """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's."""
+    """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's.
+
+    ``told`` is all that its journal holds, where the disk took no more of it.
+    """
 
     state: str
     reason: str | None
     exit_status: int
     kind: str = ""
+    told: shards.Tables | None = None
 
     def ending(self) -> Ending:
         if not self.exit_status:

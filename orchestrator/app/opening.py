@@ -142,9 +142,7 @@ async def reopen(
     refused = await wrap_future(journal.perform(refused_credentials))
     await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
     standing = await wrap_future(journal.perform(standings))
-    sessions = await wrap_future(
-        journal.perform(lambda db: db.execute(database.statements()["sessions"]).fetchall())
-    )
+    sessions = await wrap_future(journal.perform(_sessions))
     run = Run(
         settings, info, directory, journal, clock, screen,
         session=len(sessions) + 1, standings=standing, refused=refused, tenants=tenants,
@@ -159,8 +157,13 @@ async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Pa
     if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
         from orchestrator.app.homecoming import collect
 
+        sessions = await wrap_future(journal.perform(lambda db: len(_sessions(db))))
         for where in {told.shared_dir, settings.shared_dir, None}:
-            await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path)
+            await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions)
+
+
+def _sessions(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute(database.statements()["sessions"]).fetchall()
 
 
 def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:

@@ -136,7 +136,7 @@ class Run:
             self.log.error("run.crashed", traceback=traceback.format_exc())
             raise
         if isinstance(self.ending.cut_by, UsageError):
-            if self._session == 1:
+            if self._session == 1 or not self.tally.answered:
                 self._work = None
             else:
                 await self.finish()

@@ -8,6 +8,7 @@ through one file of orders there, which no broken connection can hold up.
 import asyncio
 import os
 import resource
+import secrets
 import sqlite3
 import threading
 import time
@@ -26,15 +27,15 @@ from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, counts_
 from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.clock import Clock
 from orchestrator.engine.responses import ResponseFiles
-from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, TenantError, UsageError
+from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Sink, make_log
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
-from orchestrator.store import database, rundir, shards
 from orchestrator.store import journal as journals
+from orchestrator.store import rundir, shards
 from orchestrator.store.entries import NOTHING, TenantInfo, standings
 from orchestrator.store.intake import ReadAlready
-from orchestrator.store.rundir import RunDirectory
+from orchestrator.store.rundir import DirectoryInUse, RunDirectory
 from orchestrator.version import VERSION
 
 LONGEST_LOCKED = 120.0
@@ -121,7 +122,7 @@ class _Crew:
         except UsageError as error:
             return _refused(f"On the worker {_host()}: {error}")
         clock = Clock()
-        journal = await anyio.to_thread.run_sync(_journal, directory, shard, clock)
+        journal, first = await anyio.to_thread.run_sync(_journal, directory, shard, clock)
         responses = ResponseFiles(directory.path, save=settings.save_responses)
         sink = Sink(directory.log, None)
         try:
@@ -130,7 +131,9 @@ class _Crew:
             sessions = await wrap_future(journal.perform(_sessions))
             journal.begin_session()
             log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)
-            again = f"r{sessions}" if sessions else ""
+            again = (
+                "" if first else f"r{secrets.token_hex(2)}"
+            )  # whatever journal is lost, each call has an id of its own
             common = Common(
                 planning=shard.info.command == "plan",
                 clock=clock,
@@ -150,7 +153,9 @@ class _Crew:
                 journal.of(shard.name).tenant_state(done.state, done.reason)
             await journal.end_session(done.state, done.reason, done.exit_status)
             if trouble := journal.trouble or responses.trouble or sink.trouble:
-                done = Done("aborted", trouble, StorageError.exit_status)
+                done = Done("aborted", f"On the worker {_host()}: {trouble}", StorageError.exit_status)
+            if journal.trouble:
+                done = msgspec.structs.replace(done, told=await wrap_future(journal.perform(shards.read)))
             return done
         finally:
             with suppress(StorageError):
@@ -229,27 +234,47 @@ async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:
     while True:
         try:
             return rundir.reopen(folder, shared=True)
-        except RunDirectoryError:
-            late = asyncio.get_running_loop().time() > give_up
-            if not os.path.isdir(folder) or late or cancelled():  # noqa: PTH112, ASYNC240 - one look
+        except DirectoryInUse:
+            if asyncio.get_running_loop().time() > give_up or cancelled():
                 raise
         await asyncio.sleep(LOOK)
 
 
-def _journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
-    """The shard's journal: an earlier try's, or a new one with the keys the shard carries."""
-    if directory.journal.exists():
+def _journal(directory: RunDirectory, shard: Shard, clock: Clock) -> tuple[journals.Journal, bool]:
+    """The shard's journal, an earlier try's or a new one with the keys it carries; whether this is the first try.
+
+    Raises StorageError where that of an earlier try cannot be read, which is left as it is.
+    """
+    try:
+        untouched = shards.is_untouched(directory.path)
+    except OSError as error:
+        raise StorageError(f"The folder {directory.path} cannot be read: {error.strerror}.") from error
+    earlier = None if untouched else shards.earlier(directory.journal)
+    if earlier is not None:
+        connection, left = earlier
+        connection.close()
+        journal = journals.reopen(directory.journal, clock, shared=True)
+    else:
+        left = not untouched
+        journal = _new_journal(directory, shard, clock)
+    if left and shard.info.command != "plan":
+        journal.perform(shards.doubt).result()
+    if untouched:
         try:
-            connection = database.reopen(directory.journal, shared=True)
-            known = connection.execute("SELECT COUNT(*) FROM action").fetchone()[0]
-            connection.close()
-            if known:
-                return journals.reopen(directory.journal, clock, shared=True)
-        except (StorageError, sqlite3.Error):
-            pass
-        # A try that was cut before its first commit sent nothing.
-        for path in directory.path.glob("journal.db*"):
-            path.unlink()
+            shards.touch(directory.path)
+        except OSError as error:
+            journal.close()
+            raise StorageError(
+                f"The folder {directory.path} cannot be written to ({error.strerror}); nothing was sent."
+            ) from error
+    return journal, untouched
+
+
+def _new_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
+    """In the place of one that was begun and holds nothing, if there is one."""
+    for begun in directory.path.glob("journal.*"):
+        with suppress(OSError):
+            begun.unlink()
     journal = journals.create(directory.journal, clock, shared=True)
     tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
     info = msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {})

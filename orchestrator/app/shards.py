@@ -15,19 +15,20 @@ import msgspec
 
 from orchestrator.app import cluster
 from orchestrator.app.fleet import add_up, together
-from orchestrator.app.homecoming import PATIENCE, bring_back, clear, home_of
+from orchestrator.app.homecoming import Back, bring_back, clear, home_of, lay_out, new_name
 from orchestrator.app.messages import Done, Orders, Shard, give_orders, take_counts, topic
 from orchestrator.app.part import Common, first_tally
 from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
 from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, Interrupted
-from orchestrator.errors import MassStopError, UsageError
+from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
 from orchestrator.store import shards
 from orchestrator.store.entries import NOTHING, RunInfo, Standing
+from orchestrator.store.rundir import DirectoryInUse
 
 LOOK_AT_WORKERS = 2.0
 """Seconds between two looks at whether there are any workers."""
@@ -76,7 +77,7 @@ class Shards:
         self._tenants = tenants or {"": _of_settings(settings)}
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._directory = directory
-        self._home = home_of(settings, directory, info.id) / str(session)
+        self._home = home_of(settings, directory, info.id) / new_name(session)
         self._failures = FailureGuard(settings.max_failures_total)
         self._orders = Orders()
         self._read_or_cut = anyio.Event()
@@ -143,11 +144,7 @@ class Shards:
         self._order(cut=str(reason), exit_status=reason.exit_status)
 
     async def _work_on(self, names: list[str]) -> None:
-        try:
-            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._order()
-        except OSError as error:
-            raise UsageError(f"--shared-dir: {self._home} cannot be made: {error.strerror}.") from None
+        lay_out(self._home, [self._folder(name) for name in names])
         try:
             async with AsyncExitStack() as stack:
                 with self._joining:
@@ -169,7 +166,9 @@ class Shards:
         finally:
             with anyio.CancelScope(shield=True):
                 for name in names:
-                    await self._bring_back(name)
+                    if name not in self._endings:
+                        with suppress(StorageError, RunDirectoryError):
+                            await self._bring_back(name)
                 clear(self._home)
 
     async def _all(self, client: Any, workers: list[str], names: list[str]) -> None:
@@ -183,26 +182,26 @@ class Shards:
             group.cancel_scope.cancel()
 
     async def _one(self, client: Any, name: str, worker: str | None, weight: int) -> None:
-        folder = self._folder(name)
-        folder.mkdir(mode=0o700, exist_ok=True)
         sending = not self._common.planning
         rows = await self._perform(lambda db: shards.take(db, name, sending=sending))
         if name:
             self._common.journal.of(name).tenant_state("running", None)
         shard = Shard(
             self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name].portable,
-            str(folder), rows, self._common.deadline,
+            str(self._folder(name)), rows, self._common.deadline,
         )  # fmt: skip
         try:
-            key = f"{name or 'tenant'}-{self._info.id}-{self._session}"
+            key = f"{name or 'tenant'}-{self._info.id}-{self._home.name}"
             with anyio.CancelScope() as self._waits[name]:
-                done = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
+                data = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
             if self._waits.pop(name).cancelled_caught:
                 raise cluster.ClusterGone("the cluster has no worker any more")
-            ending = msgspec.msgpack.decode(done, type=Done).ending()
-            await self._bring_back(name)
+            done = msgspec.msgpack.decode(data, type=Done)
+            ending = await self._ended(name, done.ending(), done.told)
         except cluster.ClusterGone as error:
             self._order(cut=f"{error}", exit_status=error.exit_status)
+            ending = await self._lost(name, str(error))
+        except MassStopError as error:
             ending = await self._lost(name, str(error))
         except Exception as error:  # noqa: BLE001 - whatever dask raises, it is the end of this shard's task
             ending = await self._lost(name, f"{type(error).__name__}: {str(error)[:300]}")
@@ -214,23 +213,36 @@ class Shards:
 
     async def _lost(self, name: str, why: str) -> Ending:
         self._common.log.error("shard.lost", tenant=name, message=why)
-        reason = f"Its shard came to no end: {why}. What it did is kept; mass-stop resume does the rest."
-        if not await self._bring_back(name):
-            reason = (
-                f"Its shard came to no end that is known ({why}) and may still be at work. mass-stop resume brings in "
-                "what it did, once it is over."
-            )
-        return Ending("aborted", reason, ShardLost(reason))
+        return await self._ended(name, _unfinished(why))
 
-    async def _bring_back(self, name: str) -> bool:
-        """Whether the shard's rows are back."""
-        settled = await bring_back(
-            self._common.journal, self._folder(name), name, self._directory, patience=PATIENCE,
-            sent=not self._common.planning,
+    async def _ended(self, name: str, ending: Ending, told: shards.Tables | None = None) -> Ending:
+        """``ending``, once the shard's rows are back; or what stands in its place, where they are not."""
+        try:
+            back = await self._bring_back(name, told)
+        except DirectoryInUse:
+            return _unfinished(
+                f"Its shard came to no end that is known ({_why(ending)}) and may still be at work. mass-stop resume "
+                "brings in what it did, once it is over."
+            )
+        except (StorageError, RunDirectoryError) as error:
+            return _unfinished(
+                f"What its shard did is not back: {error} Its keys count as perhaps stopped, until mass-stop resume "
+                "finds what was done, or stops them once more."
+            )
+        if isinstance(ending.cut_by, ShardLost) or (back.touched and isinstance(ending.cut_by, UsageError)):
+            return _unfinished(
+                f"Its shard came to no end: {_why(ending)}. What it did is kept; mass-stop resume does the rest."
+            )
+        return ending
+
+    async def _bring_back(self, name: str, told: shards.Tables | None = None) -> Back:
+        back = await bring_back(
+            self._common.journal, self._folder(name), name, self._directory, sent=not self._common.planning,
+            told=told,
         )  # fmt: skip
-        for seq, outcome in settled or ():
+        for seq, outcome in back.settled:
             self._common.on_settled(seq, outcome)
-        return settled is not None
+        return back
 
     async def _perform(self, work: Callable[[sqlite3.Connection], shards.Rows]) -> shards.Rows:
         return await wrap_future(self._common.journal.perform(work))
@@ -289,6 +301,14 @@ class Shards:
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")
+
+
+def _unfinished(reason: str) -> Ending:
+    return Ending("aborted", reason, ShardLost(reason))
+
+
+def _why(ending: Ending) -> str:
+    return (ending.reason or "").removesuffix(".")
 
 
 def _of_settings(settings: Settings) -> Tenant:

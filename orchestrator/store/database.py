@@ -22,6 +22,11 @@ NOT_BEGUN = (
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's refusals come as: a message that quotes a damaged schema may be no text."""
 
+
+class NotBegun(StorageError):
+    """The first commit of a run did not come through."""
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -73,6 +78,7 @@ def reopen(path: Path, *, shared: bool = False) -> sqlite3.Connection:
 
     Raises:
         RunDirectoryError: there is none, or it was written by a later version.
+        NotBegun: it is empty.
         StorageError: it cannot be read as a journal.
     """
     if path.is_symlink() or not path.is_file():
@@ -90,7 +96,7 @@ def reopen(path: Path, *, shared: bool = False) -> sqlite3.Connection:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
     if version == 0:
         connection.close()
-        raise StorageError(NOT_BEGUN.format(path))
+        raise NotBegun(NOT_BEGUN.format(path))
     if version != SCHEMA_VERSION:
         connection.close()
         raise RunDirectoryError(

@@ -200,6 +200,15 @@ def test_a_resumed_run_that_reaches_no_tenant_any_more_tells_of_what_was_stopped
     assert two.outcomes(ended.report) == {"north": {"stopped"}, "south": {"not_attempted"}}
 
 
+def test_a_resume_that_lacks_a_tenants_credentials_leaves_the_run_as_it_was(mass_stop, two):
+    before = mass_stop.run(
+        None, two.keys(), "--tenants", two.file, env=two.environment | {"SOUTH_SECRET": "x" * 42}
+    ).report
+    ended = mass_stop("resume", "run", env=two.environment | {"SOUTH_SECRET": ""})
+    assert (ended.status, "SOUTH_SECRET" in ended.err) == (2, True), ended
+    assert json.loads(mass_stop("report", "run", "--report", "-").out) == before
+
+
 def test_a_resumed_run_refuses_a_tenant_that_has_become_another(mass_stop, two):
     mass_stop.run(None, two.keys(), "--tenants", two.file, env=two.environment)
     two.named["south"] = two.named["north"]

@@ -77,7 +77,7 @@ def take(run: Book, tenant: str, *, sending: bool = True) -> shards.Rows:
 
 def merge(run: Book, shard: Book, name: str = "1/north") -> list[tuple[int, Outcome]]:
     def work(connection: sqlite3.Connection) -> list[tuple[int, Outcome]]:
-        return shards.merge(connection, shard.connection, name)
+        return shards.merge(connection, shards.read(shard.connection), name)
 
     return run.journal.perform(work).result()
 

@@ -305,17 +305,11 @@ AND :shard NOT IN (SELECT shard FROM merged);
 -- name: merge_once
 INSERT OR IGNORE INTO merged (shard) VALUES (:shard);
 
--- name: tenant_of_shard
-SELECT name, state, reason, token_calls FROM tenant;
-
 -- name: merge_tenant
 UPDATE tenant SET state = :state, reason = :reason, token_calls = token_calls + :token_calls WHERE name = :name;
 
 -- name: merge_session
 UPDATE session SET token_calls = token_calls + :token_calls WHERE n = (SELECT MAX(n) FROM session);
-
--- name: token_calls
-SELECT COALESCE(SUM(token_calls), 0) FROM session;
 
 -- name: planned
 -- An earlier plan's keys, with the speed it saw.

@@ -1,0 +1,252 @@
+"""A shared folder that fails the shards in it: on real workers, which die beside."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cluster import LONGEST, Cluster, Host
+from tests.acceptance.support import PROCESSING, Going, MassStop, Tenant, until
+from tests.acceptance.tenants import Tenants, all_stopped, is_true, report_of
+from tests.hunts.crash.strace import needs_strace
+
+MakeTenant = Callable[..., Tenant]
+
+pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
+
+SMALL_FILES = ("sh", "-c", 'ulimit -f 215; exec "$@"', "sh")
+"""In front of a command whose files cannot grow beyond 110,000 bytes: a journal can be begun, and no more."""
+
+WITHOUT_LOCKS = (
+    "strace",
+    "-f",
+    "-qq",
+    "-o",
+    "/dev/null",
+    "-e",
+    "trace=flock",
+    "-e",
+    "inject=flock:error=ENOLCK",
+)
+"""In front of a command whose file systems have no locks."""
+
+
+def made(here: MassStop, make_tenant: MakeTenant, *names: str, **changes: Any) -> Tenants:
+    slowly = PROCESSING | {"latency": 0.1, "stopping_time": (0.0, 0.0), "actions": 30} | changes
+    named = {name: make_tenant(**slowly) for name in names}
+    return Tenants(here.home, named, dict.fromkeys(named, "concurrency = 2"), in_files=True)
+
+
+@pytest.fixture
+def one(here: MassStop, make_tenant: MakeTenant) -> Tenants:
+    return made(here, make_tenant, "north")
+
+
+@pytest.fixture
+def two(here: MassStop, make_tenant: MakeTenant) -> Tenants:
+    return made(here, make_tenant, "north", "south")
+
+
+@pytest.fixture
+def start_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Starts a cluster of so many workers, each behind the words ``enter``."""
+    clusters: list[Cluster] = []
+
+    def start(workers: int, enter: tuple[str, ...] = ()) -> Cluster:
+        clusters.append(Cluster(tmp_path, hosts=[Host(), Host(enter=enter)]))
+        clusters[-1].complete(workers)
+        return clusters[-1]
+
+    yield start
+    for cluster in clusters:
+        cluster.__exit__(None, None, None)
+
+
+def start(here: MassStop, tenants: Tenants, cluster: Cluster) -> Going:
+    return here.start(
+        "run", tenants.keys(), "--tenants", tenants.file, "--yes", "--out", "run", *cluster.options
+    )
+
+
+def some_stops(tenants: Tenants) -> bool:
+    return all(tenant.answered("stop") >= 4 for tenant in tenants.named.values())
+
+
+def replaced(cluster: Cluster) -> None:
+    """Kills the one worker, and starts another."""
+    cluster.kill(cluster.workers[0].pid)
+    cluster.complete(1)
+
+
+def resumed(here: MassStop, tenants: Tenants) -> None:
+    """The run is resumed without the cluster; then every action is over, and told as it is."""
+    ended = here("resume", "run", "--engine", "local", longest=LONGEST)
+    assert ended.status == 0, ended
+    is_true(tenants, ended)
+    assert all_stopped(tenants, ended)
+
+
+def test_a_second_worker_that_is_refused_leaves_what_the_first_did(here, one, start_cluster):
+    """Nothing else was sent, which is no reason to say that nothing was."""
+    cluster = start_cluster(1)
+    going = start(here, one, cluster)
+    until(lambda: some_stops(one), "some stops", LONGEST)
+    secret = here.home / "north.secret"
+    kept = secret.read_text()
+    secret.unlink()
+    replaced(cluster)
+    ended = going.end(LONGEST)
+    assert ended.status == 5, ended
+    assert "client_secret_file of tenant north" in ended.err
+    is_true(one, ended)
+    secret.touch(0o600)
+    secret.write_text(kept)
+    resumed(here, one)
+
+
+def test_a_journal_that_the_second_worker_cannot_read_is_kept_for_resume(here, one, start_cluster):
+    cluster = start_cluster(1)
+    going = start(here, one, cluster)
+    until(lambda: some_stops(one), "some stops", LONGEST)
+    cluster.kill(cluster.workers[0].pid)
+    (journal,) = cluster.shared.glob("mass-stop-*/*/north/journal.db")
+    whole = here.home / "whole"
+    whole.mkdir()
+    for path in journal.parent.glob("journal.db*"):
+        path.rename(whole / path.name)
+    journal.write_bytes(b"\xff" * 8192)
+    cluster.complete(1)
+    ended = going.end(LONGEST)
+    assert ended.status == 5, ended
+    assert f"The journal {journal} cannot be read" in ended.err
+    assert one.outcomes(report_of(ended)) == {"north": {"unconfirmed"}}
+    is_true(one, ended)
+    refused = here("resume", "run", "--engine", "local")
+    assert refused.status == 5, refused
+    assert f"take {journal.parent} away" in refused.err
+    for path in whole.iterdir():
+        path.rename(journal.parent / path.name)
+    resumed(here, one)
+    assert list(cluster.shared.iterdir()) == []
+
+
+def test_a_journal_that_stays_unreadable_is_taken_away_and_every_key_stopped_once_more(
+    here, one, start_cluster
+):
+    cluster = start_cluster(1)
+    going = start(here, one, cluster)
+    until(lambda: some_stops(one), "some stops", LONGEST)
+    going.signal(signal.SIGKILL)
+    going.process.wait()
+    cluster.kill(cluster.workers[0].pid)
+    (folder,) = cluster.shared.glob("mass-stop-*/*/north")
+    shutil.rmtree(folder)
+    resumed(here, one)
+
+
+def test_workers_whose_disk_fills_up_stop_everything_and_tell_all_of_it(here, two, start_cluster):
+    cluster = start_cluster(2, SMALL_FILES)
+    ended = start(here, two, cluster).end(LONGEST)
+    assert ended.status == 5, ended
+    assert "The journal can no longer be written" in ended.err
+    is_true(two, ended)
+    assert all_stopped(two, ended)
+
+
+def test_a_worker_whose_disk_filled_up_and_who_is_killed_is_replaced(here, one, start_cluster):
+    cluster = start_cluster(1, SMALL_FILES)
+    going = start(here, one, cluster)
+    until(lambda: one.named["north"].answered("stop") >= 15, "some stops", LONGEST)
+    replaced(cluster)
+    ended = going.end(LONGEST)
+    assert ended.status == 5, ended
+    is_true(one, ended)
+    assert all_stopped(one, ended)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "mass-stop", folder],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"a small disk: {made.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("size", ["4k", "64k", "160k", "300k"])
+def test_a_shared_folder_on_a_small_disk_delays_no_stop(here, two, start_cluster, size):
+    cluster = start_cluster(2)
+    with small_disk(cluster.shared, size):
+        ended = start(here, two, cluster).end(LONGEST)
+    if ended.status == 2:
+        assert "cannot be filled: No space left" in ended.err
+        assert all(tenant.nothing_sent() for tenant in two.named.values())
+        return
+    assert ended.status == 5, ended
+    is_true(two, ended)
+    assert all_stopped(two, ended)
+
+
+@needs_strace
+def test_a_worker_whose_folder_has_no_locks_is_told_at_once(here, one, start_cluster):
+    cluster = start_cluster(1, WITHOUT_LOCKS)
+    ended = start(here, one, cluster).end(LONGEST)
+    assert ended.status == 2, ended
+    assert "cannot be locked (No locks available)" in ended.err
+    assert "NFS that takes version 4" in ended.err
+    assert one.named["north"].nothing_sent()
+
+
+def test_a_shared_folder_that_goes_away_and_comes_back_loses_nothing(here, two, start_cluster):
+    cluster = start_cluster(2)
+    going = start(here, two, cluster)
+    until(lambda: some_stops(two), "some stops", LONGEST)
+    away = cluster.shared.rename(here.home / "away")
+    until(lambda: all(tenant.answered("stop") >= 12 for tenant in two.named.values()), "more stops", LONGEST)
+    away.rename(cluster.shared)
+    ended = going.end(LONGEST)
+    assert ended.status == 0, ended
+    is_true(two, ended)
+    assert all_stopped(two, ended)
+
+
+def test_a_shared_folder_that_comes_back_only_after_the_run_is_brought_in_by_resume(here, two, start_cluster):
+    cluster = start_cluster(2)
+    going = start(here, two, cluster)
+    until(lambda: some_stops(two), "some stops", LONGEST)
+    away = cluster.shared.rename(here.home / "away")
+    ended = going.end(LONGEST)
+    assert ended.status == 5, ended
+    assert "What its shard did is not back: There is no run directory" in ended.err
+    assert two.outcomes(report_of(ended)) == {"north": {"unconfirmed"}, "south": {"unconfirmed"}}
+    away.rename(cluster.shared)
+    resumed(here, two)
+    assert {
+        len(tenant.truth(key).stops_received) for tenant in two.named.values() for key in tenant.keys
+    } == {1}
+
+
+def test_a_shared_folder_that_comes_back_after_the_resume_changes_nothing_any_more(here, two, start_cluster):
+    cluster = start_cluster(2)
+    going = start(here, two, cluster)
+    until(lambda: some_stops(two), "some stops", LONGEST)
+    going.signal(signal.SIGKILL)
+    going.process.wait()
+    for worker in list(cluster.workers):
+        cluster.kill(worker.pid)
+    away = cluster.shared.rename(here.home / "away")
+    resumed(here, two)
+    away.rename(cluster.shared)
+    resumed(here, two)
+    assert list(cluster.shared.iterdir()) == []
