@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from tests.acceptance.cluster import LONGEST, Cluster
-from tests.acceptance.support import PROCESSING, Going, MassStop, Tenant, until
+from tests.acceptance.support import PROCESSING, Ended, Going, MassStop, Tenant, until
 from tests.acceptance.tenants import Tenants, all_stopped, is_true
 from tests.hunts.network.hosts import Network, NotHere
 
@@ -132,7 +132,8 @@ def stops_of(group: Group, tenant: str, count: int) -> Callable[[], bool]:
     return lambda: group.tenants.named[tenant].answered("stop") >= count
 
 
-def test_a_worker_whose_link_is_cut_for_good_is_replaced_by_the_other(group: Group) -> None:
+def ended_without_the_first_worker_of_north(group: Group) -> Ended:
+    """The end of a run in which the worker of north loses its link for good, in the middle of its stops."""
     going = group.start()
     until(stops_of(group, "north", 6), "stops of north", LONGEST)
     host = group.host_of("north")
@@ -141,20 +142,18 @@ def test_a_worker_whose_link_is_cut_for_good_is_replaced_by_the_other(group: Gro
     ended = going.end(LONGEST)
     assert ended.status == 0, ended
     is_true(group.tenants, ended)
+    return ended
+
+
+def test_a_worker_whose_link_is_cut_for_good_is_replaced_by_the_other(group: Group) -> None:
+    ended = ended_without_the_first_worker_of_north(group)
     assert all_stopped(group.tenants, ended)
 
 
 @pytest.mark.parametrize("timeouts", [{}])
 def test_with_dasks_own_timeouts_too_every_action_is_over_in_the_end(group: Group) -> None:
     """It takes half a minute until dask misses the worker, in which slow actions may complete: not all are stopped."""
-    going = group.start()
-    until(stops_of(group, "north", 6), "stops of north", LONGEST)
-    host = group.host_of("north")
-    group.network.cut(host)
-    until(lambda: group.host_of("north") != host, "another worker for north", 3 * LONGEST)
-    ended = going.end(LONGEST)
-    assert ended.status == 0, ended
-    is_true(group.tenants, ended)
+    ended_without_the_first_worker_of_north(group)
 
 
 def test_a_worker_whose_link_comes_back_when_the_other_is_through_does_no_harm(group: Group) -> None:
