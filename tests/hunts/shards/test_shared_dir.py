@@ -3,19 +3,17 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.cluster import LONGEST, Cluster, Host
-from tests.acceptance.support import PROCESSING, Going, MassStop, Tenant, until
-from tests.acceptance.tenants import Tenants, all_stopped, is_true, report_of
+from tests.acceptance.cluster import LONGEST, Cluster
+from tests.acceptance.support import until
+from tests.acceptance.tenants import all_stopped, is_true, report_of
 from tests.hunts.crash.strace import needs_strace
-
-MakeTenant = Callable[..., Tenant]
+from tests.hunts.shards.runs import resumed, some_stops, start
 
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
@@ -36,59 +34,10 @@ WITHOUT_LOCKS = (
 """In front of a command whose file systems have no locks."""
 
 
-def made(here: MassStop, make_tenant: MakeTenant, *names: str, **changes: Any) -> Tenants:
-    slowly = PROCESSING | {"latency": 0.1, "stopping_time": (0.0, 0.0), "actions": 30} | changes
-    named = {name: make_tenant(**slowly) for name in names}
-    return Tenants(here.home, named, dict.fromkeys(named, "concurrency = 2"), in_files=True)
-
-
-@pytest.fixture
-def one(here: MassStop, make_tenant: MakeTenant) -> Tenants:
-    return made(here, make_tenant, "north")
-
-
-@pytest.fixture
-def two(here: MassStop, make_tenant: MakeTenant) -> Tenants:
-    return made(here, make_tenant, "north", "south")
-
-
-@pytest.fixture
-def start_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
-    """Starts a cluster of so many workers, each behind the words ``enter``."""
-    clusters: list[Cluster] = []
-
-    def start(workers: int, enter: tuple[str, ...] = ()) -> Cluster:
-        clusters.append(Cluster(tmp_path, hosts=[Host(), Host(enter=enter)]))
-        clusters[-1].complete(workers)
-        return clusters[-1]
-
-    yield start
-    for cluster in clusters:
-        cluster.__exit__(None, None, None)
-
-
-def start(here: MassStop, tenants: Tenants, cluster: Cluster) -> Going:
-    return here.start(
-        "run", tenants.keys(), "--tenants", tenants.file, "--yes", "--out", "run", *cluster.options
-    )
-
-
-def some_stops(tenants: Tenants) -> bool:
-    return all(tenant.answered("stop") >= 4 for tenant in tenants.named.values())
-
-
 def replaced(cluster: Cluster) -> None:
     """Kills the one worker, and starts another."""
     cluster.kill(cluster.workers[0].pid)
     cluster.complete(1)
-
-
-def resumed(here: MassStop, tenants: Tenants) -> None:
-    """The run is resumed without the cluster; then every action is over, and told as it is."""
-    ended = here("resume", "run", "--engine", "local", longest=LONGEST)
-    assert ended.status == 0, ended
-    is_true(tenants, ended)
-    assert all_stopped(tenants, ended)
 
 
 def test_a_second_worker_that_is_refused_leaves_what_the_first_did(here, one, start_cluster):

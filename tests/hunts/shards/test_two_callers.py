@@ -1,0 +1,69 @@
+"""Two callers with one shared folder and one cluster at the same time."""
+
+import shutil
+import signal
+
+import pytest
+
+from tests.acceptance.cluster import LONGEST
+from tests.acceptance.support import until
+from tests.acceptance.tenants import is_true, report_of
+from tests.hunts.shards.runs import some_stops, start
+
+pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
+
+
+def test_two_runs_at_once_each_tell_their_own_rows_once_and_truly(here, two, start_cluster):
+    cluster = start_cluster(2)
+    halves = {
+        name: [(tenant, key) for tenant, one in two.named.items() for key in one.keys[part]]
+        for name, part in (("first", slice(0, 15)), ("second", slice(15, 30)))
+    }
+    going = {
+        name: start(
+            here, two, cluster, two.keys([(key, tenant) for tenant, key in rows], f"{name}.csv"), name
+        )
+        for name, rows in halves.items()
+    }
+    for name, run in going.items():
+        ended = run.end(LONGEST)
+        assert ended.status == 0, ended
+        report = report_of(ended)
+        assert sorted((one["tenant"], one["bulk_key"]) for one in report["actions"]) == sorted(halves[name])
+        assert two.lies(report) == []
+        assert {one["outcome"] for one in report["actions"]} == {"stopped"}
+    assert list(cluster.shared.iterdir()) == []
+
+
+def killed_in_the_middle(here, tenants, cluster):
+    going = start(here, tenants, cluster)
+    until(lambda: some_stops(tenants), "some stops", LONGEST)
+    going.signal(signal.SIGKILL)
+    going.process.wait()
+
+
+def test_of_two_resumes_of_one_run_at_once_one_is_refused_and_the_other_finishes_it(here, two, start_cluster):
+    cluster = start_cluster(2)
+    killed_in_the_middle(here, two, cluster)
+    both = [here.start("resume", "run") for _ in range(2)]
+    refused, ended = sorted((one.end(LONGEST) for one in both), key=lambda ended: -ended.status)
+    assert refused.status == 2, refused
+    assert refused.sentences[-1].startswith("mass-stop: Another mass-stop is at work in run.")
+    assert ended.status == 0, ended
+    is_true(two, ended)
+
+
+def test_a_run_and_a_copy_of_it_that_are_resumed_at_once_are_both_told_truly(here, two, start_cluster):
+    """Each takes from the shared folder what the other has not, and what is in neither was perhaps stopped."""
+    cluster = start_cluster(2)
+    killed_in_the_middle(here, two, cluster)
+    shutil.copytree(here.home / "run", here.home / "copy")
+    both = [here.start("resume", name) for name in ("run", "copy")]
+    for going in both:
+        ended = going.end(LONGEST)
+        assert "Traceback" not in ended.err
+        is_true(two, ended)
+    for name in ("run", "copy"):
+        ended = here("resume", name, longest=LONGEST)
+        assert ended.status == 0, ended
+        is_true(two, ended)
