@@ -25,15 +25,15 @@ import msgspec
 from orchestrator import collector
 from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, counts_of, topic
 from orchestrator.app.part import Common, Part, first_tally
+from orchestrator.app.shard_journal import open_journal
 from orchestrator.clock import Clock
 from orchestrator.engine.responses import ResponseFiles
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.logs import Sink, make_log
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
-from orchestrator.store import journal as journals
 from orchestrator.store import rundir, shards
-from orchestrator.store.entries import NOTHING, TenantInfo, standings
+from orchestrator.store.entries import NOTHING, standings
 from orchestrator.store.intake import ReadAlready
 from orchestrator.store.rundir import DirectoryInUse, RunDirectory
 from orchestrator.version import VERSION
@@ -122,7 +122,7 @@ class _Crew:
         except UsageError as error:
             return _refused(f"On the worker {_host()}: {error}")
         clock = Clock()
-        journal, first = await anyio.to_thread.run_sync(_journal, directory, shard, clock)
+        journal, first = await anyio.to_thread.run_sync(open_journal, directory, shard, clock)
         responses = ResponseFiles(directory.path, save=settings.save_responses)
         sink = Sink(directory.log, None)
         try:
@@ -131,9 +131,8 @@ class _Crew:
             sessions = await wrap_future(journal.perform(_sessions))
             journal.begin_session()
             log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)
-            again = (
-                "" if first else f"r{secrets.token_hex(2)}"
-            )  # whatever journal is lost, each call has an id of its own
+            # No two calls have one track id, not even where the journal of an earlier try is lost.
+            again = "" if first else f"r{secrets.token_hex(2)}"
             common = Common(
                 planning=shard.info.command == "plan",
                 clock=clock,
@@ -238,53 +237,6 @@ async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:
             if asyncio.get_running_loop().time() > give_up or cancelled():
                 raise
         await asyncio.sleep(LOOK)
-
-
-def _journal(directory: RunDirectory, shard: Shard, clock: Clock) -> tuple[journals.Journal, bool]:
-    """The shard's journal, an earlier try's or a new one with the keys it carries; whether this is the first try.
-
-    Raises StorageError where that of an earlier try cannot be read, which is left as it is.
-    """
-    try:
-        untouched = shards.is_untouched(directory.path)
-    except OSError as error:
-        raise StorageError(f"The folder {directory.path} cannot be read: {error.strerror}.") from error
-    earlier = None if untouched else shards.earlier(directory.journal)
-    if earlier is not None:
-        connection, left = earlier
-        connection.close()
-        journal = journals.reopen(directory.journal, clock, shared=True)
-    else:
-        left = not untouched
-        journal = _new_journal(directory, shard, clock)
-    if left and shard.info.command != "plan":
-        journal.perform(shards.doubt).result()
-    if untouched:
-        try:
-            shards.touch(directory.path)
-        except OSError as error:
-            journal.close()
-            raise StorageError(
-                f"The folder {directory.path} cannot be written to ({error.strerror}); nothing was sent."
-            ) from error
-    return journal, untouched
-
-
-def _new_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
-    """In the place of one that was begun and holds nothing, if there is one."""
-    for begun in directory.path.glob("journal.*"):
-        with suppress(OSError):
-            begun.unlink()
-    journal = journals.create(directory.journal, clock, shared=True)
-    tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
-    info = msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {})
-
-    def fill(connection: sqlite3.Connection) -> None:
-        shards.put(connection, shard.rows)
-
-    journal.begin(info)
-    journal.perform(fill).result()
-    return journal
 
 
 def _sessions(connection: sqlite3.Connection) -> int:

@@ -25,7 +25,7 @@ from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
-from orchestrator.settings.tenants import Tenant
+from orchestrator.settings.tenants import Tenant, tenant_of
 from orchestrator.store import shards
 from orchestrator.store.entries import NOTHING, RunInfo, Standing
 from orchestrator.store.rundir import DirectoryInUse
@@ -74,7 +74,7 @@ class Shards:
                 "A secret that a program holds does not leave it: with --engine dask, name an environment variable or "
                 "a file of the workers."
             )
-        self._tenants = tenants or {"": _of_settings(settings)}
+        self._tenants = tenants or {"": tenant_of(settings)}
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._directory = directory
         self._home = home_of(settings, directory, info.id) / new_name(session)
@@ -309,18 +309,3 @@ def _unfinished(reason: str) -> Ending:
 
 def _why(ending: Ending) -> str:
     return (ending.reason or "").removesuffix(".")
-
-
-def _of_settings(settings: Settings) -> Tenant:
-    """The one tenant of a run without a file of them, with its credentials told by where they are."""
-    ready = settings.token is not None
-    return Tenant(
-        base_url=settings.address,
-        entity_id=settings.entity_id,
-        org_ids=settings.org_ids,
-        client_id=None if ready else settings.client_id,
-        client_secret_file=None if ready else settings.client_secret_file,
-        client_secret_env=None if ready or settings.client_secret_file else "ZUORA_CLIENT_SECRET",
-        token_file=settings.token_file if ready else None,
-        token_env="ZUORA_TOKEN" if ready and settings.token_file is None else None,
-    )

@@ -172,6 +172,21 @@ def _check_credentials(tenant: Tenant) -> None:
         )
 
 
+def tenant_of(settings: Settings) -> Tenant:
+    """The one tenant of a run without a file of them, with its credentials told by where they are."""
+    ready = settings.token is not None
+    return Tenant(
+        base_url=settings.address,
+        entity_id=settings.entity_id,
+        org_ids=settings.org_ids,
+        client_id=None if ready else settings.client_id,
+        client_secret_file=None if ready else settings.client_secret_file,
+        client_secret_env=None if ready or settings.client_secret_file else "ZUORA_CLIENT_SECRET",
+        token_file=settings.token_file if ready else None,
+        token_env="ZUORA_TOKEN" if ready and settings.token_file is None else None,
+    )
+
+
 def settings_of(
     name: str, tenant: Tenant, base: Settings, environment: Mapping[str, str] = os.environ
 ) -> Settings:

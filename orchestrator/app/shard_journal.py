@@ -1,0 +1,61 @@
+"""The journal of a shard, on the worker: an earlier try's, gone on with, or a new one."""
+
+import sqlite3
+from contextlib import suppress
+
+import msgspec
+
+from orchestrator.app.messages import Shard
+from orchestrator.clock import Clock
+from orchestrator.errors import StorageError
+from orchestrator.store import journal as journals
+from orchestrator.store import shards
+from orchestrator.store.entries import TenantInfo
+from orchestrator.store.rundir import RunDirectory
+
+
+def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> tuple[journals.Journal, bool]:
+    """The shard's journal, an earlier try's or a new one with the keys it carries; whether this is the first try.
+
+    Raises StorageError where that of an earlier try cannot be read, which is left as it is.
+    """
+    try:
+        untouched = shards.is_untouched(directory.path)
+    except OSError as error:
+        raise StorageError(f"The folder {directory.path} cannot be read: {error.strerror}.") from error
+    earlier = None if untouched else shards.earlier(directory.journal)
+    if earlier is not None:
+        connection, left = earlier
+        connection.close()
+        journal = journals.reopen(directory.journal, clock, shared=True)
+    else:
+        left = not untouched
+        journal = _new_journal(directory, shard, clock)
+    if left and shard.info.command != "plan":
+        journal.perform(shards.doubt).result()
+    if untouched:
+        try:
+            shards.touch(directory.path)
+        except OSError as error:
+            journal.close()
+            raise StorageError(
+                f"The folder {directory.path} cannot be written to ({error.strerror}); nothing was sent."
+            ) from error
+    return journal, untouched
+
+
+def _new_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
+    """In the place of one that was begun and holds nothing, if there is one."""
+    for begun in directory.path.glob("journal.*"):
+        with suppress(OSError):
+            begun.unlink()
+    journal = journals.create(directory.journal, clock, shared=True)
+    tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
+    info = msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {})
+
+    def fill(connection: sqlite3.Connection) -> None:
+        shards.put(connection, shard.rows)
+
+    journal.begin(info)
+    journal.perform(fill).result()
+    return journal
