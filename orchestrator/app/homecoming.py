@@ -160,16 +160,14 @@ async def collect(
     Raises RunDirectoryError where one does not, or StorageError where it cannot be read.
     """
     home = home_of(settings, directory, info.id)
-    if not home.is_dir():
-        return
-    for session in sorted(path for path in home.iterdir() if path.is_dir()):
+    for session in _folders(home):
         with suppress(OSError):
             give_orders(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
         if _overtaken(session, sessions):
             shutil.rmtree(session, ignore_errors=True)
             _clear_above(session)
             continue
-        for folder in sorted(path for path in session.iterdir() if path.is_dir()):
+        for folder in _folders(session):
             tenant = folder.name if info.tenants else ""
             try:
                 await bring_back(journal, folder, tenant, directory, sent=info.command != "plan")
@@ -177,6 +175,10 @@ async def collect(
                 raise RunDirectoryError(
                     f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
                 ) from None
+            except RunDirectoryError:
+                if folder.is_dir():
+                    raise
+                # Whoever resumes a copy of the run was faster: what is not here was perhaps stopped.
             except StorageError as error:
                 raise StorageError(
                     f"{error} Make it readable and resume again; or take {folder} away: its keys then count as perhaps "
@@ -185,9 +187,16 @@ async def collect(
         clear(session)
 
 
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(folder for folder in path.iterdir() if folder.is_dir())
+    except FileNotFoundError:
+        return []
+
+
 def clear(session: Path) -> None:
     """Takes away what a session's shards have left, if all of them are back."""
-    if session.is_dir() and not any(path.is_dir() for path in session.iterdir()):
+    if session.is_dir() and not _folders(session):
         shutil.rmtree(session, ignore_errors=True)
         _clear_above(session)
 

@@ -16,6 +16,7 @@ from asyncio import wrap_future
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import anyio
@@ -122,7 +123,7 @@ class _Crew:
         except UsageError as error:
             return _refused(f"On the worker {_host()}: {error}")
         clock = Clock()
-        journal, first = await anyio.to_thread.run_sync(open_journal, directory, shard, clock)
+        journal = await anyio.to_thread.run_sync(open_journal, directory, shard, clock)
         responses = ResponseFiles(directory.path, save=settings.save_responses)
         sink = Sink(directory.log, None)
         try:
@@ -131,15 +132,13 @@ class _Crew:
             sessions = await wrap_future(journal.perform(_sessions))
             journal.begin_session()
             log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)
-            # No two calls have one track id, not even where the journal of an earlier try is lost.
-            again = "" if first else f"r{secrets.token_hex(2)}"
             common = Common(
                 planning=shard.info.command == "plan",
                 clock=clock,
                 journal=journal,
                 log=log,
                 responses=responses,
-                label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{again}",
+                label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{_letters()}",
                 deadline=shard.deadline,
             )
             log.info(
@@ -242,6 +241,11 @@ async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:
 def _sessions(connection: sqlite3.Connection) -> int:
     count: int = connection.execute("SELECT COUNT(*) FROM session").fetchone()[0]
     return count
+
+
+def _letters() -> str:
+    """For the track ids of this try, unlike another's of the same session, of whose journal nothing may be left."""
+    return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
 
 
 def _host() -> str:

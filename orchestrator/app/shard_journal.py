@@ -14,8 +14,8 @@ from orchestrator.store.entries import TenantInfo
 from orchestrator.store.rundir import RunDirectory
 
 
-def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> tuple[journals.Journal, bool]:
-    """The shard's journal, an earlier try's or a new one with the keys it carries; whether this is the first try.
+def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
+    """The shard's journal: an earlier try's, or a new one with the keys it carries.
 
     Raises StorageError where that of an earlier try cannot be read, which is left as it is.
     """
@@ -41,7 +41,7 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> tuple[j
             raise StorageError(
                 f"The folder {directory.path} cannot be written to ({error.strerror}); nothing was sent."
             ) from error
-    return journal, untouched
+    return journal
 
 
 def _new_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
