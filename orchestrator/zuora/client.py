@@ -223,9 +223,10 @@ class ZuoraClient:
         url = self._url.with_path(path, encoded=True)  # half the cost of an address that is read anew
         try:
             with self._deadlines:
-                async with self._request(method, url, track_id, token) as response:
-                    _refuse_anothers(response, track_id)
-                    body = await read_bounded(response, LARGEST_ANSWER)
+                # No `async with`: an answer that was read to its end has let go of its connection by itself.
+                response = await self._request(method, url, track_id, token)
+                _refuse_anothers(response, track_id)
+                body = await read_bounded(response, LARGEST_ANSWER)
         except FAILURES as error:
             raise as_call_error(error) from error
         answer = _understood(body, decoder)
@@ -353,9 +354,11 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str) -> None:
     A gateway that lost count of its connection, or answers twice, would have one action's end told as another's. An
     echo that is none of ours says nothing: it is left out, or changed, as headers are.
     """
-    ours, dash, _ = track_id.rpartition("-")
     told = response.headers.get("Zuora-Track-Id", track_id)
-    if told != track_id and told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
+    if told == track_id:
+        return
+    ours, dash, _ = track_id.rpartition("-")
+    if told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
         response.close()  # whatever comes next on this connection is another call's too
         raise _not_understood(f"it belongs to another call ({told})", read_request_id(response.headers))
 

@@ -15,16 +15,17 @@ _MOST_DIGITS = 12
 
 def read_limits(headers: Mapping[str, str]) -> Limits:
     """The limits in ``headers`` (case-insensitive), as the guides spell them (Zuora API, "Rate limits")."""
-    told = _either(headers, "RateLimit-Limit")
+    get = headers.get
+    told = get("RateLimit-Limit") or get("X-RateLimit-Limit")
     nearest, windows = read_windows(told) if told else (None, ())
-    reset = _number(_either(headers, "RateLimit-Reset"))
+    reset = _number(get("RateLimit-Reset") or get("X-RateLimit-Reset"))
     return Limits(
         windows=windows,
         nearest=nearest,
-        remaining=_number(_either(headers, "RateLimit-Remaining")),
+        remaining=_number(get("RateLimit-Remaining") or get("X-RateLimit-Remaining")),
         reset=None if reset is None else min(float(reset), LONGEST_WAIT),
-        concurrency=_number(headers.get("Concurrency-Limit-Limit")),
-        concurrency_remaining=_number(headers.get("Concurrency-Limit-Remaining")),
+        concurrency=_number(get("Concurrency-Limit-Limit")),
+        concurrency_remaining=_number(get("Concurrency-Limit-Remaining")),
     )
 
 
@@ -76,10 +77,6 @@ def _moment(text: str) -> float:
     """Seconds since the epoch of an HTTP-date; the form that names no zone means UTC (RFC 9110, section 5.6.7)."""
     moment = parsedate_to_datetime(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _either(headers: Mapping[str, str], name: str) -> str | None:
-    return headers.get(name) or headers.get("X-" + name)
 
 
 @lru_cache(maxsize=256)

@@ -107,19 +107,25 @@ def _reason(error: BaseException) -> str:
 
 
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body, decompressed; raises CallError where it is larger than ``most`` bytes."""
+    """The body, decompressed; raises CallError where it is larger than ``most`` bytes.
+
+    The connection is free again then, or was closed with the error.
+    """
     body = b""
-    # By the end, not by a reading that gives nothing: nearly every answer is one piece, and is read once like this.
-    while not response.content.at_eof():
-        body += await response.content.readany()
-        if len(body) > most:
-            response.close()
-            raise CallError(
-                Kind.MALFORMED_ANSWER,
-                f"The tenant's answer is larger than {most} bytes.",
-                http_status=response.status,
-                may_have_worked=True,
-            )
-    if (error := response.content.exception()) is not None:
-        raise error
+    try:
+        # By the end, not by a reading that gives nothing: nearly every answer is one piece, and is read once like this.
+        while not response.content.at_eof():
+            body += await response.content.readany()
+            if len(body) > most:
+                raise CallError(
+                    Kind.MALFORMED_ANSWER,
+                    f"The tenant's answer is larger than {most} bytes.",
+                    http_status=response.status,
+                    may_have_worked=True,
+                )
+        if (error := response.content.exception()) is not None:
+            raise error
+    except BaseException:
+        response.close()
+        raise
     return body

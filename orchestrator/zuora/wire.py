@@ -165,10 +165,13 @@ def _by_class(http_status: int, understood: bool) -> Kind:
             return Kind.SERVER
 
 
+_STATUSES = {status.value: status for status in Status}
+
+
 def _status(told: str | None) -> Status:
     try:
-        return Status(told or "")
-    except ValueError:
+        return _STATUSES[told or ""]
+    except KeyError:
         raise ValueError(f"{(told or '')[:LONGEST_TEXT]!r} is no status of a mass action") from None
 
 
