@@ -15,8 +15,8 @@ from orchestrator.progress import NeedsPerson
 from orchestrator.settings import show_duration
 from orchestrator.store.entries import Followed
 
-ROOM = 1_000
-"""Followed keys held in memory; more wait in the journal."""
+ROOM = 5_000
+"""Followed keys held in memory, of about a kilobyte each; more wait in the journal."""
 
 StopAgain = Callable[[], Awaitable[bool]]
 
