@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from anyio.abc import TaskGroup
 
@@ -145,9 +146,9 @@ class Dispatcher:
         self._on_change()
         return job
 
-    def _ask_again(self, now: float, at: float | None) -> None:
+    def _ask_again(self, now: float, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if at is not None and at > now:
+        if now < at < inf:
             self._timer = asyncio.get_running_loop().call_later(at - now, self.kick)

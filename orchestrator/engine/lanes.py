@@ -4,6 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import inf
 from typing import Generic, TypeVar
 
 from orchestrator.engine.retry import RetryBudget
@@ -12,27 +13,27 @@ J = TypeVar("J")
 
 
 class Delayed(Generic[J]):
-    """Things with a due time, the earliest first; those of one time in the order they came."""
+    """Things with a due time, the earliest first; those of one time in the order they came.
+
+    ``due`` is the time of the first, infinity while there is none.
+    """
 
     def __init__(self) -> None:
+        self.due = inf
         self._heap: list[tuple[float, int, J]] = []
         self._order = count()
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    @property
-    def due(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
-
-    def is_due(self, now: float) -> bool:
-        return bool(self._heap) and self._heap[0][0] <= now
-
     def push(self, due: float, job: J) -> None:
         heapq.heappush(self._heap, (due, next(self._order), job))
+        self.due = self._heap[0][0]
 
     def pop(self) -> J:
-        return heapq.heappop(self._heap)[2]
+        job = heapq.heappop(self._heap)[2]
+        self.due = self._heap[0][0] if self._heap else inf
+        return job
 
 
 class Lanes(Generic[J]):
@@ -79,23 +80,24 @@ class Lanes(Generic[J]):
         ``probing``: the tenant is silent, and a stop that failed says as much as a fresh one whose fate is still known.
         """
         if self.stops_closed:
-            return self.results.pop if self.results.is_due(now) else None
+            return self.results.pop if self.results.due <= now else None
         if probing:
             for lane in (self._again, self._cold):
-                if lane.is_due(now):
+                if lane.due <= now:
                     return lane.pop
-        while self._again.is_due(now):
+        while self._again.due <= now:
             self.stops.append(self._again.pop())
         if self.stops:
             return self.stops.popleft
         if self.guards:
             return self.guards.popleft
         for lane in (self._cold, self.results):
-            if lane.is_due(now):
+            if lane.due <= now:
                 return None if stops_are_coming() else lane.pop
         return None
 
-    def due(self) -> float | None:
-        """When something that waits for its time is due next."""
-        lanes = (self.results,) if self.stops_closed else (self._again, self._cold, self.results)
-        return min((lane.due for lane in lanes if lane.due is not None), default=None)
+    def due(self) -> float:
+        """When something that waits for its time is due next; infinity where nothing does."""
+        if self.stops_closed:
+            return self.results.due
+        return min(self._again.due, self._cold.due, self.results.due)

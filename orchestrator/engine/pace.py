@@ -33,19 +33,20 @@ class PaceRecord:
             context.log.info("pace.tenant_back", waiting=self._waiting())
         pacer.answered(answer, now)
         context.tally.heard(answer, now)
-        context.tally.slots, context.tally.in_flight = pacer.limit, pacer.in_flight
+        slots = context.tally.slots = pacer.limit
+        context.tally.in_flight = pacer.in_flight
         if answer.throttled or answer.retry_after is not None:
             self._throttled += answer.throttled
             self._refused(answer)
         if pacer.gate > now and pacer.gate != self._closed_until:
             self._closed_until = pacer.gate
             context.log.info("pace.gate_closed", seconds=round(pacer.gate - now, 3))
-        if pacer.limit != self._slots:
+        if slots != self._slots:
             others = pacer.others
             context.log.debug(
-                "pace.limit", slots=pacer.limit, before=self._slots, others=others and round(others, 1)
+                "pace.limit", slots=slots, before=self._slots, others=others and round(others, 1)
             )
-            self._slots = pacer.limit
+            self._slots = slots
 
     def unanswered(self) -> None:
         """A call came to no answer."""

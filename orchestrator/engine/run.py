@@ -182,30 +182,36 @@ class Engine:
 
     def _moved(self) -> None:
         self._pace.moved()
-        self._change()
+        # Told several times a call, of which hardly one gives the feeder something to do: it is not woken for nothing.
+        if self._to_arm() or self._to_claim() or self._over():
+            self._change()
 
     def _change(self) -> None:
         self._changed.set()
 
     async def _feed(self) -> None:
         """Keeps the lanes fed from the journal. Returns when all is over, or the run was cut."""
-        dispatcher = self._context.dispatcher
         while self._cut_by is None:
-            self._changed.clear()
-            if self._sending and self._waiting > 0 and self._room():
+            if self._to_arm():
                 await self._arm()
-            elif self._follow.spilled and len(self._follow.held) < ROOM // 2 and not self._results_wait():
+            elif self._to_claim():
                 await self._claim()
             elif self._over():
                 return
             else:
+                self._changed.clear()
                 await self._changed.wait()
-            dispatcher.kick()
+            self._context.dispatcher.kick()
+
+    def _to_arm(self) -> bool:
+        return self._waiting > 0 and self._sending and not self._arming and self._room() > 0
+
+    def _to_claim(self) -> bool:
+        return self._follow.spilled > 0 and len(self._follow.held) < ROOM // 2 and not self._results_wait()
 
     def _room(self) -> int:
         """How many more keys to arm: up to twice the slots, that none waits for the disk; 0 while enough are."""
-        most = max(LEAST_ARMED, self._pacer.limit)
-        ready = self._context.dispatcher.lanes.ready
+        ready, most = self._context.dispatcher.lanes.ready, max(LEAST_ARMED, self._pacer.limit)
         return 0 if ready >= most or self._full() else 2 * most - ready
 
     async def _arm(self) -> None:
@@ -265,7 +271,6 @@ class Engine:
         too_many = self._failures.settled(outcome, self.tried)
         if too_many is not None:
             self.stop_sending(too_many)
-        self._change()
 
     def _ending(self) -> Ending:
         reason = self._cut_by or self._shortened_by

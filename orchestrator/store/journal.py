@@ -138,16 +138,12 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> tuple[SourceInfo, Counter[str]]:
-            new: Counter[str] = Counter()
-            for row in rows:
-                if row.problem is not None:
-                    connection.execute(_sql("admit_action"), _malformed(source.id, row))
-                    continue
-                values = _waiting(source.id, row, ranked)
-                if connection.execute(_sql("admit_action"), values).rowcount:
-                    new[row.tenant] += 1
-                else:
-                    connection.execute(_sql("admit_duplicate"), values)
+            before = {"before": connection.execute(_sql("last_seq")).fetchone()[0]}
+            values = [_entered(source.id, row, ranked) for row in rows]
+            entered = connection.executemany(_sql("admit_action"), values).rowcount
+            if entered < len(rows):
+                connection.executemany(_sql("admit_duplicate"), values)
+            new = Counter(dict(connection.execute(_sql("new_keys"), before).fetchall()))
             chain = chained(source.chain, rows)
             last = rows[-1].number
             connection.execute(
@@ -331,20 +327,18 @@ def _json(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _waiting(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
-    return {
+def _entered(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
+    values = {
         "tenant": row.tenant, "source": source, "row": row.number, "bulk_key": row.key, "malformed": 0,
         "labels": _json(row.labels) if row.labels else None,
         "rank": (UNRANKED if row.weight is None else -row.weight) if ranked else 0,
         "stage": Stage.WAITING.value, "outcome": None, "error": None,
     }  # fmt: skip
-
-
-def _malformed(source: int, row: InputRow) -> dict[str, Any]:
-    problem = Problem(kind="malformed", message=row.problem or "")
-    return _waiting(source, row, ranked=False) | {
-        "malformed": 1, "stage": Stage.OVER.value, "outcome": Outcome.MALFORMED.value, "error": _json(problem),
-    }  # fmt: skip
+    if row.problem is not None:
+        error = _json(Problem(kind="malformed", message=row.problem))
+        over = {"stage": Stage.OVER.value, "outcome": Outcome.MALFORMED.value}
+        values |= {"malformed": 1, "error": error, **over}
+    return values
 
 
 def _counts(records: Records) -> dict[str, int | None]:

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -76,14 +78,13 @@ class Ledger:
 
     def _apply(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
         results: list[tuple[Future[Any], Any]] = []
-        execute = self.connection.execute
-        execute("BEGIN IMMEDIATE")
-        for what, how in group:
+        self.connection.execute("BEGIN IMMEDIATE")
+        for what, entries in groupby(group, key=itemgetter(0)):
             if callable(what):
-                results.append((how, self._perform(what)))
+                results += [(future, self._perform(what)) for _, future in entries]
             else:
-                execute(self._statements[what], how)
-        execute("COMMIT")
+                self.connection.executemany(self._statements[what], [values for _, values in entries])
+        self.connection.execute("COMMIT")
         return results
 
     def _perform(self, work: Work) -> Any:

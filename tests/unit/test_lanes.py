@@ -1,5 +1,7 @@
 """What leaves next: lanes by hand, without a loop."""
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,7 +123,7 @@ def test_once_the_stops_are_closed_only_results_leave():
 @pytest.mark.parametrize("closed", [False, True])
 def test_the_next_due_time_is_the_earliest_of_what_may_still_leave(closed):
     lanes: Lanes[str] = Lanes()
-    assert lanes.due() is None
+    assert lanes.due() == inf
     lanes.results.push(7.0, "result")
     lanes.again(6.0, "again")
     spent(lanes).again(5.0, "cold")
@@ -166,15 +168,23 @@ def test_delayed_things_come_out_by_time_and_then_by_arrival(dues):
 
 def test_the_due_time_is_that_of_the_earliest():
     delayed: Delayed[str] = Delayed()
-    assert delayed.due is None
+    assert delayed.due == inf
     for due in (5.0, 2.0, 9.0):
         delayed.push(due, "job")
     assert delayed.due == 2.0
+    delayed.pop()
+    assert delayed.due == 5.0
 
 
-@pytest.mark.parametrize(("now", "is_due"), [(4.9, False), (5.0, True)])
-def test_a_thing_is_due_from_its_time_on(now, is_due):
+def test_where_nothing_is_left_nothing_is_due():
     delayed: Delayed[str] = Delayed()
-    assert not delayed.is_due(now)
     delayed.push(5.0, "job")
-    assert delayed.is_due(now) is is_due
+    delayed.pop()
+    assert delayed.due == inf
+
+
+@pytest.mark.parametrize(("now", "leaves"), [(4.9, False), (5.0, True)])
+def test_a_result_leaves_from_its_time_on(now, leaves):
+    lanes: Lanes[str] = Lanes()
+    lanes.results.push(5.0, "result")
+    assert (lanes.next(now, stops_are_coming=no) is not None) is leaves

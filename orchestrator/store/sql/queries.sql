@@ -4,8 +4,17 @@ INSERT OR IGNORE INTO action (tenant, source, row, bulk_key, malformed, labels, 
 VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error);
 
 -- name: admit_duplicate
+-- Nothing for a row that was entered itself.
 INSERT INTO duplicate (first, source, row)
-SELECT seq, :source, :row FROM action WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0;
+SELECT seq, :source, :row FROM action
+WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND :malformed = 0
+  AND NOT (source = :source AND row = :row);
+
+-- name: last_seq
+SELECT COALESCE(MAX(seq), 0) FROM action;
+
+-- name: new_keys
+SELECT tenant, COUNT(*) FROM action WHERE seq > :before AND malformed = 0 GROUP BY tenant;
 
 -- name: source_read
 UPDATE source SET rows = rows + :rows, last_row = :last_row, chain = :chain WHERE id = :id;

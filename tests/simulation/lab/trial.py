@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from random import Random
 from typing import Any
 
@@ -221,8 +222,8 @@ class Trial:
         self.pacer.release()
         self._pump()
 
-    def _wake(self, at: float | None) -> None:
-        if at is None or (self._wake_at is not None and self.now < self._wake_at <= at):
+    def _wake(self, at: float) -> None:
+        if at == inf or (self._wake_at is not None and self.now < self._wake_at <= at):
             return
         self._wake_at = at
         self._at(at, self._woken, at)
