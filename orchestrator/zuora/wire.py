@@ -1,5 +1,6 @@
 """The tenant's answers as they come over the wire, and what they mean."""
 
+import re
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
@@ -13,6 +14,8 @@ LONGEST_ADDRESS = 4_096
 LONGEST_TEXT = 200
 LONGEST_MESSAGE = 1_000
 """Characters of any other text of the tenant's that are kept: in a journal it comes once a call."""
+
+_BEARER = re.compile(r"\b(bearer)\s+[^\s\"',;]{12,}", re.IGNORECASE)  # a gateway may repeat what it was sent
 
 
 class Reason(Struct, frozen=True):
@@ -143,7 +146,7 @@ def failure(
 
 def _message(reason: Reason, kind: Kind, http_status: int) -> str:
     if reason.message:
-        return reason.message[:LONGEST_MESSAGE]
+        return _BEARER.sub(r"\1 …", reason.message[: 8 * LONGEST_MESSAGE])[:LONGEST_MESSAGE]
     if kind is Kind.MALFORMED_ANSWER:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."

@@ -154,6 +154,21 @@ def test_a_failure_without_a_message_gets_a_sentence():
     assert str(failure(503, None, None, None)) == "The tenant answered HTTP 503 without a reason."
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("Refused: Authorization: Bearer s3cret.t0ken-_~+/=", "Refused: Authorization: Bearer …"),
+        ('{"authorization": "bearer s3cret-t0ken"} was sent', '{"authorization": "bearer …"} was sent'),
+        ("x" * 988 + " Bearer s3cret-t0ken, and more", "x" * 988 + " Bearer …, a"),
+        ("The Bearer token has expired.", "The Bearer token has expired."),
+        ("The bearer's permission is missing.", "The bearer's permission is missing."),
+    ],
+)
+def test_a_bearer_token_that_the_tenant_repeats_is_taken_out_of_its_message(told: str, kept: str):
+    message = failure(200, refusal(53100310, told), None, None).message
+    assert message == kept
+
+
 def test_a_message_of_a_megabyte_is_cut():
     assert len(failure(200, refusal(53100340, "x" * (1 << 20)), None, None).message) == 1000
 
