@@ -1,8 +1,9 @@
 """Progress on a terminal: stops first, then settling, and what needs a person."""
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TextIO, cast
 
 import anyio
@@ -35,7 +36,8 @@ LONGEST_FORECAST = 86_400.0
 @asynccontextmanager
 async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[None]:
     """Shows ``tally`` while the block runs, and leaves nothing of it behind; events of ``screen`` appear above it."""
-    console = _Console(look, stderr=True, width=(look.width or 0) - ECHO, no_color=not look.colour)
+    stream = cast(TextIO, _Lenient(sys.stderr))
+    console = _Console(look, file=stream, width=(look.width or 0) - ECHO, no_color=not look.colour)
     picture = Picture(tally, look, height=lambda: console.height)
 
     with (
@@ -151,6 +153,24 @@ class _Console(Console):
     @property
     def encoding(self) -> str:
         return super().encoding if self._unicode else "ascii"
+
+
+class _Lenient:
+    """A stream that may go away: a terminal that hangs up must not end the run it shows."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 class _Above:

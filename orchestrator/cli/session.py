@@ -83,10 +83,16 @@ async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: S
 
 
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
-    """The first signal lets calls in flight come to their end; a second one cuts them."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """The first signal lets calls in flight come to their end; a second one cuts them.
+
+    So does a terminal that goes away, unless nohup says that it is not to matter; of that the shell may tell as well.
+    """
+    hung_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hung_up) as signals:
         task_status.started()
         async for number in signals:
+            if number == signal.SIGHUP and stage.run is not None and stage.run.cut_by is not None:
+                continue
             if stage.run is None or not stage.run.started or stage.run.cut_by is not None:
                 stage.signal = number
                 stage.scope.cancel()

@@ -42,8 +42,8 @@ def _stopped(tenant: Tenant, stops: int) -> bool:
     return tenant.answered("stop") >= stops
 
 
-def _cut_midway(mass_stop: MassStop, tenant: Tenant, number: int) -> Ended:
-    going = _begin(mass_stop, tenant)
+def _cut_midway(mass_stop: MassStop, tenant: Tenant, number: int, **start: Any) -> Ended:
+    going = _begin(mass_stop, tenant, **start)
     until(lambda: tenant.answered("stop") >= 5, "five stops")
     going.signal(number)
     return going.end()
@@ -60,6 +60,23 @@ def test_a_signal_ends_the_run_with_its_status_and_a_report(
     assert (report["run"]["state"], report["run"]["exit_status"]) == ("interrupted", status)
     assert [action["bulk_key"] for action in report["actions"]] == tenant.keys
     assert lies(report, tenant) == []
+
+
+@pytest.mark.parametrize(
+    ("handler", "status", "outcome"),
+    [(signal.SIG_DFL, 129, "interrupted"), (signal.SIG_IGN, 0, "finished")],
+    ids=["as usual", "under nohup"],
+)
+def test_a_terminal_that_goes_away_ends_the_run_with_a_report_unless_nohup_says_otherwise(
+    mass_stop: MassStop, make_tenant: MakeTenant, handler: signal.Handlers, status: int, outcome: str
+) -> None:
+    tenant = make_tenant(**SLOW, actions=20)
+    before = partial(signal.signal, signal.SIGHUP, handler)
+    ended = _cut_midway(mass_stop, tenant, signal.SIGHUP, preexec_fn=before)
+    assert ended.status == status, ended
+    run = ended.report["run"]
+    assert (run["state"], run["exit_status"]) == (outcome, status)
+    assert lies(ended.report, tenant) == []
 
 
 @dataclass

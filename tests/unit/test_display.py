@@ -1,0 +1,39 @@
+"""The display of progress, where the terminal it is shown on goes away."""
+
+import asyncio
+import errno
+import sys
+from io import StringIO
+
+import pytest
+
+from orchestrator.cli.display import EVERY, showing
+from orchestrator.cli.page import Look
+from orchestrator.logs import Screen
+from orchestrator.progress import Tally
+
+
+class Hanging(StringIO):
+    """A terminal that hangs up once it is told to."""
+
+    gone = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self.gone:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.asyncio
+async def test_a_terminal_that_hangs_up_does_not_end_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Hanging()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    tally = Tally(keys=3)
+    async with showing(tally, Screen(terminal, "info", json=False), Look(width=80, animated=True)):
+        await asyncio.sleep(0)
+        terminal.gone = True
+        await asyncio.sleep(2 * EVERY)
+    assert "stops" in terminal.getvalue()
