@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from orchestrator.engine import following, run
-from orchestrator.engine.following import ROOM
 from orchestrator.engine.guards import DeadlineReached, TooManyFailures
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.polling import WIDEST
@@ -207,12 +206,13 @@ def test_no_more_refused_keys_are_held_than_there_is_room_for(monkeypatch):
     assert 0 < world.most_held <= 100
 
 
-def test_keys_that_found_no_room_come_to_their_ends_too():
-    keys = ROOM + 200
+def test_keys_that_found_no_room_come_to_their_ends_too(monkeypatch):
+    little_room(monkeypatch, 100)
+    keys = 300
     tenant = VirtualTenant(actions_of(keys, stopping_for=10.0, has_file=False))
     world = World(tenant, settings(concurrency=40))
     watched(world, keys)
-    assert world.most_held == ROOM
+    assert world.most_held == 100
     assert world.report().summary.outcomes == {Outcome.STOPPED: keys}
 
 
