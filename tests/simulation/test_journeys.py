@@ -23,21 +23,11 @@ from orchestrator.errors import Kind, TenantUnreachable
 from orchestrator.model import OVER, Outcome, Status
 from orchestrator.settings import Threshold
 from orchestrator.store.report import Report
+from tests.simulation.memory import Batch, snapshot
+from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, fault
 from tests.simulation.test_seeded_runs import Dice, lies, rows_told
-from tests.simulation.virtual import (
-    Action,
-    Batch,
-    Call,
-    Fault,
-    Session,
-    VirtualTenant,
-    World,
-    fault,
-    now,
-    settings,
-    snapshot,
-    virtually,
-)
+from tests.simulation.virtual import now, virtually
+from tests.simulation.world import Session, World, settings
 
 ENDS = ("whole", "signal", "two signals", "deadline", "kill", "kill", "kill")
 HEALED = 100_000.0

@@ -11,22 +11,10 @@ from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.settings import Threshold
 from orchestrator.store.report import ActionEntry
-from tests.simulation.virtual import (
-    Action,
-    Fault,
-    MemoryResponses,
-    VirtualTenant,
-    World,
-    actions_of,
-    bulk_key,
-    entry,
-    fault,
-    lost,
-    rows_of,
-    scripted,
-    settings,
-    virtually,
-)
+from tests.simulation.memory import MemoryResponses
+from tests.simulation.tenant import Action, Fault, VirtualTenant, actions_of, bulk_key, fault, lost, scripted
+from tests.simulation.virtual import virtually
+from tests.simulation.world import World, entry, rows_of, settings
 
 
 def one(

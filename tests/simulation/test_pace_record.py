@@ -6,16 +6,9 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.model import Answered, Limits
-from tests.simulation.virtual import (
-    VirtualTenant,
-    World,
-    actions_of,
-    rows_of,
-    scripted,
-    settings,
-    throttled,
-    virtually,
-)
+from tests.simulation.tenant import VirtualTenant, actions_of, scripted, throttled
+from tests.simulation.virtual import virtually
+from tests.simulation.world import World, rows_of, settings
 
 COLUMNS = "at, tenant, slots, in_flight, others, throttled, waiting"
 

@@ -9,19 +9,9 @@ from orchestrator.engine.retry import FLOOR, SHARE
 from orchestrator.errors import Kind, TenantUnreachable
 from orchestrator.model import Answered, Limits, Outcome, Window
 from orchestrator.pacing.circuit import SILENCE
-from tests.simulation.virtual import (
-    Fault,
-    VirtualTenant,
-    World,
-    actions_of,
-    bulk_key,
-    fault,
-    now,
-    rows_of,
-    scripted,
-    settings,
-    virtually,
-)
+from tests.simulation.tenant import Fault, VirtualTenant, actions_of, bulk_key, fault, scripted
+from tests.simulation.virtual import now, virtually
+from tests.simulation.world import World, rows_of, settings
 
 SANDBOX = (Window(2_500, 60), Window(5_000, 3600), Window(10_000, 86_400))
 """What an API sandbox allows (Zuora API, "Rate limits")."""

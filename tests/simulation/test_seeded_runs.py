@@ -13,21 +13,10 @@ from orchestrator.engine.run import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.store.report import ActionEntry, Report
-from tests.simulation.virtual import (
-    Action,
-    Call,
-    Fault,
-    VirtualTenant,
-    World,
-    bulk_key,
-    fault,
-    lost,
-    now,
-    settings,
-    snapshot,
-    throttled,
-    virtually,
-)
+from tests.simulation.memory import snapshot
+from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, bulk_key, fault, lost, throttled
+from tests.simulation.virtual import now, virtually
+from tests.simulation.world import World, settings
 
 FOR_GOOD = (Kind.NOT_FOUND, Kind.NO_PERMISSION)
 

@@ -18,22 +18,11 @@ from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import OVER, InputRow
 from orchestrator.store.report import Report
+from tests.simulation.memory import snapshot
+from tests.simulation.tenant import Action, Fault, VirtualTenant, actions_of, bulk_key, fault, lost, throttled
 from tests.simulation.test_seeded_runs import lies, rows_told
-from tests.simulation.virtual import (
-    Action,
-    Fault,
-    Session,
-    VirtualLoop,
-    VirtualTenant,
-    World,
-    actions_of,
-    bulk_key,
-    fault,
-    lost,
-    settings,
-    snapshot,
-    throttled,
-)
+from tests.simulation.virtual import VirtualLoop
+from tests.simulation.world import Session, World, settings
 
 FAULTS = {
     "locked": fault(Kind.LOCKED, code=50000050, http_status=200),

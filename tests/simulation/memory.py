@@ -1,0 +1,131 @@
+"""Response files, keys and a journal in memory, with time of their own."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from orchestrator.clock import Clock
+from orchestrator.engine.ports import Fetch
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import InputRow, Records
+from orchestrator.store import database
+from orchestrator.store.entries import Armed, SourceInfo
+from orchestrator.store.intake import Admission
+from orchestrator.store.journal import Journal
+from orchestrator.store.writer import LINGER, Ledger, Writer, deliver
+from tests.simulation.virtual import R
+
+Batch = tuple[float, Sequence[InputRow]]
+"""Rows, and the seconds for which the source waits before it has them."""
+
+
+class MemoryResponses:
+    """Response files, kept in memory. Those of ``unusable`` keys cannot be understood."""
+
+    def __init__(self, unusable: Iterable[str] = ()) -> None:
+        self.files: dict[str, bytes] = {}
+        self._unusable = set(unusable)
+
+    async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
+        chunks: list[bytes] = []
+        await fetch(write=chunks.append)
+        self.files[bulk_key] = b"".join(chunks)
+
+    async def count(self, bulk_key: str) -> Records:
+        await asyncio.sleep(0.01)
+        if bulk_key in self._unusable:
+            raise CallError(Kind.BAD_FILE, "the file is no zip")
+        records = msgspec.json.decode(self.files[bulk_key], type=Records)
+        return msgspec.structs.replace(records, source="response_file")
+
+
+class MemoryIntake:
+    """Rows that come in batches; before each, the writer of the source takes its time."""
+
+    def __init__(self, journal: Journal, info: SourceInfo, batches: Sequence[Batch]) -> None:
+        self._batches = batches
+        self._admission = Admission(
+            journal, info, ranked=batches[0][1][0].weight is not None if batches else False
+        )
+        self._waiting = self._done = False
+
+    async def read(self, on_new: Callable[[int], None]) -> None:
+        try:
+            for seconds, rows in self._batches:
+                self._waiting = seconds > 0
+                await asyncio.sleep(seconds)
+                self._waiting = False
+                for row in rows:
+                    self._admission.add(row)
+                on_new(self._admission.flush().total())
+            self._admission.complete(None)
+        finally:
+            self._done = True
+
+    async def finish(self) -> None:
+        while not self._done and not self._waiting:  # noqa: ASYNC110 - both change within this very instant
+            await asyncio.sleep(0)
+
+
+class LaggingWriter:
+    """Commits as the journal's thread does, but by the loop's own clock: notes that nobody waits for linger.
+
+    What has lingered but is not committed is what a kill -9 loses.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._group: list[Any] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        return self._ledger.trouble
+
+    def note(self, statement: str, **values: Any) -> None:
+        self._group.append((statement, values))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER, self.commit)
+
+    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+        future: Future[R] = Future()
+        self._group.append((work, future))
+        self.commit()
+        return future
+
+    def commit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        group, self._group = self._group, []
+        for future, result in self._ledger.commit(group):
+            deliver(future, result)
+
+    def close(self) -> None:
+        self.commit()
+        self._ledger.connection.close()
+
+
+class SlowJournal(Journal):
+    """A journal whose disk takes ``seconds`` to commit what a stop waits for."""
+
+    def __init__(self, writer: Writer, clock: Clock, seconds: float) -> None:
+        super().__init__(writer, clock)
+        self._seconds = seconds
+
+    async def arm(self, most: int, intent: bool) -> list[Armed]:
+        await asyncio.sleep(self._seconds)
+        return await super().arm(most, intent)
+
+    async def intend(self, seq: int, *, retried: bool) -> None:
+        await super().intend(seq, retried=retried)
+        await asyncio.sleep(self._seconds)
+
+
+def snapshot(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The database as its disk would hold it now: what a kill -9 leaves."""
+    return database.copy_to_memory(connection)

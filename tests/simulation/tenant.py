@@ -1,0 +1,293 @@
+"""A tenant in memory that knows its own truth, and what may befall each call."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from orchestrator.errors import CallError, Kind, MassStopError, TenantError
+from orchestrator.model import ActionState, Answered, Limits, Records, Reply, Status
+from tests.simulation.virtual import R, now
+
+
+def bulk_key(number: int) -> str:
+    return f"{number:032x}"
+
+
+@dataclass
+class Action:
+    """One mass action and its life: Pending, Processing at ``speed`` records a second, Completed; or stopped.
+
+    A stop on a running action takes effect at once and lasts ``stopping_for`` seconds; at ``others_stop_at`` somebody
+    else sends one. ``refuses`` is what a stop and a status get to hear, whatever the state.
+    """
+
+    bulk_key: str
+    starts_at: float = 0.0
+    speed: float = 0.0
+    total: int = 100
+    stopping_for: float = 1.0
+    born: Status = Status.PROCESSING
+    action_type: str = "MPU"
+    uploaded_by: str = "ada@example.com"
+    refuses: Kind | None = None
+    has_file: bool = True
+    others_stop_at: float | None = None
+    stopped_at: float | None = None
+
+    def processed(self, at: float) -> int:
+        until = at if self.stopped_at is None else min(at, self.stopped_at)
+        return min(self.total, int(max(0.0, until - self.starts_at) * self.speed))
+
+    def status(self, at: float) -> Status:
+        if self.born.terminal:
+            return self.born
+        others = self.others_stop_at
+        if (
+            self.stopped_at is None
+            and others is not None
+            and at >= others
+            and self.processed(others) < self.total
+        ):
+            self.stopped_at = others
+        if self.stopped_at is not None and at >= self.stopped_at:
+            return Status.STOPPED if at >= self.stopped_at + self.stopping_for else Status.STOPPING
+        if at < self.starts_at:
+            return Status.PENDING
+        return Status.COMPLETED if self.processed(at) >= self.total else Status.PROCESSING
+
+    def records(self, at: float) -> Records:
+        if self.status(at) is Status.PENDING:
+            return Records()
+        done = self.total if self.born is Status.COMPLETED else self.processed(at)
+        return Records(self.total, done, done, 0, self.total - done, "status")
+
+    def stop(self, at: float) -> bool:
+        """Whether the tenant takes the stop."""
+        if self.status(at) not in (Status.PENDING, Status.PROCESSING):
+            return False
+        self.stopped_at = at
+        return True
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What befalls one call: the error, whether the tenant did what was asked before it, and how long it takes.
+
+    With ``later``, what was asked is done so many seconds after the answer: a gateway gave up, the tenant did not.
+    """
+
+    error: MassStopError
+    works: bool = False
+    seconds: float | None = None
+    later: float | None = None
+
+
+def fault(kind: Kind, *, works: bool = False, seconds: float | None = None, **fields: Any) -> Fault:
+    return Fault(CallError(kind, f"scripted: {kind}", **fields), works, seconds)
+
+
+def lost(*, works: bool = True, seconds: float = 30.0) -> Fault:
+    """The answer never comes."""
+    return fault(Kind.TIMEOUT, works=works, seconds=seconds, may_have_worked=True)
+
+
+def throttled(retry_after: float | None = None) -> Fault:
+    return fault(Kind.THROTTLED, http_status=429, retry_after=retry_after)
+
+
+@dataclass
+class Call:
+    """One call as the tenant saw it; ``answer`` is None while it is under way, and for ever if it was cut."""
+
+    name: str
+    bulk_key: str
+    at: float
+    track_id: str
+    ended_at: float | None = None
+    answer: str | None = None
+    took_effect: bool = False
+
+
+UNANSWERED = frozenset({Kind.TIMEOUT, Kind.CONNECTION_LOST, Kind.CONNECT_FAILED})
+
+Script = Callable[[str, str, int], Fault | None]
+"""What befalls the call of that name for that key, the n-th (from 1) of its kind."""
+
+
+def scripted(**faults: Mapping[int, Sequence[Fault]]) -> Script:
+    """``scripted(stop={7: [lost()]})``: the faults of the first calls for key number 7; those after them go well."""
+    by_key = {
+        name: {bulk_key(number): list(befall) for number, befall in keys.items()}
+        for name, keys in faults.items()
+    }
+
+    def script(name: str, key: str, n: int) -> Fault | None:
+        befall = by_key.get(name, {}).get(key, [])
+        return befall[n - 1] if n <= len(befall) else None
+
+    return script
+
+
+class VirtualTenant:
+    """A tenant in memory. What it holds is the truth that a report is compared with."""
+
+    def __init__(
+        self,
+        actions: Iterable[Action],
+        *,
+        latency: Callable[[], float] = lambda: 0.08,
+        script: Script = lambda name, key, n: None,
+        refuses_credentials: MassStopError | None = None,
+        token_at: float = 0.0,
+        stale: Callable[[], float] = lambda: 0.0,
+        outlives: Callable[[Call], bool] = lambda call: False,
+    ) -> None:
+        self.actions = {action.bulk_key: action for action in actions}
+        self.calls: list[Call] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.cut_off = False
+        self.answered: Callable[[Answered], None] = lambda answer: None
+        self._latency = latency
+        self._script = script
+        self._refuses_credentials = refuses_credentials
+        self._token_at = token_at
+        self._stale = stale
+        self._outlives = outlives
+
+    def of(self, name: str, key: str | None = None) -> list[Call]:
+        return [call for call in self.calls if call.name == name and (key is None or call.bulk_key == key)]
+
+    async def authenticate(self) -> None:
+        await asyncio.sleep(max(0.0, self._token_at - now()))
+        if self._refuses_credentials is not None:
+            await asyncio.sleep(self._latency())
+            raise self._refuses_credentials
+
+    async def stop(self, bulk_key: str, track_id: str) -> Reply[None]:
+        def work(action: Action, call: Call) -> None:
+            if not action.stop(now()):
+                raise CallError(
+                    Kind.WRONG_STATE, "the action is in the wrong state", code=50000030, http_status=200
+                )
+            call.took_effect = True
+
+        await self._call("stop", bulk_key, track_id, work)
+        return Reply(None, f"request-{len(self.calls)}")
+
+    async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]:
+        def work(action: Action, call: Call) -> ActionState:
+            action.status(now())  # what others did until now has happened, whatever this reading shows
+            seen_at = max(0.0, now() - self._stale())
+            status = action.status(seen_at)
+            over = status in (Status.STOPPED, Status.COMPLETED)
+            return ActionState(
+                status, action.action_type, action.uploaded_by, action.records(seen_at),
+                f"https://tenant.invalid/v1/files/{bulk_key}" if over and action.has_file else None,
+            )  # fmt: skip
+
+        return Reply(await self._call("status", bulk_key, track_id, work), f"request-{len(self.calls)}")
+
+    async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
+        def work(action: Action, call: Call) -> bytes:
+            return msgspec.json.encode(action.records(now()))
+
+        write(await self._call("file", address.rpartition("/")[2], track_id, work))
+
+    async def _call(self, name: str, key: str, track_id: str, work: Callable[[Action, Call], R]) -> R:
+        if self._refuses_credentials is not None:
+            await asyncio.sleep(self._latency())
+            raise self._refuses_credentials
+        call = Call(name, key, now(), track_id)
+        if not self.cut_off:
+            self.calls.append(call)
+            self.counts[name, key] += 1
+        befalls = self._script(name, key, self.counts[name, key])
+        seconds = self._latency()
+        if befalls is not None and befalls.seconds is not None:
+            seconds = befalls.seconds
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self._way_there(call, seconds / 2, lambda action: work(action, call))
+            result, error = self._truth(name, key, call, work, befalls)
+            await asyncio.sleep(seconds / 2)
+        finally:
+            self.in_flight -= 1
+        call.ended_at = now()
+        call.answer = "ok" if error is None else getattr(error, "kind", "tenant error")
+        self._tell(error, seconds)
+        if error is not None:
+            raise error
+        return result
+
+    def _truth(
+        self, name: str, key: str, call: Call, work: Callable[[Action, Call], R], befalls: Fault | None
+    ) -> tuple[Any, MassStopError | None]:
+        """What the tenant does and what it answers; a tenant that was cut off does nothing any more."""
+        if self.cut_off:
+            return None, CallError(Kind.CONNECTION_LOST, "the process is dead")
+        action = self.actions.get(key)
+        if (
+            befalls is not None
+            and befalls.later is not None
+            and action is not None
+            and action.refuses is None
+        ):
+            self._later(befalls.later, action, lambda action: work(action, call))
+        if befalls is not None and not befalls.works:
+            return None, befalls.error
+        if action is None:
+            return None, CallError(Kind.NOT_FOUND, "there is no such action", code=50000040, http_status=200)
+        if action.refuses is not None:
+            return None, CallError(action.refuses, f"refused: {action.refuses}", http_status=200)
+        try:
+            result = work(action, call)
+        except CallError as error:
+            return None, befalls.error if befalls else error
+        return result, befalls.error if befalls else None
+
+    async def _way_there(self, call: Call, seconds: float, work: Callable[[Action], object]) -> None:
+        """A request whose sender dies on the way may arrive all the same.
+
+        Which do is told by the call, never by how many were cut before it: anyio cancels the tasks of a group in the
+        order of sets, which is that of addresses in memory and another one each time.
+        """
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            action = self.actions.get(call.bulk_key)
+            if action is not None and action.refuses is None and self._outlives(call):
+                self._later(seconds, action, work)
+            raise
+
+    def _later(self, seconds: float, action: Action, work: Callable[[Action], object]) -> None:
+        def late() -> None:
+            with suppress(CallError):
+                work(action)
+
+        asyncio.get_running_loop().call_later(seconds, late)
+
+    def _tell(self, error: MassStopError | None, seconds: float) -> None:
+        kind = getattr(error, "kind", None)
+        if self.cut_off or kind in UNANSWERED or isinstance(error, TenantError):
+            return
+        retry_after = getattr(error, "retry_after", None)
+        self.answered(Answered(Limits(), 200, kind is Kind.THROTTLED, retry_after, seconds))
+
+
+def actions_of(count: int, first: int = 1, **fields: Any) -> list[Action]:
+    """Running actions for the keys from ``first`` on."""
+    return [Action(bulk_key(number), **fields) for number in range(first, first + count)]
+
+
+def ideal(count: int, slots: int, latency: float) -> float:
+    """The shortest time in which ``count`` calls can be made."""
+    return math.ceil(count / slots) * latency

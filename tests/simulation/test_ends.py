@@ -1,0 +1,230 @@
+"""How every run ends: finished, cut, at its deadline, after too many failures."""
+
+import asyncio
+
+import pytest
+
+from orchestrator.engine.guards import DeadlineReached, TooManyFailures
+from orchestrator.engine.input import InputCut
+from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
+from orchestrator.model import InputRow, Outcome
+from orchestrator.settings import Threshold
+from tests.simulation.tenant import (
+    Action,
+    Fault,
+    VirtualTenant,
+    actions_of,
+    bulk_key,
+    fault,
+    lost,
+    scripted,
+    throttled,
+)
+from tests.simulation.virtual import virtually
+from tests.simulation.watched import stops
+from tests.simulation.world import World, entry, rows_of, settings
+
+# Ends
+
+
+def cut_after(seconds: float, world: World, keys: int) -> Ending:
+    async def main() -> Ending:
+        session = world.session(rows_of(keys))
+        asyncio.get_running_loop().call_later(seconds, session.cut, Interrupted("SIGINT", 130))
+        return await session.run()
+
+    return virtually(main())
+
+
+def test_a_run_whose_keys_are_all_over_is_finished():
+    world = World(VirtualTenant(actions_of(3)))
+    assert virtually(world.run(rows_of(3))) == Ending("finished")
+
+
+def test_a_cut_run_is_interrupted():
+    world = World(VirtualTenant(actions_of(30)), settings(concurrency=1))
+    assert cut_after(0.5, world, 30).state == "interrupted"
+
+
+def test_calls_in_flight_come_back_when_a_run_is_cut():
+    world = World(VirtualTenant(actions_of(30), latency=lambda: 1.0), settings(concurrency=5))
+    cut_after(0.5, world, 30)
+    assert [call.answer for call in world.tenant.calls] == ["ok"] * 5
+
+
+def test_the_report_of_a_cut_run_says_of_each_key_whether_a_stop_was_sent():
+    world = World(VirtualTenant(actions_of(100), latency=lambda: 1.0), settings(concurrency=5))
+    cut_after(0.5, world, 100)
+    sent = {call.bulk_key for call in stops(world)}
+    told = {
+        action.bulk_key for action in world.report().actions if action.outcome is not Outcome.NOT_ATTEMPTED
+    }
+    assert told == sent
+
+
+def test_the_report_of_a_cut_run_counts_only_stops_that_left():
+    world = World(VirtualTenant(actions_of(100), latency=lambda: 1.0), settings(concurrency=5))
+    cut_after(0.5, world, 100)
+    assert world.report().summary.calls.stop == len(stops(world))
+
+
+def test_the_report_of_a_cut_run_counts_only_retries_that_left():
+    script = scripted(stop={n: [throttled(60.0)] for n in range(1, 6)})
+    world = World(VirtualTenant(actions_of(5), script=script), settings(concurrency=5))
+    cut_after(30.0, world, 5)
+    assert (world.report().summary.calls.stop, world.report().summary.calls.retried) == (5, 0)
+
+
+def test_a_key_that_waits_for_its_next_try_when_the_run_is_cut_is_unreachable():
+    world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(60.0)]})))
+    cut_after(30.0, world, 1)
+    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+
+
+def test_a_key_whose_tries_ran_out_when_the_run_is_cut_is_unreachable():
+    script = scripted(stop={1: [fault(Kind.LOCKED)] * 8}, status={1: [throttled(300.0)]})
+    world = World(VirtualTenant(actions_of(1), script=script))
+    cut_after(200.0, world, 1)
+    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+
+
+def test_a_key_that_was_refused_for_its_state_and_not_read_when_the_run_is_cut_is_unreachable():
+    """The state that refused it may be any: ``resume`` finds out, which it would not try for a rejected one."""
+    script = scripted(stop={1: [fault(Kind.WRONG_STATE)]}, status={1: [throttled(60.0)]})
+    world = World(VirtualTenant(actions_of(1), script=script))
+    cut_after(30.0, world, 1)
+    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+
+
+def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():
+    script = scripted(stop={1: [lost(), throttled(60.0)]})
+    world = World(VirtualTenant(actions_of(1), script=script))
+    cut_after(40.0, world, 1)
+    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
+
+
+def test_a_run_that_is_cancelled_knows_which_stops_never_left():
+    async def main(world: World) -> None:
+        running = asyncio.ensure_future(world.session(rows_of(100)).run())
+        await asyncio.sleep(0.5)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    world = World(VirtualTenant(actions_of(100), latency=lambda: 1.0), settings(concurrency=5))
+    virtually(main(world))
+    assert world.report().summary.outcomes == {Outcome.NOT_ATTEMPTED: 95, Outcome.UNCONFIRMED: 5}
+
+
+def test_no_call_starts_after_the_deadline():
+    world = World(VirtualTenant(actions_of(100), latency=lambda: 0.3), settings(concurrency=5, deadline=2.0))
+    virtually(world.run(rows_of(100)))
+    assert max(call.at for call in world.tenant.calls) <= 2.0
+
+
+def test_no_call_starts_after_the_deadline_although_its_token_was_on_the_way():
+    world = World(VirtualTenant(actions_of(20), token_at=10.0), settings(deadline=2.0))
+    virtually(world.run(rows_of(20)))
+    assert (world.tenant.calls, world.report().summary.outcomes) == ([], {Outcome.NOT_ATTEMPTED: 20})
+
+
+def test_no_reading_starts_after_the_deadline_although_its_token_was_on_the_way():
+    world = World(VirtualTenant(actions_of(20), token_at=10.0), settings(deadline=2.0), command="plan")
+    virtually(world.run(rows_of(20)))
+    assert world.tenant.calls == []
+
+
+def test_a_run_that_reaches_its_deadline_is_aborted():
+    world = World(VirtualTenant(actions_of(100), latency=lambda: 0.3), settings(concurrency=5, deadline=2.0))
+    ending = virtually(world.run(rows_of(100)))
+    assert (ending.state, type(ending.cut_by)) == ("aborted", DeadlineReached)
+
+
+def test_so_many_failures_end_the_sending():
+    refused = [Action(bulk_key(n), refuses=Kind.NOT_FOUND) for n in range(1, 101)]
+    world = World(VirtualTenant(refused), settings(concurrency=1, max_failures=Threshold(count=7)))
+    ending = virtually(world.run(rows_of(100)))
+    assert (ending.state, type(ending.cut_by), len(stops(world))) == ("aborted", TooManyFailures, 7)
+
+
+def test_a_share_of_failures_counts_from_the_twentieth_key_on():
+    refused = [Action(bulk_key(n), refuses=Kind.NOT_FOUND) for n in range(1, 101)]
+    world = World(VirtualTenant(refused), settings(concurrency=1, max_failures=Threshold(share=0.5)))
+    virtually(world.run(rows_of(100)))
+    assert len(stops(world)) == 20
+
+
+def test_a_share_of_failures_is_of_all_keys_tried_and_not_only_of_those_over():
+    """A refusal is over at once, an accepted stop only when it has been followed: that must not weigh the refusals."""
+    some = [Action(bulk_key(n), refuses=Kind.NOT_FOUND if n % 10 == 0 else None) for n in range(1, 501)]
+    world = World(VirtualTenant(some), settings(concurrency=10, max_failures=Threshold(share=0.3)))
+    assert virtually(world.run(rows_of(500))).state == "finished"
+
+
+def test_what_was_stopped_before_too_many_failures_is_followed_to_its_end():
+    actions = [*actions_of(3), *actions_of(50, first=4, refuses=Kind.NOT_FOUND)]
+    world = World(VirtualTenant(actions), settings(concurrency=1, max_failures=Threshold(count=2)))
+    virtually(world.run(rows_of(53)))
+    assert [action.outcome for action in world.report().actions[:3]] == [Outcome.STOPPED] * 3
+
+
+def test_a_tenant_that_went_away_ends_the_run():
+    world = World(VirtualTenant(actions_of(50), script=lambda name, key, n: fault(Kind.CONNECT_FAILED)))
+    ending = virtually(world.run(rows_of(50)))
+    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
+
+
+def test_one_key_that_is_never_answered_does_not_end_the_run():
+    script = scripted(stop={1: [lost(works=False)] * 8})
+    world = World(VirtualTenant(actions_of(400, stopping_for=300), script=script), settings(concurrency=2))
+    assert virtually(world.run(rows_of(400))).state == "finished"
+
+
+def test_credentials_that_are_refused_end_the_run_with_nothing_sent():
+    refused = CredentialsRefused("The credentials were refused.")
+    world = World(VirtualTenant(actions_of(50), refuses_credentials=refused))
+    ending = virtually(world.run(rows_of(50)))
+    assert (ending.state, ending.cut_by, world.tenant.calls) == ("aborted", refused, [])
+
+
+def test_keys_of_a_run_whose_credentials_were_refused_are_not_attempted():
+    world = World(VirtualTenant(actions_of(50), refuses_credentials=CredentialsRefused("refused")))
+    virtually(world.run(rows_of(50)))
+    assert world.report().summary.outcomes == {Outcome.NOT_ATTEMPTED: 50}
+
+
+def test_credentials_that_end_in_the_middle_are_counted_as_they_were():
+    """What was sent and refused is a call; what waited for its next try when the token was gone is none."""
+
+    class Expiring(VirtualTenant):
+        async def authenticate(self) -> None:
+            if any(call.answer == Kind.UNAUTHENTICATED for call in self.calls):
+                raise CredentialsRefused("The token has expired.")
+
+    def script(name: str, key: str, n: int) -> Fault | None:
+        return fault(Kind.UNAUTHENTICATED, http_status=401) if key > bulk_key(10) else None
+
+    world = World(Expiring(actions_of(50), script=script), settings(concurrency=4))
+    ending = virtually(world.run(rows_of(50)))
+    calls = world.report().summary.calls
+    assert type(ending.cut_by) is CredentialsRefused
+    assert (calls.stop, calls.retried) == (len(stops(world)), 0)
+    for action in world.report().actions:
+        sent = world.tenant.of("stop", action.bulk_key)
+        assert (action.outcome is Outcome.NOT_ATTEMPTED) == (not sent)
+
+
+def test_an_input_without_a_key_ends_the_run_as_wrong_input():
+    ending = virtually(World(VirtualTenant([])).run([]))
+    assert isinstance(ending.cut_by, InputError)
+
+
+def test_an_input_that_breaks_off_lets_the_keys_before_it_come_to_their_ends():
+    class Torn(list[InputRow]):
+        def __iter__(self):
+            raise InputError("keys.csv cannot be read any further")
+
+    world = World(VirtualTenant(actions_of(5)))
+    ending = virtually(world.run([(0.0, rows_of(5)), (1.0, Torn())]))
+    assert (type(ending.cut_by), world.report().summary.outcomes) == (InputCut, {Outcome.STOPPED: 5})

@@ -1,0 +1,182 @@
+"""The limits in every run: slots, waits, rates, room."""
+
+from itertools import pairwise
+
+import pytest
+
+from orchestrator.engine import run
+from orchestrator.engine.polling import WIDEST
+from orchestrator.errors import Kind
+from orchestrator.model import Outcome, Status
+from orchestrator.settings import Rate
+from tests.simulation.tenant import (
+    Action,
+    Fault,
+    VirtualTenant,
+    actions_of,
+    bulk_key,
+    fault,
+    ideal,
+    scripted,
+    throttled,
+)
+from tests.simulation.watched import jittery, little_room, sometimes, stops, watched
+from tests.simulation.world import Session, World, settings
+
+# Limits and work
+
+
+@pytest.mark.parametrize("slots", [1, 3, 40])
+def test_never_more_calls_are_in_flight_than_there_are_slots(run_seed, slots):
+    script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.TIMEOUT, Kind.WRONG_STATE)
+    tenant = VirtualTenant(actions_of(150), latency=jittery(run_seed), script=script)
+    watched(World(tenant, settings(concurrency=slots)), 150)
+    assert 0 < tenant.most_in_flight <= slots
+
+
+@pytest.mark.parametrize(("keys", "slots"), [(100, 10), (101, 10), (7, 40), (1_000, 40), (50, 1)])
+def test_the_stops_take_no_longer_than_their_slots_make_them(keys, slots):
+    world = World(VirtualTenant(actions_of(keys), latency=lambda: 0.08), settings(concurrency=slots))
+    watched(world, keys)
+    assert max(call.ended_at or 0 for call in stops(world)) == pytest.approx(ideal(keys, slots, 0.08))
+
+
+def test_a_stop_that_waits_for_its_next_try_holds_no_slot():
+    script = scripted(stop={1: [fault(Kind.LOCKED)] * 7})
+    world = World(VirtualTenant(actions_of(50), script=script), settings(concurrency=1))
+    watched(world, 50)
+    others = [call for call in stops(world) if call.bulk_key != bulk_key(1)]
+    assert max(call.at for call in others) < 50 * 0.08 + 8 * 0.08
+
+
+def test_a_retried_stop_waits_no_longer_than_full_jitter_allows():
+    world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [fault(Kind.LOCKED)] * 7})))
+    watched(world, 1)
+    waits = [later.at - (earlier.ended_at or 0) for earlier, later in pairwise(stops(world))]
+    assert all(0 <= wait <= 0.5 * 2**n + 1e-6 for n, wait in enumerate(waits))
+
+
+def test_a_retry_after_is_kept_by_the_call_that_heard_it():
+    world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(7.0)]})))
+    watched(world, 1)
+    assert stops(world)[1].at >= (stops(world)[0].ended_at or 0) + 7
+
+
+def test_a_retry_after_closes_the_gate_for_every_call():
+    script = scripted(stop={1: [throttled(20.0)]})
+    world = World(VirtualTenant(actions_of(100), script=script), settings(concurrency=5))
+    watched(world, 100)
+    heard = stops(world)[0].ended_at or 0
+    assert [call.at for call in world.tenant.calls if heard < call.at < heard + 20 - 1e-6] == []
+
+
+def test_a_rate_of_the_operators_own_is_kept():
+    world = World(VirtualTenant(actions_of(60)), settings(rate=Rate(60, 60), no_results=True))
+    watched(world, 60)
+    times = [call.at for call in world.tenant.calls]
+    assert max(sum(start <= time < start + 60 for time in times) for start in times) <= 60
+
+
+def test_polling_widens_to_its_widest_and_no_further():
+    world = World(VirtualTenant([Action(bulk_key(1), stopping_for=500)]))
+    watched(world, 1)
+    times = [call.at for call in world.tenant.of("status")]
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert (waits[0] < 1, max(waits) <= WIDEST + 0.1, min(waits[10:]) >= 0.8 * WIDEST) == (True, True, True)
+
+
+def test_an_action_that_stops_at_once_is_read_once():
+    world = World(VirtualTenant([Action(bulk_key(1), stopping_for=0)]))
+    watched(world, 1)
+    assert len(world.tenant.of("status")) == 1
+
+
+@pytest.mark.parametrize("stopping_for", [0.0, 40.0])
+def test_no_more_followed_keys_are_held_than_there_is_room_for(monkeypatch, stopping_for):
+    little_room(monkeypatch, 100)
+    tenant = VirtualTenant(actions_of(500, stopping_for=stopping_for, has_file=False))
+    world = World(tenant, settings(concurrency=40))
+    watched(world, 500)
+    assert 0 < world.most_held <= 100
+
+
+def test_no_more_refused_keys_are_held_than_there_is_room_for(monkeypatch):
+    little_room(monkeypatch, 100)
+    tenant = VirtualTenant(actions_of(300, born=Status.COMPLETED, has_file=False))
+    world = World(tenant, settings(concurrency=40))
+    watched(world, 300)
+    assert 0 < world.most_held <= 100
+
+
+def test_keys_that_found_no_room_come_to_their_ends_too(monkeypatch):
+    little_room(monkeypatch, 100)
+    keys = 300
+    tenant = VirtualTenant(actions_of(keys, stopping_for=10.0, has_file=False))
+    world = World(tenant, settings(concurrency=40))
+    watched(world, keys)
+    assert world.most_held == 100
+    assert world.report().summary.outcomes == {Outcome.STOPPED: keys}
+
+
+def test_keys_that_found_no_room_do_not_wait_for_the_slow_ones_that_did(monkeypatch):
+    little_room(monkeypatch, 50)
+    slow = actions_of(50, stopping_for=500.0, has_file=False)
+    quick = actions_of(20, first=51, stopping_for=0.0, has_file=False)
+    world = World(VirtualTenant([*slow, *quick]))
+    watched(world, 70)
+    last = {call.bulk_key: call.at for call in world.tenant.of("status")}
+    assert max(last[action.bulk_key] for action in quick) < 60
+
+
+def test_keys_that_found_no_room_are_followed_no_longer_than_others(monkeypatch):
+    little_room(monkeypatch, 20)
+    world = World(VirtualTenant(actions_of(60, stopping_for=1e9)), settings(settle=60.0))
+    watched(world, 60)
+    assert max(call.at for call in world.tenant.of("status")) < 100
+
+
+def always_locked(monkeypatch, keys: int, most: int) -> Session:
+    """A run whose first ten stops are taken and whose others are refused for a lock until their tries run out."""
+    monkeypatch.setattr(run, "MOST_RETRIES_WAITING", most)
+    locked = scripted(stop={n: [fault(Kind.LOCKED)] * 8 for n in range(11, keys + 1)})
+    return watched(World(VirtualTenant(actions_of(keys), script=locked)), keys)
+
+
+def test_while_too_many_stops_wait_for_their_next_try_no_fresh_key_is_taken(monkeypatch):
+    session = always_locked(monkeypatch, keys=200, most=20)
+    assert session.dispatcher.most_later < 100
+
+
+def test_while_too_many_stops_wait_for_their_next_try_results_are_read(monkeypatch):
+    session = always_locked(monkeypatch, keys=200, most=20)
+    assert any(grant.to == "result" and grant.stops_waiting for grant in session.dispatcher.grants)
+
+
+def test_refused_keys_that_found_no_room_are_sent_another_stop_where_they_still_run(monkeypatch):
+    little_room(monkeypatch, 100)
+    script: dict[int, list[Fault]] = {n: [fault(Kind.WRONG_STATE)] for n in range(1, 301)}
+    world = World(VirtualTenant(actions_of(300, has_file=False), script=scripted(stop=script)))
+    watched(world, 300)
+    assert world.report().summary.outcomes == {Outcome.STOPPED: 300}
+
+
+def test_every_call_has_a_track_id_of_its_own():
+    world = World(VirtualTenant(actions_of(50)))
+    watched(world, 50)
+    assert len({call.track_id for call in world.tenant.calls}) == len(world.tenant.calls)
+
+
+def test_each_settled_key_is_told_once():
+    world = World(VirtualTenant(actions_of(50)))
+    watched(world, 50)
+    assert sorted(seq for seq, _ in world.settled) == list(range(1, 51))
+
+
+def test_the_counts_of_calls_are_those_the_tenant_received(run_seed):
+    script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.TIMEOUT, Kind.THROTTLED)
+    world = World(VirtualTenant(actions_of(60), script=script))
+    watched(world, 60)
+    calls = world.report().summary.calls
+    tenant = [len(world.tenant.of(name)) for name in ("stop", "status", "file")]
+    throttles = sum(call.answer == Kind.THROTTLED for call in world.tenant.calls)
+    assert ([calls.stop, calls.status, calls.file], calls.throttled) == (tenant, throttles)

@@ -1,0 +1,224 @@
+"""A tenant, a journal, and the sessions that work between them: what orchestrator/app wires, in virtual time."""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import msgspec
+
+from orchestrator.clock import Clock
+from orchestrator.engine.context import Context
+from orchestrator.engine.dispatcher import Dispatcher, Job, Ramp
+from orchestrator.engine.run import Ending, Engine
+from orchestrator.errors import MassStopError
+from orchestrator.logs import Sink, make_log
+from orchestrator.model import Answered, InputRow, Outcome
+from orchestrator.pacing.pacer import Pacer
+from orchestrator.pacing.slots import TenantSlots
+from orchestrator.progress import Tally
+from orchestrator.settings import Settings
+from orchestrator.store import database, entries
+from orchestrator.store.entries import RunInfo, SourceInfo, Standing
+from orchestrator.store.intake import ReadAlready
+from orchestrator.store.journal import Journal
+from orchestrator.store.report import ActionEntry, Report, read_report
+from orchestrator.store.writer import InlineWriter, Ledger
+from tests.simulation.memory import Batch, LaggingWriter, MemoryIntake, MemoryResponses, SlowJournal
+from tests.simulation.tenant import VirtualTenant, bulk_key
+from tests.simulation.virtual import EPOCH, now
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One slot given away: to which lane, and how many stops were waiting for a slot in that moment."""
+
+    at: float
+    to: str
+    stops_waiting: int
+    in_flight: int
+
+
+class WatchedDispatcher(Dispatcher):
+    """Writes down each slot it gives away, and what was waiting for it."""
+
+    def __init__(self, pacer: Pacer, clock: Clock, journal: Journal) -> None:
+        super().__init__(pacer, clock, Ramp())
+        self.grants: list[Grant] = []
+        self.most_later = 0
+        self._journal = journal
+
+    def _take(self) -> Job | None:
+        at = self._clock.now()
+        lanes = self.lanes
+        self.most_later = max(self.most_later, lanes.retries)
+        later = sum(due <= at for lane in (lanes._again, lanes._cold) for due, _, _ in lane._heap)
+        stops = len(lanes.stops) + later
+        guards, results = len(lanes.guards), len(lanes.results)
+        job = super()._take()
+        if job is not None:
+            to = (
+                "result"
+                if len(lanes.results) < results
+                else "guard"
+                if len(lanes.guards) < guards
+                else "stop"
+            )
+            unread = self._unarmed() if to == "result" and not lanes.stops_closed else 0
+            self.grants.append(Grant(at, to, stops + guards + unread, self._pacer.in_flight))
+        return job
+
+    def _unarmed(self) -> int:
+        work = "SELECT COUNT(*) FROM action WHERE stage = 0"
+        count: int = self._journal.perform(lambda db: db.execute(work).fetchone()[0]).result()
+        return count
+
+
+def settings(**values: Any) -> Settings:
+    """Settings of a run in virtual time: no headroom, ten slots."""
+    told: dict[str, Any] = {"base_url": "https://tenant.invalid", "headroom": 0.0, "concurrency": 10}
+    return Settings(**(told | values))
+
+
+@dataclass
+class World:
+    """A tenant, a journal, and the sessions that work between them."""
+
+    tenant: VirtualTenant
+    settings: Settings = field(default_factory=settings)
+    command: str = "run"
+    lagging: bool = False
+    disk: float = 0.0
+    seed: int = 0
+    responses: MemoryResponses | None = field(default_factory=MemoryResponses)
+    settled: list[tuple[int, Outcome]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sessions = 0
+        self.connection = database.in_memory()
+        weakref.finalize(self, self.connection.close)
+        self.most_held = 0
+        self.first_call_after_crash = 0
+
+    async def run(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> Ending:
+        """One session of the run, from its first key or from what an earlier one left, to its end."""
+        return await self.session(rows, **options).run()
+
+    def session(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> "Session":
+        self.sessions += 1
+        return Session(self, _batches(rows), msgspec.structs.replace(self.settings, **options))
+
+    def report(self) -> Report:
+        return read_report(self.connection)
+
+
+class Session:
+    """What ``orchestrator/app.py`` wires, with everything in memory."""
+
+    def __init__(self, world: World, batches: Sequence[Batch], settings: Settings) -> None:
+        self.world = world
+        self.settings = settings
+        started = now()
+        # Each process has seconds of its own.
+        self.clock = Clock(lambda: now() - started + 3.0, wall=EPOCH + started)
+        ledger = Ledger(world.connection)
+        self.writer = LaggingWriter(ledger)
+        inline = InlineWriter(ledger)
+        self.journal = SlowJournal(self.writer if world.lagging else inline, self.clock, world.disk)
+        self.tally = Tally()
+        slots = TenantSlots(settings.headroom / 100, settings.concurrency)
+        uniform = Random(world.seed).uniform
+        self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, uniform)
+        self.dispatcher = WatchedDispatcher(self.pacer, self.clock, self.journal)
+        self.batches = batches
+        self.engine: Engine | None = None
+        self.over = False
+
+    async def run(self) -> Ending:
+        standing, info = await self._open()
+        self.tally.keys, self.tally.accepted = standing.keys, standing.accepted
+        self.journal.begin_session()
+        context = Context(
+            settings=self.settings,
+            tenant=self.world.tenant,
+            journal=self.journal,
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+            log=make_log(Sink(None, None), self.clock, "run"),
+            tally=self.tally,
+            track_prefix=f"t-{self.world.sessions}",
+            abort=lambda error: None,
+            random=Random(self.world.seed + self.world.sessions),
+        )
+        self.engine = Engine(
+            context,
+            self.pacer,
+            ReadAlready() if info.complete else MemoryIntake(self.journal, info, self.batches),
+            self.world.responses if not self.settings.no_results else None,
+            planning=self.world.command == "plan",
+            deadline=self.settings.deadline,
+            on_settled=lambda seq, outcome: self.world.settled.append((seq, outcome)),
+        )
+
+        def answered(answer: Answered) -> None:
+            engine.answered(answer)
+            self._measure()
+
+        engine, self.world.tenant.answered = self.engine, answered
+        ending = await engine.run(standing.waiting, standing.following)
+        self.over = True
+        await self.journal.end_session(ending.state, ending.reason, 0)
+        return ending
+
+    def cut(self, reason: MassStopError) -> None:
+        assert self.engine is not None
+        self.engine.cut(reason)
+
+    def cut_if_running(self, reason: MassStopError) -> None:
+        if self.engine is not None and not self.over:
+            self.engine.cut(reason)
+
+    def _measure(self) -> None:
+        assert self.engine is not None
+        self.world.most_held = max(self.world.most_held, len(self.engine._follow.held))
+
+    async def _open(self) -> tuple[Standing, SourceInfo]:
+        if self.world.sessions > 1:
+            files = self.world.responses.files if self.world.responses else {}
+            standing = await self.journal.reopen(kept=files.__contains__)
+            return standing, entries.read_sources(self.world.connection)[0]
+        self.journal.begin(
+            RunInfo(
+                id="run",
+                command=self.world.command,
+                version="0",
+                process_started_at=self.clock.wall(),
+                started_at=self.clock.stamp(),
+                base_url=self.settings.address,
+                entity_id=None,
+                org_ids=(),
+                settings={},
+            )
+        )
+        (info,) = self.journal.add_sources([("keys.csv", "keys.csv")])
+        return Standing(0, 0, 0, 0), info
+
+
+def _batches(
+    rows: Sequence[InputRow] | Sequence[Batch],
+) -> list[Batch]:
+    if rows and isinstance(rows[0], tuple):
+        return [batch for batch in rows if isinstance(batch, tuple)]
+    return [(0.0, [row for row in rows if isinstance(row, InputRow)])] if rows else []
+
+
+def rows_of(count: int, first: int = 1) -> list[InputRow]:
+    """Rows for the keys from ``first`` on, on the lines after a header."""
+    return [InputRow(number + 1, bulk_key(number)) for number in range(first, first + count)]
+
+
+def entry(report: Report, number: int) -> ActionEntry:
+    """What the report says of key ``number``."""
+    (found,) = (action for action in report.actions if action.bulk_key == bulk_key(number))
+    return found

@@ -1,0 +1,182 @@
+"""What each answer of the tenant means to the engine: kind, try again or not, may have worked or not."""
+
+import pytest
+
+from orchestrator.engine.retry import tries
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import Status
+from tests.unit.client.scripted import BASE, FILE, KEY, LOST, STATUS, STOP, SURE, failed_stop, refusal
+from tests.unit.client.test_status import status_body
+
+CATEGORIES = [
+    # category, kind, tries of eight, may have worked
+    (10, Kind.NO_PERMISSION, 1, SURE),
+    (20, Kind.INVALID_REQUEST, 1, SURE),
+    (21, Kind.INVALID_REQUEST, 1, SURE),
+    (22, Kind.INVALID_REQUEST, 1, SURE),
+    (23, Kind.INVALID_REQUEST, 1, SURE),
+    (24, Kind.INVALID_REQUEST, 1, SURE),
+    (25, Kind.INVALID_REQUEST, 1, SURE),
+    (26, Kind.INVALID_REQUEST, 1, SURE),
+    (27, Kind.INVALID_REQUEST, 1, SURE),
+    (30, Kind.WRONG_STATE, 1, SURE),
+    (40, Kind.NOT_FOUND, 1, SURE),
+    (45, Kind.UNSUPPORTED, 1, SURE),
+    (50, Kind.LOCKED, 8, SURE),
+    (60, Kind.INTERNAL, 4, LOST),
+    (61, Kind.TEMPORARY, 8, SURE),
+    (70, Kind.THROTTLED, 8, SURE),
+    (90, Kind.INVALID_REQUEST, 1, SURE),
+    (99, Kind.INTEGRATION, 4, LOST),
+]
+"""The table "Errors" of the API page, but 11, which is the token's business."""
+
+HTTP = [
+    # HTTP status, kind, tries of eight, may have worked
+    (400, Kind.INVALID_REQUEST, 1, SURE),
+    (403, Kind.NO_PERMISSION, 1, SURE),
+    (404, Kind.NOT_FOUND, 1, SURE),
+    (405, Kind.UNSUPPORTED, 1, SURE),
+    (422, Kind.INVALID_REQUEST, 1, SURE),
+    (429, Kind.THROTTLED, 8, SURE),
+    (500, Kind.SERVER, 8, LOST),
+    (502, Kind.SERVER, 8, LOST),
+    (503, Kind.SERVER, 8, LOST),
+    (504, Kind.SERVER, 8, LOST),
+]
+
+NOT_UNDERSTOOD = {
+    "empty": b"",
+    "html": b"<html><body>Bad gateway</body></html>",
+    "cut short": b'{"success": tr',
+    "null": b"null",
+    "a list": b"[]",
+    "a text": b'"success"',
+    "a number": b"1",
+    "no utf-8": b'{"success": "\xff"}',
+    "success as text": b'{"success": "true"}',
+    "success as number": b'{"success": 1}',
+    "reasons as text": b'{"success": false, "reasons": "no"}',
+    "reasons of text": b'{"success": false, "reasons": ["no"]}',
+    "code as list": b'{"success": false, "reasons": [{"code": [53100350]}]}',
+    "code as fraction": b'{"success": false, "reasons": [{"code": 5.5}]}',
+    "code of five thousand digits": b'{"success": false, "reasons": [{"code": ' + b"9" * 5000 + b"}]}",
+    "two answers": b'{"success": true}{"success": true}',
+    "a deep well": b'{"x":' * 5_000,
+}
+"""Bodies under HTTP 200 that are no answer of the API."""
+
+
+@pytest.mark.asyncio
+async def test_an_accepted_stop_gives_its_request_id(tenant, client):
+    tenant.put(STOP, payload={"success": True}, headers={"Zuora-Request-Id": "r-1"})
+    assert (await client.stop(KEY, "track")).request_id == "r-1"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "more", [{"reasons": None}, {"reasons": []}, {"processId": None}, {"warnings": ["new here"]}]
+)
+async def test_an_accepted_stop_may_say_more(tenant, client, more):
+    """An accepted stop taken for a failure would be sent again."""
+    tenant.put(STOP, payload={"success": True, **more})
+    await client.stop(KEY, "track")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("form", [int, str])
+@pytest.mark.parametrize("http_status", [200, 400, 500])
+@pytest.mark.parametrize(("category", "kind", "tried", "lost"), CATEGORIES)
+async def test_a_category_decides(tenant, client, category, kind, tried, lost, http_status, form):
+    tenant.put(STOP, status=http_status, payload=refusal(form(53100300 + category)))
+    error = await failed_stop(client)
+    assert (error.kind, tries(error.kind, 8), error.may_have_worked) == (kind, tried, lost)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}"])
+@pytest.mark.parametrize(("http_status", "kind", "tried", "lost"), HTTP)
+async def test_without_a_reason_the_http_status_decides(tenant, client, http_status, kind, tried, lost, body):
+    tenant.put(STOP, status=http_status, body=body)
+    error = await failed_stop(client)
+    assert (error.kind, tries(error.kind, 8), error.may_have_worked) == (kind, tried, lost)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("body", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
+async def test_an_answer_that_is_none_is_tried_again_and_may_have_worked(tenant, client, body):
+    tenant.put(STOP, body=body)
+    error = await failed_stop(client)
+    assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
+    assert tries(error.kind, 8) == 8
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("body", [b"{}", b'{"success": null}', b'{"reasons": []}'])
+async def test_an_answer_that_does_not_say_success_is_no_accepted_stop(tenant, client, body):
+    tenant.put(STOP, body=body)
+    error = await failed_stop(client)
+    assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("http_status", [201, 202, 203, 206])
+async def test_another_success_than_200_is_not_documented_and_may_have_worked(tenant, client, http_status):
+    tenant.put(STOP, status=http_status, payload={"success": True})
+    error = await failed_stop(client)
+    assert (error.kind, error.may_have_worked) == (Kind.UNKNOWN, True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", [None, "", "x", "٣", -53100350, "9" * 400, 0])
+async def test_an_absurd_code_leaves_the_failure_unknown(tenant, client, code):
+    tenant.put(STOP, payload=refusal(code))
+    error = await failed_stop(client)
+    assert (error.kind, error.may_have_worked) == (Kind.UNKNOWN, True)
+
+
+@pytest.mark.asyncio
+async def test_a_failure_tells_all_that_support_asks_for(tenant, client):
+    tenant.put(STOP, payload=refusal("53100340", "No such bulk."), headers={"Zuora-Request-Id": "r-1"})
+    error = await failed_stop(client)
+    assert (error.code, error.http_status, error.message) == (53100340, 200, "No such bulk.")
+    assert (error.request_id, error.process_id) == ("r-1", "7F2E")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("http_status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("target", [f"{BASE}/elsewhere", "https://foreign.test/stop"])
+async def test_a_redirect_is_an_error_and_nobody_else_is_called(tenant, client, http_status, target):
+    tenant.put(STOP, status=http_status, headers={"Location": target})
+    error = await failed_stop(client)
+    assert (error.kind, tries(error.kind, 8), len(tenant.requests)) == (Kind.REDIRECTED, 1, 1)
+
+
+OURS, ANOTHERS = "prefix-20261124-3", "prefix-20261124-2"
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_names_another_of_our_calls_is_not_taken_for_this_ones(tenant, client):
+    """A gateway that answers twice would have one action's end told as another's."""
+    tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": ANOTHERS})
+    with pytest.raises(CallError, match="another call") as caught:
+        await client.status(KEY, OURS)
+    assert (caught.value.kind, caught.value.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_names_another_of_our_calls_is_not_taken_for_this_ones(tenant, client):
+    tenant.get(FILE, body=b"PK", content_type="application/zip", headers={"Zuora-Track-Id": ANOTHERS})
+    written: list[bytes] = []
+    with pytest.raises(CallError, match="another call"):
+        await client.download(FILE, OURS, written.append)
+    assert written == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "told", [OURS, "", "?", "prefix-20261124-", "prefix-20261124-x", "other-2", "prefix"]
+)
+async def test_an_echo_that_is_none_of_ours_says_nothing(tenant, client, told):
+    tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": told})
+    assert (await client.status(KEY, OURS)).value.status is Status.STOPPED

@@ -1,0 +1,228 @@
+"""What becomes of connections: used again, dropped, never there; and of calls that take too long."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import Status
+from orchestrator.zuora import client as client_module
+from orchestrator.zuora.client import ZuoraClient
+from tests.unit.client.server import (
+    KEY,
+    SHORT,
+    Request,
+    drips,
+    failure_of,
+    hangs,
+    hangs_up,
+    listening,
+    opened,
+    ready,
+    resets,
+    says,
+    serving,
+    trickles,
+)
+
+
+@pytest.mark.asyncio
+async def test_a_connection_is_used_again():
+    async with serving(says()) as server, opened(server) as client:
+        for number in range(5):
+            await client.stop(KEY, f"track-{number}")
+    assert server.connections == 1
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_leaves_the_connection_to_the_next_call():
+    refusal = says(b'{"success": false, "reasons": [{"code": 50000050}]}')
+    async with serving(refusal, says()) as server, opened(server) as client:
+        await failure_of(client.stop(KEY, "track-1"))
+        await client.stop(KEY, "track-2")
+    assert server.connections == 1
+
+
+@pytest.mark.asyncio
+async def test_more_calls_are_under_way_at_once_than_the_connectors_own_limit():
+    """TCPConnector queues from 100 on; the slots decide, not it."""
+    all_there = asyncio.Event()
+
+    async def waits_for_all(writer: asyncio.StreamWriter, request: Request) -> None:
+        if len(server.requests) == 120:
+            all_there.set()
+        await all_there.wait()
+        await says()(writer, request)
+
+    async with serving(waits_for_all) as server, opened(server) as client:
+        await asyncio.gather(*(client.stop(KEY, f"track-{number}") for number in range(120)))
+    assert server.connections == 120
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("end", [hangs_up, resets])
+@pytest.mark.parametrize("before", [[], [says()]], ids=["fresh connection", "kept-alive connection"])
+async def test_a_put_whose_connection_drops_is_sent_exactly_once(before, end):
+    """aiohttp would send it again on a kept-alive connection: neither paced nor journalled nor counted."""
+    async with serving(*before, end) as server, opened(server) as client:
+        for _ in before:
+            await client.stop(KEY, "before")
+        error = await failure_of(client.stop(KEY, "track"))
+    assert [request.headers["zuora-track-id"] for request in server.requests].count(["track"]) == 1
+    assert (error.kind, error.may_have_worked) == (Kind.CONNECTION_LOST, True)
+
+
+@pytest.mark.asyncio
+async def test_a_get_whose_connection_drops_is_sent_exactly_once():
+    stopped = says(b'{"success": true, "status": "Stopped"}')
+    async with serving(stopped, hangs_up) as server, opened(server) as client:
+        await client.status(KEY, "before")
+        error = await failure_of(client.status(KEY, "track"))
+    assert (len(server.requests), error.kind) == (2, Kind.CONNECTION_LOST)
+
+
+@pytest.mark.asyncio
+async def test_after_a_dropped_connection_the_next_call_gets_another():
+    async with serving(hangs_up, says()) as server, opened(server) as client:
+        await failure_of(client.stop(KEY, "track-1"))
+        await client.stop(KEY, "track-2")
+    assert server.connections == 2
+
+
+@pytest.mark.asyncio
+async def test_nobody_listening_is_a_call_that_never_left():
+    with socket.socket() as closed:  # bound, so that nobody else gets the port; never listening
+        closed.bind(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        async with ZuoraClient(ready(base), Clock()) as client:
+            error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, error.may_have_worked) == (Kind.CONNECT_FAILED, False)
+    assert "refused" in error.message.lower()
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_never_comes_about_is_a_call_that_never_left():
+    """A port that swallows the TLS handshake: no stop can have been carried out behind it.
+
+    A connection has half the time of a call, and on a busy machine both would be over at one look at the clock.
+    """
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read()
+        finally:
+            writer.close()
+
+    async with (
+        listening(swallow) as port,
+        ZuoraClient(ready(f"https://127.0.0.1:{port}", timeout=10 * SHORT), Clock()) as client,
+    ):
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, error.may_have_worked) == (Kind.CONNECT_FAILED, False)
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_speaks_no_tls_is_a_call_that_never_left():
+    async def answer_in_plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with (
+        listening(answer_in_plain) as port,
+        ZuoraClient(ready(f"https://127.0.0.1:{port}"), Clock()) as client,
+    ):
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, error.may_have_worked) == (Kind.CONNECT_FAILED, False)
+
+
+@pytest.mark.asyncio
+async def test_a_call_without_an_answer_ends_in_time_and_may_have_worked():
+    async with serving(hangs) as server, opened(server, timeout=SHORT) as client:
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, error.may_have_worked, len(server.requests)) == (Kind.TIMEOUT, True, 1)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_stalls_in_the_middle_ends_in_time():
+    async with serving(drips) as server, opened(server, timeout=SHORT) as client:
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, error.may_have_worked) == (Kind.TIMEOUT, True)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_stalls_in_the_middle_ends_in_time():
+    written: list[bytes] = []
+    async with serving(drips) as server, opened(server, timeout=SHORT) as client:
+        error = await failure_of(client.download("/v1/files/1", "track", written.append))
+    assert (error.kind, written) == (Kind.TIMEOUT, [b"P"])
+
+
+@pytest.mark.asyncio
+async def test_a_file_may_take_longer_than_one_call_as_long_as_it_moves():
+    pieces = [b"P", b"K", b"1", b"2", b"3", b"4"]
+
+    async def moves(writer: asyncio.StreamWriter, request: Request) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 6\r\n\r\n")
+        for piece in pieces:
+            await asyncio.sleep(SHORT)
+            writer.write(piece)
+            await writer.drain()
+
+    written: list[bytes] = []
+    async with serving(moves) as server, opened(server, timeout=4 * SHORT) as client:
+        await client.download("/v1/files/1", "track", written.append)
+    assert b"".join(written) == b"".join(pieces)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_comes_a_byte_at_a_time_ends_in_time(monkeypatch):
+    """Each byte is in time; all of them would take years."""
+    monkeypatch.setattr(client_module, "SLOWEST_FILE", 1 << 20)
+    async with serving(trickles) as server, opened(server, timeout=SHORT) as client:
+        with pytest.raises(CallError) as caught:
+            await client.download("/v1/files/1", "track-1", lambda chunk: None)
+    assert caught.value.kind is Kind.TIMEOUT
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_came_unasked_is_not_taken_for_the_next_calls():
+    """On a connection that was kept, a gateway's second answer lies ready before the next call is even sent."""
+    stale = b'{"success": true, "status": "Stopped"}'
+
+    async def answers_twice(writer: asyncio.StreamWriter, request: Request) -> None:
+        echo = request.headers["zuora-track-id"][0]
+        await says(Zuora_Track_Id=echo)(writer, request)
+        await says(stale, Zuora_Track_Id=echo)(writer, request)
+        told.set()
+
+    told = asyncio.Event()
+    running = says(b'{"success": true, "status": "Processing"}')
+    async with serving(answers_twice, running) as server, opened(server) as client:
+        await client.stop(KEY, "run-1")
+        await told.wait()
+        with suppress(CallError):
+            assert (await client.status(KEY, "run-2")).value.status is Status.PROCESSING
+        assert (await client.status(KEY, "run-3")).value.status is Status.PROCESSING
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_timed_out_does_not_spoil_the_next():
+    """The late answer must not be read as the answer to another call."""
+    async with serving(hangs, says()) as server, opened(server, timeout=SHORT) as client:
+        await failure_of(client.stop(KEY, "track-1"))
+        await client.stop(KEY, "track-2")
+    assert server.requests[0].connection != server.requests[1].connection
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_call_is_cancelled_and_no_error():
+    async with serving(hangs) as server, opened(server) as client:
+        call = asyncio.create_task(client.stop(KEY, "track"))
+        await server.arrived.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call

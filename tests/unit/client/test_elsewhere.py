@@ -1,0 +1,108 @@
+"""Where the client does not go, and what it tells of each answer."""
+
+import asyncio
+
+import pytest
+
+from orchestrator.errors import Kind
+from orchestrator.model import Answered
+from orchestrator.settings import Secret
+from tests.unit.client.server import KEY, Server, failure_of, hangs_up, listening, opened, says, serving
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_to_the_same_host_is_not_followed(status):
+    async with serving(says(b"", status, Location="/elsewhere"), says()) as server, opened(server) as client:
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, len(server.requests)) == (Kind.REDIRECTED, 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [301, 307])
+async def test_a_redirect_to_another_host_is_not_followed(status):
+    """aiohttp takes Authorization out, but sends the PUT and our other headers."""
+    async with (
+        serving(says()) as foreign,
+        serving(says(b"", status, Location=foreign.base)) as server,
+        opened(server) as client,
+    ):
+        error = await failure_of(client.stop(KEY, "track"))
+    assert (error.kind, foreign.connections) == (Kind.REDIRECTED, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_redirected_token_call_takes_the_secret_nowhere(monkeypatch):
+    monkeypatch.setattr("orchestrator.zuora.client.TOKEN_BACKOFF", 0.0)
+    changes = {"token": None, "client_id": "the-id", "client_secret": Secret("secret")}
+    async with serving(says()) as foreign:
+        redirect = says(b"", 307, Location=foreign.base + "/oauth/token")
+        async with serving(redirect) as server, opened(server, **changes) as client:
+            with pytest.raises(Exception, match="No token from"):
+                await client.authenticate()
+    assert foreign.connections == 0
+
+
+@pytest.mark.asyncio
+async def test_a_redirected_file_is_not_followed():
+    async with (
+        serving(says()) as foreign,
+        serving(says(b"", 302, Location=foreign.base)) as server,
+        opened(server) as client,
+    ):
+        error = await failure_of(client.download("/v1/files/1", "track", lambda _: None))
+    assert (error.kind, foreign.connections) == (Kind.REDIRECTED, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_file_on_another_port_of_the_same_host_is_not_called_at_all():
+    async with serving(says()) as foreign, serving(says()) as server, opened(server) as client:
+        error = await failure_of(client.download(foreign.base + "/v1/files/1", "track", lambda _: None))
+    assert (error.kind, foreign.connections, server.connections) == (Kind.FOREIGN_ADDRESS, 0, 0)
+
+
+@pytest.mark.asyncio
+async def test_no_proxy_of_the_environment_gets_the_token(monkeypatch):
+    async with serving(says()) as proxy, serving(says()) as server:
+        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(variable, proxy.base)
+        async with opened(server) as client:
+            await client.stop(KEY, "track")
+    assert (proxy.connections, len(server.requests)) == (0, 1)
+
+
+@pytest.mark.asyncio
+async def test_every_answer_is_shown_and_no_lost_one_is():
+    answers: list[Answered] = []
+    refusal = says(b'{"success": false, "reasons": [{"code": 50000070}]}')
+    async with serving(says(), refusal, hangs_up) as server, opened(server, answers) as client:
+        await client.stop(KEY, "track-1")
+        await failure_of(client.stop(KEY, "track-2"))
+        await failure_of(client.stop(KEY, "track-3"))
+    assert [answer.throttled for answer in answers] == [False, True]
+
+
+@pytest.mark.asyncio
+async def test_an_answer_tells_the_tenants_clock():
+    answers: list[Answered] = []
+    date = "Tue, 24 Nov 2026 03:00:00 GMT"
+    async with serving(says(Date=date)) as server, opened(server, answers) as client:
+        await client.stop(KEY, "track")
+    assert answers[0].date == date
+
+
+@pytest.mark.asyncio
+async def test_a_closed_client_leaves_no_connection_open():
+    gone = asyncio.Event()
+
+    class Watching(Server):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await super().serve(reader, writer)
+            gone.set()
+
+    server = Watching([says()])
+    async with listening(server.serve) as server.port:
+        async with opened(server) as client:
+            await client.stop(KEY, "track")
+        async with asyncio.timeout(5):
+            await gone.wait()

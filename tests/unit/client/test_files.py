@@ -1,0 +1,129 @@
+"""Response files, and what comes in their place."""
+
+import json
+import re
+
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.errors import CallError, Kind
+from orchestrator.zuora import client as client_module
+from orchestrator.zuora.client import ZuoraClient
+from orchestrator.zuora.wire import LONGEST_ADDRESS
+from tests.unit.client.scripted import BASE, FILE, OAUTH, TOKEN, calls, refusal, settings
+
+
+async def downloaded(client: ZuoraClient, address: str = FILE) -> bytes:
+    chunks: list[bytes] = []
+    await client.download(address, "track", chunks.append)
+    return b"".join(chunks)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("address", [FILE, "/v1/files/402892", f"{BASE}:443/v1/files/402892"])
+async def test_a_response_file_is_handed_over_as_it_is(tenant, client, address):
+    own = re.compile(r"https://rest\.zuora\.test(:443)?/v1/files/402892")
+    tenant.get(own, body=b"PK\x03\x04zip", content_type="application/zip;charset=UTF-8")
+    assert await downloaded(client, address) == b"PK\x03\x04zip"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://foreign.test/v1/files/402892",
+        "http://rest.zuora.test/v1/files/402892",
+        "https://rest.zuora.test:8443/v1/files/402892",
+        "https://rest.zuora.test.foreign.test/v1/files/402892",
+        "https://rest.zuora.test@foreign.test/v1/files/402892",
+        "//foreign.test/v1/files/402892",
+        "https://[foreign/v1/files/402892",
+        "https://rest.zuora.test:port/v1/files/402892",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+    ],
+)
+async def test_a_file_on_another_host_is_not_called_at_all(tenant, client, address):
+    with pytest.raises(CallError) as caught:
+        await downloaded(client, address)
+    assert (caught.value.kind, tenant.requests) == (Kind.FOREIGN_ADDRESS, {})
+
+
+@pytest.mark.asyncio
+async def test_a_file_with_an_address_of_absurd_length_is_not_called_at_all(tenant, client):
+    with pytest.raises(CallError) as caught:
+        await downloaded(client, f"{BASE}/v1/files/{'4' * LONGEST_ADDRESS}")
+    assert (caught.value.kind, tenant.requests) == (Kind.BAD_FILE, {})
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ({"payload": refusal(50000050)}, Kind.LOCKED),
+        ({"payload": refusal(50000040)}, Kind.NOT_FOUND),
+        ({"body": b"<html>", "content_type": "text/html"}, Kind.MALFORMED_ANSWER),
+        ({"body": b"", "content_type": "application/zip"}, Kind.MALFORMED_ANSWER),
+        ({"body": b"no zip", "content_type": "application/zip"}, Kind.MALFORMED_ANSWER),
+        ({"status": 404}, Kind.NOT_FOUND),
+        ({"status": 429}, Kind.THROTTLED),
+        ({"status": 503}, Kind.SERVER),
+        ({"status": 302, "headers": {"Location": "https://foreign.test/file"}}, Kind.REDIRECTED),
+    ],
+    ids=str,
+)
+async def test_what_comes_in_place_of_a_file_is_a_failure_and_not_written(tenant, client, answer, kind):
+    tenant.get(FILE, **answer)
+    written: list[bytes] = []
+    with pytest.raises(CallError) as caught:
+        await client.download(FILE, "track", written.append)
+    assert (caught.value.kind, written) == (kind, [])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("content_type", ["text/csv;charset=UTF-8", "application/csv"])
+async def test_a_file_that_was_unpacked_on_the_way_is_taken_as_it_is(tenant, client, content_type):
+    tenant.get(FILE, body=b"Id,Success\n1,Y\n", content_type=content_type)
+    assert await downloaded(client) == b"Id,Success\n1,Y\n"
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_is_full_is_not_called_a_lost_connection(tenant, client):
+    """The machine's own failure must reach who can tell the operator, not be tried eight times."""
+    tenant.get(FILE, body=b"PK", content_type="application/zip")
+    full = OSError(28, "No space left on device")
+
+    def write(chunk: bytes) -> None:
+        raise full
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        await client.download(FILE, "track", write)
+    assert caught.value is full
+
+
+@pytest.mark.asyncio
+async def test_a_file_larger_than_documented_is_cut_off(tenant, client, monkeypatch):
+    monkeypatch.setattr(client_module, "LARGEST_FILE", 10)
+    tenant.get(FILE, body=b"PK" + b"x" * 9, content_type="application/zip")
+    with pytest.raises(CallError) as caught:
+        await downloaded(client)
+    assert caught.value.kind is Kind.TOO_LARGE
+
+
+@pytest.mark.asyncio
+async def test_a_file_shows_its_limits_as_every_answer_does(tenant, client, answers):
+    tenant.get(FILE, body=b"PK", headers={"Concurrency-Limit-Limit": "40"}, content_type="application/zip")
+    await downloaded(client)
+    assert answers[0].limits.concurrency == 40
+
+
+@pytest.mark.asyncio
+async def test_a_file_asked_for_with_an_old_token_has_it_replaced(tenant):
+    tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
+    tenant.get(FILE, status=401, body=json.dumps({}))
+    tenant.get(FILE, body=b"PK", content_type="application/zip")
+    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
+        with pytest.raises(CallError):
+            await downloaded(client)
+        assert await downloaded(client) == b"PK"
+    assert calls(tenant, "POST", TOKEN) == 2

@@ -1,0 +1,177 @@
+"""A run that its program cancels, and how the program goes on with it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from msgspec import structs
+
+from orchestrator import (
+    Outcome,
+    Settings,
+    UsageError,
+    app,
+    embedding,
+    resume_all,
+    resume_all_blocking,
+    stop_all,
+    stop_all_blocking,
+)
+from orchestrator.app import cluster
+from orchestrator.store.report import read_report
+from tests.unit.embedding.served import (
+    ACTIONS,
+    LONGEST,
+    Served,
+    cut,
+    one_by_one,
+    other_tasks,
+    until_some_stop_arrived,
+)
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_leaves_a_report_that_says_interrupted(slow: Served, tmp_path: Path):
+    await cut(slow, slow.settings(tmp_path / "run"))
+    assert b'"state": "interrupted"' in (tmp_path / "run" / "report.json").read_bytes()
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_its_exit_status(
+    served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """A second Ctrl-C in that moment ended an interrupted run in exit status 0."""
+    run = app.begin(settings, "run", None)
+    with anyio.CancelScope() as scope:
+        remediate = run._remediate
+
+        async def cut_then_remediate() -> None:
+            scope.cancel()
+            await remediate()
+
+        monkeypatch.setattr(run, "_remediate", cut_then_remediate)
+        run.cut(app.interrupted("SIGINT", 130))
+        run.exit_status = -1
+        await run.execute(embedding._intake(run, list(served.tenant.keys)))
+    run.end()
+    assert (run.exit_status, run.saved) == (0, True)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
+    served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """It waited a minute for the first worker, whatever the operator did."""
+    waits = asyncio.Event()
+
+    @asynccontextmanager
+    async def never(*_: object) -> AsyncIterator[None]:
+        waits.set()
+        await anyio.sleep_forever()
+        yield
+
+    monkeypatch.setattr(cluster, "connected", never)
+    run = app.begin(structs.replace(settings, engine="dask"), "run", None)
+    async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
+        group.start_soon(run.execute, embedding._intake(run, list(served.tenant.keys)))
+        await waits.wait()
+        run.cut(app.interrupted("SIGINT", 130))
+    outcomes = (await run.read(read_report)).summary.outcomes
+    run.end()
+    assert (run.exit_status, outcomes) == (130, {Outcome.NOT_ATTEMPTED: ACTIONS})
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_can_be_resumed_to_its_end(
+    slow: Served, tmp_path: Path, mass_stop_command: Path
+):
+    await cut(slow, slow.settings(tmp_path / "run"))
+    resume = await asyncio.create_subprocess_exec(
+        mass_stop_command, "resume", tmp_path / "run", "--quiet", env=slow.tenant.environment()
+    )
+    async with asyncio.timeout(LONGEST):
+        assert await resume.wait() == 0
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_is_gone_on_with_from_the_program(slow: Served, tmp_path: Path):
+    settings = slow.settings(tmp_path / "run")
+    await cut(slow, settings)
+    report = await resume_all(tmp_path / "run", settings, slow.tenant.keys)
+    assert (report.run.exit_status, report.run.resumed) == (0, 1)
+    assert [action.bulk_key for action in report.actions] == list(slow.tenant.keys)
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+async def test_a_guard_holds_when_the_run_is_resumed_without_naming_it(slow: Served, tmp_path: Path):
+    guarded = slow.settings(tmp_path / "run", expect_uploaded_by=("nobody@example.com",))
+    task = asyncio.create_task(stop_all(slow.tenant.keys, guarded))
+    async with asyncio.timeout(LONGEST):
+        while not slow.tenant.calls.get("status"):  # noqa: ASYNC110 - the tenant is in another thread
+            await asyncio.sleep(0.002)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    report = await resume_all(tmp_path / "run", slow.settings(tmp_path / "run"), slow.tenant.keys)
+    assert report.summary.outcomes == {Outcome.SKIPPED_BY_GUARD: ACTIONS}
+    assert slow.tenant.calls.get("stop", 0) == 0
+
+
+@pytest.mark.asyncio
+async def test_keys_that_the_cut_left_unread_must_be_given_again(slow: Served, tmp_path: Path):
+    async def no_end() -> AsyncIterator[str]:
+        yield slow.tenant.keys[0]
+        await asyncio.Event().wait()
+
+    settings = slow.settings(tmp_path / "run")
+    task = asyncio.create_task(stop_all(no_end(), settings))
+    await until_some_stop_arrived(slow)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(UsageError, match="give the same keys again"):
+        await resume_all(tmp_path / "run", settings)
+    report = await resume_all(tmp_path / "run", settings, one_by_one(slow.tenant.keys))
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+async def test_a_run_is_not_resumed_at_another_tenant(slow: Served, served: Served, tmp_path: Path):
+    await cut(slow, slow.settings(tmp_path / "run"))
+    with pytest.raises(UsageError, match="belongs to"):
+        await resume_all(tmp_path / "run", served.settings(tmp_path / "run"))
+
+
+def test_a_run_that_is_over_is_resumed_to_the_same_report_without_a_loop(
+    settings: Settings, keys: list[str], tmp_path: Path
+):
+    before = stop_all_blocking(keys, settings)
+    after = resume_all_blocking(tmp_path / "run", settings)
+    assert (after.actions, after.run.exit_status) == (before.actions, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_leaves_no_task_behind(slow: Served, tmp_path: Path):
+    await cut(slow, slow.settings(tmp_path / "run"))
+    assert other_tasks() == set()
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_makes_no_noise_in_the_loop(slow: Served, tmp_path: Path):
+    noise: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+    await cut(slow, slow.settings(tmp_path / "run"))
+    assert noise == []
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_run_frees_its_directory(slow: Served, tmp_path: Path):
+    told = slow.settings(tmp_path / "run")
+    await cut(slow, told)
+    with pytest.raises(UsageError, match="holds a run already"):  # and not: another is at work
+        await stop_all(slow.tenant.keys, told)

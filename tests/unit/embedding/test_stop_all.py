@@ -1,0 +1,217 @@
+"""stop_all and stop_all_blocking: what they return and what they raise; several tenants in one call."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from msgspec import structs
+
+from orchestrator import (
+    Outcome,
+    Report,
+    Secret,
+    Settings,
+    Tenant,
+    UsageError,
+    resume_all_blocking,
+    stop_all,
+    stop_all_blocking,
+)
+from orchestrator.errors import CallError, Kind
+from orchestrator.zuora.client import ZuoraClient
+from tests.unit.embedding.served import ACTIONS, LONGEST, Served, other_tasks, until_some_stop_arrived
+
+
+@pytest.mark.asyncio
+async def test_stop_all_returns_the_report_as_an_object(settings: Settings, keys: list[str]):
+    assert isinstance(await stop_all(keys, settings), Report)
+
+
+@pytest.mark.asyncio
+async def test_stop_all_stops_every_action(served: Served, settings: Settings, keys: list[str]):
+    await stop_all(keys, settings)
+    assert {served.tenant.truth(key).status for key in keys} == {"Stopped"}
+
+
+@pytest.mark.asyncio
+async def test_stop_all_reports_the_keys_in_their_order(settings: Settings, keys: list[str]):
+    report = await stop_all(keys, settings)
+    assert [action.bulk_key for action in report.actions] == keys
+
+
+@pytest.mark.asyncio
+async def test_stop_all_gives_the_commands_exit_status(settings: Settings, keys: list[str]):
+    report = await stop_all([*keys, "no key"], settings)
+    assert report.run.exit_status == 1
+
+
+@pytest.mark.asyncio
+async def test_stop_all_tells_a_malformed_key_in_the_report(settings: Settings, keys: list[str]):
+    report = await stop_all([keys[0], "no key"], settings)
+    assert [action.outcome for action in report.actions] == [Outcome.STOPPED, Outcome.MALFORMED]
+
+
+@pytest.mark.asyncio
+async def test_stop_all_numbers_duplicates_by_their_place(settings: Settings, keys: list[str]):
+    report = await stop_all([keys[0], keys[1], keys[0]], settings)
+    assert [(action.row, action.duplicate_rows) for action in report.actions] == [(1, [3]), (2, [])]
+
+
+@pytest.mark.asyncio
+async def test_stop_all_takes_keys_from_a_generator(settings: Settings, keys: list[str]):
+    report = await stop_all((key for key in keys), settings)
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+async def test_stop_all_sends_a_key_of_an_asynchronous_iterable_as_it_comes(
+    served: Served, settings: Settings, keys: list[str]
+):
+    async def second_after_the_first_stop() -> AsyncIterator[str]:
+        yield keys[0]
+        await until_some_stop_arrived(served)
+        yield keys[1]
+
+    report = await stop_all(second_after_the_first_stop(), settings)
+    assert report.summary.outcomes == {Outcome.STOPPED: 2}
+
+
+@pytest.mark.asyncio
+async def test_without_a_key_stop_all_raises_a_usage_error(settings: Settings):
+    with pytest.raises(UsageError):
+        await stop_all([], settings)
+
+
+@pytest.mark.asyncio
+async def test_without_a_tenant_stop_all_raises_a_usage_error(settings: Settings, keys: list[str]):
+    with pytest.raises(UsageError):
+        await stop_all(keys, structs.replace(settings, base_url=None))
+
+
+@pytest.mark.asyncio
+async def test_without_credentials_stop_all_raises_a_usage_error(settings: Settings, keys: list[str]):
+    with pytest.raises(UsageError):
+        await stop_all(keys, structs.replace(settings, client_secret=None))
+
+
+@pytest.mark.asyncio
+async def test_refused_credentials_are_told_by_the_report(settings: Settings, keys: list[str]):
+    report = await stop_all(keys, structs.replace(settings, client_secret=Secret("wrong")))
+    assert report.run.exit_status == 3
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("engine", ["local", "dask"])
+async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_report(
+    settings: Settings, keys: list[str], engine: Literal["local", "dask"]
+):
+    async def breaks() -> AsyncIterator[str]:
+        yield keys[0]
+        raise LookupError("the caller's own")
+
+    with pytest.raises(LookupError):
+        await stop_all(breaks(), structs.replace(settings, engine=engine))
+    told = json.loads((Path(settings.out or "") / "report.json").read_text())
+    assert (told["run"]["state"], told["run"]["reason"]) == ("aborted", "The keys broke off: LookupError.")
+
+
+@pytest.mark.asyncio
+async def test_two_runs_in_one_loop_do_not_meet(served: Served, keys: list[str], tmp_path: Path):
+    halves = (keys[:6], keys[6:])
+    told = [served.settings(tmp_path / name) for name in ("one", "other")]
+    reports = await asyncio.gather(*(stop_all(half, one) for half, one in zip(halves, told, strict=True)))
+    assert tuple([action.bulk_key for action in report.actions] for report in reports) == halves
+
+
+@pytest.mark.asyncio
+async def test_a_run_leaves_no_task_behind(settings: Settings, keys: list[str]):
+    await stop_all(keys, settings)
+    assert other_tasks() == set()
+
+
+def test_stop_all_blocking_in_a_loop_names_the_call_that_belongs_there(settings: Settings, keys: list[str]):
+    async def in_a_loop() -> None:
+        stop_all_blocking(keys, settings)
+
+    with pytest.raises(UsageError, match="await stop_all"):
+        asyncio.run(in_a_loop())
+
+
+def test_resume_all_blocking_in_a_loop_names_the_call_that_belongs_there(settings: Settings, tmp_path: Path):
+    async def in_a_loop() -> None:
+        resume_all_blocking(tmp_path, settings)
+
+    with pytest.raises(UsageError, match="await resume_all"):
+        asyncio.run(in_a_loop())
+
+
+def test_stop_all_blocking_needs_no_loop(settings: Settings, keys: list[str]):
+    reports: list[Report] = []
+    # In a thread of its own: asyncio.run() would throw away the loop that pytest-asyncio keeps for the main thread.
+    thread = threading.Thread(target=lambda: reports.append(stop_all_blocking(keys, settings)))
+    thread.start()
+    thread.join(LONGEST)
+    assert [report.summary.outcomes for report in reports] == [{Outcome.STOPPED: ACTIONS}]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("kind", "status"), [(Kind.UNAUTHENTICATED, 3), (Kind.NO_PERMISSION, 1)])
+async def test_a_run_whose_every_key_is_refused_for_its_credentials_ends_as_one_with_wrong_credentials(
+    settings: Settings, keys: list[str], monkeypatch: pytest.MonkeyPatch, kind: Kind, status: int
+):
+    async def refuse(*_: str) -> None:
+        raise CallError(kind, "No.", http_status=401)
+
+    monkeypatch.setattr(ZuoraClient, "stop", refuse)
+    report = await stop_all(keys[:2], settings)
+    assert (report.run.exit_status, report.summary.outcomes) == (status, {Outcome.REJECTED: 2})
+
+
+def two_tenants(served: Served) -> dict[str, Tenant]:
+    """Two entities of the tenant that is served."""
+    config = served.tenant.config
+    return {
+        name: Tenant(
+            base_url=served.tenant.base_url,
+            entity_id=name,
+            client_id=config.client_id,
+            client_secret=Secret(config.client_secret),
+        )
+        for name in ("north", "south")
+    }
+
+
+@pytest.mark.asyncio
+async def test_several_tenants_are_stopped_in_one_call(served: Served, tmp_path: Path, keys: list[str]):
+    pairs = [(("north", "south")[place % 2], key) for place, key in enumerate(keys)]
+    report = await stop_all(pairs, Settings(out=str(tmp_path / "run")), two_tenants(served))
+    assert [(action.tenant, action.bulk_key) for action in report.actions] == pairs
+    assert {action.outcome for action in report.actions} == {Outcome.STOPPED}
+
+
+@pytest.mark.asyncio
+async def test_a_key_of_a_tenant_that_was_not_given_is_malformed(
+    served: Served, tmp_path: Path, keys: list[str]
+):
+    pairs = [("north", keys[0]), ("west", keys[1])]
+    report = await stop_all(pairs, Settings(out=str(tmp_path / "run")), two_tenants(served))
+    assert [action.outcome for action in report.actions] == [Outcome.STOPPED, Outcome.MALFORMED]
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_names_a_tenant_is_malformed_in_a_run_of_one(settings: Settings, keys: list[str]):
+    report = await stop_all([("north", keys[0]), keys[1]], settings)
+    assert [action.outcome for action in report.actions] == [Outcome.MALFORMED, Outcome.STOPPED]
+
+
+@pytest.mark.asyncio
+async def test_a_secret_that_a_program_holds_is_not_sent_to_a_worker(
+    served: Served, tmp_path: Path, keys: list[str]
+):
+    told = Settings(out=str(tmp_path / "run"), engine="dask")
+    with pytest.raises(UsageError, match="does not leave it"):
+        await stop_all([("north", keys[0])], told, two_tenants(served))

@@ -1,0 +1,118 @@
+"""Which tenant is meant, and which address is safe."""
+
+import pytest
+
+from orchestrator.errors import SettingError, UsageError
+from orchestrator.settings import (
+    ENVIRONMENTS,
+    is_loopback,
+)
+from tests.unit.settings.told import SECRET, told
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_has_its_address(name):
+    assert told({"env": name}).address == ENVIRONMENTS[name]
+
+
+def test_a_named_environment_overrides_an_address_further_away():
+    settings = told({"env": "eu-prod"}, {"ZUORA_BASE_URL": "https://rest.zuora.com"})
+    assert settings.address == ENVIRONMENTS["eu-prod"]
+
+
+def test_an_address_overrides_an_environment_further_away():
+    settings = told({"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"})
+    assert settings.address == "https://rest.zuora.com"
+
+
+def test_an_option_that_is_no_setting_is_refused_with_the_one_that_was_meant():
+    with pytest.raises(UsageError, match="headrom, which is no setting; did you mean headroom"):
+        told({"headrom": "20"})
+
+
+def test_what_was_overridden_does_not_linger():
+    settings = told({"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"}, "env = 'ap-prod'")
+    assert settings.env is None
+
+
+def test_a_name_and_an_address_that_contradict_each_other_are_refused():
+    with pytest.raises(UsageError, match="name different tenants"):
+        told({"env": "eu-prod", "base_url": "https://rest.zuora.com"})
+
+
+def test_a_name_and_an_address_that_agree_are_taken():
+    assert (
+        told({"env": "us2-prod", "base_url": "https://rest.zuora.com/"}).address == "https://rest.zuora.com"
+    )
+
+
+def test_without_a_tenant_the_sentence_says_how_to_name_one():
+    with pytest.raises(UsageError, match="--env NAME or --base-url URL"):
+        _ = told().address
+
+
+def test_keeping_files_that_are_not_fetched_is_refused():
+    with pytest.raises(UsageError, match="leave one out"):
+        told({"no_results": "true"}, {"MASS_STOP_SAVE_RESPONSES": "true"})
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("https://rest.zuora.com", "https://rest.zuora.com"),
+        (" https://rest.zuora.com// ", "https://rest.zuora.com"),
+        ("HTTPS://rest.zuora.com", "HTTPS://rest.zuora.com"),
+        ("https://rest.zuora.com:8443/proxy", "https://rest.zuora.com:8443/proxy"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.8.9.10", "http://127.8.9.10"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_https_is_taken_and_plain_http_on_this_machine(written, address):
+    assert told({"base_url": written}).address == address
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "http://rest.zuora.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://0.0.0.0",
+        "http://192.168.0.1",
+        "http://[::2]",
+        "ftp://localhost",
+        "rest.zuora.com",
+        "//rest.zuora.com",
+        "https://",
+        "https://:443",
+        "https://rest.zuora.com:99999",
+        "https://rest.zuora.com:0",
+        "https://rest.zuora.com:port",
+        "https://[rest.zuora.com",
+        "https://rest.zuora.com?x=1",
+        "https://rest.zuora.com?",
+        "https://rest.zuora.com#x",
+        "https://rest.zuora.com#",
+        "https://rest.zuora .com",
+        "https://rest.zuo\nra.com",
+        "https://rest.zuora.com\\@example.com",
+        "",
+    ],
+)
+def test_an_address_that_is_not_safe_is_refused(written):
+    with pytest.raises(SettingError, match="expected an https:// address"):
+        told({"base_url": written})
+
+
+@pytest.mark.parametrize("user", ["jane:{}", ":{}", "{}"])
+def test_an_address_with_a_user_in_it_is_refused_and_not_repeated(user):
+    with pytest.raises(SettingError) as caught:
+        told({"base_url": f"https://{user.format(SECRET)}@rest.zuora.com"})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [None, "", "example.com", "127.0.0.1.example.com", "localhost."])
+def test_no_other_host_is_taken_for_this_machine(host):
+    assert not is_loopback(host)

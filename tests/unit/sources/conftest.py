@@ -1,0 +1,46 @@
+"""Reading a table that was written to a file, to a pipe, or to standard input."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orchestrator.model import InputRow
+from tests.unit.sources.tables import Pipe, source
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """Reads the given content as a file; the options are those of ``Source.read``."""
+
+    def read(content: str | bytes, **options: Any) -> list[InputRow]:
+        return list(source(tmp_path, content).read(**options))
+
+    return read
+
+
+@pytest.fixture
+def pipe():
+    """Makes pipes and closes them."""
+    made: list[Pipe] = []
+
+    def make(*chunks: bytes) -> Pipe:
+        made.append(Pipe(*chunks))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def stdin() -> Iterator[list[int]]:
+    """Puts the read end of a pipe in the place of standard input; gives the write end, to be closed by the test."""
+    kept = os.dup(0)
+    reading, writing = os.pipe()
+    os.dup2(reading, 0)
+    os.close(reading)
+    yield [writing]
+    os.dup2(kept, 0)
+    os.close(kept)

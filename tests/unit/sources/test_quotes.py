@@ -1,0 +1,68 @@
+"""Quotes that are never closed, and lines that are too long."""
+
+from orchestrator.store.sources.text import LIMIT
+from tests.unit.sources.tables import brief, problem
+from tests.unit.sources.test_shapes import A, B, C
+
+
+def test_a_quote_never_closed_makes_its_line_malformed(keys):
+    assert "is not closed properly" in problem(keys(f'{A}\n{B},"x\n'))
+
+
+def test_a_quote_never_closed_keeps_what_its_key_cell_held(keys):
+    assert [row.key for row in keys(f'{A}\n{B},"x') if row.problem] == [B]
+
+
+def test_a_quote_never_closed_adds_nothing_to_its_cell(keys):
+    assert [row.labels for row in keys(f'{A}\n{B},"x') if row.problem] == [{"column_2": "x"}]
+
+
+def test_a_line_as_long_as_a_record_may_be_is_not_too_long(keys):
+    line = f'{B},"'
+    assert "is not closed properly" in problem(keys(f"{A}\n{line}" + "x" * (LIMIT - len(line))))
+
+
+def test_a_row_as_long_as_a_record_may_be_is_read(keys):
+    assert brief(keys(f"{A}\n{B},".ljust(33 + LIMIT, "x"))) == [(1, A), (2, B)]
+
+
+def test_the_rows_below_a_quote_never_closed_are_read(keys):
+    assert brief(keys(f'"{A}\n{B}\n# x\n{C}\n')) == [(2, B), (4, C)]
+
+
+def test_a_key_in_a_text_that_was_cut_short_is_not_taken_for_a_row(keys):
+    assert brief(keys(f'key,note\n{A},x\n{B},"replaces\n{C}\n')) == [(2, A)]
+
+
+def test_an_untidy_row_may_have_fewer_cells_than_the_header(keys):
+    assert brief(keys(f'key,note,more\n"{A}" ,x\n')) == [(2, A)]
+
+
+def test_text_behind_a_closing_quote_does_not_hide_the_rows_between(keys):
+    assert brief(keys(f'{A},"x\n{B},y\n{C},"z"\n')) == [(2, B), (3, C)]
+
+
+def test_a_quote_inside_an_unquoted_cell_is_only_a_character(keys):
+    assert keys(f'{A},5" pipe\n{B},x\n')[0].labels == {"column_2": '5" pipe'}
+
+
+def test_a_stray_quote_costs_one_row_of_a_long_table(keys):
+    below = 3 * LIMIT // 33
+    rows = keys(f'{A},"x\n' + f"{B}\n" * below)
+    assert [row.problem is None for row in rows] == [False] + [True] * below
+
+
+def test_quotes_that_are_hostile_cost_time_in_proportion_and_lose_no_line(keys):
+    assert len(keys('",b","\n' * 50_000)) == 50_000
+
+
+def test_a_line_longer_than_a_record_may_be_is_one_malformed_row(keys):
+    assert "longer than 131,072 characters" in problem(keys(f"{A}\n" + f"{B}," * (LIMIT // 8) + f"\n{C}\n"))
+
+
+def test_the_line_behind_one_that_is_too_long_keeps_its_number(keys):
+    assert brief(keys(f"{A}\n" + "x" * (3 * LIMIT) + f"\n{C}\n")) == [(1, A), (3, C)]
+
+
+def test_blanks_longer_than_a_record_may_be_are_not_taken_for_a_blank_line(keys):
+    assert "longer than" in problem(keys(" " * 2 * LIMIT + f"{A}\n"))
