@@ -20,7 +20,7 @@ from orchestrator.zuora.client import ZuoraClient
 
 KEY = "402892f04c97b89a014c97bb30a50003"
 ACCEPTED = b'{"success": true}'
-SHORT = 0.1
+SHORT = 0.4
 """Seconds of a call that is meant to time out: real ones, there being a real socket."""
 
 

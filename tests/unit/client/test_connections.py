@@ -118,7 +118,7 @@ async def test_a_connection_that_never_comes_about_is_a_call_that_never_left():
 
     async with (
         listening(swallow) as port,
-        ZuoraClient(ready(f"https://127.0.0.1:{port}", timeout=10 * SHORT), Clock()) as client,
+        ZuoraClient(ready(f"https://127.0.0.1:{port}", timeout=3 * SHORT), Clock()) as client,
     ):
         error = await failure_of(client.stop(KEY, "track"))
     assert (error.kind, error.may_have_worked) == (Kind.CONNECT_FAILED, False)
@@ -212,7 +212,7 @@ async def test_an_answer_that_came_unasked_is_not_taken_for_the_next_calls():
 @pytest.mark.asyncio
 async def test_a_call_that_timed_out_does_not_spoil_the_next():
     """The late answer must not be read as the answer to another call."""
-    async with serving(hangs, says()) as server, opened(server, timeout=SHORT) as client:
+    async with serving(hangs, says()) as server, opened(server, timeout=4 * SHORT) as client:
         await failure_of(client.stop(KEY, "track-1"))
         await client.stop(KEY, "track-2")
     assert server.requests[0].connection != server.requests[1].connection
