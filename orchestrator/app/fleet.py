@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.app.crowd import BEAT, Crowd
 from orchestrator.app.part import Common, Part, first_tally
-from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
+from orchestrator.engine.guards import DeadlineReached, FailureGuard
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, Interrupted
@@ -21,7 +21,6 @@ from orchestrator.errors import (
     TenantError,
     UsageError,
 )
-from orchestrator.model import Outcome
 from orchestrator.progress import LATEST, Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant, settings_of
@@ -67,9 +66,10 @@ class Fleet:
             {name: first_tally(one, planning=common.planning) for name, one in self._standings.items()}
         )
         self._deadline = common.seconds_left
-        self._common = replace(common, on_settled=self._settled(common.on_settled), deadline=None)
+        most = settings.max_failures_total
+        guards = () if most is None else (FailureGuard(most, self._stop_sending),)
+        self._common = replace(common, guards=guards, deadline=None)
         self._tokens = SharedTokens(common.clock)
-        self._failures = FailureGuard(settings.max_failures_total)
         self._crowd = Crowd()
         self._parts: dict[str, Part] = {}
         self._shares: dict[str, _Share] = {}
@@ -185,22 +185,11 @@ class Fleet:
         await anyio.sleep(max(0.0, seconds))
         self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
 
-    def _settled(self, tell: Callable[[int, Outcome], None]) -> Callable[[int, Outcome], None]:
-        if self._settings.max_failures_total is None:
-            return tell
-
-        def settled(seq: int, outcome: Outcome) -> None:
-            tell(seq, outcome)
-            if outcome not in FAILURES:
-                return
-            tried = sum(part.engine.tried for part in self._parts.values() if part.engine is not None)
-            too_many = self._failures.settled(outcome, tried)
-            if too_many is not None and self._shortened_by is None:
-                self._shortened_by = too_many
-                for part in self._parts.values():
-                    part.stop_sending(too_many)
-
-        return settled
+    def _stop_sending(self, reason: MassStopError) -> None:
+        if self._shortened_by is None:
+            self._shortened_by = reason
+            for part in self._parts.values():
+                part.stop_sending(reason)
 
     async def _keep_tally(self) -> None:
         while True:

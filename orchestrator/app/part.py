@@ -1,11 +1,12 @@
 """One tenant's part of a run: its client, its pace and its engine, wired in one place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.clock import Clock
 from orchestrator.engine.context import Context
 from orchestrator.engine.dispatcher import Dispatcher, Ramp
+from orchestrator.engine.guards import FailureGuard
 from orchestrator.engine.ports import Intake
 from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Ending, Engine
@@ -27,7 +28,7 @@ class Common:
     """What all tenants of one session share.
 
     ``label`` starts every track id, ``deadline`` is the wall-clock time after which no call starts, ``on_settled`` is
-    told the journal's number and the outcome of each key that comes to its end.
+    told the journal's number and the outcome of each key that comes to its end. ``guards`` count the failures of all.
     """
 
     planning: bool
@@ -38,6 +39,7 @@ class Common:
     label: str
     deadline: float | None = None
     on_settled: Callable[[int, Outcome], None] = lambda *_: None
+    guards: Sequence[FailureGuard] = ()
     ramp: Ramp = field(default_factory=Ramp)
 
     @property
@@ -105,6 +107,8 @@ class Part:
                 tally=self.tally,
                 track_prefix=self._label,
                 abort=self.cut,
+                settled=common.on_settled,
+                guards=common.guards,
                 results_wait=self._results_wait,
             )
             self.engine = Engine(
@@ -114,7 +118,6 @@ class Part:
                 None if settings.no_results else responses,
                 planning=common.planning,
                 deadline=common.seconds_left,
-                on_settled=common.on_settled,
             )
             if self._shortened_by is not None:
                 self.engine.stop_sending(self._shortened_by)

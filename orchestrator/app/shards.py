@@ -18,7 +18,7 @@ from orchestrator.app.fleet import add_up, together
 from orchestrator.app.homecoming import Back, bring_back, clear, home_of, lay_out, new_name
 from orchestrator.app.messages import Done, Orders, Shard, give_orders, take_counts, topic
 from orchestrator.app.part import Common, first_tally
-from orchestrator.engine.guards import FAILURES, DeadlineReached, FailureGuard
+from orchestrator.engine.guards import FAILURES, DeadlineReached, too_many
 from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending, Interrupted
@@ -78,7 +78,6 @@ class Shards:
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._directory = directory
         self._home = home_of(settings, directory, info.id) / new_name(session)
-        self._failures = FailureGuard(settings.max_failures_total)
         self._orders = Orders()
         self._read_or_cut = anyio.Event()
         self._joining = anyio.CancelScope()
@@ -289,10 +288,10 @@ class Shards:
         add_up(self.tally, self.tallies.values())
         failures = sum(self.tally.outcomes[outcome] for outcome in FAILURES)
         tried = self.tally.through - self._through_before
-        too_many = self._failures.reached(failures, tried) if failures else None
-        if too_many is not None and self._shortened_by is None:
-            self._shortened_by = too_many
-            self._order(stop_sending=str(too_many))
+        reason = too_many(self._settings.max_failures_total, failures, tried)
+        if reason is not None and self._shortened_by is None:
+            self._shortened_by = reason
+            self._order(stop_sending=str(reason))
 
     def _order(self, **changes: Any) -> None:
         self._orders = msgspec.structs.replace(self._orders, **changes)

@@ -1,11 +1,12 @@
 """What every lane of one run shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from orchestrator.clock import Clock
 from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.guards import FailureGuard
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.retry import again, delay
 from orchestrator.errors import CallError, Kind, MassStopError, TenantError, TenantUnreachable
@@ -43,9 +44,10 @@ class Tries:
 class Context:
     """The parts of a run, wired once.
 
-    ``abort`` ends the sending of anything with a reason; ``settled`` is told each key's outcome as it comes to be, and
-    ``unanswered`` each call that came to no answer. ``results_wait`` says whether results leave this process to other
-    tenants for now; when that ends the dispatcher is kicked.
+    ``abort`` ends the sending of anything with a reason; ``settled`` is told the journal's number and the outcome of
+    each key that comes to its end, and ``unanswered`` each call that came to no answer. ``guards`` count the keys that
+    were tried. ``results_wait`` says whether results leave this process to other tenants for now; when that ends the
+    dispatcher is kicked.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Context:
     abort: Callable[[MassStopError], None]
     settled: Callable[[int, Outcome], None] = lambda *_: None
     unanswered: Callable[[CallError], None] = lambda _: None
+    guards: Sequence[FailureGuard] = ()
     results_wait: Callable[[], bool] = lambda: False
     random: Random = field(default_factory=Random)
     last_answer_at: float | None = None

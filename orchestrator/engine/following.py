@@ -140,6 +140,9 @@ class FollowLane:
                 "action.needs_a_person", outcome=outcome.value, message=problem and problem.message
             )
         context.settled(key.seq, outcome)
+        if not key.accepted:
+            for guard in context.guards:
+                guard.ended(outcome)
 
     def seen(self, key: Follower, reading: Reading) -> Awaitable[None] | None:
         """Goes on from a status that was read, and journals it."""

@@ -1,5 +1,7 @@
 """What may keep a stop from being sent: expectations of the action, and too many failures of the run."""
 
+from collections.abc import Callable
+
 from orchestrator.errors import MassStopError
 from orchestrator.model import ActionState, Outcome, Problem
 from orchestrator.settings import Settings, Threshold
@@ -41,34 +43,50 @@ class Expectations:
 
 
 class FailureGuard:
-    """Counts outcomes against ``--max-failures``.
+    """Counts the keys of a session against ``threshold`` and tells ``reached`` once failures are too many.
 
     A share is of the keys tried: those with an accepted stop, and those that came to their end without one. Of keys
     that are over it would be nearly all, since a refusal is over at once and an accepted stop has yet to be followed.
     """
 
-    def __init__(self, threshold: Threshold | None) -> None:
+    def __init__(self, threshold: Threshold, reached: Callable[[TooManyFailures], None]) -> None:
         self._threshold = threshold
+        self._reached = reached
         self._failures = 0
+        self._tried = 0
 
-    def settled(self, outcome: Outcome, tried: int) -> TooManyFailures | None:
-        """The end of the run, where ``outcome`` is one failure too many among the keys ``tried``."""
+    def accepted(self) -> None:
+        """A key's stop was accepted."""
+        self._tried += 1
+        if self._tried == PERCENTAGE_FROM:  # from then on one that is accepted only lowers the share
+            self._look()
+
+    def ended(self, outcome: Outcome) -> None:
+        """A key came to its end without an accepted stop."""
+        self._tried += 1
         self._failures += outcome in FAILURES
-        return self.reached(self._failures, tried) if outcome in FAILURES else None
+        if outcome in FAILURES or self._tried == PERCENTAGE_FROM:
+            self._look()
 
-    def reached(self, failures: int, tried: int) -> TooManyFailures | None:
-        """The end of the run, where ``failures`` are too many among the keys ``tried``."""
-        if self._threshold is None:
-            return None
-        count, share = self._threshold.count, self._threshold.share
-        too_many = (count is not None and failures >= count) or (
-            share is not None and tried >= PERCENTAGE_FROM and failures / tried >= share
-        )
-        if not too_many:
-            return None
-        return TooManyFailures(
-            f"{failures} of {tried} keys were refused or unreachable: --max-failures stopped the sending."
-        )
+    def _look(self) -> None:
+        error = too_many(self._threshold, self._failures, self._tried)
+        if error is not None:
+            self._reached(error)
+
+
+def too_many(threshold: Threshold | None, failures: int, tried: int) -> TooManyFailures | None:
+    """The end of the sending, where ``failures`` are too many among the keys ``tried``."""
+    if threshold is None or not failures:
+        return None
+    count, share = threshold.count, threshold.share
+    reached = (count is not None and failures >= count) or (
+        share is not None and tried >= PERCENTAGE_FROM and failures / tried >= share
+    )
+    if not reached:
+        return None
+    return TooManyFailures(
+        f"{failures} of {tried} keys were refused or unreachable: --max-failures stopped the sending."
+    )
 
 
 def _unexpected(why: str) -> Problem:

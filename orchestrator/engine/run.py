@@ -1,7 +1,6 @@
 """One run of one tenant: keys from the journal into the lanes, until every key has its end or the run is cut short."""
 
 import asyncio
-from collections.abc import Callable
 
 import anyio
 from msgspec import Struct
@@ -15,7 +14,7 @@ from orchestrator.engine.planning import PlanLane
 from orchestrator.engine.ports import Intake, Responses
 from orchestrator.engine.stopping import StopLane
 from orchestrator.errors import CallError, MassStopError, TenantError, TenantUnreachable
-from orchestrator.model import Answered, Outcome
+from orchestrator.model import Answered
 from orchestrator.pacing.pacer import Pacer
 
 LEAST_ARMED = 16
@@ -47,13 +46,12 @@ class Engine:
     """Drives one tenant's keys to their ends.
 
     Args:
-        context: the parts of the run; its ``abort`` and ``settled`` are set here.
+        context: the parts of the run; its ``abort`` and ``unanswered`` are set here, and one of its ``guards``.
         pacer: the tenant's pace.
         intake: admits keys to the journal while the run goes on.
         responses: where response files go; None leaves them where they are.
         planning: read every status and send no stop.
         deadline: seconds from now after which no call starts.
-        on_settled: told the journal's number and the outcome of each key that comes to its end.
     """
 
     def __init__(
@@ -65,20 +63,16 @@ class Engine:
         *,
         planning: bool = False,
         deadline: float | None = None,
-        on_settled: Callable[[int, Outcome], None] = lambda *_: None,
     ) -> None:
         self._context = context
         self._pacer = pacer
         self._intake = intake
-        self._on_settled = on_settled
         self._deadline = deadline
         self._follow = FollowLane(context, responses, self._calls_a_key)
         expectations = Expectations(context.settings)
         self._lane = (PlanLane if planning else StopLane)(context, self._follow, expectations)
         self._intends = not planning and not expectations
-        self._failures = FailureGuard(context.settings.max_failures)
         self._waiting = 0
-        self._accepted_before = 0
         self._arming = False
         self._reading = True
         self._sending = True
@@ -87,8 +81,9 @@ class Engine:
         self._error: Exception | None = None
         self._changed = asyncio.Event()
         context.abort = self.cut
-        context.settled = self._settled
         context.unanswered = self._unanswered
+        if context.settings.max_failures is not None:
+            context.guards = (*context.guards, FailureGuard(context.settings.max_failures, self.stop_sending))
         self._pace = PaceRecord(context, pacer, self._unsent)
         context.dispatcher.watch(self._results_wait, self._moved)
 
@@ -99,7 +94,6 @@ class Engine:
         """
         self._waiting = waiting
         self._follow.spilled = following
-        self._accepted_before = self._context.tally.accepted
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_input)
@@ -137,12 +131,6 @@ class Engine:
         self._shortened_by = reason
         self._context.dispatcher.lanes.close_stops()
         self._change()
-
-    @property
-    def tried(self) -> int:
-        """Keys of this session with an accepted stop, or that came to their end without one."""
-        tally = self._context.tally
-        return tally.accepted - self._accepted_before + tally.settled_unsent
 
     @property
     def sending(self) -> bool:
@@ -265,12 +253,6 @@ class Engine:
     async def _keep_deadline(self, seconds: float) -> None:
         await anyio.sleep(max(0.0, seconds))
         self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
-
-    def _settled(self, seq: int, outcome: Outcome) -> None:
-        self._on_settled(seq, outcome)
-        too_many = self._failures.settled(outcome, self.tried)
-        if too_many is not None:
-            self.stop_sending(too_many)
 
     def _ending(self) -> Ending:
         reason = self._cut_by or self._shortened_by

@@ -83,6 +83,8 @@ class StopLane:
             return None
         del self.held[key.seq]
         context.tally.accepted += 1
+        for guard in context.guards:
+            guard.accepted()
         key.log.debug("stop.accepted", track_id=track_id, request_id=reply.request_id, attempt=key.stops.made)
         self._follow.accepted(
             Follower(key.seq, key.bulk_key, key.log, accepted=True, lost=key.lost),

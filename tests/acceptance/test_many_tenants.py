@@ -177,6 +177,20 @@ def test_too_many_failures_in_all_end_the_sending_to_every_tenant(mass_stop, mak
     assert tenants.lies(ended.report) == []
 
 
+def test_a_share_of_failures_in_all_is_reached_by_a_stop_that_another_tenant_accepted(mass_stop, make_tenant):
+    both = {
+        "north": make_tenant(**PROCESSING | {"latency": 0.3}, actions=30, seed=1),
+        "south": make_tenant(**PROCESSING, actions=19, seed=2, denied=1.0),
+    }
+    tenants = Tenants(mass_stop.home, both, {"north": "concurrency = 1"})
+    keys = tenants.keys([(key, name) for name in ("south", "north") for key in both[name].keys])
+    ended = mass_stop.run(
+        None, keys, "--tenants", tenants.file, "--max-failures-total", "50%", env=tenants.environment
+    )
+    assert ended.status == 4
+    assert tenants.outcomes(ended.report) == {"north": {"stopped", "not_attempted"}, "south": {"rejected"}}
+
+
 def test_a_run_that_was_killed_is_resumed_for_every_tenant(mass_stop, two):
     keys = two.keys()
     going = mass_stop.start(

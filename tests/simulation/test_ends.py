@@ -1,6 +1,7 @@
 """How every run ends: finished, cut, at its deadline, after too many failures."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from orchestrator.engine.guards import DeadlineReached, TooManyFailures
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
-from orchestrator.model import InputRow, Outcome
+from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.settings import Threshold
 from tests.simulation.tenant import (
     Action,
@@ -153,6 +154,37 @@ def test_a_share_of_failures_counts_from_the_twentieth_key_on():
     world = World(VirtualTenant(refused), settings(concurrency=1, max_failures=Threshold(share=0.5)))
     virtually(world.run(rows_of(100)))
     assert len(stops(world)) == 20
+
+
+def ten_are_refused_and_then(*others: Action, **options: Any) -> World:
+    refused = actions_of(10, refuses=Kind.NOT_FOUND)
+    half = settings(concurrency=1, max_failures=Threshold(share=0.5), **options)
+    return World(VirtualTenant([*refused, *others]), half)
+
+
+def test_a_share_that_is_reached_by_the_twentieth_key_ends_the_sending_although_that_one_was_accepted():
+    world = ten_are_refused_and_then(*actions_of(90, first=11))
+    ending = virtually(world.run(rows_of(100)))
+    assert (type(ending.cut_by), len(stops(world))) == (TooManyFailures, 20)
+
+
+def test_a_share_that_is_reached_by_the_twentieth_key_ends_the_sending_although_that_one_was_over_already():
+    over = actions_of(90, first=11, born=Status.COMPLETED, has_file=False)
+    world = ten_are_refused_and_then(*over, expect_action_type=("MPU",))
+    ending = virtually(world.run(rows_of(100)))
+    assert (type(ending.cut_by), len(world.tenant.of("status"))) == (TooManyFailures, 20)
+
+
+def test_a_resumed_run_counts_a_share_of_failures_among_its_own_keys():
+    """Whoever resumes has seen those of before; a share over both would end it at its first refusal, or never."""
+    world = ten_are_refused_and_then(*actions_of(90, first=11))
+
+    async def twice() -> Ending:
+        await world.run(rows_of(100))
+        return await world.run(rows_of(100))
+
+    ending = virtually(twice())
+    assert (ending.state, len(stops(world))) == ("finished", 100)
 
 
 def test_a_share_of_failures_is_of_all_keys_tried_and_not_only_of_those_over():

@@ -149,6 +149,7 @@ class Session:
             tally=self.tally,
             track_prefix=f"t-{self.world.sessions}",
             abort=lambda error: None,
+            settled=lambda seq, outcome: self.world.settled.append((seq, outcome)),
             random=Random(self.world.seed + self.world.sessions),
         )
         self.engine = Engine(
@@ -158,7 +159,6 @@ class Session:
             self.world.responses if not self.settings.no_results else None,
             planning=self.world.command == "plan",
             deadline=self.settings.deadline,
-            on_settled=lambda seq, outcome: self.world.settled.append((seq, outcome)),
         )
 
         def answered(answer: Answered) -> None:
