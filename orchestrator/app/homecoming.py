@@ -119,28 +119,30 @@ def _merged(
 ) -> Back:
     name = f"{folder.parent.name}/{folder.name}"
     try:
-        touched = not shards.is_untouched(folder)
+        touched = told is not None or not shards.is_untouched(folder)
     except OSError as error:
         raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     back = Back([], touched)
     if not touched:
         if sent:
             journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
-    elif found := told or shards.read_left(folder / "journal.db"):
+    elif found := told or shards.read_left(folder / "journal.db", sent=sent):
         _move_responses(folder, directory)
         back = Back(journal.perform(lambda db: shards.merge(db, found, name)).result(), touched)
         with suppress(OSError), (directory / "run.log").open("ab") as log:
             log.write((folder / "run.log").read_bytes())
-    shutil.rmtree(folder, ignore_errors=True)
+    if journal.trouble is None:  # else what was taken is gone with this process, and the folder has it still
+        shutil.rmtree(folder, ignore_errors=True)
     return back
 
 
 def _move_responses(folder: Path, directory: Path) -> None:
     """One that cannot be moved is missed where the remediation is made, and said there."""
-    for kind in (".responses", "responses"):
-        for path in (folder / kind).rglob("*.zip" if kind == ".responses" else "*.csv"):
-            with suppress(OSError):
-                _move(path, directory / path.relative_to(folder))
+    for kind, suffix in ((".responses", ".zip"), ("responses", ".csv")):
+        for place, _, names in os.walk(folder / kind):
+            for path in (Path(place, name) for name in names if name.endswith(suffix)):
+                with suppress(OSError):
+                    _move(path, directory / path.relative_to(folder))
 
 
 def _move(source: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """The journal of a shard, on the worker: an earlier try's, gone on with, or a new one."""
 
-import sqlite3
 from contextlib import suppress
 
 import msgspec
@@ -8,8 +7,8 @@ import msgspec
 from orchestrator.app.messages import Shard
 from orchestrator.clock import Clock
 from orchestrator.errors import StorageError
+from orchestrator.store import database, shards
 from orchestrator.store import journal as journals
-from orchestrator.store import shards
 from orchestrator.store.entries import TenantInfo
 from orchestrator.store.rundir import RunDirectory
 
@@ -25,37 +24,46 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journal
         raise StorageError(f"The folder {directory.path} cannot be read: {error.strerror}.") from error
     earlier = None if untouched else shards.earlier(directory.journal)
     if earlier is not None:
-        connection, left = earlier
+        connection, lost = earlier
         connection.close()
         journal = journals.reopen(directory.journal, clock, shared=True)
     else:
-        left = not untouched
-        journal = _new_journal(directory, shard, clock)
-    if left and shard.info.command != "plan":
-        journal.perform(shards.doubt).result()
-    if untouched:
-        try:
-            shards.touch(directory.path)
-        except OSError as error:
+        lost = not untouched
+        journal = _created(directory, clock)
+    try:
+        if earlier is None:
+            _fill(journal, shard)
+        if lost and shard.info.command != "plan":
+            journal.perform(shards.doubt).result()
+            if journal.trouble is None:
+                database.unmark(directory.journal)
+        if untouched:
+            _touch(directory)
+    except BaseException:
+        with suppress(StorageError):
             journal.close()
-            raise StorageError(
-                f"The folder {directory.path} cannot be written to ({error.strerror}); nothing was sent."
-            ) from error
+        raise
     return journal
 
 
-def _new_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
+def _created(directory: RunDirectory, clock: Clock) -> journals.Journal:
     """In the place of one that was begun and holds nothing, if there is one."""
     for begun in directory.path.glob("journal.*"):
         with suppress(OSError):
             begun.unlink()
-    journal = journals.create(directory.journal, clock, shared=True)
+    return journals.create(directory.journal, clock, shared=True)
+
+
+def _fill(journal: journals.Journal, shard: Shard) -> None:
     tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
-    info = msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {})
+    journal.begin(msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {}))
+    journal.perform(lambda connection: shards.put(connection, shard.rows)).result()
 
-    def fill(connection: sqlite3.Connection) -> None:
-        shards.put(connection, shard.rows)
 
-    journal.begin(info)
-    journal.perform(fill).result()
-    return journal
+def _touch(directory: RunDirectory) -> None:
+    try:
+        shards.touch(directory.path)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {directory.path} cannot be written to ({error.strerror}); nothing was sent."
+        ) from error

@@ -95,9 +95,9 @@ def sync_directory(directory: Path) -> None:
 
 def clear_leftovers(directory: Path) -> None:
     """Take away the temporary files of a process that was killed. Only for who holds ``directory`` alone."""
-    for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with suppress(OSError):
-            path.unlink()
+    with suppress(OSError):
+        for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+            path.unlink(missing_ok=True)
 
 
 def _save(file: BinaryIO, mode: int) -> None:

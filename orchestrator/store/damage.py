@@ -81,7 +81,6 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
             connection = database.reopen(path)
         except (StorageError, RunDirectoryError) as error:
             if left:
-                database.mark_left(path)
                 raise StorageError(_NEVER.format(path)) from error
             if intact is None and not isinstance(error.__cause__, UNREADABLE):
                 raise
@@ -93,6 +92,8 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
         problem = problem_of(connection, path)
         if problem is None and shortened:
             connection.execute(statements()["doubt_unsent"])
+            if left:
+                database.unmark(path)
         if problem is None and intact is None:
             return connection, [_SHORTENED.format(path)] if shortened else [], True
         connection.close()

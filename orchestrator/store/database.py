@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -61,11 +62,24 @@ def mark_left(path: Path) -> None:
 
 
 def take_up(path: Path) -> bool:
-    """Whether the journal at ``path`` was left behind by its run; it can be written again then. Raises OSError."""
-    left = path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o200
+    """Whether the journal at ``path`` was left behind by its run; it can be written again then. Raises OSError.
+
+    The mark stays, now as the sticky bit, until it is taken away by :func:`unmark`: whoever learns of it may die before
+    he has written down what follows from it.
+    """
+    if path.is_symlink() or not path.is_file():
+        return False
+    mode = path.stat().st_mode
+    left = not mode & 0o200 or bool(mode & stat.S_ISVTX)
     if left:
-        path.chmod(0o600)
+        path.chmod(0o600 | stat.S_ISVTX)
     return left
+
+
+def unmark(path: Path) -> None:
+    """Takes the mark of a journal away that was left behind, once it says itself what may have been lost."""
+    with suppress(OSError):
+        path.chmod(0o600)
 
 
 def in_memory() -> sqlite3.Connection:

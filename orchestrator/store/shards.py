@@ -128,15 +128,18 @@ def read(connection: sqlite3.Connection) -> Tables:
     return {name: _all(connection, name) for (name,) in names}
 
 
-def read_left(path: Path) -> Tables | None:
-    """All that a try which is over has left in the journal at ``path``; None for none. As :func:`earlier` otherwise."""
+def read_left(path: Path, *, sent: bool) -> Tables | None:
+    """All that a try which is over has left in the journal at ``path``; None for none. As :func:`earlier` otherwise.
+
+    ``sent`` says whether it was there to send stops.
+    """
     found = earlier(path)
     if found is None:
         return None
     connection, left = found
     try:
         with closing(connection), closing(database.copy_to_memory(connection)) as memory:
-            if left:
+            if left and sent:
                 doubt(memory)
             return read(memory)
     except UNREADABLE as error:

@@ -1,0 +1,136 @@
+"""One shard as a worker does it, without a cluster around it."""
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from orchestrator.app.homecoming import Back, bring_back
+from orchestrator.app.messages import Done, Orders, Shard, give_orders
+from orchestrator.app.shard import work
+from orchestrator.clock import Clock
+from orchestrator.model import InputRow
+from orchestrator.settings import Settings
+from orchestrator.settings.tenants import Tenant
+from orchestrator.store import database, shards
+from orchestrator.store import journal as journals
+from orchestrator.store.entries import RunInfo
+from orchestrator.version import VERSION
+from tests.acceptance import support
+from tests.acceptance.support import PROCESSING
+
+MakeTenant = Callable[..., support.Tenant]
+
+
+class Job:
+    """A shard of one simulated tenant, with its folder."""
+
+    def __init__(self, home: Path, tenant: support.Tenant, **changes: Any) -> None:
+        self.home = home
+        self.folder = home / "1" / "north"
+        self.folder.parent.mkdir()
+        shards.lay_out(self.folder)
+        give_orders(self.folder.parent, Orders())
+        secret = home / "secret"
+        secret.touch(0o600)
+        secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])
+        self.told: list[dict[str, Any]] = []
+        self.run = journals.inline(Clock())
+        address = tenant.environment["ZUORA_BASE_URL"]
+        settings = msgspec.to_builtins(Settings(concurrency=2))
+        info = RunInfo("run", "run", VERSION, 0.0, "2026-11-23T22:50:14.000Z", "", None, (), settings)
+        self.shard = Shard(
+            info=msgspec.structs.replace(info, **changes),
+            session=1,
+            name="north",
+            number=1,
+            tenant=Tenant(
+                base_url=address,
+                client_id=tenant.environment["ZUORA_CLIENT_ID"],
+                client_secret_file=str(secret),
+            ),
+            folder=str(self.folder),
+            rows=self._rows(tenant.keys),
+            deadline=None,
+        )
+
+    def _rows(self, keys: list[str]) -> shards.Rows:
+        (source,) = self.run.add_sources([("keys.csv", None)])
+        rows = [InputRow(number, key, tenant="north") for number, key in enumerate(keys, 1)]
+        self.run.admit(source, rows, False).result()
+        return self.run.perform(lambda db: shards.take(db, "north", sending=True)).result()
+
+    def work(self) -> Done:
+        return msgspec.msgpack.decode(work(msgspec.msgpack.encode(self.shard), self.told.append), type=Done)
+
+    def bring_back(self, done: Done | None = None) -> Back:
+        """Takes the shard's rows into the run's journal; without ``done``, nobody heard how it ended."""
+        told = done.told if done else None
+        return anyio.run(partial(bring_back, self.run, self.folder, "north", self.home, sent=True, told=told))
+
+    @property
+    def reported(self) -> dict[str, int]:
+        """How many keys of each outcome the run's own journal tells."""
+        return self.run.perform(
+            lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall())
+        ).result()
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        connection = database.reopen(self.folder / "journal.db")
+        try:
+            return dict(connection.execute(database.statements()["outcomes"]).fetchall())
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def tenant(make_tenant: MakeTenant) -> support.Tenant:
+    return make_tenant(**PROCESSING | {"latency": 0.05}, actions=12)
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Iterator[Callable[..., Job]]:
+    jobs: list[Job] = []
+
+    def make(tenant: support.Tenant, **changes: Any) -> Job:
+        jobs.append(Job(tmp_path, tenant, **changes))
+        return jobs[-1]
+
+    yield make
+    for job in jobs:
+        job.run.close()
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job], tenant: support.Tenant) -> Job:
+    return make_job(tenant)
+
+
+BEGUN = 110_000
+"""Bytes in which the log of a journal can be begun with its keys, and not go on for long."""
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """While it is open, no file grows beyond ``size`` bytes, and there is no room for another journal."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "copy_to_file", full)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def full(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
