@@ -19,6 +19,9 @@ class Tenant(Protocol):
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None: ...
 
+    def hide(self, text: str, /) -> str:
+        """``text`` without the credentials, where it comes from what the tenant sent."""
+
 
 class Intake(Protocol):
     """Where keys come from: admits rows to the journal, and tells ``on_new`` how many new keys each batch brought."""

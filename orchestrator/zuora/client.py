@@ -17,6 +17,7 @@ from orchestrator.settings import Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora.deadlines import Deadlines
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
+from orchestrator.zuora.redaction import Hide, Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
@@ -72,7 +73,7 @@ class ZuoraClient:
     Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
     bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` on the whole).
     An answer that names another of our calls (``Zuora-Track-Id``) is not taken for this one's. ``granted`` tells of the
-    token issued last.
+    token issued last. ``hide`` takes the credentials out of a text; all that the tenant says has gone through it.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class ZuoraClient:
         self._on_token = on_token
         self._tokens = tokens
         self.granted: Grant | None = None
-        self._token = self._token_source(settings)
+        self.hide, self._token = self._credentials(settings)
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -103,9 +104,9 @@ class ZuoraClient:
         }
         self._headers = {name: value for name, value in headers.items() if value is not None}
 
-    def _token_source(self, settings: Settings) -> TokenSource:
+    def _credentials(self, settings: Settings) -> tuple[Redaction, TokenSource]:
         if settings.token is not None:
-            return ReadyToken(settings.token.reveal())
+            return Redaction(settings.token.reveal()), ReadyToken(settings.token.reveal())
         if settings.client_id is None or settings.client_secret is None:
             raise UsageError(
                 "No credentials: set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET (or --client-secret-file), "
@@ -116,10 +117,9 @@ class ZuoraClient:
             "client_secret": settings.client_secret.reveal(),
             "grant_type": "client_credentials",
         }
-        if self._tokens is None:
-            return OAuthToken(self._fetch_token, self._clock)
         owner = (self._base, settings.client_id, settings.client_secret.reveal())
-        return OAuthToken(self._tokens.of(owner, self._fetch_token), self._clock)
+        fetch = self._fetch_token if self._tokens is None else self._tokens.of(owner, self._fetch_token)
+        return Redaction.of_client(*owner[1:]), OAuthToken(fetch, self._clock)
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines(self._settings.timeout)
@@ -158,7 +158,7 @@ class ZuoraClient:
         """``GET /v1/bulk/{bulk-key}``: reads one mass action's status and counts."""
         answer, request_id = await self._call("GET", f"{self._bulk}/{bulk_key}", track_id, _STATUS)
         try:
-            return Reply(answer.state(), request_id)
+            return Reply(answer.state(self.hide), request_id)
         except ValueError as error:
             raise _not_understood(str(error), request_id) from None
 
@@ -178,7 +178,7 @@ class ZuoraClient:
                 asyncio.timeout(self._settings.timeout) as limit,
                 self._request("GET", url, track_id, token) as response,
             ):
-                _refuse_anothers(response, track_id)
+                _refuse_anothers(response, track_id, self.hide)
                 # A gateway answers HTML under 200 as well, and the API its failures as JSON.
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
@@ -190,7 +190,9 @@ class ZuoraClient:
                 plain = response.content_type in _CSV
                 async for chunk in response.content.iter_any():
                     if not size and not plain and not chunk.startswith(_ZIP):
-                        raise _not_understood("it is no zip file", read_request_id(response.headers))
+                        raise _not_understood(
+                            "it is no zip file", read_request_id(response.headers, self.hide)
+                        )
                     size += len(chunk)
                     limit.reschedule(self._file_ends(began, size))
                     if size > LARGEST_FILE:
@@ -207,7 +209,7 @@ class ZuoraClient:
                 raise
             raise as_call_error(error) from error
         if not size:
-            raise failure(200, None, read_request_id(response.headers), None)
+            raise failure(200, None, read_request_id(response.headers, self.hide), None, self.hide)
 
     def _file_ends(self, began: float, size: int) -> float:
         """Until when the next chunk of a file must come, of which there are ``size`` bytes; in the loop's seconds."""
@@ -225,7 +227,7 @@ class ZuoraClient:
             with self._deadlines:
                 # No `async with`: an answer that was read to its end has let go of its connection by itself.
                 response = await self._request(method, url, track_id, token)
-                _refuse_anothers(response, track_id)
+                _refuse_anothers(response, track_id, self.hide)
                 body = await read_bounded(response, LARGEST_ANSWER)
         except FAILURES as error:
             raise as_call_error(error) from error
@@ -233,7 +235,7 @@ class ZuoraClient:
         if response.status == 200 and answer is not None and answer.success is not False:
             self._token.accepted(token)
             self._on_answer(self._answered(response, None, started))
-            return answer, read_request_id(response.headers)
+            return answer, read_request_id(response.headers, self.hide)
         refusal = self._refusal(response, answer, token)
         self._on_answer(self._answered(response, refusal, started))
         raise refusal
@@ -241,6 +243,7 @@ class ZuoraClient:
     def _request(
         self, method: str, url: URL, track_id: str, token: str
     ) -> "aiohttp.client._RequestContextManager":
+        self.hide.add_token(token)
         return self._session.request(
             method,
             url,
@@ -271,8 +274,9 @@ class ZuoraClient:
         refusal = failure(
             response.status,
             answer,
-            read_request_id(response.headers),
+            read_request_id(response.headers, self.hide),
             read_retry_after(response.headers),
+            self.hide,
         )
         if refusal.kind is Kind.UNAUTHENTICATED:
             self._token.refused(token)
@@ -334,12 +338,13 @@ class ZuoraClient:
                 "Check ZUORA_CLIENT_ID, the secret, and that they belong to this tenant."
             )
         if response.status != 200:
-            raise failure(response.status, None, None, read_retry_after(response.headers))
+            raise failure(response.status, None, None, read_retry_after(response.headers), self.hide)
         try:
             answer = _TOKEN.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise failure(200, None, None, None) from None
-        self.granted = Grant(answer.expires_in, answer.scope)
+            raise failure(200, None, None, None, self.hide) from None
+        self.hide.add_token(answer.access_token)
+        self.granted = Grant(answer.expires_in, answer.scope and self.hide(answer.scope))
         return answer.access_token, answer.expires_in
 
 
@@ -348,7 +353,7 @@ def _origin(url: URL) -> tuple[str, str | None, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str) -> None:
+def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, hide: Hide) -> None:
     """Raises CallError where ``response`` names another call of this run.
 
     A gateway that lost count of its connection, or answers twice, would have one action's end told as another's. An
@@ -360,7 +365,7 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str) -> None:
     ours, dash, _ = track_id.rpartition("-")
     if told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
         response.close()  # whatever comes next on this connection is another call's too
-        raise _not_understood(f"it belongs to another call ({told})", read_request_id(response.headers))
+        raise _not_understood(f"it belongs to another call ({told})", read_request_id(response.headers, hide))
 
 
 def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:

@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from orchestrator.model import Limits, Window
+from orchestrator.zuora.redaction import Hide
 
 LONGEST_WAIT = 86_400.0
 LONGEST_TEXT = 1_000
@@ -46,13 +47,14 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def read_request_id(headers: Mapping[str, str]) -> str | None:
+def read_request_id(headers: Mapping[str, str], hide: Hide) -> str | None:
     """``Zuora-Request-Id``, documented with 36 characters: what is no such thing helps nobody at support.
 
     Bytes that are no UTF-8 come as lone surrogates, which neither the journal nor JSON can hold.
     """
     text = headers.get("Zuora-Request-Id", "").strip()
-    return text if text.isascii() and text.isprintable() and 0 < len(text) <= LONGEST_ID else None
+    fits = text.isascii() and text.isprintable() and 0 < len(text) <= LONGEST_ID
+    return hide(text) if fits else None
 
 
 @lru_cache(maxsize=64)

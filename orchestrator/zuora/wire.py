@@ -1,12 +1,12 @@
 """The tenant's answers as they come over the wire, and what they mean."""
 
-import re
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Records, Status
+from orchestrator.zuora.redaction import Hide
 
 LONGEST_ADDRESS = 4_096
 """Characters of a response file's address that are kept; one as long as that is not called."""
@@ -14,8 +14,6 @@ LONGEST_ADDRESS = 4_096
 LONGEST_TEXT = 200
 LONGEST_MESSAGE = 1_000
 """Characters of any other text of the tenant's that are kept: in a journal it comes once a call."""
-
-_BEARER = re.compile(r"\b(bearer)\s+[^\s\"',;]{12,}", re.IGNORECASE)  # a gateway may repeat what it was sent
 
 
 class Reason(Struct, frozen=True):
@@ -50,14 +48,14 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
     error_count: Any = None
     success_count: Any = None
 
-    def state(self) -> ActionState:
+    def state(self, hide: Hide) -> ActionState:
         """The reading, or ValueError where it holds no status this product knows."""
         total, processed = read_code(self.total_count), read_code(self.processed_count)
         known = processed is not None or total is not None
         return ActionState(
-            status=_status(self.status),
-            action_type=_text(self.action_type, LONGEST_TEXT),
-            uploaded_by=_text(self.uploaded_by, LONGEST_TEXT),
+            status=_status(self.status, hide),
+            action_type=_text(self.action_type, LONGEST_TEXT, hide),
+            uploaded_by=_text(self.uploaded_by, LONGEST_TEXT, hide),
             records=Records(
                 total=total,
                 processed=processed,
@@ -66,7 +64,7 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
                 unprocessed=None if total is None or processed is None else max(0, total - processed),
                 source="status" if known else "none",
             ),
-            output_url=_text(self.output_url, LONGEST_ADDRESS),
+            output_url=_text(self.output_url, LONGEST_ADDRESS, hide),
         )
 
 
@@ -120,7 +118,7 @@ def read_code(code: object) -> int | None:
 
 
 def failure(
-    http_status: int, answer: Answer | None, request_id: str | None, retry_after: float | None
+    http_status: int, answer: Answer | None, request_id: str | None, retry_after: float | None, hide: Hide
 ) -> CallError:
     """The error that an answer stands for: by its reason's category where it gives one, else by its HTTP status."""
     reason = answer.reasons[0] if answer and answer.reasons else Reason()
@@ -134,19 +132,19 @@ def failure(
         kind = by_status
     return CallError(
         kind,
-        _message(reason, kind, http_status),
+        _message(reason, kind, http_status, hide),
         code=code,
         http_status=http_status,
         request_id=request_id,
-        process_id=_text(answer.process_id, LONGEST_TEXT) if answer else None,
+        process_id=_text(answer.process_id, LONGEST_TEXT, hide) if answer else None,
         retry_after=retry_after,
         may_have_worked=kind in _MAY_HAVE_WORKED,
     )
 
 
-def _message(reason: Reason, kind: Kind, http_status: int) -> str:
+def _message(reason: Reason, kind: Kind, http_status: int, hide: Hide) -> str:
     if reason.message:
-        return _BEARER.sub(r"\1 …", reason.message[: 8 * LONGEST_MESSAGE])[:LONGEST_MESSAGE]
+        return hide(reason.message)[:LONGEST_MESSAGE]
     if kind is Kind.MALFORMED_ANSWER:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."
@@ -171,12 +169,12 @@ def _by_class(http_status: int, understood: bool) -> Kind:
 _STATUSES = {status.value: status for status in Status}
 
 
-def _status(told: str | None) -> Status:
+def _status(told: str | None, hide: Hide) -> Status:
     try:
         return _STATUSES[told or ""]
     except KeyError:
-        raise ValueError(f"{(told or '')[:LONGEST_TEXT]!r} is no status of a mass action") from None
+        raise ValueError(f"{hide(told or '')[:LONGEST_TEXT]!r} is no status of a mass action") from None
 
 
-def _text(told: Any, most: int) -> str | None:
-    return told[:most] if isinstance(told, str) else None
+def _text(told: Any, most: int, hide: Hide) -> str | None:
+    return hide(told)[:most] if isinstance(told, str) else None

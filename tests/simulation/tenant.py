@@ -165,6 +165,9 @@ class VirtualTenant:
     def of(self, name: str, key: str | None = None) -> list[Call]:
         return [call for call in self.calls if call.name == name and (key is None or call.bulk_key == key)]
 
+    def hide(self, text: str) -> str:
+        return text
+
     async def authenticate(self) -> None:
         await asyncio.sleep(max(0.0, self._token_at - now()))
         if self._refuses_credentials is not None:

@@ -214,7 +214,7 @@ def test_a_date_without_another_to_hold_it_against_tells_nothing(date):
 
 
 def test_a_request_id_is_read_as_it_stands():
-    assert read_request_id({"Zuora-Request-Id": "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"}) == (
+    assert read_request_id({"Zuora-Request-Id": "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"}, str) == (
         "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"
     )
 
@@ -224,4 +224,4 @@ def test_a_request_id_is_read_as_it_stands():
 )
 def test_a_request_id_that_is_none_tells_nothing(text):
     """Two bytes that are no UTF-8 ended a whole run once: the journal could not hold them."""
-    assert read_request_id({"Zuora-Request-Id": text}) is None
+    assert read_request_id({"Zuora-Request-Id": text}, str) is None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import Kind
 from orchestrator.model import ActionState, Records, Status
+from orchestrator.zuora.redaction import Hide, Redaction
 from orchestrator.zuora.wire import (
     LONGEST_ADDRESS,
     LONGEST_TEXT,
@@ -17,6 +18,9 @@ from orchestrator.zuora.wire import (
     failure,
     read_code,
 )
+
+AS_IT_IS: Hide = str
+"""Hides nothing of a text."""
 
 CATEGORIES = {
     10: Kind.NO_PERMISSION,
@@ -79,27 +83,27 @@ def status_answer(**fields: object) -> StatusAnswer:
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_the_last_two_digits_of_the_code_say_why(category):
-    assert failure(200, refusal(53100300 + category), None, None).kind is CATEGORIES[category]
+    assert failure(200, refusal(53100300 + category), None, None, AS_IT_IS).kind is CATEGORIES[category]
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_a_code_in_quotes_says_the_same(category):
-    assert failure(200, refusal(str(53100300 + category)), None, None).kind is CATEGORIES[category]
+    assert failure(200, refusal(str(53100300 + category)), None, None, AS_IT_IS).kind is CATEGORIES[category]
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_the_code_says_more_than_a_500(category):
-    assert failure(500, refusal(50000000 + category), None, None).kind is CATEGORIES[category]
+    assert failure(500, refusal(50000000 + category), None, None, AS_IT_IS).kind is CATEGORIES[category]
 
 
 @pytest.mark.parametrize("http_status", BY_HTTP_STATUS)
 def test_without_a_code_the_http_status_says_why(http_status):
-    assert failure(http_status, None, None, None).kind is BY_HTTP_STATUS[http_status]
+    assert failure(http_status, None, None, None, AS_IT_IS).kind is BY_HTTP_STATUS[http_status]
 
 
 @pytest.mark.parametrize("http_status", [401, 429])
 def test_a_401_or_429_is_what_it_is_whatever_the_code(http_status):
-    assert failure(http_status, refusal(53100340), None, None).kind is BY_HTTP_STATUS[http_status]
+    assert failure(http_status, refusal(53100340), None, None, AS_IT_IS).kind is BY_HTTP_STATUS[http_status]
 
 
 @pytest.mark.parametrize(
@@ -109,12 +113,12 @@ def test_a_401_or_429_is_what_it_is_whatever_the_code(http_status):
     ("http_status", "kind"), [(200, Kind.UNKNOWN), (500, Kind.SERVER), (404, Kind.NOT_FOUND)]
 )
 def test_an_absurd_code_says_nothing(code, http_status, kind):
-    assert failure(http_status, refusal(code), None, None).kind is kind
+    assert failure(http_status, refusal(code), None, None, AS_IT_IS).kind is kind
 
 
 @pytest.mark.parametrize("reasons", [None, []])
 def test_a_failure_without_reasons_is_unknown(reasons):
-    assert failure(200, Answer(success=False, reasons=reasons), None, None).kind is Kind.UNKNOWN
+    assert failure(200, Answer(success=False, reasons=reasons), None, None, AS_IT_IS).kind is Kind.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -128,49 +132,40 @@ def test_a_failure_without_reasons_is_unknown(reasons):
     ],
 )
 def test_a_server_that_failed_in_the_middle_may_have_done_it(kind, answer, http_status):
-    error = failure(http_status, answer, None, None)
+    error = failure(http_status, answer, None, None, AS_IT_IS)
     assert (error.kind, error.may_have_worked) == (kind, True)
 
 
 @pytest.mark.parametrize("category", [10, 11, 20, 30, 40, 45, 50, 61, 70, 90])
 def test_a_plain_refusal_did_nothing(category):
-    assert not failure(200, refusal(50000000 + category), None, None).may_have_worked
+    assert not failure(200, refusal(50000000 + category), None, None, AS_IT_IS).may_have_worked
 
 
 @given(http_status=st.integers(100, 999), code=st.none() | st.integers() | st.text(max_size=20))
 def test_every_refusal_is_one_known_error(http_status, code):
-    error = failure(http_status, refusal(code), "request", 2.0)
+    error = failure(http_status, refusal(code), "request", 2.0, AS_IT_IS)
     assert error.kind in Kind
     assert error.message == "No."
 
 
 def test_a_failure_tells_all_that_support_asks_for():
-    error = failure(200, refusal("53100340", "No such bulk."), "request", 2.0)
+    error = failure(200, refusal("53100340", "No such bulk."), "request", 2.0, AS_IT_IS)
     assert (error.code, error.http_status, error.message) == (53100340, 200, "No such bulk.")
     assert (error.request_id, error.process_id, error.retry_after) == ("request", "7F2E", 2.0)
 
 
 def test_a_failure_without_a_message_gets_a_sentence():
-    assert str(failure(503, None, None, None)) == "The tenant answered HTTP 503 without a reason."
+    assert str(failure(503, None, None, None, AS_IT_IS)) == "The tenant answered HTTP 503 without a reason."
 
 
-@pytest.mark.parametrize(
-    ("told", "kept"),
-    [
-        ("Refused: Authorization: Bearer s3cret.t0ken-_~+/=", "Refused: Authorization: Bearer …"),
-        ('{"authorization": "bearer s3cret-t0ken"} was sent', '{"authorization": "bearer …"} was sent'),
-        ("x" * 988 + " Bearer s3cret-t0ken, and more", "x" * 988 + " Bearer …, a"),
-        ("The Bearer token has expired.", "The Bearer token has expired."),
-        ("The bearer's permission is missing.", "The bearer's permission is missing."),
-    ],
-)
-def test_a_bearer_token_that_the_tenant_repeats_is_taken_out_of_its_message(told: str, kept: str):
-    message = failure(200, refusal(53100310, told), None, None).message
-    assert message == kept
+def test_a_message_is_cut_once_secrets_are_out_of_it_and_holds_no_part_of_one():
+    told = "x" * 988 + " Bearer s3cret-t0ken, and more"
+    message = failure(200, refusal(53100310, told), None, None, Redaction()).message
+    assert message == "x" * 988 + " Bearer …, a"
 
 
 def test_a_message_of_a_megabyte_is_cut():
-    assert len(failure(200, refusal(53100340, "x" * (1 << 20)), None, None).message) == 1000
+    assert len(failure(200, refusal(53100340, "x" * (1 << 20)), None, None, AS_IT_IS).message) == 1000
 
 
 @pytest.mark.parametrize(
@@ -184,7 +179,7 @@ def test_a_code_is_made_of_ascii_digits(code, number):
 @pytest.mark.parametrize("hundred", [100, "100"])
 def test_counts_are_taken_as_numbers_and_as_strings(hundred):
     answer = status_answer(totalCount=hundred, processedCount="40", errorCount=4, successCount="36")
-    assert answer.state().records == Records(100, 40, 36, 4, 60, "status")
+    assert answer.state(AS_IT_IS).records == Records(100, 40, 36, 4, 60, "status")
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
@@ -192,33 +187,33 @@ def test_counts_that_are_not_there_yet_are_not_known(nothing):
     answer = status_answer(
         status="Pending", totalCount=nothing, processedCount=nothing, errorCount=nothing, successCount=nothing
     )
-    assert answer.state() == ActionState(Status.PENDING, records=Records(source="none"))
+    assert answer.state(AS_IT_IS) == ActionState(Status.PENDING, records=Records(source="none"))
 
 
 def test_a_total_alone_is_worth_having():
-    assert status_answer(totalCount=100).state().records == Records(total=100, source="status")
+    assert status_answer(totalCount=100).state(AS_IT_IS).records == Records(total=100, source="status")
 
 
 def test_more_processed_than_there_are_leaves_none_unprocessed():
-    assert status_answer(totalCount=1, processedCount=2).state().records.unprocessed == 0
+    assert status_answer(totalCount=1, processedCount=2).state(AS_IT_IS).records.unprocessed == 0
 
 
 @pytest.mark.parametrize("count", [-1, "-1", "many", "1.5", "٣", 10**13])
 def test_an_unsound_count_tells_nothing_and_hides_no_status(count):
-    state = status_answer(status="Stopped", totalCount=count).state()
+    state = status_answer(status="Stopped", totalCount=count).state(AS_IT_IS)
     assert (state.status, state.records.total, state.records.source) == (Status.STOPPED, None, "none")
 
 
 @pytest.mark.parametrize("count", [1.5, True, [], {}, -1, 10**12, 10**30])
 def test_a_count_of_a_wrong_type_tells_nothing_and_hides_no_status(count):
-    state = status_answer(status="Stopped", totalCount=count, processedCount=3).state()
+    state = status_answer(status="Stopped", totalCount=count, processedCount=3).state(AS_IT_IS)
     assert (state.status, state.records.total, state.records.processed) == (Status.STOPPED, None, 3)
 
 
 @pytest.mark.parametrize("told", [7, True, [], {}, None])
 @pytest.mark.parametrize("field", ["actionType", "uploadedBy", "outputURL"])
 def test_a_text_of_a_wrong_type_tells_nothing_and_hides_no_status(field, told):
-    state = status_answer(status="Stopped", **{field: told}).state()
+    state = status_answer(status="Stopped", **{field: told}).state(AS_IT_IS)
     assert (state.status, state.action_type, state.uploaded_by, state.output_url) == (
         Status.STOPPED, None, None, None,
     )  # fmt: skip
@@ -228,27 +223,27 @@ def test_texts_are_kept_to_a_bound():
     """A thousand keys are held at once: a megabyte in each answer would be a gigabyte."""
     state = status_answer(
         status="Stopped", actionType="a" * 10**5, uploadedBy="b" * 10**5, outputURL="c" * 10**5
-    ).state()
+    ).state(AS_IT_IS)
     lengths = [len(text or "") for text in (state.action_type, state.uploaded_by, state.output_url)]
     assert lengths == [LONGEST_TEXT, LONGEST_TEXT, LONGEST_ADDRESS]
 
 
 def test_a_status_of_absurd_length_is_quoted_in_part():
     with pytest.raises(ValueError, match="is no status") as caught:
-        status_answer(status="Stopped" * 10**5).state()
+        status_answer(status="Stopped" * 10**5).state(AS_IT_IS)
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_every_documented_status_is_known(status):
-    assert status_answer(status=status.value).state().status is status
+    assert status_answer(status=status.value).state(AS_IT_IS).status is status
 
 
 @pytest.mark.parametrize("status", [None, "", "stopped", "Cancelled", "Stopped "])
 def test_any_other_status_is_refused(status):
     """A word nobody knows must not be taken for an end, nor for none."""
     with pytest.raises(ValueError, match="is no status"):
-        status_answer(status=status).state()
+        status_answer(status=status).state(AS_IT_IS)
 
 
 def test_the_documented_sample_is_read_whole():
@@ -266,7 +261,7 @@ def test_the_documented_sample_is_read_whole():
         errorCount=1,
         successCount=3,
     )
-    assert answer.state() == ActionState(
+    assert answer.state(AS_IT_IS) == ActionState(
         Status.STOPPED,
         "MPU",
         "jane@example.com",

@@ -1,8 +1,10 @@
 """Where secrets and records may go, and where they may not: other origins, other people's directories, core dumps."""
 
 import asyncio
+import json
 import socket
 import stat
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +109,38 @@ def test_a_run_leaves_no_core_dump(mass_stop: MassStop, make_tenant: MakeTenant)
     assert [line.split()[4:6] for line in limits.splitlines() if "core" in line] == [["0", "0"]]
     going.signal(6)  # SIGABRT, which would dump
     assert going.end().status == -6
+
+
+@pytest.mark.parametrize("kind", [*map(hunted, ["status", "file"]), "stop"])
+def test_what_the_tenant_repeats_of_a_call_is_told_without_the_credentials_in_it(
+    mass_stop: MassStop, make_tenant: MakeTenant, kind: str
+) -> None:
+    """In any text of any answer: the secret, the token, both as HTTP encodes them, and what a gateway cut off."""
+    tenant = make_tenant(**PROCESSING | {"latency": 0.0}, actions=3)
+    told = tenant.environment
+    basic = b64encode(f"{told['ZUORA_CLIENT_ID']}:{told['ZUORA_CLIENT_SECRET']}".encode()).decode()
+    sought = [told["ZUORA_CLIENT_SECRET"], basic]
+
+    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        if asked.kind != kind or asked.nth > 2:
+            return await honest(asked, answer, back)
+        sought.extend(tenant.tokens())
+        text = " ".join([*sought, *(secret[:20] for secret in sought)])
+        said = {
+            "success": asked.kind == "status" and asked.nth == 1,
+            "processId": text, "reasons": [{"code": 50000061, "message": text}],
+            "status": text, "actionType": text, "uploadedBy": text, "scope": text,
+        }  # fmt: skip
+        return await honest(
+            asked, respond(json.dumps(said).encode(), 200, ("Zuora-Request-Id", sought[-1])), back
+        )
+
+    with Meddler(tenant, spoil) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), "--log-level", "debug", "--report", "-",
+            env=between.environment, longest=40,
+        )  # fmt: skip
+    assert len(sought) > 2
+    kept = [ended.out, ended.err.encode(), *(path.read_bytes() for path in ended.directory.rglob("*.*"))]
+    assert not any(secret[:15].encode() in data for secret in sought for data in kept)
+    assert "…" in ended.err
