@@ -19,10 +19,18 @@ def tenants() -> list[Tenant]:
 
 
 @pytest.fixture
-def mass_stop(mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant]) -> Iterator[MassStop]:
+def anew() -> bool:
+    """Whether the command is started each time, for tests of how it starts or of what others see of its process."""
+    return False
+
+
+@pytest.fixture
+def mass_stop(
+    mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant], anew: bool
+) -> Iterator[MassStop]:
     """The installed command; its working directory is empty. In the end no secret of any tenant has come to light."""
     publish_schema(mass_stop_command)
-    command = MassStop(mass_stop_command, tmp_path)
+    command = MassStop(mass_stop_command, tmp_path, anew=anew)
     yield command
     command.close()
     assert command.leaks(secret for tenant in tenants for secret in tenant.secrets()) == []

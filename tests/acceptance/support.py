@@ -4,12 +4,15 @@ import asyncio
 import csv
 import json
 import os
+import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +20,7 @@ from typing import Any, Self
 import jsonschema
 
 from orchestrator.simulator import ActionTruth, Call, SimulatedTenant
+from tests.acceptance.forkserver import Forked, ForkServer
 
 LONGEST = 45.0
 """Seconds after which a command, or a condition, has failed its test."""
@@ -32,8 +36,8 @@ QUICK: dict[str, Any] = {
 
 PROCESSING: dict[str, Any] = QUICK | {
     "mix": {"Processing": 1},
-    "records": (2000, 4000),
-    "speed": (5.0, 20.0),
+    "records": (400, 800),
+    "speed": (1.0, 4.0),
 }
 """As ``QUICK``; every action has minutes of work ahead, so that each is stopped by us or not at all."""
 
@@ -146,7 +150,9 @@ class Ended:
 class Going:
     """A command under way."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", directory: Path, *, shell: bool = False) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes] | Forked", directory: Path, *, shell: bool = False
+    ) -> None:
         self.process = process
         self.directory = directory
         self.shell = shell
@@ -186,21 +192,38 @@ class Going:
             if stdin is not None:
                 stdin.close()
         self.seen += [out or b"", err or b""]
-        return Ended(self.process.returncode, out or b"", (err or b"").decode(), self.directory)
+        return Ended(self.process.wait(), out or b"", (err or b"").decode(), self.directory)
+
+
+_MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
+
+
+def own_environment() -> dict[str, str]:
+    """What a command gets of the tests' own environment."""
+    kept = ("PATH", "HOME", "LANG", *_MEASURED)
+    return {name: os.environ[name] for name in kept if name in os.environ} | NO_AUTHORITIES
+
+
+@cache
+def fork_server(command: Path) -> ForkServer | None:
+    """The one for ``command``; None where there is none, or coverage is measured, of each process from its start."""
+    if sys.platform != "linux" or not own_environment().keys().isdisjoint(_MEASURED):
+        return None
+    return ForkServer(command, own_environment())
 
 
 class MassStop:
     """The installed command, called in a directory of its own with nothing but the environment it is given."""
 
-    def __init__(self, command: Path, home: Path) -> None:
+    def __init__(self, command: Path, home: Path, *, anew: bool = False) -> None:
+        """``anew`` starts each command; else one of which only the product hears anything is forked."""
         self.command = command
         self.home = home
+        self.anew = anew
         self._going: list[Going] = []
 
     def environment(self, tenant: Tenant | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        kept = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
-        base = {name: os.environ[name] for name in kept if name in os.environ}
-        return base | NO_AUTHORITIES | (tenant.environment if tenant else {}) | dict(more or {})
+        return own_environment() | (tenant.environment if tenant else {}) | dict(more or {})
 
     def start(
         self,
@@ -216,17 +239,19 @@ class MassStop:
         out = next((words[n + 1] for n, word in enumerate(words[:-1]) if word == "--out"), None)
         if out is None and len(words) > 2 and words[1] in ("resume", "report"):
             out = words[2]
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, "sh", *words] if shell else words,
-            **{
-                "stdin": stdin,
-                "stdout": subprocess.PIPE,
-                "stderr": subprocess.PIPE,
-                "cwd": self.home,
-                "env": self.environment(tenant, env),
-            }
-            | popen,
-        )
+        given = {
+            "stdin": stdin,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "cwd": self.home,
+            "env": self.environment(tenant, env),
+        } | popen
+        process: subprocess.Popen[bytes] | Forked
+        server = None if shell or self.anew else fork_server(self.command)
+        if server and server.serves(given):
+            process = server.start(words[1:], **given)
+        else:
+            process = subprocess.Popen(["/bin/sh", "-c", shell, "sh", *words] if shell else words, **given)
         going = Going(process, self.home / (out or "none"), shell=shell is not None)
         self._going.append(going)
         return going
@@ -237,6 +262,13 @@ class MassStop:
         """Runs ``mass-stop ARGUMENTS`` to its end, with ``stdin`` as its standard input."""
         if stdin is None:
             return self.start(*arguments, **start).end(longest)
+        if len(stdin) <= select.PIPE_BUF:
+            read, write = os.pipe()
+            with os.fdopen(read, "rb") as pipe:
+                with os.fdopen(write, "wb") as filled:
+                    filled.write(stdin)
+                going = self.start(*arguments, stdin=pipe, **start)
+            return going.end(longest)
         # From a file: nobody has to write while the other reads.
         path = self.home / f"stdin-{len(self._going)}"
         path.write_bytes(stdin)

@@ -16,6 +16,12 @@ from tests.acceptance.support import Ended, MassStop, Tenant, table, until, vali
 COMMANDS = ("run", "plan", "resume", "report", "drill", "simulate", "check")
 
 
+@pytest.fixture
+def anew() -> bool:
+    """Each command is started: how that goes is what this file is about."""
+    return True
+
+
 def test_help_answers_without_importing_the_http_client(mass_stop: MassStop) -> None:
     ended = mass_stop("--help", env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert ended.status == 0

@@ -13,6 +13,12 @@ from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, family
 SECRET = "canary-9f3e-swallow-secret-1c77"
 
 
+@pytest.fixture
+def anew() -> bool:
+    """Each command is started: its process shows what it was started with."""
+    return True
+
+
 @dataclass
 class Seen:
     """What was to be seen from outside of a run in which much went wrong, and the secrets it must not hold."""
@@ -28,7 +34,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     publish_schema(mass_stop_command)
-    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("seen"))
+    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("seen"), anew=True)
     faults = FaultPlan(expired_token=0.1, html=0.1, truncated=0.1, answer_lost=0.1)
     changes = dict(PROCESSING) | {"latency": 0.04}
     with Tenant(**changes, actions=30, client_secret=SECRET, faults=faults) as tenant:
