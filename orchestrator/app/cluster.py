@@ -28,6 +28,9 @@ LONGEST_JOINING = 35
 LONGEST_CLOSE = 15
 """Seconds that a cluster may take to close."""
 
+LONGEST_TELLING = 5
+"""Seconds to wait until every worker has said that it heard."""
+
 LEAST_TIMEOUT = 11
 """Seconds: dask makes no connection where its own setting ``distributed.comm.timeouts.tcp`` is less."""
 
@@ -184,6 +187,14 @@ async def fit_workers(client: "Client", on_wait: Callable[[], None]) -> list[str
 
 def _lost_early(error: OSError) -> UsageError:
     return UsageError(f"The dask scheduler was lost before anything was sent: {error}.")
+
+
+async def tell(client: "Client", home: str, orders: bytes) -> None:
+    """Has the workers follow ``orders`` for the shards below ``home``. Raises OSError where the scheduler is lost."""
+    from orchestrator.app.shard import hear
+
+    with anyio.move_on_after(LONGEST_TELLING):  # one that does not answer keeps nobody from hearing it again
+        await client.run(hear, home, orders, on_error="ignore")
 
 
 def spread(shards: Mapping[str, int], workers: Iterable[str]) -> dict[str, str]:

@@ -11,7 +11,8 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
-from orchestrator.app.messages import LOOK, Orders, give_orders
+from orchestrator.app import orders
+from orchestrator.app.orders import LOOK, Orders
 from orchestrator.errors import RunDirectoryError, StorageError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.settings import Settings
@@ -55,7 +56,7 @@ def lay_out(home: Path, folders: Sequence[Path]) -> None:
     except OSError as error:
         raise UsageError(f"--shared-dir: {home} cannot be made: {error.strerror}.") from None
     try:
-        give_orders(home, Orders())
+        orders.give(home, Orders())
         for folder in folders:
             shards.lay_out(folder)
         rundir.reopen(folders[0], shared=True).close()
@@ -164,7 +165,7 @@ async def collect(
     home = home_of(settings, directory, info.id)
     for session in _folders(home):
         with suppress(OSError):
-            give_orders(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
+            orders.give(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
         if _overtaken(session, sessions):
             shutil.rmtree(session, ignore_errors=True)
             _clear_above(session)

@@ -2,46 +2,18 @@
 
 from collections import Counter
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from orchestrator.engine.run import Ending, Interrupted
-from orchestrator.errors import MassStopError, TenantError, UsageError
+from orchestrator.app.orders import Ordered
+from orchestrator.engine.run import Ending
+from orchestrator.errors import TenantError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.progress import NeedsPerson, Tally
 from orchestrator.settings.tenants import Tenant
 from orchestrator.store import shards
-from orchestrator.store.atomic import replacing
 from orchestrator.store.entries import RunInfo
-
-ORDERS = "orders.json"
-LOOK = 0.25
-"""Seconds between two looks at the orders, and between two tellings of the counts."""
-
-
-class Orders(Struct, frozen=True):
-    """What the caller wants of all its shards: to go on, to send no more stops, or no more calls at all."""
-
-    stop_sending: str | None = None
-    cut: str | None = None
-    exit_status: int = 4
-
-    @property
-    def reason(self) -> MassStopError:
-        if self.exit_status > 128:
-            return Interrupted(self.cut or "", self.exit_status)
-        return Ordered(self.cut or self.stop_sending or "", self.exit_status)
-
-
-class Ordered(MassStopError):
-    """The caller wanted no more."""
-
-    def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
 
 
 class Shard(Struct, frozen=True):
@@ -80,12 +52,6 @@ class Done(Struct, frozen=True):
 def topic(run_id: str) -> str:
     """Where the counts of a run's shards are told."""
     return f"mass-stop-{run_id}"
-
-
-def give_orders(home: Path, orders: Orders) -> None:
-    """Tells all shards below ``home``. Raises OSError."""
-    with replacing(home / ORDERS) as file:
-        file.write(msgspec.json.encode(orders))
 
 
 NAMED = 5

@@ -24,7 +24,9 @@ import anyio.to_thread
 import msgspec
 
 from orchestrator import collector
-from orchestrator.app.messages import LOOK, ORDERS, Done, Orders, Shard, counts_of, topic
+from orchestrator.app import orders
+from orchestrator.app.messages import Done, Shard, counts_of, topic
+from orchestrator.app.orders import LOOK, Orders
 from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.app.shard_journal import open_journal
 from orchestrator.clock import Clock
@@ -54,6 +56,11 @@ def work(data: bytes, tell: Callable[[dict[str, Any]], None] | None = None) -> b
         return msgspec.msgpack.encode(crew.work(shard))
 
 
+def hear(home: str, told: bytes) -> None:
+    """Follows the orders ``told`` (as :class:`Orders`, in JSON), which could not be written to ``home``."""
+    _Crew.hear(Path(home), msgspec.json.decode(told, type=Orders))
+
+
 def _dask_topic(run_id: str) -> Callable[[dict[str, Any]], None]:
     from distributed import get_worker
 
@@ -72,8 +79,8 @@ class _Crew:
     _loop: asyncio.AbstractEventLoop | None = None
     _crews: dict[Path, "_Crew"] = {}  # noqa: RUF012 - one registry a process
 
-    def __init__(self, orders: Path, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._path = orders
+    def __init__(self, home: Path, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._home = home
         self._tell = tell
         self._parts: dict[str, Part] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -84,11 +91,11 @@ class _Crew:
     @contextmanager
     def joined(cls, shard: Shard, tell: Callable[[dict[str, Any]], None]) -> Iterator["_Crew"]:
         """The crew of the shard's session, which lasts from its first shard in this process to its last."""
-        orders = Path(shard.folder).parent / ORDERS
+        home = Path(shard.folder).parent
         with cls._lock:
             if cls._loop is None:
                 cls._loop = _running_loop()
-            crew = cls._crews.setdefault(orders, cls(orders, tell))
+            crew = cls._crews.setdefault(home, cls(home, tell))
             crew.members += 1
         try:
             yield crew
@@ -96,7 +103,13 @@ class _Crew:
             with cls._lock:
                 crew.members -= 1
                 if not crew.members:
-                    del cls._crews[orders]
+                    del cls._crews[home]
+
+    @classmethod
+    def hear(cls, home: Path, told: Orders) -> None:
+        with cls._lock:
+            if home in cls._crews:
+                cls._crews[home]._take(told)  # noqa: SLF001 - its own
 
     def work(self, shard: Shard) -> Done:
         assert self._loop is not None
@@ -122,7 +135,7 @@ class _Crew:
             settings = settings_of(shard.name, shard.tenant, msgspec.convert(shard.info.settings, Settings))
         except UsageError as error:
             return _refused(f"On the worker {_host()}: {error}")
-        clock = Clock()
+        clock = self._callers_clock(directory)
         journal = await anyio.to_thread.run_sync(open_journal, directory, shard, clock)
         responses = ResponseFiles(directory.path, save=settings.save_responses)
         sink = Sink(directory.log, None)
@@ -160,6 +173,16 @@ class _Crew:
                 await anyio.to_thread.run_sync(journal.close)
             sink.close()
 
+    def _callers_clock(self, directory: RunDirectory) -> Clock:
+        """A clock that goes as the caller's, as told by the folder that both see: this machine's own may be off.
+
+        By it go the deadline, and the times in the report.
+        """
+        with suppress(OSError, msgspec.DecodeError):
+            told, at = orders.read(self._home)
+            return Clock(wall=told.at + directory.now() - at)
+        return Clock()
+
     async def _follow_orders(self, name: str, part: Part) -> Done:
         self._parts[name] = part
         if self._watch is None:
@@ -188,17 +211,19 @@ class _Crew:
 
     async def _look(self) -> None:
         try:
-            data = await anyio.to_thread.run_sync(self._path.read_bytes)
-            self.orders = msgspec.json.decode(data, type=Orders)
+            told, _ = await anyio.to_thread.run_sync(orders.read, self._home)
         except (OSError, msgspec.DecodeError):
             raise UsageError(
-                f"The worker {_host()} does not see {self._path.parent}: --shared-dir must be a folder that this "
+                f"The worker {_host()} does not see {self._home}: --shared-dir must be a folder that this "
                 "machine and every worker see under one path."
             ) from None
+        self._take(told)
+
+    def _take(self, told: Orders) -> None:
+        """No order is taken back, and of two ways to give one the file may be the slower."""
+        self.orders = max(self.orders, told, key=lambda one: one.strictness)
 
     def _pass_on(self) -> None:
-        if self.orders == Orders():
-            return
         for part in self._parts.values():
             if self.orders.stop_sending is not None:
                 part.stop_sending(self.orders.reason)

@@ -16,7 +16,8 @@ import msgspec
 from orchestrator.app import cluster
 from orchestrator.app.fleet import add_up, together
 from orchestrator.app.homecoming import Back, bring_back, clear, home_of, lay_out, new_name
-from orchestrator.app.messages import Done, Orders, Shard, give_orders, take_counts, topic
+from orchestrator.app.messages import Done, Shard, take_counts, topic
+from orchestrator.app.orders import Control
 from orchestrator.app.part import Common, first_tally
 from orchestrator.engine.guards import FAILURES, DeadlineReached, too_many
 from orchestrator.engine.input import InputEnd, read_to_end
@@ -78,7 +79,7 @@ class Shards:
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._directory = directory
         self._home = home_of(settings, directory, info.id) / new_name(session)
-        self._orders = Orders()
+        self._control = Control(self._home, common.log)
         self._read_or_cut = anyio.Event()
         self._joining = anyio.CancelScope()
         self._cut_by: MassStopError | None = None
@@ -140,7 +141,7 @@ class Shards:
         self._cut_by = self._cut_by or reason
         self._read_or_cut.set()
         self._joining.cancel()
-        self._order(cut=str(reason), exit_status=reason.exit_status)
+        self._control.order(cut=str(reason), exit_status=reason.exit_status)
 
     async def _work_on(self, names: list[str]) -> None:
         lay_out(self._home, [self._folder(name) for name in names])
@@ -159,22 +160,30 @@ class Shards:
                 cluster.subscribe(client, topic(self._info.id), self._counted)
                 try:
                     await self._all(client, workers, names)
-                except anyio.get_cancelled_exc_class():
-                    self._order(cut="The run was cancelled, and calls under way were cut.", exit_status=130)
+                except BaseException as error:  # whatever it is, nobody looks after the shards any more
+                    await self._abandon(client, error)
                     raise
         finally:
             with anyio.CancelScope(shield=True):
-                for name in names:
-                    if name not in self._endings:
-                        with suppress(StorageError, RunDirectoryError):
-                            await self._bring_back(name)
+                async with anyio.create_task_group() as group:
+                    for name in names:
+                        if name not in self._endings:
+                            group.start_soon(self._bring_back_what_is_there, name)
                 clear(self._home)
+
+    async def _abandon(self, client: Any, error: BaseException) -> None:
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            self._control.order(cut="The run was cancelled, and calls under way were cut.", exit_status=130)
+        else:
+            self._control.order(cut=f"The run broke off: {type(error).__name__}.", exit_status=5)
+        with anyio.CancelScope(shield=True), suppress(OSError):
+            await self._control.insist(client)
 
     async def _all(self, client: Any, workers: list[str], names: list[str]) -> None:
         keys = {name: self._standings[name].waiting + self._standings[name].following for name in names}
         places = cluster.spread(keys, workers)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_workers, client)
+            group.start_soon(self._keep_watch, client)
             async with anyio.create_task_group() as at_work:
                 for name in names:
                     at_work.start_soon(self._one, client, name, places.get(name), keys[name])
@@ -198,7 +207,7 @@ class Shards:
             done = msgspec.msgpack.decode(data, type=Done)
             ending = await self._ended(name, done.ending(), done.told)
         except cluster.ClusterGone as error:
-            self._order(cut=f"{error}", exit_status=error.exit_status)
+            self._control.order(cut=f"{error}", exit_status=error.exit_status)
             ending = await self._lost(name, str(error))
         except MassStopError as error:
             ending = await self._lost(name, str(error))
@@ -243,15 +252,20 @@ class Shards:
             self._common.on_settled(seq, outcome)
         return back
 
+    async def _bring_back_what_is_there(self, name: str) -> None:
+        with suppress(StorageError, RunDirectoryError):
+            await self._bring_back(name)
+
     async def _perform(self, work: Callable[[sqlite3.Connection], shards.Rows]) -> shards.Rows:
         return await wrap_future(self._common.journal.perform(work))
 
-    async def _keep_workers(self, client: Any) -> None:
-        """Gives all shards up where no worker is left, none comes instead, or there is nothing to wait for it for."""
+    async def _keep_watch(self, client: Any) -> None:
+        """Sees to it that orders arrive. Gives all shards up where no worker is left and none is to be waited for."""
         since: float | None = None
         while True:
             await anyio.sleep(LOOK_AT_WORKERS)
             with suppress(OSError):  # that the scheduler is lost is told to whoever waits for a shard
+                await self._control.insist(client)
                 if await cluster.workers_of(client):
                     since = None
                     continue
@@ -291,12 +305,7 @@ class Shards:
         reason = too_many(self._settings.max_failures_total, failures, tried)
         if reason is not None and self._shortened_by is None:
             self._shortened_by = reason
-            self._order(stop_sending=str(reason))
-
-    def _order(self, **changes: Any) -> None:
-        self._orders = msgspec.structs.replace(self._orders, **changes)
-        with suppress(OSError):
-            give_orders(self._home, self._orders)
+            self._control.order(stop_sending=str(reason))
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")

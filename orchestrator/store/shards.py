@@ -23,8 +23,8 @@ from orchestrator.store.evidence import distrusted
 
 _UNTOUCHED = "untouched"
 
-_OF_THE_RUN = frozenset({"merged", "run", "session", "source", "tenant", "duplicate", "action"})
-"""Tables of which a shard brings back no rows, or not as they are; every other is a record of what happened."""
+_RECORDS = ("failure", "pace")
+"""Tables that tell what happened, and to which a shard adds."""
 
 
 class Rows(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Rows(Struct, frozen=True):
 
 
 Tables = dict[str, Rows]
-"""All that the journal of a shard holds, by table."""
+"""All that the journal of a shard brings back, by table."""
 
 
 def lay_out(folder: Path) -> None:
@@ -123,9 +123,8 @@ def doubt(connection: sqlite3.Connection) -> None:
 
 
 def read(connection: sqlite3.Connection) -> Tables:
-    """All that the journal of a shard holds."""
-    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    return {name: _all(connection, name) for (name,) in names}
+    """All that the journal of a shard brings back."""
+    return {name: _all(connection, name) for name in ("action", "session", "tenant", *_RECORDS)}
 
 
 def read_left(path: Path, *, sent: bool) -> Tables | None:
@@ -150,13 +149,17 @@ def merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tupl
     """Brings back all that the journal of the shard ``name`` holds, once; gives number and outcome of what is over.
 
     A tenant is in one shard at a time, and its rows travel whole, so that they simply take the place of those here.
+
+    Raises StorageError where they do not fit.
     """
     if not connection.execute(statements()["merge_once"], {"shard": name}).rowcount:
         return []
-    for table, rows in shard.items():
-        if table not in _OF_THE_RUN:
-            _insert(connection, table, rows, "INSERT")
-    put(connection, shard["action"])
+    try:
+        for table in _RECORDS:
+            _insert(connection, table, shard[table], "INSERT")
+        put(connection, shard["action"])
+    except sqlite3.IntegrityError as error:
+        raise StorageError(f"The journal of the shard {name} is damaged: {error}.") from error
     for tenant in _named(shard["tenant"]):
         connection.execute(statements()["merge_tenant"], tenant)
     token_calls = sum(session["token_calls"] for session in _named(shard["session"]))

@@ -13,8 +13,10 @@ import anyio
 import msgspec
 import pytest
 
+from orchestrator.app import orders
 from orchestrator.app.homecoming import Back, bring_back
-from orchestrator.app.messages import Done, Orders, Shard, give_orders
+from orchestrator.app.messages import Done, Shard
+from orchestrator.app.orders import Orders
 from orchestrator.app.shard import work
 from orchestrator.clock import Clock
 from orchestrator.model import InputRow
@@ -38,7 +40,7 @@ class Job:
         self.folder = home / "1" / "north"
         self.folder.parent.mkdir()
         shards.lay_out(self.folder)
-        give_orders(self.folder.parent, Orders())
+        orders.give(self.folder.parent, Orders())
         secret = home / "secret"
         secret.touch(0o600)
         secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])

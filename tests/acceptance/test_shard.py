@@ -1,11 +1,15 @@
 """One shard as a worker does it, without a cluster around it."""
 
 import threading
+import time
+from datetime import datetime
 
 import msgspec
 
-from orchestrator.app.messages import Done, Orders, give_orders
-from orchestrator.app.shard import work
+from orchestrator.app import orders
+from orchestrator.app.messages import Done
+from orchestrator.app.orders import Orders
+from orchestrator.app.shard import hear, work
 from tests.acceptance import support
 from tests.acceptance.jobs import job, make_job, tenant
 from tests.acceptance.support import PROCESSING, until
@@ -35,12 +39,12 @@ def test_a_second_try_goes_on_where_the_first_was_cut(make_job, make_tenant):
     thread = threading.Thread(target=lambda: done.append(job.work()))
     thread.start()
     until(lambda: tenant.answered("stop") >= 3, "some stops")
-    give_orders(job.folder.parent, Orders(cut="Enough.", exit_status=4))
+    orders.give(job.folder.parent, Orders(cut="Enough.", exit_status=4))
     thread.join(support.LONGEST)
     assert done == [Done("aborted", "Enough.", 4)]
     sent = tenant.sent("stop")
     assert sent < 30
-    give_orders(job.folder.parent, Orders())
+    orders.give(job.folder.parent, Orders())
     assert job.work() == Done("finished", None, 0)
     assert job.outcomes == {"stopped": 30}
     assert tenant.sent("stop") == 30
@@ -79,3 +83,42 @@ def test_no_secret_travels_or_stays(job, tenant):
     written.append(msgspec.msgpack.encode(job.shard))
     assert len(secrets) == 2
     assert not [secret for secret in secrets for data in written if secret.encode() in data]
+
+
+def test_a_shard_follows_orders_that_could_not_be_written_to_its_folder(make_job, make_tenant):
+    tenant = make_tenant(**PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}, actions=30)
+    job = make_job(tenant)
+    done: list[Done] = []
+    thread = threading.Thread(target=lambda: done.append(job.work()))
+    thread.start()
+    until(lambda: tenant.answered("stop") >= 3, "some stops")
+    hear(str(job.folder.parent), msgspec.json.encode(Orders(cut="Enough.", exit_status=130)))
+    thread.join(support.LONGEST)
+    assert done == [Done("interrupted", "Enough.", 130)]
+    assert tenant.sent("stop") < 30
+
+
+def test_orders_for_a_session_that_has_no_shard_here_are_nobodys(tmp_path):
+    hear(str(tmp_path), msgspec.json.encode(Orders(cut="Enough.")))
+
+
+TEN_MINUTES = 600.0
+
+
+def test_a_deadline_and_the_times_of_the_report_go_by_the_callers_clock(job):
+    """Which is ten minutes behind this worker's: by that, the deadline is over and the stops are of the future."""
+    callers = time.time() - TEN_MINUTES
+    (job.folder.parent / "orders.json").write_bytes(msgspec.json.encode(Orders(at=callers)))
+    job.shard = msgspec.structs.replace(job.shard, deadline=callers + TEN_MINUTES / 2)
+    assert job.work() == Done("finished", None, 0)
+    job.bring_back()
+    (last,) = job.run.perform(lambda db: db.execute("SELECT MAX(settled_at) FROM action").fetchone()).result()
+    assert datetime.fromisoformat(last).timestamp() < callers + TEN_MINUTES / 2
+
+
+def test_a_deadline_that_is_over_by_the_callers_clock_is_over(job, tenant):
+    callers = time.time() + TEN_MINUTES
+    (job.folder.parent / "orders.json").write_bytes(msgspec.json.encode(Orders(at=callers)))
+    job.shard = msgspec.structs.replace(job.shard, deadline=callers - 1)
+    assert "deadline was reached" in (job.work().reason or "")
+    assert tenant.nothing_sent()

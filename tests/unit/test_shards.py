@@ -6,6 +6,7 @@ import weakref
 import pytest
 
 from orchestrator.clock import Clock
+from orchestrator.errors import StorageError
 from orchestrator.model import InputRow, Outcome, Problem
 from orchestrator.store import database, shards
 from orchestrator.store.entries import RunInfo, TenantInfo
@@ -155,3 +156,21 @@ def test_how_a_tenant_stands_comes_with_its_shard(run):
     merge(run, shard)
     assert isinstance(run.report.run.tenants, dict)
     assert run.report.run.tenants["north"].reason == "It went away."
+
+
+def test_rows_that_do_not_fit_are_refused_and_the_journal_goes_on(run):
+    book = shard_of(take(run, "north"))
+    shard = shards.read(book.connection)
+    stage = shard["action"].columns.index("stage")
+    shard["action"].values[0][stage] = None
+    with pytest.raises(StorageError, match="1/north is damaged"):
+        run.journal.perform(lambda db: shards.merge(db, shard, "1/north")).result()
+    assert run.journal.trouble is None
+    assert run.outcomes == ["unconfirmed", "not_attempted", "unconfirmed"]
+
+
+def test_every_table_of_a_journal_is_brought_back_from_a_shard_or_is_the_runs_own(run):
+    tables = {
+        name for (name,) in run.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    assert tables - shards.read(run.connection).keys() == {"run", "merged", "source", "duplicate"}

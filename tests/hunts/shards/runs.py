@@ -1,6 +1,11 @@
 """A run on a cluster, as the hunts start it and end it."""
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.cluster import LONGEST, Cluster
 from tests.acceptance.support import Going, MassStop
@@ -25,3 +30,18 @@ def resumed(here: MassStop, tenants: Tenants) -> None:
     assert ended.status == 0, ended
     is_true(tenants, ended)
     assert all_stopped(tenants, ended)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "mass-stop", folder],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"a small disk: {made.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

@@ -2,10 +2,6 @@
 
 import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +9,7 @@ from tests.acceptance.cluster import LONGEST, Cluster
 from tests.acceptance.support import until
 from tests.acceptance.tenants import all_stopped, is_true, report_of
 from tests.hunts.crash.strace import needs_strace
-from tests.hunts.shards.runs import resumed, some_stops, start
+from tests.hunts.shards.runs import resumed, small_disk, some_stops, start
 
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
@@ -116,21 +112,6 @@ def test_a_worker_whose_disk_filled_up_and_who_is_killed_is_replaced(here, one, 
     assert ended.status == 5, ended
     is_true(one, ended)
     assert all_stopped(one, ended)
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "mass-stop", folder],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"a small disk: {made.stderr.decode().strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.parametrize("size", ["4k", "64k", "160k", "300k"])

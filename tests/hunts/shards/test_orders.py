@@ -1,0 +1,65 @@
+"""Ctrl-C where the shared folder takes no orders, and a worker whose clock is off."""
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.cluster import LONGEST
+from tests.acceptance.support import until
+from tests.acceptance.tenants import all_stopped, is_true
+from tests.hunts.shards.runs import small_disk, some_stops, start
+
+pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
+
+LONG = 150
+"""Keys that take longer than anybody waits for a run that was interrupted."""
+
+
+def fill(folder: Path) -> None:
+    with suppress(OSError), (folder / "filling").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)) == 4096:
+            pass
+
+
+def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_full(here, make_tenants, start_cluster):
+    tenants = make_tenants("north", "south", actions=LONG)
+    cluster = start_cluster(2)
+    with small_disk(cluster.shared, "3m"):
+        going = start(here, tenants, cluster)
+        until(lambda: some_stops(tenants), "some stops", LONGEST)
+        fill(cluster.shared)
+        going.signal(signal.SIGINT)
+        ended = going.end(LONGEST)
+    assert ended.status in (5, 130), ended
+    is_true(tenants, ended)
+    assert all(tenant.sent("stop") < LONG for tenant in tenants.named.values())
+
+
+def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_gone(here, make_tenants, start_cluster):
+    tenants = make_tenants("north", "south", actions=LONG)
+    cluster = start_cluster(2)
+    going = start(here, tenants, cluster)
+    until(lambda: some_stops(tenants), "some stops", LONGEST)
+    cluster.shared.rename(here.home / "away")
+    going.signal(signal.SIGINT)
+    ended = going.end(LONGEST)
+    assert ended.status in (5, 130), ended
+    is_true(tenants, ended)
+    assert all(tenant.sent("stop") < LONG for tenant in tenants.named.values())
+
+
+TEN_MINUTES_AHEAD = ("env", "NO_FAKE_STAT=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+10m")
+"""In front of a command whose clock is off, on a machine that sees its files' times as they are."""
+
+
+def test_a_worker_whose_clock_is_ahead_of_the_callers_takes_no_deadline_for_over(here, two, start_cluster):
+    cluster = start_cluster(2, TEN_MINUTES_AHEAD)
+    ended = here.start(
+        "run", two.keys(), "--tenants", two.file, "--yes", "--out", "run", "--deadline", "5m", *cluster.options
+    ).end(LONGEST)  # fmt: skip
+    assert ended.status == 0, ended
+    is_true(two, ended)
+    assert all_stopped(two, ended)
+    assert ended.report["summary"]["timing"]["settled_seconds"] < LONGEST
