@@ -57,7 +57,7 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
             intake = app.file_intake(run, app.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await app.read_ahead(run, intake)
-            if tty is not None:
+            if tty is not None and run.tally.keys:  # without any the run says so itself
                 await _confirm(run, settings, tty)
             yield run, intake
 

@@ -1,6 +1,7 @@
 """From sources into the journal: rows are admitted in batches, as they come."""
 
 import select
+import sqlite3
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -162,6 +163,17 @@ class FileIntake:
         for source, info in self._sources:
             if not self._read_one(source, info, tell):
                 return
+        self._refuse_nothing()
+
+    def _refuse_nothing(self) -> None:
+        """Raises InputError where all that was read is empty, and no earlier session had anything either."""
+        names = ["Standard input" if source.path is None else source.name for source, _ in self._sources]
+        if any(source.size for source, _ in self._sources) or self._journal.perform(_any_row).result():
+            return
+        raise InputError(
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} empty: name a file with bulk keys, or pipe them "
+            "into mass-stop."
+        )
 
     def _read_one(self, source: Source, info: SourceInfo, tell: OnNewByTenant) -> bool:
         """Whether ``source`` was read to its end."""
@@ -268,6 +280,10 @@ class ReadAlready:
 
 class _Left(Exception):
     """The source waits for its writer, and nobody needs its keys any more."""
+
+
+def _any_row(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0])
 
 
 def _ready(source: Source) -> bool:

@@ -298,6 +298,18 @@ def test_a_closed_standard_input_is_no_input(mass_stop: MassStop, tenant: Tenant
     assert tenant.nothing_sent()
 
 
+@pytest.mark.parametrize("more", [(), ("--strict",), ("-",)], ids=["no source", "read first", "named"])
+def test_an_empty_standard_input_is_told_as_that(
+    mass_stop: MassStop, make_tenant: MakeTenant, more: tuple[str, ...]
+) -> None:
+    """Whoever forgot SOURCE in a job that has no terminal has no key in a wrong column."""
+    ended = mass_stop.run(make_tenant(**QUICK, actions=1), *more, stdin=b"")
+    assert ended.status == 2
+    assert ended.sentences == [
+        "mass-stop: Standard input is empty: name a file with bulk keys, or pipe them into mass-stop."
+    ]
+
+
 def test_a_slow_pipe_does_not_hold_back_the_keys_already_read(mass_stop: MassStop, tenant: Tenant) -> None:
     going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
     going.feed(tenant.keys[:1])

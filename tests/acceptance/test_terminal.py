@@ -126,6 +126,13 @@ def test_with_a_terminal_and_nothing_piped_keys_are_asked_for(tenant: Tenant, as
     assert _ended(child) == 2
 
 
+def test_nobody_is_asked_whether_to_stop_nothing(mass_stop: MassStop, ask: Ask) -> None:
+    (mass_stop.home / "keys.csv").write_text("bulk_key,job\n")
+    child = ask("keys.csv")
+    child.expect("holds no usable bulk key")
+    assert (_ended(child), "y/N" in (child.before or "")) == (2, False)
+
+
 def test_on_a_terminal_an_interrupt_ends_the_run_with_a_summary(
     mass_stop: MassStop, tenant: Tenant, ask: Ask
 ) -> None:

@@ -53,6 +53,7 @@ class Source:
         name: the path as it was given, or ``<stdin>``.
         path: the absolute path; None for standard input.
         sha256: hex digest of the raw bytes (compressed ones for gzip), once they were read to their end.
+        size: bytes read, once they were read to their end.
         rows: rows yielded so far.
     """
 
@@ -60,6 +61,7 @@ class Source:
         self.name = name
         self.path = path
         self.sha256: str | None = None
+        self.size = 0
         self.rows = 0
 
     def read(
@@ -94,7 +96,7 @@ class Source:
             for row in parse_rows(records, self.name, column, weight_column, tenant_column):
                 self.rows += 1
                 yield row
-            self.sha256 = raw.sha256.hexdigest()
+            self.sha256, self.size = raw.sha256.hexdigest(), raw.size
         finally:
             if fd != _STDIN:
                 os.close(fd)

@@ -20,12 +20,13 @@ _GZIP = b"\x1f\x8b"  # never the start of UTF-8 text
 class Descriptor(io.RawIOBase):
     """A file descriptor read without buffer or lock: a thread that waits in it can be left behind at exit.
 
-    ``on_wait`` is called right before every read; ``sha256`` covers the bytes read so far. Closing it leaves
-    the descriptor open: that is its owner's. A read that fails raises InputError, with ``name`` in it.
+    ``on_wait`` is called right before every read; ``sha256`` covers the bytes read so far, ``size`` of them. Closing it
+    leaves the descriptor open: that is its owner's. A read that fails raises InputError, with ``name`` in it.
     """
 
     def __init__(self, fd: int, name: str, on_wait: Callable[[], None]) -> None:
         self.sha256 = hashlib.sha256()
+        self.size = 0
         self._name = name
         self._fd = fd
         self._on_wait = on_wait
@@ -59,6 +60,7 @@ class Descriptor(io.RawIOBase):
                 raise InputError(sentence(self._name, error)) from error
             else:
                 self.sha256.update(data)
+                self.size += len(data)
                 return data
 
 
