@@ -181,9 +181,7 @@ class Run:
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         self.saved = await self._write_report()
         if self.troubles and status != 5:
-            status = 5
-            await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
-            self.saved = await self._write_report()
+            status = await self._end_failed()
         from orchestrator.store import report as reports
 
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
@@ -211,6 +209,25 @@ class Run:
     async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Reads the journal, with all in it that was said so far."""
         return await wrap_future(self.journal.perform(work))
+
+    async def undelivered(self, sentence: str) -> None:
+        """Writes down that a copy of the report could not be written, and ``sentence`` why.
+
+        What the run leaves behind must not say that all went well; ``exit_status`` tells of it too.
+        """
+        with anyio.CancelScope(shield=True):
+            self._troubles.append(sentence)
+            self.log.error("report.undelivered", message=sentence)
+            if self.exit_status != 5:
+                self.exit_status = await self._end_failed()
+                await self._write_page()
+
+    async def _end_failed(self) -> int:
+        """Writes journal and report once more: with the first trouble, and the exit status that it makes."""
+        reason = self.ending.reason or self.troubles[0]
+        await self.journal.end_session(self.ending.state, reason, StorageError.exit_status)
+        self.saved = await self._write_report()
+        return StorageError.exit_status
 
     async def _execute(self, intake: RunIntake) -> Ending:
         common = Common(

@@ -12,7 +12,10 @@ from orchestrator.store.atomic import replacing
 def copy_report(
     connection: sqlite3.Connection, target: str, write: Callable[[sqlite3.Connection, reports.Write], None]
 ) -> None:
-    """Writes a report to ``target``: a path, whose folders are made, or ``-`` for standard output. Raises OSError."""
+    """Writes a report to ``target``: a path, whose folders are made, or ``-`` for standard output.
+
+    Raises OSError; ConnectionError where whoever read it went away, which is no failure of this machine.
+    """
     if target == "-":
         write(connection, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()

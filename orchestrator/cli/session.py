@@ -116,9 +116,15 @@ async def _close(run: app.Run, settings: Settings) -> int:
         return run.exit_status
     try:
         await run.read(lambda db: copy_report(db, settings.report or "-", reports.write_json))
+    except ConnectionError:
+        whole = f" It is whole in {run.directory.report}." if run.saved else ""
+        _tell(
+            f"mass-stop: Whoever read the report from {shown(settings.report)} went away before its end.{whole}\n"
+        )
     except OSError as error:
-        _tell(f"mass-stop: The report could not be written to {shown(settings.report)}: {error.strerror}.\n")
-        return 5
+        sentence = f"The report could not be written to {shown(settings.report)}: {error.strerror}."
+        await run.undelivered(sentence)
+        _tell(f"mass-stop: {sentence}\n")
     return run.exit_status
 
 

@@ -1,6 +1,7 @@
 """The machine fails: a full disk, closed streams. Stopping goes on."""
 
 import asyncio
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -124,9 +125,12 @@ def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_when_all_is_st
     keys = mass_stop.keys(tenant.keys)
     ended = mass_stop.run(tenant, keys, "--no-results", "--report", target, shell=shell)
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
-    assert ended.status == 5, ended
+    assert ended.status == ended.report["run"]["exit_status"] == 5, ended
     assert "Traceback" not in ended.err
     assert "report" in ended.sentences[-1]
+    assert f"mass-stop: {ended.report['run']['reason']}" == ended.sentences[-1]
+    digest = hashlib.sha256((ended.directory / "report.json").read_bytes()).hexdigest()
+    assert digest in (ended.directory / "report.html").read_text()
 
 
 def test_a_copy_of_the_report_that_is_to_be_a_directory_is_refused_before_anything_is_sent(
@@ -137,7 +141,10 @@ def test_a_copy_of_the_report_that_is_to_be_a_directory_is_refused_before_anythi
     assert tenant.nothing_sent()
 
 
-def test_a_reader_of_the_report_that_went_away_gives_a_sentence(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_reader_of_the_report_that_went_away_is_told_as_that_and_is_no_failure(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    """As `mass-stop run --report - | head -1`: nothing failed on this machine, and the report is whole."""
     keys = mass_stop.keys(tenant.keys)
     read, write = os.pipe()
     os.close(read)
@@ -146,8 +153,11 @@ def test_a_reader_of_the_report_that_went_away_gives_a_sentence(mass_stop: MassS
     )
     os.close(write)
     ended = going.end()
-    assert ended.status == 5, ended
-    assert "Traceback" not in ended.err
+    assert ended.status == ended.report["run"]["exit_status"] == 0, ended
+    assert ended.sentences[-1] == (
+        "mass-stop: Whoever read the report from standard output went away before its end. "
+        "It is whole in run/report.json."
+    )
     assert ended.sentences[-1].startswith("mass-stop:")
 
 

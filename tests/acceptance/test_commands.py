@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,19 @@ def test_report_writes_the_same_report_again(mass_stop: MassStop, over: Ended, t
     ended = mass_stop("report", "run", tenant=tenant)
     assert ended.status == 0, ended
     assert ended.report == before
+
+
+def test_report_tells_of_a_damaged_journal_also_where_its_reader_went_away(
+    mass_stop: MassStop, over: Ended
+) -> None:
+    with (mass_stop.home / "run" / "journal.db").open("ab") as journal:
+        journal.write(b"torn")
+    read, write = os.pipe()
+    os.close(read)
+    going = mass_stop.start("report", "run", "--report", "-", stdout=write)
+    os.close(write)
+    ended = going.end()
+    assert (ended.status, len(ended.sentences)) == (5, 1), ended
 
 
 def test_report_needs_no_tenant_and_no_credentials(mass_stop: MassStop, over: Ended) -> None:
