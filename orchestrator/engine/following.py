@@ -168,9 +168,9 @@ class FollowLane:
 
     def _hold(self, key: Follower, due: float) -> None:
         self.held[key.seq] = key
-        if key.output_url:
+        if key.output_url is not None:
             self._fetching.add(key.seq)
-        job = self._fetch if key.output_url else self._read
+        job = self._read if key.output_url is None else self._fetch
         self._context.dispatcher.lanes.results.push(due, partial(job, key))
         self._context.dispatcher.kick()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -275,7 +276,7 @@ class ZuoraClient:
             response.status,
             answer,
             read_request_id(response.headers, self.hide),
-            read_retry_after(response.headers),
+            read_retry_after(response.headers, self._clock.wall()),
             self.hide,
         )
         if refusal.kind is Kind.UNAUTHENTICATED:
@@ -338,14 +339,15 @@ class ZuoraClient:
                 "Check ZUORA_CLIENT_ID, the secret, and that they belong to this tenant."
             )
         if response.status != 200:
-            raise failure(response.status, None, None, read_retry_after(response.headers), self.hide)
+            wait = read_retry_after(response.headers, self._clock.wall())
+            raise failure(response.status, None, None, wait, self.hide)
         try:
-            answer = _TOKEN.decode(body)
+            answer = _TOKEN.decode(body.removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise failure(200, None, None, None, self.hide) from None
         self.hide.add_token(answer.access_token)
-        self.granted = Grant(answer.expires_in, answer.scope and self.hide(answer.scope))
-        return answer.access_token, answer.expires_in
+        self.granted = answer.grant(self.hide)
+        return answer.access_token, self.granted.seconds
 
 
 def _origin(url: URL) -> tuple[str, str | None, int | None]:
@@ -370,7 +372,7 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, hide: Hide
 
 def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:
     try:
-        return decoder.decode(body)
+        return decoder.decode(body.removeprefix(BOM_UTF8))  # a mark that RFC 8259 lets a reader ignore
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -12,6 +12,7 @@ LONGEST_WAIT = 86_400.0
 LONGEST_TEXT = 1_000
 LONGEST_ID = 100
 _MOST_DIGITS = 12
+_NO_DATE = (ValueError, TypeError, OverflowError)
 
 
 def read_limits(headers: Mapping[str, str]) -> Limits:
@@ -30,10 +31,11 @@ def read_limits(headers: Mapping[str, str]) -> Limits:
     )
 
 
-def read_retry_after(headers: Mapping[str, str]) -> float | None:
+def read_retry_after(headers: Mapping[str, str], wall: float) -> float | None:
     """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None where it tells none.
 
-    A date is held against the answer's own ``Date``, so that neither clock's error counts.
+    A date is held against the answer's own ``Date``, so that neither clock's error counts; where the answer has none,
+    against ``wall``, this machine's clock in seconds since the epoch.
     """
     text = headers.get("Retry-After")
     if text is None:
@@ -42,9 +44,14 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
     if seconds is not None:
         return min(float(seconds), LONGEST_WAIT)
     try:
-        return min(max(_moment(text) - _moment(headers["Date"]), 0.0), LONGEST_WAIT)
-    except (KeyError, ValueError, TypeError, OverflowError):
+        until = _moment(text)
+    except _NO_DATE:
         return None
+    try:
+        now = _moment(headers["Date"])
+    except (KeyError, *_NO_DATE):
+        now = wall
+    return min(max(until - now, 0.0), LONGEST_WAIT)
 
 
 def read_request_id(headers: Mapping[str, str], hide: Hide) -> str | None:

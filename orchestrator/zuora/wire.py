@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import ActionState, Records, Status
+from orchestrator.model import ActionState, Grant, Records, Status
 from orchestrator.zuora.redaction import Hide
 
 LONGEST_ADDRESS = 4_096
@@ -14,6 +14,9 @@ LONGEST_ADDRESS = 4_096
 LONGEST_TEXT = 200
 LONGEST_MESSAGE = 1_000
 """Characters of any other text of the tenant's that are kept: in a journal it comes once a call."""
+
+USUAL_LIFETIME = 3_599.0
+"""Seconds that a token lives (Zuora API, "Create an OAuth token")."""
 
 
 class Reason(Struct, frozen=True):
@@ -27,7 +30,7 @@ class Answer(Struct, frozen=True, rename="camel"):
     """What every answer may carry. ``success`` false under HTTP 200 is a failure all the same."""
 
     success: bool | None = None
-    process_id: str | None = None
+    process_id: Any = None
     reasons: list[Reason] | None = None
 
 
@@ -64,16 +67,24 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
                 unprocessed=None if total is None or processed is None else max(0, total - processed),
                 source="status" if known else "none",
             ),
-            output_url=_text(self.output_url, LONGEST_ADDRESS, hide),
+            output_url=(_text(self.output_url, LONGEST_ADDRESS, hide) or "").strip() or None,
         )
 
 
 class TokenAnswer(Struct, frozen=True):
-    """Zuora API, "Create an OAuth token"; ``expires_in`` is in seconds."""
+    """Zuora API, "Create an OAuth token". Only ``access_token`` must be sound: the rest is not worth a run."""
 
     access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z", max_length=8_000)]  # what a header can carry
-    expires_in: float = 3599.0
-    scope: str | None = None
+    expires_in: Any = None
+    scope: Any = None
+
+    def grant(self, hide: Hide) -> Grant:
+        """What came with the token. A lifetime that is none is the usual one: a 401 tells when it is over."""
+        told = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
+        return Grant(
+            float(told) if told and 0 < told < 10**12 else USUAL_LIFETIME,
+            _text(self.scope, LONGEST_TEXT, hide),
+        )
 
 
 _CATEGORIES = {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import Kind
-from orchestrator.model import ActionState, Records, Status
+from orchestrator.model import ActionState, Grant, Records, Status
 from orchestrator.zuora.redaction import Hide, Redaction
 from orchestrator.zuora.wire import (
     LONGEST_ADDRESS,
@@ -276,5 +276,32 @@ def test_a_token_that_no_header_can_carry_is_refused(token):
         msgspec.json.decode(msgspec.json.encode({"access_token": token}), type=TokenAnswer)
 
 
+def grant(**fields: object) -> Grant:
+    return msgspec.json.decode(
+        msgspec.json.encode({"access_token": "abc", **fields}), type=TokenAnswer
+    ).grant(AS_IT_IS)
+
+
 def test_a_token_without_a_lifetime_gets_the_usual_one():
-    assert msgspec.json.decode(b'{"access_token": "abc"}', type=TokenAnswer) == TokenAnswer("abc", 3599.0)
+    assert grant() == Grant(3599.0)
+
+
+@pytest.mark.parametrize("told", [60, 60.0, "60"])
+def test_the_lifetime_of_a_token_is_taken_as_a_number_and_as_a_string(told):
+    assert grant(expires_in=told).seconds == 60.0
+
+
+@pytest.mark.parametrize("told", [None, 0, "0", -5, 10**30, 1e300, "", "soon", "-5", "6e1", True, [], {}])
+def test_a_lifetime_that_is_none_costs_neither_the_token_nor_one_token_a_call(told):
+    assert grant(expires_in=told).seconds == 3599.0
+
+
+@pytest.mark.parametrize("told", [None, 7, ["platform.write"], {}])
+def test_a_scope_of_a_wrong_type_does_not_cost_the_token(told):
+    assert grant(scope=told).scope is None
+
+
+@pytest.mark.parametrize("address", [None, "", " ", "\n"])
+def test_an_address_of_nothing_is_no_address(address):
+    """An empty one sent its action round between its end and its file for ever, a reading a round."""
+    assert status_answer(status="Stopped", outputURL=address).state(AS_IT_IS).output_url is None

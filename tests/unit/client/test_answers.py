@@ -1,5 +1,7 @@
 """What each answer of the tenant means to the engine: kind, try again or not, may have worked or not."""
 
+from codecs import BOM_UTF8
+
 import pytest
 
 from orchestrator.engine.retry import tries
@@ -75,11 +77,19 @@ async def test_an_accepted_stop_gives_its_request_id(tenant, client):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "more", [{"reasons": None}, {"reasons": []}, {"processId": None}, {"warnings": ["new here"]}]
+    "more",
+    [{"reasons": None}, {"reasons": []}, {"processId": None}, {"processId": 7}, {"warnings": ["new here"]}],
 )
 async def test_an_accepted_stop_may_say_more(tenant, client, more):
     """An accepted stop taken for a failure would be sent again."""
     tenant.put(STOP, payload={"success": True, **more})
+    await client.stop(KEY, "track")
+
+
+@pytest.mark.asyncio
+async def test_an_answer_may_start_with_a_byte_order_mark(tenant, client):
+    """A reader may ignore it (RFC 8259, section 8.1); a stop that was accepted would be sent again for it."""
+    tenant.put(STOP, body=BOM_UTF8 + b'{"success": true}')
     await client.stop(KEY, "track")
 
 
