@@ -198,9 +198,9 @@ class Engine:
         return self._follow.spilled > 0 and len(self._follow.held) < ROOM // 2 and not self._results_wait()
 
     def _room(self) -> int:
-        """How many more keys to arm: up to twice the slots, that none waits for the disk; 0 while enough are."""
+        """How many more keys to arm: up to three times the slots, that none waits for the disk; 0 while enough are."""
         ready, most = self._context.dispatcher.lanes.ready, max(LEAST_ARMED, self._pacer.limit)
-        return 0 if ready >= most or self._full() else 2 * most - ready
+        return 0 if ready >= most or self._full() else 3 * most - ready
 
     async def _arm(self) -> None:
         self._arming = True

@@ -4,9 +4,12 @@ import os
 import re
 import sqlite3
 import stat
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -36,6 +39,18 @@ def statements(file: str = "queries.sql") -> dict[str, str]:
     """The statements of ``file`` in ``sql/`` by the name each is given there."""
     parts = re.split(r"^-- name: (\w+)\n", (_SQL / file).read_text("utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@cache
+def by_position(name: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """The statement ``name`` for many rows: with its values numbered, and what puts values by name in that order.
+
+    SQLite would look up each name for each row anew, which for a wide row costs a third of its change.
+    """
+    text = re.sub(r"--.*", "", statements()[name])
+    order = list(dict.fromkeys(re.findall(r":([a-z_]\w*)", text)))
+    numbered = re.sub(r":([a-z_]\w*)", lambda found: f"?{order.index(found[1]) + 1}", text)
+    return numbered, itemgetter(*order) if len(order) > 1 else lambda values: tuple(values.values())
 
 
 def create(path: Path, *, shared: bool = False) -> sqlite3.Connection:

@@ -140,7 +140,8 @@ class Journal:
         def work(connection: sqlite3.Connection) -> tuple[SourceInfo, Counter[str]]:
             before = {"before": connection.execute(_sql("last_seq")).fetchone()[0]}
             values = [_entered(source.id, row, ranked) for row in rows]
-            entered = connection.executemany(_sql("admit_action"), values).rowcount
+            statement, in_order = database.by_position("admit_action")
+            entered = connection.executemany(statement, map(in_order, values)).rowcount
             if entered < len(rows):
                 connection.executemany(_sql("admit_duplicate"), values)
             new = Counter(dict(connection.execute(_sql("new_keys"), before).fetchall()))

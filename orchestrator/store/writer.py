@@ -53,7 +53,6 @@ class Ledger:
         self.connection = connection
         self._home = home
         self.trouble = trouble
-        self._statements = database.statements()
 
     def commit(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
         """Does ``group`` in one transaction; the results belong to the futures, once this has returned."""
@@ -83,7 +82,8 @@ class Ledger:
             if callable(what):
                 results += [(future, self._perform(what)) for _, future in entries]
             else:
-                self.connection.executemany(self._statements[what], [values for _, values in entries])
+                statement, in_order = database.by_position(what)
+                self.connection.executemany(statement, [in_order(values) for _, values in entries])
         self.connection.execute("COMMIT")
         return results
 

@@ -172,7 +172,7 @@ def _row(action: ActionEntry) -> Row:
         unprocessed=records.unprocessed,
         source=visible(action.source),
         row=action.row,
-        labels=visible(" · ".join(f"{name}: {value}" for name, value in action.labels.items())),
+        labels=_labels(action.labels) if action.labels else "",
         error=error_words(error.kind).title if error else "",
         message=visible(error.message) if error else "",
         track_id=stop.track_id,
@@ -182,6 +182,10 @@ def _row(action: ActionEntry) -> Row:
         speed=plan.records_per_second if plan is not UNSET else None,
         alone=_alone(plan) if plan is not UNSET else None,
     )
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return visible(" · ".join(f"{name}: {value}" for name, value in labels.items()))
 
 
 def _alone(plan: PlanEntry) -> float | None:
@@ -217,7 +221,7 @@ def _notes(action: ActionEntry) -> str:
             for name, counts in action.mismatch.items()
         )
         notes.append("Response file and status disagree (" + "; ".join(told) + ").")
-    return visible(" ".join(notes))
+    return visible(" ".join(notes)) if notes else ""
 
 
 def _commands(sentence: str) -> Markup:

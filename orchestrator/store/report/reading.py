@@ -65,8 +65,10 @@ def read_actions(
     info = read_run(connection)
     planned, several = info.command == "plan", bool(info.tenants)
     for row in connection.execute(_sql(which), values or {}):
-        duplicates = connection.execute(_sql("duplicates_of"), {"first": row[0]}) if any_duplicates else ()
-        yield _action(row, names, list(duplicates), planned=planned, several=several)
+        duplicates = (
+            connection.execute(_sql("duplicates_of"), {"first": row[0]}).fetchall() if any_duplicates else []
+        )
+        yield _action(row, names, duplicates, planned=planned, several=several)
 
 
 def _action(
@@ -77,7 +79,7 @@ def _action(
         lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, _,
         tenant,
     ) = row  # fmt: skip
-    elsewhere = any(where != source for where, _ in duplicates)
+    elsewhere = bool(duplicates) and any(where != source for where, _ in duplicates)
     return ActionEntry(
         bulk_key=key,
         source=names[source],
