@@ -15,7 +15,7 @@ import sqlite3
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError, StorageError
@@ -32,6 +32,11 @@ _SHORTENED = (
     "The journal {} ends before its run did: the disk took no more, or has lost the end of it. What it holds was true "
     "once. What it holds as not sent may have been sent since: mass-stop resume asks the tenant."
 )
+_DAMAGED = (
+    "It is not gone on with. mass-stop report {0} tells what can be told. To stop the rest, start the same input anew "
+    "with another --out: what is stopped already stays stopped."
+)
+_NO_ROOM = "The disk still takes nothing, and so it is not gone on with: make room, then mass-stop resume {0}"
 
 
 def open_whole(path: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -42,16 +47,13 @@ def open_whole(path: Path) -> tuple[sqlite3.Connection, list[str]]:
 
     Raises:
         RunDirectoryError: there is none, or it was written by another version.
-        StorageError: it is damaged.
+        StorageError: it is damaged, or its disk takes nothing.
     """
-    connection, sentences, whole = _opened(path)
-    if whole:
+    connection, sentences, refusal = _opened(path)
+    if refusal is None:
         return connection, sentences
     connection.close()
-    raise StorageError(
-        f"{' '.join(sentences)} It is not gone on with. mass-stop report {path.parent} tells what can be told. To stop "
-        "the rest, start the same input anew with another --out: what is stopped already stays stopped."
-    )
+    raise StorageError(f"{' '.join(sentences)} {refusal.format(path.parent)}")
 
 
 def open_valid(path: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -65,17 +67,20 @@ def open_valid(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     return connection, sentences
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
-    """The journal or what is valid of it, sentences on what is not, and whether it can be gone on with."""
+def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], str | None]:
+    """The journal or what is valid of it, sentences on what is not, and what to do where it cannot be gone on with.
+
+    That is a text with places for the journal's folder.
+    """
     _look_at(path.parent)
     with _held(path.parent) as held:
         if not held:
-            return database.reopen(path), [], True  # its session is at work, and would notice
+            return database.reopen(path), [], None  # its session is at work, and would notice
         database.finish_replacing(path)
         left = database.take_up(path)
         intact = None if _log(path).exists() else checksum.holds(path)
         if intact:
-            return database.reopen(path), [], True
+            return database.reopen(path), [], None
         indexed = _indexed_frames(path)
         try:
             connection = database.reopen(path)
@@ -84,20 +89,41 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], bool]:
                 raise StorageError(_NEVER.format(path)) from error
             if intact is None and not isinstance(error.__cause__, UNREADABLE):
                 raise
-            return *salvaged(path, str(error)), False
-        shortened = left or _frames(connection) < indexed
+            return *salvaged(path, str(error)), _DAMAGED
+        shortened = left or _indexed_frames(path) < indexed  # by now, the valid ones
         if intact is None and _not_begun(connection):
             connection.close()
             raise StorageError((_NEVER if left else database.NOT_BEGUN).format(path))
         problem = problem_of(connection, path)
+        written = True
         if problem is None and shortened:
-            connection.execute(statements()["doubt_unsent"])
-            if left:
+            connection, written = _doubted(connection, path)
+            if left and written:
                 database.unmark(path)
         if problem is None and intact is None:
-            return connection, [_SHORTENED.format(path)] if shortened else [], True
+            sentences = [_SHORTENED.format(path)] if shortened else []
+            return connection, sentences, None if written else _NO_ROOM
         connection.close()
-        return *salvaged(path, problem or "it is not what was written"), False
+        return *salvaged(path, problem or "it is not what was written"), _DAMAGED
+
+
+def _doubted(connection: sqlite3.Connection, path: Path) -> tuple[sqlite3.Connection, bool]:
+    """The journal with all that it holds as not sent taken for perhaps sent, and whether the disk took that.
+
+    One that is still full takes nothing: then it is so in a copy in memory, and the journal is marked.
+    """
+    try:
+        connection.execute(statements()["doubt_unsent"])
+    except sqlite3.Error as error:
+        database.mark_left(path)
+        with closing(connection):
+            try:
+                memory = database.copy_to_memory(connection)
+            except sqlite3.Error:
+                raise StorageError(f"The journal {path} can be neither written nor read: {error}.") from error
+        memory.execute(statements()["doubt_unsent"])
+        return memory, False
+    return connection, True
 
 
 def _look_at(directory: Path) -> None:
@@ -162,12 +188,3 @@ def _indexed_frames(path: Path) -> int:
         first = (first + even + second) & 0xFFFFFFFF
         second = (second + odd + first) & 0xFFFFFFFF
     return words[4] if (first, second) == words[10:12] else 0
-
-
-def _frames(connection: sqlite3.Connection) -> int:
-    """How many frames of the log are valid."""
-    try:
-        _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return max(0, int(frames))
-    except UNREADABLE:
-        return 0

@@ -236,6 +236,54 @@ def test_such_a_journal_can_be_written_again_once_it_is_opened(left):
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
 
 
+@pytest.fixture(params=["left", "shortened"])
+def on_a_full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal that ends before its run did, on a disk that does not even take that what is not sent may have been."""
+    path: Path = request.getfixturevalue(request.param)
+    reopen = database.reopen
+
+    def full(path: Path) -> sqlite3.Connection:
+        connection = reopen(path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    monkeypatch.setattr(database, "reopen", full)
+    return path
+
+
+def test_what_was_not_sent_may_have_been_although_the_full_disk_does_not_take_so_much(on_a_full_disk):
+    assert "ends before its run did" in told(on_a_full_disk).sentences[0]
+    assert "not_attempted" not in outcomes(on_a_full_disk).values()
+
+
+def test_nothing_is_gone_on_with_on_a_full_disk_before_there_is_room(on_a_full_disk):
+    with pytest.raises(StorageError, match=r"make room, then mass-stop resume \S+$"):
+        open_whole(on_a_full_disk)
+
+
+def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_disk, monkeypatch):
+    told(on_a_full_disk)
+    monkeypatch.undo()
+    connection, _ = open_whole(on_a_full_disk)
+    connection.close()
+    assert "not_attempted" not in outcomes(on_a_full_disk).values()
+
+
+def test_that_a_killed_process_lost_nothing_is_told_without_writing(killed, monkeypatch):
+    """On a full disk a checkpoint fails, and it was said then that the journal ends before its run did."""
+    reopen = database.reopen
+
+    def full(path: Path) -> sqlite3.Connection:
+        connection = reopen(path)
+        connection.set_authorizer(
+            lambda _, name, *more: sqlite3.SQLITE_DENY if name == "wal_checkpoint" else sqlite3.SQLITE_OK
+        )
+        return connection
+
+    monkeypatch.setattr(database, "reopen", full)
+    assert told(killed).sentences == []
+
+
 def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_path, monkeypatch):
     """Else it would be told that the run was cut before it began, and that nothing was sent."""
 
