@@ -122,7 +122,8 @@ class ResponseFiles:
         return records
 
     def _not_kept(self, error: OSError | StorageError) -> CallError:
-        self.trouble = f"A response file could not be kept on this machine: {error}."
+        why = error.strerror if isinstance(error, OSError) else str(error).removesuffix(".")
+        self.trouble = f"A response file could not be kept on this machine: {why}."
         return CallError(Kind.BAD_FILE, self.trouble)
 
 

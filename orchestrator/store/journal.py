@@ -298,9 +298,8 @@ def create(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
     try:
         ledger = Ledger(database.create(path, shared=shared), home=path)
     except (sqlite3.Error, OSError) as error:
-        trouble = (
-            f"No journal can be written at {path} ({error}). The run goes on and is kept in memory only."
-        )
+        why = error.strerror if isinstance(error, OSError) else error
+        trouble = f"No journal can be written at {path} ({why}). The run goes on and is kept in memory only."
         ledger = Ledger(database.in_memory(), trouble, home=path)
     return Journal(ThreadWriter(ledger), clock)
 

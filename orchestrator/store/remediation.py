@@ -96,7 +96,9 @@ def write_remediation(
             for table in tables.values():
                 table.flush()
     except OSError as error:
-        raise StorageError(f"The remediation files in {target} cannot be written: {error}.") from error
+        raise StorageError(
+            f"The remediation files in {target} cannot be written: {error.strerror}."
+        ) from error
     return {verdict: table.rows for verdict, table in tables.items()}, [bad[place] for place in sorted(bad)]
 
 

@@ -207,7 +207,7 @@ def test_a_disk_that_fails_leaves_all_three_files_as_they_were(tmp_path, monkeyp
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match=r"cannot be written: No space left on device\.$"):
         write_remediation(tmp_path, [(B, ONE)])
     assert records(tmp_path) == before
 

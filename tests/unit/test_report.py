@@ -325,6 +325,12 @@ def test_the_table_lists_duplicates_and_labels(book):
     assert (line["duplicate_rows"], json.loads(line["labels"])) == ("4 5", {"owner": "Ada"})
 
 
+def test_the_table_names_the_source_of_a_duplicate_in_another(book):
+    book.admit(InputRow(2, key(1)), InputRow(3, key(1)))
+    book.admit(InputRow(7, key(1)), source=1)
+    assert book.table()[0]["duplicate_rows"] == "keys.csv:3, more.csv:7"
+
+
 @pytest.mark.parametrize("start", list("=+-@\t\r"))
 def test_no_cell_of_the_table_is_a_formula(book, start):
     book.admit(InputRow(2, f"{start}HYPERLINK()", problem="no key"))

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from orchestrator.engine.responses import ResponseFiles
+from orchestrator.errors import CallError, StorageError
 
 KEY = "0" * 32
 
@@ -96,3 +97,17 @@ def test_a_remediation_that_was_begun_and_not_written_is_none(responses, tmp_pat
     (tmp_path / ".responses").rmdir()
     (tmp_path / "remediation").mkdir()
     assert not responses.remediated
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device", "/runs/1/.responses"), StorageError("No space left on device.")],
+)
+def test_a_file_that_the_machine_does_not_keep_is_told_in_a_plain_sentence(responses, error, monkeypatch):
+    def read(name):
+        raise error
+
+    monkeypatch.setattr(responses, "_read", read)
+    with pytest.raises(CallError):
+        asyncio.run(responses.count(KEY))
+    assert responses.trouble == "A response file could not be kept on this machine: No space left on device."

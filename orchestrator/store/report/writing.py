@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from orchestrator.model import Problem
 from orchestrator.store.entries import read_tenants
@@ -67,6 +68,13 @@ _CSV_COLUMNS = (
 )  # fmt: skip
 
 
+def _duplicates(action: ActionEntry) -> str:
+    """``4 5``: rows of the same source; ``keys.csv:4, more.csv:7`` where one is of another."""
+    if action.duplicates is UNSET:
+        return " ".join(map(str, action.duplicate_rows))
+    return ", ".join(f"{one.source}:{one.row}" for one in action.duplicates)
+
+
 def _csv_cells(action: ActionEntry) -> list[Any]:
     error = action.error or Problem(kind="")
     stop, records = action.stop, action.records
@@ -74,6 +82,6 @@ def _csv_cells(action: ActionEntry) -> list[Any]:
         action.bulk_key, action.source, action.row, action.outcome.value, action.status, action.action_type,
         stop.attempts, stop.accepted_at, stop.track_id, stop.request_id,
         records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
-        error.kind, error.code, error.message, " ".join(map(str, action.duplicate_rows)),
+        error.kind, error.code, error.message, _duplicates(action),
         msgspec.json.encode(action.labels).decode() if action.labels else "",
     ]  # fmt: skip
