@@ -2,19 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from orchestrator.simulator import FaultPlan
 from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes, until
+from tests.hunts.clocks import faked, needs_faketime
 from tests.hunts.meddling import Asked, Meddler, honest, respond
 
-MakeTenant = Callable[..., Tenant]
+__all__ = ["faked"]
 
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+MakeTenant = Callable[..., Tenant]
 
 
 def test_forty_refused_tokens_at_once_ask_for_one_other(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
@@ -91,25 +91,8 @@ def test_a_tenant_that_goes_away_and_comes_back_is_told_truly(
 # Clocks
 
 
-SHARED = Path("/dev/shm")
-
-needs_faketime = pytest.mark.skipif(
-    FAKETIME is None, reason="libfaketime is not installed (Debian: libfaketime)"
-)
 patient = pytest.mark.timeout(200)
 """Under libfaketime each look at the clock waits for those of other threads: on a busy machine that takes its time."""
-
-
-@pytest.fixture
-def faked() -> Iterator[Callable[..., dict[str, str]]]:
-    """Gives the environment in which the machine's clock is off; what counts time-outs goes on as it is.
-
-    A process that ends as the command does leaves libfaketime's semaphore behind, for the next one of its number.
-    """
-    before = set(SHARED.glob("*faketime*"))
-    yield lambda **how: {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"} | how
-    for left in set(SHARED.glob("*faketime*")) - before:
-        left.unlink(missing_ok=True)
 
 
 @needs_faketime

@@ -1,7 +1,7 @@
 """A run on a cluster, as the hunts start it and end it."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,15 +13,20 @@ from tests.acceptance.tenants import Tenants, all_stopped, is_true
 
 
 def start(
-    here: MassStop, tenants: Tenants, cluster: Cluster, keys: Path | None = None, out: str = "run"
+    here: MassStop, tenants: Tenants, cluster: Cluster, *more: str, keys: Path | None = None, out: str = "run"
 ) -> Going:
     """Starts a run of ``keys``, or of all that the tenants have."""
     given = keys or tenants.keys()
-    return here.start("run", given, "--tenants", tenants.file, "--yes", "--out", out, *cluster.options)
+    return here.start("run", given, "--tenants", tenants.file, "--yes", "--out", out, *more, *cluster.options)
 
 
 def some_stops(tenants: Tenants) -> bool:
     return all(tenant.answered("stop") >= 4 for tenant in tenants.named.values())
+
+
+def stops_of_each_key(tenants: Tenants) -> set[int]:
+    """How many stops the keys received, each of them."""
+    return {len(tenant.truth(key).stops_received) for tenant in tenants.named.values() for key in tenant.keys}
 
 
 def resumed(here: MassStop, tenants: Tenants) -> None:
@@ -33,15 +38,16 @@ def resumed(here: MassStop, tenants: Tenants) -> None:
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "mass-stop", folder],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"a small disk: {made.stderr.decode().strip()}")
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """Puts a disk of ``size`` under ``folder``; what is given makes another size of it."""
+
+    def mount(*words: str | Path) -> None:
+        made = subprocess.run(["mount", *words], capture_output=True, check=False)
+        if made.returncode:
+            pytest.skip(f"a small disk: {made.stderr.decode().strip()}")
+
+    mount("-t", "tmpfs", "-o", f"size={size},mode=700", "mass-stop", folder)
     try:
-        yield
+        yield lambda size: mount("-o", f"remount,size={size}", folder)
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)

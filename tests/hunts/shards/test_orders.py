@@ -9,7 +9,10 @@ import pytest
 from tests.acceptance.cluster import LONGEST
 from tests.acceptance.support import until
 from tests.acceptance.tenants import all_stopped, is_true
+from tests.hunts.clocks import faked, needs_faketime
 from tests.hunts.shards.runs import small_disk, some_stops, start
+
+__all__ = ["faked"]
 
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
@@ -50,15 +53,13 @@ def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_gone(here,
     assert all(tenant.sent("stop") < LONG for tenant in tenants.named.values())
 
 
-TEN_MINUTES_AHEAD = ("env", "NO_FAKE_STAT=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+10m")
-"""In front of a command whose clock is off, on a machine that sees its files' times as they are."""
-
-
-def test_a_worker_whose_clock_is_ahead_of_the_callers_takes_no_deadline_for_over(here, two, start_cluster):
-    cluster = start_cluster(2, TEN_MINUTES_AHEAD)
-    ended = here.start(
-        "run", two.keys(), "--tenants", two.file, "--yes", "--out", "run", "--deadline", "5m", *cluster.options
-    ).end(LONGEST)  # fmt: skip
+@needs_faketime
+def test_a_worker_whose_clock_is_ahead_of_the_callers_takes_no_deadline_for_over(
+    here, two, start_cluster, faked
+):
+    ahead = (f"{name}={value}" for name, value in faked(FAKETIME="+10m").items())
+    cluster = start_cluster(2, ("env", *ahead))
+    ended = start(here, two, cluster, "--deadline", "5m").end(LONGEST)
     assert ended.status == 0, ended
     is_true(two, ended)
     assert all_stopped(two, ended)

@@ -9,7 +9,7 @@ from tests.acceptance.cluster import LONGEST, Cluster
 from tests.acceptance.support import until
 from tests.acceptance.tenants import all_stopped, is_true, report_of
 from tests.hunts.crash.strace import needs_strace
-from tests.hunts.shards.runs import resumed, small_disk, some_stops, start
+from tests.hunts.shards.runs import resumed, small_disk, some_stops, start, stops_of_each_key
 
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
@@ -162,9 +162,7 @@ def test_a_shared_folder_that_comes_back_only_after_the_run_is_brought_in_by_res
     assert two.outcomes(report_of(ended)) == {"north": {"unconfirmed"}, "south": {"unconfirmed"}}
     away.rename(cluster.shared)
     resumed(here, two)
-    assert {
-        len(tenant.truth(key).stops_received) for tenant in two.named.values() for key in tenant.keys
-    } == {1}
+    assert stops_of_each_key(two) == {1}
 
 
 def test_a_shared_folder_that_comes_back_after_the_resume_changes_nothing_any_more(here, two, start_cluster):
@@ -180,3 +178,51 @@ def test_a_shared_folder_that_comes_back_after_the_resume_changes_nothing_any_mo
     away.rename(cluster.shared)
     resumed(here, two)
     assert list(cluster.shared.iterdir()) == []
+
+
+def test_what_the_shards_did_outlives_a_caller_whose_disk_is_full(here, two, start_cluster):
+    cluster = start_cluster(2)
+    (here.home / "small").mkdir()
+    with small_disk(here.home / "small", "160k") as grow:
+        ended = start(here, two, cluster, out="small/run").end(LONGEST)
+        assert ended.status == 5, ended
+        grow("20m")
+        again = here("resume", "small/run", "--engine", "local", longest=LONGEST)
+        assert again.status == 0, again
+        report = report_of(again)
+    assert two.lies(report) == []
+    assert {action["outcome"] for action in report["actions"]} == {"stopped"}
+    assert stops_of_each_key(two) == {1}
+    assert list(cluster.shared.iterdir()) == []
+
+
+WRITES_FAIL = (
+    "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO:when=60+",
+)  # fmt: skip
+"""In front of a command whose disk fails once a journal is begun."""
+
+NOTHING_WORKS = (
+    "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64,pread64",
+    "-e", "inject=pwrite64,pread64:error=EIO:when=60+",
+)  # fmt: skip
+"""In front of a command whose disk then gives back nothing either."""
+
+
+@needs_strace
+def test_a_worker_whose_disk_fails_in_mid_shard_stops_everything_and_tells_all_of_it(
+    here, one, start_cluster
+):
+    ended = start(here, one, start_cluster(1, WRITES_FAIL)).end(LONGEST)
+    assert ended.status == 5, ended
+    assert "The journal can no longer be written" in ended.err
+    is_true(one, ended)
+    assert all_stopped(one, ended)
+
+
+@needs_strace
+def test_a_worker_whose_disk_is_gone_in_mid_shard_is_told_in_a_sentence(here, one, start_cluster):
+    ended = start(here, one, start_cluster(1, NOTHING_WORKS)).end(LONGEST)
+    assert ended.status == 5, ended
+    assert "ExceptionGroup" not in ended.err
+    is_true(one, ended)
+    resumed(here, one)

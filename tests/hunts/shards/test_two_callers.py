@@ -21,7 +21,11 @@ def test_two_runs_at_once_each_tell_their_own_rows_once_and_truly(here, two, sta
     }
     going = {
         name: start(
-            here, two, cluster, two.keys([(key, tenant) for tenant, key in rows], f"{name}.csv"), name
+            here,
+            two,
+            cluster,
+            keys=two.keys([(key, tenant) for tenant, key in rows], f"{name}.csv"),
+            out=name,
         )
         for name, rows in halves.items()
     }
