@@ -1,140 +1,135 @@
-"""The folders in which shards journal: where they are, and how what was done there comes back into the run."""
+"""How what shards did comes back into the run: each journal from its folder, once."""
 
 import os
-import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from msgspec import Struct
 
 from orchestrator.app import orders
 from orchestrator.app.orders import LOOK, Orders
-from orchestrator.errors import RunDirectoryError, StorageError, UsageError
+from orchestrator.app.shared_dir import clear, folders_in, home_of, overtaken, remove
+from orchestrator.engine.run import Ending
+from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.settings import Settings
 from orchestrator.store import rundir, shards
 from orchestrator.store.atomic import replacing
 from orchestrator.store.entries import RunInfo
 from orchestrator.store.journal import Journal
-from orchestrator.store.rundir import DirectoryInUse, RunDirectory
+from orchestrator.store.rundir import DirectoryInUse, NoDirectory, RunDirectory
 
-PATIENCE = 30.0
-"""Seconds to wait for a shard that nobody answers for any more to let go of its folder."""
-
-
-def new_name(session: int) -> str:
-    """The name of a session's folder, which no other has: not even a second resume of a copy of the run."""
-    return f"{session}-{secrets.token_hex(2)}"
+PATIENCE = 15.0
+"""Seconds, besides those of a call, in which a shard that nobody answers for any more lets go of its folder."""
 
 
-def _overtaken(folder: Path, sessions: int) -> bool:
-    """Whether a session came after that of ``folder``: it went on without what was not there, and knows more by now."""
-    return int(folder.name.partition("-")[0]) < sessions
+class ShardLost(MassStopError):
+    """A shard came to no end although it was tried again and again, or its cluster is gone."""
+
+    exit_status = 5
 
 
-def home_of(settings: Settings, directory: Path, run_id: str) -> Path:
-    """Where the shards of a run are: a folder for each session, and in it one for each tenant."""
-    shared = Path(settings.shared_dir) if settings.shared_dir else directory / "shards"
-    return (shared / f"mass-stop-{run_id}").absolute()
+@dataclass(frozen=True)
+class Homecoming:
+    """The way of rows back into ``journal``, and of files into the run's ``directory``.
 
-
-def lay_out(home: Path, folders: Sequence[Path]) -> None:
-    """Makes the folder of a session, ``home``, and in it those of its shards; all of them or none.
-
-    Raises UsageError, also where they have no locks: that is known before anything is handed out.
+    ``sent`` says whether the shards were there to send stops, ``timeout`` how many seconds a call of theirs may take.
+    ``on_settled`` is told the journal's number and the outcome of each key that is over.
     """
-    try:
-        home.mkdir(mode=0o700, parents=True)
-    except FileExistsError:
-        raise UsageError(
-            f"--shared-dir: {home} is there already. Is this run resumed elsewhere too?"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"--shared-dir: {home} cannot be made: {error.strerror}.") from None
-    try:
-        orders.give(home, Orders())
-        for folder in folders:
-            shards.lay_out(folder)
-        rundir.reopen(folders[0], shared=True).close()
-    except (OSError, RunDirectoryError) as error:
-        shutil.rmtree(home, ignore_errors=True)
-        _clear_above(home)
-        if isinstance(error, RunDirectoryError):
-            raise
-        raise UsageError(f"--shared-dir: {home} cannot be filled: {error.strerror}.") from None
 
+    journal: Journal
+    directory: Path
+    sent: bool
+    timeout: float
+    on_settled: Callable[[int, Outcome], None] = lambda *_: None
 
-class Back(Struct, frozen=True):
-    """What came back of a shard: number and outcome of each key that is over; whether a call may have left."""
-
-    settled: list[tuple[int, Outcome]]
-    touched: bool
-
-
-async def bring_back(
-    journal: Journal,
-    folder: Path,
-    tenant: str,
-    directory: Path,
-    *,
-    sent: bool,
-    told: shards.Tables | None = None,
-) -> Back:
-    """Takes what a shard did into ``journal`` and ``directory``, and its folder away.
-
-    ``told`` is what the shard itself told, where its journal took no more.
-
-    Raises:
-        DirectoryInUse: the shard is still at work after :data:`PATIENCE`.
-        RunDirectoryError: its folder is gone, or has no locks.
-        StorageError: its journal cannot be read; it is left as it is.
-    """
-    with ExitStack() as stack:
+    async def ended(
+        self, folder: Path, tenant: str, ending: Ending, told: shards.Tables | None = None
+    ) -> Ending:
+        """``ending``, once the shard's rows are back (:meth:`bring_back`); or what is to be told in its place."""
+        why = (ending.reason or "").removesuffix(".")
         try:
-            stack.callback((await _held(folder)).close)
+            touched = await self.bring_back(folder, tenant, told)
         except DirectoryInUse:
-            raise
-        except RunDirectoryError:
-            if told is None:
+            return lost(
+                f"Its shard came to no end that is known ({why}) and may still be at work. mass-stop resume brings in "
+                "what it did, once it is over."
+            )
+        except (StorageError, RunDirectoryError) as error:
+            return lost(
+                f"What its shard did is not back: {error} Its keys count as perhaps stopped, until mass-stop resume "
+                "finds what was done, or stops them once more."
+            )
+        if isinstance(ending.cut_by, ShardLost) or (touched and isinstance(ending.cut_by, UsageError)):
+            return lost(
+                f"Its shard came to no end: {why}. What it did is kept; mass-stop resume does the rest."
+            )
+        return ending
+
+    async def bring_back(self, folder: Path, tenant: str, told: shards.Tables | None = None) -> bool:
+        """Takes what the shard of ``tenant`` did, and its ``folder`` away; whether a call of it may have left.
+
+        ``told`` is what the shard itself told, where its journal took no more.
+
+        Raises:
+            DirectoryInUse: the shard is still at work, and longer than a call and :data:`PATIENCE` allow.
+            RunDirectoryError: its folder is gone, or has no locks.
+            StorageError: its journal cannot be read; it is left as it is.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.callback((await self._held(folder)).close)
+            except DirectoryInUse:
                 raise
-        return await anyio.to_thread.run_sync(_merged, journal, folder, tenant, directory, sent, told)
+            except RunDirectoryError:
+                if told is None:
+                    raise
+            touched, settled = await anyio.to_thread.run_sync(self._merged, folder, tenant, told)
+        for seq, outcome in settled:
+            self.on_settled(seq, outcome)
+        return touched
 
+    async def _held(self, folder: Path) -> RunDirectory:
+        give_up = anyio.current_time() + self.timeout + PATIENCE
+        while True:
+            try:
+                return rundir.reopen(folder, shared=True)
+            except DirectoryInUse:
+                if anyio.current_time() > give_up:
+                    raise
+            await anyio.sleep(LOOK)
 
-async def _held(folder: Path) -> RunDirectory:
-    give_up = anyio.current_time() + PATIENCE
-    while True:
+    def _merged(
+        self, folder: Path, tenant: str, told: shards.Tables | None
+    ) -> tuple[bool, list[tuple[int, Outcome]]]:
+        name = f"{folder.parent.name}/{folder.name}"
         try:
-            return rundir.reopen(folder, shared=True)
-        except DirectoryInUse:
-            if anyio.current_time() > give_up:
-                raise
-        await anyio.sleep(LOOK)
+            touched = told is not None or not shards.is_untouched(folder)
+        except OSError as error:
+            raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+        settled = []
+        if not touched:
+            if self.sent:
+                self.journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
+        elif found := told or shards.read_left(folder / "journal.db", sent=self.sent):
+            _move_responses(folder, self.directory)
+            settled = self.journal.perform(lambda db: shards.merge(db, found, name)).result()
+            with suppress(OSError), (self.directory / "run.log").open("ab") as log:
+                log.write((folder / "run.log").read_bytes())
+        if (
+            self.journal.trouble is None
+        ):  # else what was taken is gone with this process, and the folder has it still
+            shutil.rmtree(folder, ignore_errors=True)
+        return touched, settled
 
 
-def _merged(
-    journal: Journal, folder: Path, tenant: str, directory: Path, sent: bool, told: shards.Tables | None
-) -> Back:
-    name = f"{folder.parent.name}/{folder.name}"
-    try:
-        touched = told is not None or not shards.is_untouched(folder)
-    except OSError as error:
-        raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    back = Back([], touched)
-    if not touched:
-        if sent:
-            journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
-    elif found := told or shards.read_left(folder / "journal.db", sent=sent):
-        _move_responses(folder, directory)
-        back = Back(journal.perform(lambda db: shards.merge(db, found, name)).result(), touched)
-        with suppress(OSError), (directory / "run.log").open("ab") as log:
-            log.write((folder / "run.log").read_bytes())
-    if journal.trouble is None:  # else what was taken is gone with this process, and the folder has it still
-        shutil.rmtree(folder, ignore_errors=True)
-    return back
+def lost(reason: str) -> Ending:
+    """How a shard ended that came to no end."""
+    return Ending("aborted", reason, ShardLost(reason))
 
 
 def _move_responses(folder: Path, directory: Path) -> None:
@@ -162,50 +157,35 @@ async def collect(
 
     Raises RunDirectoryError where one does not, or StorageError where it cannot be read.
     """
+    way = Homecoming(journal, directory, info.command != "plan", settings.timeout)
     home = home_of(settings, directory, info.id)
-    for session in _folders(home):
-        with suppress(OSError):
-            orders.give(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
-        if _overtaken(session, sessions):
-            shutil.rmtree(session, ignore_errors=True)
-            _clear_above(session)
-            continue
-        for folder in _folders(session):
-            tenant = folder.name if info.tenants else ""
-            try:
-                await bring_back(journal, folder, tenant, directory, sent=info.command != "plan")
-            except DirectoryInUse:
-                raise RunDirectoryError(
-                    f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
-                ) from None
-            except RunDirectoryError:
-                if folder.is_dir():
-                    raise
-                # Whoever resumes a copy of the run was faster: what is not here was perhaps stopped.
-            except StorageError as error:
-                raise StorageError(
-                    f"{error} Make it readable and resume again; or take {folder} away: its keys then count as perhaps "
-                    "stopped, and are stopped once more, which does no harm."
-                ) from error
-        clear(session)
-
-
-def _folders(path: Path) -> list[Path]:
     try:
-        return sorted(folder for folder in path.iterdir() if folder.is_dir())
-    except FileNotFoundError:
-        return []
-
-
-def clear(session: Path) -> None:
-    """Takes away what a session's shards have left, if all of them are back."""
-    if session.is_dir() and not _folders(session):
-        shutil.rmtree(session, ignore_errors=True)
-        _clear_above(session)
-
-
-def _clear_above(session: Path) -> None:
-    for path in (session.parent, session.parent.parent):
-        if path.name == "shards" or path.name.startswith("mass-stop-"):
+        for session in folders_in(home):
             with suppress(OSError):
-                os.rmdir(path)  # noqa: PTH106 - only if it is empty
+                orders.give(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
+            if overtaken(session, sessions):
+                remove(session)
+                continue
+            for folder in folders_in(session):
+                await _collect(way, folder, folder.name if info.tenants else "")
+            clear(session)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {home} of this run's shards cannot be read: {error.strerror}."
+        ) from error
+
+
+async def _collect(way: Homecoming, folder: Path, tenant: str) -> None:
+    try:
+        await way.bring_back(folder, tenant)
+    except DirectoryInUse:
+        raise RunDirectoryError(
+            f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
+        ) from None
+    except NoDirectory:
+        pass  # whoever resumes a copy of the run was faster: what is not here was perhaps stopped
+    except StorageError as error:
+        raise StorageError(
+            f"{error} Make it readable and resume again; or take {folder} away: its keys then count as perhaps "
+            "stopped, and are stopped once more, which does no harm."
+        ) from error

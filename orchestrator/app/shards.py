@@ -1,10 +1,9 @@
 """A run whose tenants are worked on by the workers of a dask cluster: what the caller does."""
 
 import asyncio
-import sqlite3
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ import msgspec
 
 from orchestrator.app import cluster
 from orchestrator.app.fleet import add_up, together
-from orchestrator.app.homecoming import Back, bring_back, clear, home_of, lay_out, new_name
+from orchestrator.app.homecoming import Homecoming, ShardLost, lost
 from orchestrator.app.messages import Done, Shard, take_counts, topic
 from orchestrator.app.orders import Control
 from orchestrator.app.part import Common, first_tally
+from orchestrator.app.shared_dir import clear, home_of, lay_out, new_name
 from orchestrator.engine.guards import FAILURES, DeadlineReached, too_many
 from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.ports import IntakeByTenant
@@ -29,16 +29,9 @@ from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant, tenant_of
 from orchestrator.store import shards
 from orchestrator.store.entries import NOTHING, RunInfo, Standing
-from orchestrator.store.rundir import DirectoryInUse
 
 LOOK_AT_WORKERS = 2.0
 """Seconds between two looks at whether there are any workers."""
-
-
-class ShardLost(MassStopError):
-    """A shard came to no end although it was tried again and again, or its cluster is gone."""
-
-    exit_status = 5
 
 
 class Shards:
@@ -77,7 +70,9 @@ class Shards:
             )
         self._tenants = tenants or {"": tenant_of(settings)}
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
-        self._directory = directory
+        self._way = Homecoming(
+            common.journal, directory, not common.planning, settings.timeout, common.on_settled
+        )
         self._home = home_of(settings, directory, info.id) / new_name(session)
         self._control = Control(self._home, common.log)
         self._read_or_cut = anyio.Event()
@@ -190,74 +185,49 @@ class Shards:
             group.cancel_scope.cancel()
 
     async def _one(self, client: Any, name: str, worker: str | None, weight: int) -> None:
-        sending = not self._common.planning
-        rows = await self._perform(lambda db: shards.take(db, name, sending=sending))
-        if name:
-            self._common.journal.of(name).tenant_state("running", None)
-        shard = Shard(
-            self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name].portable,
-            str(self._folder(name)), rows, self._common.deadline,
-        )  # fmt: skip
+        shard = await self._hand_over(name)
+        told = None
         try:
-            key = f"{name or 'tenant'}-{self._info.id}-{self._home.name}"
-            with anyio.CancelScope() as self._waits[name]:
-                data = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
-            if self._waits.pop(name).cancelled_caught:
-                raise cluster.ClusterGone("the cluster has no worker any more")
-            done = msgspec.msgpack.decode(data, type=Done)
-            ending = await self._ended(name, done.ending(), done.told)
+            done = await self._done(client, shard, worker, weight)
+            ending, told = done.ending(), done.told
         except cluster.ClusterGone as error:
-            self._control.order(cut=f"{error}", exit_status=error.exit_status)
-            ending = await self._lost(name, str(error))
+            self._control.order(cut=str(error), exit_status=error.exit_status)
+            ending = lost(str(error))
         except MassStopError as error:
-            ending = await self._lost(name, str(error))
+            ending = lost(str(error))
         except Exception as error:  # noqa: BLE001 - whatever dask raises, it is the end of this shard's task
-            ending = await self._lost(name, f"{type(error).__name__}: {str(error)[:300]}")
-        self._endings[name] = ending
+            ending = lost(f"{type(error).__name__}: {str(error)[:300]}")
+        if isinstance(ending.cut_by, ShardLost):
+            self._common.log.error("shard.lost", tenant=name, message=ending.reason)
+        ending = self._endings[name] = await self._way.ended(self._folder(name), name, ending, told)
         if ending.cut_by is not None and self._cut_by is None:
             self.tallies[name].given_up = ending.reason
         if name:
             self._common.journal.of(name).tenant_state(ending.state, ending.reason)
 
-    async def _lost(self, name: str, why: str) -> Ending:
-        self._common.log.error("shard.lost", tenant=name, message=why)
-        return await self._ended(name, _unfinished(why))
-
-    async def _ended(self, name: str, ending: Ending, told: shards.Tables | None = None) -> Ending:
-        """``ending``, once the shard's rows are back; or what stands in its place, where they are not."""
-        try:
-            back = await self._bring_back(name, told)
-        except DirectoryInUse:
-            return _unfinished(
-                f"Its shard came to no end that is known ({_why(ending)}) and may still be at work. mass-stop resume "
-                "brings in what it did, once it is over."
-            )
-        except (StorageError, RunDirectoryError) as error:
-            return _unfinished(
-                f"What its shard did is not back: {error} Its keys count as perhaps stopped, until mass-stop resume "
-                "finds what was done, or stops them once more."
-            )
-        if isinstance(ending.cut_by, ShardLost) or (back.touched and isinstance(ending.cut_by, UsageError)):
-            return _unfinished(
-                f"Its shard came to no end: {_why(ending)}. What it did is kept; mass-stop resume does the rest."
-            )
-        return ending
-
-    async def _bring_back(self, name: str, told: shards.Tables | None = None) -> Back:
-        back = await bring_back(
-            self._common.journal, self._folder(name), name, self._directory, sent=not self._common.planning,
-            told=told,
+    async def _hand_over(self, name: str) -> Shard:
+        sending = not self._common.planning
+        take = self._common.journal.perform(lambda db: shards.take(db, name, sending=sending))
+        rows = await wrap_future(take)
+        if name:
+            self._common.journal.of(name).tenant_state("running", None)
+        return Shard(
+            self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name].portable,
+            str(self._folder(name)), rows, self._common.deadline,
         )  # fmt: skip
-        for seq, outcome in back.settled:
-            self._common.on_settled(seq, outcome)
-        return back
+
+    async def _done(self, client: Any, shard: Shard, worker: str | None, weight: int) -> Done:
+        """Raises ClusterGone, or whatever dask raises where the shard came to no end."""
+        key = f"{shard.name or 'tenant'}-{self._info.id}-{self._home.name}"
+        with anyio.CancelScope() as self._waits[shard.name]:
+            data = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
+        if self._waits.pop(shard.name).cancelled_caught:
+            raise cluster.ClusterGone("the cluster has no worker any more")
+        return msgspec.msgpack.decode(data, type=Done)
 
     async def _bring_back_what_is_there(self, name: str) -> None:
         with suppress(StorageError, RunDirectoryError):
-            await self._bring_back(name)
-
-    async def _perform(self, work: Callable[[sqlite3.Connection], shards.Rows]) -> shards.Rows:
-        return await wrap_future(self._common.journal.perform(work))
+            await self._way.bring_back(self._folder(name), name)
 
     async def _keep_watch(self, client: Any) -> None:
         """Sees to it that orders arrive. Gives all shards up where no worker is left and none is to be waited for."""
@@ -309,11 +279,3 @@ class Shards:
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")
-
-
-def _unfinished(reason: str) -> Ending:
-    return Ending("aborted", reason, ShardLost(reason))
-
-
-def _why(ending: Ending) -> str:
-    return (ending.reason or "").removesuffix(".")

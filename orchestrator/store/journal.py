@@ -97,6 +97,7 @@ class Journal:
         self._writer.note(
             "end_session", at=self._clock.stamp(), state=state, reason=reason, exit_status=exit_status
         )
+        self._writer.note("end_tenants", state=state, reason=reason)
         await wrap_future(self.perform(lambda _: None))
 
     async def reopen(self, kept: Callable[[str], bool]) -> Standing:

@@ -20,6 +20,10 @@ class DirectoryInUse(RunDirectoryError):
     """Another process is at work there, and lets go of it in the end."""
 
 
+class NoDirectory(RunDirectoryError):
+    """There is none: there never was, or somebody took it away."""
+
+
 class RunDirectory:
     """A run's directory, locked against a second process until :meth:`close`.
 
@@ -126,7 +130,7 @@ def reopen(path: Path, *, shared: bool = False) -> RunDirectory:
     except OSError as error:  # a network's disk that fails
         raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
     if not there:
-        raise RunDirectoryError(f"There is no run directory {path}.")
+        raise NoDirectory(f"There is no run directory {path}.")
     directory = RunDirectory(path, made=False, shared=shared)
     for place in (path, path / "remediation", path / "responses"):
         clear_leftovers(place)

@@ -5,7 +5,6 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import msgspec
 import pytest
 
 from orchestrator.app import orders
-from orchestrator.app.homecoming import Back, bring_back
+from orchestrator.app.homecoming import Homecoming
 from orchestrator.app.messages import Done, Shard
 from orchestrator.app.orders import Orders
 from orchestrator.app.shard import work
@@ -73,10 +72,10 @@ class Job:
     def work(self) -> Done:
         return msgspec.msgpack.decode(work(msgspec.msgpack.encode(self.shard), self.told.append), type=Done)
 
-    def bring_back(self, done: Done | None = None) -> Back:
+    def bring_back(self, done: Done | None = None) -> bool:
         """Takes the shard's rows into the run's journal; without ``done``, nobody heard how it ended."""
         told = done.told if done else None
-        return anyio.run(partial(bring_back, self.run, self.folder, "north", self.home, sent=True, told=told))
+        return anyio.run(Homecoming(self.run, self.home, True, 30.0).bring_back, self.folder, "north", told)
 
     @property
     def reported(self) -> dict[str, int]:

@@ -65,6 +65,35 @@ def test_each_tenant_tells_how_its_part_stands_and_counts_its_own_tokens(fleet):
     assert table(fleet, "token_calls", "session") == [(0,)]
 
 
+def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | None]]:
+    """How the tenants stand, once the session has ended so."""
+    fleet.wait(fleet.journal.end_session(state, reason, 0))
+    return [(one.state, one.reason) for one in entries.read_tenants(fleet.connection).values()]
+
+
+def test_a_tenant_with_nothing_left_to_do_since_it_was_killed_is_finished(fleet):
+    fleet.admit(row(2, tenant="north"))
+    fleet.journal.of("north").tenant_state("running", None)
+    fleet.journal.settled(1, Outcome.STOPPED, None)
+    assert ends(fleet, "interrupted", "By a signal.") == [("finished", None), ("unused", None)]
+
+
+def test_a_tenant_that_was_killed_and_not_come_to_again_ends_as_its_session(fleet):
+    fleet.admit(row(2, tenant="north"))
+    fleet.journal.of("north").tenant_state("running", None)
+    assert ends(fleet, "interrupted", "By a signal.") == [("interrupted", "By a signal."), ("unused", None)]
+
+
+def test_in_a_run_that_is_finished_no_tenant_is_still_interrupted(fleet):
+    fleet.journal.of("north").tenant_state("interrupted", "By a signal.")
+    assert ends(fleet, "finished") == [("finished", None), ("unused", None)]
+
+
+def test_a_tenant_that_was_given_up_stays_so_where_another_is_cut(fleet):
+    fleet.journal.of("north").tenant_state("aborted", "It is gone.")
+    assert ends(fleet, "interrupted", "By a signal.") == [("aborted", "It is gone."), ("unused", None)]
+
+
 def test_where_the_tenants_stand_is_added_up(fleet):
     fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
     fleet.wait(fleet.journal.of("south").arm(1, True))

@@ -227,6 +227,13 @@ UPDATE tenant SET state = :state, reason = :reason WHERE name = :tenant;
 UPDATE session SET ended_at = :at, state = :state, reason = :reason, exit_status = :exit_status
 WHERE n = (SELECT MAX(n) FROM session);
 
+-- name: end_tenants
+-- Those of whom no session told the end: killed, or with nothing left to do in this one.
+UPDATE tenant SET
+    state = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :state ELSE 'finished' END,
+    reason = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :reason END
+WHERE state = 'running' OR (:state = 'finished' AND state <> 'unused');
+
 -- name: outcomes
 SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
 
