@@ -1,9 +1,11 @@
 """What every test may use: hypothesis profiles, seeds, the installed command. Nothing runs by itself."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
+from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,6 +45,17 @@ def pytest_configure() -> None:
     # A shell starts what it runs in the background with this signal ignored, and every command would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Tests and what they import stay to the end: nobody need look for garbage among them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,6 +17,10 @@ LONGEST = 90.0
 """Seconds for anything that a loaded machine may take long for."""
 
 
+UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
+"""Dask's profiler, which looks at every worker a hundred times a second, is of no use here."""
+
+
 class Host(NamedTuple):
     """Where a process runs: the words in front of its command, and the address it is spoken to at."""
 
@@ -40,7 +44,7 @@ class Cluster:
         """``options`` go to scheduler and workers alike, and so does what ``env`` adds to their environment."""
         self.home = home
         self._options = options
-        self._environment = os.environ | (env or {})
+        self._environment = {**os.environ, **UNWATCHED, **(env or {})}
         self.shared = home / "shared"
         self.shared.mkdir()
         self._file = home / "scheduler.json"

@@ -15,6 +15,7 @@ from orchestrator.clock import stamp
 from orchestrator.errors import Kind, StorageError
 from orchestrator.model import OVER, Outcome
 from orchestrator.store import database
+from orchestrator.store.pages import html
 from orchestrator.store.pages.charts import draw
 from orchestrator.store.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
 from orchestrator.store.pages.timeline import MOST_STRETCHES, read_timeline
@@ -318,7 +319,10 @@ def test_actions_travel_in_blocks(run):
     assert len(rows(text)) == ROWS_IN_BLOCK + 1
 
 
-def test_a_large_page_takes_no_more_memory_than_a_small_one(run):
+def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
+    in_block = 200  # a tenth, so that every row is soon there
+    monkeypatch.setattr(html, "ROWS_IN_BLOCK", in_block)
+
     def peak() -> int:
         tracemalloc.start()
         write_html(run.connection, lambda data: None, Path("run"), None)
@@ -326,11 +330,11 @@ def test_a_large_page_takes_no_more_memory_than_a_small_one(run):
         tracemalloc.stop()
         return highest
 
-    for _ in range(2 * ROWS_IN_BLOCK):
+    for _ in range(2 * in_block):
         run.add(None)
     peak()
     small = peak()
-    for _ in range(3 * ROWS_IN_BLOCK):
+    for _ in range(8 * in_block):
         run.add(None)
     assert peak() < 1.2 * small + 50_000
 

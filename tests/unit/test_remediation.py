@@ -254,7 +254,7 @@ def test_cells_and_names_of_columns_are_guarded(tmp_path):
 def test_memory_does_not_grow_with_the_records(tmp_path):
     class Many(Table):
         def __iter__(self):
-            return ((n, "failed", ["a cell of some length", "N"]) for n in range(100_000))
+            return ((n, "failed", ["a cell of some length" * 10, "N"]) for n in range(20_000))
 
     tracemalloc.start()
     try:

@@ -105,7 +105,7 @@ def test_a_clock_that_is_wrong_costs_no_stop_and_no_wait(
 ) -> None:
     """A tenant that throttles by dates is waited for by its own clock, not by ours."""
     tenant = make_tenant(
-        **PROCESSING, actions=40, retry_after="date", faults=FaultPlan.only("limit", 0.2), token_lifetime=3.0
+        **PROCESSING, actions=24, retry_after="date", faults=FaultPlan.only("limit", 0.2), token_lifetime=3.0
     )
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=faked(FAKETIME=skew), longest=150)
     assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
@@ -123,7 +123,7 @@ def test_a_clock_that_is_wrong_costs_no_stop_and_no_wait(
 def test_a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing(
     mass_stop: MassStop, make_tenant: MakeTenant, faked: Callable[..., dict[str, str]], jump: str
 ) -> None:
-    tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=40)
+    tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=24)
     clock = mass_stop.home / "clock"
     clock.write_text("+0\n")
     going = mass_stop.start(
