@@ -1,7 +1,9 @@
 """One tenant's part of a run: its client, its pace and its engine, wired in one place."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 
 from orchestrator.clock import Clock
 from orchestrator.engine.context import Context
@@ -46,6 +48,11 @@ class Common:
     def seconds_left(self) -> float | None:
         """Until the deadline."""
         return None if self.deadline is None else self.deadline - self.clock.wall()
+
+
+def track_letters() -> str:
+    """For the track ids of one process: another may work on the same session, of a shard or of a copy of the run."""
+    return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
 
 
 def first_tally(standing: Standing, *, planning: bool) -> Tally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import anyio
 
 from orchestrator.app.files import write_page, write_report
-from orchestrator.app.part import Common, Part, first_tally
+from orchestrator.app.part import Common, Part, first_tally, track_letters
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.engine.responses import ResponseFiles
@@ -230,13 +230,15 @@ class Run:
         return StorageError.exit_status
 
     async def _execute(self, intake: RunIntake) -> Ending:
+        # The first session's id is nobody else's; a later one may be that of a copy of the run, too.
+        session = f"{self._session}{track_letters() if self._session > 1 else ''}"
         common = Common(
             planning=self.info.command == "plan",
             clock=self._clock,
             journal=self.journal,
             log=self.log,
             responses=self._responses,
-            label=f"{self.settings.track_prefix}-{self.info.id}-{self._session}",
+            label=f"{self.settings.track_prefix}-{self.info.id}-{session}",
             deadline=self._deadline(),
             on_settled=self.on_settled,
         )

@@ -8,7 +8,6 @@ through one file of orders there, which no broken connection can hold up.
 import asyncio
 import os
 import resource
-import secrets
 import sqlite3
 import threading
 import time
@@ -16,7 +15,6 @@ from asyncio import wrap_future
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any
 
 import anyio
@@ -27,7 +25,7 @@ from orchestrator import collector
 from orchestrator.app import orders
 from orchestrator.app.messages import Done, Shard, counts_of, topic
 from orchestrator.app.orders import LOOK, Orders
-from orchestrator.app.part import Common, Part, first_tally
+from orchestrator.app.part import Common, Part, first_tally, track_letters
 from orchestrator.app.shard_journal import open_journal
 from orchestrator.clock import Clock
 from orchestrator.engine.responses import ResponseFiles
@@ -151,7 +149,7 @@ class _Crew:
                 journal=journal,
                 log=log,
                 responses=responses,
-                label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{_letters()}",
+                label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{track_letters()}",
                 deadline=shard.deadline,
             )
             log.info(
@@ -266,11 +264,6 @@ async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:
 def _sessions(connection: sqlite3.Connection) -> int:
     count: int = connection.execute("SELECT COUNT(*) FROM session").fetchone()[0]
     return count
-
-
-def _letters() -> str:
-    """For the track ids of this try, unlike another's of the same session, of whose journal nothing may be left."""
-    return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
 
 
 def _host() -> str:

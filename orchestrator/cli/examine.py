@@ -8,6 +8,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind, TenantUnreachable
 from orchestrator.model import Answered
 from orchestrator.settings import Settings
+from orchestrator.store.rundir import new_run_id
 from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.probe import reach
 
@@ -46,7 +47,7 @@ async def findings_of(settings: Settings) -> AsyncGenerator[Finding, None]:
 
 async def _read_nobody(tenant: ZuoraClient, settings: Settings) -> CallError | None:
     try:
-        await tenant.status(NOBODY, f"{settings.track_prefix}-check")
+        await tenant.status(NOBODY, f"{settings.track_prefix}-check-{new_run_id()}")
     except CallError as error:
         if error.kind is Kind.UNAUTHENTICATED:
             await tenant.authenticate()  # raises where a token that was handed over is at fault

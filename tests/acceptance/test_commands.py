@@ -134,6 +134,11 @@ def test_check_finds_a_tenant_in_order_and_stops_nothing(mass_stop: MassStop, te
         assert word in ended.err
 
 
+def test_no_call_of_check_has_the_track_id_of_an_earlier_one(mass_stop: MassStop, tenant: Tenant) -> None:
+    assert [mass_stop("check", tenant=tenant).status for _ in range(2)] == [0, 0]
+    assert len({call.track_id for call in tenant.log if call.kind == "status"}) == 2
+
+
 @pytest.mark.parametrize(
     ("env", "status"),
     [

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,6 +110,16 @@ def test_track_ids_of_accepted_stops_are_those_the_tenant_saw(done: tuple[Tenant
     tenant, ended = done
     seen = {call.key: call.track_id for call in tenant.log if call.kind == "stop"}
     assert {a["bulk_key"]: a["stop"]["track_id"] for a in ended.report["actions"]} == seen
+
+
+def test_a_run_and_its_copy_that_are_both_resumed_share_no_track_id(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    first = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", "--deadline", "1ms")
+    shutil.copytree(first.directory, mass_stop.home / "copy")
+    assert [mass_stop("resume", name, tenant=tenant).status for name in ("run", "copy")] == [0, 0]
+    track_ids = [call.track_id for call in tenant.log if call.kind != "token"]
+    assert len(set(track_ids)) == len(track_ids) >= 48
 
 
 def test_without_save_responses_none_is_kept(mass_stop: MassStop, tenant: Tenant) -> None:
