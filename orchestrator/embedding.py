@@ -138,10 +138,10 @@ async def resume_all(
         raise UsageError(
             f"The run in {path} was cut before all its keys were read: give the same keys again."
         )
-    unread = [] if ours is not None else app.unread_sources(path, sources, ())
+    unread = [] if ours is not None else app.unread_sources(path, sources, (), told.plan)
     run = await app.reopen(path, info, structs.replace(settings, **kept), None, tenants)
     try:
-        rest = await app.rest_of_input(run, unread) if ours is None else _intake(run, keys, ours)
+        rest = await app.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
         await run.execute(rest)
         return await run.read(reports.read_report)
     finally:

@@ -14,12 +14,27 @@ from orchestrator.errors import InputError, UsageError
 from orchestrator.model import InputRow, Outcome
 from orchestrator.settings import Settings
 from orchestrator.store import database
-from orchestrator.store.entries import NOTHING, SourceInfo, Standing, action_name, read_run
+from orchestrator.store.entries import (
+    NOTHING,
+    SourceInfo,
+    Standing,
+    action_name,
+    chained,
+    read_run,
+    same_rows,
+)
 from orchestrator.store.intake import FileIntake, ReadAlready, RowIntake, Tenancy
 from orchestrator.store.sources import Source, open_source
 
 if TYPE_CHECKING:
     from orchestrator.store import report as reports
+
+
+Unread = list[tuple[Source | None, SourceInfo]]
+"""Sources not read to their end; the one without a :class:`Source` is the plan that the run had its keys from."""
+
+_PLAN = "plan "
+"""What the name of a plan as a source starts with. It has no path: it is no file of keys."""
 
 
 def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
@@ -31,22 +46,24 @@ def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo
     return list(zip(sources, known, strict=True))
 
 
-def unread_sources(
-    path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
-) -> list[tuple[Source, SourceInfo]]:
+def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str], plan: str | None) -> Unread:
     """The sources that an earlier session of the run in ``path`` did not read to their end, opened once more.
 
-    ``specs`` are those given again, in order, in place of standard input or of files that have moved.
+    ``specs`` are those given again, in order, in place of standard input or of files that have moved. ``plan`` is the
+    earlier session's.
 
     Raises:
         InputError: one is needed that cannot be read twice and was not given again.
     """
     given = list(specs)
-    unread = []
+    unread: Unread = []
     for info in known:
         if info.complete:
             continue
         spec = given.pop(0) if given else info.path
+        if spec is None and plan is not None and info.name.startswith(_PLAN):
+            unread.append((None, info))
+            continue
         if spec is None:
             raise InputError(
                 f"The run was cut while {info.name} was still being read. Give the same input again: "
@@ -56,15 +73,20 @@ def unread_sources(
     return unread
 
 
-async def rest_of_input(run: Run, unread: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:
+async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> RunIntake:
     """Reads on what :func:`unread_sources` gave; to its end before the first stop, where the run does so with all.
 
     Raises InputError.
     """
+    files = []
     for source, info in unread:
+        if source is None and plan is not None:
+            return await read_ahead(run, _rest_of_plan(run, info, plan))
+        assert source is not None
         if source.path != info.path:
             run.journal.replace_source(info, info.name, source.path)
-    intake = file_intake(run, unread)
+        files.append((source, info))
+    intake = file_intake(run, files)
     return await read_ahead(run, intake) if run.settings.strict or run.settings.order else intake
 
 
@@ -73,7 +95,7 @@ def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIn
     settings = run.settings
     planned = _planned(Path(settings.plan)) if settings.plan else []
     if settings.plan and not sources:
-        name = f"plan {settings.plan}"
+        name = f"{_PLAN}{settings.plan}"
         (info,) = run.journal.add_sources([(name, None)])
         return RowIntake(run.journal, planned, info, ranked=True, tenancy=_of_plan(run, planned))
     return FileIntake(
@@ -85,6 +107,15 @@ def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIn
         weights={action_name(row.tenant, row.key): row.weight for row in planned} if settings.plan else None,
         tenancy=tenancy(run),
     )
+
+
+def _rest_of_plan(run: Run, info: SourceInfo, plan: str) -> RunIntake:
+    """The plan's keys behind those that an earlier session took, which are told by their number alone: rows repeat."""
+    planned = _planned(Path(plan))
+    whose = tenancy(run)
+    known = planned[: info.rows] if whose is None else map(whose.settle, planned[: info.rows])
+    same_rows(info, chained("", known))
+    return RowIntake(run.journal, planned[info.rows :], info, ranked=True, tenancy=whose)
 
 
 def tenancy(run: Run) -> Tenancy | None:

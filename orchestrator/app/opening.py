@@ -196,6 +196,7 @@ def _without_secrets(settings: Settings) -> dict[str, object]:
         client_secret=None,
         token=None,
         tenants=_absolute(settings.tenants),
+        plan=_absolute(settings.plan),
         shared_dir=_absolute(settings.shared_dir),
     )
     stored: dict[str, object] = msgspec.to_builtins(plain)

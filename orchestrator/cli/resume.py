@@ -36,11 +36,11 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     for sentence in sentences:
         click.echo(f"mass-stop: {sentence}", err=True)
     settings = options.read_settings(given, earlier=app.kept(told))
-    unread = app.unread_sources(run_dir, known, sources)
+    unread = app.unread_sources(run_dir, known, sources, told.plan)
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
         async with opened(await app.reopen(run_dir, info, settings, screen)) as run:
-            yield run, await app.rest_of_input(run, unread)
+            yield run, await app.rest_of_input(run, unread, told.plan)
 
     return conduct(settings, prepare)

@@ -5,9 +5,13 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from orchestrator.model import InputRow
+from orchestrator.store.checksum import remove_sum
+from orchestrator.store.entries import chained
 from tests.acceptance.support import (
     PROCESSING,
     QUICK,
@@ -185,6 +189,39 @@ def test_a_plan_is_run_with_the_fastest_first(mass_stop: MassStop, planned: Tena
     stops = [call.key or "" for call in planned.log if call.kind == "stop"]
     assert [speeds[key] for key in stops] == sorted(speeds.values(), reverse=True)
     assert [action["bulk_key"] for action in ended.report["actions"]] == planned.keys
+
+
+def test_a_run_of_a_plans_keys_that_was_killed_while_it_took_them_is_resumed(
+    mass_stop: MassStop, planned: Tenant
+) -> None:
+    """From another folder, too; the fastest first, as if nothing had been."""
+    report = valid((mass_stop.home / "plan" / "report.json").read_bytes())
+    speeds = {a["bulk_key"]: a["plan"]["records_per_second"] for a in report["actions"]}
+    first = mass_stop.run(planned, "--plan", "plan", "--no-results", "--deadline", "1ms")
+    took_no_more_than(3, first.directory / "journal.db")
+    (mass_stop.home / "elsewhere").mkdir()
+    ended = mass_stop(
+        "resume", first.directory, "--concurrency", "1", tenant=planned, cwd=mass_stop.home / "elsewhere"
+    )
+    stops = [call.key or "" for call in planned.log if call.kind == "stop"]
+    assert ended.status == 0, ended
+    assert [speeds[key] for key in stops] == sorted(speeds.values(), reverse=True)
+    assert [action["bulk_key"] for action in ended.report["actions"]] == planned.keys
+    assert ended.report["run"]["sources"][0]["rows"] == len(planned.keys)
+
+
+def took_no_more_than(rows: int, journal: Path) -> None:
+    """Makes of a run that was cut before its first stop one that was killed while it read its one source."""
+    with closing(sqlite3.connect(journal)) as db:
+        db.execute("DELETE FROM action WHERE seq > ?", (rows,))
+        known = db.execute("SELECT row, bulk_key FROM action ORDER BY seq").fetchall()
+        chain = chained("", [InputRow(row, key) for row, key in known])
+        db.execute(
+            "UPDATE source SET rows = ?, last_row = ?, chain = ?, sha256 = NULL, complete = 0",
+            (rows, known[-1][0], chain),
+        )
+        db.commit()
+    remove_sum(journal)
 
 
 def test_a_plan_gives_the_order_to_the_keys_of_another_source(mass_stop: MassStop, planned: Tenant) -> None:
