@@ -268,7 +268,8 @@ class Run:
         if self.troubles:
             return 5
         if isinstance(cut_by, TenantError):
-            may_have_stopped = self.tally.accepted or Outcome.UNCONFIRMED in outcomes
+            stopped = self.tally.accepted or self.tally.outcomes[Outcome.STOPPED]
+            may_have_stopped = stopped or Outcome.UNCONFIRMED in outcomes
             return 4 if may_have_stopped else cut_by.exit_status
         if cut_by is not None:
             return cut_by.exit_status

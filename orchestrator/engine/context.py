@@ -9,7 +9,7 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.guards import FailureGuard
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.retry import again, delay
-from orchestrator.errors import CallError, Kind, MassStopError, TenantError, TenantUnreachable
+from orchestrator.errors import CallError, Kind, MassStopError, TenantError
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem
 from orchestrator.progress import Tally
@@ -45,9 +45,9 @@ class Context:
     """The parts of a run, wired once.
 
     ``abort`` ends the sending of anything with a reason; ``settled`` is told the journal's number and the outcome of
-    each key that comes to its end, and ``unanswered`` each call that came to no answer. ``guards`` count the keys that
-    were tried. ``results_wait`` says whether results leave this process to other tenants for now; when that ends the
-    dispatcher is kicked.
+    each key that comes to its end, ``unanswered`` each call that came to no answer, and ``away`` the last of so many
+    that the tenant is taken for gone. ``guards`` count the keys that were tried. ``results_wait`` says whether results
+    leave this process to other tenants for now; when that ends the dispatcher is kicked.
     """
 
     settings: Settings
@@ -61,6 +61,7 @@ class Context:
     abort: Callable[[MassStopError], None]
     settled: Callable[[int, Outcome], None] = lambda *_: None
     unanswered: Callable[[CallError], None] = lambda _: None
+    away: Callable[[CallError], None] = lambda _: None
     guards: Sequence[FailureGuard] = ()
     results_wait: Callable[[], bool] = lambda: False
     random: Random = field(default_factory=Random)
@@ -96,9 +97,9 @@ class Context:
         return self.last_answer_at is not None and self.last_answer_at >= tries.first_at
 
     def tries_ended(self, tries: Tries, error: CallError) -> None:
-        """Ends the run where all the tries of one call went by without the tenant answering anybody."""
+        """Tells that the tenant is gone, where all the tries of one call went by without it answering anybody."""
         if error.kind in NO_ANSWER and not self.answered_since(tries):
-            self.abort(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
+            self.away(error)
 
 
 def as_problem(error: CallError) -> Problem:

@@ -9,6 +9,7 @@ from orchestrator.engine.guards import Expectations
 from orchestrator.engine.reading import Failed, keep, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import verdict
+from orchestrator.errors import CallError
 from orchestrator.model import ActionState, Outcome, Problem, Status
 from orchestrator.store.entries import Armed
 
@@ -47,6 +48,10 @@ class PlanLane:
         for seq in self.held:
             self._context.journal.disarm(seq, intent=False)
         self.held.clear()
+
+    def look(self, _: CallError) -> bool:
+        """Every call of a plan is a look: there is no other to try."""
+        return False
 
     async def _look(self, look: _Look) -> Awaitable[None] | None:
         context, key = self._context, look.follower

@@ -13,7 +13,7 @@ from orchestrator.engine.pace import PaceRecord
 from orchestrator.engine.planning import PlanLane
 from orchestrator.engine.ports import Intake, Responses
 from orchestrator.engine.stopping import StopLane
-from orchestrator.errors import CallError, MassStopError, TenantError, TenantUnreachable
+from orchestrator.errors import CallError, Kind, MassStopError, TenantError, TenantUnreachable
 from orchestrator.model import Answered
 from orchestrator.pacing.pacer import Pacer
 
@@ -78,10 +78,14 @@ class Engine:
         self._sending = True
         self._cut_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
+        self._away: TenantUnreachable | None = None
+        self._looking = False
+        self._left_over = False
         self._error: Exception | None = None
         self._changed = asyncio.Event()
         context.abort = self.cut
         context.unanswered = self._unanswered
+        context.away = self._gone
         if context.settings.max_failures is not None:
             context.guards = (*context.guards, FailureGuard(context.settings.max_failures, self.stop_sending))
         self._pace = PaceRecord(context, pacer, self._unsent)
@@ -109,12 +113,14 @@ class Engine:
         finally:
             self._context.dispatcher.close()
             self._pace.close()
+            self._left_over = self._reading or self._waiting > 0 or bool(self._lane.held)
             self._lane.release()
             self._follow.release()
         return self._ending()
 
     def answered(self, answer: Answered) -> None:
         """Takes what every answer of the tenant tells besides its meaning."""
+        self._looking = False
         self._pace.answered(answer)
 
     def cut(self, reason: MassStopError) -> None:
@@ -125,10 +131,12 @@ class Engine:
 
     def stop_sending(self, reason: MassStopError) -> None:
         """Lets no further stop leave; what was stopped so far is still followed to its end."""
-        if not self._sending:
-            return
+        if self._sending:
+            self._shortened_by = reason
+            self._close_stops()
+
+    def _close_stops(self) -> None:
         self._sending = False
-        self._shortened_by = reason
         self._context.dispatcher.lanes.close_stops()
         self._change()
 
@@ -153,7 +161,20 @@ class Engine:
 
     def _unanswered(self, error: CallError) -> None:
         self._pace.unanswered()
-        if self._pacer.circuit.failed_probes >= self._context.settings.max_attempts:
+        if self._looking or self._pacer.circuit.failed_probes >= self._context.settings.max_attempts:
+            self._gone(error)
+
+    def _gone(self, error: CallError) -> None:
+        """No call is answered any more. Where only stops were tried, one look tells whether that holds for all calls.
+
+        A tenant may carry out its stops and be too slow to say so: then the status of each that may have worked tells.
+        """
+        if self._sending and self._lane.look(error):
+            advice = " A longer --timeout may help." if error.kind is Kind.TIMEOUT else ""
+            self._away = TenantUnreachable(f"The tenant answers no stop any more: {error.message}{advice}")
+            self._looking = True
+            self._close_stops()
+        else:
             self.cut(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
 
     def _unsent(self) -> int:
@@ -255,7 +276,7 @@ class Engine:
         self.cut(DeadlineReached("The deadline was reached: no call was started after it (--deadline)."))
 
     def _ending(self) -> Ending:
-        reason = self._cut_by or self._shortened_by
+        reason = self._cut_by or self._shortened_by or (self._away if self._left_over else None)
         if reason is None:
             return Ending("finished")
         state = "interrupted" if isinstance(reason, Interrupted) else "aborted"

@@ -60,6 +60,16 @@ class StopLane:
                 self._context.journal.disarm(key.seq, intent=key.intended, retried=retried)
         self.held.clear()
 
+    def look(self, error: CallError) -> bool:
+        """Has the status tell of each key whose stop may have worked, as no answer does; False where there is none."""
+        may_have_worked = [key for key in self.held.values() if key.lost and not key.under_way]
+        for key in may_have_worked:
+            del self.held[key.seq]
+            if key.intended:
+                self._context.journal.disarm(key.seq, intent=True, retried=key.stops.made > 0)
+            self._follow.refused(self._refused(key), as_problem(error), partial(self._stop_again, key))
+        return bool(may_have_worked)
+
     async def _send(self, key: StopKey) -> Awaitable[None] | None:
         context = self._context
         if not await context.may_call(stop=True):
@@ -110,13 +120,17 @@ class StopLane:
             request_id=error.request_id, attempt=key.stops.made, again_in=wait and round(wait, 3),
             message=error.message,
         )  # fmt: skip
+        if key.seq not in self.held:  # with this failure the tenant was taken for gone: the status tells
+            return None
         if wait is not None:
             return self._send_later(key, wait)
-        del self.held[key.seq]
         if error.kind in NO_ANSWER and not context.answered_since(key.stops):
-            self._follow.settle(self._refused(key), given_up(accepted=False, lost=key.lost), problem)
+            if not key.lost:
+                self._leave(key, Outcome.UNREACHABLE, problem)
             context.tries_ended(key.stops, error)
-        elif error.kind is Kind.WRONG_STATE or key.lost or not is_final(error.kind):
+            return None
+        del self.held[key.seq]
+        if error.kind is Kind.WRONG_STATE or key.lost or not is_final(error.kind):
             self._follow.refused(self._refused(key), problem, stop_again=partial(self._stop_again, key))
         else:
             self._follow.settle(self._refused(key), Outcome.REJECTED, problem)

@@ -207,6 +207,47 @@ def test_a_tenant_that_went_away_ends_the_run():
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
 
 
+def no_stop_is_answered(name: str, key: str, n: int) -> Fault | None:
+    """The tenant stops the action, and is too slow to say so."""
+    return lost() if name == "stop" else None
+
+
+@pytest.mark.parametrize("keys", [1, 5])
+def test_stops_that_are_carried_out_and_never_answered_are_told_by_their_status(keys):
+    """Sent again and again, by this run and by every ``resume``, none would ever be called what it is."""
+    world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered))
+    ending = virtually(world.run(rows_of(keys)))
+    assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: keys})
+    assert all(action.stop.answer == "lost" for action in world.report().actions)
+
+
+def test_where_no_stop_is_answered_the_run_ends_with_what_was_sent_told_and_the_rest_not_attempted():
+    world = World(VirtualTenant(actions_of(50), script=no_stop_is_answered), settings(concurrency=4))
+    ending = virtually(world.run(rows_of(50)))
+    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
+    for action in world.report().actions:
+        sent = world.tenant.of("stop", action.bulk_key)
+        assert action.outcome is (Outcome.STOPPED if sent else Outcome.NOT_ATTEMPTED)
+        assert action.stop.attempts == len(sent)
+
+
+def test_a_tenant_that_answers_nothing_at_all_is_looked_at_once_before_it_is_given_up():
+    world = World(VirtualTenant(actions_of(50), script=lambda name, key, n: lost(works=False)))
+    ending = virtually(world.run(rows_of(50)))
+    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
+    assert len(world.tenant.of("status")) == 1
+
+
+def test_an_action_that_runs_although_its_stop_was_lost_is_not_over_when_no_stop_is_answered():
+    """The answer that was lost may have been a refusal, and no further stop leaves."""
+    script = scripted(stop={1: [lost(works=False)] * 30, 2: [lost()] * 30, 3: [lost()] * 30})
+    world = World(VirtualTenant(actions_of(3), script=script))
+    ending = virtually(world.run(rows_of(3)))
+    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
+    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
+    assert entry(world.report(), 2).outcome is Outcome.STOPPED
+
+
 def test_one_key_that_is_never_answered_does_not_end_the_run():
     script = scripted(stop={1: [lost(works=False)] * 8})
     world = World(VirtualTenant(actions_of(400, stopping_for=300), script=script), settings(concurrency=2))
