@@ -111,7 +111,7 @@ def _headline(page: Page, known: Known) -> None:
         page.line(run.reason, "yellow")
     may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
     if all_good:
-        unread = ", ".join(source.name for source in known.unread)
+        unread = ", ".join(_in_words(source.name) for source in known.unread)
         page.line(f"NOT all over: {unread} was not read to its end. What was read of it is over.", "red")
     elif not good and not may_have_stopped:
         page.line(f"NOTHING was stopped: {counted(total, 'mass action')} may go on.", "red")
@@ -232,16 +232,20 @@ def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
             steps.step("Mend what is said above of the tenants, then go on where it was:")
         case _:
             steps.step("Go on where it was; a stop that is sent twice does no harm:")
-    gone = [source.name for source in known.unread if source.path is None]
+    gone = [_in_words(source.name) for source in known.unread if source.path is None]
     steps.command(f"mass-stop resume {as_argument(directory)}{' SOURCE' * len(gone)}")
     if known.run.exit_status == 5 and not here:
         steps.line("Without the cluster, on this machine: with --engine local.", indent=2)
     if gone:
-        steps.line(f"{', '.join(gone)} cannot be read twice: give the same keys again as SOURCE.", indent=2)
+        steps.line(f"Give the same keys again as SOURCE: {', '.join(gone)} cannot be read twice.", indent=2)
     if known.run.reason and "--deadline" in known.run.reason:
         steps.line(indent=2, text=_deadline_of_the_next())
     if known.run.reason and "--max-failures" in known.run.reason:
         steps.line(indent=2, text="The guard holds again as well: first find out why so many were refused.")
+
+
+def _in_words(source: str) -> str:
+    return "standard input" if source == "-" else source
 
 
 def _tenants_at_fault(run: RunEntry) -> bool:

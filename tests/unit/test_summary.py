@@ -111,6 +111,13 @@ def test_standard_input_is_asked_for_again_where_it_was_cut():
     assert f"mass-stop resume {DIRECTORY} SOURCE\n" in text
 
 
+def test_standard_input_is_named_in_words():
+    """ "- was not read to its end" names nothing."""
+    text = said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "-")])
+    assert "NOT all over: standard input was not read to its end." in text
+    assert "Give the same keys again as SOURCE: standard input cannot be read twice." in text
+
+
 def test_a_drill_is_not_resumed():
     assert "mass-stop resume" not in said({Outcome.UNCONFIRMED: 1}, last_stop=1.0, command="drill")
 
