@@ -2,11 +2,8 @@
 
 import re
 from enum import IntEnum, StrEnum
-from typing import Generic, TypeVar
 
 from msgspec import Struct
-
-T = TypeVar("T")
 
 _BULK_KEY = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
 
@@ -177,10 +174,3 @@ class Grant(Struct, frozen=True):
 
     seconds: float
     scope: str | None = None
-
-
-class Reply(Struct, Generic[T], frozen=True):
-    """A call's result, with the request id that support asks for."""
-
-    value: T
-    request_id: str | None

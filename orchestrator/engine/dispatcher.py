@@ -60,7 +60,7 @@ class Dispatcher:
     def watch(self, stops_are_coming: Callable[[], bool], on_change: Callable[[], None]) -> None:
         """``stops_are_coming`` says whether stops are known that are not in their lane yet: results wait for them too.
 
-        ``on_change`` is told whenever a job has left its lane or has come to its end.
+        ``on_change`` is told whenever a job has left its lane, or has come to its end and no other follows it.
         """
         self._stops_are_coming, self._on_change = stops_are_coming, on_change
 
@@ -116,9 +116,10 @@ class Dispatcher:
                     self.kick()
                     await after
                 self.active -= 1
-                self._on_change()
                 if (job := self._take()) is not None:
                     self.kick()
+                else:
+                    self._on_change()
             if self.closed and not self.active:
                 self._quiet.set()
             waiting: asyncio.Future[Job] = asyncio.get_running_loop().create_future()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.model import ActionState, Records, Reply
+from orchestrator.model import ActionState, Records
 
 
 class Tenant(Protocol):
@@ -13,9 +13,10 @@ class Tenant(Protocol):
     async def authenticate(self) -> None:
         """Sees to credentials ahead of the first call."""
 
-    async def stop(self, bulk_key: str, track_id: str) -> Reply[None]: ...
+    async def stop(self, bulk_key: str, track_id: str) -> str | None:
+        """Returns once the stop is accepted, with the request id that support asks for."""
 
-    async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]: ...
+    async def status(self, bulk_key: str, track_id: str) -> ActionState: ...
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None: ...
 

@@ -42,7 +42,7 @@ async def read_status(context: Context, key: Read, tries: Tries) -> Reading | Fa
     retried = tries.made > 0
     tries.begin(context.clock.now())
     try:
-        state = (await context.tenant.status(key.bulk_key, track_id)).value
+        state = await context.tenant.status(key.bulk_key, track_id)
     except CallError as error:
         return call_failed(context, key, tries, "status", error, track_id, retried=retried)
     except TenantError as error:

@@ -82,7 +82,7 @@ class StopLane:
         sent_at = context.clock.stamp()
         key.under_way = True
         try:
-            reply = await context.tenant.stop(key.bulk_key, track_id)
+            request_id = await context.tenant.stop(key.bulk_key, track_id)
         except CallError as error:
             key.under_way = False
             return self._failed(key, error, track_id, sent_at)
@@ -95,12 +95,12 @@ class StopLane:
         context.tally.accepted += 1
         for guard in context.guards:
             guard.accepted()
-        key.log.debug("stop.accepted", track_id=track_id, request_id=reply.request_id, attempt=key.stops.made)
+        key.log.debug("stop.accepted", track_id=track_id, request_id=request_id, attempt=key.stops.made)
         self._follow.accepted(
             Follower(key.seq, key.bulk_key, key.log, accepted=True, lost=key.lost),
             sent_at,
             track_id,
-            reply.request_id,
+            request_id,
         )
         return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,7 +13,7 @@ from yarl import URL
 
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
-from orchestrator.model import ActionState, Answered, Grant, Reply
+from orchestrator.model import ActionState, Answered, Grant
 from orchestrator.settings import Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora.deadlines import Deadlines
@@ -148,20 +148,21 @@ class ZuoraClient:
         """Sees to a token before the first call needs it. Raises TenantError."""
         await self._token.bearer()
 
-    async def stop(self, bulk_key: str, track_id: str) -> Reply[None]:
-        """``PUT /v1/bulk/{bulk-key}/stop``: asks the tenant to stop one mass action."""
-        answer, request_id = await self._call("PUT", f"{self._bulk}/{bulk_key}/stop", track_id, _ANSWER)
+    async def stop(self, bulk_key: str, track_id: str) -> str | None:
+        """``PUT /v1/bulk/{bulk-key}/stop``: asks the tenant to stop one mass action; gives its request id."""
+        answer, headers = await self._call("PUT", f"{self._bulk}/{bulk_key}/stop", track_id, _ANSWER)
+        request_id = read_request_id(headers, self.hide)
         if not answer.success:
             raise _not_understood("it does not say whether the stop was accepted", request_id)
-        return Reply(None, request_id)
+        return request_id
 
-    async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]:
+    async def status(self, bulk_key: str, track_id: str) -> ActionState:
         """``GET /v1/bulk/{bulk-key}``: reads one mass action's status and counts."""
-        answer, request_id = await self._call("GET", f"{self._bulk}/{bulk_key}", track_id, _STATUS)
+        answer, headers = await self._call("GET", f"{self._bulk}/{bulk_key}", track_id, _STATUS)
         try:
-            return Reply(answer.state(self.hide), request_id)
+            return answer.state(self.hide)
         except ValueError as error:
-            raise _not_understood(str(error), request_id) from None
+            raise _not_understood(str(error), read_request_id(headers, self.hide)) from None
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
         """``GET /v1/files/{file-id}``: hands the response file at ``address`` to ``write``, chunk by chunk.
@@ -220,7 +221,7 @@ class ZuoraClient:
 
     async def _call(
         self, method: str, path: str, track_id: str, decoder: msgspec.json.Decoder[A]
-    ) -> tuple[A, str | None]:
+    ) -> tuple[A, Mapping[str, str]]:
         token = await self._token.bearer()
         started = self._clock.now()
         url = self._url.with_path(path, encoded=True)  # half the cost of an address that is read anew
@@ -236,7 +237,7 @@ class ZuoraClient:
         if response.status == 200 and answer is not None and answer.success is not False:
             self._token.accepted(token)
             self._on_answer(self._answered(response, None, started))
-            return answer, read_request_id(response.headers, self.hide)
+            return answer, response.headers
         refusal = self._refusal(response, answer, token)
         self._on_answer(self._answered(response, refusal, started))
         raise refusal

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.errors import CallError, Kind, MassStopError, TenantError
-from orchestrator.model import ActionState, Answered, Limits, Records, Reply, Status
+from orchestrator.model import ActionState, Answered, Limits, Records, Status
 from tests.simulation.virtual import R, now
 
 
@@ -174,7 +174,7 @@ class VirtualTenant:
             await asyncio.sleep(self._latency())
             raise self._refuses_credentials
 
-    async def stop(self, bulk_key: str, track_id: str) -> Reply[None]:
+    async def stop(self, bulk_key: str, track_id: str) -> str | None:
         def work(action: Action, call: Call) -> None:
             if not action.stop(now()):
                 raise CallError(
@@ -183,9 +183,9 @@ class VirtualTenant:
             call.took_effect = True
 
         await self._call("stop", bulk_key, track_id, work)
-        return Reply(None, f"request-{len(self.calls)}")
+        return f"request-{len(self.calls)}"
 
-    async def status(self, bulk_key: str, track_id: str) -> Reply[ActionState]:
+    async def status(self, bulk_key: str, track_id: str) -> ActionState:
         def work(action: Action, call: Call) -> ActionState:
             action.status(now())  # what others did until now has happened, whatever this reading shows
             seen_at = max(0.0, now() - self._stale())
@@ -196,7 +196,7 @@ class VirtualTenant:
                 f"https://tenant.invalid/v1/files/{bulk_key}" if over and action.has_file else None,
             )  # fmt: skip
 
-        return Reply(await self._call("status", bulk_key, track_id, work), f"request-{len(self.calls)}")
+        return await self._call("status", bulk_key, track_id, work)
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
         def work(action: Action, call: Call) -> bytes:

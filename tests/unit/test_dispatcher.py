@@ -299,20 +299,16 @@ def test_results_go_on_once_the_stops_are_closed():
     assert virtually(main()).order == ["result"]
 
 
-def test_each_leaving_and_each_end_is_told():
-    told = 0
-
-    def count() -> None:
-        nonlocal told
-        told += 1
+def test_each_leaving_is_told_and_each_end_that_no_leaving_follows():
+    active: list[int] = []
 
     def script(made: Bench) -> None:
-        made.dispatcher.watch(lambda: False, count)
-        for n in range(5):
-            made.stop(str(n))
+        made.dispatcher.watch(lambda: False, lambda: active.append(made.dispatcher.active))
+        for name in "abc":
+            made.stop(name)
 
     bench(script)
-    assert told == 10
+    assert active == [1, 1, 1, 0]
 
 
 def test_there_are_no_more_workers_than_slots():

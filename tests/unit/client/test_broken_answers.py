@@ -72,7 +72,7 @@ def zeros(size: int) -> bytes:
 async def test_a_gzipped_answer_is_unpacked():
     packed = gzip.compress(b'{"success": true, "status": "Stopped"}')
     async with serving(says(packed, Content_Encoding="gzip")) as server, opened(server) as client:
-        assert (await client.status(KEY, "track")).value.status.terminal
+        assert (await client.status(KEY, "track")).status.terminal
 
 
 @pytest.mark.asyncio

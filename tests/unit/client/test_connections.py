@@ -205,8 +205,8 @@ async def test_an_answer_that_came_unasked_is_not_taken_for_the_next_calls():
         await client.stop(KEY, "run-1")
         await told.wait()
         with suppress(CallError):
-            assert (await client.status(KEY, "run-2")).value.status is Status.PROCESSING
-        assert (await client.status(KEY, "run-3")).value.status is Status.PROCESSING
+            assert (await client.status(KEY, "run-2")).status is Status.PROCESSING
+        assert (await client.status(KEY, "run-3")).status is Status.PROCESSING
 
 
 @pytest.mark.asyncio

@@ -27,14 +27,14 @@ def status_body(**fields: object) -> dict[str, object]:
 async def test_counts_are_taken_in_every_form(tenant, client, counts, records):
     names = ("totalCount", "processedCount", "errorCount", "successCount")
     tenant.get(STATUS, payload=status_body(**dict(zip(names, counts, strict=True))))
-    assert (await client.status(KEY, "track")).value.records == records
+    assert (await client.status(KEY, "track")).records == records
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", list(Status))
 async def test_every_documented_status_is_read(tenant, client, status):
     tenant.get(STATUS, payload=status_body(status=status.value))
-    assert (await client.status(KEY, "track")).value.status is status
+    assert (await client.status(KEY, "track")).status is status
 
 
 @pytest.mark.asyncio
