@@ -319,6 +319,17 @@ def test_actions_travel_in_blocks(run):
     assert len(rows(text)) == ROWS_IN_BLOCK + 1
 
 
+@pytest.mark.parametrize(("copies", "more"), [(20, ""), (21, " and 1 more"), (1_500, " and 1,480 more")])
+def test_of_many_duplicates_of_one_key_the_first_are_named_and_the_others_counted(run, copies, more):
+    """A list with a million copies of one line would be ten megabytes of page that nobody reads."""
+    again = run.add(None)
+    for _ in range(copies):
+        run.add(None, bulk_key=again)
+    (row,) = rows(page(run))
+    assert row["notes"].count(":") == 20
+    assert row["notes"].endswith(f"{more}.")
+
+
 def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
     in_block = 200  # a tenth, so that every row is soon there
     monkeypatch.setattr(html, "ROWS_IN_BLOCK", in_block)

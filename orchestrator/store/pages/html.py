@@ -34,6 +34,9 @@ ROWS_IN_BLOCK = 2_000
 ROWS_AT_ONCE = 100
 """Actions that are in the page as HTML: the script's first page, and all there is without scripts."""
 
+MOST_DUPLICATES = 20
+"""Rows of one key's duplicates that are named; the report has them all."""
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -206,15 +209,22 @@ def _error_ids(action: ActionEntry) -> str:
     return visible(", ".join(f"{name} {value}" for name, value in named.items() if value is not None))
 
 
+def _and_more(action: ActionEntry) -> str:
+    more = len(action.duplicate_rows) - MOST_DUPLICATES
+    return f" and {more:,} more" if more > 0 else ""
+
+
 def _notes(action: ActionEntry) -> str:
     """What is out of the ordinary."""
     notes = []
     if action.stop.answer is not UNSET:
         notes.append("The answer to the stop was lost; the status told that it had worked.")
     if action.duplicates is not UNSET:
-        notes.append("Also at " + ", ".join(f"{one.source}:{one.row}" for one in action.duplicates) + ".")
+        where = [f"{one.source}:{one.row}" for one in action.duplicates[:MOST_DUPLICATES]]
+        notes.append(f"Also at {', '.join(where)}{_and_more(action)}.")
     elif action.duplicate_rows:
-        notes.append("Also on row " + ", ".join(map(str, action.duplicate_rows)) + ".")
+        where = [str(row) for row in action.duplicate_rows[:MOST_DUPLICATES]]
+        notes.append(f"Also on row {', '.join(where)}{_and_more(action)}.")
     if action.mismatch is not UNSET:
         told = (
             f"{name}: {counts.total} records, {counts.succeeded} succeeded, {counts.failed} failed"

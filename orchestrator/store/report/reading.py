@@ -65,26 +65,31 @@ def read_actions(
     info = read_run(connection)
     planned, several = info.command == "plan", bool(info.tenants)
     for row in connection.execute(_sql(which), values or {}):
-        duplicates = (
-            connection.execute(_sql("duplicates_of"), {"first": row[0]}).fetchall() if any_duplicates else []
-        )
-        yield _action(row, names, duplicates, planned=planned, several=several)
+        sources: list[int] = []
+        rows: list[int] = []
+        # A key may have a million duplicates: as pairs they would take three times the room.
+        query = connection.execute(_sql("duplicates_of"), {"first": row[0]}) if any_duplicates else ()
+        for where, number in query:
+            sources.append(where)
+            rows.append(number)
+        yield _action(row, names, sources, rows, planned=planned, several=several)
 
 
 def _action(
-    row: Any, names: dict[int, str], duplicates: list[tuple[int, int]], *, planned: bool, several: bool
+    row: Any, names: dict[int, str], sources: list[int], rows: list[int], *, planned: bool, several: bool
 ) -> ActionEntry:
+    """One row of the report's query; its duplicates stand in ``rows`` of ``sources``."""
     (
         _, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
         lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, _,
         tenant,
     ) = row  # fmt: skip
-    elsewhere = bool(duplicates) and any(where != source for where, _ in duplicates)
+    elsewhere = sources.count(source) < len(sources)
     return ActionEntry(
         bulk_key=key,
         source=names[source],
         row=number,
-        duplicate_rows=[row for _, row in duplicates],
+        duplicate_rows=rows,
         labels=msgspec.json.decode(labels, type=dict[str, str]) if labels else {},
         outcome=Outcome(outcome),
         status=status,
@@ -98,7 +103,9 @@ def _action(
         ),
         records=Records(total, processed, succeeded, failed, unprocessed, counts_from),
         error=msgspec.json.decode(error, type=Problem) if error else None,
-        duplicates=[DuplicateEntry(names[where], row) for where, row in duplicates] if elsewhere else UNSET,
+        duplicates=[DuplicateEntry(names[where], at) for where, at in zip(sources, rows, strict=True)]
+        if elsewhere
+        else UNSET,
         mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else UNSET,
         plan=PlanEntry(speed, unprocessed, done_in(unprocessed, speed))
         if planned and outcome == Outcome.WOULD_STOP
