@@ -21,8 +21,8 @@ MAKEFLAGS += --no-builtin-rules
 .PHONY: help run environments test check docs bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
 
 DEV := .venv-dev/bin/python
-# A process for each core; more than four would wait for each other's sockets and disks.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
+# A process for each core, and one more, since some wait; more than four would wait for each other's sockets and disks.
+SIDE_BY_SIDE := --numprocesses $(shell echo $$(( $$(nproc 2>/dev/null || echo 1) + 1 ))) --maxprocesses 4 --dist worksteal
 # A shell that forbids Python to keep what it compiled would have each process of a test compile it anew.
 test check hunt hunt-crash hunt-disk coverage test-all: export PYTHONDONTWRITEBYTECODE :=
 # Folders too: a module taken away must leave the wheel as well.

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -175,7 +176,7 @@ def serve(requests: socket.socket) -> list[str]:
     """Forks a command for each of ``requests``; returns its arguments, in that command. Ends with the tests."""
     while True:
         request, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 4)
-        _forget_ended()
+        _reap()
         if not request:
             os._exit(0)
         if os.fork() == 0:
@@ -185,16 +186,14 @@ def serve(requests: socket.socket) -> list[str]:
             os.close(descriptor)
 
 
-def _forget_ended() -> None:
-    try:
+def _reap() -> None:
+    with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
-    """Is told of by a parent of its own, which sends its process id and what it ends in, a line each."""
+    """Becomes the command, in a child of a process that tells of it: its number, and what it ended in, a line each."""
     *streams, told = descriptors
     if command := os.fork():
         os.write(told, b"%d\n" % command)
@@ -222,7 +221,7 @@ def _anew(stream: TextIO) -> Any:
 
 if __name__ == "__main__":
     command, number = sys.argv[1:]
-    sys.path[0] = str(Path(command).parent)
+    sys.path[0] = str(Path(command).parent)  # where the command itself would have been found
     for name in PRELOADED:
         importlib.import_module(name)
     sys.argv = [command, *serve(socket.socket(fileno=int(number)))]
