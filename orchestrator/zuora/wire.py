@@ -27,11 +27,15 @@ class Reason(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True, rename="camel"):
-    """What every answer may carry. ``success`` false under HTTP 200 is a failure all the same."""
+    """What every answer may carry. ``success`` false under HTTP 200 is a failure all the same.
+
+    ``message`` is not Zuora's own: a gateway in front says so what it has against a call.
+    """
 
     success: bool | None = None
     process_id: Any = None
     reasons: list[Reason] | None = None
+    message: Any = None
 
 
 class StatusAnswer(Answer, frozen=True, rename="camel"):
@@ -143,7 +147,7 @@ def failure(
         kind = by_status
     return CallError(
         kind,
-        _message(reason, kind, http_status, hide),
+        _message(reason.message or (answer.message if answer else None), kind, http_status, hide),
         code=code,
         http_status=http_status,
         request_id=request_id,
@@ -153,9 +157,9 @@ def failure(
     )
 
 
-def _message(reason: Reason, kind: Kind, http_status: int, hide: Hide) -> str:
-    if reason.message:
-        return hide(reason.message)[:LONGEST_MESSAGE]
+def _message(told: Any, kind: Kind, http_status: int, hide: Hide) -> str:
+    if told and isinstance(told, str):
+        return hide(told)[:LONGEST_MESSAGE]
     if kind is Kind.MALFORMED_ANSWER:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."

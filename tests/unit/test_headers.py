@@ -96,6 +96,12 @@ def test_the_documented_headers_are_read_whole():
     assert read_limits(told) == Limits((MINUTE, HOUR, DAY), 2_250_000, 399, 1200.0, 40, 12)
 
 
+def test_a_limit_of_no_call_at_all_is_none_told():
+    assert (
+        read_limits(headers(Concurrency_Limit_Limit="0", Concurrency_Limit_Remaining="0")).concurrency is None
+    )
+
+
 def test_no_headers_tell_nothing():
     assert read_limits(headers()) == Limits()
 

@@ -154,6 +154,26 @@ def test_a_failure_tells_all_that_support_asks_for():
     assert (error.request_id, error.process_id, error.retry_after) == ("request", "7F2E", 2.0)
 
 
+def test_what_a_gateway_says_in_its_own_form_is_told():
+    """At night "HTTP 403 without a reason" sends a person looking for what was there to read."""
+    answer = msgspec.json.decode(b'{"message": "Your address is not on the list."}', type=Answer)
+    error = failure(403, answer, None, None, AS_IT_IS)
+    assert (error.kind, error.message) == (Kind.NO_PERMISSION, "Your address is not on the list.")
+
+
+def test_a_reasons_own_message_comes_first():
+    answer = Answer(
+        success=False, reasons=[Reason(53100340, "No such bulk.")], message="Something went wrong."
+    )
+    assert failure(200, answer, None, None, AS_IT_IS).message == "No such bulk."
+
+
+@pytest.mark.parametrize("told", [None, "", 7, ["No."], {"text": "No."}])
+def test_a_message_that_is_no_text_tells_nothing(told):
+    error = failure(403, Answer(message=told), None, None, AS_IT_IS)
+    assert error.message == "The tenant answered HTTP 403 without a reason."
+
+
 def test_a_failure_without_a_message_gets_a_sentence():
     assert str(failure(503, None, None, None, AS_IT_IS)) == "The tenant answered HTTP 503 without a reason."
 
