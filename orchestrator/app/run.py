@@ -181,7 +181,7 @@ class Run:
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         self.saved = await self._write_report()
         if self.troubles and status != 5:
-            status = await self._end_failed()
+            status = await self._end_anew(StorageError.exit_status)
         from orchestrator.store import report as reports
 
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
@@ -210,24 +210,23 @@ class Run:
         """Reads the journal, with all in it that was said so far."""
         return await wrap_future(self.journal.perform(work))
 
-    async def undelivered(self, sentence: str) -> None:
-        """Writes down that a copy of the report could not be written, and ``sentence`` why.
+    async def undelivered(self, sentence: str, exit_status: int) -> None:
+        """Writes down that a copy of the report was not written, ``sentence`` why, and the exit status that it makes.
 
-        What the run leaves behind must not say that all went well; ``exit_status`` tells of it too.
+        What the run leaves behind must not say that all went well.
         """
         with anyio.CancelScope(shield=True):
             self._troubles.append(sentence)
             self.log.error("report.undelivered", message=sentence)
-            if self.exit_status != 5:
-                self.exit_status = await self._end_failed()
+            if self.exit_status != StorageError.exit_status:
+                self.exit_status = await self._end_anew(exit_status)
                 await self._write_page()
 
-    async def _end_failed(self) -> int:
+    async def _end_anew(self, status: int) -> int:
         """Writes journal and report once more: with the first trouble, and the exit status that it makes."""
-        reason = self.ending.reason or self.troubles[0]
-        await self.journal.end_session(self.ending.state, reason, StorageError.exit_status)
+        await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
         self.saved = await self._write_report()
-        return StorageError.exit_status
+        return status
 
     async def _execute(self, intake: RunIntake) -> Ending:
         # The first session's id is nobody else's; a later one may be that of a copy of the run, too.

@@ -82,8 +82,6 @@ def main() -> NoReturn:
         status = _say(f"mass-stop: {_innermost(error)}", _status_of(_innermost(error)))
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
         status = _say(_defect(error), 5)
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
     # The thread of a source that waits for its writer would be waited for at a normal exit.
     os._exit(status)
 

@@ -1,9 +1,9 @@
 """``mass-stop completion``."""
 
-import sys
-
 import click
 from click.shell_completion import get_completion_class
+
+from orchestrator.cli.output import tell_out
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -21,5 +21,5 @@ def command(context: click.Context, shell: str) -> int:
     """
     script = get_completion_class(shell)
     assert script is not None
-    sys.stdout.write(script(context.find_root().command, {}, "mass-stop", "_MASS_STOP_COMPLETE").source())
+    tell_out(script(context.find_root().command, {}, "mass-stop", "_MASS_STOP_COMPLETE").source())
     return 0

@@ -3,12 +3,13 @@
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import complete, options
+from orchestrator.cli import complete, options, output
 from orchestrator.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     from orchestrator.store import report as reports
 
     if schema:
-        sys.stdout.write(json.dumps(reports.json_schema(), indent=2) + "\n")
+        output.tell_out(json.dumps(reports.json_schema(), indent=2) + "\n")
         return 0
     if run_dir is None:
         raise UsageError("Which run? Give its directory: mass-stop report RUN_DIR")
@@ -64,7 +65,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
     connection, sentences = open_valid(run_dir / "journal.db")
     try:
-        copy_report(connection, path, _writer(form, run_dir))
+        copy_report(path, partial(_writer(form, run_dir), connection))
     except ConnectionError:
         pass  # whoever read it has read enough
     except OSError as error:

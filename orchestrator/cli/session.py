@@ -3,19 +3,25 @@
 What a run needs only at its end is imported there: the first stop does not wait for it.
 """
 
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from orchestrator import app, collector
 from orchestrator.cli import progress
-from orchestrator.errors import MassStopError
+from orchestrator.errors import MassStopError, StorageError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
+
+PATIENCE = 2.0
+"""Seconds after a signal for which a copy of the report may still find its reader."""
 
 Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, app.RunIntake]]]
 
@@ -57,7 +63,8 @@ async def _conduct(settings: Settings, prepare: Prepare) -> int:
                     with anyio.CancelScope() as stage.scope:
                         await _work(run, intake, screen, settings)
                     if run.started:
-                        status = await _close(run, settings)
+                        stage.delivery = anyio.CancelScope()
+                        status = await _close(run, settings, stage)
         except MassStopError as error:
             failure = error
         group.cancel_scope.cancel()
@@ -69,12 +76,13 @@ async def _conduct(settings: Settings, prepare: Prepare) -> int:
 
 
 class _Stage:
-    """The run at work, and what a ``signal`` cancels: the preparing first, then the run's calls."""
+    """The run at work, and what a ``signal`` cancels: the preparing, then the run's calls, then the report's copy."""
 
     def __init__(self) -> None:
         self.signal = signal.SIGINT.value
         self.run: app.Run | None = None
         self.scope = anyio.CancelScope()
+        self.delivery: anyio.CancelScope | None = None
 
 
 async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: Settings) -> None:
@@ -83,7 +91,7 @@ async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: S
 
 
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
-    """The first signal lets calls in flight come to their end; a second one cuts them.
+    """The first signal lets calls in flight, or the report's copy, come to their end; a second one cuts them.
 
     So does a terminal that goes away, unless nohup says that it is not to matter; of that the shell may tell as well.
     """
@@ -93,6 +101,11 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
         async for number in signals:
             if number == signal.SIGHUP and stage.run is not None and stage.run.cut_by is not None:
                 continue
+            if stage.delivery is not None:
+                stage.signal = number
+                first = stage.delivery.deadline == math.inf
+                stage.delivery.deadline = anyio.current_time() + (PATIENCE if first else 0)
+                continue
             if stage.run is None or not stage.run.started or stage.run.cut_by is not None:
                 stage.signal = number
                 stage.scope.cancel()
@@ -101,8 +114,8 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
             _tell("Interrupted: calls in flight are let finish; a second signal cuts them.\n")
 
 
-async def _close(run: app.Run, settings: Settings) -> int:
-    from orchestrator.cli.copies import copy_report, shown
+async def _close(run: app.Run, settings: Settings, stage: _Stage) -> int:
+    from orchestrator.cli.copies import shown
     from orchestrator.store import report as reports
 
     if not settings.quiet:
@@ -112,20 +125,38 @@ async def _close(run: app.Run, settings: Settings) -> int:
             _tell(f"mass-stop: {sentence}\n")
     if not run.saved:
         await run.read(lambda db: reports.write_json(db, _to_standard_error))
-    if settings.report is None:
-        return run.exit_status
+    if settings.report is not None and stage.delivery is not None:
+        with stage.delivery:
+            await _deliver(run, settings.report)
+        if stage.delivery.cancelled_caught:
+            name, where = signal.Signals(stage.signal).name, shown(settings.report)
+            sentence = f"The report was not written to {where}: nobody had taken it when {name} came."
+            await _tell_undelivered(run, sentence, 128 + stage.signal)
+    return run.exit_status
+
+
+async def _deliver(run: app.Run, target: str) -> None:
+    """Writes the report's copy: from the file, where there is one, in a thread that a signal can leave behind."""
+    from orchestrator.cli.copies import copy_report, read_out, shown
+    from orchestrator.store import report as reports
+
     try:
-        await run.read(lambda db: copy_report(db, settings.report or "-", reports.write_json))
+        if run.saved:
+            write_to = partial(read_out, run.directory.report)
+            await to_thread.run_sync(copy_report, target, write_to, abandon_on_cancel=True)
+        else:
+            await run.read(lambda db: copy_report(target, partial(reports.write_json, db)))
     except ConnectionError:
         whole = f" It is whole in {run.directory.report}." if run.saved else ""
-        _tell(
-            f"mass-stop: Whoever read the report from {shown(settings.report)} went away before its end.{whole}\n"
-        )
+        _tell(f"mass-stop: Whoever read the report from {shown(target)} went away before its end.{whole}\n")
     except OSError as error:
-        sentence = f"The report could not be written to {shown(settings.report)}: {error.strerror}."
-        await run.undelivered(sentence)
-        _tell(f"mass-stop: {sentence}\n")
-    return run.exit_status
+        sentence = f"The report could not be written to {shown(target)}: {error.strerror}."
+        await _tell_undelivered(run, sentence, StorageError.exit_status)
+
+
+async def _tell_undelivered(run: app.Run, sentence: str, exit_status: int) -> None:
+    await run.undelivered(sentence, exit_status)
+    _tell(f"mass-stop: {sentence}\n")
 
 
 async def _last_words(run: app.Run, settings: Settings) -> str:

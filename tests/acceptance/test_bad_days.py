@@ -1,8 +1,11 @@
 """The machine fails: a full disk, closed streams. Stopping goes on."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
+import select
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -202,3 +205,55 @@ def test_a_tenant_that_comes_back_is_gone_on_with(mass_stop: MassStop, make_tena
     ended = going.end()
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_report_into_a_pipe_that_nobody_opens_can_be_given_up(mass_stop: MassStop, tenant: Tenant) -> None:
+    """It could be ended by kill -9 alone, which a supervisor takes a while to think of."""
+    os.mkfifo(mass_stop.home / "pipe")
+    keys = mass_stop.keys(tenant.keys)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", keys, "--no-results", "--report", "pipe", tenant=tenant
+    )
+    until(lambda: (going.directory / "report.html").exists(), "the end of the run")
+
+    def ends() -> bool:  # the first signal may come before the copy is begun
+        going.signal(signal.SIGTERM)
+        return going.process.poll() is not None
+
+    until(ends, "the end")
+    ended = going.end()
+    assert (ended.status, ended.report["run"]["exit_status"]) == (143, 143), ended
+    assert ended.sentences[-1] == f"mass-stop: {ended.report['run']['reason']}"
+    assert "nobody had taken it when SIGTERM came" in ended.sentences[-1]
+
+
+def test_a_report_on_standard_output_whose_reader_takes_nothing_can_be_given_up(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    keys = mass_stop.keys(tenant.keys)
+    going = mass_stop.start(
+        "run", "--yes", "--out", "run", keys, "--no-results", "--report", "-", tenant=tenant, stdout=write
+    )
+    os.close(write)
+    until(lambda: select.select([read], [], [], 0)[0], "the report's first bytes")
+    going.signal(signal.SIGINT)
+    ended = going.end()
+    os.close(read)
+    assert (ended.status, ended.report["run"]["exit_status"]) == (130, 130), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+@pytest.mark.parametrize("words", [("report", "--schema"), ("completion", "bash")])
+@pytest.mark.parametrize(
+    ("where", "why"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
+)
+def test_what_standard_output_does_not_take_is_told(
+    mass_stop: MassStop, words: tuple[str, ...], where: str, why: str
+) -> None:
+    ended = mass_stop(*words, shell=f'exec "$@" >{where}')
+    assert (ended.status, ended.sentences) == (
+        5,
+        [f"mass-stop: Nothing can be written to standard output: {why}."],
+    )
