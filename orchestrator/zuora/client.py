@@ -234,7 +234,7 @@ class ZuoraClient:
         except FAILURES as error:
             raise as_call_error(error) from error
         answer = _understood(body, decoder)
-        if response.status == 200 and answer is not None and answer.success is not False:
+        if answer is not None and _says_yes(response.status, answer):
             self._token.accepted(token)
             self._on_answer(self._answered(response, None, started))
             return answer, response.headers
@@ -376,6 +376,15 @@ def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:
         return decoder.decode(body.removeprefix(BOM_UTF8))  # a mark that RFC 8259 lets a reader ignore
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _says_yes(http_status: int, answer: Answer) -> bool:
+    """Only 200 is documented, and need not spell success out; any other success must, whatever gateway made it one."""
+    return (
+        answer.success is not False
+        if http_status == 200
+        else 200 < http_status < 300 and answer.success is True
+    )
 
 
 def _not_understood(why: str, request_id: str | None) -> CallError:

@@ -185,10 +185,11 @@ _STATUSES = {status.value: status for status in Status}
 
 
 def _status(told: str | None, hide: Hide) -> Status:
-    try:
-        return _STATUSES[told or ""]
-    except KeyError:
-        raise ValueError(f"{hide(told or '')[:LONGEST_TEXT]!r} is no status of a mass action") from None
+    text = told or ""
+    status = _STATUSES.get(text) or _STATUSES.get(text.strip().capitalize())
+    if status is None:
+        raise ValueError(f"{hide(text)[:LONGEST_TEXT]!r} is no status of a mass action")
+    return status
 
 
 def _text(told: Any, most: int, hide: Hide) -> str | None:

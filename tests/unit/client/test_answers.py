@@ -131,10 +131,19 @@ async def test_an_answer_that_does_not_say_success_is_no_accepted_stop(tenant, c
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [201, 202, 203, 206])
-async def test_another_success_than_200_is_not_documented_and_may_have_worked(tenant, client, http_status):
-    tenant.put(STOP, status=http_status, payload={"success": True})
-    error = await failed_stop(client)
-    assert (error.kind, error.may_have_worked) == (Kind.UNKNOWN, True)
+async def test_another_success_than_200_counts_where_the_answer_spells_it_out(tenant, client, http_status):
+    tenant.put(STOP, status=http_status, payload={"success": True}, headers={"Zuora-Request-Id": "r-1"})
+    assert await client.stop(KEY, "track") == "r-1"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("http_status", [201, 202, 203, 206])
+@pytest.mark.parametrize("body", [{}, {"success": None}, {"success": False}])
+async def test_another_success_than_200_that_does_not_say_so_may_have_worked(
+    tenant, client, http_status, body
+):
+    tenant.put(STOP, status=http_status, payload=body)
+    assert (await failed_stop(client)).may_have_worked
 
 
 @pytest.mark.asyncio

@@ -38,6 +38,13 @@ async def test_every_documented_status_is_read(tenant, client, status):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("told", ["STOPPED", "stopped", " Stopped\n"])
+async def test_a_status_is_read_whatever_its_case(tenant, client, told):
+    tenant.get(STATUS, payload=status_body(status=told))
+    assert (await client.status(KEY, "track")).status is Status.STOPPED
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "fields",
     [
