@@ -113,6 +113,9 @@ def _headline(page: Page, known: Known) -> None:
     if all_good:
         unread = ", ".join(_in_words(source.name) for source in known.unread)
         page.line(f"NOT all over: {unread} was not read to its end. What was read of it is over.", "red")
+    elif not total and known.unread:
+        unread = ", ".join(_in_words(source.name) for source in known.unread)
+        page.line(f"NOTHING was stopped: no key was read, and {unread} was not read to its end.", "red")
     elif not good and not may_have_stopped:
         page.line(f"NOTHING was stopped: {counted(total, 'mass action')} may go on.", "red")
     else:

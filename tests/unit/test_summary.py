@@ -65,6 +65,13 @@ def test_where_no_stop_may_have_worked_nothing_was_stopped():
     )
 
 
+def test_where_no_key_was_read_none_is_counted_as_going_on():
+    """A pipe whose writer never came: what it would have named is not known."""
+    text = said({}, state="interrupted", unread=[SourceInfo(1, "keys.pipe", "/keys.pipe")])
+    assert "NOTHING was stopped: no key was read, and keys.pipe was not read to its end." in text
+    assert "0 mass actions" not in text
+
+
 def test_where_a_stop_may_have_worked_it_is_not_said_that_nothing_was_stopped():
     assert "NOTHING" not in said({Outcome.UNCONFIRMED: 3}, state="aborted")
 
