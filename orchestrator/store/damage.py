@@ -85,11 +85,11 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], str | None]:
         try:
             connection = database.reopen(path)
         except (StorageError, RunDirectoryError) as error:
-            if left:
+            if left and isinstance(error, database.NotBegun):
                 raise StorageError(_NEVER.format(path)) from error
             if intact is None and not isinstance(error.__cause__, UNREADABLE):
                 raise
-            return *salvaged(path, str(error)), _DAMAGED
+            return *salvaged(path, str(error), shortened=left), _DAMAGED
         shortened = left or _indexed_frames(path) < indexed  # by now, the valid ones
         if intact is None and _not_begun(connection):
             connection.close()
@@ -104,7 +104,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[str], str | None]:
             sentences = [_SHORTENED.format(path)] if shortened else []
             return connection, sentences, None if written else _NO_ROOM
         connection.close()
-        return *salvaged(path, problem or "it is not what was written"), _DAMAGED
+        return *salvaged(path, problem or "it is not what was written", shortened=shortened), _DAMAGED
 
 
 def _doubted(connection: sqlite3.Connection, path: Path) -> tuple[sqlite3.Connection, bool]:

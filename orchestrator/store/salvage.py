@@ -24,8 +24,11 @@ _HEADER = b"SQLite format 3\0\x10\0\2\2\0@  "  # of every journal: pages of 4096
 _NAMED = 5  # rows that a sentence names one by one
 
 
-def salvaged(path: Path, problem: str) -> tuple[sqlite3.Connection, list[str]]:
-    """A journal in memory of the rows that can be read, and sentences on what it lacks. Raises StorageError."""
+def salvaged(path: Path, problem: str, *, shortened: bool) -> tuple[sqlite3.Connection, list[str]]:
+    """A journal in memory of the rows that can be read, and sentences on what it lacks.
+
+    Where it was ``shortened``, what it holds as not sent may have been sent. Raises StorageError.
+    """
     memory = database.in_memory()
     try:
         with _copied(path) as damaged:
@@ -35,6 +38,8 @@ def salvaged(path: Path, problem: str) -> tuple[sqlite3.Connection, list[str]]:
             raise StorageError("not one row of the input can be read")
         memory.create_function("moment", 1, _is_moment)
         memory.executescript(statements()["complete"])
+        if shortened:
+            memory.execute(statements()["doubt_unsent"])
         sentences = [f"The journal {path} is damaged ({problem}).", *_lost(memory), *_doubted(memory)]
         for part in read_head(memory):
             speakable(part)

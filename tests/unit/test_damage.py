@@ -284,6 +284,18 @@ def test_that_a_killed_process_lost_nothing_is_told_without_writing(killed, monk
     assert told(killed).sentences == []
 
 
+def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent_where_it_is_damaged_too(left):
+    change(left, "UPDATE action SET succeeded = 37 WHERE seq = 2")
+    assert "is damaged" in told(left).sentences[0]
+    assert "not_attempted" not in outcomes(left).values()
+
+
+def test_such_a_journal_that_is_damaged_too_is_not_told_as_empty(left):
+    left.write_bytes(b"\xff" * 16 + left.read_bytes()[16:])
+    assert "is damaged" in told(left).sentences[0]
+    assert len(outcomes(left)) >= KEYS
+
+
 def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_path, monkeypatch):
     """Else it would be told that the run was cut before it began, and that nothing was sent."""
 
