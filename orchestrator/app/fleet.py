@@ -13,7 +13,7 @@ from orchestrator.app.part import Common, Part, first_tally
 from orchestrator.engine.guards import DeadlineReached, FailureGuard
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
-from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.engine.run import Ending
 from orchestrator.errors import (
     CredentialsRefused,
     MassStopError,
@@ -129,7 +129,7 @@ class Fleet:
                     raise
                 # Others are at work, whom it does not concern.
                 self._common.journal.of(name).tenant_state("aborted", str(error))
-                self._endings[name] = Ending("aborted", str(error), CredentialsRefused(str(error)))
+                self._endings[name] = Ending.cut(CredentialsRefused(str(error)))
         for name, settings in told.items():
             self._start(name, settings)
 
@@ -212,10 +212,7 @@ class Fleet:
 
     def _ending(self) -> Ending:
         reason = self._cut_by or self._shortened_by
-        if reason is not None:
-            state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
-            return Ending(state, str(reason), reason, self._error)
-        return together(self._endings)
+        return together(self._endings) if reason is None else Ending.cut(reason, self._error)
 
 
 class _Share:
@@ -246,7 +243,7 @@ def together(endings: Mapping[str, Ending]) -> Ending:
     cut = {name: ending for name, ending in endings.items() if ending.cut_by is not None}
     if not cut:
         return Ending("finished")
-    told = [f"{name}: {ending.reason}" for name, ending in list(cut.items())[:TOLD]]
+    told = [f"{name}: {ending.reason}".removeprefix(": ") for name, ending in list(cut.items())[:TOLD]]
     if len(cut) > TOLD:
         told.append(f"and {len(cut) - TOLD} tenants more")
     reason = " ".join(told)
@@ -255,7 +252,7 @@ def together(endings: Mapping[str, Ending]) -> Ending:
         if len(cut) == len(endings) and all(isinstance(one.cut_by, kind) for one in cut.values()):
             return Ending("aborted", reason, first if len(cut) == 1 else kind(reason))
     failed = any(one.cut_by.exit_status == StorageError.exit_status for one in cut.values() if one.cut_by)
-    return Ending("aborted", reason, PartlyCut(reason, StorageError.exit_status if failed else 4))
+    return Ending.cut(PartlyCut(reason, StorageError.exit_status if failed else 4))
 
 
 def add_up(total: Tally, tallies: Iterable[Tally]) -> None:

@@ -129,7 +129,7 @@ class Homecoming:
 
 def lost(reason: str) -> Ending:
     """How a shard ended that came to no end."""
-    return Ending("aborted", reason, ShardLost(reason))
+    return Ending.cut(ShardLost(reason))
 
 
 def _move_responses(folder: Path, directory: Path) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from orchestrator.app.orders import Ordered
 from orchestrator.engine.run import Ending
-from orchestrator.errors import TenantError, UsageError
+from orchestrator.errors import MassStopError, TenantError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.progress import NeedsPerson, Tally
 from orchestrator.settings.tenants import Tenant
@@ -29,6 +29,9 @@ class Shard(Struct, frozen=True):
     deadline: float | None
 
 
+_KINDS: dict[str, type[MassStopError]] = {"tenant": TenantError, "usage": UsageError}
+
+
 class Done(Struct, frozen=True):
     """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's.
 
@@ -41,10 +44,17 @@ class Done(Struct, frozen=True):
     kind: str = ""
     told: shards.Tables | None = None
 
+    @classmethod
+    def of(cls, ending: Ending) -> "Done":
+        if ending.cut_by is None:
+            return cls(ending.state, ending.reason, 0)
+        kind = next((kind for kind, error in _KINDS.items() if isinstance(ending.cut_by, error)), "")
+        return cls(ending.state, ending.reason, ending.cut_by.exit_status, kind)
+
     def ending(self) -> Ending:
         if not self.exit_status:
             return Ending(self.state, self.reason)
-        kind = {"tenant": TenantError, "usage": UsageError}.get(self.kind)
+        kind = _KINDS.get(self.kind)
         reason = self.reason or ""
         return Ending(self.state, reason, kind(reason) if kind else Ordered(reason, self.exit_status))
 

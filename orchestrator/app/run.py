@@ -175,7 +175,7 @@ class Run:
                 "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
                 "OAuth client's user may use the API, and --entity-id."
             )
-            self.ending = Ending("aborted", str(refused), refused)
+            self.ending = Ending.cut(refused)
         await self._remediate()
         status = self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)

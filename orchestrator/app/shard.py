@@ -29,7 +29,8 @@ from orchestrator.app.part import Common, Part, first_tally, track_letters
 from orchestrator.app.shard_journal import open_journal
 from orchestrator.clock import Clock
 from orchestrator.engine.responses import ResponseFiles
-from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
+from orchestrator.engine.run import Ending
+from orchestrator.errors import MassStopError, StorageError, UsageError
 from orchestrator.logs import Sink, make_log
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
@@ -123,7 +124,7 @@ class _Crew:
             return _refused(str(error))
         try:
             if self.orders.cut is not None:
-                return Done("interrupted", self.orders.cut, self.orders.exit_status)
+                return Done.of(Ending.cut(self.orders.reason))
             return await self._in(directory, shard)
         finally:
             directory.close()
@@ -187,16 +188,12 @@ class _Crew:
             self._watch = asyncio.get_running_loop().create_task(self._keep_watch())
         self._pass_on()
         try:
-            ending = await part.run(ReadAlready())
+            return Done.of(await part.run(ReadAlready()))
         except MassStopError as error:
-            return Done("aborted", str(error), error.exit_status, _kind(error))
+            return Done.of(Ending.cut(error))
         finally:
             self._tell_counts()
             del self._parts[name]
-        cut_by = ending.cut_by
-        return Done(
-            ending.state, ending.reason, cut_by.exit_status if cut_by else 0, _kind(cut_by) if cut_by else ""
-        )
 
     async def _keep_watch(self) -> None:
         while self._parts:
@@ -239,14 +236,8 @@ class _Crew:
         return self.orders.cut is not None
 
 
-def _kind(error: MassStopError) -> str:
-    if isinstance(error, TenantError):
-        return "tenant"
-    return "usage" if isinstance(error, UsageError) else ""
-
-
 def _refused(sentence: str) -> Done:
-    return Done("aborted", sentence, UsageError.exit_status, "usage")
+    return Done.of(Ending.cut(UsageError(sentence)))
 
 
 async def _opened(folder: Path, cancelled: Callable[[], bool]) -> RunDirectory:

@@ -22,7 +22,7 @@ from orchestrator.app.shared_dir import clear, home_of, lay_out, new_name
 from orchestrator.engine.guards import FAILURES, DeadlineReached, too_many
 from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.ports import IntakeByTenant
-from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.engine.run import Ending
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
@@ -93,10 +93,7 @@ class Shards:
         except UsageError as error:  # nothing was handed over yet
             self._cut_by = self._cut_by or error
         reason = self._cut_by or self._shortened_by
-        if reason is not None:
-            state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
-            return Ending(state, str(reason), reason, self._error)
-        return together(self._endings)
+        return together(self._endings) if reason is None else Ending.cut(reason, self._error)
 
     async def _read(self, intake: IntakeByTenant) -> None:
         """Reads the whole input, or, once the run was cut, what of it can be read without waiting for anybody."""

@@ -41,6 +41,13 @@ class Ending(Struct, frozen=True):
     cut_by: MassStopError | None = None
     error: Exception | None = None
 
+    @classmethod
+    def cut(cls, reason: MassStopError, error: Exception | None = None) -> "Ending":
+        """How a session ended that ``reason`` cut short."""
+        return cls(
+            "interrupted" if isinstance(reason, Interrupted) else "aborted", str(reason), reason, error
+        )
+
 
 class Engine:
     """Drives one tenant's keys to their ends.
@@ -277,7 +284,4 @@ class Engine:
 
     def _ending(self) -> Ending:
         reason = self._cut_by or self._shortened_by or (self._away if self._left_over else None)
-        if reason is None:
-            return Ending("finished")
-        state = "interrupted" if isinstance(reason, Interrupted) else "aborted"
-        return Ending(state, str(reason), reason, self._error)
+        return Ending("finished") if reason is None else Ending.cut(reason, self._error)
