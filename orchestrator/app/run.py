@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
-from orchestrator.app.files import write_page, write_report
+from orchestrator.app.files import Files
 from orchestrator.app.part import Common, Part, first_tally, track_letters
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.ports import Intake, IntakeByTenant
@@ -21,7 +21,7 @@ from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome, Problem
 from orchestrator.settings import Settings
 from orchestrator.store import database
-from orchestrator.store.entries import NOTHING, RunInfo, Standing, action_name, forgiven_in_vain
+from orchestrator.store.entries import NOTHING, RunInfo, Standing, forgiven_in_vain
 from orchestrator.store.journal import Journal
 from orchestrator.store.rundir import RunDirectory
 from orchestrator.version import VERSION
@@ -79,7 +79,6 @@ class Run:
         self.log: Log = make_log(self.sink, clock, info.id)
         self.tally = first_tally(self.standing, planning=info.command == "plan")
         self.unordered: str | None = None
-        self.saved = False
         self.exit_status = 0
         self.cut_by: MassStopError | None = None
         self.ending = Ending("running")
@@ -88,9 +87,8 @@ class Run:
         self._session = session
         self._refused = refused
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
+        self._files = Files(directory, journal, self._responses, self.log)
         self._work: Work | None = None
-        self._troubles: list[str] = []
-        self._report_sha256: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -101,7 +99,12 @@ class Run:
     def troubles(self) -> list[str]:
         """Sentences on what the machine could not do for this run."""
         found = (self.journal.trouble, self._responses.trouble, self.sink.trouble)
-        return [*self._troubles, *(trouble for trouble in found if trouble)]
+        return [*self._files.troubles, *(trouble for trouble in found if trouble)]
+
+    @property
+    def saved(self) -> bool:
+        """Whether the report is written."""
+        return self._files.saved
 
     async def execute(self, intake: RunIntake) -> int:
         """Works to the end of the run and writes its files. Returns the exit status of the contract.
@@ -176,19 +179,25 @@ class Run:
                 "OAuth client's user may use the API, and --entity-id."
             )
             self.ending = Ending.cut(refused)
-        await self._remediate()
+        if self.info.command != "plan" and not self.settings.no_results:
+            await self._files.remediate(tenants=bool(self.tenants))
         status = self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
-        self.saved = await self._write_report()
+        await self._files.write_report()
         if self.troubles and status != 5:
             status = await self._end_anew(StorageError.exit_status)
         from orchestrator.store import report as reports
 
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
         # A file that could not be had may be had by a resume, which then needs all the others too.
-        if self.saved and over and not self._troubles and not await self.read(reports.count_missing_files):
+        if (
+            self.saved
+            and over
+            and not self._files.troubles
+            and not await self.read(reports.count_missing_files)
+        ):
             self._responses.discard()
-        await self._write_page()
+        await self._files.write_page()
         why = {"reason": self.ending.reason} if self.ending.reason else {}
         self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
         return status
@@ -216,16 +225,16 @@ class Run:
         What the run leaves behind must not say that all went well.
         """
         with anyio.CancelScope(shield=True):
-            self._troubles.append(sentence)
+            self._files.troubles.append(sentence)
             self.log.error("report.undelivered", message=sentence)
             if self.exit_status != StorageError.exit_status:
                 self.exit_status = await self._end_anew(exit_status)
-                await self._write_page()
+                await self._files.write_page()
 
     async def _end_anew(self, status: int) -> int:
         """Writes journal and report once more: with the first trouble, and the exit status that it makes."""
         await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
-        self.saved = await self._write_report()
+        await self._files.write_report()
         return status
 
     async def _execute(self, intake: RunIntake) -> Ending:
@@ -286,43 +295,6 @@ class Run:
     def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
         for seq, problem in forgiven:
             self.journal.settled(seq, Outcome.REJECTED, problem)
-
-    async def _remediate(self) -> None:
-        if self.info.command == "plan" or self.settings.no_results:
-            return
-        if self._responses.remediated:
-            return
-        rows = await self.read(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
-        try:
-            names = (action_name(*row) for row in rows)
-            for name, sentence in await self._responses.remediate(names, tenants=bool(self.tenants)):
-                self.log.error("remediation.left_out", bulk_key=name, message=sentence)
-                self._troubles.append(f"The remediation files lack the records of {name}: {sentence}")
-        except StorageError as error:
-            self._troubles.append(str(error))
-
-    async def _write_report(self) -> bool:
-        try:
-            self._report_sha256 = await self.read(lambda db: write_report(db, self.directory.report))
-        except OSError as error:
-            self._troubles.append(
-                f"The report {self.directory.report} could not be written: {error.strerror}."
-            )
-            return False
-        return True
-
-    async def _write_page(self) -> None:
-        """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
-        sha256 = self._report_sha256 if self.saved else None
-        try:
-            await self.read(lambda db: write_page(db, self.directory.page, sha256))
-        except Exception as error:  # noqa: BLE001 - told and logged; whatever it is, report.json stands
-            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            self.log.error("page.failed", traceback=traceback.format_exc())
-            self._troubles.append(
-                f"The page {self.directory.page} could not be written ({why}); the report is not touched by that. "
-                f"Try again with: mass-stop report {self.directory.path} --format html"
-            )
 
 
 def interrupted(signal_name: str, exit_status: int) -> Interrupted:

@@ -47,13 +47,13 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
     """A second Ctrl-C in that moment ended an interrupted run in exit status 0."""
     run = app.begin(settings, "run", None)
     with anyio.CancelScope() as scope:
-        remediate = run._remediate
+        remediate = run._files.remediate
 
-        async def cut_then_remediate() -> None:
+        async def cut_then_remediate(*, tenants: bool) -> None:
             scope.cancel()
-            await remediate()
+            await remediate(tenants=tenants)
 
-        monkeypatch.setattr(run, "_remediate", cut_then_remediate)
+        monkeypatch.setattr(run._files, "remediate", cut_then_remediate)
         run.cut(app.interrupted("SIGINT", 130))
         run.exit_status = -1
         await run.execute(embedding._intake(run, list(served.tenant.keys)))
