@@ -120,9 +120,8 @@ class Homecoming:
             settled = self.journal.perform(lambda db: shards.merge(db, found, name)).result()
             with suppress(OSError), (self.directory / "run.log").open("ab") as log:
                 log.write((folder / "run.log").read_bytes())
-        if (
-            self.journal.trouble is None
-        ):  # else what was taken is gone with this process, and the folder has it still
+        # What a journal in memory has taken is gone with this process, and the folder has it still.
+        if self.journal.trouble is None:
             shutil.rmtree(folder, ignore_errors=True)
         return touched, settled
 
