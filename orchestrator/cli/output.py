@@ -1,6 +1,8 @@
 """Standard output without Python's buffer: that hides failures, and its lock is not to be had while nobody reads."""
 
+import errno
 import os
+import stat
 
 from orchestrator.errors import StorageError
 
@@ -10,8 +12,14 @@ STANDARD_OUTPUT = 1
 def put_out(data: bytes) -> None:
     """Writes all of ``data`` to standard output. Raises OSError; ConnectionError where its reader went away."""
     left = memoryview(data)
-    while left:
-        left = left[os.write(STANDARD_OUTPUT, left) :]
+    try:
+        while left:
+            left = left[os.write(STANDARD_OUTPUT, left) :]
+    except OSError as error:
+        # What a terminal says that is there no more; a disk says the same, and is none.
+        if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(STANDARD_OUTPUT).st_mode):
+            raise BrokenPipeError(errno.EPIPE, "the terminal is gone") from error
+        raise
 
 
 def tell_out(text: str) -> None:
