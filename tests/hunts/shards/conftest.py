@@ -21,7 +21,13 @@ def make_tenants(here: MassStop, make_tenant: MakeTenant) -> Callable[..., Tenan
     """Makes tenants whose stops take some seconds in all."""
 
     def make(*names: str, **changes: Any) -> Tenants:
-        slowly = PROCESSING | {"latency": 0.1, "stopping_time": (0.0, 0.0), "actions": 30} | changes
+        slowly = PROCESSING | {
+            "latency": 0.1,
+            "stopping_time": (0.0, 0.0),
+            "speed": (1.0, 2.0),  # no action is through before its stop comes, however busy the machine is
+            "actions": 30,
+        }
+        slowly |= changes
         named = {name: make_tenant(**slowly) for name in names}
         return Tenants(here.home, named, dict.fromkeys(named, "concurrency = 2"), in_files=True)
 
