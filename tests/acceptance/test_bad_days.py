@@ -214,13 +214,10 @@ def test_a_report_into_a_pipe_that_nobody_opens_can_be_given_up(mass_stop: MassS
     going = mass_stop.start(
         "run", "--yes", "--out", "run", keys, "--no-results", "--report", "pipe", tenant=tenant
     )
-    until(lambda: (going.directory / "report.html").exists(), "the end of the run")
-
-    def ends() -> bool:  # the first signal may come before the copy is begun
-        going.signal(signal.SIGTERM)
-        return going.process.poll() is not None
-
-    until(ends, "the end")
+    stderr = going.process.stderr
+    assert stderr is not None
+    until(lambda: b"run/report.json" in os.read(stderr.fileno(), 65_536), "the last words before the copy")
+    going.signal(signal.SIGTERM)  # once: another one may come when the command no longer listens
     ended = going.end()
     assert (ended.status, ended.report["run"]["exit_status"]) == (143, 143), ended
     assert ended.sentences[-1] == f"mass-stop: {ended.report['run']['reason']}"
