@@ -121,15 +121,10 @@ def _from_file(config: str | None) -> dict[str, Any]:
     path = Path(config or "mass-stop.toml")
     if config is None and not path.is_file():
         return {}
-    import tomllib
+    from orchestrator.settings.tables import read_table
 
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"The configuration file {path} cannot be read: {reason}.") from None
     values = {}
-    for key, value in table.items():
+    for key, value in read_table(path, "The configuration file").items():
         name = key.replace("-", "_")
         if name in ("client_secret", "token"):
             raise UsageError(

@@ -3,7 +3,6 @@
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.settings.declared import SETTINGS, Settings
 from orchestrator.settings.forms import ENVIRONMENTS, Form, Rate, Secret, Threshold
 from orchestrator.settings.layers import checked_secret, secret_in
+from orchestrator.settings.tables import read_table
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """Names of tenants: they become names of files."""
@@ -89,11 +89,7 @@ def read_tenants(path: str) -> dict[str, Tenant]:
     Raises:
         UsageError: the file cannot be read, or something in it cannot be used; the sentence names tenant and key.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"The file of tenants {path} cannot be read: {reason}.") from None
+    table = read_table(Path(path), "The file of tenants")
     named = table.pop("tenants", None)
     if table or not isinstance(named, dict) or not named:
         stray = f" and not {next(iter(table))!r}" if table else ""

@@ -170,6 +170,11 @@ def test_a_file_of_another_form_is_refused_with_a_sentence(tmp_path, text):
         read(tmp_path, text)
 
 
+def test_a_file_without_end_is_refused():
+    with pytest.raises(UsageError, match="/dev/zero cannot be read: it has more than 16 MB"):
+        read_tenants("/dev/zero")
+
+
 def test_a_file_that_is_not_there_is_refused():
     with pytest.raises(UsageError, match="cannot be read"):
         read_tenants("nowhere.toml")

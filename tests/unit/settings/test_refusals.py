@@ -114,6 +114,11 @@ def test_a_file_that_is_no_text_is_refused():
         resolve({}, {}, "binary.toml")
 
 
+def test_a_file_without_end_is_refused():
+    with pytest.raises(UsageError, match="/dev/zero cannot be read: it has more than 16 MB"):
+        resolve({}, {}, "/dev/zero")
+
+
 def test_a_named_file_that_is_missing_is_refused():
     with pytest.raises(UsageError, match=r"nowhere\.toml cannot be read: No such file or directory"):
         resolve({}, {}, "nowhere.toml")
