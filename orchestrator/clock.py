@@ -20,7 +20,7 @@ class Clock:
 
     def stamp(self, at: float | None = None) -> str:
         """RFC 3339 in UTC with milliseconds, of ``at`` (monotonic seconds) or of now."""
-        return stamp(self._wall_at_zero + (self.now() if at is None else at))
+        return _to_the_millisecond(int((self._wall_at_zero + (self.now() if at is None else at)) * 1000))
 
     def wall(self) -> float:
         """Seconds since the epoch."""

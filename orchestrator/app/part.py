@@ -14,7 +14,7 @@ from orchestrator.engine.responses import ResponseFiles
 from orchestrator.engine.run import Ending, Engine
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Log
-from orchestrator.model import Answered, Outcome
+from orchestrator.model import Outcome
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
@@ -102,7 +102,7 @@ class Part:
             TenantSlots(settings.headroom / 100, settings.concurrency), settings.headroom / 100, settings.rate
         )
         responses = common.responses.of(self._name) if self._name else common.responses
-        client = ZuoraClient(settings, common.clock, self._answered, journal.token_call, self._tokens)
+        client = ZuoraClient(settings, common.clock, on_token=journal.token_call, tokens=self._tokens)
         async with client as tenant:
             context = Context(
                 settings=settings,
@@ -126,6 +126,7 @@ class Part:
                 planning=common.planning,
                 deadline=common.seconds_left,
             )
+            tenant.on_answer = self.engine.answered
             if self._shortened_by is not None:
                 self.engine.stop_sending(self._shortened_by)
             if self._cut_by is not None:
@@ -143,7 +144,3 @@ class Part:
         self._shortened_by = self._shortened_by or reason
         if self.engine is not None:
             self.engine.stop_sending(reason)
-
-    def _answered(self, answer: Answered) -> None:
-        if self.engine is not None:
-            self.engine.answered(answer)

@@ -83,7 +83,7 @@ class Dispatcher:
 
     def kick(self) -> None:
         """To be called after anything that may let a job leave: a new job, a freed slot, a raised limit."""
-        if self._workers is None:
+        if self._workers is None or self._pacer.full:
             return
         while self._free() and (job := self._take()) is not None:
             self._idle.popleft().set_result(job)

@@ -18,6 +18,8 @@ from orchestrator.store.entries import Followed
 ROOM = 5_000
 """Followed keys held in memory, of about a kilobyte each; more wait in the journal."""
 
+_NOTHING = Records()
+
 StopAgain = Callable[[], Awaitable[bool]]
 
 
@@ -40,7 +42,7 @@ class Follower:
         self.outcome: Outcome | None = None
         self.status: Status | None = None
         self.output_url: str | None = None
-        self.told = Records()
+        self.told = _NOTHING
         self.tries = Tries()
         self.polls = 0
         self.first_read_at: float | None = None
@@ -132,7 +134,7 @@ class FollowLane:
         context.tally.settled_unsent += not key.accepted
         context.tally.outcomes[outcome] += 1
         if outcome in OVER or outcome is Outcome.WOULD_STOP:
-            key.log.debug("action.settled", outcome=outcome.value)
+            key.log.debug("action.settled", outcome=outcome)
         else:
             reason = problem.message if problem else ""
             context.tally.latest.append(NeedsPerson(key.bulk_key, outcome, reason))
@@ -150,6 +152,7 @@ class FollowLane:
         key.status = state.status
         key.told = state.records
         if not state.status.terminal:
+            key.tries = Tries()
             keep(self._context, key, reading)
             return self._not_over(key, state.status)
         # Without an accepted stop, looks are repeated only while it is Stopping: then a lost one was taken after all.
@@ -184,7 +187,6 @@ class FollowLane:
                 self._call_failed(key, failed)
                 return None
             case reading:
-                key.tries = Tries()
                 return self.seen(key, reading)
 
     def _not_over(self, key: Follower, status: Status) -> Awaitable[None] | None:

@@ -43,10 +43,10 @@ class StopLane:
 
     def add(self, armed: Iterable[Armed]) -> None:
         """Takes keys whose intent is on disk."""
-        context = self._context
+        context, guarded = self._context, bool(self._expectations)
         for one in armed:
-            key = self.held[one.seq] = StopKey(one, context.log, intended=not self._expectations)
-            if self._expectations:
+            key = self.held[one.seq] = StopKey(one, context.log, intended=not guarded)
+            if guarded:
                 context.dispatcher.lanes.guards.append(partial(self._look_first, key))
             else:
                 context.dispatcher.lanes.stops.append(partial(self._send, key))

@@ -28,7 +28,8 @@ class Pacer:
     The caller asks :meth:`opens_at`, and when that is not in the future takes a slot with :meth:`take` and gives it
     back with :meth:`release`. Every answer is shown to :meth:`answered`, and a call without one is told by
     :meth:`unanswered`. ``headroom`` is the share (0 to 1) of each limit that is left to others, ``rate`` the operator's
-    own limit, ``uniform`` gives a random number between its two arguments.
+    own limit, ``uniform`` gives a random number between its two arguments. Until ``gate`` nothing may leave because the
+    tenant said "wait".
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Pacer:
         self._windows: dict[int, RateWindow] = {}
         self._told: tuple[Window, ...] = ()
         self._told_by_quota: dict[int, Window] = {}
-        self._gate = float("-inf")
+        self.gate = float("-inf")
         self._spaced = float("-inf")
         self._refused_alone = 0
         self._own = () if rate is None else (_own_window(rate),)
@@ -63,11 +64,6 @@ class Pacer:
         return self._slots.others
 
     @property
-    def gate(self) -> float:
-        """Until when nothing may leave because the tenant said "wait"."""
-        return self._gate
-
-    @property
     def full(self) -> bool:
         """Whether every slot is taken."""
         return self.in_flight >= self._slots.limit
@@ -76,7 +72,7 @@ class Pacer:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
         if self.in_flight >= self._slots.limit:
             return None
-        at = self._gate if self._gate > self._spaced else self._spaced
+        at = self.gate if self.gate > self._spaced else self._spaced
         if self.circuit.open:
             probe_at = self.circuit.opens_at(self.in_flight)
             if probe_at is None:
@@ -90,8 +86,9 @@ class Pacer:
 
     def take(self, now: float) -> None:
         self.in_flight += 1
-        self.circuit.take()
-        if now < self._gate + OPENING:
+        if self.circuit.open:
+            self.circuit.take()
+        if now < self.gate + OPENING:
             self._spaced = now + self._uniform(0.0, 2 * OPENING / self._slots.limit)
         for window in self._every:
             window.take(now)
@@ -127,7 +124,7 @@ class Pacer:
 
     def close(self, now: float, seconds: float) -> None:
         """Lets nothing leave for ``seconds``."""
-        self._gate = max(self._gate, now + min(seconds, LONGEST_GATE))
+        self.gate = max(self.gate, now + min(seconds, LONGEST_GATE))
         self._slots.paused()
 
     def spare(self, now: float, until: float) -> float:

@@ -24,20 +24,16 @@ class Search:
     """Additive increase, multiplicative decrease (Chiu and Jain, 1989), with a memory of where it was refused.
 
     Up to a little below that, each round trip gives a slot back. There it rests, and tries more ever more seldom. Where
-    nothing was refused, or not any more, it rises the faster the longer that lasts.
+    nothing was refused, or not any more, it rises the faster the longer that lasts. ``limit`` is how many to make now.
     """
 
     def __init__(self, start: int) -> None:
-        self._target = float(start)
+        self._aim(float(start))
         self._refused_at = float("inf")
         self._probe_in = SOONEST_PROBE
         self._probe_at = 0.0
         self._trips = 0.0
         self._cut_at = float("-inf")
-
-    @property
-    def limit(self) -> int:
-        return max(1, int(self._target + 1e-9))
 
     def accepted(self, now: float, in_flight: int, most: int) -> None:
         """A call was taken; ``in_flight`` calls, itself included, were under way, and ``most`` are of use."""
@@ -47,10 +43,10 @@ class Search:
         rest = self._refused_at * REST
         if self._target < rest:
             self._trips += step
-            self._target = min(self._target + step * (1 + self._trips // QUICKENING), rest, most)
+            self._aim(min(self._target + step * (1 + self._trips // QUICKENING), rest, most))
             self._probe_at = now + self._probe_in
         elif now >= self._probe_at:
-            self._target += step
+            self._aim(self._target + step)
             if self._target >= self._refused_at + 1:
                 self._refused_at, self._probe_in = float("inf"), SOONEST_PROBE
 
@@ -58,7 +54,7 @@ class Search:
         """The tenant's own word: ``limit`` calls find room. What it refused before counts less each time it says so."""
         if limit > self._refused_at:
             self._refused_at += FORGIVEN * (limit - self._refused_at)
-        self._target = max(self._target, min(float(limit), self._refused_at * REST))
+        self._aim(max(self._target, min(float(limit), self._refused_at * REST)))
 
     def refused(self, now: float, seconds: float, in_flight: int) -> bool:
         """A call was refused ``seconds`` after it had left; says whether that was news.
@@ -72,7 +68,7 @@ class Search:
         self._refused_at = float(min(in_flight, self.limit))
         # Below one call there is no rest: where the only one was refused, two are tried once one is taken. The pacer's
         # gate spaces such refusals, and whoever waited here to try would sit out others' burst with one call.
-        self._target = max(1.0, self._refused_at * CUT)
+        self._aim(max(1.0, self._refused_at * CUT))
         self._cut_at, self._trips = now, 0.0
         return True
 
@@ -81,10 +77,14 @@ class Search:
 
         How fast it rose before still holds: it is back sooner, for a few refusals more.
         """
-        self._target = min(self._target, float(START))
+        self._aim(min(self._target, float(START)))
 
     def begin(self, limit: int, now: float) -> None:
         """The tenant's limit is another one, and ``limit`` calls find room: what left before now says nothing of it."""
-        self._target = float(limit)
+        self._aim(float(limit))
         self._refused_at, self._probe_in = float("inf"), SOONEST_PROBE
         self._cut_at = now
+
+    def _aim(self, target: float) -> None:
+        self._target = target
+        self.limit = max(1, int(target + 1e-9))

@@ -35,6 +35,7 @@ UNRANKED = 1e300
 """The rank of a row without a number, under ``--order``: after all that have one."""
 
 _encode = msgspec.json.encode
+_WAITING = Stage.WAITING.value
 
 
 class Journal:
@@ -259,7 +260,7 @@ class Journal:
         """``reading`` told of the end, where it is not in the journal yet."""
         state = reading.state if reading is not None else None
         self._writer.note(
-            "settled", seq=seq, outcome=outcome.value, error=problem and _json(problem), speed=speed,
+            "settled", seq=seq, outcome=str(outcome), error=problem and _json(problem), speed=speed,
             at=self._clock.stamp(), status=state and state.status, action_type=state and state.action_type,
             status_calls=int(reading is not None), retried=int(reading is not None and reading.retried),
             **(_counts(state.records) if state is not None else _NO_COUNTS),
@@ -333,7 +334,7 @@ def _entered(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
         "tenant": row.tenant, "source": source, "row": row.number, "bulk_key": row.key, "malformed": 0,
         "labels": _json(row.labels) if row.labels else None,
         "rank": (UNRANKED if row.weight is None else -row.weight) if ranked else 0,
-        "stage": Stage.WAITING.value, "outcome": None, "error": None,
+        "stage": _WAITING, "outcome": None, "error": None,
     }  # fmt: skip
     if row.problem is not None:
         error = _json(Problem(kind="malformed", message=row.problem))

@@ -90,7 +90,7 @@ class ZuoraClient:
         self._url = URL(self._base)
         self._bulk = f"{self._url.raw_path.rstrip('/')}/v1/bulk"
         self._clock = clock
-        self._on_answer = on_answer
+        self.on_answer = on_answer
         self._on_token = on_token
         self._tokens = tokens
         self.granted: Grant | None = None
@@ -146,7 +146,8 @@ class ZuoraClient:
 
     async def authenticate(self) -> None:
         """Sees to a token before the first call needs it. Raises TenantError."""
-        await self._token.bearer()
+        if self._token.current() is None:
+            await self._token.bearer()
 
     async def stop(self, bulk_key: str, track_id: str) -> str | None:
         """``PUT /v1/bulk/{bulk-key}/stop``: asks the tenant to stop one mass action; gives its request id."""
@@ -185,10 +186,10 @@ class ZuoraClient:
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
                     refusal = self._refusal(response, _understood(body, _ANSWER), token)
-                    self._on_answer(self._answered(response, refusal, started))
+                    self.on_answer(self._answered(response, refusal, started))
                     raise refusal
                 self._token.accepted(token)
-                self._on_answer(self._answered(response, None, started))
+                self.on_answer(self._answered(response, None, started))
                 plain = response.content_type in _CSV
                 async for chunk in response.content.iter_any():
                     if not size and not plain and not chunk.startswith(_ZIP):
@@ -222,7 +223,7 @@ class ZuoraClient:
     async def _call(
         self, method: str, path: str, track_id: str, decoder: msgspec.json.Decoder[A]
     ) -> tuple[A, Mapping[str, str]]:
-        token = await self._token.bearer()
+        token = self._token.current() or await self._token.bearer()
         started = self._clock.now()
         url = self._url.with_path(path, encoded=True)  # half the cost of an address that is read anew
         try:
@@ -236,10 +237,10 @@ class ZuoraClient:
         answer = _understood(body, decoder)
         if answer is not None and _says_yes(response.status, answer):
             self._token.accepted(token)
-            self._on_answer(self._answered(response, None, started))
+            self.on_answer(self._answered(response, None, started))
             return answer, response.headers
         refusal = self._refusal(response, answer, token)
-        self._on_answer(self._answered(response, refusal, started))
+        self.on_answer(self._answered(response, refusal, started))
         raise refusal
 
     def _request(

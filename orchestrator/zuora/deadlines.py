@@ -20,7 +20,7 @@ class Deadlines:
         self._expired: dict[asyncio.Task[object], int] = {}
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         ends = self._loop.time() + self._seconds
         self._under_way[task] = ends, task.cancelling()
@@ -30,7 +30,7 @@ class Deadlines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         if self._under_way.pop(task, None) is not None:
             return

@@ -22,6 +22,9 @@ in trouble refuses good tokens too, and a run that ends for it leaves actions ru
 class TokenSource(Protocol):
     """Where calls get their bearer token."""
 
+    def current(self) -> str | None:
+        """The token believed good; None where :meth:`bearer` has to see to one."""
+
     async def bearer(self) -> str:
         """A token believed good. Raises TenantError where none is to be had."""
 
@@ -39,6 +42,9 @@ class ReadyToken:
         self._token = token
         self._worked = False
         self._refused = False
+
+    def current(self) -> str | None:
+        return None if self._refused else self._token
 
     async def bearer(self) -> str:
         if self._refused:
@@ -71,17 +77,23 @@ class OAuthToken:
         self._renew_at = 0.0
         self._renewal: asyncio.Task[None] | None = None
 
+    def current(self) -> str | None:
+        now = self._clock.now()
+        if self._token is None or now >= self._expires_at or self._refused_in_a_row >= FRESH_TOKENS:
+            return None
+        if now >= self._renew_at:
+            _ = self._renew()
+        return self._token
+
     async def bearer(self) -> str:
         if self._refused_in_a_row >= FRESH_TOKENS:
             raise CredentialsRefused(
                 "The tenant refuses the very tokens it has just issued (HTTP 401). Check that the OAuth client's "
                 "user may use the API, and --entity-id."
             )
-        now = self._clock.now()
-        if self._token is not None and now < self._expires_at:
-            if now >= self._renew_at:
-                _ = self._renew()
-            return self._token
+        token = self.current()
+        if token is not None:
+            return token
         # A caller that is cancelled must not take the renewal from the others with it.
         await asyncio.shield(self._renew())
         return self._token or await self.bearer()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Awaitable
 from functools import partial
 
 import aiohttp
@@ -70,13 +71,13 @@ class SendOnce:
     def __init__(self) -> None:
         self._sent = False
 
-    async def __call__(
+    def __call__(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         if self._sent:
             raise aiohttp.ServerDisconnectedError("the connection dropped before an answer came")
         self._sent = True
-        return await send(request)
+        return send(request)
 
 
 def as_call_error(error: BaseException) -> CallError:

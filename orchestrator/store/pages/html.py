@@ -164,7 +164,7 @@ def _row(action: ActionEntry) -> Row:
     return Row(
         bulk_key=visible(action.bulk_key),
         tenant=visible(action.tenant) if isinstance(action.tenant, str) else "",
-        outcome=action.outcome.value,
+        outcome=str(action.outcome),
         status=action.status,
         action_type=visible(action.action_type) if action.action_type else NO_TYPE,
         accepted_at=stop.accepted_at,
