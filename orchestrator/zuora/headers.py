@@ -1,9 +1,12 @@
 """What the headers of an answer tell: limits, and how long to wait. Malformed values tell nothing."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+
+from multidict import MultiMapping
 
 from orchestrator.model import Limits, Window
 from orchestrator.zuora.redaction import Hide
@@ -12,6 +15,7 @@ LONGEST_WAIT = 86_400.0
 LONGEST_TEXT = 1_000
 LONGEST_ID = 100
 _MOST_DIGITS = 12
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _NO_DATE = (ValueError, TypeError, OverflowError)
 
 
@@ -32,27 +36,16 @@ def read_limits(headers: Mapping[str, str]) -> Limits:
     )
 
 
-def read_retry_after(headers: Mapping[str, str], wall: float) -> float | None:
+def read_retry_after(headers: MultiMapping[str], wall: float) -> float | None:
     """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None where it tells none.
 
-    A date is held against the answer's own ``Date``, so that neither clock's error counts; where the answer has none,
-    against ``wall``, this machine's clock in seconds since the epoch.
+    Seconds may have a fraction, as some gateways send them. Where the header comes more than once, once from a gateway
+    and once from the API behind it, both are to be content: the longest wait is the one. A date is held against the
+    answer's own ``Date``, so that neither clock's error counts; where the answer has none, against ``wall``, this
+    machine's clock in seconds since the epoch.
     """
-    text = headers.get("Retry-After")
-    if text is None:
-        return None
-    seconds = _number(text)
-    if seconds is not None:
-        return min(float(seconds), LONGEST_WAIT)
-    try:
-        until = _moment(text)
-    except _NO_DATE:
-        return None
-    try:
-        now = _moment(headers["Date"])
-    except (KeyError, *_NO_DATE):
-        now = wall
-    return min(max(until - now, 0.0), LONGEST_WAIT)
+    waits = (_wait(text, headers, wall) for text in headers.getall("Retry-After", ()))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def read_request_id(headers: Mapping[str, str], hide: Hide) -> str | None:
@@ -81,6 +74,20 @@ def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
         if quota and seconds:
             windows.append(Window(quota, seconds))
     return _number(first.partition(";")[0]), tuple(windows)
+
+
+def _wait(text: str, headers: Mapping[str, str], wall: float) -> float | None:
+    if _SECONDS.fullmatch(text.strip()):
+        return min(float(text), LONGEST_WAIT)
+    try:
+        until = _moment(text)
+    except _NO_DATE:
+        return None
+    try:
+        now = _moment(headers["Date"])
+    except (KeyError, *_NO_DATE):
+        now = wall
+    return min(max(until - now, 0.0), LONGEST_WAIT)
 
 
 def _moment(text: str) -> float:

@@ -151,7 +151,7 @@ def test_a_text_too_long_tells_nothing_rather_than_half_a_number():
 
 
 @pytest.mark.parametrize(
-    "text", ["٣", "²", "9" * 13, "9" * 400, "-1", "+1", "1_000", "1.5", "1e3", "0x10", "", " ", "ten"]
+    "text", ["٣", "²", "9" * 13, "9" * 400, "-1", "+1", "1_000", "1e3", "0x10", "1.", ".5", "", " ", "ten"]
 )
 def test_what_is_no_plain_number_tells_nothing(text):
     """``int('٣')`` is 3, and Python counts with four hundred digits happily."""
@@ -159,6 +159,10 @@ def test_what_is_no_plain_number_tells_nothing(text):
         RateLimit_Remaining=text, RateLimit_Reset=text, Concurrency_Limit_Limit=text, Retry_After=text
     )
     assert (read_limits(told), read_retry_after(told, NOW)) == (Limits(), None)
+
+
+def test_a_count_of_calls_has_no_fraction():
+    assert read_limits(headers(RateLimit_Remaining="1.5", RateLimit_Reset="1.5")) == Limits()
 
 
 def test_spaces_around_a_number_do_not_matter():
@@ -169,8 +173,37 @@ def test_an_absurd_reset_is_clamped():
     assert read_limits(headers(RateLimit_Reset="999999999999")).reset == LONGEST_WAIT
 
 
-def test_the_wait_is_read_in_seconds():
-    assert read_retry_after(headers(Retry_After="2"), NOW) == 2.0
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2", 2.0), ("0", 0.0), (" 2 ", 2.0), ("2.5", 2.5), ("0.25", 0.25), (" 2.0 ", 2.0)]
+)
+def test_the_wait_is_read_in_seconds_whole_or_with_a_fraction(text, seconds):
+    """A gateway's 2.5 that told nothing was waited for with a backoff, which may be shorter."""
+    assert read_retry_after(headers(Retry_After=text), NOW) == seconds
+
+
+@pytest.mark.parametrize("text", ["2.-5", "2,5", "2.5.5", "2.5s", "2.٣", "2.5e1", "-2.5", "2." + "5" * 400])
+def test_a_fraction_that_is_none_tells_nothing(text):
+    assert read_retry_after(headers(Retry_After=text), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "seconds"),
+    [
+        (("1", "3"), 3.0),
+        (("3", "1"), 3.0),
+        (("2", "2.5"), 2.5),
+        (("soon", "3"), 3.0),
+        (("3", "soon"), 3.0),
+        (("soon", "later"), None),
+        (("5", "Tue, 24 Nov 2026 03:00:30 GMT"), 30.0),
+    ],
+)
+def test_of_several_waits_the_longest_is_the_one(texts, seconds):
+    """One is the gateway's and the other the API's behind it: a call in time for both is in time."""
+    told = CIMultiDict(
+        [("Date", "Tue, 24 Nov 2026 03:00:00 GMT"), *(("Retry-After", text) for text in texts)]
+    )
+    assert read_retry_after(told, NOW) == seconds
 
 
 def test_an_absurd_wait_is_clamped():
