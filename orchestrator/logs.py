@@ -136,7 +136,12 @@ def readable(event: Event) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` with everything that a terminal might obey made visible."""
+    """``text`` with every character that is not seen, or that changes what is seen around it, spelled out.
+
+    All that a terminal might obey, reversals of the writing direction and half characters among them.
+    """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.clock import stamp
 from orchestrator.errors import Kind, StorageError
+from orchestrator.logs import printable
 from orchestrator.model import OVER, Outcome
 from orchestrator.store import database
 from orchestrator.store.pages import html
@@ -20,7 +21,7 @@ from orchestrator.store.pages.charts import draw
 from orchestrator.store.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
 from orchestrator.store.pages.timeline import MOST_STRETCHES, read_timeline
 from orchestrator.store.pages.view import FIRST, read_view
-from orchestrator.store.pages.words import ERRORS, OUTCOMES, error_words, group_of, visible
+from orchestrator.store.pages.words import ERRORS, OUTCOMES, error_words, group_of
 from orchestrator.store.report import read_report
 from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each
 
@@ -188,7 +189,7 @@ def test_the_headline_claims_no_more_than_is_known(ends, state, command, title):
 
 @given(st.text())
 def test_what_is_made_visible_has_nothing_left_that_is_not(text):
-    assert visible(text).isprintable()
+    assert printable(text).isprintable()
 
 
 # The course

@@ -331,6 +331,12 @@ def test_the_table_names_the_source_of_a_duplicate_in_another(book):
     assert book.table()[0]["duplicate_rows"] == "keys.csv:3, more.csv:7"
 
 
+def test_what_the_tenant_said_does_nothing_to_a_terminal_that_shows_the_table(book):
+    book.admit(InputRow(2, key(1)))
+    book.journal.settled(1, Outcome.REJECTED, Problem("unknown", message="no\x1b[2J\nmore"))
+    assert book.table()[0]["error_message"] == r"no\x1b[2J\nmore"
+
+
 @pytest.mark.parametrize("start", list("=+-@\t\r"))
 def test_no_cell_of_the_table_is_a_formula(book, start):
     book.admit(InputRow(2, f"{start}HYPERLINK()", problem="no key"))

@@ -2,7 +2,7 @@
 
 The actions travel as JSON in blocks of script elements that no browser runs; the page's own script shows them a page at
 a time. What a reader sees before that, or without scripts, is plain HTML. Every text from outside passes
-:func:`~orchestrator.store.pages.words.visible`, and then Jinja2's autoescaping or the JSON.
+:func:`~orchestrator.logs.printable`, and then Jinja2's autoescaping or the JSON.
 """
 
 import base64
@@ -23,11 +23,12 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
+from orchestrator.logs import printable
 from orchestrator.settings import show_duration
 from orchestrator.store.pages.charts import draw
 from orchestrator.store.pages.timeline import read_timeline
 from orchestrator.store.pages.view import NO_TYPE, read_view
-from orchestrator.store.pages.words import OUTCOMES, error_words, group_of, visible
+from orchestrator.store.pages.words import OUTCOMES, error_words, group_of
 from orchestrator.store.report import ActionEntry, PlanEntry, Write, read_actions, write_json
 
 ROWS_IN_BLOCK = 2_000
@@ -118,7 +119,7 @@ def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sh
         view=view,
         timeline=timeline,
         charts=draw(timeline, view.summary.keys, planning=view.run.command == "plan"),
-        command=lambda words: f"mass-stop {words} {visible(shlex.quote(str(directory)))}",
+        command=lambda words: f"mass-stop {words} {printable(shlex.quote(str(directory)))}",
         report_sha256=sha256,
         style=_part("page.css"),
         script=_part("page.js"),
@@ -162,24 +163,24 @@ def _safe_json(data: bytes) -> Markup:
 def _row(action: ActionEntry) -> Row:
     records, stop, error, plan = action.records, action.stop, action.error, action.plan
     return Row(
-        bulk_key=visible(action.bulk_key),
-        tenant=visible(action.tenant) if isinstance(action.tenant, str) else "",
+        bulk_key=printable(action.bulk_key),
+        tenant=printable(action.tenant) if isinstance(action.tenant, str) else "",
         outcome=str(action.outcome),
         status=action.status,
-        action_type=visible(action.action_type) if action.action_type else NO_TYPE,
+        action_type=printable(action.action_type) if action.action_type else NO_TYPE,
         accepted_at=stop.accepted_at,
         attempts=stop.attempts,
         total=records.total,
         succeeded=records.succeeded,
         failed=records.failed,
         unprocessed=records.unprocessed,
-        source=visible(action.source),
+        source=printable(action.source),
         row=action.row,
         labels=_labels(action.labels) if action.labels else "",
         error=error_words(error.kind).title if error else "",
-        message=visible(error.message) if error else "",
+        message=printable(error.message) if error else "",
         track_id=stop.track_id,
-        request_id=visible(stop.request_id) if stop.request_id else None,
+        request_id=printable(stop.request_id) if stop.request_id else None,
         error_ids=_error_ids(action) if error else "",
         notes=_notes(action),
         speed=plan.records_per_second if plan is not UNSET else None,
@@ -188,7 +189,7 @@ def _row(action: ActionEntry) -> Row:
 
 
 def _labels(labels: dict[str, str]) -> str:
-    return visible(" · ".join(f"{name}: {value}" for name, value in labels.items()))
+    return printable(" · ".join(f"{name}: {value}" for name, value in labels.items()))
 
 
 def _alone(plan: PlanEntry) -> float | None:
@@ -206,7 +207,7 @@ def _error_ids(action: ActionEntry) -> str:
     named = {
         "HTTP": error.http_status, "code": error.code, "request": error.request_id, "process": error.process_id,
     }  # fmt: skip
-    return visible(", ".join(f"{name} {value}" for name, value in named.items() if value is not None))
+    return printable(", ".join(f"{name} {value}" for name, value in named.items() if value is not None))
 
 
 def _and_more(action: ActionEntry) -> str:
@@ -231,7 +232,7 @@ def _notes(action: ActionEntry) -> str:
             for name, counts in action.mismatch.items()
         )
         notes.append("Response file and status disagree (" + "; ".join(told) + ").")
-    return visible(" ".join(notes)) if notes else ""
+    return printable(" ".join(notes)) if notes else ""
 
 
 def _commands(sentence: str) -> Markup:
@@ -299,6 +300,6 @@ def _template() -> jinja2.Template:
         "number": lambda value: "–" if value is None else f"{value:,}",
         "duration": lambda seconds: show_duration(round(seconds, 1) if seconds < 60 else round(seconds)),
         "share": lambda part, whole: f"{100 * part / whole:.2f}",
-        "visible": visible,
+        "visible": printable,
     }
     return environment.get_template("page.html")

@@ -10,9 +10,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.logs import printable
 from orchestrator.settings import show_duration
 from orchestrator.store.pages.view import Cases, Place, View, read_view
-from orchestrator.store.pages.words import OUTCOMES, visible
+from orchestrator.store.pages.words import OUTCOMES
 from orchestrator.store.report import Write
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
@@ -32,7 +33,7 @@ def code(text: str, longest: int | None = None) -> str:
     """``text`` as code that nothing in it can end, on one line; cut after ``longest`` characters."""
     if longest is not None and len(text) > longest:
         text = text[: longest - 1] + "…"
-    safe = visible(text).translate(_LIKES).replace("://", "[:]//").strip()
+    safe = printable(text).translate(_LIKES).replace("://", "[:]//").strip()
     return f"`{safe}`" if safe else "–"
 
 

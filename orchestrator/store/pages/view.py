@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from orchestrator.logs import printable
 from orchestrator.model import OVER, Outcome
 from orchestrator.settings import ENVIRONMENTS, SETTINGS, Rate, Setting, Settings, Threshold, show_duration
 from orchestrator.store.database import statements
@@ -20,7 +21,6 @@ from orchestrator.store.pages.words import (
     error_words,
     group_of,
     headline,
-    visible,
 )
 from orchestrator.store.report import RunEntry, Summary, read_head
 
@@ -200,14 +200,14 @@ class View(Struct, frozen=True):
     def tenants_option(self) -> str:
         """``--tenants FILE`` for a command that goes on with this run; empty where no file names its tenants."""
         file = self.info.settings.get("tenants")
-        return f" --tenants {visible(shlex.quote(file))}" if isinstance(file, str) else ""
+        return f" --tenants {printable(shlex.quote(file))}" if isinstance(file, str) else ""
 
     @property
     def limits(self) -> list[tuple[str, str]]:
         """What the run was told about pace, ends and guards, as options: those that are not at their default."""
         settings = msgspec.convert(self.info.settings, Settings)
         told = ((SETTINGS[name], getattr(settings, name)) for name in _TOLD)
-        return [(one.option, visible(_shown(one, value))) for one, value in told if value != one.default]
+        return [(one.option, printable(_shown(one, value))) for one, value in told if value != one.default]
 
 
 def read_view(connection: sqlite3.Connection) -> View:
@@ -246,7 +246,8 @@ def _places(run: RunEntry) -> list[Place]:
     if run.tenant is not None:
         told = {"": run.tenant}
     return [
-        Place(visible(name), visible(one.base_url), one.entity_id, one.org_ids) for name, one in told.items()
+        Place(printable(name), printable(one.base_url), one.entity_id, one.org_ids)
+        for name, one in told.items()
     ]
 
 
@@ -285,7 +286,7 @@ def _breakdowns(connection: sqlite3.Connection, cells: list[_Cell], *, tenants: 
     by_outcome = _added(cells, lambda cell: cell.outcome)
     by_type = _added(cells, lambda cell: cell.action_type)
     by_source = _added(cells, lambda cell: cell.source)
-    names = {row[0]: visible(row[1]) for row in connection.execute(statements()["sources"])}
+    names = {row[0]: printable(row[1]) for row in connection.execute(statements()["sources"])}
     breakdowns = [
         Breakdown(
             "By outcome",
@@ -300,7 +301,7 @@ def _breakdowns(connection: sqlite3.Connection, cells: list[_Cell], *, tenants: 
             "By action type",
             "Action type",
             [
-                Share(visible(name) or NO_TYPE, "action_type", visible(name) or NO_TYPE, by_type[name])
+                Share(printable(name) or NO_TYPE, "action_type", printable(name) or NO_TYPE, by_type[name])
                 for name in sorted(by_type, key=lambda name: -by_type[name].actions)
             ],
         ),
@@ -316,7 +317,7 @@ def _breakdowns(connection: sqlite3.Connection, cells: list[_Cell], *, tenants: 
     if tenants:
         by_tenant = _added(cells, lambda cell: cell.tenant)
         shares = [
-            Share(visible(name) or "none", "tenant", visible(name), sums)
+            Share(printable(name) or "none", "tenant", printable(name), sums)
             for name, sums in sorted(by_tenant.items())
         ]
         breakdowns.insert(1, Breakdown("By tenant", "Tenant", shares))
@@ -329,7 +330,7 @@ def _cases(connection: sqlite3.Connection, summary: Summary) -> Iterable[Cases]:
         if count and outcome not in OVER and outcome is not Outcome.WOULD_STOP:
             rows = connection.execute(_sql("cases"), {"outcome": outcome.value, "most": FIRST})
             first = [
-                Case(visible(key), visible(source), row, visible(message or ""), visible(tenant))
+                Case(printable(key), printable(source), row, printable(message or ""), printable(tenant))
                 for key, source, row, message, tenant in rows
             ]
             yield Cases(outcome, words, count, first)
@@ -354,10 +355,10 @@ def _failing(
         code,
         http_status,
         actions,
-        visible(key),
-        visible(message or ""),
-        visible(tenant),
-        sorted(visible(name) for name in msgspec.json.decode(tenants, type=list[str]) if name),
+        printable(key),
+        printable(message or ""),
+        printable(tenant),
+        sorted(printable(name) for name in msgspec.json.decode(tenants, type=list[str]) if name),
     )
 
 

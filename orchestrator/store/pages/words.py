@@ -194,13 +194,3 @@ def _planned(would: int, every: int, person: int) -> str:
 
 def _actions(count: int) -> str:
     return f"{count:,} mass action{'' if count == 1 else 's'}"
-
-
-def visible(text: str) -> str:
-    """``text`` with every character that is not seen, or that changes what is seen around it, spelled out.
-
-    Control characters, reversals of the writing direction and half characters among them.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

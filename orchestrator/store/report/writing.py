@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from orchestrator.logs import printable
 from orchestrator.model import Problem
 from orchestrator.store.entries import read_tenants
 from orchestrator.store.remediation import guard
@@ -43,7 +44,7 @@ def write_json(connection: sqlite3.Connection, write: Write) -> None:
 
 
 def write_csv(connection: sqlite3.Connection, write: Write) -> None:
-    """Writes one line an action, with formulas disarmed: for a spreadsheet."""
+    """Writes one line an action, with formulas disarmed, and what the tenant said spelled out for a terminal."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
 
@@ -79,9 +80,10 @@ def _csv_cells(action: ActionEntry) -> list[Any]:
     error = action.error or Problem(kind="")
     stop, records = action.stop, action.records
     return [
-        action.bulk_key, action.source, action.row, action.outcome.value, action.status, action.action_type,
+        action.bulk_key, action.source, action.row, action.outcome.value, action.status,
+        printable(action.action_type or ""),
         stop.attempts, stop.accepted_at, stop.track_id, stop.request_id,
         records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
-        error.kind, error.code, error.message, _duplicates(action),
+        error.kind, error.code, printable(error.message or ""), _duplicates(action),
         msgspec.json.encode(action.labels).decode() if action.labels else "",
     ]  # fmt: skip
