@@ -181,7 +181,7 @@ class Run:
             self.ending = Ending.cut(refused)
         if self.info.command != "plan" and not self.settings.no_results:
             await self._files.remediate(tenants=bool(self.tenants))
-        status = self._exit_status({Outcome(name) for name in outcomes})
+        status = await self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         await self._files.write_report()
         if self.troubles and status != 5:
@@ -271,14 +271,15 @@ class Run:
         """The wall-clock time of the deadline, which counts from the start of this process."""
         return None if self.settings.deadline is None else process_started_at() + self.settings.deadline
 
-    def _exit_status(self, outcomes: set[Outcome]) -> int:
+    async def _exit_status(self, outcomes: set[Outcome]) -> int:
         cut_by = self.ending.cut_by
         if self.troubles:
             return 5
         if isinstance(cut_by, TenantError):
-            stopped = self.tally.accepted or self.tally.outcomes[Outcome.STOPPED]
-            may_have_stopped = stopped or Outcome.UNCONFIRMED in outcomes
-            return 4 if may_have_stopped else cut_by.exit_status
+            # Of the journal, not of the tally: what shards on other machines tell of theirs may be late, or lost.
+            if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(_any_accepted):
+                return 4
+            return cut_by.exit_status
         if cut_by is not None:
             return cut_by.exit_status
         if self.ending.state == "interrupted":
@@ -295,6 +296,10 @@ class Run:
     def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
         for seq, problem in forgiven:
             self.journal.settled(seq, Outcome.REJECTED, problem)
+
+
+def _any_accepted(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute(database.statements()["any_accepted"]).fetchone()[0])
 
 
 def interrupted(signal_name: str, exit_status: int) -> Interrupted:

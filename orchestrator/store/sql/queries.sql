@@ -234,6 +234,9 @@ UPDATE tenant SET
     reason = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :reason END
 WHERE state = 'running' OR (:state = 'finished' AND state <> 'unused');
 
+-- name: any_accepted
+SELECT EXISTS (SELECT 1 FROM action WHERE accepted_at IS NOT NULL);
+
 -- name: outcomes
 SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
 
