@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, ValidationError, convert, field
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Grant, Records, Status
@@ -29,13 +29,19 @@ class Reason(Struct, frozen=True):
 class Answer(Struct, frozen=True, rename="camel"):
     """What every answer may carry. ``success`` false under HTTP 200 is a failure all the same.
 
-    ``message`` is not Zuora's own: a gateway in front says so what it has against a call.
+    ``message`` is not Zuora's own: a gateway in front says so what it has against a call. What is said beside a success
+    cannot make it a failure, whatever its type.
     """
 
     success: bool | None = None
     process_id: Any = None
-    reasons: list[Reason] | None = None
+    reasons: Any = None
     message: Any = None
+
+    def reason(self) -> Reason:
+        """The first of the reasons, or one that says nothing. Raises ValidationError where they are no reasons."""
+        reasons = convert(self.reasons, list[Reason] | None)
+        return reasons[0] if reasons else Reason()
 
 
 class StatusAnswer(Answer, frozen=True, rename="camel"):
@@ -136,7 +142,10 @@ def failure(
     http_status: int, answer: Answer | None, request_id: str | None, retry_after: float | None, hide: Hide
 ) -> CallError:
     """The error that an answer stands for: by its reason's category where it gives one, else by its HTTP status."""
-    reason = answer.reasons[0] if answer and answer.reasons else Reason()
+    try:
+        reason = answer.reason() if answer else Reason()
+    except ValidationError:
+        answer, reason = None, Reason()
     code = read_code(reason.code)
     by_status = _HTTP.get(http_status) or _by_class(http_status, answer is not None)
     if http_status in (401, 429):

@@ -15,7 +15,7 @@ from tests.acceptance.support import LONGEST, Tenant
 
 
 class Asked(NamedTuple):
-    """One request, the ``nth`` (from 1) of its kind (``token``, ``stop``, ``status`` or ``file``) and key."""
+    """One request, the ``nth`` (from 1) of its key and kind: ``token``, ``stop``, ``status``, ``file`` or ``other``."""
 
     kind: str
     key: str
@@ -118,8 +118,10 @@ def _what(method: str, target: str) -> tuple[str, str]:
     parts = target.strip("/").split("/")
     if parts[0] == "oauth":
         return "token", ""
-    if parts[1] == "files":
+    if parts[:2] == ["v1", "files"]:
         return "file", parts[-1]
+    if parts[:2] != ["v1", "bulk"]:
+        return "other", target
     return ("stop", parts[-2]) if method == "PUT" else ("status", parts[-1])
 
 

@@ -78,7 +78,18 @@ async def test_an_accepted_stop_gives_its_request_id(tenant, client):
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "more",
-    [{"reasons": None}, {"reasons": []}, {"processId": None}, {"processId": 7}, {"warnings": ["new here"]}],
+    [
+        {"reasons": None},
+        {"reasons": []},
+        {"reasons": ""},
+        {"reasons": "none"},
+        {"reasons": {}},
+        {"reasons": [{"code": [1]}]},
+        {"processId": None},
+        {"processId": 7},
+        {"message": {}},
+        {"warnings": ["new here"]},
+    ],
 )
 async def test_an_accepted_stop_may_say_more(tenant, client, more):
     """An accepted stop taken for a failure would be sent again."""

@@ -169,6 +169,22 @@ async def test_a_token_that_comes_late_is_a_token(tenant, no_backoff):
         await client.stop(KEY, "track")
 
 
+ODD: list[object] = [None, "", " ", "soon", "3599", 0, -5, 10**30, 3599.7, 1e300, True, [], {}]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("told", [{"expires_in": value} for value in ODD] + [{"scope": value} for value in ODD] + [
+    {}, {"token_type": None}, {"jti": 7, "unheard_of": {"of": []}},
+], ids=str)  # fmt: skip
+async def test_a_token_is_one_whatever_is_said_beside_it(tenant, told):
+    tenant.post(TOKEN, payload={"access_token": "fresh", **told})
+    tenant.put(STOP, payload={"success": True}, repeat=True)
+    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
+        for _ in range(3):
+            await client.stop(KEY, "track")
+    assert calls(tenant, "POST", TOKEN) == 1
+
+
 @pytest.mark.parametrize("half", [{"client_id": "id"}, {"client_secret": Secret("secret")}, {}])
 def test_without_credentials_the_sentence_says_how_to_give_them(half):
     with pytest.raises(UsageError, match="set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET"):

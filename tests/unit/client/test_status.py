@@ -38,6 +38,21 @@ async def test_every_documented_status_is_read(tenant, client, status):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("told", [None, "", " ", 7, True, [], ["a"], {}], ids=repr)
+async def test_an_address_that_is_none_is_no_response_file(tenant, client, told):
+    """An empty one was asked for as if it were one, and what was answered made a run that never ended."""
+    tenant.get(STATUS, payload=status_body(outputURL=told))
+    assert (await client.status(KEY, "track")).output_url is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reasons", ["", "none", 7, {}, [None]], ids=repr)
+async def test_reasons_beside_a_success_are_no_failure(tenant, client, reasons):
+    tenant.get(STATUS, payload=status_body(reasons=reasons))
+    assert (await client.status(KEY, "track")).status is Status.STOPPED
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("told", ["STOPPED", "stopped", " Stopped\n"])
 async def test_a_status_is_read_whatever_its_case(tenant, client, told):
     tenant.get(STATUS, payload=status_body(status=told))

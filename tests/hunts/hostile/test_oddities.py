@@ -1,0 +1,184 @@
+"""Answers that are odd and may be meant, one key for each: they cost neither a try nor a word of the truth.
+
+The simulated tenant says what the documents say. An outsider's said ``"outputURL": ""`` once, and the run never ended.
+"""
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes
+from tests.hunts.hostile.oddities import (
+    CLOSING,
+    FORMS,
+    JSON_FORMS,
+    SPELLINGS,
+    STATUS_FIELDS,
+    STOP_FIELDS,
+    Change,
+    fields,
+    odd_fields,
+    spelt,
+    waits,
+)
+from tests.hunts.meddling import Asked, Meddler, honest
+
+MakeTenant = Callable[..., Tenant]
+
+QUIET = PROCESSING | {
+    "latency": 0.0,
+    "rate_headers": False,
+    "concurrency_headers": False,
+    "stopping_time": (0, 0),
+}
+
+STATUS = odd_fields(STATUS_FIELDS) | {name: spelt(spelling) for name, spelling in SPELLINGS.items()}
+
+
+class Oddly:
+    """Changes every answer of one kind, each key's in its own way; ``first`` alone where that is said."""
+
+    def __init__(self, kind: str, changes: dict[str, Change], first: bool = False) -> None:
+        self.kind, self.changes, self.first = kind, changes, first
+
+    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        change = self.changes.get(asked.key)
+        if change is None or asked.kind != self.kind or (self.first and asked.nth > 1):
+            return await honest(asked, answer, back)
+        await honest(asked, change(answer), back)
+        return change not in CLOSING.values()
+
+
+def told(
+    mass_stop: MassStop,
+    tenant: Tenant,
+    kind: str,
+    cases: dict[str, Change],
+    *options: str,
+    first: bool = False,
+) -> tuple[Ended, dict[str, str]]:
+    """A run in which each key's answers of ``kind`` come in one of ``cases``: how it ended, and each case's outcome."""
+    named = dict(zip(tenant.keys, cases, strict=True))
+    with Meddler(tenant, Oddly(kind, dict(zip(tenant.keys, cases.values(), strict=True)), first)) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), *options, env=between.environment, longest=90
+        )
+    assert lies(ended.report, tenant) == [], ended
+    assert "Traceback" not in ended.err
+    return ended, {named[key]: outcome for key, outcome in outcomes(ended.report).items()}
+
+
+def but(outcome: str, of: dict[str, str]) -> dict[str, str]:
+    return {case: other for case, other in of.items() if other != outcome}
+
+
+def calls(ended: Ended, kind: str) -> int:
+    count: int = ended.report["summary"]["calls"][kind]
+    return count
+
+
+@pytest.mark.parametrize(
+    ("kind", "cases"),
+    [
+        ("status", STATUS),
+        ("status", JSON_FORMS),
+        ("stop", odd_fields(STOP_FIELDS)),
+        ("stop", JSON_FORMS),
+        ("file", FORMS),
+    ],
+    ids=["fields of a status", "forms of a status", "fields of a stop", "forms of a stop", "forms of a file"],
+)
+def test_an_odd_answer_is_understood_at_once(
+    mass_stop: MassStop, make_tenant: MakeTenant, kind: str, cases: dict[str, Change]
+) -> None:
+    tenant = make_tenant(**QUIET, actions=len(cases))
+    ended, outcome_of = told(mass_stop, tenant, kind, cases)
+    assert but("stopped", outcome_of) == {}
+    assert (ended.status, calls(ended, "retried"), calls(ended, "stop")) == (0, 0, len(cases)), ended
+
+
+def test_a_status_that_says_nothing_of_success_is_a_status(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    cases = {"null": fields({"success": None}), "extra": fields({"Success": False, "status_": "Failed"})}
+    ended, outcome_of = told(mass_stop, make_tenant(**QUIET, actions=len(cases)), "status", cases)
+    assert (but("stopped", outcome_of), ended.status, calls(ended, "retried")) == ({}, 0, 0), ended
+
+
+def test_a_status_that_is_none_ends_as_unconfirmed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    """Whatever stands in its place: the stop was accepted, and nobody can say more."""
+    odd = odd_fields(["status"]) | {
+        name: change
+        for name, change in odd_fields(["success"]).items()
+        if not name.endswith(("true", "null", "absent"))
+    }
+    tenant = make_tenant(**QUIET, actions=len(odd))
+    ended, outcome_of = told(mass_stop, tenant, "status", odd, "--max-attempts", "2")
+    assert (but("unconfirmed", outcome_of), ended.status) == ({}, 1), ended
+
+
+def test_a_stop_that_does_not_say_whether_it_was_accepted_is_settled_by_the_status(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    odd = {name: change for name, change in odd_fields(["success"]).items() if not name.endswith("true")}
+    tenant = make_tenant(**QUIET, actions=len(odd))
+    ended, outcome_of = told(mass_stop, tenant, "stop", odd, "--max-attempts", "2")
+    assert (but("stopped", outcome_of), ended.status) == ({}, 0), ended
+
+
+NO_WAIT = ("", " ", "-5", "soon", "0", "0.0", "0.1", "-0.5", "1e-1", "2,5", "Thu, 01 Jan 1970 00:00:00 GMT")
+
+
+@pytest.mark.hunt
+def test_a_wait_that_is_none_keeps_no_stop_from_being_tried_again(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    answers = [waits(), *map(waits, NO_WAIT), waits("soon", "-5"), waits("0", "0.1")]
+    cases = {str(n): _given(answer) for n, answer in enumerate(answers)}
+    # The go-between refuses what the tenant has done: a second stop of the same action is no other to it.
+    tenant = make_tenant(**QUIET, actions=len(cases), repeat_stop="accept")
+    ended, outcome_of = told(mass_stop, tenant, "stop", cases, first=True)
+    assert (but("stopped", outcome_of), ended.status) == ({}, 0), ended
+    assert calls(ended, "throttled") == len(cases)
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize(
+    "answer",
+    [
+        waits("86400"), waits("999999999999"), waits("1", "86400.5"), waits("Fri, 31 Dec 9999 23:59:59 GMT"),
+        waits(formatdate(4e9, usegmt=True), date=formatdate(0, usegmt=True)),
+    ],
+)  # fmt: skip
+def test_a_wait_longer_than_the_run_ends_with_the_run(
+    mass_stop: MassStop, make_tenant: MakeTenant, answer: bytes
+) -> None:
+    tenant = make_tenant(**QUIET, actions=3)
+    cases = dict.fromkeys("abc", _given(answer))
+    ended, _ = told(mass_stop, tenant, "stop", cases, "--deadline", "3s")
+    assert ended.status == 4, ended
+    assert {action["stop"]["accepted_at"] for action in ended.report["actions"]} == {None}
+
+
+def _given(answer: bytes) -> Change:
+    return lambda _: answer
+
+
+TOKEN = odd_fields(["expires_in", "scope", "token_type", "jti", "unheardOf"]) | JSON_FORMS
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize("case", [name for name in TOKEN if name not in ("201", "202")])
+def test_an_odd_token_is_a_token(mass_stop: MassStop, make_tenant: MakeTenant, case: str) -> None:
+    tenant = make_tenant(**QUIET, actions=3)
+
+    async def oddly(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        await honest(asked, TOKEN[case](answer) if asked.kind == "token" else answer, back)
+        return asked.kind != "token" or TOKEN[case] not in CLOSING.values()
+
+    with Meddler(tenant, oddly) as between:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=between.environment)
+    assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
