@@ -19,6 +19,7 @@ from orchestrator.errors import UsageError
 from orchestrator.model import InputRow, Outcome, is_bulk_key
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
+from orchestrator.settings.written import checked, checked_tenants
 from orchestrator.store import report as reports
 from orchestrator.store.entries import SourceInfo
 from orchestrator.store.intake import RowIntake
@@ -56,7 +57,7 @@ async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = Non
 
     Cancelling it cuts the calls under way; the run directory then holds what is known, and can be resumed.
     """
-    run = app.begin(settings, "run", None, tenants)
+    run = _begin(settings, tenants)
     try:
         await run.execute(_intake(run, keys))
         return await run.read(reports.read_report)
@@ -73,7 +74,7 @@ async def stop_each(
     is yielded once. Leaving the loop early cuts the calls under way as soon as the iterator is closed
     (``contextlib.aclosing`` does that at once).
     """
-    run = app.begin(settings, "run", None, tenants)
+    run = _begin(settings, tenants)
     # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
     settled: deque[int] = deque()
     changed = asyncio.Event()
@@ -131,15 +132,17 @@ async def resume_all(
         for name, value in app.kept(told).items()
         if getattr(settings, name) == getattr(unset, name)
     }
-    if settings.env or settings.base_url:
-        kept = {name: value for name, value in kept.items() if name not in ("env", "base_url")}
+    for rivals in (("env", "base_url"), ("client_secret", "client_secret_file", "token", "token_file")):
+        if any(getattr(settings, name) for name in rivals):
+            kept = {name: value for name, value in kept.items() if name not in rivals}
     ours = next((one for one in sources if one.name == SOURCE and not one.complete), None)
     if ours is not None and isinstance(keys, Sized) and not len(keys):
         raise UsageError(
             f"The run in {path} was cut before all its keys were read: give the same keys again."
         )
     unread = [] if ours is not None else app.unread_sources(path, sources, (), told.plan)
-    run = await app.reopen(path, info, structs.replace(settings, **kept), None, tenants)
+    now = checked(structs.replace(settings, **kept), several=bool(info.tenants))
+    run = await app.reopen(path, info, now, None, checked_tenants(tenants or {}))
     try:
         rest = await app.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
         await run.execute(rest)
@@ -160,6 +163,11 @@ def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants 
     """As :func:`stop_all`, for scripts without an event loop; raises UsageError where one is running."""
     _refuse_running_loop("stop_all")
     return asyncio.run(stop_all(keys, settings, tenants))
+
+
+def _begin(settings: Settings, tenants: Tenants | None) -> app.Run:
+    several = bool(tenants or settings.tenants)
+    return app.begin(checked(settings, several=several), "run", None, checked_tenants(tenants or {}))
 
 
 def _refuse_running_loop(name: str) -> None:

@@ -45,6 +45,17 @@ def resolve(
         values |= {
             name: value for name, value in fresh.items() if values.keys().isdisjoint(_RIVALS.get(name, ()))
         }
+    _one_or_many(layers[0], values)
+    if values.get("token_file"):
+        values.pop("token", None)
+    return completed(values)
+
+
+def completed(values: dict[str, Any]) -> Settings:
+    """Settings of what was told: with the address that a name stands for, and the secrets that are in files.
+
+    Raises UsageError where two of them contradict each other, or a secret cannot be read.
+    """
     if "env" in values:
         named = ENVIRONMENTS[values["env"]]
         if values.get("base_url", named) != named:
@@ -52,15 +63,17 @@ def resolve(
                 f"--env {values['env']} and the base URL {values['base_url']} name different tenants."
             )
         values["base_url"] = named
-    _one_or_many(layers[0], values)
+    if values.get("engine") == "dask" and values.get("scheduler") and not values.get("shared_dir"):
+        raise UsageError(
+            "--scheduler needs --shared-dir: a folder that this machine and every worker see under one path."
+        )
     if values.get("no_results") and values.get("save_responses"):
         raise UsageError(
             "--no-results fetches no response files and --save-responses keeps them: leave one out."
         )
-    if secret_file := values.get("client_secret_file"):
-        values.setdefault("client_secret", secret_in(secret_file, "--client-secret-file"))
-    if token_file := values.get("token_file"):
-        values["token"] = secret_in(token_file, "--token-file")
+    for name in ("client_secret", "token"):
+        if (path := values.get(f"{name}_file")) and name not in values:
+            values[name] = secret_in(path, SETTINGS[f"{name}_file"].option)
     return Settings(**values)
 
 
@@ -82,10 +95,6 @@ def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
             values.pop(name, None)
     if values.get("engine") != "dask" and "scheduler" in options:
         raise UsageError("--scheduler is for the workers of a dask cluster: give --engine dask as well.")
-    if values.get("engine") == "dask" and values.get("scheduler") and not values.get("shared_dir"):
-        raise UsageError(
-            "--scheduler needs --shared-dir: a folder that this machine and every worker see under one path."
-        )
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, Any]:

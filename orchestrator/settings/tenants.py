@@ -128,7 +128,7 @@ def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
     tenant = Tenant(**values)
     try:
         tenant.address  # noqa: B018 - asked for here so that it is known to be good
-        _check_credentials(tenant)
+        check_credentials(tenant)
     except UsageError as error:
         raise UsageError(f"The table {where} cannot be used: {error}") from None
     return tenant
@@ -151,7 +151,8 @@ _PAIRS = (
 )
 
 
-def _check_credentials(tenant: Tenant) -> None:
+def check_credentials(tenant: Tenant) -> None:
+    """Raises UsageError where it is not told, or told twice, what the tenant's credentials are."""
     given = {name for name in Tenant.__struct_fields__ if getattr(tenant, name) is not None}
     for one, other in _PAIRS:
         if {one, other} <= given:

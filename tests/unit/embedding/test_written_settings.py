@@ -1,0 +1,151 @@
+"""Settings that a program writes out are held to the rules of those that an operator writes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import (
+    Outcome,
+    Rate,
+    Secret,
+    SettingError,
+    Settings,
+    Tenant,
+    Threshold,
+    UsageError,
+    resume_all,
+    stop_all,
+    stop_each,
+)
+from tests.unit.embedding.served import ACTIONS, Served
+
+WRONG: dict[str, Any] = {
+    "env": "nowhere",
+    "base_url": "http://rest.example.com",
+    "entity_id": "a:b",
+    "engine": "steam",
+    "concurrency": 0,
+    "headroom": 200,
+    "rate": Rate(calls=0, seconds=60),
+    "max_attempts": 2.5,
+    "timeout": -1.0,
+    "deadline": float("inf"),
+    "settle": None,
+    "max_failures": Threshold(count=3, share=0.5),
+    "max_failures_total": Threshold(share=5.0),
+    "strict": "maybe",
+}
+"""What a setting does not take."""
+
+
+def is_empty(path: Path) -> bool:
+    return not any(path.iterdir())
+
+
+def written(**values: Any) -> Settings:
+    return Settings(**{"base_url": "https://tenant.invalid", "token": Secret("ready"), **values})
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_value_that_cannot_be_used_is_refused_before_anything_is_made(name: str, tmp_path: Path):
+    with pytest.raises(SettingError) as raised:
+        await stop_all(["0" * 32], written(out=str(tmp_path / "run"), **{name: WRONG[name]}))
+    assert (raised.value.name.replace("-", "_"), is_empty(tmp_path)) == (name, True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["base_url", "env", "headroom", "concurrency", "rate"])
+async def test_so_is_a_value_of_one_of_several_tenants(name: str, tmp_path: Path):
+    tenant = Tenant(**{"base_url": "https://tenant.invalid", "token": Secret("ready"), name: WRONG[name]})
+    with pytest.raises(SettingError, match=r"^tenant north: "):
+        await stop_all([("north", "0" * 32)], Settings(out=str(tmp_path / "run")), {"north": tenant})
+    assert is_empty(tmp_path)
+
+
+@pytest.mark.asyncio
+async def test_so_is_one_for_an_iterator(tmp_path: Path):
+    with pytest.raises(SettingError, match="headroom"):
+        await anext(stop_each(["0" * 32], written(out=str(tmp_path / "run"), headroom=200)))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("secret", ["S3cret+42==", Secret("S3cret+42==\n")])
+async def test_a_secret_that_is_none_is_refused_without_showing_it(secret: Any, tmp_path: Path):
+    with pytest.raises(UsageError, match="Settings: token ") as raised:
+        await stop_all(["0" * 32], written(out=str(tmp_path / "run"), token=secret))
+    assert "S3cret" not in str(raised.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "tenant", "why"),
+    [
+        ("../north", Tenant(base_url="https://t.invalid", token=Secret("t")), "is named"),
+        ("north", Tenant(base_url="https://t.invalid"), "it needs client_id"),
+        ("north", Tenant(token=Secret("t")), "it needs env or base_url"),
+        ("north", Tenant(env="us-test", client_id="c", client_secret_env="S3cret+42=="), "client_secret_env"),
+    ],
+)
+async def test_a_tenant_that_cannot_be_worked_with_is_refused(
+    name: str, tenant: Tenant, why: str, tmp_path: Path
+):
+    with pytest.raises(UsageError, match=why) as raised:
+        await stop_all([(name, "0" * 32)], Settings(out=str(tmp_path / "run")), {name: tenant})
+    assert ("S3cret" in str(raised.value), is_empty(tmp_path)) == (False, True)
+
+
+@pytest.mark.asyncio
+async def test_a_data_centre_may_be_given_by_its_name(tmp_path: Path):
+    # Its address is known from the name alone: only then are credentials missed.
+    with pytest.raises(UsageError, match="credentials"):
+        await stop_all(["0" * 32], Settings(out=str(tmp_path / "run"), env="us-test"))
+
+
+@pytest.mark.asyncio
+async def test_a_secret_may_be_given_by_its_file(served: Served, tmp_path: Path, keys: list[str]):
+    config = served.tenant.config
+    secret = tmp_path / "secret"
+    secret.write_text(config.client_secret + "\n", "utf-8")
+    secret.chmod(0o600)
+    settings = Settings(
+        base_url=served.tenant.base_url + "/",
+        client_id=config.client_id,
+        client_secret_file=str(secret),
+        out=str(tmp_path / "run"),
+        headroom=20,
+        rate=Rate(calls=1000, seconds=7),
+        max_failures=Threshold(share=0.5),
+    )
+    report = await stop_all(keys, settings)
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+async def test_a_limit_over_all_tenants_holds_for_the_only_one(served: Served, tmp_path: Path):
+    unknown = [f"{number:032d}" for number in range(20)]
+    settings = served.settings(tmp_path / "run", concurrency=1, max_failures_total=Threshold(count=2))
+    report = await stop_all(unknown, settings)
+    assert (report.run.exit_status, report.summary.outcomes[Outcome.NOT_ATTEMPTED] > 0) == (4, True)
+
+
+@pytest.mark.asyncio
+async def test_a_resumed_run_takes_the_secret_it_is_given_and_looks_for_no_file(
+    served: Served, tmp_path: Path, keys: list[str]
+):
+    secret = tmp_path / "secret"
+    secret.write_text(served.tenant.config.client_secret, "utf-8")
+    secret.chmod(0o600)
+    out = str(tmp_path / "run")
+    first = Settings(
+        base_url=served.tenant.base_url,
+        client_id=served.tenant.config.client_id,
+        client_secret_file=str(secret),
+        out=out,
+        deadline=0.001,
+    )
+    await stop_all(keys, first)
+    secret.unlink()
+    report = await resume_all(out, served.settings(tmp_path / "run"), keys)
+    assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
