@@ -196,7 +196,8 @@ def test_an_answer_without_end_is_bounded_in_memory_and_time(
     for wbits in (15, 31):
         bomb(wbits)  # packed before anybody waits for it
     usual = weighed(honest, "--no-results", out="usual")
-    measured = weighed(first(kind, flood), "--no-results")
+    # On a slow machine all slots meet a flood, and each probe after them another: no tenant is to be gone for that.
+    measured = weighed(first(kind, flood), "--no-results", "--max-attempts", str(KEYS + 10))
     assert (measured.ended.status, lies(measured.ended.report, measured.tenant)) == (0, []), measured.ended
     assert outcomes(measured.ended.report) == dict.fromkeys(measured.tenant.keys, "stopped")
     assert_bounded(measured, usual)

@@ -47,6 +47,14 @@ HTTP = [
     (504, Kind.SERVER, 8, LOST),
 ]
 
+ELSE = {
+    Kind.REDIRECTED: [300, 301, 302, 303, 304, 305, 307, 308, 399],
+    Kind.INVALID_REQUEST: [402, 406, 409, 410, 411, 412, 413, 414, 415, 417, 418, 421, 423, 424, 425, 426, 428, 431,
+                           451, 499],
+    Kind.SERVER: [408, 501, 505, 507, 508, 511, 520, 521, 522, 524, 529, 530, 599, 600, 999],
+}  # fmt: skip
+"""HTTP statuses that no page of the API names, by what they are taken for."""
+
 NOT_UNDERSTOOD = {
     "empty": b"",
     "html": b"<html><body>Bad gateway</body></html>",
@@ -121,6 +129,18 @@ async def test_without_a_reason_the_http_status_decides(tenant, client, http_sta
     tenant.put(STOP, status=http_status, body=body)
     error = await failed_stop(client)
     assert (error.kind, tries(error.kind, 8), error.may_have_worked) == (kind, tried, lost)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("http_status", "kind"), [(status, kind) for kind, many in ELSE.items() for status in many]
+)
+@pytest.mark.parametrize("body", [b"", b'{"success": true}'])
+async def test_a_status_that_nobody_documented_goes_by_its_class(tenant, client, http_status, kind, body):
+    """Whatever the body says: under such a status it is no accepted stop."""
+    tenant.put(STOP, status=http_status, body=body)
+    error = await failed_stop(client)
+    assert (error.kind, error.http_status, error.may_have_worked) == (kind, http_status, kind is Kind.SERVER)
 
 
 @pytest.mark.asyncio

@@ -26,7 +26,9 @@ async def test_every_answer_shows_its_limits(tenant, client, answers):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("headers", "wait"), [({"Retry-After": "2"}, 2.0), ({}, None)])
+@pytest.mark.parametrize(
+    ("headers", "wait"), [({"Retry-After": "2"}, 2.0), ({"Retry-After": "2.5"}, 2.5), ({}, None)]
+)
 @pytest.mark.parametrize(("http_status", "body"), [(429, {}), (200, refusal(50000070))])
 async def test_a_throttled_call_shows_its_wait(tenant, client, answers, http_status, body, headers, wait):
     tenant.put(STOP, status=http_status, payload=body, headers=headers)
