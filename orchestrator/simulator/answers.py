@@ -105,7 +105,18 @@ class Writer:
             body["validationNotes"] = [
                 f"Column {n} of the uploaded file is empty in every row." for n in range(20)
             ]
-        return self.json(body)
+        return self.json(self._without_nothing(body, action))
+
+    def _without_nothing(self, body: Mapping[str, object], action: Action) -> Mapping[str, object]:
+        """``body``, in which nothing is written as this tenant writes it, or as the dice say for this reading."""
+        how = self._config.nothing_as
+        if how == "mixed":
+            ask, *_ = roll(self._config.seed, action.key, "nothing", action.status_reads)
+            how = "null" if ask < 0.5 else "empty" if ask < 0.75 else "absent"
+        if how == "null":
+            return body
+        told = {name: value for name, value in body.items() if value is not None}
+        return told if how == "absent" else dict.fromkeys(body, "") | told
 
     def _number(self, count: int, ask: float) -> int | str:
         how = self._config.counts_as
@@ -119,10 +130,12 @@ class Writer:
         answer = self.failure(50000070, "Request exceeded limit. Please try again later.", 429)
         how = self._config.retry_after
         if how == "mixed":
-            how = self._dice.choice(("seconds", "date", "missing"))
+            how = self._dice.choice(("seconds", "fraction", "date", "missing"))
         seconds = max(1, math.ceil(wait))
         if how == "seconds":
             answer.headers["Retry-After"] = str(seconds)
+        elif how == "fraction":
+            answer.headers["Retry-After"] = f"{math.ceil(max(wait, 0.1) * 10) / 10:.1f}"  # never rounded down
         elif how == "date":
             # The header has whole seconds only, and a date rounded down would ask for too little.
             answer.headers["Retry-After"] = formatdate(math.ceil(time.time() + wait), usegmt=True)

@@ -45,8 +45,9 @@ class TenantConfig:
     (calls, seconds) of each fixed rate window and ``token_quota`` that of the token endpoint.
 
     ``repeat_stop`` is what a stop of an action that is Stopping or over answers, ``counts_as`` how counts and
-    error codes are written, ``retry_after`` what a 429 carries. With ``keep_log`` off no calls are logged and
-    no track ids compared, which bounds memory.
+    error codes are written, ``nothing_as`` how a status says that there is nothing to tell in a field (null by the
+    documents; an empty text or no field at all by what serializers make of it), ``retry_after`` what a 429
+    carries. With ``keep_log`` off no calls are logged and no track ids compared, which bounds memory.
     """
 
     actions: int = 100
@@ -71,9 +72,10 @@ class TenantConfig:
     rate_headers: bool = True
     token_lifetime: float = 3599.0
     token_quota: tuple[int, int] = (100, 60)
-    retry_after: Literal["seconds", "date", "missing", "mixed"] = "seconds"
+    retry_after: Literal["seconds", "fraction", "date", "missing", "mixed"] = "seconds"
     repeat_stop: Literal["accept", "refuse", "mixed"] = "refuse"
     counts_as: Literal["numbers", "strings", "mixed"] = "mixed"
+    nothing_as: Literal["null", "empty", "absent", "mixed"] = "null"
     faults: FaultPlan = field(default_factory=FaultPlan)
     client_id: str = ""
     client_secret: str = ""

@@ -31,8 +31,9 @@ QUICK: dict[str, Any] = {
     "speed": (2.0, 200.0),
     "stopping_time": (0.01, 0.1),
     "start_delay": (60.0, 90.0),
+    "nothing_as": "mixed",
 }
-"""A tenant that answers at once and whose actions stop within a tenth of a second."""
+"""A tenant that answers at once and whose actions stop within a tenth of a second; it says "nothing" in every way."""
 
 PROCESSING: dict[str, Any] = QUICK | {
     "mix": {"Processing": 1},

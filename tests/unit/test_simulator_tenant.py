@@ -121,6 +121,24 @@ def test_counts_are_numbers_or_strings_as_configured(how: str, kinds: set[type])
     assert {type(caller.status(key)["totalCount"]) for _ in range(50)} == kinds
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("null", {"null"}),
+        ("empty", {"empty"}),
+        ("absent", {"absent"}),
+        ("mixed", {"null", "empty", "absent"}),
+    ],
+)
+def test_nothing_is_null_an_empty_text_or_no_field(how: str, told: set[str]) -> None:
+    caller, key = _one("Processing", nothing_as=how)
+    names: dict[object, str] = {None: "null", "": "empty", ...: "absent"}
+    answers = [caller.status(key) for _ in range(50)]
+    for field in ("outputURL", "outputSize", "endedOn"):
+        assert {names[answer.get(field, ...)] for answer in answers} == told
+    assert {answer["status"] for answer in answers} == {"Processing"}
+
+
 def test_an_unknown_key_is_category_40_under_200_or_404() -> None:
     caller = _Caller()
     answers = [caller.answer("GET", f"/v1/bulk/{n:032x}") for n in range(50)]
@@ -189,9 +207,10 @@ def test_a_throttled_stop_does_nothing() -> None:
     assert (truth.stop_effective_at, len(truth.stops_received)) == (None, 1)
 
 
-def test_retry_after_comes_in_seconds_as_a_date_or_not_at_all() -> None:
+def test_retry_after_comes_in_seconds_whole_or_not_as_a_date_or_not_at_all() -> None:
     forms: dict[str, Callable[[str | None], bool]] = {
         "seconds": lambda text: text == "60",
+        "fraction": lambda text: text == "60.0",
         "date": lambda text: text is not None and 55 < parsedate_to_datetime(text).timestamp() - time() < 65,
         "missing": lambda text: text is None,
     }
