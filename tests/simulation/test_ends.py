@@ -149,6 +149,22 @@ def test_so_many_failures_end_the_sending():
     assert (ending.state, type(ending.cut_by), len(stops(world))) == ("aborted", TooManyFailures, 7)
 
 
+def test_fewer_failures_than_the_count_end_nothing_however_many_keys_are_tried():
+    actions = [*actions_of(6, refuses=Kind.NOT_FOUND), *actions_of(44, first=7)]
+    world = World(VirtualTenant(actions), settings(max_failures=Threshold(count=7)))
+    assert virtually(world.run(rows_of(50))).state == "finished"
+
+
+def test_the_failure_that_ended_the_sending_is_the_reason_and_not_one_that_was_under_way():
+    world = World(
+        VirtualTenant(actions_of(50, refuses=Kind.NOT_FOUND)),
+        settings(concurrency=10, max_failures=Threshold(count=3)),
+    )
+    ending = virtually(world.run(rows_of(50)))
+    assert len(stops(world)) > 3
+    assert (ending.reason or "").startswith("3 of 3 keys")
+
+
 def test_a_share_of_failures_counts_from_the_twentieth_key_on():
     refused = [Action(bulk_key(n), refuses=Kind.NOT_FOUND) for n in range(1, 101)]
     world = World(VirtualTenant(refused), settings(concurrency=1, max_failures=Threshold(share=0.5)))
@@ -236,6 +252,55 @@ def test_a_tenant_that_answers_nothing_at_all_is_looked_at_once_before_it_is_giv
     ending = virtually(world.run(rows_of(50)))
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
     assert len(world.tenant.of("status")) == 1
+
+
+def test_once_the_look_was_answered_a_reading_that_is_lost_does_not_end_the_run():
+    world = World(
+        VirtualTenant(
+            actions_of(2), script=scripted(stop={1: [lost()] * 30, 2: [lost()] * 30}, status={2: [lost()]})
+        ),
+        settings(concurrency=1),
+    )
+    ending = virtually(world.run(rows_of(2)))
+    assert len(world.tenant.of("status", bulk_key(2))) > 1, "no reading was lost"
+    assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: 2})
+
+
+def test_stops_that_were_armed_and_never_sent_are_not_looked_at_when_no_stop_is_answered():
+    tenant = VirtualTenant(actions_of(4), script=no_stop_is_answered)
+    ending = virtually(World(tenant, settings(concurrency=1, max_attempts=1)).run(rows_of(4)))
+    assert [(call.name, call.bulk_key) for call in tenant.calls if call.name != "file"] == [
+        ("stop", bulk_key(1)),
+        ("status", bulk_key(1)),
+    ]
+    assert (ending.state, (ending.reason or "")[:35]) == ("aborted", "The tenant answers no stop any more")
+
+
+@pytest.mark.parametrize("at", [30.5, 100.0], ids=["while it looks", "after its last reading"])
+def test_keys_that_come_once_no_stop_is_answered_any_more_are_left_over(at):
+    """Told as finished, the run would be taken for one that has stopped them all."""
+    tenant = VirtualTenant(actions_of(2), script=no_stop_is_answered, latency=lambda: 5.0)
+    world = World(tenant, settings(max_attempts=1))
+    ending = virtually(world.run([(0.0, rows_of(1)), (at, rows_of(1, first=2))]))
+    assert [call.bulk_key for call in tenant.of("status")] == [bulk_key(1)]
+    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
+
+
+@pytest.mark.parametrize(("kind", "advised"), [(Kind.TIMEOUT, True), (Kind.CONNECTION_LOST, False)])
+def test_a_longer_timeout_is_advised_where_stops_are_answered_too_late(kind, advised):
+    unanswered = fault(kind, works=True, seconds=30.0, may_have_worked=True)
+    tenant = VirtualTenant(actions_of(2), script=scripted(stop={1: [unanswered]}))
+    ending = virtually(World(tenant, settings(concurrency=1, max_attempts=1)).run(rows_of(2)))
+    assert ("--timeout" in (ending.reason or "")) is advised
+
+
+def test_a_key_whose_tries_met_nobody_is_unreachable_although_others_are_told_by_their_status():
+    nobody = fault(Kind.CONNECT_FAILED, seconds=40.0)
+    script = scripted(stop={1: [lost()], 2: [nobody]})
+    world = World(VirtualTenant(actions_of(2), script=script), settings(max_attempts=1))
+    ending = virtually(world.run(rows_of(2)))
+    outcomes = [entry(world.report(), row).outcome for row in (1, 2)]
+    assert (ending.state, outcomes) == ("finished", [Outcome.STOPPED, Outcome.UNREACHABLE])
 
 
 def test_an_action_that_runs_although_its_stop_was_lost_is_not_over_when_no_stop_is_answered():

@@ -20,8 +20,9 @@ from tests.simulation.tenant import (
     scripted,
     throttled,
 )
+from tests.simulation.virtual import virtually
 from tests.simulation.watched import jittery, little_room, sometimes, stops, watched
-from tests.simulation.world import Session, World, settings
+from tests.simulation.world import Session, World, rows_of, settings
 
 # Limits and work
 
@@ -180,3 +181,16 @@ def test_the_counts_of_calls_are_those_the_tenant_received(run_seed):
     tenant = [len(world.tenant.of(name)) for name in ("stop", "status", "file")]
     throttles = sum(call.answer == Kind.THROTTLED for call in world.tenant.calls)
     assert ([calls.stop, calls.status, calls.file], calls.throttled) == (tenant, throttles)
+
+
+def test_no_more_stops_are_armed_than_three_times_the_slots():
+    """Of each that is armed, a crash leaves open whether it was sent."""
+    armed: list[int] = []
+
+    def count(name: str, key: str, n: int) -> None:
+        now_armed = "SELECT COUNT(*) FROM action WHERE stage = 1"
+        armed.append(world.connection.execute(now_armed).fetchone()[0])
+
+    world = World(VirtualTenant(actions_of(300), script=count), settings(concurrency=20))
+    virtually(world.run(rows_of(300)))
+    assert max(armed) == 3 * 20

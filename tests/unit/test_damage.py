@@ -92,6 +92,22 @@ def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
     assert outcomes(path)[KEYS + 1] == "unconfirmed"
 
 
+def test_a_journal_that_kill_9_left_whole_is_gone_on_with(killed):
+    connection, sentences = open_whole(killed)
+    connection.close()
+    assert sentences == []
+
+
+def test_an_index_of_the_log_that_is_not_what_was_written_does_not_say_that_frames_are_missing(killed):
+    index = killed.with_name("journal.db-shm")
+    header = bytearray(index.read_bytes())
+    header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
+    index.write_bytes(header)
+    connection, sentences = open_whole(killed)
+    connection.close()
+    assert sentences == []
+
+
 def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path):
     """Else a key might never be sent, or one that a guard had let off."""
     change_statement(path, "action_waiting", "stage = 0", "stage = 9")

@@ -1,7 +1,9 @@
-"""Statements by name and by position."""
+"""Statements by name and by position, and the mark of a journal that its run left behind."""
 
 import sqlite3
+import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +64,31 @@ def test_a_statement_without_values_takes_none_by_position() -> None:
     _by_position(connection, "begin_session", {"at": "2026-11-25T10:00:00.000Z"})
     _by_position(connection, "token_call", {})
     assert connection.execute("SELECT token_calls FROM session").fetchall() == [(1,)]
+
+
+def test_a_journal_that_was_left_behind_can_be_written_again_and_keeps_its_mark(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch(mode=0o600)
+    database.mark_left(path)
+    assert [database.take_up(path), database.take_up(path)] == [True, True]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 | stat.S_ISVTX
+
+
+def test_a_journal_whose_mark_was_taken_away_was_not_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch(mode=0o600)
+    database.mark_left(path)
+    database.take_up(path)
+    database.unmark(path)
+    assert not database.take_up(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_no_journal_of_ours_was_not_left_behind_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Whoever may write to the folder could else have another file's mode changed."""
+    other, path = tmp_path / "other", tmp_path / "journal.db"
+    assert not database.take_up(path)
+    other.touch(mode=0o400)
+    path.symlink_to(other)
+    assert not database.take_up(path)
+    assert stat.S_IMODE(other.stat().st_mode) == 0o400

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.zuora.redaction import GRAM, TOKENS, Redaction
+from orchestrator.zuora.redaction import GRAM, LEAST, TOKENS, Redaction
 
 CLIENT, SECRET = "0f6d2c9e-8a1b-4c3d-9e5f-a1b2c3d4e5f6", "q7Z/kP+4vX=Tn&cW<0y>sH:jR'3mLd\"b\\8fGuA"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYXNzIn0.Zm9yLW5vYm9keQ-_"
@@ -67,6 +67,17 @@ def test_the_tokens_that_calls_under_way_may_bear_are_all_taken_out(hide: Redact
     for token in tokens:
         hide.add_token(token)
     assert hide(" ".join(tokens)) == " ".join("…" * TOKENS)
+
+
+def test_however_many_calls_bear_the_new_token_the_one_before_is_taken_out(hide: Redaction):
+    renewed = "another-token-of-this-very-hour"
+    for _ in range(TOKENS):
+        hide.add_token(renewed)
+    assert hide(f"{TOKEN}, {renewed}") == "…, …"
+
+
+def test_of_two_short_secrets_of_which_one_holds_the_other_no_part_is_left():
+    assert Redaction(*("s3cret-t0ken"[:length] for length in range(LEAST, 13)))("no s3cret-t0ken") == "no …"
 
 
 @pytest.mark.parametrize("secret", ["s3cr", "s3cret", "s3cret-t0ken-47"])

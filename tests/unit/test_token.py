@@ -218,6 +218,24 @@ async def test_fresh_tokens_refused_one_after_the_other_put_the_credentials_at_f
 
 
 @pytest.mark.asyncio
+async def test_a_renewal_that_was_under_way_gives_no_token_once_the_credentials_are_at_fault():
+    time, office = HandClock(), Office()
+    token = source(office, time)
+    for _ in range(FRESH_TOKENS - 1):
+        token.refused(await token.bearer())
+    last = await token.bearer()
+    time.forward(LIFETIME - AHEAD)
+    office.open.clear()
+    assert token.current() == last
+    await settle()
+    token.refused(last)
+    office.open.set()
+    await settle()
+    assert office.asked == FRESH_TOKENS + 1
+    assert token.current() is None
+
+
+@pytest.mark.asyncio
 async def test_a_call_accepted_between_refusals_clears_the_credentials():
     """A token taken away every hour, or a tenant that loses its mind now and then, is no wrong secret."""
     token = source(Office(), HandClock())
