@@ -58,10 +58,25 @@ attempt() { # a fresh run, or what is left of the one that is there
     fi
 }
 
-tenant_is_back() {
+tenant_is_back() { # OPTION…: those of the run; what names the tenant or its credentials is for check as well
+    left=$#
+    while [ "$left" -gt 0 ]; do
+        case $1 in
+        --env | --base-url | --client-id | --client-secret-file | --token-file | --entity-id | --org-ids | \
+            --zuora-version | --tenants | --tenant | --config)
+            set -- "$@" "$1" "${2-}"
+            shift && left=$((left - 1))
+            ;;
+        --env=* | --base-url=* | --client-id=* | --client-secret-file=* | --token-file=* | --entity-id=* | \
+            --org-ids=* | --zuora-version=* | --tenants=* | --tenant=* | --config=*)
+            set -- "$@" "$1"
+            ;;
+        esac
+        shift && left=$((left - 1))
+    done
     looks=$LOOKS
     while [ "$looks" -gt 0 ] && [ -z "$interrupted" ]; do
-        attend mass-stop check && return 0
+        attend mass-stop check "$@" && return 0
         looks=$((looks - 1))
         nap "$PAUSE"
     done
@@ -70,7 +85,8 @@ tenant_is_back() {
 
 # A limit that somebody set is not to be got round by trying again.
 limit_was_set() {
-    case "$* ${MASS_STOP_DEADLINE:+--deadline} ${MASS_STOP_MAX_FAILURES:+--max-failures}" in
+    case "$* ${MASS_STOP_DEADLINE:+--deadline} ${MASS_STOP_MAX_FAILURES:+--max-failures}\
+ ${MASS_STOP_MAX_FAILURES_TOTAL:+--max-failures}" in
     *--deadline* | *--max-failures*) return 0 ;;
     esac
     return 1
@@ -93,20 +109,20 @@ while :; do
             again=yes
             say "Some ends were not seen."
         else
-            say "Needs a person: refused, guarded or malformed keys. See 'needs a look' above and $run/report.json"
+            say "Needs a person: refused, guarded or malformed keys. See 'Needs a person:' above and $run/report.json"
         fi
         ;;
     2) say "Nothing was sent in this round: the sentence above says what to mend. Then start this again." ;;
     3)
         say "Credentials refused or tenant unreachable. Waiting for it."
-        if tenant_is_back; then again=yes; else say "Page whoever owns the tenant's credentials."; fi
+        if tenant_is_back "$@"; then again=yes; else say "Page whoever owns the tenant's credentials."; fi
         ;;
     4)
         if limit_was_set "$@"; then
             say "Cut short, perhaps by your own limit: read the first line of the summary. Start this again to go on."
         else
             say "The tenant went away. Waiting for it."
-            if tenant_is_back; then again=yes; else say "The tenant does not come back. Page its owner."; fi
+            if tenant_is_back "$@"; then again=yes; else say "The tenant does not come back. Page its owner."; fi
         fi
         ;;
     5) say "THIS MACHINE failed the run (disk full?). Stops were sent. Make room on it, then start this again." ;;

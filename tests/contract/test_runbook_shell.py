@@ -37,12 +37,12 @@ def rehearse(tmp_path: Path) -> Callable[..., tuple[int, list[str], str]]:
     command.write_text(STAND_IN)
     command.chmod(0o755)
 
-    def play(*plan: str, options: tuple[str, ...] = ()) -> tuple[int, list[str], str]:
+    def play(*plan: str, options: tuple[str, ...] = (), **variables: str) -> tuple[int, list[str], str]:
         (tmp_path / "plan").write_text("".join(f"{line}\n" for line in plan))
         path = f"{command.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         done = subprocess.run(
             ["sh", SCRIPT, "keys.txt", "night", *options], cwd=tmp_path, stdin=subprocess.DEVNULL,
-            env={**without_others(), "PATH": path, "PAUSE": "0", "LOOKS": "2"},
+            env={**without_others(), "PATH": path, "PAUSE": "0", "LOOKS": "2", **variables},
             capture_output=True, text=True, timeout=LONGEST,
         )  # fmt: skip
         assert (tmp_path / "plan").read_text() == "", f"not all was called for: {done.stderr}"
@@ -82,6 +82,20 @@ def test_a_limit_that_was_set_is_not_got_round(
     status, made, said = rehearse("4", options=(limit, "5"))
     assert (status, made) == (4, [f"{RUN} {limit} 5"])
     assert "your own limit" in said
+
+
+@pytest.mark.parametrize("limit", ["DEADLINE", "MAX_FAILURES", "MAX_FAILURES_TOTAL"])
+def test_nor_is_one_of_the_environment(rehearse: Callable[..., tuple[int, list[str], str]], limit: str):
+    status, made, said = rehearse("4", **{f"MASS_STOP_{limit}": "5"})
+    assert (status, made) == (4, [RUN])
+    assert "your own limit" in said
+
+
+def test_it_is_the_tenant_of_the_run_that_is_looked_at(rehearse: Callable[..., tuple[int, list[str], str]]):
+    options = ("--strict", "--tenants", "my tenants.toml", "--headroom", "5", "--tenant=north", "--quiet")
+    status, made, _ = rehearse("4", "0", "0", options=options)
+    look = "check --tenants my tenants.toml --tenant=north"
+    assert (status, made) == (0, [f"{RUN} {' '.join(options)}", look, RESUME])
 
 
 def test_a_run_that_does_not_get_better_is_given_up_after_some_rounds(
