@@ -302,3 +302,25 @@ def test_no_response_file_is_asked_for_where_results_are_not_wanted():
     world = World(VirtualTenant(actions_of(3)), settings(no_results=True))
     virtually(world.run(rows_of(3)))
     assert world.tenant.of("file") == []
+
+
+def test_what_is_told_of_a_file_that_cannot_be_used_holds_no_credentials():
+    tenant = VirtualTenant(actions_of(1))
+    tenant.hide = lambda text: text.replace("zip", "…")  # type: ignore[method-assign]  # as if it were a secret
+    world = World(tenant, responses=MemoryResponses(unusable=[bulk_key(1)]))
+    virtually(world.run(rows_of(1)))
+    error = world.report().actions[0].error
+    assert error is not None
+    assert error.message == "the file is no …"
+
+
+def test_each_reading_that_is_answered_gives_the_next_one_all_its_tries():
+    def two_of_three_fail(name: str, key: str, n: int) -> Fault | None:
+        return fault(Kind.TEMPORARY) if name == "status" and n % 3 else None
+
+    world = World(
+        VirtualTenant(actions_of(1, stopping_for=600.0), script=two_of_three_fail), settings(max_attempts=3)
+    )
+    virtually(world.run(rows_of(1)))
+    assert len(world.tenant.of("status")) > 6
+    assert world.report().actions[0].outcome is Outcome.STOPPED

@@ -1,11 +1,14 @@
 """The folders in which shards journal, and what is left of them."""
 
 import asyncio
+import stat
 from pathlib import Path
 
 import pytest
 
+from orchestrator.app import orders
 from orchestrator.app.homecoming import PATIENCE, Homecoming
+from orchestrator.app.orders import Orders
 from orchestrator.app.shared_dir import clear, home_of, lay_out, new_name
 from orchestrator.clock import Clock
 from orchestrator.errors import UsageError
@@ -43,6 +46,15 @@ def test_a_session_whose_shards_are_not_all_back_is_left(tmp_path):
     session = laid_out(tmp_path)
     clear(session)
     assert (session / "north").is_dir()
+
+
+def test_nobody_else_on_the_machine_can_look_into_a_session(tmp_path):
+    assert stat.S_IMODE(laid_out(tmp_path / "home").stat().st_mode) == 0o700
+
+
+def test_a_session_starts_with_orders_to_go_on(tmp_path):
+    told, _ = orders.read(laid_out(tmp_path))
+    assert told.strictness == Orders().strictness
 
 
 def test_a_session_that_cannot_be_laid_out_leaves_nothing(tmp_path):

@@ -9,6 +9,7 @@ from orchestrator.engine.retry import tries
 from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
 from orchestrator.settings import Secret
 from orchestrator.zuora.client import TOKEN_TRIES, ZuoraClient
+from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import FRESH_TOKENS
 from tests.unit.client.scripted import (
     FILE,
@@ -98,6 +99,41 @@ async def test_each_call_for_a_token_is_told(tenant):
     async with ZuoraClient(settings(**OAUTH), Clock(), on_token=lambda: told.append(None)) as client:
         await client.authenticate()
     assert len(told) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_taken_out_of_what_comes_with_it(tenant):
+    token = "a-token-of-this-very-hour"
+    tenant.post(TOKEN, payload={"access_token": token, "scope": f"of {token}"})
+    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
+        await client.authenticate()
+        assert client.granted is not None
+        assert client.granted.scope == "of …"
+
+
+@pytest.mark.asyncio
+async def test_a_token_that_another_client_was_given_is_taken_out_of_what_the_tenant_says(tenant):
+    token = "a-token-of-this-very-hour"
+    tenant.post(TOKEN, payload={"access_token": token})
+    tenant.put(STOP, status=400, payload={"success": False, "reasons": [{"message": f"{token} is wrong"}]})
+    clock = Clock()
+    shared = SharedTokens(clock)
+    async with (
+        ZuoraClient(settings(**OAUTH), clock, tokens=shared) as first,
+        ZuoraClient(settings(**OAUTH), clock, tokens=shared) as second,
+    ):
+        await first.authenticate()
+        assert (await failed_stop(second)).message == "… is wrong"
+    assert calls(tenant, "POST", TOKEN) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_token_under_another_status_than_200_is_none(tenant, no_backoff):
+    tenant.post(TOKEN, status=500, payload={"access_token": "stale"})
+    tenant.post(TOKEN, payload={"access_token": "fresh"})
+    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
+        await client.authenticate()
+    assert calls(tenant, "POST", TOKEN) == 2
 
 
 @pytest.mark.asyncio

@@ -127,3 +127,11 @@ async def test_a_file_asked_for_with_an_old_token_has_it_replaced(tenant):
             await downloaded(client)
         assert await downloaded(client) == b"PK"
     assert calls(tenant, "POST", TOKEN) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_is_refused_tells_of_the_tenants_limits_as_any_answer_does(tenant, client, answers):
+    tenant.get(FILE, status=429, headers={"Retry-After": "7"})
+    with pytest.raises(CallError):
+        await downloaded(client)
+    assert [(answer.throttled, answer.retry_after) for answer in answers] == [(True, 7.0)]
