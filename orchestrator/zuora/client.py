@@ -340,13 +340,13 @@ class ZuoraClient:
                 f"{self._base} refused the OAuth client's credentials (HTTP {response.status}). "
                 "Check ZUORA_CLIENT_ID, the secret, and that they belong to this tenant."
             )
-        if response.status != 200:
+        if response.status // 100 != 2:  # a token is one under any success
             wait = read_retry_after(response.headers, self._clock.wall())
             raise failure(response.status, None, None, wait, self.hide)
         try:
             answer = _TOKEN.decode(body.removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise failure(200, None, None, None, self.hide) from None
+            raise failure(response.status, None, None, None, self.hide) from None
         self.hide.add_token(answer.access_token)
         self.granted = answer.grant(self.hide)
         return answer.access_token, self.granted.seconds

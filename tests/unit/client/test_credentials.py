@@ -151,6 +151,7 @@ async def test_refused_credentials_are_not_tried_again(tenant, http_status):
     "answer",
     [
         {"status": 500},
+        {"status": 204},
         {"status": 429},
         {"status": 302, "headers": {"Location": "https://foreign.test/"}},
         {"body": b""},
@@ -219,6 +220,16 @@ async def test_a_token_is_one_whatever_is_said_beside_it(tenant, told):
         for _ in range(3):
             await client.stop(KEY, "track")
     assert calls(tenant, "POST", TOKEN) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("http_status", [201, 202, 203, 206])
+async def test_a_token_is_one_under_any_success(tenant, http_status):
+    """What else a gateway makes of a 200: to be without a token is to stop nothing."""
+    tenant.post(TOKEN, status=http_status, payload={"access_token": "fresh"})
+    tenant.put(STOP, payload={"success": True})
+    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
+        await client.stop(KEY, "track")
 
 
 @pytest.mark.parametrize("half", [{"client_id": "id"}, {"client_secret": Secret("secret")}, {}])
