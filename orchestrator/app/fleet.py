@@ -67,7 +67,7 @@ class Fleet:
         )
         self._deadline = common.seconds_left
         most = settings.max_failures_total
-        guards = () if most is None else (FailureGuard(most, self._stop_sending),)
+        guards = () if most is None else (FailureGuard(most, self._stop_sending, in_all=True),)
         self._common = replace(common, guards=guards, deadline=None)
         self._tokens = SharedTokens(common.clock)
         self._crowd = Crowd()

@@ -269,7 +269,7 @@ class Shards:
         add_up(self.tally, self.tallies.values())
         failures = sum(self.tally.outcomes[outcome] for outcome in FAILURES)
         tried = self.tally.through - self._through_before
-        reason = too_many(self._settings.max_failures_total, failures, tried)
+        reason = too_many(self._settings.max_failures_total, failures, tried, in_all=True)
         if reason is not None and self._shortened_by is None:
             self._shortened_by = reason
             self._control.order(stop_sending=str(reason))

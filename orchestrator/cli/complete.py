@@ -12,6 +12,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[s
 FOLDERS = frozenset({"out", "plan"})
 CHOICES: Mapping[str, Mapping[str, str]] = {
     "env": ENVIRONMENTS,
+    "engine": {"local": "in this process", "dask": "by the workers of a dask cluster"},
     "log_format": {
         "auto": "for people on a terminal, JSON lines elsewhere",
         "console": "for people",

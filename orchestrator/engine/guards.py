@@ -12,7 +12,7 @@ PERCENTAGE_FROM = 20
 
 
 class TooManyFailures(MassStopError):
-    """``--max-failures`` was reached."""
+    """``--max-failures`` or ``--max-failures-total`` was reached."""
 
     exit_status = 4
 
@@ -45,13 +45,18 @@ class Expectations:
 class FailureGuard:
     """Counts the keys of a session against ``threshold`` and tells ``reached`` once failures are too many.
 
+    ``in_all`` says that it counts over all tenants, as ``--max-failures-total`` does.
+
     A share is of the keys tried: those with an accepted stop, and those that came to their end without one. Of keys
     that are over it would be nearly all, since a refusal is over at once and an accepted stop has yet to be followed.
     """
 
-    def __init__(self, threshold: Threshold, reached: Callable[[TooManyFailures], None]) -> None:
+    def __init__(
+        self, threshold: Threshold, reached: Callable[[TooManyFailures], None], *, in_all: bool = False
+    ) -> None:
         self._threshold = threshold
         self._reached = reached
+        self._in_all = in_all
         self._failures = 0
         self._tried = 0
 
@@ -69,13 +74,15 @@ class FailureGuard:
             self._look()
 
     def _look(self) -> None:
-        error = too_many(self._threshold, self._failures, self._tried)
+        error = too_many(self._threshold, self._failures, self._tried, in_all=self._in_all)
         if error is not None:
             self._reached(error)
 
 
-def too_many(threshold: Threshold | None, failures: int, tried: int) -> TooManyFailures | None:
-    """The end of the sending, where ``failures`` are too many among the keys ``tried``."""
+def too_many(
+    threshold: Threshold | None, failures: int, tried: int, *, in_all: bool
+) -> TooManyFailures | None:
+    """The end of the sending, where ``failures`` are too many among the keys ``tried``; ``in_all``: of all tenants."""
     if threshold is None or not failures:
         return None
     count, share = threshold.count, threshold.share
@@ -84,8 +91,9 @@ def too_many(threshold: Threshold | None, failures: int, tried: int) -> TooManyF
     )
     if not reached:
         return None
+    option = "--max-failures-total" if in_all else "--max-failures"
     return TooManyFailures(
-        f"{failures} of {tried} keys were refused or unreachable: --max-failures stopped the sending."
+        f"{failures} of {tried} keys were refused or unreachable: {option} stopped the sending."
     )
 
 

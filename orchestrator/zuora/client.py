@@ -338,7 +338,7 @@ class ZuoraClient:
         if response.status in (400, 401, 403):
             raise CredentialsRefused(
                 f"{self._base} refused the OAuth client's credentials (HTTP {response.status}). "
-                "Check ZUORA_CLIENT_ID, the secret, and that they belong to this tenant."
+                "Check the client id, the secret, and that they belong to this tenant."
             )
         if response.status // 100 != 2:  # a token is one under any success
             wait = read_retry_after(response.headers, self._clock.wall())

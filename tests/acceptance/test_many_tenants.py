@@ -174,6 +174,7 @@ def test_too_many_failures_in_all_end_the_sending_to_every_tenant(mass_stop, mak
     )
     assert ended.status == 4
     assert "not_attempted" in tenants.outcomes(ended.report)["north"]
+    assert ": --max-failures-total stopped the sending" in ended.report["run"]["reason"]
     assert tenants.lies(ended.report) == []
 
 

@@ -11,6 +11,15 @@ def test_a_word_that_is_offered_is_taken(name: str, word: str):
     assert SETTINGS[name].read(word, "a test")
 
 
+def test_no_setting_of_a_few_words_is_forgotten():
+    few = {
+        name
+        for name, setting in SETTINGS.items()
+        if "|" in setting.form.metavar and setting.form.metavar.islower()
+    }
+    assert few <= CHOICES.keys()
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_word_that_a_setting_names_is_offered(name: str):
     named = SETTINGS[name].form.expected.removeprefix("one of ").replace(" or ", ", ").split(", ")
