@@ -83,7 +83,7 @@ def too_many(
     threshold: Threshold | None, failures: int, tried: int, *, in_all: bool
 ) -> TooManyFailures | None:
     """The end of the sending, where ``failures`` are too many among the keys ``tried``; ``in_all``: of all tenants."""
-    if threshold is None or not failures:
+    if threshold is None:
         return None
     count, share = threshold.count, threshold.share
     reached = (count is not None and failures >= count) or (

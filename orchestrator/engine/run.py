@@ -92,7 +92,7 @@ class Engine:
         self._changed = asyncio.Event()
         context.abort = self.cut
         context.unanswered = self._unanswered
-        context.away = self._gone
+        context.away = self._tries_ended
         if context.settings.max_failures is not None:
             context.guards = (*context.guards, FailureGuard(context.settings.max_failures, self.stop_sending))
         self._pace = PaceRecord(context, pacer, self._unsent)
@@ -169,6 +169,10 @@ class Engine:
     def _unanswered(self, error: CallError) -> None:
         self._pace.unanswered()
         if self._looking or self._pacer.circuit.failed_probes >= self._context.settings.max_attempts:
+            self._gone(error)
+
+    def _tries_ended(self, error: CallError) -> None:
+        if not self._looking:  # else with this very failure, as with any while it looks, that was seen to
             self._gone(error)
 
     def _gone(self, error: CallError) -> None:

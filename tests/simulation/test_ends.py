@@ -247,9 +247,10 @@ def test_where_no_stop_is_answered_the_run_ends_with_what_was_sent_told_and_the_
         assert action.stop.attempts == len(sent)
 
 
-def test_a_tenant_that_answers_nothing_at_all_is_looked_at_once_before_it_is_given_up():
-    world = World(VirtualTenant(actions_of(50), script=lambda name, key, n: lost(works=False)))
-    ending = virtually(world.run(rows_of(50)))
+@pytest.mark.parametrize("keys", [1, 50])
+def test_a_tenant_that_answers_nothing_at_all_is_looked_at_once_before_it_is_given_up(keys):
+    world = World(VirtualTenant(actions_of(keys), script=lambda name, key, n: lost(works=False)))
+    ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
     assert len(world.tenant.of("status")) == 1
 
@@ -294,13 +295,31 @@ def test_a_longer_timeout_is_advised_where_stops_are_answered_too_late(kind, adv
     assert ("--timeout" in (ending.reason or "")) is advised
 
 
-def test_a_key_whose_tries_met_nobody_is_unreachable_although_others_are_told_by_their_status():
-    nobody = fault(Kind.CONNECT_FAILED, seconds=40.0)
-    script = scripted(stop={1: [lost()], 2: [nobody]})
-    world = World(VirtualTenant(actions_of(2), script=script), settings(max_attempts=1))
+def test_a_key_whose_tries_met_nobody_is_unreachable_although_another_is_told_by_its_status():
+    """It came to its end as well: nothing of the run is left over."""
+    nobody = [fault(Kind.CONNECT_FAILED, seconds=seconds) for seconds in (9.99, 0.01)]
+    tenant = VirtualTenant(actions_of(2), script=scripted(stop={1: [lost(seconds=10.0)], 2: nobody}))
+    world = World(tenant, settings(max_attempts=2))
     ending = virtually(world.run(rows_of(2)))
-    outcomes = [entry(world.report(), row).outcome for row in (1, 2)]
+    assert [len(tenant.of("stop", bulk_key(number))) for number in (1, 2)] == [1, 2]
+    outcomes = [entry(world.report(), number).outcome for number in (1, 2)]
     assert (ending.state, outcomes) == ("finished", [Outcome.STOPPED, Outcome.UNREACHABLE])
+
+
+def test_a_key_that_ends_with_the_failure_that_makes_the_run_look_does_not_keep_it_from_looking():
+    waits = fault(Kind.TIMEOUT, works=True, seconds=1.0, may_have_worked=True, retry_after=500.0)
+    nobody = fault(Kind.CONNECT_FAILED)
+    script = scripted(stop={number: [waits] for number in range(1, 6)} | {6: [nobody] * 2})
+    world = World(VirtualTenant(actions_of(6), script=script), settings(concurrency=5, max_attempts=2))
+    ending = virtually(world.run(rows_of(6)))
+    assert world.report().summary.outcomes == {Outcome.STOPPED: 5, Outcome.UNREACHABLE: 1}
+    assert ending.state == "finished"
+
+
+def test_no_retry_is_counted_that_never_left_because_no_stop_is_answered():
+    world = World(VirtualTenant(actions_of(5), script=no_stop_is_answered))
+    virtually(world.run(rows_of(5)))
+    assert world.report().summary.calls.retried == len(stops(world)) - 5
 
 
 def test_an_action_that_runs_although_its_stop_was_lost_is_not_over_when_no_stop_is_answered():

@@ -304,6 +304,13 @@ def test_no_response_file_is_asked_for_where_results_are_not_wanted():
     assert world.tenant.of("file") == []
 
 
+def test_a_key_whose_stop_may_have_worked_is_told_by_its_status_although_the_next_is_refused_for_good():
+    script = scripted(stop={1: [lost(), fault(Kind.NO_PERMISSION)]})
+    world = World(VirtualTenant([*actions_of(1), *actions_of(9, first=2)], script=script))
+    virtually(world.run(rows_of(10)))
+    assert entry(world.report(), 1).outcome is Outcome.STOPPED
+
+
 def test_what_is_told_of_a_file_that_cannot_be_used_holds_no_credentials():
     tenant = VirtualTenant(actions_of(1))
     tenant.hide = lambda text: text.replace("zip", "…")  # type: ignore[method-assign]  # as if it were a secret

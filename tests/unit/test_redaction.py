@@ -76,8 +76,15 @@ def test_however_many_calls_bear_the_new_token_the_one_before_is_taken_out(hide:
     assert hide(f"{TOKEN}, {renewed}") == "…, …"
 
 
+def test_a_token_is_taken_out_from_its_first_call_on_although_texts_came_before_it(hide: Redaction):
+    renewed = "another-token-of-this-very-hour"
+    assert hide(renewed) == renewed
+    hide.add_token(renewed)
+    assert hide(renewed) == "…"
+
+
 def test_of_two_short_secrets_of_which_one_holds_the_other_no_part_is_left():
-    assert Redaction(*("s3cret-t0ken"[:length] for length in range(LEAST, 13)))("no s3cret-t0ken") == "no …"
+    assert Redaction(*("s3cret-t0ken"[-length:] for length in range(LEAST, 13)))("no s3cret-t0ken") == "no …"
 
 
 @pytest.mark.parametrize("secret", ["s3cr", "s3cret", "s3cret-t0ken-47"])
