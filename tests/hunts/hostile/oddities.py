@@ -6,6 +6,7 @@ A change makes of an answer of the simulated tenant, as it came over the wire, o
 import gzip
 import json
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any
 
 Change = Callable[[bytes], bytes]
@@ -19,6 +20,9 @@ VALUES: dict[str, object] = {
     "an empty list": [], "an object": {"of": None}, "two lines": "a\r\nb: c",
 }  # fmt: skip
 """What may stand in a field in place of its own value."""
+
+FEW = ("absent", "null", "empty", "a word", "a number", "true", "a list", "an object")
+"""Of these, one of each kind."""
 
 STATUS_FIELDS = (
     "actionType", "uploadedBy", "uploadedOn", "startedOn", "endedOn", "inputSize", "outputSize", "outputType",
@@ -49,10 +53,11 @@ def fields(changed: dict[str, object]) -> Change:
     return lambda answer: _written(answer, change)
 
 
-def odd_fields(names: Iterable[str]) -> dict[str, Change]:
-    """Each of ``VALUES`` in each of these fields, by a name for the case."""
+def odd_fields(names: Iterable[str], values: Iterable[str] = VALUES) -> dict[str, Change]:
+    """Each of these of ``VALUES`` in each of these fields, by a name for the case."""
     return {
-        f"{name}: {described}": fields({name: value}) for name in names for described, value in VALUES.items()
+        f"{name}: {described}": fields({name: VALUES[described]})
+        for name, described in product(names, values)
     }
 
 
