@@ -1,5 +1,6 @@
 """The way to dask: the one place that imports it on the caller's side, and only once it is asked for."""
 
+import asyncio
 import heapq
 import logging
 import os
@@ -62,8 +63,8 @@ async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client
             "about this version, and spoken to as it wants (tcp:// or tls://)?",
         )  # fmt: skip
     finally:
-        # Also where the run was cancelled: workers are not left behind.
-        with anyio.move_on_after(LONGEST_CLOSE, shield=True):
+        # Also where the run was cancelled: workers are not left behind. That one never came about is told already.
+        with anyio.move_on_after(LONGEST_CLOSE, shield=True), suppress(AssertionError):
             await stack.aclose()
 
 
@@ -101,10 +102,26 @@ async def _come_about(stack: AsyncExitStack, make: Callable[[], P], longest: flo
         part = make()
         stack.push_async_exit(part)
         with anyio.fail_after(longest):
-            await part
+            await _to_its_end(asyncio.ensure_future(part))
     except Exception as error:  # noqa: BLE001 - whatever dask raises, it did not come about
         raise UsageError(sentence.replace("{}", _told(error))) from None
     return part
+
+
+async def _to_its_end(starting: "asyncio.Future[P]") -> None:
+    """Waits for ``starting``. Where that is cancelled, it is let come to its end for a while before the waiting ends.
+
+    A cluster some of whose workers are half started dask cannot close: it raises AssertionError and leaves them behind.
+    """
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        try:
+            with anyio.move_on_after(LONGEST_CLOSE, shield=True):
+                await asyncio.wait([starting])
+        finally:
+            starting.cancel()
+        raise
 
 
 def _check_timeout() -> None:
