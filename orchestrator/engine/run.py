@@ -87,6 +87,7 @@ class Engine:
         self._shortened_by: MassStopError | None = None
         self._away: TenantUnreachable | None = None
         self._looking = False
+        self._left_before_look = 0
         self._left_over = False
         self._error: Exception | None = None
         self._changed = asyncio.Event()
@@ -127,7 +128,7 @@ class Engine:
 
     def answered(self, answer: Answered) -> None:
         """Takes what every answer of the tenant tells besides its meaning."""
-        self._looking = False
+        self._looking, self._left_before_look = False, 0
         self._pace.answered(answer)
 
     def cut(self, reason: MassStopError) -> None:
@@ -168,11 +169,15 @@ class Engine:
 
     def _unanswered(self, error: CallError) -> None:
         self._pace.unanswered()
-        if self._looking or self._pacer.circuit.failed_probes >= self._context.settings.max_attempts:
+        if self._left_before_look > 0:
+            self._left_before_look -= 1  # a stop like those before it: it tells nothing new
+        elif self._looking or self._pacer.circuit.failed_probes >= self._context.settings.max_attempts:
             self._gone(error)
 
     def _tries_ended(self, error: CallError) -> None:
-        if not self._looking:  # else with this very failure, as with any while it looks, that was seen to
+        if self._looking:  # since this very failure, or before this one came back: its status is to tell too
+            self._lane.look(error)
+        else:
             self._gone(error)
 
     def _gone(self, error: CallError) -> None:
@@ -183,7 +188,7 @@ class Engine:
         if self._sending and self._lane.look(error):
             advice = " A longer --timeout may help." if error.kind is Kind.TIMEOUT else ""
             self._away = TenantUnreachable(f"The tenant answers no stop any more: {error.message}{advice}")
-            self._looking = True
+            self._looking, self._left_before_look = True, self._pacer.in_flight - 1
             self._close_stops()
         else:
             self.cut(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))

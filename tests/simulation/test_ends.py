@@ -228,10 +228,12 @@ def no_stop_is_answered(name: str, key: str, n: int) -> Fault | None:
     return lost() if name == "stop" else None
 
 
+@pytest.mark.parametrize("max_attempts", [1, 8])
 @pytest.mark.parametrize("keys", [1, 5])
-def test_stops_that_are_carried_out_and_never_answered_are_told_by_their_status(keys):
+def test_stops_that_are_carried_out_and_never_answered_are_told_by_their_status(keys, max_attempts):
     """Sent again and again, by this run and by every ``resume``, none would ever be called what it is."""
-    world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered))
+    script = no_stop_is_answered
+    world = World(VirtualTenant(actions_of(keys), script=script), settings(max_attempts=max_attempts))
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: keys})
     assert all(action.stop.answer == "lost" for action in world.report().actions)
