@@ -18,6 +18,8 @@ from orchestrator.settings.tables import read_table
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """Names of tenants: they become names of files."""
 
+NAME_RULE = "a name has letters, digits, '.', '_' and '-', and starts with one of the first two."
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SPEAKING = re.compile(r"[A-Z]+(_[A-Z0-9]+)*", re.ASCII)
 
@@ -97,10 +99,7 @@ def read_tenants(path: str) -> dict[str, Tenant]:
     tenants: dict[str, Tenant] = {}
     for name, values in named.items():
         if not NAME.fullmatch(name):
-            raise UsageError(
-                f"{path} names a tenant {name!r}: a name has letters, digits, '.', '_' and '-', and starts with one "
-                "of the first two."
-            )
+            raise UsageError(f"{path} names a tenant {name!r}: {NAME_RULE}")
         if twin := next((other for other in tenants if other.casefold() == name.casefold()), None):
             raise UsageError(f"{path} names the tenants {twin} and {name}, which differ in capitals only.")
         if not isinstance(values, dict):
@@ -125,12 +124,16 @@ def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
         values[name] = _value(name, value, f"{key} {where}")
         if name.endswith("_file"):
             values[name] = str((folder / Path(values[name]).expanduser()).absolute())
-    tenant = Tenant(**values)
+    return usable(Tenant(**values), f"The table {where}")
+
+
+def usable(tenant: Tenant, called: str) -> Tenant:
+    """``tenant``; raises UsageError, which calls it ``called``, where its address or its credentials will not do."""
     try:
         tenant.address  # noqa: B018 - asked for here so that it is known to be good
-        check_credentials(tenant)
+        _check_credentials(tenant)
     except UsageError as error:
-        raise UsageError(f"The table {where} cannot be used: {error}") from None
+        raise UsageError(f"{called} cannot be used: {error}") from None
     return tenant
 
 
@@ -151,7 +154,7 @@ _PAIRS = (
 )
 
 
-def check_credentials(tenant: Tenant) -> None:
+def _check_credentials(tenant: Tenant) -> None:
     """Raises UsageError where it is not told, or told twice, what the tenant's credentials are."""
     given = {name for name in Tenant.__struct_fields__ if getattr(tenant, name) is not None}
     for one, other in _PAIRS:

@@ -7,7 +7,7 @@ from orchestrator.errors import SettingError, UsageError
 from orchestrator.settings.declared import SETTINGS, Setting, Settings
 from orchestrator.settings.forms import RATE, THRESHOLD, Rate, Secret, Threshold
 from orchestrator.settings.layers import checked_secret, completed
-from orchestrator.settings.tenants import NAME, VARIABLE, Tenant, check_credentials
+from orchestrator.settings.tenants import NAME, NAME_RULE, VARIABLE, Tenant, usable
 
 
 def checked(settings: Settings, *, several: bool) -> Settings:
@@ -28,16 +28,8 @@ def checked_tenants(tenants: Mapping[str, Tenant]) -> dict[str, Tenant]:
     unset, good = Tenant(), {}
     for name, tenant in tenants.items():
         if not NAME.fullmatch(name):
-            raise UsageError(
-                f"A tenant is named {name!r}: a name has letters, digits, '.', '_' and '-', and starts with one of the "
-                "first two."
-            )
-        good[name] = Tenant(**_told(tenant, unset, f"tenant {name}"))
-        try:
-            good[name].address  # noqa: B018 - asked for here so that it is known to be good
-            check_credentials(good[name])
-        except UsageError as error:
-            raise UsageError(f"The tenant {name} cannot be used: {error}") from None
+            raise UsageError(f"A tenant is named {name!r}: {NAME_RULE}")
+        good[name] = usable(Tenant(**_told(tenant, unset, f"tenant {name}")), f"The tenant {name}")
     return good
 
 

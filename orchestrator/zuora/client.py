@@ -381,11 +381,9 @@ def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:
 
 def _says_yes(http_status: int, answer: Answer) -> bool:
     """Only 200 is documented, and need not spell success out; any other success must, whatever gateway made it one."""
-    return (
-        answer.success is not False
-        if http_status == 200
-        else 200 < http_status < 300 and answer.success is True
-    )
+    if http_status == 200:
+        return answer.success is not False
+    return 200 < http_status < 300 and answer.success is True
 
 
 def _not_understood(why: str, request_id: str | None) -> CallError:

@@ -30,8 +30,8 @@ def read_limits(headers: Mapping[str, str]) -> Limits:
         nearest=nearest,
         remaining=_number(get("RateLimit-Remaining") or get("X-RateLimit-Remaining")),
         reset=None if reset is None else min(float(reset), LONGEST_WAIT),
-        concurrency=_number(get("Concurrency-Limit-Limit"))
-        or None,  # of no call at all, no answer would come
+        # Of no call at all, no answer would come.
+        concurrency=_number(get("Concurrency-Limit-Limit")) or None,
         concurrency_remaining=_number(get("Concurrency-Limit-Remaining")),
     )
 
