@@ -16,8 +16,8 @@ import click
 
 import orchestrator
 from orchestrator.cli import COMMANDS, group
+from orchestrator.report import json_schema
 from orchestrator.settings import ENVIRONMENTS, SETTINGS, Setting
-from orchestrator.store.report import json_schema
 
 MARKER = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.M)
 

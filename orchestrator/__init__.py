@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         UsageError,
     )
     from orchestrator.model import Outcome
+    from orchestrator.report import ActionEntry, Report
     from orchestrator.settings import Rate, Secret, Settings, Threshold, resolve
     from orchestrator.settings.tenants import Tenant, read_tenants
-    from orchestrator.store.report import ActionEntry, Report
 
 _HOMES = {
     "orchestrator.embedding": (
@@ -48,7 +48,7 @@ _HOMES = {
     "orchestrator.model": ("Outcome",),
     "orchestrator.settings": ("Rate", "Secret", "Settings", "Threshold", "resolve"),
     "orchestrator.settings.tenants": ("Tenant", "read_tenants"),
-    "orchestrator.store.report": ("ActionEntry", "Report"),
+    "orchestrator.report": ("ActionEntry", "Report"),
 }
 
 __all__ = [

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from msgspec import structs
 
-from orchestrator import app
+from orchestrator import report as reports
+from orchestrator import runs
 from orchestrator.errors import UsageError
+from orchestrator.journal.entries import SourceInfo
+from orchestrator.journal.intake import RowIntake
 from orchestrator.model import InputRow, Outcome, is_bulk_key
+from orchestrator.report import ActionEntry, Report
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
 from orchestrator.settings.written import checked, checked_tenants
-from orchestrator.store import report as reports
-from orchestrator.store.entries import SourceInfo
-from orchestrator.store.intake import RowIntake
-from orchestrator.store.report import ActionEntry, Report
 
 Key = str | tuple[str, str]
 """A bulk key; in a run of several tenants, a tenant's name and a bulk key."""
@@ -125,11 +125,11 @@ async def resume_all(
         StorageError: the journal is damaged, or the machine can keep nothing.
     """
     path = Path(run_dir)
-    info, told, sources, _ = app.earlier(path)
+    info, told, sources, _ = runs.earlier(path)
     unset = Settings()
     kept = {
         name: value
-        for name, value in app.kept(told).items()
+        for name, value in runs.kept(told).items()
         if getattr(settings, name) == getattr(unset, name)
     }
     for rivals in (("env", "base_url"), ("client_secret", "client_secret_file", "token", "token_file")):
@@ -140,11 +140,11 @@ async def resume_all(
         raise UsageError(
             f"The run in {path} was cut before all its keys were read: give the same keys again."
         )
-    unread = [] if ours is not None else app.unread_sources(path, sources, (), told.plan)
+    unread = [] if ours is not None else runs.unread_sources(path, sources, (), told.plan)
     now = checked(structs.replace(settings, **kept), several=bool(info.tenants))
-    run = await app.reopen(path, info, now, None, checked_tenants(tenants or {}))
+    run = await runs.reopen(path, info, now, None, checked_tenants(tenants or {}))
     try:
-        rest = await app.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
+        rest = await runs.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
         await run.execute(rest)
         return await run.read(reports.read_report)
     finally:
@@ -165,9 +165,9 @@ def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants 
     return asyncio.run(stop_all(keys, settings, tenants))
 
 
-def _begin(settings: Settings, tenants: Tenants | None) -> app.Run:
+def _begin(settings: Settings, tenants: Tenants | None) -> runs.Run:
     several = bool(tenants or settings.tenants)
-    return app.begin(checked(settings, several=several), "run", None, checked_tenants(tenants or {}))
+    return runs.begin(checked(settings, several=several), "run", None, checked_tenants(tenants or {}))
 
 
 def _refuse_running_loop(name: str) -> None:
@@ -178,11 +178,11 @@ def _refuse_running_loop(name: str) -> None:
     raise UsageError(f"An event loop is running here: await {name}(…) instead of {name}_blocking(…).")
 
 
-def _intake(run: app.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
+def _intake(run: runs.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
     several = bool(run.tenants)
     rows = _rows_as_they_come(keys, several) if isinstance(keys, AsyncIterable) else _rows(keys, several)
     info = known or run.journal.add_sources([(SOURCE, None)])[0]
-    return RowIntake(run.journal, rows, info, ranked=False, tenancy=app.tenancy(run))
+    return RowIntake(run.journal, rows, info, ranked=False, tenancy=runs.tenancy(run))
 
 
 def _rows(keys: Iterable[Key], several: bool) -> Iterator[InputRow]:

@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from orchestrator.clock import Clock
+from orchestrator.journal import database
+from orchestrator.journal.entries import RunInfo, TenantInfo
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
-from orchestrator.store import database
-from orchestrator.store.entries import RunInfo, TenantInfo
-from orchestrator.store.journal import Journal
-from orchestrator.store.writer import InlineWriter, Ledger
 
 WALL = 1_795_000_000.0
 

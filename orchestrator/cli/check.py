@@ -32,7 +32,7 @@ def command(**given: Any) -> int:
     if settings.tenants is None:
         return anyio.run(_check_one, settings)
 
-    from orchestrator.app import tenants_of
+    from orchestrator.runs import tenants_of
     from orchestrator.settings.tenants import settings_of
 
     tenants = tenants_of(settings)

@@ -10,8 +10,8 @@ from anyio import to_thread
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.errors import UsageError
+from orchestrator.report import ActionEntry, RunEntry, Summary
 from orchestrator.settings import Settings, Threshold, show_duration
-from orchestrator.store.report import ActionEntry, RunEntry, Summary
 
 SHOWN = 5
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator.atomic import replacing
 from orchestrator.cli.output import put_out
-from orchestrator.store.atomic import replacing
-from orchestrator.store.report import Write
+from orchestrator.report import Write
 
 PIECE = 1 << 20
 

@@ -41,7 +41,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     """Does the whole job against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
     from msgspec import structs
 
-    from orchestrator import app
+    from orchestrator import runs
     from orchestrator.cli.session import conduct, opened
     from orchestrator.cli.simulate import fault_plan
     from orchestrator.logs import Screen
@@ -53,7 +53,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     config = TenantConfig(actions=actions, seed=seed, faults=fault_plan(faults))
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
         async with SimulatedTenant(config) as tenant:
             told = structs.replace(
                 settings,
@@ -67,9 +67,9 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 tenant=None,
                 engine="local",
             )
-            async with opened(app.begin(told, "drill", screen)) as run:
+            async with opened(runs.begin(told, "drill", screen)) as run:
                 keys = run.directory.path / "keys.csv"
                 write_keys(tenant, keys)
-                yield run, app.file_intake(run, app.new_sources(run, [str(keys)]))
+                yield run, runs.file_intake(run, runs.new_sources(run, [str(keys)]))
 
     return conduct(settings, prepare)

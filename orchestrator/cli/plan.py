@@ -22,14 +22,14 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     specs = input_specs(sources, settings)
     options.need_tenant(settings)
 
-    from orchestrator import app
+    from orchestrator import runs
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
-        async with opened(app.begin(settings, "plan", screen)) as run:
-            intake = app.file_intake(run, app.new_sources(run, specs))
-            yield run, await app.read_ahead(run, intake) if settings.strict else intake
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+        async with opened(runs.begin(settings, "plan", screen)) as run:
+            intake = runs.file_intake(run, runs.new_sources(run, specs))
+            yield run, await runs.read_ahead(run, intake) if settings.strict else intake
 
     return conduct(settings, prepare)

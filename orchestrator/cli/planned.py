@@ -11,12 +11,12 @@ from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_aga
 from orchestrator.cli.page import Look, Page, counted, duration
 from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
 from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_argument, read_known
+from orchestrator.journal import digest
 from orchestrator.model import Limits, Outcome
 from orchestrator.pacing.forecast import Calls, Forecast, forecast, quotas
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
-from orchestrator.store import digest
 
 SHOWN = 10
 

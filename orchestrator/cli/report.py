@@ -15,7 +15,7 @@ from orchestrator.errors import StorageError, UsageError
 if TYPE_CHECKING:
     import sqlite3
 
-    from orchestrator.store.report import Write
+    from orchestrator.report import Write
 
 SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 
@@ -48,7 +48,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 @click.option("--schema", is_flag=True, help="Print the report's JSON Schema and do nothing else.")
 def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -> int:
     """Writes the report of the run in RUN_DIR again, from its journal, whether the run is finished or not."""
-    from orchestrator.store import report as reports
+    from orchestrator import report as reports
 
     if schema:
         output.tell_out(json.dumps(reports.json_schema(), indent=2) + "\n")
@@ -59,7 +59,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     import sqlite3
 
     from orchestrator.cli.copies import copy_report, shown
-    from orchestrator.store.damage import open_valid
+    from orchestrator.journal.recovery.damage import open_valid
 
     options.refuse_no_place(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
@@ -82,15 +82,15 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
 
 
 def _writer(form: str, run_dir: Path) -> "Callable[[sqlite3.Connection, Write], None]":
-    from orchestrator.store import report as reports
+    from orchestrator import report as reports
 
     match form:
         case "html":
-            from orchestrator.store.pages.html import report_sha256, write_html
+            from orchestrator.report.pages.html import report_sha256, write_html
 
             return lambda db, write: write_html(db, write, run_dir, report_sha256(db))
         case "markdown":
-            from orchestrator.store.pages.markdown import write_markdown
+            from orchestrator.report.pages.markdown import write_markdown
 
             return lambda db, write: write_markdown(db, write, run_dir)
         case "csv":

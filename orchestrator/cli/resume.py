@@ -28,19 +28,19 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     from orchestrator.zuora import tls
 
     tls.import_aiohttp()
-    from orchestrator import app
+    from orchestrator import runs
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen
 
-    info, told, known, sentences = app.earlier(run_dir)
+    info, told, known, sentences = runs.earlier(run_dir)
     for sentence in sentences:
         click.echo(f"mass-stop: {sentence}", err=True)
-    settings = options.read_settings(given, earlier=app.kept(told))
-    unread = app.unread_sources(run_dir, known, sources, told.plan)
+    settings = options.read_settings(given, earlier=runs.kept(told))
+    unread = runs.unread_sources(run_dir, known, sources, told.plan)
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
-        async with opened(await app.reopen(run_dir, info, settings, screen)) as run:
-            yield run, await app.rest_of_input(run, unread, told.plan)
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+        async with opened(await runs.reopen(run_dir, info, settings, screen)) as run:
+            yield run, await runs.rest_of_input(run, unread, told.plan)
 
     return conduct(settings, prepare)

@@ -12,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestrator import app
+    from orchestrator import runs
 
 
 @click.command("run", cls=options.Sectioned)
@@ -47,16 +47,16 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     from orchestrator.zuora import tls
 
     tls.import_aiohttp()
-    from orchestrator import app
+    from orchestrator import runs
     from orchestrator.cli.session import conduct, opened
     from orchestrator.logs import Screen
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[app.Run, app.RunIntake]]:
-        async with opened(app.begin(settings, "run", screen)) as run:
-            intake = app.file_intake(run, app.new_sources(run, specs))
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+        async with opened(runs.begin(settings, "run", screen)) as run:
+            intake = runs.file_intake(run, runs.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:
-                intake = await app.read_ahead(run, intake)
+                intake = await runs.read_ahead(run, intake)
             if tty is not None and run.tally.keys:  # without any the run says so itself
                 await _confirm(run, settings, tty)
             yield run, intake
@@ -74,14 +74,14 @@ def _terminal() -> TextIO:
     return tty
 
 
-async def _confirm(run: "app.Run", settings: Settings, tty: TextIO) -> None:
-    from orchestrator import app
+async def _confirm(run: "runs.Run", settings: Settings, tty: TextIO) -> None:
+    from orchestrator import report as reports
+    from orchestrator import runs
     from orchestrator.cli import confirm, many
     from orchestrator.cli.page import look_of
-    from orchestrator.store import report as reports
 
     look = look_of(sys.stderr)
     entry, summary = await run.read(reports.read_head)
-    first = await app.first_actions(run, confirm.SHOWN)
+    first = await runs.first_actions(run, confirm.SHOWN)
     question = many.question if run.tenants else confirm.question
     await confirm.agree(tty, question(look, settings, entry, summary, first, run.unordered))

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
-from orchestrator import app, collector
+from orchestrator import collector, runs
 from orchestrator.cli import progress
 from orchestrator.errors import MassStopError, StorageError
 from orchestrator.logs import Screen
@@ -23,7 +23,7 @@ from orchestrator.settings import Settings
 PATIENCE = 2.0
 """Seconds after a signal for which a copy of the report may still find its reader."""
 
-Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[app.Run, app.RunIntake]]]
+Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[runs.Run, runs.RunIntake]]]
 
 
 def screen_for(settings: Settings) -> Screen:
@@ -41,7 +41,7 @@ def conduct(settings: Settings, prepare: Prepare) -> int:
 
 
 @asynccontextmanager
-async def opened(run: app.Run) -> AsyncIterator[app.Run]:
+async def opened(run: runs.Run) -> AsyncIterator[runs.Run]:
     """Lets go of ``run`` in the end, whatever happens."""
     try:
         yield run
@@ -71,7 +71,7 @@ async def _conduct(settings: Settings, prepare: Prepare) -> int:
     if failure is not None:
         raise failure
     if stage.run is None or not stage.run.started:
-        raise app.Interrupted("interrupted; nothing was sent.", 128 + stage.signal)
+        raise runs.Interrupted("interrupted; nothing was sent.", 128 + stage.signal)
     return status
 
 
@@ -80,12 +80,12 @@ class _Stage:
 
     def __init__(self) -> None:
         self.signal = signal.SIGINT.value
-        self.run: app.Run | None = None
+        self.run: runs.Run | None = None
         self.scope = anyio.CancelScope()
         self.delivery: anyio.CancelScope | None = None
 
 
-async def _work(run: app.Run, intake: app.RunIntake, screen: Screen, settings: Settings) -> None:
+async def _work(run: runs.Run, intake: runs.RunIntake, screen: Screen, settings: Settings) -> None:
     async with progress.shown(run.tally, run.log, screen, settings):
         await run.execute(intake)
 
@@ -110,13 +110,13 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
                 stage.signal = number
                 stage.scope.cancel()
                 continue
-            stage.run.cut(app.interrupted(signal.Signals(number).name, 128 + number))
+            stage.run.cut(runs.interrupted(signal.Signals(number).name, 128 + number))
             _tell("Interrupted: calls in flight are let finish; a second signal cuts them.\n")
 
 
-async def _close(run: app.Run, settings: Settings, stage: _Stage) -> int:
+async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
+    from orchestrator import report as reports
     from orchestrator.cli.copies import shown
-    from orchestrator.store import report as reports
 
     if not settings.quiet:
         _tell(f"{await _last_words(run, settings)}\n")
@@ -135,10 +135,10 @@ async def _close(run: app.Run, settings: Settings, stage: _Stage) -> int:
     return run.exit_status
 
 
-async def _deliver(run: app.Run, target: str) -> None:
+async def _deliver(run: runs.Run, target: str) -> None:
     """Writes the report's copy: from the file, where there is one, in a thread that a signal can leave behind."""
+    from orchestrator import report as reports
     from orchestrator.cli.copies import copy_report, read_out, shown
-    from orchestrator.store import report as reports
 
     try:
         if run.saved:
@@ -154,12 +154,12 @@ async def _deliver(run: app.Run, target: str) -> None:
         await _tell_undelivered(run, sentence, StorageError.exit_status)
 
 
-async def _tell_undelivered(run: app.Run, sentence: str, exit_status: int) -> None:
+async def _tell_undelivered(run: runs.Run, sentence: str, exit_status: int) -> None:
     await run.undelivered(sentence, exit_status)
     _tell(f"mass-stop: {sentence}\n")
 
 
-async def _last_words(run: app.Run, settings: Settings) -> str:
+async def _last_words(run: runs.Run, settings: Settings) -> str:
     from orchestrator.cli.page import look_of
     from orchestrator.cli.summary import closing, read_known
 
@@ -173,7 +173,7 @@ async def _last_words(run: app.Run, settings: Settings) -> str:
     return planned.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
 
 
-def _errors_alone(run: app.Run) -> list[str]:
+def _errors_alone(run: runs.Run) -> list[str]:
     """What is told even to those who want to be told nothing: why the run did not go to its end."""
     aborted = run.ending.reason if run.ending.state == "aborted" else None
     return [*([aborted] if aborted else []), *run.troubles]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from orchestrator import report as reports
 from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
+from orchestrator.journal import digest
+from orchestrator.journal.entries import SourceInfo, read_sources
 from orchestrator.model import OVER, Outcome
+from orchestrator.report import RunEntry, Summary
 from orchestrator.settings import show_duration
-from orchestrator.store import digest
-from orchestrator.store import report as reports
-from orchestrator.store.entries import SourceInfo, read_sources
-from orchestrator.store.report import RunEntry, Summary
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
 _PERSON = {

@@ -10,11 +10,11 @@ from orchestrator.engine.guards import FailureGuard
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.retry import again, delay
 from orchestrator.errors import CallError, Kind, MassStopError, TenantError
+from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem
 from orchestrator.progress import Tally
 from orchestrator.settings import Settings
-from orchestrator.store.journal import Journal
 
 NO_ANSWER = frozenset({Kind.CONNECT_FAILED, Kind.CONNECTION_LOST, Kind.TIMEOUT})
 

@@ -5,15 +5,15 @@ from functools import partial
 
 from orchestrator.engine.context import Context, Tries, as_problem
 from orchestrator.engine.polling import FIRST_READ, interval
-from orchestrator.engine.ports import Responses
 from orchestrator.engine.reading import Failed, call_failed, keep, read_status
 from orchestrator.engine.verdict import given_up, verdict
 from orchestrator.errors import CallError, Kind, TenantError
+from orchestrator.journal.entries import Followed
 from orchestrator.logs import Log
 from orchestrator.model import OVER, Outcome, Problem, Reading, Records, Status
 from orchestrator.progress import NeedsPerson
+from orchestrator.results.spool import Responses
 from orchestrator.settings import show_duration
-from orchestrator.store.entries import Followed
 
 ROOM = 5_000
 """Followed keys held in memory, of about a kilobyte each; more wait in the journal."""

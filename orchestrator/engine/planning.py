@@ -10,8 +10,8 @@ from orchestrator.engine.reading import Failed, keep, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import verdict
 from orchestrator.errors import CallError
+from orchestrator.journal.entries import Armed
 from orchestrator.model import ActionState, Outcome, Problem, Status
-from orchestrator.store.entries import Armed
 
 BETWEEN_LOOKS = 2.0
 """Seconds between the two readings that tell an action's speed. The tenant's own start time names no zone, so one

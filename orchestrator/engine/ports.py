@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.model import ActionState, Records
+from orchestrator.model import ActionState
 
 
 class Tenant(Protocol):
@@ -39,19 +39,3 @@ class IntakeByTenant(Protocol):
     async def read_by_tenant(self, on_new: Callable[[Counter[str]], None]) -> None: ...
 
     async def finish(self) -> None: ...
-
-
-class Fetch(Protocol):
-    """Brings one response file, handing each chunk to ``write``."""
-
-    async def __call__(self, write: Callable[[bytes], object]) -> None: ...
-
-
-class Responses(Protocol):
-    """Where response files go. Both methods raise CallError where the file cannot be kept or understood."""
-
-    async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
-        """Keeps the file that ``fetch`` brings."""
-
-    async def count(self, bulk_key: str) -> Records:
-        """Counts the records of the file that was kept."""

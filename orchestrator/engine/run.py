@@ -11,11 +11,12 @@ from orchestrator.engine.guards import DeadlineReached, Expectations, FailureGua
 from orchestrator.engine.input import InputEnd, read_to_end
 from orchestrator.engine.pace import PaceRecord
 from orchestrator.engine.planning import PlanLane
-from orchestrator.engine.ports import Intake, Responses
+from orchestrator.engine.ports import Intake
 from orchestrator.engine.stopping import StopLane
 from orchestrator.errors import CallError, Kind, MassStopError, TenantError, TenantUnreachable
 from orchestrator.model import Answered
 from orchestrator.pacing.pacer import Pacer
+from orchestrator.results.spool import Responses
 
 LEAST_ARMED = 16
 MOST_RETRIES_WAITING = 10_000

@@ -10,9 +10,9 @@ from orchestrator.engine.reading import Failed, keep, read_status
 from orchestrator.engine.retry import is_final
 from orchestrator.engine.verdict import given_up
 from orchestrator.errors import CallError, Kind, TenantError
+from orchestrator.journal.entries import Armed, Followed
 from orchestrator.logs import Log
 from orchestrator.model import Outcome, Problem, Status
-from orchestrator.store.entries import Armed, Followed
 
 
 class StopKey:

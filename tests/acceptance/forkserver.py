@@ -31,10 +31,10 @@ LONGEST_REQUEST = 100_000
 PRELOADED = (
     "orchestrator.__main__",
     *(f"orchestrator.cli.{command}" for command in ("run", "plan", "resume", "report", "check")),
-    "orchestrator.app",
+    "orchestrator.runs",
     "orchestrator.cli.session",
     "orchestrator.cli.summary",
-    "orchestrator.store.pages.html",
+    "orchestrator.report.pages.html",
 )
 """What commands import, at once or when it is needed. None of it starts a thread or a loop."""
 

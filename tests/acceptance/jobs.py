@@ -12,18 +12,18 @@ import anyio
 import msgspec
 import pytest
 
-from orchestrator.app import orders
-from orchestrator.app.homecoming import Homecoming
-from orchestrator.app.messages import Done, Shard
-from orchestrator.app.orders import Orders
-from orchestrator.app.shard import work
 from orchestrator.clock import Clock
+from orchestrator.cluster import control as orders
+from orchestrator.cluster.control import Orders
+from orchestrator.cluster.merge import Homecoming
+from orchestrator.cluster.messages import Done, Shard
+from orchestrator.cluster.shard import work
+from orchestrator.journal import database, shards
+from orchestrator.journal import journal as journals
+from orchestrator.journal.entries import RunInfo
 from orchestrator.model import InputRow
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
-from orchestrator.store import database, shards
-from orchestrator.store import journal as journals
-from orchestrator.store.entries import RunInfo
 from orchestrator.version import VERSION
 from tests.acceptance import support
 from tests.acceptance.support import PROCESSING

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.journal.entries import chained
+from orchestrator.journal.recovery.checksum import remove_sum
 from orchestrator.model import InputRow
-from orchestrator.store.checksum import remove_sum
-from orchestrator.store.entries import chained
 from tests.acceptance.support import (
     PROCESSING,
     QUICK,

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from orchestrator.store.pages.html import _TEMPLATES
+from orchestrator.report.pages.html import _TEMPLATES
 from tests.acceptance.support import Ended, MassStop, Tenant
 
 

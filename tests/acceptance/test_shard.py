@@ -6,10 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from orchestrator.app import orders
-from orchestrator.app.messages import Done
-from orchestrator.app.orders import Orders
-from orchestrator.app.shard import hear, work
+from orchestrator.cluster import control as orders
+from orchestrator.cluster.control import Orders
+from orchestrator.cluster.messages import Done
+from orchestrator.cluster.shard import hear, work
 from tests.acceptance import support
 from tests.acceptance.jobs import job, make_job, tenant
 from tests.acceptance.support import PROCESSING, until

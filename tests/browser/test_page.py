@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from orchestrator.model import Outcome
-from orchestrator.store.pages.html import ROWS_AT_ONCE, write_html
+from orchestrator.report.pages.html import ROWS_AT_ONCE, write_html
 from tests.made_runs import HOSTILE, MadeRun, key, made_run, one_of_each
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import report as reports
+from orchestrator import report as reports
 from tests.contract.conftest import furnish
 from tests.contract.examples import LONGEST, ROOT, python, shell
 

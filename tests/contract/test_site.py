@@ -12,8 +12,8 @@ import pytest
 import orchestrator
 from docs import generate
 from orchestrator.cli import COMMANDS, group
+from orchestrator.report import json_schema
 from orchestrator.settings import SETTINGS
-from orchestrator.store.report import json_schema
 from tests.contract.examples import ROOT
 from tests.contract.test_docs import PAGES
 

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 
 from orchestrator.clock import Clock
-from orchestrator.engine.ports import Fetch
 from orchestrator.errors import CallError, Kind
+from orchestrator.journal import database
+from orchestrator.journal.entries import Armed, SourceInfo
+from orchestrator.journal.intake import Admission
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import LINGER, Ledger, Writer, deliver
 from orchestrator.model import InputRow, Records
-from orchestrator.store import database
-from orchestrator.store.entries import Armed, SourceInfo
-from orchestrator.store.intake import Admission
-from orchestrator.store.journal import Journal
-from orchestrator.store.writer import LINGER, Ledger, Writer, deliver
+from orchestrator.results.spool import Fetch
 from tests.simulation.virtual import R
 
 Batch = tuple[float, Sequence[InputRow]]

@@ -21,8 +21,8 @@ import pytest
 from orchestrator.engine.run import Interrupted
 from orchestrator.errors import Kind, TenantUnreachable
 from orchestrator.model import OVER, Outcome, Status
+from orchestrator.report import Report
 from orchestrator.settings import Threshold
-from orchestrator.store.report import Report
 from tests.simulation.memory import Batch, snapshot
 from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, fault
 from tests.simulation.test_seeded_runs import Dice, lies, rows_told

@@ -9,8 +9,8 @@ from msgspec import UNSET
 from orchestrator.engine.run import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
+from orchestrator.report import ActionEntry
 from orchestrator.settings import Threshold
-from orchestrator.store.report import ActionEntry
 from tests.simulation.memory import MemoryResponses
 from tests.simulation.tenant import Action, Fault, VirtualTenant, actions_of, bulk_key, fault, lost, scripted
 from tests.simulation.virtual import virtually

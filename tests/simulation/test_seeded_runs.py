@@ -12,7 +12,7 @@ from random import Random
 from orchestrator.engine.run import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
-from orchestrator.store.report import ActionEntry, Report
+from orchestrator.report import ActionEntry, Report
 from tests.simulation.memory import snapshot
 from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, bulk_key, fault, lost, throttled
 from tests.simulation.virtual import now, virtually

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import OVER, InputRow
-from orchestrator.store.report import Report
+from orchestrator.report import Report
 from tests.simulation.memory import snapshot
 from tests.simulation.tenant import Action, Fault, VirtualTenant, actions_of, bulk_key, fault, lost, throttled
 from tests.simulation.test_seeded_runs import lies, rows_told

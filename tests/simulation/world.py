@@ -1,4 +1,4 @@
-"""A tenant, a journal, and the sessions that work between them: what orchestrator/app wires, in virtual time."""
+"""A tenant, a journal, and the sessions that work between them: what orchestrator/runs wires, in virtual time."""
 
 import weakref
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from orchestrator.engine.context import Context
 from orchestrator.engine.dispatcher import Dispatcher, Job, Ramp
 from orchestrator.engine.run import Ending, Engine
 from orchestrator.errors import MassStopError
+from orchestrator.journal import database, entries
+from orchestrator.journal.entries import RunInfo, SourceInfo, Standing
+from orchestrator.journal.intake import ReadAlready
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, InputRow, Outcome
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
+from orchestrator.report import ActionEntry, Report, read_report
 from orchestrator.settings import Settings
-from orchestrator.store import database, entries
-from orchestrator.store.entries import RunInfo, SourceInfo, Standing
-from orchestrator.store.intake import ReadAlready
-from orchestrator.store.journal import Journal
-from orchestrator.store.report import ActionEntry, Report, read_report
-from orchestrator.store.writer import InlineWriter, Ledger
 from tests.simulation.memory import Batch, LaggingWriter, MemoryIntake, MemoryResponses, SlowJournal
 from tests.simulation.tenant import VirtualTenant, bulk_key
 from tests.simulation.virtual import EPOCH, now
@@ -114,7 +114,7 @@ class World:
 
 
 class Session:
-    """What ``orchestrator/app.py`` wires, with everything in memory."""
+    """What ``orchestrator/runs.py`` wires, with everything in memory."""
 
     def __init__(self, world: World, batches: Sequence[Batch], settings: Settings) -> None:
         self.world = world

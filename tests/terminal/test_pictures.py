@@ -11,12 +11,12 @@ import pytest
 from orchestrator.cli import display, planned
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known
+from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
 from orchestrator.progress import NeedsPerson, Tally
+from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 from orchestrator.settings import Settings
-from orchestrator.store.digest import Named, Planned, PlanTotals, Trouble
-from orchestrator.store.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 from tests.terminal.screen import Screen
 
 AsKept = Callable[..., None]

@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from orchestrator.clock import Clock
+from orchestrator.journal import database
+from orchestrator.journal.entries import RunInfo, Standing
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Problem
-from orchestrator.store import database
-from orchestrator.store.entries import RunInfo, Standing
-from orchestrator.store.journal import Journal
-from orchestrator.store.report import ActionEntry, Report, read_report
-from orchestrator.store.writer import InlineWriter, Ledger
+from orchestrator.report import ActionEntry, Report, read_report
 
 R = TypeVar("R")
 

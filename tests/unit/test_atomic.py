@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.atomic import replacing, replacing_all, sync_directory
+from orchestrator.atomic import replacing, replacing_all, sync_directory
 
 
 def write(path: Path, data: bytes, **options) -> None:

@@ -11,11 +11,11 @@ import msgspec
 
 from orchestrator.clock import Clock
 from orchestrator.errors import MassStopError
+from orchestrator.journal import journal as journals
+from orchestrator.journal.entries import RunInfo
+from orchestrator.journal.recovery.damage import open_valid
 from orchestrator.model import InputRow, Outcome, Records
-from orchestrator.store import journal as journals
-from orchestrator.store.damage import open_valid
-from orchestrator.store.entries import RunInfo
-from orchestrator.store.report import read_report
+from orchestrator.report import read_report
 
 SECRETLESS: dict[str, Any] = {"concurrency": 4}
 INFO = RunInfo(

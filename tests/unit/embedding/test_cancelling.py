@@ -14,15 +14,15 @@ from orchestrator import (
     Outcome,
     Settings,
     UsageError,
-    app,
     embedding,
     resume_all,
     resume_all_blocking,
+    runs,
     stop_all,
     stop_all_blocking,
 )
-from orchestrator.app import cluster
-from orchestrator.store.report import read_report
+from orchestrator.cluster import cluster
+from orchestrator.report import read_report
 from tests.unit.embedding.served import (
     ACTIONS,
     LONGEST,
@@ -45,7 +45,7 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
     served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     """A second Ctrl-C in that moment ended an interrupted run in exit status 0."""
-    run = app.begin(settings, "run", None)
+    run = runs.begin(settings, "run", None)
     with anyio.CancelScope() as scope:
         remediate = run._files.remediate
 
@@ -54,7 +54,7 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
             await remediate(tenants=tenants)
 
         monkeypatch.setattr(run._files, "remediate", cut_then_remediate)
-        run.cut(app.interrupted("SIGINT", 130))
+        run.cut(runs.interrupted("SIGINT", 130))
         run.exit_status = -1
         await run.execute(embedding._intake(run, list(served.tenant.keys)))
     run.end()
@@ -75,11 +75,11 @@ async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
         yield
 
     monkeypatch.setattr(cluster, "connected", never)
-    run = app.begin(structs.replace(settings, engine="dask"), "run", None)
+    run = runs.begin(structs.replace(settings, engine="dask"), "run", None)
     async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
         group.start_soon(run.execute, embedding._intake(run, list(served.tenant.keys)))
         await waits.wait()
-        run.cut(app.interrupted("SIGINT", 130))
+        run.cut(runs.interrupted("SIGINT", 130))
     outcomes = (await run.read(read_report)).summary.outcomes
     run.end()
     assert (run.exit_status, outcomes) == (130, {Outcome.NOT_ATTEMPTED: ACTIONS})

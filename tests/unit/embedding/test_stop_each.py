@@ -15,7 +15,7 @@ from orchestrator import (
     UsageError,
     stop_each,
 )
-from orchestrator.store.report import ActionEntry
+from orchestrator.report import ActionEntry
 from tests.unit.embedding.served import LONGEST, Served, other_tasks
 
 

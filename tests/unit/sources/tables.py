@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from orchestrator.model import InputRow
-from orchestrator.store.sources import Source, open_source
+from orchestrator.sources import Source, open_source
 
 
 class Pipe:

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.store.sources import open_source
+from orchestrator.sources import open_source
 from tests.unit.sources.tables import brief, source
 from tests.unit.sources.test_shapes import A, B
 

@@ -1,6 +1,6 @@
 """Quotes that are never closed, and lines that are too long."""
 
-from orchestrator.store.sources.text import LIMIT
+from orchestrator.sources.text import LIMIT
 from tests.unit.sources.tables import brief, problem
 from tests.unit.sources.test_shapes import A, B, C
 

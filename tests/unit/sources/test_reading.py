@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.store.sources import open_source
-from orchestrator.store.sources.raw import sentence
+from orchestrator.sources import open_source
+from orchestrator.sources.raw import sentence
 from tests.unit.sources.tables import brief, source
 from tests.unit.sources.test_shapes import A, B
 

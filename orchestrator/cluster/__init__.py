@@ -1,0 +1,1 @@
+"""The dask engine: tenants spread over worker processes."""

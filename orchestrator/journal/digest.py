@@ -1,0 +1,113 @@
+"""What the last screen of a command needs of the journal: bounded, however many keys the run has."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from orchestrator.journal.database import statements
+from orchestrator.journal.entries import done_in
+from orchestrator.model import OVER, Outcome
+
+REASONS = 5
+NAMED = 3
+
+
+class Named(Struct, frozen=True):
+    """One row of the input; ``tenant`` is empty in a run of one. ``message`` is its own error's."""
+
+    bulk_key: str
+    source: str
+    row: int
+    tenant: str = ""
+    message: str = ""
+
+
+class Trouble(Struct, frozen=True):
+    """Keys that came to no good end for one reason. ``named`` are the first of them."""
+
+    outcome: Outcome
+    keys: int
+    code: int | None
+    message: str
+    named: list[Named]
+
+
+class PlanTotals(Struct, frozen=True):
+    """What the actions that a run would stop are doing.
+
+    ``unprocessed`` are records, ``within_a_minute`` those of them that go through in the next minute; ``still`` are
+    being processed without visible progress; ``done_in`` are the seconds until the last would have come to its end by
+    itself, as far as known.
+    """
+
+    processing: int = 0
+    pending: int = 0
+    stopping: int = 0
+    unprocessed: int = 0
+    within_a_minute: int = 0
+    still: int = 0
+    done_in: float | None = None
+
+    @property
+    def actions(self) -> int:
+        return self.processing + self.pending + self.stopping
+
+    def __add__(self, other: "PlanTotals") -> "PlanTotals":
+        ends = [one.done_in for one in (self, other) if one.done_in is not None]
+        counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        return PlanTotals(**counts, done_in=max(ends, default=None))
+
+
+_COUNTS = PlanTotals.__struct_fields__[:-1]
+
+
+class Planned(Struct, frozen=True):
+    """One action that a run would stop; ``unprocessed`` records at ``speed`` records a second."""
+
+    bulk_key: str
+    status: str
+    action_type: str | None
+    unprocessed: int | None
+    speed: float | None
+    tenant: str = ""
+
+    @property
+    def done_in(self) -> float | None:
+        """Seconds until it would have come to its end by itself."""
+        return done_in(self.unprocessed, self.speed)
+
+
+def read_troubles(connection: sqlite3.Connection) -> list[Trouble]:
+    """The most frequent reasons for which keys need a person, each with its first keys."""
+    fine = json.dumps([outcome.value for outcome in sorted(OVER | {Outcome.WOULD_STOP})])
+    found: Iterable[tuple[str, str | None, int | None, str | None, int, int]] = connection.execute(
+        statements()["needs_a_person"], {"fine": fine, "most": REASONS}
+    ).fetchall()
+    return [
+        Trouble(
+            Outcome(outcome),
+            keys,
+            code,
+            message or "",
+            [
+                Named(*row)
+                for row in connection.execute(
+                    statements()["needs_a_person_first"],
+                    {"outcome": outcome, "kind": kind, "code": code, "most": NAMED},
+                )
+            ],
+        )
+        for outcome, kind, code, message, keys, _ in found
+    ]
+
+
+def read_plan_totals(connection: sqlite3.Connection) -> dict[str, PlanTotals]:
+    """Sums over the actions that a run would stop, by tenant; in a run of one, its name is empty."""
+    return {tenant: PlanTotals(*sums) for tenant, *sums in connection.execute(statements()["plan_totals"])}
+
+
+def read_plan_first(connection: sqlite3.Connection, most: int) -> list[Planned]:
+    """The first ``most`` actions that a run by this plan would stop."""
+    return [Planned(*row) for row in connection.execute(statements()["plan_first"], {"most": most})]

@@ -1,0 +1,203 @@
+"""The values that the journal gives out, and how they are read from it."""
+
+import hashlib
+import sqlite3
+from collections.abc import Container, Iterable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from orchestrator.errors import InputError, Kind, StorageError
+from orchestrator.journal.database import statements
+from orchestrator.model import InputRow, Outcome, Problem, Records
+
+
+class TenantInfo(Struct, frozen=True):
+    """Which tenant one of the names of a run with several stands for."""
+
+    base_url: str
+    entity_id: str | None = None
+    org_ids: tuple[str, ...] = ()
+
+
+class RunInfo(Struct, frozen=True):
+    """What a run is, as its first process wrote it. ``settings`` holds no secret.
+
+    A run of several tenants has them in ``tenants``, by name, and no ``base_url`` of its own.
+    """
+
+    id: str
+    command: str
+    version: str
+    process_started_at: float
+    started_at: str
+    base_url: str
+    entity_id: str | None
+    org_ids: tuple[str, ...]
+    settings: dict[str, Any]
+    tenants: dict[str, TenantInfo] = {}
+
+
+class SourceInfo(Struct, frozen=True):
+    """How far one source was read; ``chain`` is a digest over the rows admitted."""
+
+    id: int
+    name: str
+    path: str | None = None
+    sha256: str | None = None
+    rows: int = 0
+    last_row: int = 0
+    chain: str = ""
+    complete: bool = False
+
+
+class Standing(Struct, frozen=True):
+    """Counts of keys: all, with an accepted stop, yet to be sent, and being followed."""
+
+    keys: int
+    accepted: int
+    waiting: int
+    following: int
+
+    def __add__(self, other: "Standing") -> "Standing":
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Standing(*(one + another for one, another in pairs))
+
+
+NOTHING = Standing(0, 0, 0, 0)
+
+
+class Armed(Struct, frozen=True):
+    """A key whose next stop is allowed to leave: the intent is on disk. ``attempts`` counts it."""
+
+    seq: int
+    bulk_key: str
+    lost: bool
+    attempts: int
+
+
+class Followed(Struct, frozen=True):
+    """A key whose status is to be read. ``outcome`` is set where only its response file is missing.
+
+    ``attempts`` counts the stops sent so far.
+    """
+
+    seq: int
+    bulk_key: str
+    attempts: int
+    due_at: float
+    accepted: bool
+    lost: bool
+    outcome: Outcome | None
+    output_url: str | None
+    error: Problem | None
+    read_from: float | None
+    polls: int
+    counts: Records
+
+
+def read_run(connection: sqlite3.Connection) -> RunInfo:
+    """Raises StorageError where the journal holds no run."""
+    row = connection.execute(statements()["run"]).fetchone()
+    if row is None:
+        raise StorageError("The journal holds no run: its first commit did not come through.")
+    values = dict(zip(RunInfo.__struct_fields__, row, strict=False))
+    values |= {name: msgspec.json.decode(values[name]) for name in ("org_ids", "settings")}
+    values["tenants"] = {name: told.info for name, told in read_tenants(connection).items()}
+    return msgspec.convert(values, RunInfo)
+
+
+TenantState = Literal["finished", "interrupted", "aborted", "running", "unused"]
+
+
+class TenantStanding(Struct, frozen=True):
+    """A tenant's part in a run of several: how it stands, and its calls for a token."""
+
+    info: TenantInfo
+    state: TenantState
+    reason: str | None
+    token_calls: int
+
+
+def read_tenants(connection: sqlite3.Connection) -> dict[str, TenantStanding]:
+    """The tenants of a run that has several, by name, in the order of their file."""
+    return {
+        name: TenantStanding(
+            TenantInfo(base_url, entity_id, msgspec.json.decode(org_ids, type=tuple[str, ...])),
+            state, reason, token_calls,
+        )
+        for name, base_url, entity_id, org_ids, state, reason, token_calls in connection.execute(
+            statements()["tenants"]
+        )
+    }  # fmt: skip
+
+
+def standings(connection: sqlite3.Connection) -> dict[str, Standing]:
+    """Where each tenant's keys stand, by the tenant's name."""
+    return {name: Standing(*counts) for name, *counts in connection.execute(statements()["standings"])}
+
+
+def action_name(tenant: str, bulk_key: str) -> str:
+    """What an action and its response file are called; the same key may stand in several tenants."""
+    return f"{tenant}/{bulk_key}" if tenant else bulk_key
+
+
+def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
+    """Every source of the run, in the order they were given."""
+    rows = connection.execute(statements()["sources"])
+    return [
+        msgspec.convert(dict(zip(SourceInfo.__struct_fields__, row, strict=True)), SourceInfo, strict=False)
+        for row in rows
+    ]
+
+
+def done_in(unprocessed: int | None, speed: float | None) -> float | None:
+    """Seconds that ``unprocessed`` records take at ``speed`` records a second; None where that cannot be told."""
+    return round(unprocessed / speed, 1) if unprocessed is not None and speed else None
+
+
+def chained(chain: str, rows: Iterable[InputRow]) -> str:
+    """The digest over rows up to and with ``rows``, given the one up to them. Each counts by line, tenant and key."""
+    for row in rows:
+        chain = hashlib.blake2b(
+            f"{chain}{row.number}\0{action_name(row.tenant, row.key)}".encode("utf-8", "surrogatepass"),
+            digest_size=8,
+        ).hexdigest()
+    return chain
+
+
+def same_rows(source: SourceInfo, chain: str) -> None:
+    """Raises InputError where the rows read again are not those that were admitted."""
+    if chain != source.chain:
+        raise InputError(
+            f"{source.name} is not what it was when the run was cut: its first {source.rows} rows have changed. "
+            "Resume with the input the run began with."
+        )
+
+
+def followed(
+    seq: int, key: str, attempts: int, due_at: float, accepted: int, lost: int, outcome: str | None,
+    output_url: str | None, error: str | None, read_from: float | None, polls: int, total: int | None,
+    processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None,
+) -> Followed:  # fmt: skip
+    """A row of the statement ``claim_following``."""
+    return Followed(
+        seq, key, attempts, due_at, bool(accepted), bool(lost), Outcome(outcome) if outcome else None, output_url,
+        msgspec.json.decode(error, type=Problem) if error else None, read_from, polls,
+        Records(total, processed, succeeded, failed, unprocessed, "none" if total is None else "status"),
+    )  # fmt: skip
+
+
+def refused_credentials(connection: sqlite3.Connection) -> frozenset[int]:
+    """The keys that were refused for their credentials, and that a resume tries again."""
+    return frozenset(seq for (seq,) in connection.execute(statements()["refused_credentials"]))
+
+
+def forgiven_in_vain(connection: sqlite3.Connection, refused: Container[int]) -> list[tuple[int, Problem]]:
+    """Those of the keys ``refused`` by an earlier session that this one did not come to try; with the refusal."""
+    rows = connection.execute(statements()["unsettled"])
+    at = {column[0]: number for number, column in enumerate(rows.description)}
+    unsent = (row for row in rows if row[at["seq"]] in refused and row[at["outcome"]] == Outcome.UNREACHABLE)
+    told = ((row[at["seq"]], msgspec.json.decode(row[at["error"]], type=Problem)) for row in unsent)
+    return [(seq, problem) for seq, problem in told if problem.kind == Kind.UNAUTHENTICATED]

@@ -1,0 +1,1 @@
+"""Integrity checks and recovery of journals."""

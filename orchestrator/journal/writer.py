@@ -1,0 +1,239 @@
+"""The journal's one thread: it owns the database and commits what many have to say in groups."""
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from orchestrator.errors import StorageError
+from orchestrator.journal import database
+from orchestrator.journal.recovery import checksum
+
+R = TypeVar("R")
+Work = Callable[[sqlite3.Connection], Any]
+_Entry = tuple[str | Work, Any]
+"""A statement's name with its values, or some work with the future that waits for it."""
+
+LINGER = 0.05
+"""Seconds for which notes that nobody waits for may gather before they are committed."""
+
+
+class Writer(Protocol):
+    """Where the journal's changes go, in the order they were said."""
+
+    @property
+    def trouble(self) -> str | None:
+        """A sentence, once the disk took no more."""
+
+    def note(self, statement: str, **values: Any) -> None:
+        """Says one change, to be committed soon; does not wait."""
+
+    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+        """Runs ``work`` on the database after all that was said before; done once it is committed."""
+
+    def close(self) -> None: ...
+
+
+class Ledger:
+    """A database with the courage to go on without its disk.
+
+    When a write fails, what the disk still gives back is copied into memory, the failed group is done again there,
+    and the run goes on: ``trouble`` then holds the sentence to tell, and ``home`` is where the copy belongs once the
+    disk has room again. A failed fsync is never tried again.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, trouble: str | None = None, home: Path | None = None
+    ) -> None:
+        self.connection = connection
+        self._home = home
+        self.trouble = trouble
+
+    def commit(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
+        """Does ``group`` in one transaction; the results belong to the futures, once this has returned."""
+        try:
+            return self._apply(group)
+        except sqlite3.DatabaseError as error:
+            self._leave_disk(error)
+        try:
+            return self._apply(group)
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"The journal cannot be kept, not even in memory: {error}.") from error
+
+    def close(self) -> None:
+        """Lets go of the database. One that lost its disk is put back there, if there is room again by now."""
+        with closing(self.connection), suppress(sqlite3.Error, OSError):
+            if self._home is None:
+                return
+            if self.trouble is not None:
+                database.copy_to_file(self.connection, self._home)
+            self.connection.close()
+            checksum.write_sum(self._home)
+
+    def _apply(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
+        results: list[tuple[Future[Any], Any]] = []
+        self.connection.execute("BEGIN IMMEDIATE")
+        for what, entries in groupby(group, key=itemgetter(0)):
+            if callable(what):
+                results += [(future, self._perform(what)) for _, future in entries]
+            else:
+                statement, in_order = database.by_position(what)
+                self.connection.executemany(statement, [in_order(values) for _, values in entries])
+        self.connection.execute("COMMIT")
+        return results
+
+    def _perform(self, work: Work) -> Any:
+        """An error of the caller's own making goes back to the caller and leaves the group whole."""
+        self.connection.execute("SAVEPOINT work")
+        try:
+            result = work(self.connection)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there whole
+            self.connection.execute("ROLLBACK TO work")
+            result = _Failed(error)
+        self.connection.execute("RELEASE work")
+        return result
+
+    def _leave_disk(self, error: Exception) -> None:
+        try:
+            if self.trouble is not None:
+                raise error
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            memory = database.copy_to_memory(self.connection)
+        except sqlite3.Error as deeper:
+            raise StorageError(f"The journal can be neither written nor read: {error}; {deeper}.") from error
+        self.connection.close()
+        self.connection = memory
+        if self._home is not None:
+            database.mark_left(self._home)
+        self.trouble = (
+            f"The journal can no longer be written ({error}). The run goes on and is kept in memory only."
+        )
+
+
+class _Failed:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def deliver(future: "Future[Any]", result: Any) -> None:
+    """Wakes whoever waits for ``future`` with the result, or with the error, of the work."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(result, _Failed):
+        future.set_exception(result.error)
+    else:
+        future.set_result(result)
+
+
+class InlineWriter:
+    """Commits each change at once, in the caller's thread: for runs under virtual time, which wait for no thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def trouble(self) -> str | None:
+        return self._ledger.trouble
+
+    def note(self, statement: str, **values: Any) -> None:
+        self._ledger.commit([(statement, values)])
+
+    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+        future: Future[R] = Future()
+        for done, result in self._ledger.commit([(work, future)]):
+            deliver(done, result)
+        return future
+
+    def close(self) -> None:
+        self._ledger.close()
+
+
+class ThreadWriter:
+    """Commits in a thread of its own, in groups: a group ends when somebody waits for it, or has lingered.
+
+    The queue needs no bound of its own: notes come from calls, which are bounded by the slots and cannot go on without
+    a commit of the intent that precedes each.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._entries: deque[_Entry] = deque()
+        self._idle = False
+        self._awaited = False
+        self._closing = False
+        self._broken: StorageError | None = None
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        return self._ledger.trouble
+
+    def note(self, statement: str, **values: Any) -> None:
+        # A deque needs no lock. The thread says that it is idle before it looks for entries a last time, so that one
+        # that it misses finds it idle.
+        self._entries.append((statement, values))
+        if self._idle:
+            with self._wake:
+                self._wake.notify()
+
+    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+        future: Future[R] = Future()
+        with self._wake:
+            if self._broken is not None:
+                raise self._broken
+            if self._closing:
+                raise StorageError("The journal is closed: the run has ended.")
+            self._entries.append((work, future))
+            self._awaited = True
+            self._wake.notify()
+        return future
+
+    def close(self) -> None:
+        """Commits what was said and ends the thread. Raises StorageError where that was not possible."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._ledger.close()
+        if self._broken is not None:
+            raise self._broken
+
+    def _work(self) -> None:
+        group: list[_Entry] = []
+        try:
+            while group := self._next_group():
+                for future, result in self._ledger.commit(group):
+                    deliver(future, result)
+        except StorageError as error:
+            self._break(error, group)
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            self._break(StorageError(f"The journal failed ({type(error).__name__}: {error})."), group)
+
+    def _next_group(self) -> list[_Entry]:
+        with self._wake:
+            self._idle = True
+            self._wake.wait_for(lambda: self._entries or self._closing)
+            self._idle = False
+            self._wake.wait_for(lambda: self._awaited or self._closing, timeout=LINGER)
+            self._awaited = False
+        return [self._entries.popleft() for _ in range(len(self._entries))]
+
+    def _break(self, error: StorageError, group: list[_Entry]) -> None:
+        with self._wake:
+            self._broken = error
+            left = [*group, *self._entries]
+            self._entries.clear()
+        for _, how in left:
+            if isinstance(how, Future) and not how.done():
+                deliver(how, _Failed(error))

@@ -1,0 +1,139 @@
+"""The report for the incident's channel or ticket: a screenful of Markdown, whatever the run was.
+
+Chats and trackers read Markdown each in their own way, so the text keeps to what all of them know: paragraphs, lists,
+pipe tables, code. What comes from outside stands in code only, and the few characters that could end the code, break a
+table, ping somebody or become a link are replaced by their likes: the report has them as they were.
+"""
+
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.logs import printable
+from orchestrator.report import Write
+from orchestrator.report.pages.view import Cases, Place, View, read_view
+from orchestrator.report.pages.wording import OUTCOMES
+from orchestrator.settings import show_duration
+
+_MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
+_LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
+_LONGEST = 160
+_PLACES = 6
+"""Tenants told in full."""
+
+
+def write_markdown(connection: sqlite3.Connection, write: Write, directory: Path) -> None:
+    """Writes the report of the run in ``directory``. Raises StorageError where the journal holds no run."""
+    view = read_view(connection)
+    write(("\n".join(_lines(view, directory)) + "\n").encode("utf-8"))
+
+
+def code(text: str, longest: int | None = None) -> str:
+    """``text`` as code that nothing in it can end, on one line; cut after ``longest`` characters."""
+    if longest is not None and len(text) > longest:
+        text = text[: longest - 1] + "…"
+    safe = printable(text).translate(_LIKES).replace("://", "[:]//").strip()
+    return f"`{safe}`" if safe else "–"
+
+
+def _lines(view: View, directory: Path) -> Iterator[str]:
+    run = view.run
+    yield f"**{_MARKS[view.headline.tone]} {view.headline.title}.** {view.headline.sentence}"
+    if run.reason:
+        yield f"Reason: {code(run.reason)}"
+    yield ""
+    where = "; ".join(_place(place, drill=run.command == "drill") for place in view.places[:_PLACES])
+    if len(view.places) > _PLACES:
+        where += f"; and {len(view.places) - _PLACES:,} more"
+    yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
+    yield ""
+    yield from _outcomes(view)
+    yield ""
+    yield from _records(view)
+    for cases in view.cases:
+        yield ""
+        yield from _cases(cases)
+    yield ""
+    yield from _next(view, directory)
+
+
+def _place(place: Place, *, drill: bool) -> str:
+    name = f"{code(place.name)} at " if place.name else ""
+    kind = (
+        f" ({place.environment}{', **production**' if place.production else ''})" if place.environment else ""
+    )
+    return f"{name}{code(place.base_url)}{' (simulated)' if drill else kind}"
+
+
+def _when(view: View) -> str:
+    run, timing = view.run, view.summary.timing
+    parts = [f"started {run.started_at[:10]} {run.started_at[11:19]} UTC"]
+    if timing.last_stop_seconds is not None:
+        parts.append(f"last stop accepted after {_duration(timing.last_stop_seconds)}")
+    if timing.settled_seconds is not None:
+        parts.append(f"last action settled after {_duration(timing.settled_seconds)}")
+    return ", ".join(parts)
+
+
+def _outcomes(view: View) -> Iterator[str]:
+    yield "| Outcome | Actions | Records | Succeeded | Failed | Not processed |"
+    yield "| :-- | --: | --: | --: | --: | --: |"
+    (by_outcome,) = (one for one in view.breakdowns if one.column == "Outcome")
+    for share in by_outcome.shares:
+        sums = share.sums
+        yield (
+            f"| {share.name} | {sums.actions:,} | {sums.total:,} | {sums.succeeded:,} | {sums.failed:,} "
+            f"| {sums.unprocessed:,} |"
+        )
+    records = view.summary.records
+    yield (
+        f"| **All** | **{view.actions:,}** | {records.total:,} | {records.succeeded:,} | {records.failed:,} "
+        f"| {records.unprocessed:,} |"
+    )
+
+
+def _records(view: View) -> Iterator[str]:
+    records, fate = view.summary.records, view.fate
+    through = (
+        f"{records.processed:,} records went through ({fate.succeeded:,} succeeded, {fate.failed:,} failed)"
+    )
+    if view.run.command == "plan":
+        yield f"{through}; {fate.at_risk:,} are yet to be processed: a stop now would save them."
+        return
+    spared = f", {fate.spared:,} were left in actions that were over before it" if fate.spared else ""
+    at_risk = f", **{fate.at_risk:,} are still at risk**" if fate.at_risk else ""
+    yield f"{through}, {fate.saved:,} were saved by the stop{spared}{at_risk}."
+    if fate.uncounted:
+        yield f"The records of {fate.uncounted:,} actions are not known."
+
+
+def _cases(cases: Cases) -> Iterator[str]:
+    yield f"**{cases.count:,} {OUTCOMES[cases.outcome].title.lower()}:** {cases.words.meaning} {cases.words.todo}"
+    yield ""
+    for case in cases.first:
+        said = f": {code(case.message, _LONGEST)}" if case.message else ""
+        tenant = f"tenant {code(case.tenant, _LONGEST)}, " if case.tenant else ""
+        place = code(f"{case.source}:{case.row}", _LONGEST)
+        yield f"- {code(case.bulk_key, _LONGEST)} ({tenant}{place}){said}"
+    if cases.count > len(cases.first):
+        yield f"- and {cases.count - len(cases.first):,} more"
+
+
+def _next(view: View, directory: Path) -> Iterator[str]:
+    where = shlex.quote(str(directory))
+    if view.run.command == "plan":
+        yield f"Next: {code(f'mass-stop run --plan {where}{view.tenants_option}')}"
+    elif view.open_ends:
+        yield f"Next: {code(f'mass-stop resume {where}')}"
+    elif view.groups["person"]:
+        yield "Next: see above, by outcome."
+    else:
+        yield "Next: nothing is left to stop."
+    if (directory / "remediation").is_dir() and (view.fate.succeeded or view.fate.failed):
+        yield f"The records themselves, by what became of each: {code(str(directory / 'remediation'))}"
+    yield f"The full report: {code(str(directory / 'report.json'))}, to read: {code(str(directory / 'report.html'))}"
+
+
+def _duration(seconds: float) -> str:
+    return show_duration(round(seconds, 1) if seconds < 60 else round(seconds))

@@ -1,0 +1,165 @@
+"""The form of the report, as ``report.json`` holds it."""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from orchestrator.journal.entries import TenantState
+from orchestrator.model import Outcome, Problem, Records
+
+SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
+
+
+class TenantEntry(Struct, frozen=True):
+    """The tenant, and what of it the run was about. One of several also tells how its part of the run stands."""
+
+    base_url: str
+    entity_id: str | None
+    org_ids: tuple[str, ...]
+    state: TenantState | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
+
+
+class SourceEntry(Struct, frozen=True):
+    """``sha256`` is of the bytes as read; null while the source was not read to its end."""
+
+    name: str
+    sha256: str | None
+    rows: int
+
+
+class RunEntry(Struct, frozen=True):
+    """The run as a whole; ``resumed`` counts the sessions after the first.
+
+    A run of several tenants has them in ``tenants``, by name, and null as its ``tenant``.
+    """
+
+    id: str
+    command: str
+    version: str
+    started_at: str
+    ended_at: str | None
+    duration_seconds: float | None
+    tenant: TenantEntry | None
+    sources: list[SourceEntry]
+    state: Literal["finished", "interrupted", "aborted", "running"]
+    reason: str | None
+    resumed: int
+    exit_status: int | None
+    tenants: dict[str, TenantEntry] | UnsetType = UNSET
+
+
+class RecordTotals(Struct, frozen=True):
+    """Sums over all actions whose counts are known."""
+
+    total: int
+    processed: int
+    succeeded: int
+    failed: int
+    unprocessed: int
+
+
+class CallTotals(Struct, frozen=True):
+    """Calls made, those that repeated one that had failed, and those refused for the tenant's limits."""
+
+    stop: int
+    status: int
+    file: int
+    token: int
+    retried: int
+    throttled: int
+
+
+class Timing(Struct, frozen=True):
+    """Seconds from the start of the process: the first stop sent, the last accepted, the last key settled."""
+
+    first_stop_seconds: float | None
+    last_stop_seconds: float | None
+    settled_seconds: float | None
+
+
+class Summary(Struct, frozen=True):
+    """``keys`` are distinct and well-formed; ``outcomes`` counts every action, malformed rows too.
+
+    A run of several tenants has a summary of each under ``by_tenant``; a row whose tenant is not known is in none.
+    """
+
+    keys: int
+    duplicates: int
+    malformed: int
+    outcomes: dict[Outcome, int]
+    records: RecordTotals
+    calls: CallTotals
+    timing: Timing
+    by_tenant: "dict[str, Summary] | UnsetType" = UNSET
+
+
+class StopEntry(Struct, frozen=True):
+    """``answer`` is there where the answer to our stop was lost, and the status told that it had worked."""
+
+    attempts: int
+    accepted_at: str | None
+    track_id: str | None
+    request_id: str | None
+    answer: Literal["lost"] | UnsetType = UNSET
+
+
+class DuplicateEntry(Struct, frozen=True):
+    """Where a key stood once more."""
+
+    source: str
+    row: int
+
+
+class PlanEntry(Struct, frozen=True):
+    """``plan`` only: speed as seen between two readings, null where the action was not being processed.
+
+    ``remaining`` records are what a stop saves; ``done_in_seconds`` is when they would all have been processed.
+    """
+
+    records_per_second: float | None
+    remaining: int | None
+    done_in_seconds: float | None
+
+
+class ActionEntry(Struct, frozen=True):
+    """One action. ``duplicates`` is there where a duplicate stood in another source than the first.
+
+    ``tenant`` is there in a run of several; for a malformed row, it is what the row held.
+    """
+
+    bulk_key: str
+    source: str
+    row: int
+    duplicate_rows: list[int]
+    labels: dict[str, str]
+    outcome: Outcome
+    status: str | None
+    action_type: str | None
+    stop: StopEntry
+    records: Records
+    error: Problem | None
+    duplicates: list[DuplicateEntry] | UnsetType = UNSET
+    mismatch: dict[str, Records] | UnsetType = UNSET
+    plan: PlanEntry | UnsetType = UNSET
+    tenant: str | UnsetType = UNSET
+
+
+class Report(Struct, frozen=True):
+    """The whole report, as ``report.json`` holds it."""
+
+    schema: Literal["mass-stop/report/1"]
+    run: RunEntry
+    summary: Summary
+    actions: list[ActionEntry]
+
+
+def json_schema() -> dict[str, Any]:
+    """The report's JSON Schema (draft 2020-12)."""
+    schema = msgspec.json.schema(Report)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The report of a mass-stop run",
+        **schema,
+    }

@@ -1,0 +1,89 @@
+"""The report as a file: JSON, or a table for a spreadsheet; in one pass, in memory that does not grow with the run."""
+
+import csv
+import io
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from orchestrator.journal.entries import read_tenants
+from orchestrator.logs import printable
+from orchestrator.model import Problem
+from orchestrator.report.building import read_actions, read_head
+from orchestrator.report.schema import SCHEMA, ActionEntry
+from orchestrator.results.remediation import guard
+
+Write = Callable[[bytes], object]
+
+PIECE = 64 << 10
+"""Bytes of actions that are handed on together: a write and a digest for each action would cost as much as the rest."""
+
+
+def write_json(connection: sqlite3.Connection, write: Write) -> None:
+    """Writes the report to ``write``, some actions at a time."""
+    encoder = msgspec.json.Encoder()
+    encode = encoder.encode
+    run, summary = read_head(connection)
+    write(b'{\n"schema": ' + encode(SCHEMA))
+    write(b',\n"run": ' + msgspec.json.format(encode(run), indent=2))
+    write(b',\n"summary": ' + msgspec.json.format(encode(summary), indent=2))
+    write(b',\n"actions": [')
+    gathered, before = bytearray(), b"\n"
+    for action in read_actions(connection):
+        gathered += before
+        encoder.encode_into(action, gathered, -1)
+        before = b",\n"
+        if len(gathered) > PIECE:
+            write(bytes(gathered))
+            gathered.clear()
+    write(bytes(gathered))
+    write(b"\n]\n}\n")
+
+
+def write_csv(connection: sqlite3.Connection, write: Write) -> None:
+    """Writes one line an action, with formulas disarmed, and what the tenant said spelled out for a terminal."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+
+    def flush() -> None:
+        write(text.getvalue().encode("utf-8", "surrogateescape"))
+        text.seek(0)
+        text.truncate()
+
+    several = bool(read_tenants(connection))
+    table.writerow((*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS)
+    for action in read_actions(connection):
+        cells = [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
+        table.writerow([guard(cell) if isinstance(cell, str) else cell for cell in cells])
+        flush()
+    flush()
+
+
+_CSV_COLUMNS = (
+    "bulk_key", "source", "row", "outcome", "status", "action_type", "attempts", "accepted_at", "track_id",
+    "request_id", "total", "processed", "succeeded", "failed", "unprocessed", "counts_from", "error_kind",
+    "error_code", "error_message", "duplicate_rows", "labels",
+)  # fmt: skip
+
+
+def _duplicates(action: ActionEntry) -> str:
+    """``4 5``: rows of the same source; ``keys.csv:4, more.csv:7`` where one is of another."""
+    if action.duplicates is UNSET:
+        return " ".join(map(str, action.duplicate_rows))
+    return ", ".join(f"{one.source}:{one.row}" for one in action.duplicates)
+
+
+def _csv_cells(action: ActionEntry) -> list[Any]:
+    error = action.error or Problem(kind="")
+    stop, records = action.stop, action.records
+    return [
+        action.bulk_key, action.source, action.row, action.outcome.value, action.status,
+        printable(action.action_type or ""),
+        stop.attempts, stop.accepted_at, stop.track_id, stop.request_id,
+        records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
+        error.kind, error.code, printable(error.message or ""), _duplicates(action),
+        msgspec.json.encode(action.labels).decode() if action.labels else "",
+    ]  # fmt: skip

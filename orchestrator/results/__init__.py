@@ -1,0 +1,1 @@
+"""Response files: download spool, strict reader, remediation files."""

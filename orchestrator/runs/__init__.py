@@ -1,0 +1,33 @@
+"""The composition root: what a run is made of (``run``), how one is opened (``opening``), where its keys come from."""
+
+from orchestrator.engine.run import Interrupted
+from orchestrator.runs.keys import (
+    file_intake,
+    first_actions,
+    new_sources,
+    read_ahead,
+    rest_of_input,
+    tenancy,
+    unread_sources,
+)
+from orchestrator.runs.opening import begin, earlier, kept, reopen, tenants_of
+from orchestrator.runs.run import Run, RunIntake, interrupted
+
+__all__ = [
+    "Interrupted",
+    "Run",
+    "RunIntake",
+    "begin",
+    "earlier",
+    "file_intake",
+    "first_actions",
+    "interrupted",
+    "kept",
+    "new_sources",
+    "read_ahead",
+    "reopen",
+    "rest_of_input",
+    "tenancy",
+    "tenants_of",
+    "unread_sources",
+]

@@ -1,0 +1,93 @@
+"""The files of a run that are made of its journal, whole or not at all."""
+
+import hashlib
+import sqlite3
+import traceback
+from asyncio import wrap_future
+from pathlib import Path
+
+from orchestrator.atomic import replacing
+from orchestrator.errors import StorageError
+from orchestrator.journal import database
+from orchestrator.journal.entries import action_name
+from orchestrator.journal.journal import Journal
+from orchestrator.logs import Log
+from orchestrator.results.spool import ResponseFiles
+from orchestrator.runs.rundir import RunDirectory
+
+
+class Files:
+    """Writes what the journal tells into the run's directory, as often as that is wanted.
+
+    ``saved`` says whether the report is written, ``troubles`` in sentences what the machine could not write.
+    """
+
+    def __init__(self, directory: RunDirectory, journal: Journal, responses: ResponseFiles, log: Log) -> None:
+        self.saved = False
+        self.troubles: list[str] = []
+        self._directory = directory
+        self._journal = journal
+        self._responses = responses
+        self._log = log
+        self._report_sha256: str | None = None
+
+    async def remediate(self, *, tenants: bool) -> None:
+        """The remediation files, of all response files that were counted; of several ``tenants``, or of one."""
+        if self._responses.remediated:
+            return
+        rows = await wrap_future(
+            self._journal.perform(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
+        )
+        try:
+            names = (action_name(*row) for row in rows)
+            for name, sentence in await self._responses.remediate(names, tenants=tenants):
+                self._log.error("remediation.left_out", bulk_key=name, message=sentence)
+                self.troubles.append(f"The remediation files lack the records of {name}: {sentence}")
+        except StorageError as error:
+            self.troubles.append(str(error))
+
+    async def write_report(self) -> None:
+        path = self._directory.report
+        try:
+            writing = self._journal.perform(lambda db: _write_report(db, path))
+            self._report_sha256 = await wrap_future(writing)
+            self.saved = True
+        except OSError as error:
+            self.troubles.append(f"The report {path} could not be written: {error.strerror}.")
+            self.saved = False
+
+    async def write_page(self) -> None:
+        """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
+        path, sha256 = self._directory.page, self._report_sha256 if self.saved else None
+        try:
+            await wrap_future(self._journal.perform(lambda db: _write_page(db, path, sha256)))
+        except Exception as error:  # noqa: BLE001 - told and logged; whatever it is, report.json stands
+            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self._log.error("page.failed", traceback=traceback.format_exc())
+            self.troubles.append(
+                f"The page {path} could not be written ({why}); the report is not touched by that. "
+                f"Try again with: mass-stop report {self._directory.path} --format html"
+            )
+
+
+def _write_report(connection: sqlite3.Connection, path: Path) -> str:
+    """Gives the report's SHA-256. Raises OSError."""
+    from orchestrator import report as reports
+
+    digest = hashlib.sha256()
+    with replacing(path) as file:
+
+        def write(data: bytes) -> None:
+            digest.update(data)
+            file.write(data)
+
+        reports.write_json(connection, write)
+    return digest.hexdigest()
+
+
+def _write_page(connection: sqlite3.Connection, path: Path, report_sha256: str | None) -> None:
+    """Raises OSError."""
+    from orchestrator.report.pages.html import write_html
+
+    with replacing(path) as file:
+        write_html(connection, file.write, path.parent, report_sha256)

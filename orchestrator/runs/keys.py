@@ -1,0 +1,199 @@
+"""Where a run's keys come from: files, standard input, what an earlier session did not read, or a plan."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from orchestrator.errors import InputError, UsageError
+from orchestrator.journal import database
+from orchestrator.journal.entries import (
+    NOTHING,
+    SourceInfo,
+    Standing,
+    action_name,
+    chained,
+    read_run,
+    same_rows,
+)
+from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake, Tenancy
+from orchestrator.model import InputRow, Outcome
+from orchestrator.runs.run import Run, RunIntake
+from orchestrator.settings import Settings
+from orchestrator.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from orchestrator import report as reports
+
+
+Unread = list[tuple[Source | None, SourceInfo]]
+"""Sources not read to their end; the one without a :class:`Source` is the plan that the run had its keys from."""
+
+_PLAN = "plan "
+"""What the name of a plan as a source starts with. It has no path: it is no file of keys."""
+
+
+def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
+    """Opens each source and enters all in the journal. Raises InputError."""
+    sources = [open_source(spec) for spec in specs]
+    known = run.journal.add_sources(
+        [(spec, source.path) for spec, source in zip(specs, sources, strict=True)]
+    )
+    return list(zip(sources, known, strict=True))
+
+
+def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str], plan: str | None) -> Unread:
+    """The sources that an earlier session of the run in ``path`` did not read to their end, opened once more.
+
+    ``specs`` are those given again, in order, in place of standard input or of files that have moved. ``plan`` is the
+    earlier session's.
+
+    Raises:
+        InputError: one is needed that cannot be read twice and was not given again.
+    """
+    given = list(specs)
+    unread: Unread = []
+    for info in known:
+        if info.complete:
+            continue
+        spec = given.pop(0) if given else info.path
+        if spec is None and plan is not None and info.name.startswith(_PLAN):
+            unread.append((None, info))
+            continue
+        if spec is None:
+            raise InputError(
+                f"The run was cut while {info.name} was still being read. Give the same input again: "
+                f"mass-stop resume {path} SOURCE"
+            )
+        unread.append((open_source(spec), info))
+    return unread
+
+
+async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> RunIntake:
+    """Reads on what :func:`unread_sources` gave; to its end before the first stop, where the run does so with all.
+
+    Raises InputError.
+    """
+    files = []
+    for source, info in unread:
+        if source is None and plan is not None:
+            return await read_ahead(run, _rest_of_plan(run, info, plan))
+        assert source is not None
+        if source.path != info.path:
+            run.journal.replace_source(info, info.name, source.path)
+        files.append((source, info))
+    intake = file_intake(run, files)
+    return await read_ahead(run, intake) if run.settings.strict or run.settings.order else intake
+
+
+def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:
+    """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
+    settings = run.settings
+    planned = _planned(Path(settings.plan)) if settings.plan else []
+    if settings.plan and not sources:
+        name = f"{_PLAN}{settings.plan}"
+        (info,) = run.journal.add_sources([(name, None)])
+        return RowIntake(run.journal, planned, info, ranked=True, tenancy=_of_plan(run, planned))
+    return FileIntake(
+        run.journal,
+        sources,
+        column=settings.column,
+        weight_column=settings.order,
+        strict=settings.strict,
+        weights={action_name(row.tenant, row.key): row.weight for row in planned} if settings.plan else None,
+        tenancy=tenancy(run),
+    )
+
+
+def _rest_of_plan(run: Run, info: SourceInfo, plan: str) -> RunIntake:
+    """The plan's keys behind those that an earlier session took, which are told by their number alone: rows repeat."""
+    planned = _planned(Path(plan))
+    whose = tenancy(run)
+    known = planned[: info.rows] if whose is None else map(whose.settle, planned[: info.rows])
+    same_rows(info, chained("", known))
+    return RowIntake(run.journal, planned[info.rows :], info, ranked=True, tenancy=whose)
+
+
+def tenancy(run: Run) -> Tenancy | None:
+    """Whose each row is, where the run has several tenants."""
+    if not run.tenants:
+        return None
+    settings = run.settings
+    return Tenancy(
+        run.tenants.keys(), settings.tenants or "the run", settings.tenant, column=settings.tenant_column
+    )
+
+
+def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
+    named = any(row.tenant for row in planned)
+    if named and run.settings.tenant is not None:
+        raise UsageError(f"--tenant: {run.settings.plan} says itself whose each key is; leave it out.")
+    if named and not run.tenants:
+        raise UsageError(
+            f"--plan: {run.settings.plan} was made for several tenants: give its --tenants file again."
+        )
+    if planned and run.tenants and not named and run.settings.tenant is None:
+        raise UsageError(
+            f"--plan: {run.settings.plan} was made for one tenant: say which of those in --tenants with --tenant."
+        )
+    return tenancy(run)
+
+
+async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
+    """Reads all of ``intake`` before the run starts, and gives the intake to start it with.
+
+    Raises InputError.
+    """
+    keys: Counter[str] = Counter()
+    await intake.read_by_tenant(keys.update)
+    for name, count in keys.items():
+        read = Standing(keys=count, accepted=0, waiting=count, following=0)
+        run.standings[name] = run.standings.get(name, NOTHING) + read
+    run.tally.keys = run.standing.keys
+    if isinstance(intake, FileIntake) and (run.settings.order or run.settings.plan):
+        run.unordered = _unordered(run.settings, intake)
+    return ReadAlready()
+
+
+def _unordered(settings: Settings, intake: FileIntake) -> str | None:
+    """What is to be said where the order that was asked for does not hold for every row."""
+    none = intake.unweighed == intake.rows > 0
+    if settings.plan:
+        told = f"The plan in {settings.plan} tells the speed of no key that was read"
+        return f"{told}: the keys are stopped in the order of the input." if none else None
+    if none:
+        return f"No row has a number in column {settings.order!r}: the keys are stopped in the order of the input."
+    if intake.unweighed:
+        without = f"{intake.unweighed:,} of {intake.rows:,}"
+        return f"Rows without a number in column {settings.order!r}: {without}; they are stopped last."
+    return None
+
+
+async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
+    """The first actions of a run, as they stand; rows without a key are none."""
+    from orchestrator import report as reports
+
+    def read(connection: sqlite3.Connection) -> list[reports.ActionEntry]:
+        actions = reports.read_actions(connection)
+        return list(islice((one for one in actions if one.outcome is not Outcome.MALFORMED), most))
+
+    return await run.read(read)
+
+
+def _planned(path: Path) -> list[InputRow]:
+    from orchestrator.journal.recovery.damage import open_whole
+
+    connection, _ = open_whole(path / "journal.db")
+    try:
+        if read_run(connection).command != "plan":
+            raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
+        return [
+            InputRow(row, key, msgspec.json.decode(labels) if labels else {}, speed, tenant=tenant)
+            for row, key, labels, speed, tenant in connection.execute(database.statements()["planned"])
+        ]
+    finally:
+        connection.close()

@@ -1,0 +1,209 @@
+"""How a run is opened: a new one, or one that an earlier session left."""
+
+import sqlite3
+from asyncio import wrap_future
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from orchestrator.clock import Clock, process_started_at
+from orchestrator.errors import StorageError, UsageError
+from orchestrator.journal import database
+from orchestrator.journal import journal as journals
+from orchestrator.journal.entries import (
+    RunInfo,
+    SourceInfo,
+    TenantInfo,
+    read_run,
+    read_sources,
+    refused_credentials,
+    standings,
+)
+from orchestrator.journal.journal import Journal
+from orchestrator.logs import Screen
+from orchestrator.results.spool import ResponseFiles
+from orchestrator.runs import rundir
+from orchestrator.runs.run import Run
+from orchestrator.settings import Settings
+from orchestrator.version import VERSION
+from orchestrator.zuora.client import ZuoraClient
+
+if TYPE_CHECKING:
+    from orchestrator.settings.tenants import Tenant
+
+
+def begin(
+    settings: Settings,
+    command: str,
+    screen: Screen | None,
+    tenants: "Mapping[str, Tenant] | None" = None,
+) -> Run:
+    """A new run in a directory of its own; of several tenants, where the settings or ``tenants`` name some.
+
+    Raises RunDirectoryError or UsageError.
+    """
+    tenants = tenants or tenants_of(settings)
+    clock = Clock()
+    run_id = rundir.new_run_id()
+    info = RunInfo(
+        id=run_id,
+        command=command,
+        version=VERSION,
+        process_started_at=process_started_at(),
+        started_at=clock.stamp(),
+        base_url="" if tenants else settings.address,
+        entity_id=settings.entity_id,
+        org_ids=settings.org_ids,
+        settings=_without_secrets(settings),
+        tenants={name: tenant_info(tenant) for name, tenant in tenants.items()},
+    )
+    directory = rundir.create(Path(settings.out or Path("runs") / run_id))
+    journal = journals.create(directory.journal, clock)
+    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants)
+    journal.begin(info)
+    journal.begin_session()
+    return run
+
+
+def tenants_of(settings: Settings) -> "dict[str, Tenant]":
+    """The tenants that the settings name a file of; none, where the run is of one. Raises UsageError."""
+    if settings.tenants is None:
+        return {}
+    from orchestrator.settings.tenants import read_tenants
+
+    tenants = read_tenants(settings.tenants)
+    if settings.tenant is not None and settings.tenant not in tenants:
+        raise UsageError(
+            f"--tenant: {settings.tenants} has no tenant {settings.tenant!r}; it has {', '.join(tenants)}."
+        )
+    return tenants
+
+
+def tenant_info(tenant: "Tenant") -> TenantInfo:
+    """Which tenant it is, as the journal and the report tell it."""
+    return TenantInfo(tenant.address, tenant.entity_id, tenant.org_ids)
+
+
+def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]:
+    """What an earlier run was told, without its secrets; how far its sources were read; what its journal has lost.
+
+    Raises RunDirectoryError or StorageError.
+    """
+    from orchestrator.journal.recovery.damage import open_whole
+
+    connection, sentences = open_whole(path / "journal.db")
+    try:
+        info = read_run(connection)
+        return info, msgspec.convert(info.settings, Settings), read_sources(connection), sentences
+    except (sqlite3.Error, msgspec.ValidationError) as error:
+        raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
+    finally:
+        connection.close()
+
+
+_OF_ONE_SESSION = frozenset(
+    {"plan", "deadline", "yes", "out", "report", "log_format", "log_level", "quiet", "no_progress"}
+)
+
+
+def kept(told: Settings) -> dict[str, object]:
+    """What a resumed run is told anew only if that is wanted: its settings that are not of one session."""
+    default = Settings()
+    every = {name: getattr(told, name) for name in told.__struct_fields__ if name not in _OF_ONE_SESSION}
+    return {name: value for name, value in every.items() if value != getattr(default, name)}
+
+
+async def reopen(
+    path: Path,
+    info: RunInfo,
+    settings: Settings,
+    screen: Screen | None,
+    tenants: "Mapping[str, Tenant] | None" = None,
+) -> Run:
+    """One more session of the run in ``path``. Raises RunDirectoryError, UsageError or StorageError."""
+    if info.command == "drill":
+        raise UsageError(
+            "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
+        )
+    tenants = tenants or tenants_of(settings)
+    _same_tenants(info, tenants, path)
+    clock = Clock()
+    if not tenants:
+        _same_tenant(info, settings, path)
+        if settings.engine == "local":
+            ZuoraClient(
+                settings, clock
+            )  # without credentials it raises, before anything of the run is touched
+    directory = rundir.reopen(path)
+    journal = journals.reopen(directory.journal, clock)
+    responses = ResponseFiles(path, save=settings.save_responses)
+    await _collect(journal, info, settings, path)
+    refused = await wrap_future(journal.perform(refused_credentials))
+    await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
+    standing = await wrap_future(journal.perform(standings))
+    sessions = await wrap_future(journal.perform(_sessions))
+    run = Run(
+        settings, info, directory, journal, clock, screen,
+        session=len(sessions) + 1, standings=standing, refused=refused, tenants=tenants,
+    )  # fmt: skip
+    journal.begin_session()
+    return run
+
+
+async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path) -> None:
+    """Brings in what dask workers did for an earlier session, whatever engine this one has."""
+    told = msgspec.convert(info.settings, Settings)
+    if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
+        from orchestrator.cluster.merge import collect
+
+        sessions = await wrap_future(journal.perform(lambda db: len(_sessions(db))))
+        for where in {told.shared_dir, settings.shared_dir, None}:
+            await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions)
+
+
+def _sessions(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute(database.statements()["sessions"]).fetchall()
+
+
+def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:
+    if (settings.address, settings.entity_id, settings.org_ids) != (
+        info.base_url,
+        info.entity_id,
+        info.org_ids,
+    ):
+        raise UsageError(
+            f"The run in {path} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
+            f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
+        )
+
+
+def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) -> None:
+    if bool(info.tenants) != bool(tenants):
+        what = "is of several tenants" if info.tenants else "is of one tenant, and not of a file of them"
+        raise UsageError(f"The run in {path} {what}: leave --tenants as it was.")
+    for name, was in info.tenants.items():
+        if name not in tenants or tenant_info(tenants[name]) != was:
+            raise UsageError(
+                f"The run in {path} has a tenant {name} at {was.base_url}, entity {was.entity_id or 'not named'}: the "
+                "file of tenants must still say the same of it. Credentials and limits in it may change."
+            )
+
+
+def _without_secrets(settings: Settings) -> dict[str, object]:
+    plain = msgspec.structs.replace(
+        settings,
+        client_secret=None,
+        token=None,
+        tenants=_absolute(settings.tenants),
+        plan=_absolute(settings.plan),
+        shared_dir=_absolute(settings.shared_dir),
+    )
+    stored: dict[str, object] = msgspec.to_builtins(plain)
+    return stored
+
+
+def _absolute(path: str | None) -> str | None:
+    """A run may be resumed from another folder."""
+    return None if path is None else str(Path(path).absolute())

@@ -1,0 +1,309 @@
+"""One session of one run, from its parts to its files; readable from top to bottom."""
+
+import sqlite3
+import traceback
+from asyncio import wrap_future
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import anyio
+
+from orchestrator.clock import Clock, process_started_at
+from orchestrator.engine.ports import Intake, IntakeByTenant
+from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
+from orchestrator.journal import database
+from orchestrator.journal.entries import NOTHING, RunInfo, Standing, forgiven_in_vain
+from orchestrator.journal.journal import Journal
+from orchestrator.logs import Log, Screen, Sink, make_log
+from orchestrator.model import OVER, Outcome, Problem
+from orchestrator.results.spool import ResponseFiles
+from orchestrator.runs.files import Files
+from orchestrator.runs.part import Common, Part, first_tally, track_letters
+from orchestrator.runs.rundir import RunDirectory
+from orchestrator.settings import Settings
+from orchestrator.version import VERSION
+
+if TYPE_CHECKING:
+    from orchestrator.settings.tenants import Tenant
+
+R = TypeVar("R")
+
+OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
+"""Outcomes that a resumed run may still change."""
+
+GOOD = OVER | {Outcome.WOULD_STOP}
+
+
+class RunIntake(Intake, IntakeByTenant, Protocol):
+    """Where a run's keys come from, be they of one tenant or of several."""
+
+
+class Work(Protocol):
+    """What a session works on: one tenant or several, here or elsewhere."""
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets no further call start; those under way come back first."""
+
+
+class Run:
+    """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name.
+
+    ``refused`` are the keys that the sessions before saw refused for their credentials. ``unordered`` says, once all
+    keys were read, for which the order that was asked for does not hold.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        info: RunInfo,
+        directory: RunDirectory,
+        journal: Journal,
+        clock: Clock,
+        screen: Screen | None,
+        *,
+        session: int = 1,
+        standings: Mapping[str, Standing] | None = None,
+        refused: frozenset[int] = frozenset(),
+        tenants: "Mapping[str, Tenant] | None" = None,
+    ) -> None:
+        self.settings = settings
+        self.info = info
+        self.directory = directory
+        self.journal = journal
+        self.standings = dict(standings or {})
+        self.tenants = tenants or {}
+        self.sink = Sink(directory.log, screen)
+        self.log: Log = make_log(self.sink, clock, info.id)
+        self.tally = first_tally(self.standing, planning=info.command == "plan")
+        self.unordered: str | None = None
+        self.exit_status = 0
+        self.cut_by: MassStopError | None = None
+        self.ending = Ending("running")
+        self.on_settled: Callable[[int, Outcome], None] = lambda *_: None
+        self._clock = clock
+        self._session = session
+        self._refused = refused
+        self._responses = ResponseFiles(directory.path, save=settings.save_responses)
+        self._files = Files(directory, journal, self._responses, self.log)
+        self._work: Work | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Where the keys of all tenants stand as the session begins."""
+        return sum(self.standings.values(), NOTHING)
+
+    @property
+    def troubles(self) -> list[str]:
+        """Sentences on what the machine could not do for this run."""
+        found = (self.journal.trouble, self._responses.trouble, self.sink.trouble)
+        return [*self._files.troubles, *(trouble for trouble in found if trouble)]
+
+    @property
+    def saved(self) -> bool:
+        """Whether the report is written."""
+        return self._files.saved
+
+    async def execute(self, intake: RunIntake) -> int:
+        """Works to the end of the run and writes its files. Returns the exit status of the contract.
+
+        Cancelling it cuts calls short and still leaves a report.
+
+        Raises:
+            UsageError: the input cannot be used; nothing was sent.
+            StorageError: the journal could be kept neither on disk nor in memory.
+        """
+        where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}
+        self.log.info("run.started", command=self.info.command, version=VERSION, **where)
+        if self.unordered:
+            self.log.warning("input.unordered", message=self.unordered)
+        try:
+            self.ending = await self._execute(intake)
+        except anyio.get_cancelled_exc_class():
+            how = (
+                "A second signal cut the calls under way."
+                if self.cut_by
+                else "The run was cancelled, and calls under way were cut."
+            )
+            self.ending = Ending("interrupted", how, self.cut_by)
+            await self.finish()
+            raise
+        except UsageError:
+            self._work = None  # nothing was sent: no trace is left
+            raise
+        except MassStopError:
+            raise
+        except Exception:
+            self.log.error("run.crashed", traceback=traceback.format_exc())
+            raise
+        if isinstance(self.ending.cut_by, UsageError):
+            if self._session == 1 or not self.tally.answered:
+                self._work = None
+            else:
+                await self.finish()
+            raise self.ending.cut_by
+        status = await self.finish()
+        if self.ending.error is not None:
+            raise self.ending.error
+        return status
+
+    @property
+    def started(self) -> bool:
+        """Whether calls may have left."""
+        return self._work is not None
+
+    def cut(self, reason: MassStopError) -> None:
+        """Lets no further call start; those under way come back first."""
+        self.cut_by = self.cut_by or reason
+        if self._work is not None:
+            self._work.cut(reason)
+
+    async def finish(self) -> int:
+        """Writes down how the session ended, then remediation and report. Returns the exit status.
+
+        A signal that comes now has no calls to cut, and must not cut the report.
+        """
+        with anyio.CancelScope(shield=True):
+            self.exit_status = await self._finish()
+        return self.exit_status
+
+    async def _finish(self) -> int:
+        if self._refused:
+            self._refuse_again(await self.read(partial(forgiven_in_vain, refused=self._refused)))
+        outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
+        if self.ending.cut_by is None and await self._refused_as_a_whole(set(outcomes)):
+            refused = CredentialsRefused(
+                "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
+                "OAuth client's user may use the API, and --entity-id."
+            )
+            self.ending = Ending.cut(refused)
+        if self.info.command != "plan" and not self.settings.no_results:
+            await self._files.remediate(tenants=bool(self.tenants))
+        status = await self._exit_status({Outcome(name) for name in outcomes})
+        await self.journal.end_session(self.ending.state, self.ending.reason, status)
+        await self._files.write_report()
+        if self.troubles and status != 5:
+            status = await self._end_anew(StorageError.exit_status)
+        from orchestrator import report as reports
+
+        over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
+        # A file that could not be had may be had by a resume, which then needs all the others too.
+        if (
+            self.saved
+            and over
+            and not self._files.troubles
+            and not await self.read(reports.count_missing_files)
+        ):
+            self._responses.discard()
+        await self._files.write_page()
+        why = {"reason": self.ending.reason} if self.ending.reason else {}
+        self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
+        return status
+
+    def end(self) -> None:
+        """Lets go of journal, log and directory; leaves nothing behind of a session that came to no start."""
+        with suppress(StorageError):
+            if self._work is None and self._session > 1:
+                in_vain = partial(forgiven_in_vain, refused=self._refused)
+                self._refuse_again(self.journal.perform(in_vain).result())
+                self.journal.withdraw_session()
+            self.journal.close()
+        self.sink.close()
+        if self._work is None and self._session == 1:
+            self.directory.discard()
+        self.directory.close()
+
+    async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Reads the journal, with all in it that was said so far."""
+        return await wrap_future(self.journal.perform(work))
+
+    async def undelivered(self, sentence: str, exit_status: int) -> None:
+        """Writes down that a copy of the report was not written, ``sentence`` why, and the exit status that it makes.
+
+        What the run leaves behind must not say that all went well.
+        """
+        with anyio.CancelScope(shield=True):
+            self._files.troubles.append(sentence)
+            self.log.error("report.undelivered", message=sentence)
+            if self.exit_status != StorageError.exit_status:
+                self.exit_status = await self._end_anew(exit_status)
+                await self._files.write_page()
+
+    async def _end_anew(self, status: int) -> int:
+        """Writes journal and report once more: with the first trouble, and the exit status that it makes."""
+        await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
+        await self._files.write_report()
+        return status
+
+    async def _execute(self, intake: RunIntake) -> Ending:
+        # The first session's id is nobody else's; a later one may be that of a copy of the run, too.
+        session = f"{self._session}{track_letters() if self._session > 1 else ''}"
+        common = Common(
+            planning=self.info.command == "plan",
+            clock=self._clock,
+            journal=self.journal,
+            log=self.log,
+            responses=self._responses,
+            label=f"{self.settings.track_prefix}-{self.info.id}-{session}",
+            deadline=self._deadline(),
+            on_settled=self.on_settled,
+        )
+        # For a plan no processes are started; a cluster that is there may be the only one with the credentials.
+        if self.settings.engine == "dask" and not (common.planning and self.settings.scheduler is None):
+            from orchestrator.cluster.shards import Shards
+
+            shards = self._work = Shards(
+                common, self.info, self._session, self.settings, self.tenants, self.standings, self.tally,
+                self.directory.path,
+            )  # fmt: skip
+            return await shards.run(intake)
+        if self.tenants:
+            from orchestrator.runs.fleet import Fleet
+
+            fleet = self._work = Fleet(common, self.settings, self.tenants, self.standings, self.tally)
+            return await fleet.run(intake)
+        part = self._work = Part(common, self.settings, self.tally, self.standing)
+        return await part.run(intake)
+
+    def _deadline(self) -> float | None:
+        """The wall-clock time of the deadline, which counts from the start of this process."""
+        return None if self.settings.deadline is None else process_started_at() + self.settings.deadline
+
+    async def _exit_status(self, outcomes: set[Outcome]) -> int:
+        cut_by = self.ending.cut_by
+        if self.troubles:
+            return 5
+        if isinstance(cut_by, TenantError):
+            # Of the journal, not of the tally: what shards on other machines tell of theirs may be late, or lost.
+            if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(_any_accepted):
+                return 4
+            return cut_by.exit_status
+        if cut_by is not None:
+            return cut_by.exit_status
+        if self.ending.state == "interrupted":
+            return 130
+        return 0 if outcomes <= GOOD else 1
+
+    async def _refused_as_a_whole(self, outcomes: set[str]) -> bool:
+        """Whether every key was refused, and for the credentials alone."""
+        if Outcome.REJECTED not in outcomes or outcomes - {Outcome.REJECTED, Outcome.MALFORMED}:
+            return False
+        query = database.statements()["rejected_for_themselves"]
+        return await self.read(lambda db: db.execute(query).fetchone() == (0,))
+
+    def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
+        for seq, problem in forgiven:
+            self.journal.settled(seq, Outcome.REJECTED, problem)
+
+
+def _any_accepted(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute(database.statements()["any_accepted"]).fetchone()[0])
+
+
+def interrupted(signal_name: str, exit_status: int) -> Interrupted:
+    """The reason for :meth:`Run.cut` that a signal stands for."""
+    return Interrupted(
+        f"Interrupted by {signal_name}: calls already sent were answered, nothing else was sent.", exit_status
+    )

@@ -1,0 +1,137 @@
+"""The run directory: made for its owner's eyes only, and held by one process at a time."""
+
+import fcntl
+import os
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.atomic import clear_leftovers, sync_directory
+from orchestrator.errors import RunDirectoryError
+
+
+def new_run_id() -> str:
+    """``20261123-225013-7f3a9c``: sorts by start, and no two are alike."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class DirectoryInUse(RunDirectoryError):
+    """Another process is at work there, and lets go of it in the end."""
+
+
+class NoDirectory(RunDirectoryError):
+    """There is none: there never was, or somebody took it away."""
+
+
+class RunDirectory:
+    """A run's directory, locked against a second process until :meth:`close`.
+
+    One that is ``shared`` between machines is locked by a file beside it, open for writing: of that NFS (version 4)
+    tells the other machines, and not of a lock on a directory. Beside, since NFS keeps the name of an open file, and a
+    directory with one in it cannot be taken away.
+    """
+
+    def __init__(self, path: Path, *, made: bool, shared: bool = False) -> None:
+        self.path = path
+        self._made = made
+        try:
+            if shared:
+                lock = path.with_name(f".{path.name}.lock")
+                self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            else:
+                self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            if isinstance(error, BlockingIOError):
+                raise DirectoryInUse(
+                    f"Another mass-stop is at work in {path}. Let it end, or give this run a directory of its own "
+                    "(--out)."
+                ) from None
+            wanted = (
+                "Give --shared-dir a folder whose file system has locks that hold between machines: on NFS that takes "
+                "version 4, mounted without nolock and local_lock."
+                if shared
+                else "Give --out a folder on a file system that has locks, such as a local disk."
+            )
+            raise RunDirectoryError(
+                f"{path} cannot be locked ({error.strerror}), and without a lock nothing keeps two processes from "
+                f"working on one run. {wanted}"
+            ) from None
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.db"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "run.log"
+
+    def now(self) -> float:
+        """Seconds since the epoch by the clock of its file system, where it is ``shared``. Raises OSError."""
+        os.ftruncate(self._lock, 0)  # changes nothing but the time, which a server sets
+        return os.fstat(self._lock).st_mtime
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def discard(self) -> None:
+        """Takes away what a run that sent nothing has left, so that its directory can be used again."""
+        for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log", "keys.csv"):
+            (self.path / name).unlink(missing_ok=True)
+        if self._made:
+            with suppress(OSError):  # somebody else's files stay, and their directory with them
+                self.path.rmdir()
+
+
+def create(path: Path) -> RunDirectory:
+    """A directory for a new run (mode 0700). Raises RunDirectoryError where it holds a run or cannot be made."""
+    try:
+        new = [directory for directory in (path, *path.parents) if not directory.exists()]
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RunDirectoryError(
+            f"The run directory {path} cannot be made: a file stands in its place or above it. Give another --out."
+        ) from None
+    except OSError as error:
+        raise RunDirectoryError(f"The run directory {path} cannot be made: {error.strerror}.") from None
+    with suppress(OSError):  # a disk that fails here fails the journal too, which says so and goes on
+        for made in new:
+            sync_directory(made.parent)
+    directory = RunDirectory(path, made=bool(new))
+    if directory.journal.exists() or directory.report.exists():
+        directory.close()
+        raise RunDirectoryError(
+            f"{path} holds a run already. Finish that one with: mass-stop resume {path} - or give another --out."
+        )
+    path.chmod(0o700)
+    return directory
+
+
+def reopen(path: Path, *, shared: bool = False) -> RunDirectory:
+    """The directory of an earlier run, rid of what that left half written. Raises RunDirectoryError if it is none.
+
+    ``shared`` says that other machines may want it too: all of them have to say so.
+    """
+    try:
+        there = path.is_dir()
+    except OSError as error:  # a network's disk that fails
+        raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
+    if not there:
+        raise NoDirectory(f"There is no run directory {path}.")
+    directory = RunDirectory(path, made=False, shared=shared)
+    for place in (path, path / "remediation", path / "responses"):
+        clear_leftovers(place)
+    return directory

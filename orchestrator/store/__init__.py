@@ -1,1 +1,0 @@
-"""What lasts: keys in, the journal, the report and the remediation out."""

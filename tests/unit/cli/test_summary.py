@@ -1,0 +1,228 @@
+"""The closing summary claims no more than is known, and names what is to be done next."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.page import Look
+from orchestrator.cli.summary import Known, as_argument, closing
+from orchestrator.journal.digest import Named, Trouble
+from orchestrator.journal.entries import SourceInfo
+from orchestrator.model import Outcome
+from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+
+DIRECTORY = Path("runs/one")
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def said(
+    outcomes: dict[Outcome, int],
+    *,
+    last_stop: float | None = None,
+    files_missing: int = 0,
+    troubles: list[Trouble] | None = None,
+    unread: list[SourceInfo] | None = None,
+    directory: Path = DIRECTORY,
+    width: int | None = None,
+    trouble: str | None = None,
+    tenants: dict[str, TenantEntry] | None = None,
+    **run: Any,
+) -> str:
+    """The summary of a run with these outcomes."""
+    entry = RunEntry(
+        id="one",
+        command=run.get("command", "run"),
+        version="0",
+        started_at="2026-11-23T22:50:13.123Z",
+        ended_at=None,
+        duration_seconds=None,
+        tenant=TenantEntry("https://rest.zuora.com", None, ()),
+        sources=[],
+        state=run.get("state", "finished"),
+        reason=run.get("reason"),
+        resumed=0,
+        exit_status=run.get("exit_status", 0),
+        **({"tenants": tenants} if tenants else {}),
+    )
+    summary = Summary(
+        keys=sum(outcomes.values()),
+        duplicates=0,
+        malformed=0,
+        outcomes=outcomes,
+        records=RecordTotals(0, 0, 0, 0, 0),
+        calls=CallTotals(0, 0, 0, 0, 0, 0),
+        timing=Timing(None, last_stop, None),
+    )
+    known = Known(entry, summary, troubles or [], files_missing, unread or [])
+    return closing(known, Look(width=width), directory, [trouble] if trouble else [], saved=True)
+
+
+def test_where_no_stop_may_have_worked_nothing_was_stopped():
+    assert "NOTHING was stopped: 3 mass actions may go on." in said(
+        {Outcome.NOT_ATTEMPTED: 3}, state="aborted"
+    )
+
+
+def test_where_no_key_was_read_none_is_counted_as_going_on():
+    """A pipe whose writer never came: what it would have named is not known."""
+    text = said({}, state="interrupted", unread=[SourceInfo(1, "keys.pipe", "/keys.pipe")])
+    assert "NOTHING was stopped: no key was read, and keys.pipe was not read to its end." in text
+    assert "0 mass actions" not in text
+
+
+def test_where_a_stop_may_have_worked_it_is_not_said_that_nothing_was_stopped():
+    assert "NOTHING" not in said({Outcome.UNCONFIRMED: 3}, state="aborted")
+
+
+def test_the_reason_comes_first():
+    text = said({Outcome.NOT_ATTEMPTED: 3}, state="aborted", reason="The credentials were refused.")
+    assert text.startswith("The credentials were refused.\n")
+
+
+def test_a_run_cut_when_every_action_was_over_says_so():
+    assert said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted").startswith("All over")
+
+
+def test_missing_response_files_are_said():
+    assert "files missing  2" in said({Outcome.STOPPED: 3}, last_stop=1.0, files_missing=2)
+
+
+def test_no_missing_response_files_are_not_said():
+    assert "files missing" not in said({Outcome.STOPPED: 3}, last_stop=1.0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED])
+def test_open_ends_name_the_command_that_goes_on(outcome: Outcome):
+    assert f"mass-stop resume {DIRECTORY}\n" in said({outcome: 1}, last_stop=1.0) + "\n"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.SKIPPED_BY_GUARD, Outcome.MALFORMED])
+def test_what_resume_would_not_try_again_is_not_left_to_it(outcome: Outcome):
+    text = said({Outcome.STOPPED: 1, outcome: 1}, last_stop=1.0)
+    assert "mass-stop resume" not in text
+    assert "\nNext:\n- " in text
+
+
+def test_where_the_input_was_cut_it_is_not_said_that_all_is_over():
+    text = said(
+        {Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "keys.csv", "/k")]
+    )
+    assert "All over" not in text
+    assert f"mass-stop resume {DIRECTORY}\n" in text + "\n"
+
+
+def test_standard_input_is_asked_for_again_where_it_was_cut():
+    text = said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "-")])
+    assert f"mass-stop resume {DIRECTORY} SOURCE\n" in text
+
+
+def test_standard_input_is_named_in_words():
+    """ "- was not read to its end" names nothing."""
+    text = said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "-")])
+    assert "NOT all over: standard input was not read to its end." in text
+    assert "Give the same keys again as SOURCE: standard input cannot be read twice." in text
+
+
+def test_a_drill_is_not_resumed():
+    assert "mass-stop resume" not in said({Outcome.UNCONFIRMED: 1}, last_stop=1.0, command="drill")
+
+
+def test_where_this_machine_failed_room_is_to_be_made_on_it():
+    text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, trouble="The journal: No space left on device.")
+    assert "Make room on this machine" in text
+    assert "--engine local" not in text
+
+
+def test_where_a_shard_was_lost_no_room_is_to_be_made_on_this_machine():
+    text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, state="aborted", reason="Its shard came to no end.")
+    assert "Make room" not in text
+    assert "See to the workers and the scheduler" in text
+    assert "with --engine local" in text
+
+
+def test_where_the_credentials_were_refused_check_comes_before_resume():
+    text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", exit_status=3)
+    assert text.index("mass-stop check") < text.index("mass-stop resume")
+
+
+def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
+    assert "mass-stop resume" in said({Outcome.REJECTED: 3}, state="aborted", exit_status=3)
+
+
+@pytest.mark.parametrize(
+    ("reason", "first"),
+    [("It refused the credentials.", "Mend what is said above of the tenants"), (None, "Go on where it was")],
+)
+def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
+    reason: str | None, first: str
+):
+    tenants = {"south": TenantEntry("https://rest.zuora.com", None, (), "aborted", reason)}
+    whole = f"south: {reason}" if reason else "The deadline was reached."
+    text = said(
+        {Outcome.NOT_ATTEMPTED: 1, Outcome.STOPPED: 1}, last_stop=1.0,
+        state="aborted", reason=whole, exit_status=4, tenants=tenants,
+    )  # fmt: skip
+    assert text.index(first) < text.index("mass-stop resume")
+
+
+@pytest.mark.parametrize("option", ["--deadline", "--max-failures"])
+def test_what_would_cut_the_resumed_run_again_is_said(option: str):
+    text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", reason=f"It was cut ({option}).")
+    assert "holds again" in text
+
+
+@pytest.mark.parametrize("name", ["runs/one", "it's 3 a.m.", "a;rm -rf b", "-x", "$(x)"])
+def test_the_directory_of_a_command_comes_through_a_shell_as_it_is(name: str):
+    (word,) = shlex.split(as_argument(Path(name)))
+    assert Path(word) == Path(name)
+    assert not word.startswith("-")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_remediation_file_is_named_where_it_has_rows(tmp_path: Path, rows: int):
+    (tmp_path / "remediation").mkdir()
+    (tmp_path / "remediation" / "failed.csv").write_text("bulk_key,row\n" + f"{KEY},1\n" * rows)
+    text = said({Outcome.STOPPED: 1}, last_stop=1.0, directory=tmp_path)
+    assert (f"{tmp_path}/remediation/failed.csv" in text) == bool(rows)
+
+
+def test_keys_that_need_a_person_are_named_with_the_reason_and_the_rest_is_counted():
+    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "You may not.", [Named(KEY, "keys.csv", 7)])
+    text = said({Outcome.REJECTED: 20}, troubles=[trouble])
+    assert "  12 rejected: You may not. (53900010)\n" in text
+    assert f"    {KEY}  keys.csv:7\n    and 11 more\n" in text
+    assert "  and 8 for other reasons" in text
+
+
+def test_malformed_rows_with_other_reasons_each_tell_their_own():
+    named = [
+        Named("x", "keys.csv", 9, message="too short"),
+        Named("y", "keys.csv", 11, message="no such tenant"),
+    ]
+    text = said({Outcome.MALFORMED: 2}, troubles=[Trouble(Outcome.MALFORMED, 2, None, "too short", named)])
+    assert "  2 malformed: too short\n    keys.csv:9  x\n    keys.csv:11  y\n      no such tenant\n" in text
+
+
+def test_a_malformed_row_is_named_by_its_place():
+    trouble = Trouble(Outcome.MALFORMED, 1, None, "too short", [Named("nonsense", "keys.csv", 9)])
+    assert "    keys.csv:9  nonsense\n" in said({Outcome.MALFORMED: 1}, troubles=[trouble])
+
+
+def test_what_a_terminal_might_obey_is_made_visible():
+    trouble = Trouble(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [Named("\x1b[2J", "k\r.csv", 9)])
+    text = said({Outcome.MALFORMED: 1}, troubles=[trouble], reason="\x1b[31m\x9b")
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert "\\x1b[2J" in text
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_only_commands_and_paths_are_wider_than_the_screen(width: int):
+    outcomes = dict.fromkeys((*Outcome,), 1)
+    trouble = Trouble(
+        Outcome.REJECTED, 12, 53900010, "A sentence of some length. " * 5, [Named(KEY, "k.csv", 7)]
+    )
+    text = said(outcomes, troubles=[trouble], width=width, last_stop=1.0, directory=Path("a/" * 30))
+    long = [line for line in text.splitlines() if len(line) > width]
+    assert all("a/a/a" in line or " " not in line.strip() for line in long), long

@@ -1,0 +1,297 @@
+"""From sources into the journal: every row once, in batches, as they come, also by two processes."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.errors import InputError
+from orchestrator.journal import database, entries
+from orchestrator.journal import intake as intakes
+from orchestrator.journal.entries import RunInfo, SourceInfo
+from orchestrator.journal.intake import Admission, FileIntake, ReadAlready, RowIntake
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import Ledger, ThreadWriter
+from orchestrator.model import InputRow, Outcome
+from orchestrator.report import Report, read_report
+from orchestrator.sources import open_source
+
+INFO = RunInfo("run", "run", "0", 0.0, "2026-11-23T22:50:13.000Z", "https://tenant.invalid", None, (), {})
+
+
+def key(number: int) -> str:
+    return f"{number:032x}"
+
+
+def rows(*numbers: int) -> list[InputRow]:
+    return [InputRow(n, key(n)) for n in numbers]
+
+
+def fill(path: Path, *numbers: int) -> Path:
+    path.write_text("".join(f"{key(n)}\n" for n in numbers))
+    return path
+
+
+@pytest.fixture
+def connection():
+    return database.in_memory()
+
+
+@pytest.fixture
+def journal(connection):
+    """A journal with its own thread, as the intake's thread needs one to wait for."""
+    journal = Journal(ThreadWriter(Ledger(connection)), Clock())
+    journal.begin(INFO)
+    journal.begin_session()
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def info(journal) -> SourceInfo:
+    (info,) = journal.add_sources([("keys.csv", "keys.csv")])
+    return info
+
+
+def report(journal: Journal) -> Report:
+    return journal.perform(read_report).result(20)
+
+
+def known(journal: Journal) -> SourceInfo:
+    return journal.perform(entries.read_sources).result(20)[0]
+
+
+def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -> list[int]:
+    """Reads ``path``; gives how many keys were new, as they were told."""
+    if info is None:
+        (info,) = journal.add_sources([(path.name, str(path))])
+    source = open_source(str(path))
+    new: list[int] = []
+
+    async def main() -> None:
+        options = {"column": None, "weight_column": None} | told
+        await FileIntake(journal, [(source, info)], **options).read(new.append)
+
+    anyio.run(main)
+    return new
+
+
+# Admission
+
+
+def test_every_row_is_admitted_once(journal, info):
+    admission = Admission(journal, info, ranked=False)
+    for row in rows(1, 2, 3):
+        admission.add(row)
+    admission.flush()
+    assert [action.row for action in report(journal).actions] == [1, 2, 3]
+
+
+def test_a_flush_tells_how_many_keys_are_new(journal, info):
+    admission = Admission(journal, info, ranked=False)
+    for row in [*rows(1, 2), InputRow(3, key(1)), InputRow(4, "x", problem="no key")]:
+        admission.add(row)
+    assert [admission.flush().total(), admission.flush().total()] == [2, 0]
+
+
+def admitted_again(journal: Journal, again: list[InputRow]) -> None:
+    admission = Admission(journal, known(journal), ranked=False)
+    for row in again:
+        admission.add(row)
+    admission.flush()
+    admission.complete("digest")
+
+
+def test_rows_that_an_earlier_session_took_are_passed_over(journal, info):
+    journal.admit(info, rows(1, 2), False).result(20)
+    admitted_again(journal, rows(1, 2, 3))
+    assert [action.row for action in report(journal).actions] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [rows(1, 3, 4), [*rows(1), InputRow(2, key(9)), *rows(3)], rows(1), []],
+    ids=["a line moved", "a key changed", "cut short", "empty"],
+)
+def test_a_source_that_was_changed_since_is_refused(journal, info, again):
+    journal.admit(info, rows(1, 2), False).result(20)
+    with pytest.raises(InputError, match="not what it was"):
+        admitted_again(journal, again)
+
+
+def test_nothing_of_a_source_that_was_changed_is_admitted(journal, info):
+    journal.admit(info, rows(1, 2), False).result(20)
+    with pytest.raises(InputError):
+        admitted_again(journal, [*rows(1), InputRow(2, key(9)), *rows(3, 4)])
+    assert [action.row for action in report(journal).actions] == [1, 2]
+
+
+# Files
+
+
+def test_a_file_is_read_to_its_end(journal, tmp_path):
+    read(journal, fill(tmp_path / "keys.csv", 1, 2, 3))
+    assert (len(report(journal).actions), known(journal).complete) == (3, True)
+
+
+def test_a_file_that_was_read_to_its_end_has_its_digest(journal, tmp_path):
+    read(journal, fill(tmp_path / "keys.csv", 1))
+    assert len(known(journal).sha256 or "") == 64
+
+
+def test_a_long_file_is_told_in_batches(journal, tmp_path, monkeypatch):
+    monkeypatch.setattr(intakes, "BATCH", 4)
+    assert read(journal, fill(tmp_path / "keys.csv", *range(10))) == [4, 4, 2]
+
+
+def test_a_batch_without_a_new_key_is_not_told(journal, tmp_path, monkeypatch):
+    monkeypatch.setattr(intakes, "BATCH", 2)
+    assert read(journal, fill(tmp_path / "keys.csv", 1, 2, 1, 2, 3)) == [2, 1]
+
+
+def test_with_strict_a_malformed_row_is_refused_with_its_line(journal, tmp_path):
+    path = fill(tmp_path / "keys.csv", 1)
+    path.write_text(path.read_text() + "nonsense\n")
+    with pytest.raises(InputError, match=r"keys\.csv, line 2"):
+        read(journal, path, strict=True)
+
+
+def test_without_strict_a_malformed_row_is_a_result(journal, tmp_path):
+    path = fill(tmp_path / "keys.csv", 1)
+    path.write_text(path.read_text() + "nonsense\n")
+    read(journal, path)
+    assert report(journal).actions[1].outcome is Outcome.MALFORMED
+
+
+def test_weights_of_a_plan_take_the_columns_place(journal, tmp_path):
+    read(journal, fill(tmp_path / "keys.csv", 1, 2, 3), weights={key(2): 9.0, key(3): 1.0})
+
+    async def armed() -> list[str]:
+        return [one.bulk_key for one in await journal.arm(10, True)]
+
+    assert anyio.run(armed) == [key(2), key(3), key(1)]
+
+
+def test_a_file_that_was_cut_is_read_on(journal, tmp_path):
+    path = fill(tmp_path / "keys.csv", 1, 2, 3, 4)
+    (info,) = journal.add_sources([(path.name, str(path))])
+    journal.admit(info, [InputRow(1, key(1)), InputRow(2, key(2))], False).result(20)
+    assert (read(journal, path, known(journal)), len(report(journal).actions)) == ([2], 4)
+
+
+# Pipes
+
+PATIENCE = 20
+
+
+class Feeding:
+    """An intake that reads a pipe, step by step under the hands of a test."""
+
+    def __init__(self, journal: Journal, path: Path) -> None:
+        self.journal = journal
+        self.path = path
+        os.mkfifo(path)
+        self.new: list[int] = []
+        self.told = anyio.Event()
+
+    def on_new(self, count: int) -> None:
+        self.new.append(count)
+        self.told.set()
+
+    async def next(self) -> None:
+        with anyio.fail_after(PATIENCE):
+            await self.told.wait()
+        self.told = anyio.Event()
+
+
+def feed(journal: Journal, path: Path, script) -> Feeding:
+    """Runs ``script(feeding, intake, writer)`` while the intake reads."""
+
+    async def main() -> Feeding:
+        feeding = Feeding(journal, path)
+        (info,) = journal.add_sources([("pipe", str(path))])
+        intake = FileIntake(journal, [(open_source(str(path)), info)], column=None, weight_column=None)
+        async with anyio.create_task_group() as group:
+            group.start_soon(intake.read, feeding.on_new)
+            writer = await anyio.to_thread.run_sync(open, path, "w", 1)
+            with writer:
+                await script(feeding, intake, writer)
+            group.cancel_scope.cancel()
+        return feeding
+
+    return anyio.run(main)
+
+
+def test_the_keys_of_a_slow_pipe_are_told_before_its_writer_goes_on(journal, tmp_path):
+    async def script(feeding, intake, writer):
+        for number in (1, 2):
+            writer.write(f"{key(number)}\n")
+            writer.flush()
+            await feeding.next()
+
+    assert feed(journal, tmp_path / "pipe", script).new == [1, 1]
+
+
+def test_a_pipe_that_waits_for_its_writer_is_left_when_no_key_is_wanted_any_more(journal, tmp_path):
+    async def script(feeding, intake, writer):
+        writer.write(f"{key(1)}\n")
+        writer.flush()
+        await feeding.next()
+        with anyio.fail_after(PATIENCE):
+            await intake.finish()
+        left.append(known(journal))
+
+    left: list[SourceInfo] = []
+    feed(journal, tmp_path / "pipe", script)
+    assert (left[0].rows, left[0].complete) == (1, False)
+
+
+# Programs
+
+
+async def handed(journal: Journal, given) -> list[int]:
+    (info,) = journal.add_sources([("keys", None)])
+    new: list[int] = []
+    await RowIntake(journal, given, info, ranked=False).read(new.append)
+    return new
+
+
+def test_rows_of_a_program_are_admitted_in_batches(journal, monkeypatch):
+    monkeypatch.setattr(intakes, "BATCH", 2)
+    assert asyncio.run(handed(journal, rows(1, 2, 3))) == [2, 1]
+
+
+def test_a_row_of_a_program_that_takes_its_time_is_told_at_once(journal):
+    async def slowly() -> AsyncIterator[InputRow]:
+        for row in rows(1, 2, 3):
+            yield row
+
+    assert asyncio.run(handed(journal, slowly())) == [1, 1, 1]
+
+
+def test_a_program_that_handed_over_all_has_completed_its_source(journal):
+    asyncio.run(handed(journal, rows(1)))
+    assert known(journal).complete
+
+
+def test_an_intake_that_was_read_already_tells_nothing():
+    new: list[int] = []
+    asyncio.run(ReadAlready().read(new.append))
+    assert new == []
+
+
+def test_an_empty_file_is_refused_by_name(journal, tmp_path):
+    with pytest.raises(InputError, match=r"keys\.csv is empty: name a file with bulk keys"):
+        read(journal, fill(tmp_path / "keys.csv"))
+
+
+def test_an_empty_file_beside_one_that_an_earlier_session_read_is_read_to_its_end(journal, tmp_path):
+    """A resume reads only what is left; that nothing was there is no news of the whole input."""
+    read(journal, fill(tmp_path / "keys.csv", 1, 2))
+    assert read(journal, fill(tmp_path / "more.csv")) == []
+    assert [source.rows for source in report(journal).run.sources] == [2, 0]

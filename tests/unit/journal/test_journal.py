@@ -1,0 +1,216 @@
+"""The journal: what it is told of keys and calls, it tells again."""
+
+import msgspec
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.journal import entries
+from orchestrator.model import InputRow, Outcome, Records
+from tests.unit.journal_book import PROBLEM, key, row
+
+# Keys in
+
+
+def test_new_keys_are_counted(book):
+    assert book.admit(row(2), row(3), row(4, 2)) == 2
+
+
+def test_a_duplicate_stands_under_its_first_row(book):
+    book.admit(row(2), row(3), row(4, 2), row(5, 2))
+    assert [action.duplicate_rows for action in book.report().actions] == [[4, 5], []]
+
+
+def test_a_duplicate_in_a_later_batch_stands_under_its_first_row(book):
+    book.admit(row(2))
+    book.admit(row(3, 2))
+    assert book.action().duplicate_rows == [3]
+
+
+def test_a_malformed_row_keeps_what_it_held_and_why(book):
+    book.admit(InputRow(2, "x", problem="That is no key."))
+    found = book.action()
+    assert (found.bulk_key, found.outcome, found.error and found.error.message) == (
+        "x", Outcome.MALFORMED, "That is no key.",
+    )  # fmt: skip
+
+
+def test_malformed_rows_that_hold_the_same_are_no_duplicates(book):
+    book.admit(InputRow(2, "x", problem="no key"), InputRow(3, "x", problem="no key"))
+    assert [action.row for action in book.report().actions] == [2, 3]
+
+
+def test_a_malformed_row_is_never_armed(book):
+    book.admit(InputRow(2, "x", problem="no key"))
+    assert book.arm() == []
+
+
+def test_labels_travel_into_the_report(book):
+    book.admit(row(2, labels={"owner": "Ada, “the first”"}))
+    assert book.action().labels == {"owner": "Ada, “the first”"}
+
+
+def test_keys_are_armed_in_the_order_of_the_input(book):
+    book.admit(row(2), row(3), row(4))
+    assert book.arm(2) + book.arm(2) == [key(2), key(3), key(4)]
+
+
+def test_keys_are_armed_by_weight_where_that_is_wanted(book):
+    book.admit(row(2, weight=1.0), row(3), row(4, weight=5.0), row(5, weight=-2.0), ranked=True)
+    assert book.arm() == [key(n) for n in (4, 2, 5, 3)]
+
+
+def test_a_key_is_armed_once(book):
+    book.admit(row(2))
+    assert (book.arm(), book.arm()) == ([key(2)], [])
+
+
+def test_rows_and_how_far_the_source_was_read_are_committed_together(book):
+    book.admit(row(2), row(7))
+    (known,) = entries.read_sources(book.connection)
+    assert (known.rows, known.last_row, known.complete) == (2, 7, False)
+
+
+def test_rows_read_again_are_recognised(book):
+    rows = [row(2), row(3), InputRow(5, "x", problem="no key")]
+    book.admit(*rows)
+    entries.same_rows(book.source, entries.chained("", rows))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [[row(2), row(4, 3)], [row(2), row(3, 9)], [row(3), row(2)], [row(2)], [row(2), row(3), row(4)], []],
+    ids=["line", "key", "order", "fewer", "more", "none"],
+)
+def test_a_source_that_was_changed_is_refused(book, changed):
+    book.admit(row(2), row(3))
+    with pytest.raises(InputError, match="not what it was"):
+        entries.same_rows(book.source, entries.chained("", changed))
+
+
+def test_what_follows_a_key_in_its_row_may_change(book):
+    book.admit(row(2, labels={"owner": "Ada"}))
+    entries.same_rows(book.source, entries.chained("", [row(2, labels={"owner": "Bob"})]))
+
+
+def test_several_sources_keep_their_names_and_their_order(book):
+    book.journal.add_sources([("a.csv", "/a.csv"), ("-", None)])
+    assert [source.name for source in book.report().run.sources] == ["keys.csv", "a.csv", "-"]
+
+
+def test_a_source_that_was_read_to_its_end_has_its_digest(book):
+    book.journal.source_complete(book.source, "abc")
+    assert book.report().run.sources[0].sha256 == "abc"
+
+
+# Calls
+
+
+def test_the_intent_of_a_stop_is_counted_before_it_leaves(book):
+    book.admit(row(2))
+    book.arm()
+    assert book.action().stop.attempts == 1
+
+
+def test_a_stop_that_never_left_is_not_counted(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.disarm(1, intent=True)
+    assert (book.action().stop.attempts, book.action().outcome) == (0, Outcome.NOT_ATTEMPTED)
+
+
+def test_a_retry_that_never_left_is_not_counted(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1)
+    book.wait(book.journal.intend(1, retried=True))
+    book.journal.disarm(1, intent=True, retried=True)
+    assert (book.report().summary.calls.stop, book.report().summary.calls.retried) == (1, 0)
+
+
+def test_a_stop_that_never_left_is_armed_again(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.disarm(1, intent=True)
+    assert book.arm() == [key(2)]
+
+
+def test_a_failed_stop_is_the_error_of_its_action(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1)
+    assert book.action().error == PROBLEM
+
+
+def test_an_accepted_stop_takes_back_the_error_of_an_earlier_try(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1)
+    book.accept(1)
+    assert book.action().error is None
+
+
+def test_every_failed_call_is_kept_for_the_audit(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1)
+    book.accept(1)
+    book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
+    calls = book.connection.execute("SELECT call FROM failure ORDER BY rowid").fetchall()
+    assert calls == [("stop",), ("status",)]
+
+
+def test_a_status_that_tells_less_than_the_last_takes_nothing_back(book):
+    book.admit(row(2))
+    book.journal.status_read(1, "Processing", "MPU", Records(10, 4, 4, 0, 6, "status"), retried=False)
+    book.journal.status_read(1, "Stopping", None, Records(), retried=False)
+    found = book.action()
+    assert (found.status, found.action_type, found.records.processed) == ("Stopping", "MPU", 4)
+
+
+def test_both_counts_are_kept_where_file_and_status_disagree(book):
+    told, counted = (Records(10, 4, 4, 0, 6, "status"), Records(10, 5, 5, 0, 5, "response_file"))
+    book.admit(row(2))
+    book.journal.status_read(1, "Stopped", "MPU", told, retried=False)
+    book.journal.filed(1, counted, {"status": told, "response_file": counted})
+    found = book.action()
+    assert (found.records, found.mismatch) == (counted, {"status": told, "response_file": counted})
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_only_keys_that_nobody_holds_are_given_to_follow(book, claimed):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1, claimed=claimed)
+    assert len(book.wait(book.journal.claim_following(10))) == (not claimed)
+
+
+def test_a_key_is_given_to_follow_once(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1, claimed=False)
+    book.wait(book.journal.claim_following(10))
+    assert book.wait(book.journal.claim_following(10)) == []
+
+
+def test_of_the_keys_to_follow_the_longest_due_are_given_first(book):
+    book.admit(*(row(n) for n in range(2, 7)))
+    book.arm()
+    for seq, due in enumerate([5.0, 1.0, 4.0, 2.0, 3.0], 1):
+        book.accept(seq)
+        book.journal.spill(seq, due)
+    assert {one.seq for one in book.wait(book.journal.claim_following(2))} == {2, 4}
+
+
+def test_a_key_that_is_followed_comes_back_as_it_was_let_go(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1, lost=True)
+    book.journal.follow(1, 0.0, claimed=True)
+    book.journal.status_read(1, "Stopping", "MPU", Records(10, 4, 4, 0, 6, "status"), retried=False)
+    book.journal.spill(1, 7.0, 3.0, 5)
+    (one,) = book.wait(book.journal.claim_following(1))
+    assert msgspec.structs.asdict(one) == {
+        "seq": 1, "bulk_key": key(2), "attempts": 1, "due_at": 7.0, "accepted": False, "lost": True, "outcome": None,
+        "output_url": None, "error": PROBLEM, "read_from": 3.0, "polls": 5,
+        "counts": Records(10, 4, 4, 0, 6, "status"),
+    }  # fmt: skip

@@ -1,0 +1,234 @@
+"""The journal: what the report is made of."""
+
+import msgspec
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.journal import entries
+from orchestrator.journal.entries import SourceInfo, Standing
+from orchestrator.model import ActionState, InputRow, Outcome, Problem, Reading, Records, Status
+from tests.unit.journal_book import NOW, PROBLEM, SENT, key, row, table
+
+
+def test_a_row_without_a_weight_is_stopped_after_the_heaviest_and_the_lightest(book):
+    book.admit(row(2), row(3, weight=-1e200), row(4, weight=1e200), ranked=True)
+    assert book.arm() == [key(4), key(3), key(2)]
+
+
+def test_weights_count_only_where_that_is_wanted(book):
+    book.admit(row(2, weight=1.0), row(3, weight=5.0))
+    assert book.arm() == [key(2), key(3)]
+
+
+def test_how_far_a_source_is_read_grows_from_batch_to_batch(book):
+    book.admit(row(2), row(3))
+    book.admit(row(9))
+    assert (book.source.rows, book.source.last_row) == (3, 9)
+    assert entries.read_sources(book.connection) == [book.source]
+
+
+def test_a_digest_goes_on_from_the_rows_before(book):
+    assert entries.chained(entries.chained("", [row(2)]), [row(3)]) == entries.chained("", [row(2), row(3)])
+
+
+def test_rows_of_other_tenants_are_other_rows():
+    assert entries.chained("", [row(2, tenant="north")]) != entries.chained("", [row(2, tenant="south")])
+
+
+def test_a_digest_is_the_one_that_earlier_journals_hold():
+    """With another, no run that was cut before an update could be resumed after it."""
+    rows = [InputRow(2, key(2)), InputRow(4, "\udcff"), InputRow(5, key(5), tenant="north")]
+    assert entries.chained("", rows) == "fe096d1f6bb393f4"
+
+
+def test_a_key_with_half_a_character_in_it_has_a_digest():
+    assert entries.chained("", [InputRow(2, "\udcff")]) != entries.chained("", [InputRow(2, "\udcfe")])
+
+
+def test_a_source_that_was_changed_is_told_with_its_name_and_how_many_rows_it_had(book):
+    book.admit(row(2), row(3))
+    with pytest.raises(InputError) as raised:
+        entries.same_rows(book.source, "other")
+    assert str(raised.value) == (
+        "keys.csv is not what it was when the run was cut: its first 2 rows have changed. Resume with the input the "
+        "run began with."
+    )
+
+
+def test_only_the_sources_that_were_added_are_given_back(book):
+    added = book.journal.add_sources([("a.csv", "/a.csv"), ("-", None)])
+    assert added == [SourceInfo(2, "a.csv", "/a.csv"), SourceInfo(3, "-")]
+
+
+def test_a_source_that_is_given_again_takes_the_place_of_the_one_that_is_gone(book):
+    book.journal.replace_source(book.source, "again.csv", "/again.csv")
+    assert entries.read_sources(book.connection) == [SourceInfo(1, "again.csv", "/again.csv")]
+
+
+def test_a_malformed_row_is_over_as_soon_as_it_is_read(book):
+    book.admit(InputRow(2, "x", problem="no key"))
+    assert book.reopen() == Standing(keys=0, accepted=0, waiting=0, following=0)
+    assert book.action().error == Problem(kind="malformed", message="no key")
+
+
+def test_a_duplicate_in_another_source_is_told_with_that_sources_name(book):
+    book.admit(row(2))
+    (other,) = book.journal.add_sources([("other.csv", "/other.csv")])
+    book.journal.admit(other, [row(7, 2)], False).result()
+    assert [(one.source, one.row) for one in book.action().duplicates] == [("other.csv", 7)]
+
+
+def test_an_accepted_stop_is_told_with_when_and_by_which_call(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.accepted(1, NOW, SENT, "track", "request", 1.0, True)
+    stop = book.action().stop
+    assert (stop.accepted_at, stop.track_id, stop.request_id) == (NOW, "track", "request")
+    assert table(book, "sent_at", "action") == [(SENT,)]
+
+
+def test_a_failed_stop_is_told_with_its_call_and_when_the_first_left(book):
+    book.admit(row(2))
+    book.arm()
+    book.fail(1)
+    book.journal.stop_failed(1, NOW, "other", PROBLEM, lost=False, throttled=True)
+    stop = book.action().stop
+    assert (stop.track_id, stop.request_id) == ("other", "request")
+    assert table(book, "sent_at, lost, throttled", "action") == [(SENT, 0, 1)]
+
+
+def test_a_failed_call_is_kept_with_its_key_its_time_its_kind_and_its_problem(book):
+    book.admit(row(2), row(3))
+    book.arm()
+    book.fail(2)
+    book.journal.read_failed(1, "file", "other", PROBLEM, throttled=False, retried=False)
+    problem = msgspec.json.encode(PROBLEM).decode()
+    assert table(book, "seq, at, call, track_id, problem", "failure") == [
+        (2, NOW, "stop", "track", problem),
+        (1, NOW, "file", "other", problem),
+    ]
+
+
+def test_calls_are_counted_by_what_they_ask_for_and_whether_they_were_tries_again_or_refused(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.stop_failed(1, SENT, "track", PROBLEM, lost=False, throttled=True)
+    book.wait(book.journal.intend(1, retried=True))
+    book.accept(1)
+    for _ in range(3):
+        book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
+    book.journal.status_read(1, "Stopping", "MPU", Records(), retried=True)
+    book.journal.status_read(1, "Stopped", "MPU", Records(), retried=False)
+    book.journal.read_failed(1, "file", "track", PROBLEM, throttled=False, retried=False)
+    book.journal.file_read(1, retried=True)
+    calls = book.report().summary.calls
+    assert (calls.stop, calls.status, calls.file) == (2, 5, 2)
+    assert (calls.retried, calls.throttled) == (3, 4)
+
+
+def test_a_reading_that_failed_takes_nothing_back_of_what_was_read(book):
+    told = Records(10, 4, 3, 1, 6, "status")
+    book.admit(row(2))
+    book.journal.status_read(1, "Processing", "MPU", told, retried=False)
+    book.journal.read_failed(1, "status", "track", PROBLEM, throttled=False, retried=False)
+    book.journal.file_read(1, retried=False)
+    assert (book.action().records, book.action().status) == (told, "Processing")
+
+
+def test_a_response_files_counts_are_each_told_as_they_are(book):
+    counted = Records(21, 15, 10, 5, 6, "response_file")
+    book.admit(row(2))
+    book.journal.filed(1, counted, None)
+    assert (book.action().records, book.action().mismatch) == (counted, msgspec.UNSET)
+
+
+def test_what_is_settled_is_told_with_its_error_its_speed_and_its_time(book):
+    book.admit(row(2), row(3))
+    book.journal.settled(1, Outcome.WOULD_STOP, None, speed=2.5)
+    book.journal.settled(2, Outcome.REJECTED, PROBLEM)
+    problem = msgspec.json.encode(PROBLEM).decode()
+    assert table(book, "outcome, speed, error, settled_at", "action") == [
+        ("would_stop", 2.5, None, NOW),
+        ("rejected", None, problem, NOW),
+    ]
+
+
+def test_a_reading_that_comes_with_the_end_is_told_as_one_that_came_before_it(book):
+    told = Records(10, 4, 3, 1, 6, "status")
+    book.admit(row(2), row(3))
+    book.journal.status_read(1, "Stopped", "MassPriceUpdate", told, retried=True)
+    book.journal.settled(1, Outcome.STOPPED, None)
+    state = ActionState(Status.STOPPED, "MassPriceUpdate", records=told)
+    book.journal.settled(2, Outcome.STOPPED, None, reading=Reading(state, retried=True))
+    told_of = "status, action_type, total, processed, succeeded, failed, unprocessed, counts_from"
+    assert table(book, f"{told_of}, status_calls, retried", "action") == [
+        ("Stopped", "MassPriceUpdate", 10, 4, 3, 1, 6, "status", 1, 1),
+        ("Stopped", "MassPriceUpdate", 10, 4, 3, 1, 6, "status", 1, 1),
+    ]
+
+
+def test_an_end_that_no_reading_told_of_takes_nothing_back_and_counts_no_call(book):
+    told = Records(10, 4, 3, 1, 6, "status")
+    book.admit(row(2))
+    book.journal.status_read(1, "Stopping", "MassPriceUpdate", told, retried=False)
+    book.journal.settled(1, Outcome.UNCONFIRMED, PROBLEM)
+    action, calls = book.action(), book.report().summary.calls
+    assert (action.status, action.records, calls.status, calls.retried) == ("Stopping", told, 1, 0)
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_what_is_to_be_followed_is_given_out_only_when_nobody_holds_it(book, claimed):
+    book.admit(row(2))
+    book.arm()
+    book.journal.follow(1, 4.0, claimed)
+    assert [one.due_at for one in book.wait(book.journal.claim_following(10))] == [4.0] * (not claimed)
+
+
+def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.accepted(1, SENT, SENT, "track", "request", 6.0, False)
+    (one,) = book.wait(book.journal.claim_following(10))
+    assert (one.due_at, one.accepted, one.lost, one.outcome, one.error) == (6.0, True, False, None, None)
+
+
+def test_a_key_that_was_let_go_unread_comes_back_unread(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    book.journal.spill(1, 5.0)
+    (one,) = book.wait(book.journal.claim_following(10))
+    assert (one.due_at, one.read_from, one.polls) == (5.0, None, 0)
+
+
+def test_a_key_without_counts_is_followed_without_any(book):
+    book.admit(row(2))
+    book.journal.follow(1, 0.0, claimed=False)
+    (one,) = book.wait(book.journal.claim_following(10))
+    assert one.counts == Records()
+
+
+def test_a_stop_that_was_not_intended_is_not_taken_back(book):
+    book.admit(row(2))
+    book.arm()
+    book.journal.disarm(1, intent=False)
+    assert table(book, "attempts, retried", "action") == [(1, 0)]
+
+
+def test_the_end_of_a_session_is_told_with_its_reason_and_exit_status(book):
+    book.wait(book.journal.end_session("aborted", "Too many failures.", 4))
+    run = book.report().run
+    assert (run.state, run.reason, run.exit_status, run.ended_at) == ("aborted", "Too many failures.", 4, NOW)
+
+
+def test_a_session_begins_when_it_does(book):
+    assert table(book, "started_at", "session") == [(NOW,)]
+
+
+def test_pace_is_kept_as_it_stood(book):
+    book.journal.paced(36, 12, 4.5, 3, 100)
+    book.journal.of("north").paced(1, 0, None, 0, 2)
+    assert table(book, "at, tenant, slots, in_flight, others, throttled, waiting", "pace") == [
+        (NOW, "", 36, 12, 4.5, 3, 100),
+        (NOW, "north", 1, 0, None, 0, 2),
+    ]

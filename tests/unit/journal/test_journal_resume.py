@@ -1,0 +1,205 @@
+"""The journal after the end of a process, and on the disk."""
+
+import re
+from contextlib import closing
+
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.journal import database, entries
+from orchestrator.journal import journal as journals
+from orchestrator.journal.entries import Standing
+from orchestrator.journal.recovery import checksum
+from orchestrator.model import Outcome, Problem, Records
+from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
+
+# After the end of a process
+
+
+def test_a_stop_that_may_have_left_when_the_process_died_may_have_worked(book):
+    book.admit(row(2))
+    book.arm()
+    book.reopen()
+    (armed,) = book.wait(book.journal.arm(1, True))
+    assert (armed.lost, armed.attempts) == (True, 2)
+
+
+def test_a_guarded_key_whose_stop_was_not_intended_when_the_process_died_is_as_new(book):
+    book.admit(row(2))
+    book.arm(intent=False)
+    book.reopen()
+    (armed,) = book.wait(book.journal.arm(1, True))
+    assert (armed.lost, armed.attempts) == (False, 1)
+
+
+def test_an_accepted_stop_is_followed_after_the_process_died_and_never_armed(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    assert (book.reopen(), book.arm()) == (Standing(keys=1, accepted=1, waiting=0, following=1), [])
+
+
+def test_seconds_of_a_dead_process_mean_nothing_to_the_next(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    book.journal.spill(1, 500.0, 400.0, 9)
+    book.reopen()
+    (one,) = book.wait(book.journal.claim_following(1))
+    assert (one.due_at, one.read_from, one.polls) == (0.0, None, 0)
+
+
+def test_a_key_whose_response_file_was_missing_when_the_process_died_keeps_its_outcome(book):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    book.journal.ended(1, Outcome.STOPPED, "https://tenant.invalid/file")
+    book.reopen()
+    (one,) = book.wait(book.journal.claim_following(1))
+    assert (one.outcome, one.output_url) == (Outcome.STOPPED, "https://tenant.invalid/file")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept(book, kept):
+    book.admit(row(2))
+    book.arm()
+    book.accept(1)
+    book.journal.ended(1, Outcome.STOPPED, "https://tenant.invalid/file")
+    book.journal.filed(1, Records(1, 1, 1, 0, 0, "response_file"), None)
+    book.journal.settled(1, Outcome.STOPPED, None)
+    assert book.reopen(kept=kept).following == (not kept)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "accepted", "standing"),
+    [
+        (Outcome.UNCONFIRMED, True, Standing(1, 1, 0, 1)),
+        (Outcome.UNCONFIRMED, False, Standing(1, 0, 1, 0)),
+        (Outcome.UNREACHABLE, False, Standing(1, 0, 1, 0)),
+        (Outcome.REJECTED, False, Standing(1, 0, 0, 0)),
+        (Outcome.SKIPPED_BY_GUARD, False, Standing(1, 0, 0, 0)),
+        (Outcome.STOPPED, True, Standing(1, 1, 0, 0)),
+        (Outcome.ALREADY_STOPPED, False, Standing(1, 0, 0, 0)),
+    ],
+)
+def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, outcome, accepted, standing):
+    book.admit(row(2))
+    book.arm()
+    if accepted:
+        book.accept(1)
+    else:
+        book.fail(1, lost=outcome is Outcome.UNCONFIRMED)
+    book.journal.settled(1, outcome, PROBLEM)
+    assert book.reopen() == standing
+
+
+def test_what_was_refused_for_its_credentials_is_tried_again_and_what_was_for_itself_is_not(book):
+    book.admit(row(2), row(3))
+    book.arm()
+    for seq, kind in enumerate(("unauthenticated", "not_found"), start=1):
+        book.journal.settled(seq, Outcome.REJECTED, Problem(kind=kind))
+    book.reopen()
+    assert book.arm() == [key(2)]
+
+
+def test_each_session_is_counted(book):
+    book.reopen()
+    book.journal.begin_session()
+    assert book.report().run.resumed == 1
+
+
+def test_the_run_is_as_its_first_process_wrote_it(book):
+    book.reopen()
+    assert entries.read_run(book.connection) == INFO
+
+
+def test_a_journal_without_a_run_is_told_as_such():
+    with closing(database.in_memory()) as connection, pytest.raises(StorageError) as raised:
+        entries.read_run(connection)
+    assert str(raised.value) == "The journal holds no run: its first commit did not come through."
+
+
+def test_token_calls_are_counted_with_their_session(book):
+    book.journal.token_call()
+    book.reopen()
+    book.journal.begin_session()
+    book.journal.token_call()
+    assert book.report().summary.calls.token == 2
+
+
+# On the disk
+
+
+def test_what_is_on_the_disk_is_the_whole_journal(tmp_path):
+    clock = Clock()
+    journal = journals.create(tmp_path / "journal.db", clock)
+    journal.begin(INFO)
+    journal.begin_session()
+    journal.close()
+    with closing(database.reopen(tmp_path / "journal.db")) as connection:
+        assert entries.read_run(connection) == INFO
+
+
+def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_path):
+    path = tmp_path / "nowhere" / "journal.db"
+    journal = journals.create(path, Clock())
+    journal.begin(INFO)
+    assert re.fullmatch(
+        rf"No journal can be written at {re.escape(str(path))} \(No such file or directory\)\. "
+        r"The run goes on and is kept in memory only\.",
+        journal.trouble or "",
+    )
+    assert journal.perform(entries.read_run).result(20) == INFO
+    journal.close()
+
+
+def test_a_journal_that_found_no_place_at_first_is_put_there_at_the_end(tmp_path):
+    path = tmp_path / "not yet" / "journal.db"
+    journal = journals.create(path, Clock())
+    journal.begin(INFO)
+    path.parent.mkdir()
+    journal.close()
+    with closing(database.reopen(path)) as connection:
+        assert entries.read_run(connection) == INFO
+
+
+def test_a_journal_that_is_not_there_cannot_be_reopened(tmp_path):
+    with pytest.raises(RunDirectoryError):
+        journals.reopen(tmp_path / "journal.db", Clock())
+
+
+def test_a_journal_goes_on_where_its_last_session_ended(tmp_path):
+    path = tmp_path / "journal.db"
+    journal = journals.create(path, Clock())
+    journal.begin(INFO)
+    journal.close()
+    again = journals.reopen(path, Clock(lambda: 0.0, wall=1_795_000_000.0))
+    again.begin_session()
+    assert again.trouble is None
+    assert again.perform(entries.read_run).result(20) == INFO
+    assert again.perform(lambda db: db.execute("SELECT started_at FROM session").fetchall()).result(20) == [
+        (NOW,)
+    ]
+    again.close()
+    assert checksum.holds(path)
+
+
+def test_a_journal_on_a_disk_that_may_only_be_read_is_told_before_it_is_opened(tmp_path, monkeypatch):
+    def read_only(path: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    path = tmp_path / "journal.db"
+    journals.create(path, Clock()).close()
+    monkeypatch.setattr(checksum, "remove_sum", read_only)
+    with pytest.raises(StorageError) as raised:
+        journals.reopen(path, Clock())
+    assert str(raised.value) == f"The journal {path} cannot be written to: Read-only file system."
+
+
+def test_a_journal_in_memory_commits_as_it_is_told():
+    journal = journals.inline(Clock())
+    journal.begin(INFO)
+    journal.begin_session()
+    assert journal.perform(entries.read_run).result(0) == INFO
+    journal.close()

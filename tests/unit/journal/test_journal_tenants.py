@@ -1,0 +1,128 @@
+"""The journal of a run of several tenants."""
+
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.journal import database, entries
+from orchestrator.journal.entries import RunInfo, Standing, TenantInfo
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.model import Outcome, Records
+from tests.unit.journal_book import INFO, SENT, key, row, table
+
+NORTH = TenantInfo("https://north.invalid", "entity", ("one", "two"))
+SOUTH = TenantInfo("https://south.invalid")
+
+
+@pytest.fixture
+def fleet(book):
+    """The journal of a run of two tenants."""
+    book.connection.execute("DELETE FROM run")
+    book.journal.begin(msgspec.structs.replace(INFO, tenants={"north": NORTH, "south": SOUTH}))
+    return book
+
+
+def test_the_tenants_of_a_run_are_kept_in_order_with_all_that_is_known_of_them(fleet):
+    fleet.reopen()
+    assert list(entries.read_run(fleet.connection).tenants.items()) == [("north", NORTH), ("south", SOUTH)]
+
+
+def test_all_that_a_run_is_comes_back():
+    info = RunInfo(
+        "id", "plan", "1.2", 5.0, SENT, "https://tenant.invalid", "entity", ("one", "two"), {"headroom": 0.2}
+    )
+    with closing(database.in_memory()) as connection:
+        Journal(InlineWriter(Ledger(connection)), Clock()).begin(info)
+        assert entries.read_run(connection) == info
+
+
+def test_the_same_key_is_one_of_each_tenant_and_armed_for_its_own(fleet):
+    assert fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"), row(4, 2, tenant="south")) == 2
+    north, south = (fleet.journal.of(name) for name in ("north", "south"))
+    assert [one.seq for one in fleet.wait(south.arm(9, True))] == [2]
+    south.follow(2, 0.0, claimed=False)
+    assert fleet.wait(north.claim_following(9)) == []
+    assert [one.seq for one in fleet.wait(south.claim_following(9))] == [2]
+
+
+def test_new_keys_are_counted_by_tenant(fleet):
+    rows = [row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south")]
+    _, new = fleet.journal.admit(fleet.source, rows, False).result()
+    assert new == {"north": 1, "south": 2}
+
+
+def test_each_tenant_tells_how_its_part_stands_and_counts_its_own_tokens(fleet):
+    fleet.journal.of("south").tenant_state("aborted", "It is gone.")
+    fleet.journal.of("south").token_call()
+    told = entries.read_tenants(fleet.connection)
+    assert [(one.state, one.reason, one.token_calls) for one in told.values()] == [
+        ("unused", None, 0),
+        ("aborted", "It is gone.", 1),
+    ]
+    assert table(fleet, "token_calls", "session") == [(0,)]
+
+
+def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | None]]:
+    """How the tenants stand, once the session has ended so."""
+    fleet.wait(fleet.journal.end_session(state, reason, 0))
+    return [(one.state, one.reason) for one in entries.read_tenants(fleet.connection).values()]
+
+
+def test_a_tenant_with_nothing_left_to_do_since_it_was_killed_is_finished(fleet):
+    fleet.admit(row(2, tenant="north"))
+    fleet.journal.of("north").tenant_state("running", None)
+    fleet.journal.settled(1, Outcome.STOPPED, None)
+    assert ends(fleet, "interrupted", "By a signal.") == [("finished", None), ("unused", None)]
+
+
+def test_a_tenant_that_was_killed_and_not_come_to_again_ends_as_its_session(fleet):
+    fleet.admit(row(2, tenant="north"))
+    fleet.journal.of("north").tenant_state("running", None)
+    assert ends(fleet, "interrupted", "By a signal.") == [("interrupted", "By a signal."), ("unused", None)]
+
+
+def test_in_a_run_that_is_finished_no_tenant_is_still_interrupted(fleet):
+    fleet.journal.of("north").tenant_state("interrupted", "By a signal.")
+    assert ends(fleet, "finished") == [("finished", None), ("unused", None)]
+
+
+def test_a_tenant_that_was_given_up_stays_so_where_another_is_cut(fleet):
+    fleet.journal.of("north").tenant_state("aborted", "It is gone.")
+    assert ends(fleet, "interrupted", "By a signal.") == [("aborted", "It is gone."), ("unused", None)]
+
+
+def test_where_the_tenants_stand_is_added_up(fleet):
+    fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
+    fleet.wait(fleet.journal.of("south").arm(1, True))
+    fleet.accept(2)
+    assert entries.standings(fleet.connection) == {
+        "north": Standing(1, 0, 1, 0),
+        "south": Standing(2, 1, 1, 1),
+    }
+    assert fleet.reopen() == Standing(keys=3, accepted=1, waiting=2, following=1)
+
+
+def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
+    fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"))
+    for seq in (1, 2):
+        fleet.journal.ended(seq, Outcome.STOPPED, "https://tenant.invalid/file")
+        fleet.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
+        fleet.journal.settled(seq, Outcome.STOPPED, None)
+    standing = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
+    assert standing.following == 1
+    assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_following(9))] == [2]
+
+
+def test_a_file_is_called_by_its_key_where_there_is_one_tenant():
+    assert (entries.action_name("", "k"), entries.action_name("north", "k")) == ("k", "north/k")
+
+
+@pytest.mark.parametrize(
+    ("unprocessed", "speed", "seconds"),
+    [(100, 30.0, 3.3), (0, 30.0, 0.0), (100, 0.0, None), (100, None, None), (None, 30.0, None)],
+)
+def test_how_long_an_action_would_go_on_is_told_where_its_speed_is_known(unprocessed, speed, seconds):
+    assert entries.done_in(unprocessed, speed) == seconds

@@ -1,0 +1,206 @@
+"""The journal's ledger: it goes on in memory when its disk does not, and comes back to the disk. The file under it."""
+
+import sqlite3
+import stat
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orchestrator.atomic import sync_directory
+from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.journal import database
+from orchestrator.journal.writer import Ledger
+from tests.unit.ledgers import BIG, add, no_room_for_more, sessions
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def full(path):
+    """A ledger with something in it, on a disk without room for more."""
+    ledger = Ledger(database.create(path), home=path)
+    ledger.commit([("begin_session", {"at": "before"})])
+    no_room_for_more(ledger.connection)
+    yield ledger
+    ledger.connection.close()
+
+
+def test_a_disk_without_room_is_told_as_trouble(full):
+    full.commit([("begin_session", {"at": BIG})])
+    assert "full" in full.trouble
+
+
+def test_what_was_said_when_the_disk_gave_out_is_kept(full):
+    full.commit([("begin_session", {"at": "small"}), ("begin_session", {"at": BIG})])
+    assert sessions(full.connection) == ["before", "small", BIG]
+
+
+def test_what_is_said_after_the_disk_gave_out_is_kept(full):
+    full.commit([("begin_session", {"at": BIG})])
+    full.commit([("begin_session", {"at": BIG + "later"})])
+    assert sessions(full.connection) == ["before", BIG, BIG + "later"]
+
+
+def test_work_is_done_once_though_it_was_begun_on_the_disk_that_gave_out(full):
+    future: Future[object] = Future()
+    full.commit([(add("work"), future), ("begin_session", {"at": BIG})])
+    assert sessions(full.connection).count("work") == 1
+
+
+def test_a_journal_that_lost_its_disk_is_brought_back_when_there_is_room_again(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    database.copy_to_file(full.connection, path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", BIG]
+
+
+def test_the_trouble_with_a_disk_is_a_sentence(full):
+    full.commit([("begin_session", {"at": BIG})])
+    assert full.trouble == (
+        "The journal can no longer be written (database or disk is full). The run goes on and is kept in memory only."
+    )
+
+
+def test_what_neither_disk_nor_memory_takes_is_told_as_such(path):
+    ledger = Ledger(database.create(path))
+    with pytest.raises(StorageError, match=r"^The journal cannot be kept, not even in memory: NOT NULL"):
+        ledger.commit([("begin_session", {"at": None})])
+    ledger.close()
+
+
+STEPS = ("a sync before the log goes", "the log", "the index", "a sync before the rename")
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=STEPS)
+def test_bringing_a_journal_back_may_be_cut_at_any_step(full, path, monkeypatch, step):
+    """Both the old journal's log and the new journal are needed, and only one of them can be there: see database.py."""
+    taken = iter(range(len(STEPS)))
+
+    class Cut(Exception):
+        pass
+
+    def cut(doing):
+        def wrapped(*values, **named):
+            if next(taken, None) == step:
+                raise Cut
+            return doing(*values, **named)
+
+        return wrapped
+
+    full.commit([("begin_session", {"at": BIG})])
+    monkeypatch.setattr(database, "sync_directory", cut(sync_directory))
+    real = Path.unlink
+    monkeypatch.setattr(
+        Path, "unlink", lambda file, **how: (cut(real) if "journal.db-" in file.name else real)(file, **how)
+    )
+    with pytest.raises(Cut):
+        database.copy_to_file(full.connection, path)
+    monkeypatch.undo()
+    database.finish_replacing(path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", BIG]
+
+
+def test_closing_brings_a_journal_back_to_the_disk_it_lost(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    full.close()
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", BIG]
+
+
+def test_a_journal_that_was_brought_back_is_not_changed_by_being_opened(full, path):
+    """Its digest holds it to every byte."""
+    full.commit([("begin_session", {"at": BIG})])
+    full.close()
+    before = path.read_bytes()
+    database.reopen(path).close()
+    assert path.read_bytes() == before
+
+
+def test_a_journal_that_was_brought_back_can_be_read_by_its_owner_only(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    full.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_journal_that_cannot_be_brought_back_leaves_what_the_disk_had(full, path):
+    full.commit([("begin_session", {"at": BIG})])
+    path.with_suffix(".fresh").mkdir()
+    with pytest.raises(OSError, match="fresh"):
+        database.copy_to_file(full.connection, path)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before"]
+
+
+def test_a_journal_that_finds_no_room_at_the_end_either_is_closed_and_leaves_what_the_disk_had(
+    full, path, monkeypatch
+):
+    def no_room(connection, path):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    full.commit([("begin_session", {"at": BIG})])
+    monkeypatch.setattr(database, "copy_to_file", no_room)
+    full.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        sessions(full.connection)
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before"]
+
+
+# The file
+
+
+def test_a_journal_is_made_for_its_owner_only(path):
+    database.create(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_journal_is_not_made_over_another(path):
+    database.create(path).close()
+    with pytest.raises(FileExistsError):
+        database.create(path)
+
+
+def test_a_commit_is_on_the_platter_before_anything_leaves(path):
+    """FULL (2) with a write-ahead log: SQLite syncs it at every commit."""
+    with closing(database.create(path)) as connection:
+        found = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        ]
+    assert found == ["wal", 2]
+
+
+def test_a_journal_of_a_later_version_is_refused(path):
+    with closing(database.create(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {database.SCHEMA_VERSION + 1}")
+    with pytest.raises(RunDirectoryError, match=f"form {database.SCHEMA_VERSION + 1}"):
+        database.reopen(path)
+
+
+def test_a_directory_without_a_journal_holds_no_run(path):
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        database.reopen(path)
+
+
+def test_a_file_that_is_no_database_cannot_be_read_as_a_journal(path):
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StorageError, match="cannot be read"):
+        database.reopen(path)
+
+
+def test_an_empty_journal_is_told_as_a_run_that_did_not_begin(path):
+    path.touch()
+    with pytest.raises(StorageError, match="before it began"):
+        database.reopen(path)
+
+
+def test_a_symbolic_link_is_not_taken_for_a_journal(path, tmp_path):
+    database.create(tmp_path / "other.db").close()
+    path.symlink_to(tmp_path / "other.db")
+    with pytest.raises(RunDirectoryError):
+        database.reopen(path)

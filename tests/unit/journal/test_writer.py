@@ -1,0 +1,324 @@
+"""The journal's writer: commits in groups, in order, and whoever waits hears how it went."""
+
+import sqlite3
+import threading
+from concurrent.futures import CancelledError, Future
+from contextlib import closing
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from orchestrator.errors import StorageError
+from orchestrator.journal import database
+from orchestrator.journal import writer as writers
+from orchestrator.journal.recovery import checksum
+from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter
+from tests.unit.ledgers import BIG, add, no_room_for_more, sessions
+
+PATIENCE = 20.0
+"""Seconds after which a wait for the other thread is a failure."""
+
+
+class Watched(Ledger):
+    """Counts its commits, tells of each, and can be held up in the first."""
+
+    def __init__(self, connection: sqlite3.Connection, **told: object) -> None:
+        super().__init__(connection, **told)  # type: ignore[arg-type]
+        self.groups: list[int] = []
+        self.committed = threading.Event()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.entered = threading.Event()
+
+    def commit(self, group):
+        self.entered.set()
+        assert self.may_go_on.wait(PATIENCE)
+        result = super().commit(group)
+        self.groups.append(len(group))
+        self.committed.set()
+        return result
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def ledger(path):
+    return Watched(database.create(path))
+
+
+@pytest.fixture
+def writer(ledger):
+    writer = ThreadWriter(ledger)
+    yield writer
+    ledger.may_go_on.set()
+    writer.close()
+
+
+# In the thread
+
+
+def test_what_was_performed_is_on_the_disk_when_its_result_is_there(writer, path):
+    writer.perform(add("a")).result(PATIENCE)
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a"]
+
+
+def test_what_was_performed_gives_its_result(writer):
+    assert writer.perform(lambda db: db.execute("SELECT 42").fetchone()[0]).result(PATIENCE) == 42
+
+
+def test_notes_said_before_are_committed_with_what_is_performed(writer, path):
+    writer.note("begin_session", at="a")
+    writer.note("begin_session", at="b")
+    writer.perform(lambda db: None).result(PATIENCE)
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a", "b"]
+
+
+def test_notes_and_work_are_done_in_the_order_they_were_said(writer):
+    for n in range(50):
+        writer.note("begin_session", at=f"{n} noted")
+        writer.perform(add(f"{n} performed"))
+    said = [f"{n} {how}" for n in range(50) for how in ("noted", "performed")]
+    assert writer.perform(sessions).result(PATIENCE) == said
+
+
+def test_a_note_that_nobody_waits_for_is_committed_by_itself(writer, ledger):
+    writer.note("begin_session", at="a")
+    assert ledger.committed.wait(PATIENCE)
+
+
+def test_what_is_said_during_a_commit_is_committed_as_one_group(writer, ledger):
+    ledger.may_go_on.clear()
+    writer.perform(add("first"))
+    assert ledger.entered.wait(PATIENCE)
+    waiting = [writer.perform(add(str(n))) for n in range(30)]
+    ledger.may_go_on.set()
+    for future in waiting:
+        future.result(PATIENCE)
+    assert ledger.groups == [1, 30]
+
+
+def test_nothing_said_is_lost_when_the_writer_is_closed(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note("begin_session", at="a")
+    writer.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a"]
+
+
+def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.close()
+    with pytest.raises(StorageError) as raised:
+        writer.perform(lambda db: None)
+    assert str(raised.value) == "The journal is closed: the run has ended."
+
+
+def test_what_somebody_waits_for_is_committed_at_once_however_long_notes_may_linger(path, monkeypatch):
+    monkeypatch.setattr(writers, "LINGER", 100 * PATIENCE)
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note("begin_session", at="a")
+    assert writer.perform(sessions).result(PATIENCE) == ["a"]
+    writer.note("begin_session", at="b")
+    writer.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert sessions(other) == ["a", "b"]
+
+
+def test_notes_linger_until_somebody_waits_and_again_after_that(path, monkeypatch):
+    did: SimpleQueue[str] = SimpleQueue()
+
+    class Linger(float):
+        def __radd__(self, now):
+            did.put("lingers")
+            return now + float(self)
+
+    class Told(Ledger):
+        def commit(self, group):
+            did.put("commits")
+            return super().commit(group)
+
+    monkeypatch.setattr(writers, "LINGER", Linger(100 * PATIENCE))
+    writer = ThreadWriter(Told(database.create(path)))
+    writer.note("begin_session", at="a")
+    assert did.get(timeout=PATIENCE) == "lingers"
+    writer.perform(lambda db: None).result(PATIENCE)
+    assert did.get(timeout=PATIENCE) == "commits"
+    writer.note("begin_session", at="b")
+    assert did.get(timeout=PATIENCE) == "lingers"
+    writer.close()
+
+
+def test_a_journal_left_behind_keeps_no_process_alive(writer):
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "journal"] == [True]
+
+
+def test_a_writer_without_trouble_tells_of_none(writer):
+    assert writer.trouble is None
+
+
+def test_a_closed_journal_has_its_digest(path):
+    ThreadWriter(Ledger(database.create(path), home=path)).close()
+    assert checksum.holds(path)
+
+
+def test_an_error_of_the_callers_work_goes_to_the_caller(writer):
+    def work(db):
+        raise ValueError("the caller's own")
+
+    with pytest.raises(ValueError, match="the caller's own"):
+        writer.perform(work).result(PATIENCE)
+
+
+def test_an_error_of_the_callers_work_takes_back_what_that_work_wrote(writer):
+    def work(db):
+        add("half")(db)
+        raise ValueError
+
+    writer.perform(work).exception(PATIENCE)
+    assert writer.perform(sessions).result(PATIENCE) == []
+
+
+def test_an_error_of_one_callers_work_leaves_the_others_of_its_group_whole(writer, ledger):
+    def work(db):
+        raise ValueError
+
+    ledger.may_go_on.clear()
+    writer.note("begin_session", at="noted")
+    writer.perform(work)
+    writer.perform(add("performed"))
+    ledger.may_go_on.set()
+    assert writer.perform(sessions).result(PATIENCE) == ["noted", "performed"]
+
+
+def test_work_whose_caller_went_away_is_done_all_the_same(writer, ledger):
+    ledger.may_go_on.clear()
+    writer.perform(lambda db: None)
+    assert ledger.entered.wait(PATIENCE)
+    given_up: Future[int] = writer.perform(add("a"))
+    given_up.cancel()
+    ledger.may_go_on.set()
+    assert writer.perform(sessions).result(PATIENCE) == ["a"]
+
+
+def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note("begin_session", at=2**100)
+    with pytest.raises(StorageError, match=r"^The journal failed \(OverflowError: .+\)\.$"):
+        writer.perform(lambda db: None).result(PATIENCE)
+    with pytest.raises(StorageError, match="OverflowError"):
+        writer.close()
+
+
+def test_a_note_of_no_statement_is_heard_of_by_whoever_waits_and_at_the_end(path):
+    writer = ThreadWriter(Ledger(database.create(path)))
+    writer.note(None, at="a")  # type: ignore[arg-type]  # the mistake there must be no silence about
+    with pytest.raises(StorageError, match=r"^The journal failed \(KeyError: None\)\.$"):
+        writer.perform(lambda db: None).result(PATIENCE)
+    with pytest.raises(StorageError, match="KeyError"):
+        writer.close()
+
+
+def test_whoever_waits_hears_of_a_result_that_could_not_be_handed_over(path):
+    ledger = Watched(database.create(path))
+    ledger.may_go_on.clear()
+    writer = ThreadWriter(ledger)
+    writer.perform(lambda db: "its own").set_result("another's")
+    waiting = writer.perform(lambda db: None)
+    ledger.may_go_on.set()
+    with pytest.raises(StorageError, match=r"^The journal failed \(RuntimeError: "):
+        waiting.result(PATIENCE)
+    with pytest.raises(StorageError, match="RuntimeError"):
+        writer.close()
+
+
+def test_work_that_would_end_the_thread_ends_the_journal_loudly(path):
+    def work(db):
+        raise SystemExit
+
+    writer = ThreadWriter(Ledger(database.create(path)))
+    with pytest.raises(StorageError, match="SystemExit"):
+        writer.perform(work).result(PATIENCE)
+    with pytest.raises(StorageError, match="SystemExit"):
+        writer.close()
+
+
+# On a disk that takes no more
+
+
+def test_a_writer_goes_on_in_memory(path):
+    ledger = Ledger(database.create(path), home=path)
+    no_room_for_more(ledger.connection)
+    writer = ThreadWriter(ledger)
+    writer.note("begin_session", at=BIG)
+    assert (writer.perform(sessions).result(PATIENCE), writer.trouble is None) == ([BIG], False)
+    writer.close()
+
+
+@pytest.fixture
+def broken():
+    """A writer whose memory gave out after its disk."""
+    ledger = Watched(database.in_memory(), trouble="The disk is gone.")
+    no_room_for_more(ledger.connection)
+    writer = ThreadWriter(ledger)
+    yield writer
+    ledger.may_go_on.set()
+    with pytest.raises(StorageError):
+        writer.close()
+
+
+def test_whoever_waits_when_not_even_memory_is_left_hears_of_it(broken):
+    broken.note("begin_session", at=BIG)
+    with pytest.raises(StorageError):
+        broken.perform(lambda db: None).result(PATIENCE)
+
+
+def test_whoever_comes_when_not_even_memory_is_left_hears_of_it(broken):
+    broken.perform(add(BIG)).exception(PATIENCE)
+    with pytest.raises(StorageError):
+        broken.perform(lambda db: None)
+
+
+def test_a_memory_that_gives_out_too_is_told_with_both_troubles(broken):
+    with pytest.raises(StorageError) as raised:
+        broken.perform(add(BIG)).result(PATIENCE)
+    full = "database or disk is full"
+    assert str(raised.value) == f"The journal can be neither written nor read: {full}; {full}."
+
+
+def test_a_caller_who_went_away_does_not_keep_the_others_from_hearing_of_it(broken):
+    ledger = broken._ledger
+    ledger.may_go_on.clear()
+    given_up = broken.perform(add(BIG))
+    assert ledger.entered.wait(PATIENCE)
+    other = broken.perform(lambda db: None)
+    given_up.cancel()
+    ledger.may_go_on.set()
+    assert isinstance(other.exception(PATIENCE), StorageError)
+    with pytest.raises(CancelledError):
+        given_up.result(PATIENCE)
+
+
+# In the caller's own thread
+
+
+def test_an_inline_writer_has_committed_when_it_returns():
+    connection = database.in_memory()
+    writer = InlineWriter(Ledger(connection))
+    writer.note("begin_session", at="a")
+    assert (sessions(connection), connection.in_transaction) == (["a"], False)
+    writer.close()
+
+
+def test_an_inline_writer_gives_an_error_of_the_callers_work_to_the_caller():
+    def work(db):
+        raise ValueError
+
+    writer = InlineWriter(Ledger(database.in_memory()))
+    assert isinstance(writer.perform(work).exception(0), ValueError)
+    writer.close()

@@ -1,0 +1,398 @@
+"""A journal that is not what was written: what is told of it, and that it is not gone on with."""
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orchestrator.clock import Clock
+from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.journal import database
+from orchestrator.journal import journal as journals
+from orchestrator.journal.recovery import checksum
+from orchestrator.journal.recovery.damage import open_valid, open_whole
+from orchestrator.journal.writer import Ledger
+from orchestrator.report import read_report
+from tests.hunts.disk.journals import KEYS, SETTLED, make, told
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A journal that was closed in good order."""
+    return make(tmp_path, killed=False)
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A journal as kill -9 leaves it: a part in the file, a part in the log."""
+    return make(tmp_path, killed=True)
+
+
+def change(path: Path, statement: str) -> None:
+    """Changes the journal behind the product's back, and lets its digest agree."""
+    checksum.remove_sum(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.create_function("seal", -1, database.seal)
+        other.execute(statement)
+        other.commit()
+
+
+def change_statement(path: Path, name: str, was: str, now: str) -> None:
+    """Changes how a table, an index or a view is made, and nothing that it holds."""
+    checksum.remove_sum(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?", (was, now, name))
+        other.commit()
+
+
+def outcomes(path: Path) -> dict[int, str]:
+    return {row: action["outcome"] for row, action in told(path).actions.items()}
+
+
+def test_a_whole_journal_has_nothing_to_say(path):
+    connection, sentences = open_valid(path)
+    connection.close()
+    assert sentences == []
+
+
+def test_opening_a_journal_does_not_change_it(path):
+    before = path.read_bytes()
+    told(path)
+    assert path.read_bytes() == before
+
+
+def test_a_session_takes_the_digest_away_before_it_changes_the_journal(path):
+    journals.reopen(path, Clock()).close()
+    assert checksum.holds(path)
+    journal = journals.reopen(path, Clock())
+    assert checksum.holds(path) is None
+    journal.close()
+
+
+def test_a_journal_without_a_digest_is_valid(path):
+    checksum.remove_sum(path)
+    assert told(path).sentences == []
+
+
+def test_a_settled_row_that_was_changed_is_told_as_unconfirmed(path):
+    change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
+    assert outcomes(path) | {3: "unconfirmed"} == outcomes(path)
+    assert list(outcomes(path).values()).count("stopped") == SETTLED - 1
+
+
+def test_the_row_that_was_changed_is_named(path):
+    change(path, "UPDATE action SET accepted_at = '2026-11-24T00:00:00.000Z' WHERE seq = 2")
+    assert "1 rows cannot be trusted (row 3)" in " ".join(told(path).sentences)
+
+
+def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
+    change(path, f"UPDATE action SET outcome = 'stopped', settled_at = '2026' WHERE seq = {KEYS}")
+    assert outcomes(path)[KEYS + 1] == "unconfirmed"
+
+
+def test_a_journal_that_kill_9_left_whole_is_gone_on_with(killed):
+    connection, sentences = open_whole(killed)
+    connection.close()
+    assert sentences == []
+
+
+def test_an_index_of_the_log_that_is_not_what_was_written_does_not_say_that_frames_are_missing(killed):
+    index = killed.with_name("journal.db-shm")
+    header = bytearray(index.read_bytes())
+    header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
+    index.write_bytes(header)
+    connection, sentences = open_whole(killed)
+    connection.close()
+    assert sentences == []
+
+
+def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path):
+    """Else a key might never be sent, or one that a guard had let off."""
+    change_statement(path, "action_waiting", "stage = 0", "stage = 9")
+    change(path, f"UPDATE action SET stage = 1 WHERE seq = {KEYS}")
+    change_statement(path, "action_waiting", "stage = 9", "stage = 0")
+    with pytest.raises(StorageError, match="wrong # of entries in index action_waiting"):
+        open_whole(path)
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [("outcome", "outcomf"), ("'unconfirmed'", "'unconfirmee'"), ("stage = 2", "stage = 3")]
+)
+def test_a_report_that_would_be_made_in_another_way_is_not_made(path, was, now):
+    """The view by which a row is told stands in the journal too."""
+    change_statement(path, "reported_action", was, now)
+    found = told(path)
+    assert "its tables are not what they were made" in found.sentences[0]
+    assert len(found.actions) == KEYS + 1
+
+
+def test_what_the_tenant_or_the_input_says_in_other_letters_is_no_damage(path):
+    change(path, "UPDATE action SET status = 'Größe', labels = '{\"Team\":\"Zoë\"}' WHERE seq = 12")
+    assert told(path).sentences == []
+
+
+def test_a_key_that_was_changed_is_said(path):
+    change(path, f"UPDATE action SET bulk_key = '{'f' * 32}' WHERE seq = {KEYS}")
+    assert "A row or a key of keys.csv was changed" in " ".join(told(path).sentences)
+
+
+def test_a_row_that_is_gone_is_said(path):
+    change(path, f"DELETE FROM action WHERE seq = {KEYS}")
+    assert "1 of the 14 rows of keys.csv are lost" in " ".join(told(path).sentences)
+
+
+def test_a_changed_byte_that_no_row_needs_is_said(path):
+    data = bytearray(path.read_bytes())
+    place = data.index(bytes(200)) + 100
+    data[place] ^= 1
+    path.write_bytes(data)
+    assert "is not what was written" in told(path).sentences[0]
+
+
+def test_a_damaged_journal_is_not_gone_on_with(path):
+    change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
+    with pytest.raises(StorageError, match=r"mass-stop report .* tells what can be told"):
+        open_whole(path)
+
+
+def test_a_damaged_journal_is_left_as_it_is(path):
+    change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
+    before = path.read_bytes()
+    told(path)
+    assert path.read_bytes() == before
+
+
+def test_a_journal_of_which_nothing_can_be_read_is_said_to_be_damaged(path):
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(StorageError, match="nothing can be told from it"):
+        open_valid(path)
+
+
+def test_a_directory_without_a_journal_holds_no_run(tmp_path):
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        open_valid(tmp_path / "journal.db")
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.json/run", "missing", "a" * 300])
+def test_what_is_no_directory_is_told_as_no_run(tmp_path, name):
+    (tmp_path / "report.json").touch()
+    with pytest.raises(RunDirectoryError, match=r"^\S+ (is a file|holds no run)"):
+        open_valid(tmp_path / name / "journal.db")
+
+
+def test_an_empty_file_beside_a_log_is_left_with_its_log(killed):
+    """SQLite would delete the log."""
+    killed.write_bytes(b"")
+    log = killed.with_name("journal.db-wal")
+    before = log.read_bytes()
+    with pytest.raises(StorageError, match="damaged"):
+        open_valid(killed)
+    assert log.read_bytes() == before
+
+
+# A journal that ends before its run did
+
+
+@pytest.fixture
+def shortened(killed: Path) -> Path:
+    """The log lost its end, with what was committed last."""
+    log = killed.with_name("journal.db-wal")
+    log.write_bytes(log.read_bytes()[:-1])
+    return killed
+
+
+def test_a_log_that_lost_its_end_is_said(shortened):
+    assert "ends before its run did" in told(shortened).sentences[0]
+
+
+def test_what_a_shortened_journal_holds_as_not_sent_may_have_been_sent(shortened):
+    """Else not_attempted would be told of actions that were stopped."""
+    assert "not_attempted" not in outcomes(shortened).values()
+
+
+def test_it_stays_so_when_it_is_opened_again(shortened):
+    told(shortened)
+    assert "not_attempted" not in outcomes(shortened).values()
+
+
+def test_a_shortened_journal_is_gone_on_with(shortened):
+    connection, sentences = open_whole(shortened)
+    connection.close()
+    assert len(sentences) == 1
+
+
+def test_a_killed_process_leaves_a_journal_with_nothing_to_say(killed):
+    assert told(killed).sentences == []
+
+
+@pytest.fixture
+def left(path: Path) -> Path:
+    """The disk took no more, and the run went on in memory to an end that never reached the disk."""
+    checksum.remove_sum(path)
+    ledger = Ledger(database.reopen(path), home=path)
+    pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger.connection.execute(f"PRAGMA max_page_count = {pages}")
+    ledger.commit([("begin_session", {"at": "x" * 100_000})])
+    ledger.connection.close()
+    return path
+
+
+def test_a_journal_that_its_run_had_to_leave_is_marked_without_needing_room(left):
+    assert stat.S_IMODE(left.stat().st_mode) == 0o400
+
+
+def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent(left):
+    assert "not_attempted" not in outcomes(left).values()
+
+
+def test_such_a_journal_can_be_written_again_once_it_is_opened(left):
+    told(left)
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600
+
+
+@pytest.fixture(params=["left", "shortened"])
+def on_a_full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal that ends before its run did, on a disk that does not even take that what is not sent may have been."""
+    path: Path = request.getfixturevalue(request.param)
+    reopen = database.reopen
+
+    def full(path: Path) -> sqlite3.Connection:
+        connection = reopen(path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    monkeypatch.setattr(database, "reopen", full)
+    return path
+
+
+def test_what_was_not_sent_may_have_been_although_the_full_disk_does_not_take_so_much(on_a_full_disk):
+    assert "ends before its run did" in told(on_a_full_disk).sentences[0]
+    assert "not_attempted" not in outcomes(on_a_full_disk).values()
+
+
+def test_nothing_is_gone_on_with_on_a_full_disk_before_there_is_room(on_a_full_disk):
+    with pytest.raises(StorageError, match=r"make room, then mass-stop resume \S+$"):
+        open_whole(on_a_full_disk)
+
+
+def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_disk, monkeypatch):
+    told(on_a_full_disk)
+    monkeypatch.undo()
+    connection, _ = open_whole(on_a_full_disk)
+    connection.close()
+    assert "not_attempted" not in outcomes(on_a_full_disk).values()
+
+
+def test_that_a_killed_process_lost_nothing_is_told_without_writing(killed, monkeypatch):
+    """On a full disk a checkpoint fails, and it was said then that the journal ends before its run did."""
+    reopen = database.reopen
+
+    def full(path: Path) -> sqlite3.Connection:
+        connection = reopen(path)
+        connection.set_authorizer(
+            lambda _, name, *more: sqlite3.SQLITE_DENY if name == "wal_checkpoint" else sqlite3.SQLITE_OK
+        )
+        return connection
+
+    monkeypatch.setattr(database, "reopen", full)
+    assert told(killed).sentences == []
+
+
+def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent_where_it_is_damaged_too(left):
+    change(left, "UPDATE action SET succeeded = 37 WHERE seq = 2")
+    assert "is damaged" in told(left).sentences[0]
+    assert "not_attempted" not in outcomes(left).values()
+
+
+def test_such_a_journal_that_is_damaged_too_is_not_told_as_empty(left):
+    left.write_bytes(b"\xff" * 16 + left.read_bytes()[16:])
+    assert "is damaged" in told(left).sentences[0]
+    assert len(outcomes(left)) >= KEYS
+
+
+def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_path, monkeypatch):
+    """Else it would be told that the run was cut before it began, and that nothing was sent."""
+
+    def no_room(connection):
+        connection.close()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(database, "_with_schema", no_room)
+        with pytest.raises(sqlite3.OperationalError):
+            database.create(tmp_path / "journal.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_journal_of_a_run_that_went_on_in_memory_does_not_say_that_nothing_was_sent(tmp_path):
+    path = tmp_path / "journal.db"
+    path.touch()
+    database.mark_left(path)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="went on in memory"):
+            open_valid(path)
+
+
+def test_a_journal_that_holds_its_tables_only_is_of_a_run_that_did_not_begin(tmp_path):
+    database.create(tmp_path / "journal.db").close()
+    with pytest.raises(StorageError, match="before it began"):
+        open_valid(tmp_path / "journal.db")
+
+
+def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
+    """A column that is new is either in the seal or named here, where one reads why it need not be."""
+    with closing(database.in_memory()) as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(action)")}
+    sealed = database.statements()["broken_seals"].partition("seal(")[2]
+    uncovered = {name for name in columns if f"{name}," not in sealed.replace(")", ",").replace(" ", "")}
+    assert uncovered == {
+        "seq", "rank", "stage", "seal",  # the place in the queue, and the seal itself
+        "malformed",  # only for the index, which SQLite checks by it; the outcome tells it
+        "claimed", "due_at", "read_from", "polls", "output_url", "sent_at",  # of the session at work
+        "action_type", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence
+        "status_calls", "file_calls", "retried", "throttled",  # counts of calls
+    }  # fmt: skip
+
+
+def test_the_report_of_a_damaged_journal_adds_up(path):
+    change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
+    connection, _ = open_valid(path)
+    report = read_report(connection)
+    connection.close()
+    assert sum(report.summary.outcomes.values()) == len(report.actions)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE run SET started_at = '2026-11\r23T22:50:13.000Z'",
+        "UPDATE run SET org_ids = '[\"a\"'",
+        "UPDATE session SET state = 'finishee'",
+        "UPDATE action SET sent_at = '2026-11-23T22:50:1$.000Z'",
+        "UPDATE action SET labels = '{' WHERE seq = 12",
+        "UPDATE action SET outcome = 'stoppee' WHERE seq = 1",
+        "UPDATE action SET outcome = 'stoppee' WHERE seq = 12",
+        "UPDATE action SET error = '{}' WHERE seq = 12",
+        "UPDATE action SET mismatch = '{\"file\":1}' WHERE seq = 12",
+        "UPDATE action SET track_id = CAST(X'FF' AS TEXT) WHERE seq = 1",
+        "UPDATE action SET total = 1.5 WHERE seq = 12",
+        "UPDATE action SET source = 9 WHERE seq = 12",
+        "DELETE FROM session",
+        "DELETE FROM source",
+        "DELETE FROM run",
+    ],
+)
+def test_what_no_report_can_be_made_of_is_said_instead_of_a_traceback(path, statement):
+    change(path, statement)
+    found = told(path)
+    assert "is damaged" in found.sentences[0]
+    assert set(found.actions) >= set(range(2, KEYS + 2))
+
+
+@pytest.mark.parametrize("change_of", ["succeeded = 1 << 62 WHERE seq > 10", "retried = 'x' WHERE seq = 12"])
+def test_counts_that_cannot_be_added_up_are_said(path, change_of):
+    change(path, f"UPDATE action SET {change_of}")
+    assert "is damaged" in told(path).sentences[0]

@@ -1,0 +1,362 @@
+"""What the page shows: the report's own numbers, added up, and the course of the run."""
+
+import io
+import json
+import re
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.clock import stamp
+from orchestrator.errors import Kind, StorageError
+from orchestrator.journal import database
+from orchestrator.logs import printable
+from orchestrator.model import OVER, Outcome
+from orchestrator.report import read_report
+from orchestrator.report.pages import html
+from orchestrator.report.pages.charts import draw
+from orchestrator.report.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
+from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
+from orchestrator.report.pages.view import FIRST, read_view
+from orchestrator.report.pages.wording import ERRORS, OUTCOMES, error_words, group_of
+from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each
+
+ENDS = st.lists(
+    st.sampled_from([*(one for one in Outcome if one is not Outcome.WOULD_STOP), None]), max_size=30
+)
+
+
+@pytest.fixture
+def run():
+    with made_run() as run:
+        yield run
+
+
+def page(run: MadeRun, sha256: str | None = "ab" * 32) -> str:
+    buffer = io.BytesIO()
+    write_html(run.connection, buffer.write, Path("runs/one"), sha256)
+    return buffer.getvalue().decode()
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    """The actions as the page's script gets them."""
+    blocks = re.findall(r'<script type="application/json" class="rows">(.*?)</script>', text, re.S)
+    return [
+        dict(zip(Row.__struct_fields__, row, strict=True)) for block in blocks for row in json.loads(block)
+    ]
+
+
+# Numbers
+
+
+@settings(max_examples=30)
+@given(ENDS)
+def test_the_numbers_of_the_page_are_those_of_the_report(ends):
+    with made_run() as run:
+        for outcome in ends:
+            run.add(outcome)
+        view, report = read_view(run.connection), read_report(run.connection)
+        summary, told = report.summary, rows(page(run))
+    assert view.actions == len(report.actions) == len(told)
+    assert sum(view.groups[name] for name in ("stopped", "over")) == sum(
+        summary.outcomes.get(one, 0) for one in OVER
+    )
+    fate = view.fate
+    assert (fate.succeeded, fate.failed) == (summary.records.succeeded, summary.records.failed)
+    assert fate.saved + fate.spared + fate.at_risk == summary.records.unprocessed
+    for breakdown in view.breakdowns:
+        for name in ("total", "processed", "succeeded", "failed", "unprocessed"):
+            assert sum(getattr(share.sums, name) for share in breakdown.shares) == getattr(
+                summary.records, name
+            )
+        assert sum(share.sums.actions for share in breakdown.shares) == len(report.actions)
+    for row, action in zip(told, report.actions, strict=True):
+        assert (row["bulk_key"], row["outcome"], row["row"]) == (action.bulk_key, action.outcome, action.row)
+        assert (row["total"], row["succeeded"]) == (action.records.total, action.records.succeeded)
+        assert (row["track_id"], row["request_id"]) == (action.stop.track_id, action.stop.request_id)
+
+
+def test_the_share_of_a_breakdown_leads_to_the_rows_it_counts(run):
+    one_of_each(run)
+    told = rows(page(run))
+    for breakdown in read_view(run.connection).breakdowns:
+        for share in breakdown.shares:
+            assert sum(row[share.field] == share.value for row in told) == share.sums.actions
+
+
+def test_an_error_of_the_table_leads_to_the_rows_it_counts(run):
+    one_of_each(run)
+    told = rows(page(run))
+    errors = read_view(run.connection).errors
+    assert {one.words.title for one in errors} == {"Not found", "Timed out", "No bulk key"}
+    for one in errors:
+        assert sum(row["error"] == one.words.title for row in told) == one.actions
+
+
+def test_records_are_saved_only_where_this_run_stopped_the_action(run):
+    run.add(Outcome.STOPPED)
+    run.add(Outcome.ALREADY_STOPPED)
+    run.add(Outcome.UNCONFIRMED)
+    fate = read_view(run.connection).fate
+    assert (fate.saved, fate.spared, fate.at_risk) == (6, 12, 18)
+
+
+def test_actions_without_counts_are_told(run):
+    run.add(Outcome.STOPPED)
+    run.add(None)
+    assert read_view(run.connection).fate.uncounted == 1
+
+
+def test_in_a_run_of_several_tenants_every_case_and_every_error_says_whose_it_is():
+    names = tuple(f"tenant-{number}" for number in range(7))
+    with made_run(tenants=names) as run:
+        for name in names:
+            run.add(Outcome.REJECTED, tenant=name)
+        view, text = read_view(run.connection), page(run)
+    (cases,), (error,) = view.cases, view.errors
+    assert [case.tenant for case in cases.first] == list(names)
+    assert (error.tenant, error.tenants) == (names[0], sorted(names))
+    assert all(f'<bdi class="tenant">{name}</bdi>' in text for name in names)
+    assert "and 2 more" in text
+
+
+def test_the_next_step_after_a_plan_of_several_tenants_names_their_file():
+    with made_run(command="plan", tenants=("north", "south")) as run:
+        run.add(Outcome.WOULD_STOP, tenant="north")
+        assert "run --plan runs/one --tenants &#39;/folder of/tenants.toml&#39;" in page(run)
+
+
+def test_only_the_first_keys_of_an_outcome_are_named_at_once(run):
+    for _ in range(FIRST + 5):
+        run.add(Outcome.REJECTED)
+    (cases,) = read_view(run.connection).cases
+    assert (cases.count, len(cases.first)) == (FIRST + 5, FIRST)
+
+
+def test_settings_at_their_default_are_not_told(run):
+    assert read_view(run.connection).limits == [("--headroom", "20"), ("--max-failures", "5 % of the keys")]
+
+
+def test_a_journal_without_a_run_is_refused():
+    connection = database.in_memory()
+    try:
+        with pytest.raises(StorageError):
+            read_view(connection)
+    finally:
+        connection.close()
+
+
+# Words
+
+
+def test_every_outcome_has_its_words_and_those_that_need_a_person_say_what_to_do():
+    assert set(OUTCOMES) == set(Outcome)
+    assert all(OUTCOMES[one].todo for one in Outcome if group_of(one) == "person")
+
+
+def test_every_kind_of_error_has_its_words():
+    assert set(Kind) <= set(ERRORS)
+
+
+def test_an_error_of_a_later_version_is_called_what_it_is():
+    assert error_words("never_heard_of").title == "Never heard of"
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "command", "title"),
+    [
+        ([Outcome.STOPPED, Outcome.ALREADY_FAILED], "finished", "run", "All over"),
+        ([Outcome.STOPPED, Outcome.REJECTED], "finished", "run", "Not all over"),
+        ([Outcome.UNCONFIRMED], "finished", "run", "Not all over"),
+        ([Outcome.REJECTED, Outcome.NOT_ATTEMPTED], "aborted", "run", "Nothing was stopped"),
+        ([Outcome.STOPPED, None], "running", "run", "Not finished"),
+        ([Outcome.WOULD_STOP, Outcome.ALREADY_STOPPED], "finished", "plan", "A plan: no stop was sent"),
+        ([], "finished", "run", "Nothing to stop"),
+    ],
+)
+def test_the_headline_claims_no_more_than_is_known(ends, state, command, title):
+    with made_run(command=command) as run:
+        for outcome in ends:
+            run.add(outcome)
+        if state != "running":
+            run.end(state)
+        assert read_view(run.connection).headline.title == title
+
+
+@given(st.text())
+def test_what_is_made_visible_has_nothing_left_that_is_not(text):
+    assert printable(text).isprintable()
+
+
+# The course
+
+
+def test_every_event_is_in_one_stretch_of_the_timeline(run):
+    one_of_each(run)
+    run.end()
+    timeline = read_timeline(run.connection)
+    assert (sum(timeline.accepted), sum(timeline.settled)) == (3, 10)
+    assert sum(timeline.failed) == 2
+    assert timeline.stretches <= MOST_STRETCHES
+
+
+def test_an_event_is_where_it_happened(run):
+    run.seconds.now = 49.95
+    run.add(Outcome.STOPPED)  # at 50.05 s
+    run.seconds.now = 100.0
+    run.end()
+    timeline = read_timeline(run.connection)
+    assert timeline.accepted.index(1) == int(50.05 / timeline.width)
+
+
+def test_the_pauses_of_a_resumed_run_take_no_room(run):
+    run.seconds.now = 10.0
+    run.end("interrupted")
+    run.seconds.now = 7_210.0
+    run.journal.begin_session()
+    run.add(Outcome.STOPPED)
+    run.seconds.now = 7_230.0
+    run.end()
+    timeline = read_timeline(run.connection)
+    assert timeline.seconds == pytest.approx(30.0)
+    assert [one.pause for one in timeline.sessions] == [0.0, pytest.approx(7_200.0)]
+    assert timeline.accepted.index(1) == int(10.1 / timeline.width)
+
+
+def test_a_session_that_was_killed_lasted_to_its_last_event(run):
+    run.seconds.now = 5.0
+    run.add(Outcome.STOPPED)
+    run.seconds.now = 500.0
+    run.journal.begin_session()
+    run.seconds.now = 501.0
+    run.end()
+    first, second = read_timeline(run.connection).sessions
+    assert first.ended_at is None
+    assert [first.seconds, second.seconds] == pytest.approx([5.1, 1.0])
+
+
+def test_a_run_of_no_time_has_a_timeline(run):
+    run.end()
+    timeline = read_timeline(run.connection)
+    assert timeline.stretches == 1
+    assert draw(timeline, 0, planning=False).ticks
+
+
+def test_slots_of_several_tenants_are_added_up(run):
+    for tenant, slots in (("one", 10), ("two", 30)):
+        run.journal.of(tenant).paced(slots, 5, None, 0, 0)
+    run.seconds.now = 60.0
+    run.end()
+    assert max(one.slots for one in read_timeline(run.connection).pace) == 40
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(list(OVER)), st.floats(0, 1e5)), min_size=1, max_size=12))
+def test_no_chart_leaves_its_square(steps):
+    with made_run() as run:
+        for outcome, pause in steps:
+            run.seconds.now += pause
+            run.add(outcome)
+            run.journal.paced(36, 40, 99.0, 0, 0)
+        run.end()
+        charts = draw(read_timeline(run.connection), len(steps), planning=False)
+    for panel in charts.panels:
+        for shape in panel.shapes:
+            numbers = [float(one) for one in re.findall(r"-?[\d.]+", shape.path)]
+            assert all(0 <= one <= 1000 for one in numbers)
+        assert all(0 <= tick.percent <= 100 for tick in [*panel.levels, *charts.ticks])
+
+
+# The file
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_from_outside_becomes_markup(text):
+    plain = text.encode("utf-8", "replace").decode()
+    with made_run() as run:
+        one_of_each(run)
+        before = page(run)
+        run.add(Outcome.STOPPED, {plain: plain})
+        run.add(Outcome.MALFORMED, bulk_key=plain)
+        after = page(run)
+    # Whatever it is, the page has no more elements of these kinds than it had.
+    for tag in ("<script", "<img", "<svg onload", "<iframe", "<!--", "</script"):
+        assert after.count(tag) == before.count(tag)
+    assert all("\u202e" not in row["bulk_key"] for row in rows(after))
+
+
+def test_the_page_names_no_address_it_could_load_from(run):
+    one_of_each(run)
+    text = page(run)
+    assert not re.search(r'(?:src|href)="(?!#|data:image/svg\+xml)', text)
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|WebSocket", text)
+
+
+def test_the_page_is_the_same_each_time(run):
+    one_of_each(run)
+    assert page(run) == page(run)
+
+
+def test_the_page_has_the_hashes_of_what_went_in_and_came_out(run):
+    run.journal.source_complete(run.sources[0], "cd" * 32)
+    text = page(run, report_sha256(run.connection))
+    assert "cd" * 32 in text
+    assert report_sha256(run.connection) in text
+
+
+def test_a_report_that_was_not_saved_has_no_hash(run):
+    assert "could not be saved" in page(run, None)
+
+
+def test_actions_travel_in_blocks(run):
+    for _ in range(ROWS_IN_BLOCK + 1):
+        run.add(None)
+    text = page(run)
+    assert text.count('class="rows"') == 2
+    assert len(rows(text)) == ROWS_IN_BLOCK + 1
+
+
+@pytest.mark.parametrize(("copies", "more"), [(20, ""), (21, " and 1 more"), (1_500, " and 1,480 more")])
+def test_of_many_duplicates_of_one_key_the_first_are_named_and_the_others_counted(run, copies, more):
+    """A list with a million copies of one line would be ten megabytes of page that nobody reads."""
+    again = run.add(None)
+    for _ in range(copies):
+        run.add(None, bulk_key=again)
+    (row,) = rows(page(run))
+    assert row["notes"].count(":") == 20
+    assert row["notes"].endswith(f"{more}.")
+
+
+def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
+    in_block = 200  # a tenth, so that every row is soon there
+    monkeypatch.setattr(html, "ROWS_IN_BLOCK", in_block)
+
+    def peak() -> int:
+        tracemalloc.start()
+        write_html(run.connection, lambda data: None, Path("run"), None)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    for _ in range(2 * in_block):
+        run.add(None)
+    peak()
+    small = peak()
+    for _ in range(8 * in_block):
+        run.add(None)
+    assert peak() < 1.2 * small + 50_000
+
+
+def test_what_a_plan_saw_is_in_its_page():
+    with made_run(command="plan") as run:
+        run.add(Outcome.WOULD_STOP)
+        (row,) = rows(page(run))
+    assert (row["speed"], row["alone"]) == (2.5, 2.4)
+
+
+def test_a_time_of_the_wall_is_told_as_such(run):
+    assert stamp(WALL)[:10] in page(run)

@@ -1,0 +1,49 @@
+"""How the parts of a run ended, told from a worker to the caller, and of several as one."""
+
+import pytest
+
+from orchestrator.cluster.control import Ordered
+from orchestrator.cluster.messages import Done
+from orchestrator.engine.guards import DeadlineReached
+from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.errors import CredentialsRefused, StorageError, TenantError, UsageError
+from orchestrator.runs.fleet import together
+
+GONE = Ending.cut(TenantError("It is gone."))
+
+
+@pytest.mark.parametrize(
+    ("reason", "comes_as"),
+    [
+        (CredentialsRefused("No."), TenantError),
+        (UsageError("No secret."), UsageError),
+        (StorageError("The disk is full."), Ordered),
+        (DeadlineReached("It is over."), Ordered),
+        (Interrupted("By a signal.", 143), Ordered),
+    ],
+)
+def test_how_a_shard_ended_is_the_same_for_its_caller(reason, comes_as):
+    ended = Ending.cut(reason)
+    told = Done.of(ended).ending()
+    assert (told.state, told.reason) == (ended.state, ended.reason)
+    assert isinstance(told.cut_by, comes_as)
+    assert told.cut_by.exit_status == reason.exit_status
+
+
+def test_a_shard_that_came_to_its_end_was_not_cut():
+    assert Done.of(Ending("finished")).ending() == Ending("finished")
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [(Interrupted("", 130), "interrupted"), (DeadlineReached(""), "aborted")]
+)
+def test_only_a_signal_interrupts(reason, state):
+    assert Ending.cut(reason).state == state
+
+
+def test_a_reason_of_one_of_several_tenants_is_told_with_its_name():
+    assert together({"north": GONE, "south": Ending("finished")}).reason == "north: It is gone."
+
+
+def test_a_reason_of_a_tenant_without_a_name_is_told_as_it_is():
+    assert together({"": GONE}).reason == "It is gone."

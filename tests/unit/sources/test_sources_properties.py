@@ -1,0 +1,186 @@
+"""Laws of reading bulk keys, for any table, any bytes and any way they may come."""
+
+import csv
+import gzip
+import io
+import os
+import re
+import string
+from itertools import pairwise
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import InputError
+from orchestrator.model import InputRow, is_bulk_key
+from orchestrator.sources import open_source
+
+keys = st.text(string.ascii_letters + string.digits, min_size=32, max_size=32)
+plain = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=12)
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
+    ["\r\n", "#", '"', '""', "\n# no comment", "\n\n", ",;\t", "\ufeff", "\u2028x", "\x1c"]
+)
+between = st.lists(st.sampled_from(["", "  ", "# comment", '# "', "#,;\t", ",;"]), max_size=2)
+
+
+class Table(NamedTuple):
+    """A table as it is written, and the rows that it must give."""
+
+    content: bytes
+    rows: list[InputRow]
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    quoted = draw(st.booleans())
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    width = draw(st.integers(0, 3))
+    at = draw(st.integers(0, width))
+    headed = draw(st.booleans()) or at > 0
+    cell = cells if quoted else plain.filter(lambda text: not text.startswith("#"))
+    titles = draw(
+        st.lists(
+            st.text(string.ascii_lowercase, min_size=4, max_size=6),
+            min_size=width,
+            max_size=width,
+            unique=True,
+        )
+    )
+    out = io.StringIO(newline="")
+    writer = csv.writer(
+        out,
+        delimiter=draw(st.sampled_from(",;\t")),
+        lineterminator=end,
+        quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL,
+    )
+    rows = []
+    if headed:
+        writer.writerow(
+            [*titles[:at], draw(st.sampled_from(["bulk_key", "Bulk Key", "bulkKey"])), *titles[at:]]
+        )
+    else:
+        titles = [f"column_{number}" for number in range(2, width + 2)]
+    for key in draw(st.lists(keys, max_size=6)):
+        out.write("".join(line + end for line in draw(between)))
+        number = 1 + len(re.findall(r"\r\n|\r|\n", out.getvalue()))
+        labels = draw(st.lists(cell, min_size=width, max_size=width))
+        padded = draw(st.sampled_from(["", " "])) + key + draw(st.sampled_from(["", "  "]))
+        writer.writerow([*labels[:at], padded, *labels[at:]])
+        rows.append(InputRow(number, key, dict(zip(titles, labels, strict=True))))
+    text = out.getvalue()
+    if draw(st.booleans()):
+        text = text.removesuffix(end)
+    return Table(draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + text.encode(), rows)
+
+
+@st.composite
+def messy(draw: st.DrawFn) -> bytes:
+    """Bytes that are almost a table."""
+    pieces = st.sampled_from(
+        ["a" * 32, "B" * 32, '"', '""', ",", ";", "\t", "\n", "\r", "#", " ", "key", "x"]
+    )
+    content = "".join(draw(st.lists(pieces | plain, max_size=40))).encode()
+    return content + draw(st.sampled_from([b"", b"", b"\0", b"\xff", "é".encode()[:1]]))
+
+
+def through_a_pipe(content: bytes, cuts: list[int], *, column: str | None = None) -> list[InputRow]:
+    """Reads ``content`` from a pipe that gives it in pieces, cut at ``cuts`` (positions, taken modulo its length)."""
+    edges = sorted({0, len(content), *(cut % (len(content) + 1) for cut in cuts)})
+    pieces = [content[start:end] for start, end in pairwise(edges)]
+    reading, writing = os.pipe()
+    opened = False
+
+    def feed() -> None:
+        nonlocal opened, writing
+        if not opened:
+            opened = True
+        elif pieces:
+            os.write(writing, pieces.pop(0))
+        elif writing >= 0:
+            os.close(writing)
+            writing = -1
+
+    try:
+        return list(open_source(f"/dev/fd/{reading}").read(column=column, on_wait=feed))
+    finally:
+        os.close(reading)
+        if writing >= 0:
+            os.close(writing)
+
+
+cuts = st.lists(st.integers(0, 4096), max_size=8)
+
+
+@given(tables())
+def test_any_table_that_csv_writes_comes_back(table):
+    assert through_a_pipe(table.content, []) == table.rows
+
+
+@given(tables(), cuts)
+def test_the_pieces_in_which_a_pipe_gives_a_table_do_not_matter(table, cuts):
+    assert through_a_pipe(table.content, cuts) == table.rows
+
+
+@given(tables(), cuts, st.integers(0, 4096))
+def test_gzip_in_any_members_and_pieces_gives_the_same_rows(table, cuts, cut):
+    cut %= len(table.content) + 1
+    packed = gzip.compress(table.content[:cut]) + gzip.compress(table.content[cut:])
+    assert through_a_pipe(packed, cuts) == table.rows
+
+
+@given(tables(), st.integers(0, 4096))
+def test_a_cut_gzip_stream_is_refused(table, cut):
+    packed = gzip.compress(table.content)
+    try:
+        through_a_pipe(packed[: 2 + cut % (len(packed) - 2)], [])
+    except InputError:
+        return
+    raise AssertionError("a cut stream passed")
+
+
+@given(messy(), cuts)
+def test_any_bytes_give_rows_or_an_input_error_however_they_come(content, cuts):
+    def result(cuts: list[int]) -> list[InputRow] | None:
+        try:
+            return through_a_pipe(content, cuts)
+        except InputError:
+            return None
+
+    assert result(cuts) == result([])
+
+
+@given(messy(), st.sampled_from([None, "1", "2"]))
+def test_row_numbers_rise(content, column):
+    try:
+        numbers = [row.number for row in through_a_pipe(content, [], column=column)]
+    except InputError:
+        return
+    assert numbers == sorted(set(numbers))
+
+
+@given(messy(), st.sampled_from([None, "1", "2"]))
+def test_a_row_without_a_problem_holds_a_bulk_key(content, column):
+    try:
+        rows = through_a_pipe(content, [], column=column)
+    except InputError:
+        return
+    assert all(is_bulk_key(row.key) for row in rows if row.problem is None)
+
+
+@given(st.lists(keys | plain.filter(lambda text: '"' not in text), max_size=12))
+def test_every_line_without_quotes_is_a_row_or_blank_or_a_comment(lines):
+    kept = [
+        number
+        for number, line in enumerate(["key,note", *lines], 1)
+        if line.strip(" \t\v\f,;") and not line.startswith("#")
+    ]
+    content = "\n".join(["key,note", *lines]).encode()
+    assert [row.number for row in through_a_pipe(content, [])] == kept[1:]
+
+
+@given(st.lists(keys, min_size=1, max_size=12), st.integers(0, 11), st.sampled_from(['"', 'x,"', 'x,"y"z,"']))
+def test_a_stray_quote_hides_no_other_row(below, at, stray):
+    lines = [*below[:at], stray, *below[at:]]
+    rows = through_a_pipe("\n".join(lines).encode(), [])
+    assert [row.key for row in rows if row.problem is None] == below

@@ -1,0 +1,112 @@
+"""What the operator reads of a source that fails: which of several it is, and what to do about it."""
+
+import errno
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.sources import Source, open_source
+from orchestrator.sources.raw import Descriptor
+
+KEY = "a" * 32
+
+
+def file(folder: Path, content: bytes, name: str = "keys.csv") -> str:
+    path = folder / name
+    path.write_bytes(content)
+    return str(path)
+
+
+def refused(source: Source) -> str:
+    with pytest.raises(InputError) as raised:
+        list(source.read())
+    return str(raised.value)
+
+
+@pytest.fixture
+def piped():
+    """Makes named sources out of pipes that hold the given content and have no writer any more."""
+    made = []
+
+    def make(content: bytes) -> Source:
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        made.append(reading)
+        source = Source("north.fifo", f"/dev/fd/{reading}")
+        source._open = lambda on_wait: os.dup(reading)  # type: ignore[method-assign]  # to open it needs a writer
+        return source
+
+    yield make
+    for reading in made:
+        os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (f"{KEY}\n\xff".encode("latin-1"), "is not UTF-8: byte 0xFF in line 2 (byte 34). Save it"),
+        (f"{KEY}\n\0".encode(), "is UTF-16 or binary: a NUL byte in line 2 (byte 34). Save it"),
+        (gzip.compress(f"{KEY}\n".encode())[:-3], "is cut short: its gzip data has no end. Copy the file again."),
+    ],
+    ids=["not UTF-8", "NUL", "cut short"],
+)  # fmt: skip
+def test_a_source_that_is_no_text_is_named_be_it_a_file_or_a_pipe(tmp_path, piped, content, told):
+    path = file(tmp_path, content)
+    assert refused(open_source(path)).startswith(f"{path} {told}")
+    assert refused(piped(content)).startswith(f"north.fifo {told}")
+
+
+def test_a_source_whose_reading_fails_is_named_be_it_a_file_or_a_pipe(tmp_path, piped, monkeypatch):
+    def broken(fd: int, size: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path, pipe = file(tmp_path, b"x"), piped(b"x")
+    monkeypatch.setattr(os, "read", broken)
+    told = "cannot be read (Input/output error); check the path and the disk, or copy it elsewhere."
+    assert refused(open_source(path)) == f"{path} {told}"
+    assert refused(pipe) == f"north.fifo {told}"
+
+
+def test_a_file_that_is_not_there_is_named_when_it_is_looked_for_and_when_it_is_read(tmp_path):
+    path = str(tmp_path / "keys.csv")
+    told = f"{path} does not exist; check the path, or use - for standard input."
+    with pytest.raises(InputError) as raised:
+        open_source(path)
+    assert str(raised.value) == told
+    source = open_source(file(tmp_path, b"x"))
+    Path(path).unlink()
+    assert refused(source) == told
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (gzip.compress(KEY.encode())[:-8] + bytes(8), "Copy the file again."),
+        (KEY.encode(), "If it is not compressed, drop .gz from its name."),
+    ],
+    ids=["damaged", "plain text"],
+)
+def test_what_to_do_about_bad_gzip_data_depends_on_whether_it_is_gzip_data_at_all(tmp_path, content, hint):
+    path = file(tmp_path, content, "k.gz")
+    told = refused(open_source(path))
+    assert told.startswith(f"{path} is not sound gzip data (")
+    assert told.endswith(f"). {hint}")
+
+
+def test_a_look_at_the_first_bytes_waits_for_no_more_than_it_needs(tmp_path):
+    waits: list[None] = []
+    fd = os.open(file(tmp_path, b"\x1f\x8b"), os.O_RDONLY)
+    try:
+        assert Descriptor(fd, "k", lambda: waits.append(None)).starts_with(b"\x1f\x8b")
+    finally:
+        os.close(fd)
+    assert len(waits) == 1
+
+
+def test_before_it_is_read_a_source_has_no_digest_and_no_rows(tmp_path):
+    source = open_source(file(tmp_path, KEY.encode()))
+    assert (source.sha256, source.rows) == (None, 0)
