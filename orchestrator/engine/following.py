@@ -259,7 +259,7 @@ class FollowLane:
 
     def _unusable(self, key: Follower, error: CallError) -> None:
         assert key.outcome is not None
-        error.message = self._context.tenant.hide(error.message)  # it may quote the file
+        error.message = self._context.tenant.redact(error.message)  # it may quote the file
         key.log.warning("file.unusable", message=error.message)
         self.settle(key, key.outcome, as_problem(error))
 

@@ -20,7 +20,7 @@ class Tenant(Protocol):
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None: ...
 
-    def hide(self, text: str, /) -> str:
+    def redact(self, text: str, /) -> str:
         """``text`` without the credentials, where it comes from what the tenant sent."""
 
 

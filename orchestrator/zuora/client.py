@@ -18,7 +18,7 @@ from orchestrator.settings import Settings
 from orchestrator.version import VERSION
 from orchestrator.zuora.deadlines import Deadlines
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
-from orchestrator.zuora.redaction import Hide, Redaction
+from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
@@ -74,7 +74,7 @@ class ZuoraClient:
     Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
     bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` on the whole).
     An answer that names another of our calls (``Zuora-Track-Id``) is not taken for this one's. ``granted`` tells of the
-    token issued last. ``hide`` takes the credentials out of a text; all that the tenant says has gone through it.
+    token issued last. ``redact`` takes the credentials out of a text; all that the tenant says has gone through it.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ZuoraClient:
         self._on_token = on_token
         self._tokens = tokens
         self.granted: Grant | None = None
-        self.hide, self._token = self._credentials(settings)
+        self.redact, self._token = self._credentials(settings)
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -152,7 +152,7 @@ class ZuoraClient:
     async def stop(self, bulk_key: str, track_id: str) -> str | None:
         """``PUT /v1/bulk/{bulk-key}/stop``: asks the tenant to stop one mass action; gives its request id."""
         answer, headers = await self._call("PUT", f"{self._bulk}/{bulk_key}/stop", track_id, _ANSWER)
-        request_id = read_request_id(headers, self.hide)
+        request_id = read_request_id(headers, self.redact)
         if not answer.success:
             raise _not_understood("it does not say whether the stop was accepted", request_id)
         return request_id
@@ -161,9 +161,9 @@ class ZuoraClient:
         """``GET /v1/bulk/{bulk-key}``: reads one mass action's status and counts."""
         answer, headers = await self._call("GET", f"{self._bulk}/{bulk_key}", track_id, _STATUS)
         try:
-            return answer.state(self.hide)
+            return answer.state(self.redact)
         except ValueError as error:
-            raise _not_understood(str(error), read_request_id(headers, self.hide)) from None
+            raise _not_understood(str(error), read_request_id(headers, self.redact)) from None
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
         """``GET /v1/files/{file-id}``: hands the response file at ``address`` to ``write``, chunk by chunk.
@@ -181,7 +181,7 @@ class ZuoraClient:
                 asyncio.timeout(self._settings.timeout) as limit,
                 self._request("GET", url, track_id, token) as response,
             ):
-                _refuse_anothers(response, track_id, self.hide)
+                _refuse_anothers(response, track_id, self.redact)
                 # A gateway answers HTML under 200 as well, and the API its failures as JSON.
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
@@ -194,7 +194,7 @@ class ZuoraClient:
                 async for chunk in response.content.iter_any():
                     if not size and not plain and not chunk.startswith(_ZIP):
                         raise _not_understood(
-                            "it is no zip file", read_request_id(response.headers, self.hide)
+                            "it is no zip file", read_request_id(response.headers, self.redact)
                         )
                     size += len(chunk)
                     limit.reschedule(self._file_ends(began, size))
@@ -212,7 +212,7 @@ class ZuoraClient:
                 raise
             raise as_call_error(error) from error
         if not size:
-            raise failure(200, None, read_request_id(response.headers, self.hide), None, self.hide)
+            raise failure(200, None, read_request_id(response.headers, self.redact), None, self.redact)
 
     def _file_ends(self, began: float, size: int) -> float:
         """Until when the next chunk of a file must come, of which there are ``size`` bytes; in the loop's seconds."""
@@ -230,7 +230,7 @@ class ZuoraClient:
             with self._deadlines:
                 # No `async with`: an answer that was read to its end has let go of its connection by itself.
                 response = await self._request(method, url, track_id, token)
-                _refuse_anothers(response, track_id, self.hide)
+                _refuse_anothers(response, track_id, self.redact)
                 body = await read_bounded(response, LARGEST_ANSWER)
         except FAILURES as error:
             raise as_call_error(error) from error
@@ -246,7 +246,7 @@ class ZuoraClient:
     def _request(
         self, method: str, url: URL, track_id: str, token: str
     ) -> "aiohttp.client._RequestContextManager":
-        self.hide.add_token(token)
+        self.redact.add_token(token)
         return self._session.request(
             method,
             url,
@@ -277,9 +277,9 @@ class ZuoraClient:
         refusal = failure(
             response.status,
             answer,
-            read_request_id(response.headers, self.hide),
+            read_request_id(response.headers, self.redact),
             read_retry_after(response.headers, self._clock.wall()),
-            self.hide,
+            self.redact,
         )
         if refusal.kind is Kind.UNAUTHENTICATED:
             self._token.refused(token)
@@ -342,13 +342,13 @@ class ZuoraClient:
             )
         if response.status // 100 != 2:  # a token is one under any success
             wait = read_retry_after(response.headers, self._clock.wall())
-            raise failure(response.status, None, None, wait, self.hide)
+            raise failure(response.status, None, None, wait, self.redact)
         try:
             answer = _TOKEN.decode(body.removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise failure(response.status, None, None, None, self.hide) from None
-        self.hide.add_token(answer.access_token)
-        self.granted = answer.grant(self.hide)
+            raise failure(response.status, None, None, None, self.redact) from None
+        self.redact.add_token(answer.access_token)
+        self.granted = answer.grant(self.redact)
         return answer.access_token, self.granted.seconds
 
 
@@ -357,7 +357,7 @@ def _origin(url: URL) -> tuple[str, str | None, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, hide: Hide) -> None:
+def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Redact) -> None:
     """Raises CallError where ``response`` names another call of this run.
 
     A gateway that lost count of its connection, or answers twice, would have one action's end told as another's. An
@@ -369,7 +369,9 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, hide: Hide
     ours, dash, _ = track_id.rpartition("-")
     if told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
         response.close()  # whatever comes next on this connection is another call's too
-        raise _not_understood(f"it belongs to another call ({told})", read_request_id(response.headers, hide))
+        raise _not_understood(
+            f"it belongs to another call ({told})", read_request_id(response.headers, redact)
+        )
 
 
 def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from multidict import MultiMapping
 
 from orchestrator.model import Limits, Window
-from orchestrator.zuora.redaction import Hide
+from orchestrator.zuora.redaction import Redact
 
 LONGEST_WAIT = 86_400.0
 LONGEST_TEXT = 1_000
@@ -48,14 +48,14 @@ def read_retry_after(headers: MultiMapping[str], wall: float) -> float | None:
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def read_request_id(headers: Mapping[str, str], hide: Hide) -> str | None:
+def read_request_id(headers: Mapping[str, str], redact: Redact) -> str | None:
     """``Zuora-Request-Id``, documented with 36 characters: what is no such thing helps nobody at support.
 
     Bytes that are no UTF-8 come as lone surrogates, which neither the journal nor JSON can hold.
     """
     text = headers.get("Zuora-Request-Id", "").strip()
     fits = text.isascii() and text.isprintable() and 0 < len(text) <= LONGEST_ID
-    return hide(text) if fits else None
+    return redact(text) if fits else None
 
 
 @lru_cache(maxsize=64)

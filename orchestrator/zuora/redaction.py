@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
-Hide = Callable[[str], str]
+Redact = Callable[[str], str]
 """Gives a text of the tenant's without what must not be kept."""
 
 GRAM = 8
@@ -23,7 +23,7 @@ TOKENS = 3
 
 _BEARER = re.compile(r"\b(bearer)\s+[^\s\"',;]{12,}", re.IGNORECASE)
 _HEX = re.compile("%[0-9A-F]{2}")
-_HIDDEN = "…"
+_REDACTED = "…"
 
 
 class Redaction:
@@ -61,8 +61,8 @@ class Redaction:
                 text = _without(text, grams)
                 break
         for secret in self._short:
-            text = text.replace(secret, _HIDDEN)
-        return _BEARER.sub(rf"\1 {_HIDDEN}", text) if "bearer" in text.lower() else text
+            text = text.replace(secret, _REDACTED)
+        return _BEARER.sub(rf"\1 {_REDACTED}", text) if "bearer" in text.lower() else text
 
     def _learn(self) -> frozenset[str]:
         forms = {form for secret in (*self._secrets, *self._tokens) for form in _forms(secret)}
@@ -92,7 +92,7 @@ def _without(text: str, grams: frozenset[str]) -> str:
         while text[end : end + GRAM] in grams:
             end += 1
         if end > at:
-            kept.append(_HIDDEN)
+            kept.append(_REDACTED)
             at = end - 1 + GRAM
         else:
             kept.append(text[at])

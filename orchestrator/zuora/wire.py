@@ -6,7 +6,7 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Grant, Records, Status
-from orchestrator.zuora.redaction import Hide
+from orchestrator.zuora.redaction import Redact
 
 LONGEST_ADDRESS = 4_096
 """Characters of a response file's address that are kept; one as long as that is not called."""
@@ -61,14 +61,14 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
     error_count: Any = None
     success_count: Any = None
 
-    def state(self, hide: Hide) -> ActionState:
+    def state(self, redact: Redact) -> ActionState:
         """The reading, or ValueError where it holds no status this product knows."""
         total, processed = read_code(self.total_count), read_code(self.processed_count)
         known = processed is not None or total is not None
         return ActionState(
-            status=_status(self.status, hide),
-            action_type=_text(self.action_type, LONGEST_TEXT, hide),
-            uploaded_by=_text(self.uploaded_by, LONGEST_TEXT, hide),
+            status=_status(self.status, redact),
+            action_type=_text(self.action_type, LONGEST_TEXT, redact),
+            uploaded_by=_text(self.uploaded_by, LONGEST_TEXT, redact),
             records=Records(
                 total=total,
                 processed=processed,
@@ -77,7 +77,7 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
                 unprocessed=None if total is None or processed is None else max(0, total - processed),
                 source="status" if known else "none",
             ),
-            output_url=(_text(self.output_url, LONGEST_ADDRESS, hide) or "").strip() or None,
+            output_url=(_text(self.output_url, LONGEST_ADDRESS, redact) or "").strip() or None,
         )
 
 
@@ -88,12 +88,12 @@ class TokenAnswer(Struct, frozen=True):
     expires_in: Any = None
     scope: Any = None
 
-    def grant(self, hide: Hide) -> Grant:
+    def grant(self, redact: Redact) -> Grant:
         """What came with the token. A lifetime that is none is the usual one: a 401 tells when it is over."""
         told = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
         return Grant(
             float(told) if told and 0 < told < 10**12 else USUAL_LIFETIME,
-            _text(self.scope, LONGEST_TEXT, hide),
+            _text(self.scope, LONGEST_TEXT, redact),
         )
 
 
@@ -139,7 +139,7 @@ def read_code(code: object) -> int | None:
 
 
 def failure(
-    http_status: int, answer: Answer | None, request_id: str | None, retry_after: float | None, hide: Hide
+    http_status: int, answer: Answer | None, request_id: str | None, retry_after: float | None, redact: Redact
 ) -> CallError:
     """The error that an answer stands for: by its reason's category where it gives one, else by its HTTP status."""
     try:
@@ -156,19 +156,19 @@ def failure(
         kind = by_status
     return CallError(
         kind,
-        _message(reason.message or (answer.message if answer else None), kind, http_status, hide),
+        _message(reason.message or (answer.message if answer else None), kind, http_status, redact),
         code=code,
         http_status=http_status,
         request_id=request_id,
-        process_id=_text(answer.process_id, LONGEST_TEXT, hide) if answer else None,
+        process_id=_text(answer.process_id, LONGEST_TEXT, redact) if answer else None,
         retry_after=retry_after,
         may_have_worked=kind in _MAY_HAVE_WORKED,
     )
 
 
-def _message(told: Any, kind: Kind, http_status: int, hide: Hide) -> str:
+def _message(told: Any, kind: Kind, http_status: int, redact: Redact) -> str:
     if told and isinstance(told, str):
-        return hide(told)[:LONGEST_MESSAGE]
+        return redact(told)[:LONGEST_MESSAGE]
     if kind is Kind.MALFORMED_ANSWER:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."
@@ -193,13 +193,13 @@ def _by_class(http_status: int, understood: bool) -> Kind:
 _STATUSES = {status.value: status for status in Status}
 
 
-def _status(told: str | None, hide: Hide) -> Status:
+def _status(told: str | None, redact: Redact) -> Status:
     text = told or ""
     status = _STATUSES.get(text) or _STATUSES.get(text.strip().capitalize())
     if status is None:
-        raise ValueError(f"{hide(text)[:LONGEST_TEXT]!r} is no status of a mass action")
+        raise ValueError(f"{redact(text)[:LONGEST_TEXT]!r} is no status of a mass action")
     return status
 
 
-def _text(told: Any, most: int, hide: Hide) -> str | None:
-    return hide(told)[:most] if isinstance(told, str) else None
+def _text(told: Any, most: int, redact: Redact) -> str | None:
+    return redact(told)[:most] if isinstance(told, str) else None

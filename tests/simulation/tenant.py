@@ -165,7 +165,7 @@ class VirtualTenant:
     def of(self, name: str, key: str | None = None) -> list[Call]:
         return [call for call in self.calls if call.name == name and (key is None or call.bulk_key == key)]
 
-    def hide(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         return text
 
     async def authenticate(self) -> None:

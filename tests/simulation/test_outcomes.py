@@ -313,7 +313,7 @@ def test_a_key_whose_stop_may_have_worked_is_told_by_its_status_although_the_nex
 
 def test_what_is_told_of_a_file_that_cannot_be_used_holds_no_credentials():
     tenant = VirtualTenant(actions_of(1))
-    tenant.hide = lambda text: text.replace("zip", "…")  # type: ignore[method-assign]  # as if it were a secret
+    tenant.redact = lambda text: text.replace("zip", "…")  # type: ignore[method-assign]  # as if it were a secret
     world = World(tenant, responses=MemoryResponses(unusable=[bulk_key(1)]))
     virtually(world.run(rows_of(1)))
     error = world.report().actions[0].error

@@ -33,7 +33,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.fixture
-def hide() -> Redaction:
+def redact() -> Redaction:
     told = Redaction.of_client(CLIENT, SECRET)
     told.add_token(TOKEN)
     return told
@@ -41,13 +41,13 @@ def hide() -> Redaction:
 
 @pytest.mark.parametrize("secret", [SECRET, TOKEN], ids=["secret", "token"])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_secret_is_taken_out_in_any_form_that_a_request_gives_it(hide: Redaction, secret: str, form: str):
-    assert hide(f"Refused: {FORMS[form](secret)} is wrong.") == "Refused: … is wrong."
+def test_a_secret_is_taken_out_in_any_form_that_a_request_gives_it(redact: Redaction, secret: str, form: str):
+    assert redact(f"Refused: {FORMS[form](secret)} is wrong.") == "Refused: … is wrong."
 
 
 @pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
-def test_a_secret_is_taken_out_of_basic_credentials(hide: Redaction, encode: Callable[[bytes], bytes]):
-    assert hide(f"Basic {encode(BASIC).decode()} is wrong.") == "Basic … is wrong."
+def test_a_secret_is_taken_out_of_basic_credentials(redact: Redaction, encode: Callable[[bytes], bytes]):
+    assert redact(f"Basic {encode(BASIC).decode()} is wrong.") == "Basic … is wrong."
 
 
 @given(
@@ -58,29 +58,29 @@ def test_a_part_of_a_secret_is_taken_out_wherever_it_stands(start: int, length: 
     assert part not in Redaction.of_client(CLIENT, SECRET)(f"{before}{part}.")
 
 
-def test_every_secret_of_a_text_is_taken_out(hide: Redaction):
-    assert hide(f"{SECRET}, {TOKEN} and {SECRET}") == "…, … and …"
+def test_every_secret_of_a_text_is_taken_out(redact: Redaction):
+    assert redact(f"{SECRET}, {TOKEN} and {SECRET}") == "…, … and …"
 
 
-def test_the_tokens_that_calls_under_way_may_bear_are_all_taken_out(hide: Redaction):
+def test_the_tokens_that_calls_under_way_may_bear_are_all_taken_out(redact: Redaction):
     tokens = [f"{number}-token-of-this-very-hour" for number in range(TOKENS)]
     for token in tokens:
-        hide.add_token(token)
-    assert hide(" ".join(tokens)) == " ".join("…" * TOKENS)
+        redact.add_token(token)
+    assert redact(" ".join(tokens)) == " ".join("…" * TOKENS)
 
 
-def test_however_many_calls_bear_the_new_token_the_one_before_is_taken_out(hide: Redaction):
+def test_however_many_calls_bear_the_new_token_the_one_before_is_taken_out(redact: Redaction):
     renewed = "another-token-of-this-very-hour"
     for _ in range(TOKENS):
-        hide.add_token(renewed)
-    assert hide(f"{TOKEN}, {renewed}") == "…, …"
+        redact.add_token(renewed)
+    assert redact(f"{TOKEN}, {renewed}") == "…, …"
 
 
-def test_a_token_is_taken_out_from_its_first_call_on_although_texts_came_before_it(hide: Redaction):
+def test_a_token_is_taken_out_from_its_first_call_on_although_texts_came_before_it(redact: Redaction):
     renewed = "another-token-of-this-very-hour"
-    assert hide(renewed) == renewed
-    hide.add_token(renewed)
-    assert hide(renewed) == "…"
+    assert redact(renewed) == renewed
+    redact.add_token(renewed)
+    assert redact(renewed) == "…"
 
 
 def test_of_two_short_secrets_of_which_one_holds_the_other_no_part_is_left():
@@ -95,8 +95,8 @@ def test_a_short_secret_is_taken_out_as_a_whole(secret: str):
 @pytest.mark.parametrize(
     "text", ["", "MPU", "No such mass action.", CLIENT, f"{SECRET[: GRAM - 1]} {TOKEN[-7:]}"]
 )
-def test_what_holds_no_secret_stays_as_it_is(hide: Redaction, text: str):
-    assert hide(text) == text
+def test_what_holds_no_secret_stays_as_it_is(redact: Redaction, text: str):
+    assert redact(text) == text
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,6 @@ def test_what_holds_no_secret_stays_as_it_is(hide: Redaction, text: str):
     ],
 )
 def test_what_stands_behind_bearer_is_taken_out_although_it_is_none_of_ours(
-    hide: Redaction, told: str, kept: str
+    redact: Redaction, told: str, kept: str
 ):
-    assert hide(told) == kept
+    assert redact(told) == kept

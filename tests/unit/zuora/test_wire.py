@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import Kind
 from orchestrator.model import ActionState, Grant, Records, Status
-from orchestrator.zuora.redaction import Hide, Redaction
+from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.wire import (
     LONGEST_ADDRESS,
     LONGEST_TEXT,
@@ -19,7 +19,7 @@ from orchestrator.zuora.wire import (
     read_code,
 )
 
-AS_IT_IS: Hide = str
+AS_IT_IS: Redact = str
 """Hides nothing of a text."""
 
 CATEGORIES = {
