@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from msgspec import structs
+
 from orchestrator.engine.context import Context, Tries, as_problem
 from orchestrator.engine.polling import FIRST_READ, interval
 from orchestrator.engine.reading import Failed, call_failed, keep, read_status
@@ -10,15 +12,23 @@ from orchestrator.engine.verdict import given_up, verdict
 from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.journal.entries import Followed
 from orchestrator.logs import Log
-from orchestrator.model import OVER, Outcome, Problem, Reading, Records, Status
+from orchestrator.model import OVER, ActionState, Outcome, Problem, Reading, Records, Status
 from orchestrator.progress import NeedsPerson
 from orchestrator.results.spool import Responses
 from orchestrator.settings import show_duration
+
+FILE_WAIT = 60.0
+"""Seconds that an action that is over is polled for the address of its response file."""
 
 ROOM = 5_000
 """Followed keys held in memory, of about a kilobyte each; more wait in the journal."""
 
 _NOTHING = Records()
+_NO_ADDRESS = Problem(
+    kind=Kind.NO_RESPONSE_FILE.value,
+    message="The action is over, but the tenant named no response file within a minute. The counts are those of the "
+    "status. Run mass-stop resume to ask again.",
+)
 
 StopAgain = Callable[[], Awaitable[bool]]
 
@@ -149,6 +159,11 @@ class FollowLane:
     def seen(self, key: Follower, reading: Reading) -> Awaitable[None] | None:
         """Goes on from a status that was read, and journals it."""
         state = reading.state
+        if key.outcome is not None and not state.status.terminal:
+            # A stale reading: the end was seen before. It counts as a call and changes nothing.
+            self._context.journal.status_read(key.seq, None, None, _NOTHING, retried=reading.retried)
+            self._await_address(key, key.outcome)
+            return None
         key.status = state.status
         key.told = state.records
         if not state.status.terminal:
@@ -157,17 +172,33 @@ class FollowLane:
             return self._not_over(key, state.status)
         # Without an accepted stop, looks are repeated only while it is Stopping: then a lost one was taken after all.
         taken = key.accepted or (key.lost and key.polls > 0)
-        outcome = verdict(state.status, accepted=taken, lost=key.lost)
-        if state.output_url is None or self._responses is None:
+        outcome = key.outcome or verdict(state.status, accepted=taken, lost=key.lost)
+        if self._responses is None or (state.output_url is None and not _file_is_due(state)):
             self.settle(key, outcome, None, reading=reading)
             return None
         keep(self._context, key, reading)
+        if state.output_url is None:
+            self._await_address(key, outcome)
+            return None
         key.outcome, key.output_url = outcome, state.output_url
         key.tries = Tries()
         self._context.journal.follow(key.seq, 0.0, claimed=True)
         self._context.journal.ended(key.seq, outcome, state.output_url)
         self._hold(key, self._context.clock.now())
         return None
+
+    def _await_address(self, key: Follower, outcome: Outcome) -> None:
+        """Polls an action that is over until the tenant names its response file, for at most ``FILE_WAIT``."""
+        now = self._context.clock.now()
+        if key.outcome is None:
+            key.outcome, key.first_read_at, key.polls = outcome, now, 0
+            self._context.journal.follow(key.seq, 0.0, claimed=True)
+            self._context.journal.ended(key.seq, outcome, None)
+        ends = self._ends(key, now)
+        if now >= ends or self._responses is None:
+            self.settle(key, outcome, _NO_ADDRESS)
+        else:
+            self._poll_again(key, now, ends)
 
     def _hold(self, key: Follower, due: float) -> None:
         self.held[key.seq] = key
@@ -197,14 +228,17 @@ class FollowLane:
         if now >= ends:
             self.settle(key, Outcome.UNCONFIRMED, self._not_settled(status))
             return None
-        share, waited = self._calls_a_key(ends), now - ends + self._context.settings.settle
+        self._poll_again(key, now, ends)
+        return None
+
+    def _poll_again(self, key: Follower, now: float, ends: float) -> None:
+        share, waited = self._calls_a_key(ends), now - ends + self._patience(key)
         due = now + interval(key.polls, waited, ends - now, share, self._context.random.uniform)
         key.polls += 1
         if self.spilled:
             self._spill(key, due)
         else:
             self._hold(key, due)
-        return None
 
     async def _still_running(self, key: Follower) -> None:
         """No stop of ours was taken and the action runs: another stop, or the end of its tries."""
@@ -232,18 +266,43 @@ class FollowLane:
         try:
             await self._responses.fetch(key.bulk_key, fetch)
         except CallError as error:
-            if error.kind is Kind.FOREIGN_ADDRESS:  # nobody was called
+            if error.kind is Kind.NO_RESPONSE_FILE:  # no call was made
                 self._unusable(key, error)
                 return None
-            self._call_failed(
-                key, call_failed(context, key, key.tries, "file", error, track_id, retried=retried)
-            )
+            failed = call_failed(context, key, key.tries, "file", error, track_id, retried=retried)
+            if failed.wait is None and error.http_status is not None:
+                failed = await self._explain(key, failed)
+            self._call_failed(key, failed)
             return None
         except TenantError as error:
             context.abort(error)
             return None
         context.journal.file_read(key.seq, retried=retried)
         return self._count(key)
+
+    async def _explain(self, key: Follower, failed: Failed) -> Failed:
+        """``failed``, or that the file is archived: how the tenant refuses an archived file is not documented."""
+        context = self._context
+        assert key.output_url is not None
+        if not await context.may_call():
+            return failed
+        track_id = context.track_id()
+        try:
+            archived = await context.tenant.archived(key.output_url, track_id)
+        except CallError as error:
+            context.journal.read_failed(
+                key.seq, "file", track_id, as_problem(error),
+                throttled=error.kind is Kind.THROTTLED, retried=False,
+            )  # fmt: skip
+            return failed
+        except TenantError as error:
+            context.abort(error)
+            return failed
+        context.journal.file_read(key.seq, retried=False)
+        if archived is None:
+            return failed
+        problem = structs.replace(failed.problem, kind=Kind.ARCHIVED.value, message=archived)
+        return structs.replace(failed, problem=problem)
 
     async def _count(self, key: Follower) -> None:
         assert self._responses is not None
@@ -266,7 +325,10 @@ class FollowLane:
     def _ends(self, key: Follower, now: float) -> float:
         """Until when the end of ``key`` is waited for."""
         started = now if key.first_read_at is None else key.first_read_at
-        return started + self._context.settings.settle
+        return started + self._patience(key)
+
+    def _patience(self, key: Follower) -> float:
+        return self._context.settings.settle if key.outcome is None else FILE_WAIT
 
     def _call_failed(self, key: Follower, failed: Failed) -> None:
         now = self._context.clock.now()
@@ -292,6 +354,11 @@ class FollowLane:
             kind="not_settled",
             message=f"The action was still {status.value} when it had been followed for {waited} (--settle).",
         )
+
+
+def _file_is_due(state: ActionState) -> bool:
+    """Whether the tenant makes a response file of an action in this terminal ``state``."""
+    return state.status is not Status.FAILED and bool(state.records.processed)
 
 
 def mismatch(told: Records, counted: Records) -> dict[str, Records] | None:

@@ -20,6 +20,9 @@ class Tenant(Protocol):
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None: ...
 
+    async def archived(self, address: str, track_id: str) -> str | None:
+        """A sentence with the restore call if the response file at ``address`` is archived, otherwise None."""
+
     def redact(self, text: str, /) -> str:
         """``text`` without the credentials, where it comes from what the tenant sent."""
 

@@ -231,7 +231,7 @@ class Journal:
         self._writer.note("spill", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
 
     def status_read(
-        self, seq: int, status: str, action_type: str | None, records: Records, *, retried: bool
+        self, seq: int, status: str | None, action_type: str | None, records: Records, *, retried: bool
     ) -> None:
         self._read(seq, retried=retried, status=status, action_type=action_type, records=records)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -23,7 +24,14 @@ from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
 from orchestrator.zuora.transport import FAILURES, Connector, SendOnce, as_call_error, read_bounded
-from orchestrator.zuora.wire import LONGEST_ADDRESS, Answer, StatusAnswer, TokenAnswer, failure
+from orchestrator.zuora.wire import (
+    LONGEST_ADDRESS,
+    Answer,
+    FileStatusAnswer,
+    StatusAnswer,
+    TokenAnswer,
+    failure,
+)
 
 A = TypeVar("A", bound=Answer)
 
@@ -48,6 +56,12 @@ TOKEN_CAP = 30.0
 token its credentials are good, and it is given as many tries as any call: an outage of the token endpoint alone must
 not end a run."""
 
+_FILE_ID = re.compile(r"(?:.*/)?v1/files/([0-9A-Za-z_-]+)(?:\.[^/]*)?/?", re.DOTALL)
+"""The path of a response file's address, up to its query: the id is one segment, an extension may follow."""
+
+LONGEST_SHOWN = 300
+"""Characters of an unusable address that an error message shows."""
+
 _NO_FILE = ("text/html", "application/json")
 
 _ZIP = b"P"
@@ -58,6 +72,7 @@ _CSV = ("text/csv", "application/csv")
 
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
+_FILE_STATUS = msgspec.json.Decoder(FileStatusAnswer)
 _TOKEN = msgspec.json.Decoder(TokenAnswer)
 
 
@@ -88,7 +103,8 @@ class ZuoraClient:
         self._settings = settings
         self._base = settings.address
         self._url = URL(self._base)
-        self._bulk = f"{self._url.raw_path.rstrip('/')}/v1/bulk"
+        prefix = self._url.raw_path.rstrip("/")
+        self._bulk, self._files = f"{prefix}/v1/bulk", f"{prefix}/v1/files"
         self._clock = clock
         self.on_answer = on_answer
         self._on_token = on_token
@@ -166,12 +182,18 @@ class ZuoraClient:
             raise _not_understood(str(error), read_request_id(headers, self.redact)) from None
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
-        """``GET /v1/files/{file-id}``: hands the response file at ``address`` to ``write``, chunk by chunk.
+        """``GET /v1/files/{file-id}``: passes the response file to ``write``, chunk by chunk.
 
-        An address on any other host than the tenant's own is not called at all: neither the token nor any other
-        header of ours is anybody else's business. What ``write`` raises as OSError is raised on as it is.
+        Args:
+            address: the ``outputURL`` of an action. Only the file id in it is used: the tenant's own base address is
+                called, whatever host or prefix ``address`` names.
+            track_id: the track id of this call.
+            write: takes the next bytes of the file. An OSError that it raises is raised unchanged.
+
+        Raises:
+            CallError: of kind ``no_response_file``, without a call, if ``address`` contains no file id.
         """
-        url = self._own_address(address)
+        url = self._url.with_path(f"{self._files}/{_file_id(address)}", encoded=True)
         token = await self._token.bearer()
         started, began = self._clock.now(), asyncio.get_running_loop().time()
         size = 0
@@ -214,6 +236,21 @@ class ZuoraClient:
         if not size:
             raise failure(200, None, read_request_id(response.headers, self.redact), None, self.redact)
 
+    async def archived(self, address: str, track_id: str) -> str | None:
+        """``GET /v1/files/{file-id}/status``: whether the response file at ``address`` is archived.
+
+        Returns a sentence with the call that restores the file, or None if the tenant can deliver it.
+        """
+        path = f"{self._files}/{_file_id(address)}"
+        answer, _ = await self._call("GET", f"{path}/status", track_id, _FILE_STATUS)
+        state = answer.archived(self.redact)
+        if state is None:
+            return None
+        return (
+            f"The tenant has archived the response file ({state}). Restore it with "
+            f"PUT {self._url.origin()}{path}/restore, which takes 12 to 48 hours, then run mass-stop resume."
+        )
+
     def _file_ends(self, began: float, size: int) -> float:
         """Until when the next chunk of a file must come, of which there are ``size`` bytes; in the loop's seconds."""
         timeout = self._settings.timeout
@@ -255,22 +292,6 @@ class ZuoraClient:
             middlewares=(SendOnce(),),
             # A stop has no body, and aiohttp would name a type for it.
             skip_auto_headers=("Content-Type",) if method == "PUT" else None,
-        )
-
-    def _own_address(self, address: str) -> URL:
-        if len(address) >= LONGEST_ADDRESS:
-            raise CallError(
-                Kind.BAD_FILE, "The response file has an address of absurd length and was not fetched."
-            )
-        try:
-            url = self._url.join(URL(address))
-            if _origin(url) == _origin(self._url):
-                return url
-        except ValueError:
-            pass
-        raise CallError(
-            Kind.FOREIGN_ADDRESS,
-            "The response file lies on another host than the tenant's own and was not fetched.",
         )
 
     def _refusal(self, response: aiohttp.ClientResponse, answer: Answer | None, token: str) -> CallError:
@@ -352,9 +373,17 @@ class ZuoraClient:
         return answer.access_token, self.granted.seconds
 
 
-def _origin(url: URL) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port, the port also where the address leaves it out."""
-    return url.scheme, url.host, url.port
+def _file_id(address: str) -> str:
+    """The id of the response file at ``address``, absolute or relative. Raises CallError if there is none."""
+    path = re.split("[?#]", address, maxsplit=1)[0]
+    found = _FILE_ID.fullmatch(path) if len(address) < LONGEST_ADDRESS else None
+    if found is None:
+        shown = address if len(address) <= LONGEST_SHOWN else f"{address[:LONGEST_SHOWN]}…"
+        raise CallError(
+            Kind.NO_RESPONSE_FILE,
+            f"The tenant's address of the response file contains no file id: {shown}",
+        )
+    return found[1]
 
 
 def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Redact) -> None:

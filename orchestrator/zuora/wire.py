@@ -81,6 +81,22 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
         )
 
 
+class FileStatusAnswer(Answer, frozen=True, rename="camel"):
+    """Zuora API, "Retrieve file status". Which statuses there are is not documented, except ``RESTORED``."""
+
+    accessible: Any = None
+    status: Any = None
+
+    def archived(self, redact: Redact) -> str | None:
+        """The status of a file that cannot be downloaded now; None for any other file."""
+        status = _text(self.status, LONGEST_TEXT, redact) or ""
+        if self.accessible is True or not (
+            self.accessible is False or status.casefold().startswith("archiv")
+        ):
+            return None
+        return status or "not accessible"
+
+
 class TokenAnswer(Struct, frozen=True):
     """Zuora API, "Create an OAuth token". Only ``access_token`` must be sound: the rest is not worth a run."""
 

@@ -24,7 +24,8 @@ class Action:
     """One mass action and its life: Pending, Processing at ``speed`` records a second, Completed; or stopped.
 
     A stop on a running action takes effect at once and lasts ``stopping_for`` seconds; at ``others_stop_at`` somebody
-    else sends one. ``refuses`` is what a stop and a status get to hear, whatever the state.
+    else sends one. ``refuses`` is what a stop and a status get to hear, whatever the state. ``file_address`` replaces
+    the tenant's usual address of the response file; no status names one before ``file_named_at``.
     """
 
     bulk_key: str
@@ -37,6 +38,9 @@ class Action:
     uploaded_by: str = "ada@example.com"
     refuses: Kind | None = None
     has_file: bool = True
+    file_address: str | None = None
+    file_named_at: float = 0.0
+    archived: bool = False
     others_stop_at: float | None = None
     stopped_at: float | None = None
 
@@ -193,16 +197,26 @@ class VirtualTenant:
             over = status in (Status.STOPPED, Status.COMPLETED)
             return ActionState(
                 status, action.action_type, action.uploaded_by, action.records(seen_at),
-                f"https://tenant.invalid/v1/files/{bulk_key}" if over and action.has_file else None,
+                action.file_address or f"https://tenant.invalid/v1/files/{bulk_key}"
+                if over and action.has_file and now() >= action.file_named_at
+                else None,
             )  # fmt: skip
 
         return await self._call("status", bulk_key, track_id, work)
 
     async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
         def work(action: Action, call: Call) -> bytes:
+            if action.archived:
+                raise CallError(Kind.NOT_FOUND, "no such file", code=50000040, http_status=404)
             return msgspec.json.encode(action.records(now()))
 
         write(await self._call("file", address.rpartition("/")[2], track_id, work))
+
+    async def archived(self, address: str, track_id: str) -> str | None:
+        def work(action: Action, call: Call) -> str | None:
+            return "Archived: restore it with PUT /restore." if action.archived else None
+
+        return await self._call("file status", address.rpartition("/")[2], track_id, work)
 
     async def _call(self, name: str, key: str, track_id: str, work: Callable[[Action, Call], R]) -> R:
         if self._refuses_credentials is not None:

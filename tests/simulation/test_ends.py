@@ -185,7 +185,7 @@ def test_a_share_that_is_reached_by_the_twentieth_key_ends_the_sending_although_
 
 
 def test_a_share_that_is_reached_by_the_twentieth_key_ends_the_sending_although_that_one_was_over_already():
-    over = actions_of(90, first=11, born=Status.COMPLETED, has_file=False)
+    over = actions_of(90, first=11, born=Status.STOPPED, has_file=False)
     world = ten_are_refused_and_then(*over, expect_action_type=("MPU",))
     ending = virtually(world.run(rows_of(100)))
     assert (type(ending.cut_by), len(world.tenant.of("status"))) == (TooManyFailures, 20)

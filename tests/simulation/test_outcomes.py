@@ -264,7 +264,7 @@ def test_a_plan_whose_reading_is_refused_tells_whether_that_is_for_good(kind, ou
     "befalls",
     [
         fault(Kind.NOT_FOUND, http_status=404),
-        fault(Kind.FOREIGN_ADDRESS),
+        fault(Kind.NO_RESPONSE_FILE),
         fault(Kind.TOO_LARGE),
         fault(Kind.SERVER),
     ],
@@ -277,8 +277,8 @@ def test_a_response_file_that_cannot_be_had_leaves_the_outcome_and_stands_beside
     )  # fmt: skip
 
 
-def test_a_response_file_elsewhere_that_nobody_is_asked_for_is_no_call():
-    world = World(VirtualTenant(actions_of(1), script=scripted(file={1: [fault(Kind.FOREIGN_ADDRESS)]})))
+def test_an_address_without_a_file_id_is_not_counted_as_a_call():
+    world = World(VirtualTenant(actions_of(1), script=scripted(file={1: [fault(Kind.NO_RESPONSE_FILE)]})))
     virtually(world.run(rows_of(1)))
     assert world.report().summary.calls.file == 0
 

@@ -202,7 +202,8 @@ UPDATE action SET
     outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
     settled_at = NULL, seal = NULL
 WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable')
-   OR (output_url IS NOT NULL AND counts_from <> 'response_file');
+   OR (output_url IS NOT NULL AND counts_from <> 'response_file')
+   OR json_extract(error, '$.kind') = 'no_response_file';
 
 -- name: fetch_again
 UPDATE action SET stage = 2, due_at = 0, settled_at = NULL, seal = NULL, counts_from = 'status', mismatch = NULL
@@ -343,7 +344,9 @@ SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER
 SELECT tenant, bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
 
 -- name: files_missing
-SELECT COUNT(*) FROM action WHERE output_url IS NOT NULL AND counts_from <> 'response_file';
+SELECT COUNT(*) FROM action
+WHERE counts_from <> 'response_file'
+  AND (output_url IS NOT NULL OR json_extract(error, '$.kind') = 'no_response_file');
 
 -- name: needs_a_person
 -- What came to no good end, by outcome and reason: the most keys first.

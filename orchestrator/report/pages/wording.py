@@ -112,10 +112,15 @@ ERRORS: dict[str, Words] = {
         "The address sent the call elsewhere; none is followed.",
         "Give the tenant's own --base-url.",
     ),
-    Kind.FOREIGN_ADDRESS: Words(
-        "Foreign address",
-        "The response file lies outside the tenant; it was not fetched.",
-        "Fetch it by hand if it is right.",
+    Kind.NO_RESPONSE_FILE: Words(
+        "No response file",
+        "The tenant named no usable address of the response file; the counts are those of the status.",
+        "Run mass-stop resume to ask again.",
+    ),
+    Kind.ARCHIVED: Words(
+        "Response file archived",
+        "The tenant has archived the response file; the counts are those of the status.",
+        "Restore it with the call in the message, wait 12 to 48 hours, then run mass-stop resume.",
     ),
     Kind.TOO_LARGE: Words(
         "Too large",

@@ -20,40 +20,92 @@ async def downloaded(client: ZuoraClient, address: str = FILE) -> bytes:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("address", [FILE, "/v1/files/402892", f"{BASE}:443/v1/files/402892"])
-async def test_a_response_file_is_handed_over_as_it_is(tenant, client, address):
-    own = re.compile(r"https://rest\.zuora\.test(:443)?/v1/files/402892")
-    tenant.get(own, body=b"PK\x03\x04zip", content_type="application/zip;charset=UTF-8")
+@pytest.mark.parametrize(
+    "address",
+    [
+        FILE,
+        "/v1/files/402892",
+        "v1/files/402892",
+        f"{BASE}:443/v1/files/402892",
+        f"{BASE}/v1/files/402892?version=1#part",
+        f"{BASE}/v1/files/402892.csv.zip",
+        f"{BASE}/v1/files/402892/",
+        "https://rest.zuora.com/v1/files/402892",
+        "https://apisandbox-api.zuora.com/rest/v1/files/402892",
+        "http://rest.zuora.test/v1/files/402892",
+        "https://rest.zuora.test:8443/v1/files/402892",
+        "https://user:password@foreign.test/v1/files/402892",
+        "//foreign.test/v1/files/402892",
+        "https://[foreign/v1/files/402892",
+        "https://rest.zuora.test:port/v1/files/402892",
+    ],
+)
+async def test_a_response_file_comes_from_the_tenants_own_base_address(tenant, client, address):
+    tenant.get(FILE, body=b"PK\x03\x04zip", content_type="application/zip;charset=UTF-8")
     assert await downloaded(client, address) == b"PK\x03\x04zip"
+    assert [str(url) for _, url in tenant.requests] == [FILE]
+
+
+@pytest.mark.asyncio
+async def test_a_response_file_comes_from_under_the_prefix_of_the_base_address(tenant):
+    own = "https://gateway.test/zuora/eu/v1/files/4-0_a"
+    tenant.get(own, body=b"PK", content_type="application/zip")
+    async with ZuoraClient(settings(base_url="https://gateway.test/zuora/eu"), Clock()) as client:
+        assert await downloaded(client, "https://rest.zuora.com/v1/files/4-0_a") == b"PK"
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "address",
     [
-        "https://foreign.test/v1/files/402892",
-        "http://rest.zuora.test/v1/files/402892",
-        "https://rest.zuora.test:8443/v1/files/402892",
-        "https://rest.zuora.test.foreign.test/v1/files/402892",
-        "https://rest.zuora.test@foreign.test/v1/files/402892",
-        "//foreign.test/v1/files/402892",
-        "https://[foreign/v1/files/402892",
-        "https://rest.zuora.test:port/v1/files/402892",
+        "https://rest.zuora.com/v1/files/",
+        "https://rest.zuora.com/v1/files/402892/status",
+        "https://rest.zuora.com/v1/files/../bulk/402892",
+        "https://rest.zuora.com/v1/files/40%2F2892",
+        "https://rest.zuora.com/v1/files/402892 40",
+        "https://rest.zuora.com/v1/filesets/402892",
+        "https://rest.zuora.com/download?file=/v1/files/402892",
+        "https://rest.zuora.com/download#/v1/files/402892",
+        "https://rest.zuora.com/v1/files/٤٠٢",
         "file:///etc/passwd",
         "javascript:alert(1)",
     ],
 )
-async def test_a_file_on_another_host_is_not_called_at_all(tenant, client, address):
-    with pytest.raises(CallError) as caught:
+async def test_an_address_without_a_file_id_is_not_called_and_is_shown(tenant, client, address):
+    with pytest.raises(CallError, match=re.escape(address)) as caught:
         await downloaded(client, address)
-    assert (caught.value.kind, tenant.requests) == (Kind.FOREIGN_ADDRESS, {})
+    assert (caught.value.kind, tenant.requests) == (Kind.NO_RESPONSE_FILE, {})
 
 
 @pytest.mark.asyncio
-async def test_a_file_with_an_address_of_absurd_length_is_not_called_at_all(tenant, client):
+async def test_an_address_of_absurd_length_is_not_called_and_is_shown_in_part(tenant, client):
     with pytest.raises(CallError) as caught:
         await downloaded(client, f"{BASE}/v1/files/{'4' * LONGEST_ADDRESS}")
-    assert (caught.value.kind, tenant.requests) == (Kind.BAD_FILE, {})
+    assert (caught.value.kind, tenant.requests) == (Kind.NO_RESPONSE_FILE, {})
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "status",
+    [{"accessible": False, "status": "ARCHIVED"}, {"status": "archived"}, {"accessible": False}],
+    ids=str,
+)
+async def test_an_archived_file_is_explained_with_the_call_that_restores_it(tenant, client, status):
+    tenant.get(f"{FILE}/status", payload={"success": True, **status})
+    sentence = await client.archived("https://rest.zuora.com/v1/files/402892", "track")
+    assert f"PUT {FILE}/restore" in (sentence or "")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "status",
+    [{"accessible": True, "status": "RESTORED"}, {"status": 7}, {"accessible": "no"}, {}],
+    ids=str,
+)
+async def test_a_file_that_the_tenant_can_deliver_is_not_called_archived(tenant, client, status):
+    tenant.get(f"{FILE}/status", payload={"success": True, **status})
+    assert await client.archived(FILE, "track") is None
 
 
 @pytest.mark.asyncio
