@@ -12,6 +12,12 @@ from orchestrator.settings import Rate
 LONGEST_GATE = 300.0
 """Seconds for which one answer may close the gate, whatever it asks for."""
 
+SHORT_WAIT = 10.0
+"""Seconds. A longer Retry-After ends early when the tenant accepts a call that left after the refused one."""
+
+UNCONFIRMED_WAIT = 60.0
+"""Seconds for which a limit that only headers state may hold calls back, until a refused call confirms it."""
+
 OPENING = 0.25
 """Seconds over which the calls that waited at the gate leave, about a slot's worth of them: others waited as well."""
 
@@ -48,6 +54,7 @@ class Pacer:
         self._told: tuple[Window, ...] = ()
         self._told_by_quota: dict[int, Window] = {}
         self.gate = float("-inf")
+        self._refused_left_at = float("-inf")
         self._spaced = float("-inf")
         self._refused_alone = 0
         self._own = () if rate is None else (_own_window(rate),)
@@ -108,11 +115,15 @@ class Pacer:
             self._windows = {window.seconds: self._window(window) for window in limits.windows}
             self._every = (*self._own, *self._windows.values())
         if limits.nearest is not None and limits.remaining is not None and limits.reset is not None:
-            self._count(limits.nearest, limits.remaining, limits.reset, now)
+            self._count(limits.nearest, limits.remaining, limits.reset, now, refused=answer.throttled)
+        left_at = now - answer.seconds
         if answer.retry_after is not None:
+            self._refused_left_at = left_at
             self.close(now, answer.retry_after)
         elif not answer.throttled:
             self._refused_alone = 0
+            if left_at > self._refused_left_at and self.gate > now + SHORT_WAIT:
+                self.gate = now  # The wait concerned one call only: a later call was accepted.
         elif self.in_flight == 1:
             longest = min(ALONE_CAP, ALONE_BASE * 2 ** min(self._refused_alone, 16))
             self._refused_alone += 1
@@ -136,21 +147,22 @@ class Pacer:
         known = self._windows.get(told.seconds)
         if known is not None and known.quota == quota:
             return known  # another window changed; what left through this one stays counted
-        return RateWindow(quota, told.seconds, burst=quota // 2)
+        return RateWindow(quota, told.seconds, burst=quota // 2, retry_after=UNCONFIRMED_WAIT)
 
-    def _count(self, nearest: int, remaining: int, reset: float, now: float) -> None:
+    def _count(self, nearest: int, remaining: int, reset: float, now: float, *, refused: bool) -> None:
         told = self._told_by_quota.get(nearest)
         if told is None:
             return
         # Calls of ours still under way may not be in the tenant's count yet. What is left to others is held back only
         # in windows of minutes: with hours to wait, an action left running costs more than the headroom is worth.
         held_back = nearest * self._headroom if told.seconds <= 60 else 0
-        self._windows[told.seconds].told(int(remaining - held_back) - self.in_flight, reset, now)
+        left = int(remaining - held_back) - self.in_flight
+        self._windows[told.seconds].counted(left, reset, now, refused=refused)
         # Of no other window a greater share can have been used: this one is the nearest to exhaustion.
         share = min(1.0, remaining / nearest)
         for seconds, window in self._windows.items():
             if seconds != told.seconds:
-                window.told_least(int(window.quota * share) - self.in_flight)
+                window.counted_at_least(int(window.quota * share) - self.in_flight)
 
 
 def _own_window(rate: Rate) -> RateWindow:

@@ -1,52 +1,80 @@
-"""One rate limit, kept by the Generic Cell Rate Algorithm (ITU-T I.371), and by the tenant's own count where told."""
+"""One rate limit: spaced by the Generic Cell Rate Algorithm (ITU-T I.371), or counted by the tenant."""
 
 
 class RateWindow:
     """At most ``quota`` calls in any ``seconds``.
 
     GCRA needs one float, the theoretical arrival time. A bucket that gives ``burst`` at once and refills at the quota's
-    own pace would let burst and quota through its first window; so calls are spaced at
-    ``seconds / (quota - burst + 1)``, which holds burst and refill of any window together to ``quota``.
+    own pace would let burst and quota through its first window. So calls are spaced at
+    ``seconds / (quota - burst + 1)``, which limits burst and refill of any window together to ``quota``.
 
-    Where the tenant tells how many calls its window has left, that count is knowledge and the spacing only a guess:
-    until the window resets, the count alone decides. What it tells of a window nearer to exhaustion says how many this
-    one has at least: so many may leave whatever the spacing says.
+    A count from the tenant is knowledge, and the spacing is only a guess: until the window resets, the count decides.
+    The count of a window nearer to exhaustion gives a lower bound for this one: that many calls may leave at least.
+
+    ``retry_after`` bounds how long an unconfirmed limit holds calls back, in seconds. A limit that a header states is
+    confirmed by a refused call. Until then one call tries again after that time. If the tenant accepts it and still
+    counts nothing left, the count is wrong, and the spacing decides.
     """
 
-    def __init__(self, quota: int, seconds: float, burst: int) -> None:
+    def __init__(self, quota: int, seconds: float, burst: int, retry_after: float = float("inf")) -> None:
         self.quota = max(1, quota)
         self.seconds = seconds
         burst = min(max(1, burst), self.quota)
         self._interval = seconds / (self.quota - burst + 1)
         self._tolerance = (burst - 1) * self._interval
+        self._retry_after = retry_after
         self._arrival = float("-inf")
+        self._taken_at = float("-inf")
         self._left = 0
-        self._resets_at = float("-inf")
         self._at_least = 0
+        self._resets_at = float("-inf")
+        self._try_at = float("inf")
+        self._trying = False
+        self._count_is_wrong = False
 
     def opens_at(self, now: float) -> float:
         """The earliest time at which one more call may leave; not after ``now`` means at once."""
         if now < self._resets_at:
-            return now if self._left > 0 else self._resets_at
+            return now if self._left > 0 else min(self._resets_at, self._try_at)
         if self._at_least > 0:
             return now
-        return self._arrival - self._tolerance
+        return min(self._arrival - self._tolerance, self._taken_at + self._retry_after)
 
     def take(self, now: float) -> None:
         """Counts one call that leaves at ``now``."""
+        self._taken_at = now
+        self._trying = now < self._resets_at and self._left <= 0
         if now < self._resets_at:
             self._left -= 1
+            if self._left <= 0:
+                self._try_at = now + self._retry_after
         else:
             self._arrival = max(self._arrival, now) + self._interval
             self._at_least -= 1
 
-    def told(self, left: int, reset: float, now: float) -> None:
-        """Takes the tenant's word: ``left`` calls until the window resets in ``reset`` seconds."""
-        self._left = left
-        self._resets_at = now + reset
+    def counted(self, left: int, reset: float, now: float, *, refused: bool = False) -> None:
+        """Takes the tenant's count: ``left`` calls until the window resets in ``reset`` seconds.
 
-    def told_least(self, left: int) -> None:
-        """Takes what follows from the tenant's word on another window: ``left`` calls at least may leave yet."""
+        ``refused`` says that the answer refused its call, which confirms a count of nothing. A reset later than the
+        window is long is impossible: at most the window's length counts.
+        """
+        if refused or left > 0:
+            self._count_is_wrong = self._trying = False
+        elif self._trying:
+            self._count_is_wrong = True
+        if self._count_is_wrong:
+            self._resets_at = float("-inf")
+            return
+        was_empty = now < self._resets_at and self._left <= 0
+        self._left = left
+        self._resets_at = now + min(reset, self.seconds)
+        if refused:
+            self._try_at = float("inf")
+        elif not was_empty:
+            self._try_at = now + self._retry_after
+
+    def counted_at_least(self, left: int) -> None:
+        """Takes what follows from the tenant's count of another window: ``left`` calls at least may leave."""
         self._at_least = left
 
     def spare(self, now: float, until: float) -> float:

@@ -410,3 +410,36 @@ def test_a_call_behind_the_gate_is_between_none_and_two_even_shares_after_the_on
 
 def test_from_that_moment_on_calls_leave_as_slots_are_free():
     assert next_after(drawn(1.0), 10.0 + OPENING) == 10.0
+
+
+def test_a_long_wait_ends_when_a_later_call_is_accepted():
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True, retry_after=86_400.0), 10.0)
+    pacer.answered(answer(), 10.05)
+    assert pacer.gate <= 10.05
+
+
+def test_a_long_wait_holds_when_only_earlier_calls_are_accepted():
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True, retry_after=86_400.0), 10.0)
+    pacer.answered(answer(), 9.99)
+    assert pacer.gate == 10.0 + LONGEST_GATE
+
+
+def test_a_short_wait_holds_whatever_other_calls_are_answered():
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True, retry_after=2.0), 10.0)
+    pacer.answered(answer(), 10.05)
+    assert pacer.gate == 12.0
+
+
+def test_nothing_left_for_a_day_on_a_good_answer_delays_the_next_call_by_a_minute():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((DAY,), DAY.quota, remaining=0, reset=86_400.0)), 0.0)
+    assert pacer.opens_at(0.0) == 60.0
+
+
+def test_nothing_left_for_a_day_on_a_refused_call_is_honoured():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((DAY,), DAY.quota, remaining=0, reset=80_000.0), throttled=True), 0.0)
+    assert pacer.opens_at(0.0) == 80_000.0

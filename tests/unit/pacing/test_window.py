@@ -87,7 +87,7 @@ def test_a_quota_of_nothing_still_lets_one_call_through_a_window():
 @given(left=st.integers(-50, 50), reset=st.floats(0.01, 1e5), start=starts)
 def test_a_told_count_decides_until_it_resets(left, reset, start):
     window = RateWindow(1000, 60, burst=1000)
-    window.told(left, reset, start)
+    window.counted(left, reset, start)
     through = 0
     while window.opens_at(start) <= start:
         window.take(start)
@@ -97,35 +97,35 @@ def test_a_told_count_decides_until_it_resets(left, reset, start):
 
 def test_a_window_told_to_be_exhausted_opens_when_it_resets():
     window = RateWindow(1000, 60, burst=1000)
-    window.told(0, 12.0, 100.0)
+    window.counted(0, 12.0, 100.0)
     assert window.opens_at(111.9) == 112.0
 
 
 def test_a_told_count_overrules_the_spacing():
     window = RateWindow(60, 60, burst=1)
     window.take(100.0)
-    window.told(5, 30.0, 100.0)
+    window.counted(5, 30.0, 100.0)
     assert window.opens_at(100.0) <= 100.0
 
 
 def test_after_the_reset_the_spacing_holds_again():
     window = RateWindow(60, 60, burst=1)
-    window.told(5, 30.0, 100.0)
+    window.counted(5, 30.0, 100.0)
     window.take(131.0)
     assert window.opens_at(131.0) == pytest.approx(132.0)
 
 
 def test_the_newest_word_of_the_tenant_counts():
     window = RateWindow(60, 60, burst=1)
-    window.told(0, 30.0, 100.0)
-    window.told(3, 29.0, 101.0)
+    window.counted(0, 30.0, 100.0)
+    window.counted(3, 29.0, 101.0)
     assert window.opens_at(101.0) <= 101.0
 
 
 def test_what_is_left_at_least_may_leave_whatever_the_spacing_says():
     window = RateWindow(10_000, 86_400, burst=1)
     window.take(100.0)
-    window.told_least(2)
+    window.counted_at_least(2)
     assert window.spare(100.0, 101.0) == 2
     for _ in range(2):
         assert window.opens_at(100.0) == 100.0
@@ -135,8 +135,8 @@ def test_what_is_left_at_least_may_leave_whatever_the_spacing_says():
 
 def test_a_window_that_was_told_itself_is_not_opened_by_what_another_has_left():
     window = RateWindow(1000, 60, burst=1000)
-    window.told(0, 12.0, 100.0)
-    window.told_least(500)
+    window.counted(0, 12.0, 100.0)
+    window.counted_at_least(500)
     assert window.opens_at(100.0) == 112.0
 
 
@@ -146,19 +146,19 @@ def test_a_window_that_was_told_itself_is_not_opened_by_what_another_has_left():
 )
 def test_what_a_told_window_spares_is_what_is_left_of_it_and_all_of_those_that_follow(until, calls):
     window = RateWindow(60, 60, burst=1)
-    window.told(5, 12.0, 100.0)
+    window.counted(5, 12.0, 100.0)
     assert window.spare(100.0, until) == calls
 
 
 def test_a_window_that_resets_later_than_it_is_long_spares_what_is_left_until_then():
     window = RateWindow(60, 60, burst=1)
-    window.told(5, 300.0, 100.0)
+    window.counted(5, 300.0, 100.0)
     assert window.spare(100.0, 101.0) == 5
 
 
 def test_a_window_that_was_told_to_be_exhausted_spares_nothing_until_it_resets():
     window = RateWindow(60, 60, burst=1)
-    window.told(-3, 12.0, 100.0)
+    window.counted(-3, 12.0, 100.0)
     assert window.spare(100.0, 111.0) == 0
 
 
@@ -181,13 +181,13 @@ def test_a_burst_is_spared_too():
 
 def test_once_a_told_window_has_reset_the_spacing_tells_what_it_spares():
     window = RateWindow(60, 60, burst=1)
-    window.told(40, 10.0, 100.0)
+    window.counted(40, 10.0, 100.0)
     assert window.spare(110.0, 110.0) == 1
 
 
 def test_a_call_that_leaves_as_a_told_window_resets_counts_in_the_next():
     window = RateWindow(10, 60, burst=1)
-    window.told(0, 30.0, 0.0)
+    window.counted(0, 30.0, 0.0)
     window.take(30.0)
     assert window.opens_at(30.0) == pytest.approx(36.0)
 
@@ -195,5 +195,67 @@ def test_a_call_that_leaves_as_a_told_window_resets_counts_in_the_next():
 def test_what_a_told_window_had_left_is_void_as_it_resets():
     window = RateWindow(10, 60, burst=1)
     window.take(28.0)
-    window.told(5, 2.0, 28.0)
+    window.counted(5, 2.0, 28.0)
     assert window.opens_at(30.0) == pytest.approx(34.0)
+
+
+RETRY = 60.0
+
+
+def an_hour(left: int = 0, reset: float = 3600.0, *, refused: bool = False) -> RateWindow:
+    """A window of an hour whose limit only headers state, with the tenant's count at time 0."""
+    window = RateWindow(1000, 3600, burst=500, retry_after=RETRY)
+    window.counted(left, reset, 0.0, refused=refused)
+    return window
+
+
+@pytest.mark.parametrize("reset", [3600.0, 86_400.0, 1e12])
+def test_a_reset_later_than_the_window_is_long_counts_as_the_windows_length(reset):
+    window = RateWindow(10, 60, burst=1)
+    window.counted(0, reset, 100.0, refused=True)
+    assert window.opens_at(100.0) == 160.0
+
+
+def test_after_an_unconfirmed_count_of_nothing_a_call_tries_again():
+    assert an_hour().opens_at(0.0) == RETRY
+
+
+def test_a_repeated_count_of_nothing_does_not_move_the_next_try():
+    window = an_hour()
+    window.counted(0, 3590.0, 10.0)
+    assert window.opens_at(10.0) == RETRY
+
+
+def test_a_refused_call_confirms_a_count_of_nothing():
+    window = an_hour()
+    window.take(RETRY)
+    window.counted(0, 3500.0, RETRY, refused=True)
+    assert window.opens_at(RETRY) == RETRY + 3500
+
+
+def test_a_call_accepted_against_the_count_shows_that_the_count_is_wrong():
+    window = an_hour()
+    window.take(RETRY)
+    window.counted(0, 3500.0, RETRY)
+    assert window.opens_at(RETRY) <= RETRY
+
+
+def test_a_count_of_some_is_believed_again_after_a_wrong_count():
+    window = an_hour()
+    window.take(RETRY)
+    window.counted(0, 3500.0, RETRY)
+    window.counted(1, 3400.0, RETRY)
+    window.take(RETRY)
+    assert window.opens_at(RETRY) == 2 * RETRY
+
+
+def test_only_one_call_tries_again_at_a_time():
+    window = an_hour()
+    window.take(RETRY)
+    assert window.opens_at(RETRY) == 2 * RETRY
+
+
+def test_a_stated_quota_too_small_to_be_true_holds_no_call_back_for_long():
+    window = RateWindow(1, 86_400, burst=1, retry_after=RETRY)
+    window.take(0.0)
+    assert window.opens_at(0.0) == RETRY
