@@ -28,9 +28,9 @@ class Tally:
 
     ``settled_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
     earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``slots`` and ``in_flight`` are of
-    this moment. ``limits`` and ``call_seconds`` are what the tenant told of late, ``closed_until`` is the monotonic
-    time before which it wants no call. ``planning`` is a run that sends no stop. ``given_up`` says why no more is sent
-    to this tenant; ``tenants`` are the tallies of which this one is the sum, by name, where there are several.
+    this moment. ``limits`` and ``call_seconds`` come from the tenant's latest answers. Before ``closed_until``
+    (monotonic seconds) no call starts, because the tenant asked for a pause. ``planning`` is a run that sends no stop.
+    ``given_up`` says why no more is sent to this tenant. ``tenants`` are the tallies of which this one is the sum.
     """
 
     keys: int = 0
@@ -77,7 +77,7 @@ class Tally:
             self.outcomes[outcome] for outcome in self.outcomes if outcome in OVER | {Outcome.WOULD_STOP}
         )
 
-    def heard(self, answer: Answered, now: float) -> None:
+    def heard(self, answer: Answered) -> None:
         """Takes what an answer told besides its meaning."""
         told = answer.limits
         if told.windows or told.concurrency is not None:
@@ -85,10 +85,6 @@ class Tally:
         if not answer.throttled:
             before = answer.seconds if self.call_seconds is None else self.call_seconds
             self.call_seconds = before + 0.1 * (answer.seconds - before)
-        if answer.retry_after is not None:
-            self.closed_until = max(self.closed_until, now + answer.retry_after)
-        elif told.remaining == 0 and told.reset is not None:
-            self.closed_until = max(self.closed_until, now + told.reset)
 
 
 class Speed:

@@ -1,7 +1,6 @@
 """What ``check`` finds, each in a line or two with advice where there is something to do. No I/O."""
 
 import re
-from email.utils import parsedate_to_datetime
 
 from msgspec import Struct
 
@@ -14,6 +13,7 @@ from orchestrator.model import Answered, Grant, Limits
 from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
 from orchestrator.settings import Settings
+from orchestrator.zuora.headers import read_http_date
 from orchestrator.zuora.probe import Reached
 
 SKEW = 30.0
@@ -102,8 +102,8 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
 def clock(answer: Answered, now: float) -> Finding:
     """This machine's clock against the tenant's; ``now`` in seconds since the epoch."""
     try:
-        skew = now - parsedate_to_datetime(answer.date or "").timestamp()
-    except (ValueError, OverflowError):
+        skew = now - read_http_date(answer.date or "")
+    except (ValueError, TypeError, OverflowError):
         return Finding("clock", "the tenant tells no time")
     if abs(skew) < SKEW:
         return Finding("clock", f"right: less than {SKEW:.0f}s apart from the tenant's")

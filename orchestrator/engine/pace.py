@@ -32,7 +32,8 @@ class PaceRecord:
         if pacer.circuit.open:
             context.log.info("pace.tenant_back", waiting=self._waiting())
         pacer.answered(answer, now)
-        context.tally.heard(answer, now)
+        context.tally.heard(answer)
+        context.tally.closed_until = pacer.closed_until
         slots = context.tally.slots = pacer.limit
         context.tally.in_flight = pacer.in_flight
         if answer.throttled or answer.retry_after is not None:

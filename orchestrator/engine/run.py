@@ -252,8 +252,10 @@ class Engine:
             self._lane.add(armed)
 
     async def _claim(self) -> None:
+        counted = self._follow.spilled
         claimed = await self._context.journal.claim_following(ROOM - len(self._follow.held))
-        self._follow.spilled = self._follow.spilled - len(claimed) if claimed else 0
+        # A journal that lost its disk may hold fewer keys than were counted. Keys parked meanwhile stay counted.
+        self._follow.spilled -= len(claimed) if claimed else counted
         for followed in claimed:
             self._follow.resume(followed)
 

@@ -75,6 +75,11 @@ class Pacer:
         """Whether every slot is taken."""
         return self.in_flight >= self._slots.limit
 
+    @property
+    def closed_until(self) -> float:
+        """When the next call may leave, because the tenant asked for a pause or a window is used up."""
+        return max(self.gate, *(window.closed_until for window in self._every), float("-inf"))
+
     def opens_at(self, now: float) -> float | None:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
         if self.in_flight >= self._slots.limit:

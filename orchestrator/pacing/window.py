@@ -40,6 +40,11 @@ class RateWindow:
             return now
         return min(self._arrival - self._tolerance, self._taken_at + self._retry_after)
 
+    @property
+    def closed_until(self) -> float:
+        """The end of the window, if the tenant said that no call is left in it."""
+        return self._resets_at if self._left <= 0 else float("-inf")
+
     def take(self, now: float) -> None:
         """Counts one call that leaves at ``now``."""
         self._taken_at = now

@@ -12,13 +12,7 @@ from orchestrator.engine.guards import DeadlineReached, FailureGuard
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.engine.run import Ending
-from orchestrator.errors import (
-    CredentialsRefused,
-    MassStopError,
-    StorageError,
-    TenantError,
-    UsageError,
-)
+from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.journal.entries import NOTHING, Standing
 from orchestrator.progress import LATEST, Tally
 from orchestrator.runs.loop_lag import BEAT, Crowd
@@ -90,19 +84,19 @@ class Fleet:
             self._group.start_soon(self._keep_beat)
             if self._deadline is not None:
                 self._group.start_soon(self._keep_deadline, self._deadline)
-            try:
-                self._start_all(
-                    [name for name, one in self._standings.items() if one.waiting or one.following]
-                )
-            except UsageError as error:
-                self.cut(error)
+            self._start_all([name for name, one in self._standings.items() if one.waiting or one.following])
             while not self._over():
                 self._changed = anyio.Event()
                 await self._changed.wait()
             await intake.finish()
             self._group.cancel_scope.cancel()
         self._add_up()
-        return self._ending()
+        ending = self._ending()
+        # A UsageError ends a run that sent nothing, and leaves the journal as the session before wrote it.
+        for name in self._endings.keys() - self._parts.keys():
+            if not isinstance(ending.cut_by, UsageError):
+                self._common.journal.of(name).tenant_state("aborted", self._endings[name].reason)
+        return ending
 
     def cut(self, reason: MassStopError) -> None:
         """Lets no further call start, of any tenant."""
@@ -118,20 +112,18 @@ class Fleet:
         return not at_work and (not self._reading or self._cut_by is not None or hopeless)
 
     def _start_all(self, names: Sequence[str]) -> None:
-        """Raises UsageError where one has no credentials and nothing was sent to any."""
-        told: dict[str, Settings] = {}
+        """Starts the part of each tenant. One without credentials ends at once; the others are not affected."""
         for name in names:
             try:
-                told[name] = settings_of(name, self._tenants[name], self._settings)
+                settings = settings_of(name, self._tenants[name], self._settings)
             except UsageError as error:
                 self._common.log.error("tenant.without_credentials", tenant=name, message=str(error))
-                if not self._parts:
-                    raise
-                # Others are at work, whom it does not concern.
-                self._common.journal.of(name).tenant_state("aborted", str(error))
-                self._endings[name] = Ending.cut(CredentialsRefused(str(error)))
-        for name, settings in told.items():
-            self._start(name, settings)
+                self._endings[name] = Ending.cut(error)
+                standing = self._standings.get(name, NOTHING)
+                tally = self.tallies[name] = first_tally(standing, planning=self._common.planning)
+                tally.given_up = str(error)
+            else:
+                self._start(name, settings)
 
     def _start(self, name: str, settings: Settings) -> None:
         assert self._group is not None
@@ -161,7 +153,9 @@ class Fleet:
         end = await read_to_end(
             intake.read_by_tenant(self._on_new),
             self._common.log,
-            any_key=lambda: bool(self._parts) or any(tally.keys for tally in self.tallies.values()),
+            any_key=lambda: (
+                bool(self._parts or self._endings) or any(tally.keys for tally in self.tallies.values())
+            ),
             any_sent=lambda: any(tally.stops_sent for tally in self.tallies.values()),
             whose=" of a known tenant",
         )
@@ -178,8 +172,12 @@ class Fleet:
     def _on_new(self, new: Counter[str]) -> None:
         if self._cut_by is None and self._shortened_by is None:
             self._start_all([name for name in new if name not in self._parts and name not in self._endings])
-        for name in new.keys() & self._shares.keys():
-            self._shares[name].add(new[name])
+        for name, count in new.items():
+            if name in self._shares:
+                self._shares[name].add(count)
+            elif name in self._endings:
+                self.tallies[name].keys += count
+        self._changed.set()
 
     async def _keep_deadline(self, seconds: float) -> None:
         await anyio.sleep(max(0.0, seconds))
@@ -248,9 +246,11 @@ def together(endings: Mapping[str, Ending]) -> Ending:
         told.append(f"and {len(cut) - TOLD} tenants more")
     reason = " ".join(told)
     first = next(iter(cut.values())).cut_by
-    for kind in (TenantError, UsageError):
-        if len(cut) == len(endings) and all(isinstance(one.cut_by, kind) for one in cut.values()):
-            return Ending("aborted", reason, first if len(cut) == 1 else kind(reason))
+    if len(cut) == len(endings) and all(
+        isinstance(one.cut_by, TenantError | UsageError) for one in cut.values()
+    ):
+        kind = UsageError if all(isinstance(one.cut_by, UsageError) for one in cut.values()) else TenantError
+        return Ending("aborted", reason, first if len(cut) == 1 else kind(reason))
     failed = any(one.cut_by.exit_status == StorageError.exit_status for one in cut.values() if one.cut_by)
     return Ending.cut(PartlyCut(reason, StorageError.exit_status if failed else 4))
 

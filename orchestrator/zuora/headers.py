@@ -80,18 +80,21 @@ def _wait(text: str, headers: Mapping[str, str], wall: float) -> float | None:
     if _SECONDS.fullmatch(text.strip()):
         return min(float(text), LONGEST_WAIT)
     try:
-        until = _moment(text)
+        until = read_http_date(text)
     except _NO_DATE:
         return None
     try:
-        now = _moment(headers["Date"])
+        now = read_http_date(headers["Date"])
     except (KeyError, *_NO_DATE):
         now = wall
     return min(max(until - now, 0.0), LONGEST_WAIT)
 
 
-def _moment(text: str) -> float:
-    """Seconds since the epoch of an HTTP-date; the form that names no zone means UTC (RFC 9110, section 5.6.7)."""
+def read_http_date(text: str) -> float:
+    """Return the seconds since the epoch of an HTTP date. A date without a zone, or with ``-0000``, is in UTC.
+
+    Raises ValueError, TypeError or OverflowError if the text is not a date (RFC 9110, section 5.6.7).
+    """
     moment = parsedate_to_datetime(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 

@@ -80,14 +80,28 @@ def test_the_exit_status_is_3_where_no_tenant_can_be_worked_with(mass_stop, two)
     assert two.outcomes(ended.report) == {"north": {"not_attempted"}, "south": {"not_attempted"}}
 
 
-def test_credentials_that_are_missing_are_told_before_anything_is_sent(mass_stop, two):
+@pytest.mark.parametrize("place", ["first", "last", "among the others"])
+def test_a_tenant_without_credentials_ends_only_its_own_part(mass_stop, two, place):
     del two.environment["SOUTH_SECRET"]
-    ended = mass_stop.run(None, two.keys(), "--tenants", two.file, env=two.environment)
-    assert ended.status == 2
-    events = [json.loads(line)["event"] for line in ended.err.splitlines() if line.startswith("{")]
-    assert events == ["run.started", "tenant.without_credentials"]
+    rows = {name: [(key, name) for key in tenant.keys] for name, tenant in two.named.items()}
+    in_turns = [row for both in zip(rows["north"], rows["south"], strict=True) for row in both]
+    order = {"first": rows["south"] + rows["north"], "last": rows["north"] + rows["south"]}
+    keys = two.keys(order.get(place, in_turns))
+    ended = mass_stop.run(None, keys, "--tenants", two.file, env=two.environment)
+    report = ended.report
+    assert ended.status == 4, ended
+    assert two.outcomes(report) == {"north": {"stopped"}, "south": {"not_attempted"}}
+    assert report["run"]["tenants"]["south"]["state"] == "aborted"
+    assert "SOUTH_SECRET" in report["run"]["tenants"]["south"]["reason"]
+    assert two.named["south"].log == []
+
+
+def test_if_every_tenant_lacks_credentials_nothing_is_sent_or_kept(mass_stop, two):
+    ended = mass_stop.run(None, two.keys(), "--tenants", two.file)
+    assert ended.status == 2, ended
     assert "SOUTH_SECRET, which client_secret_env of tenant south names, is not set" in ended.err
-    assert all(tenant.nothing_sent() for tenant in two.named.values())
+    assert all(tenant.log == [] for tenant in two.named.values())
+    assert not (mass_stop.home / "run").exists()
 
 
 def test_a_row_of_no_known_tenant_is_malformed_and_says_which_are_known(mass_stop, two):

@@ -1,5 +1,6 @@
 """The limits in every run: slots, waits, rates, room."""
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from orchestrator.engine import run
 from orchestrator.engine.polling import WIDEST
 from orchestrator.errors import Kind
+from orchestrator.journal.entries import Followed
 from orchestrator.model import Outcome, Status
 from orchestrator.settings import Rate
 from tests.simulation.tenant import (
@@ -20,7 +22,7 @@ from tests.simulation.tenant import (
     scripted,
     throttled,
 )
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import now, virtually
 from tests.simulation.watched import jittery, little_room, sometimes, stops, watched
 from tests.simulation.world import Session, World, rows_of, settings
 
@@ -71,6 +73,25 @@ def test_a_retry_after_closes_the_gate_for_every_call():
     assert [call.at for call in world.tenant.calls if heard < call.at < heard + 20 - 1e-6] == []
 
 
+def test_the_end_of_a_pause_is_shown_as_the_time_of_the_next_call():
+    """The tenant asks for an hour, and the next call starts after five minutes."""
+    shown: list[float] = []
+
+    async def main() -> None:
+        session = world.session(rows_of(1))
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            shown.append(session.tally.closed_until - session.clock.now() + now())
+
+        await asyncio.gather(session.run(), look())
+        assert session.tally.closed_until < session.clock.now()
+
+    world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(3_600.0)]})))
+    virtually(main())
+    assert shown == [pytest.approx(stops(world)[1].at)]
+
+
 def test_a_rate_of_the_operators_own_is_kept():
     world = World(VirtualTenant(actions_of(60)), settings(rate=Rate(60, 60), no_results=True))
     watched(world, 60)
@@ -117,6 +138,31 @@ def test_keys_that_found_no_room_come_to_their_ends_too(monkeypatch):
     watched(world, keys)
     assert world.most_held == 100
     assert world.report().summary.outcomes == {Outcome.STOPPED: keys}
+
+
+def test_keys_parked_while_the_journal_is_read_stay_counted(monkeypatch):
+    """The journal has lost what was parked before. What is parked while it is asked is polled all the same."""
+    little_room(monkeypatch, 10)
+    world = World(VirtualTenant(actions_of(30, stopping_for=5.0, has_file=False)), settings(concurrency=1))
+    lost: list[int] = []
+
+    async def main() -> None:
+        session = world.session(rows_of(30))
+        claim = session.journal.claim_following
+
+        async def lossy(most: int) -> list[Followed]:
+            if lost:
+                return await claim(most)
+            parked = "UPDATE action SET claimed = 1 WHERE stage = 2 AND claimed = 0"
+            lost.append(world.connection.execute(parked).rowcount)
+            await asyncio.sleep(20.0)
+            return []
+
+        monkeypatch.setattr(session.journal, "claim_following", lossy)
+        await session.run()
+
+    virtually(main())
+    assert world.report().summary.outcomes[Outcome.STOPPED] == 30 - lost[0] > 0
 
 
 def test_keys_that_found_no_room_do_not_wait_for_the_slow_ones_that_did(monkeypatch):

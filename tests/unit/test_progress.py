@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cli import progress
 from orchestrator.clock import Clock
 from orchestrator.logs import Screen, Sink, make_log
-from orchestrator.model import Answered, Limits, Outcome, Window
+from orchestrator.model import Answered, Limits, Outcome
 from orchestrator.progress import SPAN, Speed, Tally
 
 
@@ -39,31 +39,18 @@ def test_what_came_to_no_good_end_needs_a_person():
     assert tally.need_a_person == 2
 
 
-def test_a_tenant_that_says_wait_closes_until_then():
-    tally = Tally()
-    tally.heard(answer(retry_after=7.0), now=100.0)
-    tally.heard(answer(), now=101.0)
-    assert tally.closed_until == 107.0
-
-
-def test_an_exhausted_window_closes_until_its_reset():
-    tally = Tally()
-    tally.heard(answer(Limits(windows=(Window(10, 60),), nearest=10, remaining=0, reset=30.0)), now=5.0)
-    assert tally.closed_until == 35.0
-
-
 def test_an_answer_that_tells_no_limits_forgets_none():
     tally = Tally()
     limits = Limits(concurrency=40)
-    tally.heard(answer(limits), now=0.0)
-    tally.heard(answer(), now=1.0)
+    tally.heard(answer(limits))
+    tally.heard(answer())
     assert tally.limits == limits
 
 
 def test_a_refusal_says_nothing_of_how_long_a_call_takes():
     tally = Tally()
-    tally.heard(answer(seconds=0.2), now=0.0)
-    tally.heard(answer(seconds=0.0, throttled=True), now=1.0)
+    tally.heard(answer(seconds=0.2))
+    tally.heard(answer(seconds=0.0, throttled=True))
     assert tally.call_seconds == 0.2
 
 

@@ -1,5 +1,6 @@
 """What check finds, and what it advises."""
 
+import time
 from typing import Any
 
 import pytest
@@ -110,6 +111,15 @@ def test_the_clock_is_held_against_the_tenants(skew: float, said: str):
     found = findings.clock(answered(DATE), NOW + skew)
     assert said in found.text
     assert (found.advice is None) is (said == "right")
+
+
+def test_a_date_with_an_unknown_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    found = findings.clock(answered(DATE.replace("GMT", "-0000")), NOW)
+    monkeypatch.undo()
+    time.tzset()
+    assert "right" in found.text
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 14 Nov 99999999999 22:13:20 GMT"])

@@ -378,6 +378,25 @@ def test_a_refusal_beside_other_calls_of_ours_closes_no_gate():
     assert pacer.gate == float("-inf")
 
 
+def test_a_pause_longer_than_the_gate_ends_with_the_gate():
+    pacer = a_pacer()
+    pacer.answered(answer(throttled=True, retry_after=3_600.0), 0.0)
+    assert pacer.closed_until == LONGEST_GATE
+
+
+def test_a_window_that_is_used_up_is_closed_until_its_reset():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((MINUTE,), MINUTE.quota, remaining=0, reset=30.0)), 5.0)
+    assert pacer.closed_until == 35.0
+
+
+def test_a_window_with_calls_left_again_is_not_closed():
+    pacer = a_pacer()
+    pacer.answered(answer(Limits((MINUTE,), MINUTE.quota, remaining=0, reset=30.0)), 5.0)
+    pacer.answered(answer(Limits((MINUTE,), MINUTE.quota, remaining=9, reset=29.0)), 6.0)
+    assert pacer.closed_until == float("-inf")
+
+
 def drawn(share: float) -> Pacer:
     """A pacer behind a gate that opens at 10.0, and whose random numbers lie at that ``share`` of their range."""
     pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: low + share * (high - low))
