@@ -118,7 +118,7 @@ class MadeRun:
             status = Status.PROCESSING if outcome is Outcome.WOULD_STOP else Status.STOPPED
             records = Records(total, processed, processed - 1, 1, total - processed, "status")
             journal.status_read(seq, status, TYPES[seq % 3], records, retried=False)
-        journal.settled(seq, outcome, problem, 2.5 if outcome is Outcome.WOULD_STOP else None)
+        journal.completed(seq, outcome, problem, 2.5 if outcome is Outcome.WOULD_STOP else None)
 
 
 @contextmanager

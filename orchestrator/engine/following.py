@@ -97,7 +97,7 @@ class FollowLane:
         key.stop_again = stop_again
         now = self._context.clock.now()
         fits = len(self.held) < ROOM
-        self._context.journal.follow(key.seq, now, claimed=fits)
+        self._context.journal.start_polling(key.seq, now, claimed=fits)
         if fits:
             self._hold(key, now)
         else:
@@ -122,7 +122,7 @@ class FollowLane:
     def release(self) -> None:
         """Gives back to the journal what is not settled. To be called once nothing is under way any more."""
         for key in self.held.values():
-            self._context.journal.spill(key.seq, 0.0)
+            self._context.journal.park(key.seq, 0.0)
         self.spilled += len(self.held)
         self.held.clear()
         self._fetching.clear()
@@ -139,7 +139,7 @@ class FollowLane:
         context = self._context
         self.held.pop(key.seq, None)
         self._fetching.discard(key.seq)
-        context.journal.settled(key.seq, outcome, problem, speed, reading)
+        context.journal.completed(key.seq, outcome, problem, speed, reading)
         context.tally.settled += 1
         context.tally.settled_unsent += not key.accepted
         context.tally.outcomes[outcome] += 1
@@ -182,7 +182,7 @@ class FollowLane:
             return None
         key.outcome, key.output_url = outcome, state.output_url
         key.tries = Tries()
-        self._context.journal.follow(key.seq, 0.0, claimed=True)
+        self._context.journal.start_polling(key.seq, 0.0, claimed=True)
         self._context.journal.ended(key.seq, outcome, state.output_url)
         self._hold(key, self._context.clock.now())
         return None
@@ -192,7 +192,7 @@ class FollowLane:
         now = self._context.clock.now()
         if key.outcome is None:
             key.outcome, key.first_read_at, key.polls = outcome, now, 0
-            self._context.journal.follow(key.seq, 0.0, claimed=True)
+            self._context.journal.start_polling(key.seq, 0.0, claimed=True)
             self._context.journal.ended(key.seq, outcome, None)
         ends = self._ends(key, now)
         if now >= ends or self._responses is None:
@@ -249,7 +249,7 @@ class FollowLane:
         self.settle(key, Outcome.UNREACHABLE, key.problem)
 
     def _spill(self, key: Follower, due: float) -> None:
-        self._context.journal.spill(key.seq, due, key.first_read_at, key.polls)
+        self._context.journal.park(key.seq, due, key.first_read_at, key.polls)
         self.held.pop(key.seq, None)
         self.spilled += 1
 

@@ -46,7 +46,7 @@ class PlanLane:
 
     def release(self) -> None:
         for seq in self.held:
-            self._context.journal.disarm(seq, intent=False)
+            self._context.journal.release(seq, intent=False)
         self.held.clear()
 
     def look(self, _: CallError) -> bool:

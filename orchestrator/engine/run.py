@@ -245,7 +245,7 @@ class Engine:
         counted = self._waiting
         # What was armed must come into the lane, or nobody could say that it never left.
         with anyio.CancelScope(shield=True):
-            armed = await self._context.journal.arm(self._room(), intent=self._intends)
+            armed = await self._context.journal.claim(self._room(), intent=self._intends)
             self._arming = False
             # A journal that lost its disk may hold fewer keys than were counted; what was told meanwhile stays counted.
             self._waiting -= len(armed) if armed else counted
@@ -253,7 +253,7 @@ class Engine:
 
     async def _claim(self) -> None:
         counted = self._follow.spilled
-        claimed = await self._context.journal.claim_following(ROOM - len(self._follow.held))
+        claimed = await self._context.journal.claim_parked(ROOM - len(self._follow.held))
         # A journal that lost its disk may hold fewer keys than were counted. Keys parked meanwhile stay counted.
         self._follow.spilled -= len(claimed) if claimed else counted
         for followed in claimed:

@@ -57,7 +57,7 @@ class StopLane:
         for key in self.held.values():
             if not key.under_way:
                 retried = key.intended and key.stops.made > 0
-                self._context.journal.disarm(key.seq, intent=key.intended, retried=retried)
+                self._context.journal.release(key.seq, intent=key.intended, retried=retried)
         self.held.clear()
 
     def look(self, error: CallError) -> bool:
@@ -66,7 +66,7 @@ class StopLane:
         for key in may_have_worked:
             del self.held[key.seq]
             if key.intended:
-                self._context.journal.disarm(key.seq, intent=True, retried=key.stops.made > 0)
+                self._context.journal.release(key.seq, intent=True, retried=key.stops.made > 0)
             self._follow.refused(self._refused(key), as_problem(error), partial(self._stop_again, key))
         return bool(may_have_worked)
 
@@ -141,7 +141,7 @@ class StopLane:
         due = context.clock.now() + wait
         context.tally.retries += 1
         key.intended = True
-        await context.journal.intend(key.seq, retried=True)
+        await context.journal.record_intent(key.seq, retried=True)
         context.dispatcher.lanes.again(due, partial(self._send, key))
         context.dispatcher.kick()
 
@@ -193,7 +193,7 @@ class StopLane:
 
     async def _send_guarded(self, key: StopKey) -> None:
         key.intended = True
-        await self._context.journal.intend(key.seq, retried=False)
+        await self._context.journal.record_intent(key.seq, retried=False)
         self._context.dispatcher.lanes.stops.append(partial(self._send, key))
         self._context.dispatcher.kick()
 

@@ -181,7 +181,7 @@ def followed(
     output_url: str | None, error: str | None, read_from: float | None, polls: int, total: int | None,
     processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None,
 ) -> Followed:  # fmt: skip
-    """A row of the statement ``claim_following``."""
+    """A row of the statement ``claim_parked``."""
     return Followed(
         seq, key, attempts, due_at, bool(accepted), bool(lost), Outcome(outcome) if outcome else None, output_url,
         msgspec.json.decode(error, type=Problem) if error else None, read_from, polls,

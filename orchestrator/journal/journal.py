@@ -166,26 +166,26 @@ class Journal:
 
     # Stops
 
-    async def arm(self, most: int, intent: bool) -> list[Armed]:
+    async def claim(self, most: int, intent: bool) -> list[Armed]:
         """At most ``most`` keys that are next to be stopped, in order. With ``intent`` their stop may leave now."""
 
         values = {"tenant": self._tenant, "most": most, "intent": int(intent)}
 
         def work(connection: sqlite3.Connection) -> list[Armed]:
-            rows = connection.execute(_sql("arm"), values).fetchall()
+            rows = connection.execute(_sql("claim"), values).fetchall()
             rows.sort()
             return [Armed(seq, key, bool(lost), attempts) for _, seq, key, lost, attempts in rows]
 
         return await wrap_future(self.perform(work))
 
-    async def intend(self, seq: int, *, retried: bool) -> None:
+    async def record_intent(self, seq: int, *, retried: bool) -> None:
         """Returns once one more stop for ``seq`` is allowed to leave."""
-        self._writer.note("intend", seq=seq, retried=int(retried))
+        self._writer.note("record_intent", seq=seq, retried=int(retried))
         await wrap_future(self.perform(lambda _: None))
 
-    def disarm(self, seq: int, *, intent: bool, retried: bool = False) -> None:
+    def release(self, seq: int, *, intent: bool, retried: bool = False) -> None:
         """The stop that was intended last never left; ``retried`` where it was not the key's first."""
-        self._writer.note("disarm", seq=seq, intent=int(intent), retried=int(retried))
+        self._writer.note("release", seq=seq, intent=int(intent), retried=int(retried))
 
     def accepted(
         self,
@@ -214,21 +214,21 @@ class Journal:
 
     # Ends
 
-    def follow(self, seq: int, due_at: float, claimed: bool) -> None:
-        self._writer.note("follow", seq=seq, due_at=due_at, claimed=int(claimed))
+    def start_polling(self, seq: int, due_at: float, claimed: bool) -> None:
+        self._writer.note("start_polling", seq=seq, due_at=due_at, claimed=int(claimed))
 
-    async def claim_following(self, most: int) -> list[Followed]:
+    async def claim_parked(self, most: int) -> list[Followed]:
         """At most ``most`` keys that are to be followed and that nobody holds, the longest due first."""
         values = {"tenant": self._tenant, "most": most}
 
         def work(connection: sqlite3.Connection) -> list[Followed]:
-            return [followed(*row) for row in connection.execute(_sql("claim_following"), values)]
+            return [followed(*row) for row in connection.execute(_sql("claim_parked"), values)]
 
         return await wrap_future(self.perform(work))
 
-    def spill(self, seq: int, due_at: float, read_from: float | None = None, polls: int = 0) -> None:
+    def park(self, seq: int, due_at: float, read_from: float | None = None, polls: int = 0) -> None:
         """Lets go of a key that is followed, until it is due."""
-        self._writer.note("spill", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
+        self._writer.note("park", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
 
     def status_read(
         self, seq: int, status: str | None, action_type: str | None, records: Records, *, retried: bool
@@ -250,7 +250,7 @@ class Journal:
     def filed(self, seq: int, records: Records, mismatch: Mapping[str, Records] | None) -> None:
         self._writer.note("filed", seq=seq, mismatch=mismatch and _json(mismatch), **_counts(records))
 
-    def settled(
+    def completed(
         self,
         seq: int,
         outcome: Outcome,
@@ -261,7 +261,7 @@ class Journal:
         """``reading`` told of the end, where it is not in the journal yet."""
         state = reading.state if reading is not None else None
         self._writer.note(
-            "settled", seq=seq, outcome=str(outcome), error=problem and _json(problem), speed=speed,
+            "completed", seq=seq, outcome=str(outcome), error=problem and _json(problem), speed=speed,
             at=self._clock.stamp(), status=state and state.status, action_type=state and state.action_type,
             status_calls=int(reading is not None), retried=int(reading is not None and reading.retried),
             **(_counts(state.records) if state is not None else _NO_COUNTS),

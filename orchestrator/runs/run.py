@@ -295,7 +295,7 @@ class Run:
 
     def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
         for seq, problem in forgiven:
-            self.journal.settled(seq, Outcome.REJECTED, problem)
+            self.journal.completed(seq, Outcome.REJECTED, problem)
 
 
 def _any_accepted(connection: sqlite3.Connection) -> bool:

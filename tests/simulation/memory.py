@@ -117,12 +117,12 @@ class SlowJournal(Journal):
         super().__init__(writer, clock)
         self._seconds = seconds
 
-    async def arm(self, most: int, intent: bool) -> list[Armed]:
+    async def claim(self, most: int, intent: bool) -> list[Armed]:
         await asyncio.sleep(self._seconds)
-        return await super().arm(most, intent)
+        return await super().claim(most, intent)
 
-    async def intend(self, seq: int, *, retried: bool) -> None:
-        await super().intend(seq, retried=retried)
+    async def record_intent(self, seq: int, *, retried: bool) -> None:
+        await super().record_intent(seq, retried=retried)
         await asyncio.sleep(self._seconds)
 
 

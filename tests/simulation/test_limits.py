@@ -148,7 +148,7 @@ def test_keys_parked_while_the_journal_is_read_stay_counted(monkeypatch):
 
     async def main() -> None:
         session = world.session(rows_of(30))
-        claim = session.journal.claim_following
+        claim = session.journal.claim_parked
 
         async def lossy(most: int) -> list[Followed]:
             if lost:
@@ -158,7 +158,7 @@ def test_keys_parked_while_the_journal_is_read_stay_counted(monkeypatch):
             await asyncio.sleep(20.0)
             return []
 
-        monkeypatch.setattr(session.journal, "claim_following", lossy)
+        monkeypatch.setattr(session.journal, "claim_parked", lossy)
         await session.run()
 
     virtually(main())

@@ -56,8 +56,8 @@ class Book:
         self.source, new = self.journal.admit(self.source, rows, ranked).result()
         return new.total()
 
-    def arm(self, most: int = 100, *, intent: bool = True) -> list[str]:
-        return [armed.bulk_key for armed in self.wait(self.journal.arm(most, intent))]
+    def claim(self, most: int = 100, *, intent: bool = True) -> list[str]:
+        return [armed.bulk_key for armed in self.wait(self.journal.claim(most, intent))]
 
     def accept(self, seq: int, *, claimed: bool = True) -> None:
         self.journal.accepted(seq, SENT, SENT, "track", "request", 1.0, claimed)

@@ -22,18 +22,18 @@ UPDATE source SET rows = rows + :rows, last_row = :last_row, chain = :chain WHER
 -- name: source_complete
 UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
 
--- name: arm
+-- name: claim
 -- Takes the next keys to stop. Once this is committed a stop of theirs may leave.
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + :intent
 WHERE seq IN (SELECT seq FROM action WHERE tenant = :tenant AND stage = 0 ORDER BY rank, seq LIMIT :most)
 RETURNING rank, seq, bulk_key, lost, attempts;
 
--- name: disarm
+-- name: release
 -- The stop never left: as if it had not been taken.
 UPDATE action SET stage = 0, claimed = 0, attempts = attempts - :intent, retried = retried - :retried
 WHERE seq = :seq;
 
--- name: intend
+-- name: record_intent
 -- One more stop will leave for this key.
 UPDATE action SET stage = 1, attempts = attempts + 1, retried = retried + :retried WHERE seq = :seq;
 
@@ -50,11 +50,11 @@ WHERE seq = :seq;
 -- name: failure
 INSERT INTO failure (seq, at, call, track_id, problem) VALUES (:seq, :at, :call, :track_id, :problem);
 
--- name: follow
+-- name: start_polling
 -- No further stop is sent: the status will tell.
 UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :seq;
 
--- name: claim_following
+-- name: claim_parked
 -- Takes keys whose status is to be read, the longest due first.
 UPDATE action SET claimed = 1
 WHERE seq IN (
@@ -73,7 +73,7 @@ UPDATE action SET status = COALESCE(:status, status), action_type = COALESCE(:ac
                   counts_from = CASE WHEN :processed IS NULL AND :total IS NULL THEN counts_from ELSE 'status' END
 WHERE seq = :seq;
 
--- name: spill
+-- name: park
 -- Memory holds enough: the journal keeps this one until it is due.
 UPDATE action SET claimed = 0, due_at = :due_at, read_from = :read_from, polls = :polls WHERE seq = :seq;
 
@@ -86,7 +86,7 @@ UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded
                   unprocessed = :unprocessed, counts_from = 'response_file', mismatch = :mismatch
 WHERE seq = :seq;
 
--- name: settled
+-- name: completed
 -- With it the status that told of the end, where that was just read: one change of the row instead of two.
 UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at,
                   status = COALESCE(:status, status), action_type = COALESCE(:action_type, action_type),

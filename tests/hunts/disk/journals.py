@@ -56,12 +56,12 @@ def make(directory: Path, *, killed: bool) -> Path:
 
 
 async def _lived(journal: journals.Journal) -> None:
-    armed = await journal.arm(KEYS - 1, intent=True)
+    armed = await journal.claim(KEYS - 1, intent=True)
     for one in armed:
         journal.accepted(one.seq, AT, AT, f"track-{one.seq}", f"request-{one.seq}", 1.0, claimed=True)
     for one in armed[:SETTLED]:
         journal.status_read(one.seq, "Stopped", "MPU", Records(100, 40, 36, 4, 60, "status"), retried=False)
-        journal.settled(one.seq, Outcome.STOPPED, None)
+        journal.completed(one.seq, Outcome.STOPPED, None)
     await journal.end_session("interrupted", "Interrupted by SIGINT.", 130)
 
 

@@ -23,7 +23,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "throttled": 1, "retried": 1, "file_calls": 0, "status_calls": 1, "action_type": "MPU", "status": "Stopping",
         "seq": 1,
     },
-    "settled": COUNTS | {
+    "completed": COUNTS | {
         "seq": 1, "retried": 0, "status_calls": 1, "action_type": None, "status": "Stopped", "at": "e", "error": None,
         "speed": 2.5, "outcome": "stopped",
     },

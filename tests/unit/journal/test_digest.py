@@ -38,7 +38,7 @@ class Book:
         self.journal.admit(source, [InputRow(n + 1, key(n)) for n in range(1, keys + 1)], False).result()
 
     def refuse(self, seq: int, outcome: Outcome = Outcome.REJECTED, code: int | None = 53900010) -> None:
-        self.journal.settled(seq, outcome, Problem("no_permission", code, 200, f"You may not, {key(seq)}."))
+        self.journal.completed(seq, outcome, Problem("no_permission", code, 200, f"You may not, {key(seq)}."))
 
     def see(
         self,
@@ -50,7 +50,7 @@ class Book:
     ) -> None:
         records = Records(1_000, None if left is None else 1_000 - left, None, None, left, "status")
         self.journal.status_read(seq, status, "MPU", records, retried=False)
-        self.journal.settled(seq, outcome, None, speed)
+        self.journal.completed(seq, outcome, None, speed)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_keys_with_one_reason_are_told_together_and_the_first_by_name(connection
     for seq in range(2, 10):
         book.refuse(seq)
     for seq in (1, 10):
-        book.journal.settled(seq, Outcome.STOPPED, None)
+        book.journal.completed(seq, Outcome.STOPPED, None)
     (trouble,) = read_troubles(connection)
     assert (trouble.outcome, trouble.keys, trouble.code) == (Outcome.REJECTED, 8, 53900010)
     assert trouble.message.startswith("You may not")

@@ -172,7 +172,7 @@ def test_weights_of_a_plan_take_the_columns_place(journal, tmp_path):
     read(journal, fill(tmp_path / "keys.csv", 1, 2, 3), weights={key(2): 9.0, key(3): 1.0})
 
     async def armed() -> list[str]:
-        return [one.bulk_key for one in await journal.arm(10, True)]
+        return [one.bulk_key for one in await journal.claim(10, True)]
 
     assert anyio.run(armed) == [key(2), key(3), key(1)]
 

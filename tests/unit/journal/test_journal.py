@@ -41,7 +41,7 @@ def test_malformed_rows_that_hold_the_same_are_no_duplicates(book):
 
 def test_a_malformed_row_is_never_armed(book):
     book.admit(InputRow(2, "x", problem="no key"))
-    assert book.arm() == []
+    assert book.claim() == []
 
 
 def test_labels_travel_into_the_report(book):
@@ -51,17 +51,17 @@ def test_labels_travel_into_the_report(book):
 
 def test_keys_are_armed_in_the_order_of_the_input(book):
     book.admit(row(2), row(3), row(4))
-    assert book.arm(2) + book.arm(2) == [key(2), key(3), key(4)]
+    assert book.claim(2) + book.claim(2) == [key(2), key(3), key(4)]
 
 
 def test_keys_are_armed_by_weight_where_that_is_wanted(book):
     book.admit(row(2, weight=1.0), row(3), row(4, weight=5.0), row(5, weight=-2.0), ranked=True)
-    assert book.arm() == [key(n) for n in (4, 2, 5, 3)]
+    assert book.claim() == [key(n) for n in (4, 2, 5, 3)]
 
 
 def test_a_key_is_armed_once(book):
     book.admit(row(2))
-    assert (book.arm(), book.arm()) == ([key(2)], [])
+    assert (book.claim(), book.claim()) == ([key(2)], [])
 
 
 def test_rows_and_how_far_the_source_was_read_are_committed_together(book):
@@ -107,43 +107,43 @@ def test_a_source_that_was_read_to_its_end_has_its_digest(book):
 
 def test_the_intent_of_a_stop_is_counted_before_it_leaves(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     assert book.action().stop.attempts == 1
 
 
 def test_a_stop_that_never_left_is_not_counted(book):
     book.admit(row(2))
-    book.arm()
-    book.journal.disarm(1, intent=True)
+    book.claim()
+    book.journal.release(1, intent=True)
     assert (book.action().stop.attempts, book.action().outcome) == (0, Outcome.NOT_ATTEMPTED)
 
 
 def test_a_retry_that_never_left_is_not_counted(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.fail(1)
-    book.wait(book.journal.intend(1, retried=True))
-    book.journal.disarm(1, intent=True, retried=True)
+    book.wait(book.journal.record_intent(1, retried=True))
+    book.journal.release(1, intent=True, retried=True)
     assert (book.report().summary.calls.stop, book.report().summary.calls.retried) == (1, 0)
 
 
 def test_a_stop_that_never_left_is_armed_again(book):
     book.admit(row(2))
-    book.arm()
-    book.journal.disarm(1, intent=True)
-    assert book.arm() == [key(2)]
+    book.claim()
+    book.journal.release(1, intent=True)
+    assert book.claim() == [key(2)]
 
 
 def test_a_failed_stop_is_the_error_of_its_action(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.fail(1)
     assert book.action().error == PROBLEM
 
 
 def test_an_accepted_stop_takes_back_the_error_of_an_earlier_try(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.fail(1)
     book.accept(1)
     assert book.action().error is None
@@ -151,7 +151,7 @@ def test_an_accepted_stop_takes_back_the_error_of_an_earlier_try(book):
 
 def test_every_failed_call_is_kept_for_the_audit(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.fail(1)
     book.accept(1)
     book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
@@ -179,36 +179,36 @@ def test_both_counts_are_kept_where_file_and_status_disagree(book):
 @pytest.mark.parametrize("claimed", [True, False])
 def test_only_keys_that_nobody_holds_are_given_to_follow(book, claimed):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1, claimed=claimed)
-    assert len(book.wait(book.journal.claim_following(10))) == (not claimed)
+    assert len(book.wait(book.journal.claim_parked(10))) == (not claimed)
 
 
 def test_a_key_is_given_to_follow_once(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1, claimed=False)
-    book.wait(book.journal.claim_following(10))
-    assert book.wait(book.journal.claim_following(10)) == []
+    book.wait(book.journal.claim_parked(10))
+    assert book.wait(book.journal.claim_parked(10)) == []
 
 
 def test_of_the_keys_to_follow_the_longest_due_are_given_first(book):
     book.admit(*(row(n) for n in range(2, 7)))
-    book.arm()
+    book.claim()
     for seq, due in enumerate([5.0, 1.0, 4.0, 2.0, 3.0], 1):
         book.accept(seq)
-        book.journal.spill(seq, due)
-    assert {one.seq for one in book.wait(book.journal.claim_following(2))} == {2, 4}
+        book.journal.park(seq, due)
+    assert {one.seq for one in book.wait(book.journal.claim_parked(2))} == {2, 4}
 
 
 def test_a_key_that_is_followed_comes_back_as_it_was_let_go(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.fail(1, lost=True)
-    book.journal.follow(1, 0.0, claimed=True)
+    book.journal.start_polling(1, 0.0, claimed=True)
     book.journal.status_read(1, "Stopping", "MPU", Records(10, 4, 4, 0, 6, "status"), retried=False)
-    book.journal.spill(1, 7.0, 3.0, 5)
-    (one,) = book.wait(book.journal.claim_following(1))
+    book.journal.park(1, 7.0, 3.0, 5)
+    (one,) = book.wait(book.journal.claim_parked(1))
     assert msgspec.structs.asdict(one) == {
         "seq": 1, "bulk_key": key(2), "attempts": 1, "due_at": 7.0, "accepted": False, "lost": True, "outcome": None,
         "output_url": None, "error": PROBLEM, "read_from": 3.0, "polls": 5,

@@ -77,7 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 3))
     def arm(self, most: int) -> None:
-        armed = self.run(self.book.journal.arm(most, True))
+        armed = self.run(self.book.journal.claim(most, True))
         waiting = [name for name, known in self.model.items() if known.stage is Stage.WAITING]
         assert [one.bulk_key for one in armed] == waiting[:most]
         for one in armed:
@@ -110,17 +110,17 @@ class AnyOrder(RuleBasedStateMachine):
             self.book.fail(self.seq(name), lost=lost)
             self.model[name].lost |= lost
             if again:
-                self.run(self.book.journal.intend(self.seq(name), retried=True))
+                self.run(self.book.journal.record_intent(self.seq(name), retried=True))
                 self.model[name].attempts += 1
             else:
-                self.book.journal.follow(self.seq(name), 0.0, claimed=True)
+                self.book.journal.start_polling(self.seq(name), 0.0, claimed=True)
                 self.model[name].stage = Stage.FOLLOWING
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def disarm(self, data: st.DataObject) -> None:
         if name := self.armed_key(data):
-            self.book.journal.disarm(self.seq(name), intent=True)
+            self.book.journal.release(self.seq(name), intent=True)
             self.model[name].attempts -= 1
             self.model[name].stage = Stage.WAITING
             self.held.remove(name)
@@ -129,12 +129,12 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def spill(self, data: st.DataObject) -> None:
         if name := self.followed_key(data):
-            self.book.journal.spill(self.seq(name), 1.0)
+            self.book.journal.park(self.seq(name), 1.0)
             self.held.remove(name)
 
     @rule(most=st.integers(1, 5))
     def claim(self, most: int) -> None:
-        claimed = {one.bulk_key for one in self.run(self.book.journal.claim_following(most))}
+        claimed = {one.bulk_key for one in self.run(self.book.journal.claim_parked(most))}
         free = {n for n, known in self.model.items() if known.stage is Stage.FOLLOWING and n not in self.held}
         assert claimed <= free
         assert len(claimed) == min(most, len(free))
@@ -148,7 +148,7 @@ class AnyOrder(RuleBasedStateMachine):
             known.outcome = data.draw(TAKEN if known.accepted or known.lost else NOT_TAKEN)
             known.stage = Stage.OVER
             needs_a_person = known.outcome in (Outcome.UNCONFIRMED, Outcome.REJECTED, Outcome.UNREACHABLE)
-            self.book.journal.settled(self.seq(name), known.outcome, PROBLEM if needs_a_person else None)
+            self.book.journal.completed(self.seq(name), known.outcome, PROBLEM if needs_a_person else None)
             self.held.remove(name)
 
     @rule()

@@ -12,12 +12,12 @@ from tests.unit.journal_book import NOW, PROBLEM, SENT, key, row, table
 
 def test_a_row_without_a_weight_is_stopped_after_the_heaviest_and_the_lightest(book):
     book.admit(row(2), row(3, weight=-1e200), row(4, weight=1e200), ranked=True)
-    assert book.arm() == [key(4), key(3), key(2)]
+    assert book.claim() == [key(4), key(3), key(2)]
 
 
 def test_weights_count_only_where_that_is_wanted(book):
     book.admit(row(2, weight=1.0), row(3, weight=5.0))
-    assert book.arm() == [key(2), key(3)]
+    assert book.claim() == [key(2), key(3)]
 
 
 def test_how_far_a_source_is_read_grows_from_batch_to_batch(book):
@@ -80,7 +80,7 @@ def test_a_duplicate_in_another_source_is_told_with_that_sources_name(book):
 
 def test_an_accepted_stop_is_told_with_when_and_by_which_call(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.journal.accepted(1, NOW, SENT, "track", "request", 1.0, True)
     stop = book.action().stop
     assert (stop.accepted_at, stop.track_id, stop.request_id) == (NOW, "track", "request")
@@ -89,7 +89,7 @@ def test_an_accepted_stop_is_told_with_when_and_by_which_call(book):
 
 def test_a_failed_stop_is_told_with_its_call_and_when_the_first_left(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.fail(1)
     book.journal.stop_failed(1, NOW, "other", PROBLEM, lost=False, throttled=True)
     stop = book.action().stop
@@ -99,7 +99,7 @@ def test_a_failed_stop_is_told_with_its_call_and_when_the_first_left(book):
 
 def test_a_failed_call_is_kept_with_its_key_its_time_its_kind_and_its_problem(book):
     book.admit(row(2), row(3))
-    book.arm()
+    book.claim()
     book.fail(2)
     book.journal.read_failed(1, "file", "other", PROBLEM, throttled=False, retried=False)
     problem = msgspec.json.encode(PROBLEM).decode()
@@ -111,9 +111,9 @@ def test_a_failed_call_is_kept_with_its_key_its_time_its_kind_and_its_problem(bo
 
 def test_calls_are_counted_by_what_they_ask_for_and_whether_they_were_tries_again_or_refused(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.journal.stop_failed(1, SENT, "track", PROBLEM, lost=False, throttled=True)
-    book.wait(book.journal.intend(1, retried=True))
+    book.wait(book.journal.record_intent(1, retried=True))
     book.accept(1)
     for _ in range(3):
         book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
@@ -144,8 +144,8 @@ def test_a_response_files_counts_are_each_told_as_they_are(book):
 
 def test_what_is_settled_is_told_with_its_error_its_speed_and_its_time(book):
     book.admit(row(2), row(3))
-    book.journal.settled(1, Outcome.WOULD_STOP, None, speed=2.5)
-    book.journal.settled(2, Outcome.REJECTED, PROBLEM)
+    book.journal.completed(1, Outcome.WOULD_STOP, None, speed=2.5)
+    book.journal.completed(2, Outcome.REJECTED, PROBLEM)
     problem = msgspec.json.encode(PROBLEM).decode()
     assert table(book, "outcome, speed, error, settled_at", "action") == [
         ("would_stop", 2.5, None, NOW),
@@ -157,9 +157,9 @@ def test_a_reading_that_comes_with_the_end_is_told_as_one_that_came_before_it(bo
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2), row(3))
     book.journal.status_read(1, "Stopped", "MassPriceUpdate", told, retried=True)
-    book.journal.settled(1, Outcome.STOPPED, None)
+    book.journal.completed(1, Outcome.STOPPED, None)
     state = ActionState(Status.STOPPED, "MassPriceUpdate", records=told)
-    book.journal.settled(2, Outcome.STOPPED, None, reading=Reading(state, retried=True))
+    book.journal.completed(2, Outcome.STOPPED, None, reading=Reading(state, retried=True))
     told_of = "status, action_type, total, processed, succeeded, failed, unprocessed, counts_from"
     assert table(book, f"{told_of}, status_calls, retried", "action") == [
         ("Stopped", "MassPriceUpdate", 10, 4, 3, 1, 6, "status", 1, 1),
@@ -171,7 +171,7 @@ def test_an_end_that_no_reading_told_of_takes_nothing_back_and_counts_no_call(bo
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
     book.journal.status_read(1, "Stopping", "MassPriceUpdate", told, retried=False)
-    book.journal.settled(1, Outcome.UNCONFIRMED, PROBLEM)
+    book.journal.completed(1, Outcome.UNCONFIRMED, PROBLEM)
     action, calls = book.action(), book.report().summary.calls
     assert (action.status, action.records, calls.status, calls.retried) == ("Stopping", told, 1, 0)
 
@@ -179,39 +179,39 @@ def test_an_end_that_no_reading_told_of_takes_nothing_back_and_counts_no_call(bo
 @pytest.mark.parametrize("claimed", [True, False])
 def test_what_is_to_be_followed_is_given_out_only_when_nobody_holds_it(book, claimed):
     book.admit(row(2))
-    book.arm()
-    book.journal.follow(1, 4.0, claimed)
-    assert [one.due_at for one in book.wait(book.journal.claim_following(10))] == [4.0] * (not claimed)
+    book.claim()
+    book.journal.start_polling(1, 4.0, claimed)
+    assert [one.due_at for one in book.wait(book.journal.claim_parked(10))] == [4.0] * (not claimed)
 
 
 def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.journal.accepted(1, SENT, SENT, "track", "request", 6.0, False)
-    (one,) = book.wait(book.journal.claim_following(10))
+    (one,) = book.wait(book.journal.claim_parked(10))
     assert (one.due_at, one.accepted, one.lost, one.outcome, one.error) == (6.0, True, False, None, None)
 
 
 def test_a_key_that_was_let_go_unread_comes_back_unread(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1)
-    book.journal.spill(1, 5.0)
-    (one,) = book.wait(book.journal.claim_following(10))
+    book.journal.park(1, 5.0)
+    (one,) = book.wait(book.journal.claim_parked(10))
     assert (one.due_at, one.read_from, one.polls) == (5.0, None, 0)
 
 
 def test_a_key_without_counts_is_followed_without_any(book):
     book.admit(row(2))
-    book.journal.follow(1, 0.0, claimed=False)
-    (one,) = book.wait(book.journal.claim_following(10))
+    book.journal.start_polling(1, 0.0, claimed=False)
+    (one,) = book.wait(book.journal.claim_parked(10))
     assert one.counts == Records()
 
 
 def test_a_stop_that_was_not_intended_is_not_taken_back(book):
     book.admit(row(2))
-    book.arm()
-    book.journal.disarm(1, intent=False)
+    book.claim()
+    book.journal.release(1, intent=False)
     assert table(book, "attempts, retried", "action") == [(1, 0)]
 
 

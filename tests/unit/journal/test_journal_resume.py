@@ -19,55 +19,55 @@ from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
 
 def test_a_stop_that_may_have_left_when_the_process_died_may_have_worked(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.reopen()
-    (armed,) = book.wait(book.journal.arm(1, True))
+    (armed,) = book.wait(book.journal.claim(1, True))
     assert (armed.lost, armed.attempts) == (True, 2)
 
 
 def test_a_guarded_key_whose_stop_was_not_intended_when_the_process_died_is_as_new(book):
     book.admit(row(2))
-    book.arm(intent=False)
+    book.claim(intent=False)
     book.reopen()
-    (armed,) = book.wait(book.journal.arm(1, True))
+    (armed,) = book.wait(book.journal.claim(1, True))
     assert (armed.lost, armed.attempts) == (False, 1)
 
 
 def test_an_accepted_stop_is_followed_after_the_process_died_and_never_armed(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1)
-    assert (book.reopen(), book.arm()) == (Standing(keys=1, accepted=1, waiting=0, following=1), [])
+    assert (book.reopen(), book.claim()) == (Standing(keys=1, accepted=1, waiting=0, following=1), [])
 
 
 def test_seconds_of_a_dead_process_mean_nothing_to_the_next(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1)
-    book.journal.spill(1, 500.0, 400.0, 9)
+    book.journal.park(1, 500.0, 400.0, 9)
     book.reopen()
-    (one,) = book.wait(book.journal.claim_following(1))
+    (one,) = book.wait(book.journal.claim_parked(1))
     assert (one.due_at, one.read_from, one.polls) == (0.0, None, 0)
 
 
 def test_a_key_whose_response_file_was_missing_when_the_process_died_keeps_its_outcome(book):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1)
     book.journal.ended(1, Outcome.STOPPED, "https://tenant.invalid/file")
     book.reopen()
-    (one,) = book.wait(book.journal.claim_following(1))
+    (one,) = book.wait(book.journal.claim_parked(1))
     assert (one.outcome, one.output_url) == (Outcome.STOPPED, "https://tenant.invalid/file")
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept(book, kept):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     book.accept(1)
     book.journal.ended(1, Outcome.STOPPED, "https://tenant.invalid/file")
     book.journal.filed(1, Records(1, 1, 1, 0, 0, "response_file"), None)
-    book.journal.settled(1, Outcome.STOPPED, None)
+    book.journal.completed(1, Outcome.STOPPED, None)
     assert book.reopen(kept=kept).following == (not kept)
 
 
@@ -85,22 +85,22 @@ def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept
 )
 def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, outcome, accepted, standing):
     book.admit(row(2))
-    book.arm()
+    book.claim()
     if accepted:
         book.accept(1)
     else:
         book.fail(1, lost=outcome is Outcome.UNCONFIRMED)
-    book.journal.settled(1, outcome, PROBLEM)
+    book.journal.completed(1, outcome, PROBLEM)
     assert book.reopen() == standing
 
 
 def test_what_was_refused_for_its_credentials_is_tried_again_and_what_was_for_itself_is_not(book):
     book.admit(row(2), row(3))
-    book.arm()
+    book.claim()
     for seq, kind in enumerate(("unauthenticated", "not_found"), start=1):
-        book.journal.settled(seq, Outcome.REJECTED, Problem(kind=kind))
+        book.journal.completed(seq, Outcome.REJECTED, Problem(kind=kind))
     book.reopen()
-    assert book.arm() == [key(2)]
+    assert book.claim() == [key(2)]
 
 
 def test_each_session_is_counted(book):

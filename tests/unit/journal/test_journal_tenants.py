@@ -42,10 +42,10 @@ def test_all_that_a_run_is_comes_back():
 def test_the_same_key_is_one_of_each_tenant_and_armed_for_its_own(fleet):
     assert fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"), row(4, 2, tenant="south")) == 2
     north, south = (fleet.journal.of(name) for name in ("north", "south"))
-    assert [one.seq for one in fleet.wait(south.arm(9, True))] == [2]
-    south.follow(2, 0.0, claimed=False)
-    assert fleet.wait(north.claim_following(9)) == []
-    assert [one.seq for one in fleet.wait(south.claim_following(9))] == [2]
+    assert [one.seq for one in fleet.wait(south.claim(9, True))] == [2]
+    south.start_polling(2, 0.0, claimed=False)
+    assert fleet.wait(north.claim_parked(9)) == []
+    assert [one.seq for one in fleet.wait(south.claim_parked(9))] == [2]
 
 
 def test_new_keys_are_counted_by_tenant(fleet):
@@ -74,7 +74,7 @@ def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | 
 def test_a_tenant_with_nothing_left_to_do_since_it_was_killed_is_finished(fleet):
     fleet.admit(row(2, tenant="north"))
     fleet.journal.of("north").tenant_state("running", None)
-    fleet.journal.settled(1, Outcome.STOPPED, None)
+    fleet.journal.completed(1, Outcome.STOPPED, None)
     assert ends(fleet, "interrupted", "By a signal.") == [("finished", None), ("unused", None)]
 
 
@@ -96,7 +96,7 @@ def test_a_tenant_that_was_given_up_stays_so_where_another_is_cut(fleet):
 
 def test_where_the_tenants_stand_is_added_up(fleet):
     fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
-    fleet.wait(fleet.journal.of("south").arm(1, True))
+    fleet.wait(fleet.journal.of("south").claim(1, True))
     fleet.accept(2)
     assert entries.standings(fleet.connection) == {
         "north": Standing(1, 0, 1, 0),
@@ -110,10 +110,10 @@ def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
     for seq in (1, 2):
         fleet.journal.ended(seq, Outcome.STOPPED, "https://tenant.invalid/file")
         fleet.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
-        fleet.journal.settled(seq, Outcome.STOPPED, None)
+        fleet.journal.completed(seq, Outcome.STOPPED, None)
     standing = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
     assert standing.following == 1
-    assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_following(9))] == [2]
+    assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_parked(9))] == [2]
 
 
 def test_a_file_is_called_by_its_key_where_there_is_one_tenant():

@@ -42,7 +42,7 @@ class Book:
         journal = self.journal.of(tenant)
         journal.stop_failed(seq, AT, "track", PROBLEM, lost=True, throttled=False)
         journal.accepted(seq, AT, AT, "track", "request", 1.0, claimed=True)
-        journal.settled(seq, Outcome.STOPPED, None)
+        journal.completed(seq, Outcome.STOPPED, None)
 
     @property
     def report(self) -> Report:
@@ -84,7 +84,7 @@ def merge(run: Book, shard: Book, name: str = "1/north") -> list[tuple[int, Outc
 
 
 def test_a_shard_has_the_open_rows_of_its_tenant_and_no_others(run):
-    run.journal.settled(1, Outcome.REJECTED, PROBLEM)
+    run.journal.completed(1, Outcome.REJECTED, PROBLEM)
     shard = shard_of(take(run, "north"))
     assert shard.connection.execute("SELECT seq, tenant FROM action").fetchall() == [(3, "north")]
 

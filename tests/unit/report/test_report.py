@@ -159,7 +159,7 @@ def test_whatever_was_journalled_the_report_is_after_its_schema(data, command, f
                             seq, records, data.draw(st.sampled_from([None, {"status": records}]))
                         )
                     case _:
-                        book.journal.settled(
+                        book.journal.completed(
                             seq,
                             data.draw(SETTLED),
                             data.draw(st.none() | PROBLEMS),
@@ -225,7 +225,7 @@ def test_a_journal_without_a_run_has_no_report():
 def test_actions_stand_in_input_order_whatever_was_settled_first(book):
     book.admit(*(InputRow(n + 1, key(n)) for n in (5, 3, 9, 1)))
     for seq in (4, 2, 1, 3):
-        book.journal.settled(seq, Outcome.STOPPED, None)
+        book.journal.completed(seq, Outcome.STOPPED, None)
     assert [action.bulk_key for action in book.report().actions] == [key(n) for n in (5, 3, 9, 1)]
 
 
@@ -277,7 +277,7 @@ def test_seconds_count_from_the_start_of_the_process(book):
         book.seconds.now += 2
         book.accept(seq)
     book.seconds.now += 3
-    book.journal.settled(1, Outcome.STOPPED, None)
+    book.journal.completed(1, Outcome.STOPPED, None)
     assert msgspec.structs.astuple(book.report().summary.timing) == (3.0, 5.0, 8.0)
 
 
@@ -299,13 +299,13 @@ def test_a_lost_answer_is_told_only_where_the_stop_is_known_to_have_worked(book)
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)))
     for seq, outcome in ((1, Outcome.STOPPED), (2, Outcome.UNCONFIRMED)):
         book.journal.stop_failed(seq, book.clock.stamp(), "t", Problem("timeout"), lost=True, throttled=False)
-        book.journal.settled(seq, outcome, None)
+        book.journal.completed(seq, outcome, None)
     assert [action["stop"].get("answer") for action in book.written()["actions"]] == ["lost", None]
 
 
 def test_only_a_plan_tells_of_speed(book):
     book.admit(InputRow(2, key(1)))
-    book.journal.settled(1, Outcome.STOPPED, None, 3.0)
+    book.journal.completed(1, Outcome.STOPPED, None, 3.0)
     assert "plan" not in book.written()["actions"][0]
 
 
@@ -333,7 +333,7 @@ def test_the_table_names_the_source_of_a_duplicate_in_another(book):
 
 def test_what_the_tenant_said_does_nothing_to_a_terminal_that_shows_the_table(book):
     book.admit(InputRow(2, key(1)))
-    book.journal.settled(1, Outcome.REJECTED, Problem("unknown", message="no\x1b[2J\nmore"))
+    book.journal.completed(1, Outcome.REJECTED, Problem("unknown", message="no\x1b[2J\nmore"))
     assert book.table()[0]["error_message"] == r"no\x1b[2J\nmore"
 
 
