@@ -22,8 +22,8 @@ from orchestrator.journal.intake import RowIntake
 from orchestrator.model import InputRow, Outcome, is_bulk_key
 from orchestrator.report import ActionEntry, Report
 from orchestrator.settings import Settings
-from orchestrator.settings.tenants import Tenant
-from orchestrator.settings.written import checked, checked_tenants
+from orchestrator.settings.layers import checked
+from orchestrator.settings.tenants import Tenant, checked_tenants
 
 Key = str | tuple[str, str]
 """A bulk key; in a run of several tenants, a tenant's name and a bulk key."""

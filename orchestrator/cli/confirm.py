@@ -8,10 +8,9 @@ from typing import TextIO
 from anyio import to_thread
 
 from orchestrator.cli.page import Look, Page, counted
-from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.errors import UsageError
 from orchestrator.report import ActionEntry, RunEntry, Summary
-from orchestrator.settings import Settings, Threshold, show_duration
+from orchestrator.settings import Settings, Threshold, kind_of_tenant, show_duration
 
 SHOWN = 5
 

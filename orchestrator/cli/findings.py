@@ -6,13 +6,12 @@ from msgspec import Struct
 
 from orchestrator.cli.page import counted, duration
 from orchestrator.cli.quotas import in_words, looks_until_stopped
-from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.clock import stamp
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import Answered, Grant, Limits
 from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, kind_of_tenant
 from orchestrator.zuora.headers import read_http_date
 from orchestrator.zuora.probe import Reached
 

@@ -2,10 +2,9 @@
 
 from orchestrator.cli.confirm import add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
-from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.model import OVER, Outcome
 from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, kind_of_tenant
 
 SHOWN = 20
 """Tenants told one by one; of more, the rest is summed up."""

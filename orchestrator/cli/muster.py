@@ -10,9 +10,8 @@ from msgspec import Struct
 from orchestrator.cli.examine import findings_of
 from orchestrator.cli.findings import Finding
 from orchestrator.cli.page import Page, counted
-from orchestrator.cli.tenants import kind_of_tenant
 from orchestrator.errors import MassStopError
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, kind_of_tenant
 from orchestrator.settings.tenants import Tenant, settings_of
 
 AT_ONCE = 16

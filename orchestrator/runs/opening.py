@@ -26,7 +26,7 @@ from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs import rundir
 from orchestrator.runs.run import Run
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, same_address
 from orchestrator.version import VERSION
 from orchestrator.zuora.client import ZuoraClient
 
@@ -104,7 +104,18 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
 
 
 _OF_ONE_SESSION = frozenset(
-    {"plan", "deadline", "yes", "out", "report", "log_format", "log_level", "quiet", "no_progress"}
+    {
+        "plan",
+        "deadline",
+        "yes",
+        "out",
+        "report",
+        "log_format",
+        "log_level",
+        "quiet",
+        "no_progress",
+        "implicit",
+    }
 )
 
 
@@ -168,11 +179,8 @@ def _sessions(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 
 def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:
-    if (settings.address, settings.entity_id, settings.org_ids) != (
-        info.base_url,
-        info.entity_id,
-        info.org_ids,
-    ):
+    now = TenantInfo(settings.address, settings.entity_id, settings.org_ids)
+    if not _is_same(TenantInfo(info.base_url, info.entity_id, info.org_ids), now):
         raise UsageError(
             f"The run in {path} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
             f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
@@ -184,11 +192,18 @@ def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) ->
         what = "is of several tenants" if info.tenants else "is of one tenant, and not of a file of them"
         raise UsageError(f"The run in {path} {what}: leave --tenants as it was.")
     for name, was in info.tenants.items():
-        if name not in tenants or tenant_info(tenants[name]) != was:
+        if name not in tenants or not _is_same(was, tenant_info(tenants[name])):
             raise UsageError(
                 f"The run in {path} has a tenant {name} at {was.base_url}, entity {was.entity_id or 'not named'}: the "
                 "file of tenants must still say the same of it. Credentials and limits in it may change."
             )
+
+
+def _is_same(one: TenantInfo, other: TenantInfo) -> bool:
+    return same_address(one.base_url, other.base_url) and (one.entity_id, one.org_ids) == (
+        other.entity_id,
+        other.org_ids,
+    )
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:
@@ -196,6 +211,7 @@ def _without_secrets(settings: Settings) -> dict[str, object]:
         settings,
         client_secret=None,
         token=None,
+        implicit=(),
         tenants=_absolute(settings.tenants),
         plan=_absolute(settings.plan),
         shared_dir=_absolute(settings.shared_dir),

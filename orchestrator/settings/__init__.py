@@ -5,14 +5,20 @@ Each setting is declared once (``declared``): its form (``forms``) reads it from
 from that declaration; ``layers`` decides which of several values counts.
 """
 
+from orchestrator.settings.addresses import (
+    ENVIRONMENTS,
+    TenantKind,
+    is_loopback,
+    kind_of_tenant,
+    normal_address,
+    same_address,
+)
 from orchestrator.settings.declared import SETTINGS, About, Setting, Settings
 from orchestrator.settings.forms import (
-    ENVIRONMENTS,
     Form,
     Rate,
     Secret,
     Threshold,
-    is_loopback,
     show_duration,
 )
 from orchestrator.settings.layers import resolve
@@ -26,8 +32,12 @@ __all__ = [
     "Secret",
     "Setting",
     "Settings",
+    "TenantKind",
     "Threshold",
     "is_loopback",
+    "kind_of_tenant",
+    "normal_address",
     "resolve",
+    "same_address",
     "show_duration",
 ]

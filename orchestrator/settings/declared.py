@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from os import PathLike
 from typing import Annotated, Any, get_type_hints
 
 from msgspec import Struct
@@ -131,6 +132,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     no_progress: Annotated[bool, FLAG, About("no progress display", flag=True)] = False
     client_secret: Secret | None = None
     token: Secret | None = None
+    implicit: tuple[str, ...] = ()
+    """Names of risky settings that come from a configuration file which was found, not named."""
 
     @property
     def address(self) -> str:
@@ -163,19 +166,30 @@ class Setting(Struct, frozen=True):
         return self.about.variable or "MASS_STOP_" + self.name.upper()
 
     def read(self, value: object, origin: str) -> Any:
-        """The value of ``value`` (text, or what TOML made of it), or a :class:`SettingError` naming ``origin``."""
+        """The setting's value for ``value``: text, what TOML makes of it, or a value that a program gives.
+
+        Raises SettingError, which names ``origin``, if it cannot be used.
+        """
         if self.about.repeatable:
             items = value if isinstance(value, (list, tuple)) else re.split(r"\s*,\s*", str(value).strip())
             return tuple(self._read_one(item, origin) for item in items)
         return self._read_one(value, origin)
 
     def _read_one(self, value: object, origin: str) -> Any:
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         try:
-            return self.form.read(text)
+            return value if self.form.is_value(value) else self.form.read(self._text_of(value))
         except (ValueError, KeyError, OverflowError):
             shown = _HIDDEN.sub("//…@", value) if isinstance(value, str) else value
             raise SettingError(self.name.replace("_", "-"), shown, origin, self.form.expected) from None
+
+    def _text_of(self, value: object) -> str:
+        if isinstance(value, (list, tuple)) and self.default == ():
+            return ",".join(map(str, value))
+        if isinstance(value, bool) and self.form is not FLAG:
+            raise ValueError(value)
+        if not isinstance(value, (str, int, float, PathLike)):
+            raise ValueError(value)
+        return str(value)
 
 
 def _declared() -> Iterator[Setting]:

@@ -1,26 +1,12 @@
 """How settings are written: each form reads one kind from text, and says what would be right."""
 
-import ipaddress
 import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-ENVIRONMENTS = {
-    "us1-prod": "https://rest.na.zuora.com",
-    "us2-prod": "https://rest.zuora.com",
-    "eu-prod": "https://rest.eu.zuora.com",
-    "ap-prod": "https://rest.ap.zuora.com",
-    "us-test": "https://rest.test.zuora.com",
-    "eu-test": "https://rest.test.eu.zuora.com",
-    "ap-test": "https://rest.test.ap.zuora.com",
-    "us1-sandbox": "https://rest.sandbox.na.zuora.com",
-    "us2-sandbox": "https://rest.apisandbox.zuora.com",
-    "eu-sandbox": "https://rest.sandbox.eu.zuora.com",
-}
-"""Zuora's data centres by name (Zuora API reference, "Access endpoint URLs")."""
+from orchestrator.settings.addresses import ENVIRONMENTS, normal_address
 
 
 class Secret:
@@ -56,12 +42,16 @@ T = TypeVar("T")
 
 
 class Form(Struct, Generic[T], frozen=True):
-    """How one kind of setting is written: ``read`` turns text into a value or raises ValueError."""
+    """How one kind of setting is written: ``read`` turns text into a value or raises ValueError.
+
+    ``is_value`` recognises usable values that a program gives and that have no form as text.
+    """
 
     metavar: str
     expected: str
     read: Callable[[str], T]
     show: Callable[[T], str] = str
+    is_value: Callable[[object], bool] = lambda _: False
 
 
 def _matched(pattern: str, text: str) -> re.Match[str]:
@@ -117,6 +107,13 @@ def _rate(text: str) -> Rate:
     return Rate(_whole(match[1]), _PER[match[2] or "min"])
 
 
+def _is_rate(value: object) -> bool:
+    match value:
+        case Rate(calls=int(calls), seconds=int(seconds)):
+            return calls > 0 and seconds > 0
+    return False
+
+
 def _threshold(text: str) -> Threshold:
     if text.strip().endswith("%"):
         share = float(_matched(r"(\d{1,3}(\.\d+)?) ?%", text)[1]) / 100
@@ -124,6 +121,15 @@ def _threshold(text: str) -> Threshold:
             raise ValueError(text)
         return Threshold(share=share)
     return Threshold(count=_whole(text))
+
+
+def _is_threshold(value: object) -> bool:
+    match value:
+        case Threshold(count=int(count), share=None):
+            return count > 0
+        case Threshold(count=None, share=float(share)):
+            return 0 < share <= 1
+    return False
 
 
 def _header_text(limit: int) -> Callable[[str], str]:
@@ -135,25 +141,6 @@ def _header_text(limit: int) -> Callable[[str], str]:
 
 def _organisations(text: str) -> tuple[str, ...]:
     return tuple(_matched(r"[!-&(-+\--9<-~]{1,64}", part)[0] for part in text.split(","))
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether ``host`` names this machine, so that plain HTTP stays on it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _address(text: str) -> str:
-    # Even an empty query, fragment or user would move what is put behind the address. urlsplit drops line breaks.
-    parts = urlsplit(_matched(r"[!-~]+", text)[0])
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-    if not secure or not parts.hostname or parts.port == 0 or any(sign in text for sign in "@?#\\"):
-        raise ValueError(text)
-    return text.strip().rstrip("/")
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
@@ -179,7 +166,7 @@ def _boolean(text: str) -> bool:
 
 
 def _nonempty(text: str) -> str:
-    if not text.strip():
+    if not text.strip() or "\0" in text:
         raise ValueError(text)
     return text
 
@@ -190,14 +177,18 @@ NUMBER = Form("N", "a whole number from 1 on", _whole)
 SLOTS = Form("N", "a whole number from 1 to 1000", lambda text: _whole(text, 1, 1000))
 DURATION = Form("DURATION", "a duration such as 30s, 10m, 1h30m or 500ms", _duration, show_duration)
 PERCENT = Form("PERCENT", "a percentage from 0 to 95", _percent, lambda value: f"{value:g}")
-RATE = Form("N/min", "calls and a unit, such as 600/min, 10/s or 5000/h", _rate)
-THRESHOLD = Form("N|PERCENT", "a number of keys such as 10, or a share such as 5%", _threshold)
+RATE = Form("N/min", "calls and a unit, such as 600/min, 10/s or 5000/h", _rate, is_value=_is_rate)
+THRESHOLD = Form(
+    "N|PERCENT", "a number of keys such as 10, or a share such as 5%", _threshold, is_value=_is_threshold
+)
 FLAG = Form("BOOL", "true or false", _boolean, lambda value: str(value).lower())
 ENVIRONMENT = Form("NAME", "one of " + ", ".join(ENVIRONMENTS), _one_of(*ENVIRONMENTS))
-ADDRESS = Form("URL", "an https:// address (http:// only for this machine's own loopback address)", _address)
+ADDRESS = Form(
+    "URL", "an https:// address (http:// only for this machine's own loopback address)", normal_address
+)
 PREFIX = Form("TEXT", "at most 24 printable ASCII characters without : ; \" and '", _header_text(24))
 HEADER = Form("TEXT", "at most 64 printable ASCII characters without : ; \" and '", _header_text(64))
-ORGANISATIONS = Form("ID[,ID…]", "organisation ids with commas between", _organisations, ",".join)
+ORGANISATIONS = Form("ID[,ID...]", "organisation ids with commas between", _organisations, ",".join)
 ENGINE = Form("local|dask", "local or dask", _one_of("local", "dask"))
 LOG_FORMAT = Form("auto|console|json", "auto, console or json", _one_of("auto", "console", "json"))
 LOG_LEVEL = Form("LEVEL", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"))

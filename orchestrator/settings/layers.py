@@ -1,16 +1,19 @@
-"""Settings out of their layers: options, environment, configuration file, an earlier run, defaults; and secrets."""
+"""Settings from options, environment, configuration file, an earlier run and defaults; or from a program."""
 
 import difflib
 import os
-import re
-import stat
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
+from orchestrator.settings import implicit
+from orchestrator.settings.addresses import ENVIRONMENTS
 from orchestrator.settings.declared import SETTINGS, Setting, Settings
-from orchestrator.settings.forms import ENVIRONMENTS, Secret
+from orchestrator.settings.forms import Secret
+from orchestrator.settings.secrets import checked_secret, secret_in, secret_of_variable
+from orchestrator.settings.text import from_variable, is_unset
 
 # Where a name and an address disagree, the nearer to the operator wins; what it overrides must then not linger.
 _SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
@@ -26,36 +29,87 @@ def resolve(
     environment: Mapping[str, str] = os.environ,
     config: str | None = None,
     earlier: Mapping[str, object] | None = None,
+    *,
+    warn: implicit.Warn = warnings.warn,
 ) -> Settings:
-    """Settings out of options, then environment, then the file ``config``, then ``earlier`` (a run being resumed).
+    """Settings from ``options``, then ``environment``, then the file ``config``, then ``earlier`` (a resumed run).
+
+    Without ``config``, ``mass-stop.toml`` in the working directory is read if it is there. ``warn`` receives a sentence
+    about a file that is used although it should be protected better.
 
     Raises:
         SettingError: a value cannot be used; the message names it, its origin and what would be right.
-        UsageError: the file cannot be read, a secret is missing, or two settings contradict each other.
+        UsageError: a file cannot be read or is not trusted, a secret is missing, or two settings contradict each other.
     """
+    file = Path(config) if config is not None else implicit.find()
     layers = [
         _from_options(options),
         _from_environment(environment),
-        _from_file(config),
+        _from_file(file, warn, named=config is not None) if file is not None else {},
         dict(earlier or {}),
     ]
     values: dict[str, Any] = {}
+    from_file: set[str] = set()
     for layer in layers:
         fresh = {name: value for name, value in layer.items() if name not in values}
-        values |= {
+        fresh = {
             name: value for name, value in fresh.items() if values.keys().isdisjoint(_RIVALS.get(name, ()))
         }
+        values |= fresh
+        if layer is layers[2]:
+            from_file = set(fresh)
     _one_or_many(layers[0], values)
     if values.get("token_file"):
         values.pop("token", None)
+    if config is None:
+        values["implicit"] = tuple(name for name in implicit.SHOWN if name in from_file and name in values)
     return completed(values)
 
 
-def completed(values: dict[str, Any]) -> Settings:
-    """Settings of what was told: with the address that a name stands for, and the secrets that are in files.
+def checked(settings: Settings, *, several: bool) -> Settings:
+    """``settings`` of a program as :func:`resolve` would return them; ``several`` if the run has several tenants.
 
-    Raises UsageError where two of them contradict each other, or a secret cannot be read.
+    Raises:
+        SettingError: a value cannot be used; the message names it and what would be right.
+        UsageError: a secret is missing or cannot be read, or two settings contradict each other.
     """
+    values = given_values(settings, Settings(), "Settings")
+    if not several and (total := values.get("max_failures_total")):
+        values.setdefault("max_failures", total)
+    return completed(values)
+
+
+def given_values(given: Any, unset: Any, origin: str) -> dict[str, Any]:
+    """The values of a Settings or Tenant that differ from ``unset``, each checked.
+
+    Raises SettingError or UsageError.
+    """
+    values = {name: getattr(given, name) for name in given.__struct_fields__}
+    return {
+        name: _given_value(name, value, origin)
+        for name, value in values.items()
+        if value != getattr(unset, name)
+    }
+
+
+def _given_value(name: str, value: object, origin: str) -> Any:
+    if name in SETTINGS:
+        return SETTINGS[name].read(value, origin)
+    if name not in ("client_secret", "token"):
+        return value
+    if not isinstance(value, Secret):
+        raise UsageError(f"{origin}: {name} must be a Secret, so that nothing shows it: Secret(…).")
+    return checked_secret(value.reveal(), f"{origin}: {name}")
+
+
+def completed(values: dict[str, Any]) -> Settings:
+    """Settings from ``values``: with the address that ``env`` names, and with the secrets that are in files.
+
+    Raises UsageError if two values contradict each other, or if a secret cannot be read.
+    """
+    if values.get("base_url"):
+        # The journal of an earlier version holds it as it was typed.
+        values["base_url"] = SETTINGS["base_url"].read(values["base_url"], "The address of the run")
     if "env" in values:
         named = ENVIRONMENTS[values["env"]]
         if values.get("base_url", named) != named:
@@ -116,24 +170,22 @@ def _known(name: str, told: str) -> Setting:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {
-        name: setting.read(environment[setting.variable], setting.variable)
+        name: setting.read(from_variable(environment[setting.variable]), setting.variable)
         for name, setting in SETTINGS.items()
-        if environment.get(setting.variable)
+        if not is_unset(environment.get(setting.variable, ""))
     }
     for name, variable in (("client_secret", "ZUORA_CLIENT_SECRET"), ("token", "ZUORA_TOKEN")):
-        if text := environment.get(variable, "").strip():
-            values[name] = checked_secret(text, variable)
+        if secret := secret_of_variable(environment.get(variable, ""), variable):
+            values[name] = secret
     return values
 
 
-def _from_file(config: str | None) -> dict[str, Any]:
-    path = Path(config or "mass-stop.toml")
-    if config is None and not path.is_file():
-        return {}
+def _from_file(path: Path, warn: implicit.Warn, *, named: bool) -> dict[str, Any]:
     from orchestrator.settings.tables import read_table
 
+    check = None if named else lambda file: implicit.check(file, warn)
     values = {}
-    for key, value in read_table(path, "The configuration file").items():
+    for key, value in read_table(path, "The configuration file", check).items():
         name = key.replace("-", "_")
         if name in ("client_secret", "token"):
             raise UsageError(
@@ -141,27 +193,3 @@ def _from_file(config: str | None) -> dict[str, Any]:
             )
         values[name] = _known(name, f"{path} sets {key}").read(value, f"{key} in {path}")
     return values
-
-
-def checked_secret(text: str, origin: str) -> Secret:
-    """``text`` as a secret; raises UsageError, without it, where no header could carry it."""
-    if not re.fullmatch(r"[!-~]+", text, re.ASCII):
-        raise UsageError(f"{origin} holds characters that no header can carry (white space or beyond ASCII).")
-    return Secret(text)
-
-
-def secret_in(path: str, origin: str) -> Secret:
-    """The secret that the file ``path`` holds. Raises UsageError where others can read it or nobody can."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISREG(mode) and mode & 0o077:
-                raise UsageError(f"{origin}: {path} can be read by others; run: chmod 600 {path}")
-            text = file.read(65_536).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"{origin}: {path} cannot be read: {reason}.") from None
-    if not text:
-        raise UsageError(f"{origin}: {path} is empty.")
-    return checked_secret(text, f"{origin}: {path}")

@@ -10,10 +10,13 @@ from typing import Any
 from msgspec import Struct, structs
 
 from orchestrator.errors import UsageError
+from orchestrator.settings.addresses import ENVIRONMENTS
 from orchestrator.settings.declared import SETTINGS, Settings
-from orchestrator.settings.forms import ENVIRONMENTS, Form, Rate, Secret, Threshold
-from orchestrator.settings.layers import checked_secret, secret_in
+from orchestrator.settings.forms import Form, Rate, Secret, Threshold
+from orchestrator.settings.layers import given_values
+from orchestrator.settings.secrets import secret_in, secret_of_variable
 from orchestrator.settings.tables import read_table
+from orchestrator.settings.text import from_variable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """Names of tenants: they become names of files."""
@@ -137,13 +140,26 @@ def usable(tenant: Tenant, called: str) -> Tenant:
     return tenant
 
 
+def checked_tenants(tenants: Mapping[str, Tenant]) -> dict[str, Tenant]:
+    """``tenants`` of a program as :func:`read_tenants` would return them. Raises SettingError or UsageError."""
+    good = {}
+    for name, tenant in tenants.items():
+        if not NAME.fullmatch(name):
+            raise UsageError(f"A tenant is named {name!r}: {NAME_RULE}")
+        values = given_values(tenant, Tenant(), f"tenant {name}")
+        for key in values.keys() - SETTINGS.keys() - {"client_secret", "token"}:
+            values[key] = _value(key, values[key], f"tenant {name}: {key}")
+        good[name] = usable(Tenant(**values), f"The tenant {name}")
+    return good
+
+
 def _value(name: str, value: object, origin: str) -> Any:
     if name in SETTINGS:
         return SETTINGS[name].read(value, origin)
     try:
         return VARIABLE.read(str(value))
     except ValueError:
-        # What stands where a name should be may be the secret itself.
+        # The text may be the secret itself, written in place of its variable's name.
         raise UsageError(f"{origin}: expected {VARIABLE.expected}.") from None
 
 
@@ -217,15 +233,15 @@ def _secret_of(name: str, tenant: Tenant, what: str, environment: Mapping[str, s
         return secret_in(path, f"{what}_file of tenant {name}")
     key = f"{what}_env"
     text = _variable_of(name, key, getattr(tenant, key), environment)
-    return None if text is None else checked_secret(text, f"{key} of tenant {name}")
+    return None if text is None else secret_of_variable(text, f"{key} of tenant {name}")
 
 
 def _variable_of(name: str, key: str, variable: str | None, environment: Mapping[str, str]) -> str | None:
     if variable is None:
         return None
-    text = environment.get(variable, "").strip()
+    text = from_variable(environment.get(variable, ""))
     if not text:
-        # A name that does not speak may be the secret itself, written where its name should be.
+        # A text that does not look like a name may be the secret itself, written in place of the name.
         shown = f"{variable}, which {key} of tenant {name} names," if _SPEAKING.fullmatch(variable) else (
             f"which {key} of tenant {name} names"
         )  # fmt: skip

@@ -60,9 +60,8 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
 
 def _place(place: Place, *, drill: bool) -> str:
     name = f"{code(place.name)} at " if place.name else ""
-    kind = (
-        f" ({place.environment}{', **production**' if place.production else ''})" if place.environment else ""
-    )
+    label = place.kind.label
+    kind = f" ({label.replace('production', '**production**')})" if label else ""
     return f"{name}{code(place.base_url)}{' (simulated)' if drill else kind}"
 
 

@@ -22,7 +22,16 @@ from orchestrator.report.pages.wording import (
     group_of,
     headline,
 )
-from orchestrator.settings import ENVIRONMENTS, SETTINGS, Rate, Setting, Settings, Threshold, show_duration
+from orchestrator.settings import (
+    SETTINGS,
+    Rate,
+    Setting,
+    Settings,
+    TenantKind,
+    Threshold,
+    kind_of_tenant,
+    show_duration,
+)
 
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""
@@ -153,13 +162,8 @@ class Place(Struct, frozen=True):
     org_ids: tuple[str, ...]
 
     @property
-    def environment(self) -> str | None:
-        """The name of its data centre, where it is one of Zuora's."""
-        return next((name for name, url in ENVIRONMENTS.items() if url == self.base_url), None)
-
-    @property
-    def production(self) -> bool:
-        return self.environment is not None and self.environment.endswith("-prod")
+    def kind(self) -> TenantKind:
+        return kind_of_tenant(self.base_url)
 
 
 class View(Struct, frozen=True):

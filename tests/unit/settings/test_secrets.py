@@ -90,13 +90,49 @@ def test_the_credentials_named_by_an_option_beat_a_token_of_the_environment():
     assert settings.client_secret is not None
 
 
-@posix_only
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601, 0o666])
-def test_a_secret_that_others_can_read_is_refused(mode):
+REMEDIES = (
+    r"chmod 600 secret \(in a Kubernetes volume, set defaultMode: 0440; for a Docker secret, set mode: 0400\)"
+)
+
+
+SOMEONE = os.geteuid() or 65534
+"""A user who is not root: the one who runs the tests, or another if that is root."""
+
+
+def owned(mode: int, owner: int) -> str:
+    """A secret file with this mode and owner; only root can give a file away."""
     path = private("secret", SECRET)
+    if os.geteuid() == 0:
+        os.chown(path, owner, 0)
     Path(path).chmod(mode)
-    with pytest.raises(UsageError, match="can be read by others; run: chmod 600 secret"):
+    return path
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o601, 0o666, 0o444])
+@pytest.mark.parametrize("owner", [0, SOMEONE])
+def test_a_secret_that_others_can_read_is_refused(mode, owner):
+    with pytest.raises(UsageError, match=f"can be read by others; run: {REMEDIES}"):
+        told({"token_file": owned(mode, owner)})
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o660, 0o440])
+def test_a_users_own_secret_that_the_group_can_read_is_refused(mode, monkeypatch):
+    path = owned(mode, SOMEONE)
+    monkeypatch.setattr(os, "geteuid", lambda: SOMEONE)
+    with pytest.raises(UsageError, match=f"can be read by its group; run: {REMEDIES}"):
         told({"token_file": path})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root")
+@pytest.mark.parametrize("mode", [0o440, 0o640])
+@pytest.mark.parametrize("user", [0, 65534])
+def test_a_secret_of_root_that_a_group_can_read_is_accepted(mode, user, monkeypatch):
+    """Kubernetes mounts a secret as root:group with mode 0440."""
+    path = owned(mode, 0)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert told({"token_file": path}).token is not None
 
 
 @posix_only
@@ -105,6 +141,32 @@ def test_a_secret_that_is_the_owners_alone_is_taken(mode):
     path = private("secret", SECRET)
     Path(path).chmod(mode)
     assert told({"token_file": path}).token is not None
+
+
+@pytest.mark.parametrize(
+    "text", [SECRET, f"\ufeff{SECRET}\r\n", f"  {SECRET}\n\n", f"Bearer {SECRET}", f"bearer  {SECRET}\r\n"]
+)
+@pytest.mark.parametrize("name", ["client_secret", "token"])
+def test_what_surrounds_a_secret_in_a_file_is_removed(name, text):
+    settings = told({f"{name}_file": private("secret", text)})
+    assert getattr(settings, name).reveal() == SECRET
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SECRET}\r",
+        f"\ufeff{SECRET}",
+        f'"{SECRET}"',
+        f"'{SECRET}'\r",
+        f'"Bearer {SECRET}"',
+        f"Authorization: Bearer {SECRET}",
+    ],
+)
+@pytest.mark.parametrize("name", ["client_secret", "token"])
+def test_what_surrounds_a_secret_in_a_variable_is_removed(name, text):
+    settings = told({}, {f"ZUORA_{name.upper()}": text})
+    assert getattr(settings, name).reveal() == SECRET
 
 
 @not_root
@@ -122,7 +184,7 @@ def test_a_secret_that_may_not_be_read_is_refused():
         (lambda path: path.mkdir(), "secret cannot be read: Is a directory"),
         (lambda path: path.write_bytes(b""), "secret is empty"),
         (lambda path: path.write_bytes(b" \n"), "secret is empty"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "secret cannot be read: it is not text"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "secret cannot be read: it is not text in UTF-8"),
         (lambda path: path.write_bytes(b"two words"), "characters that no header can carry"),
     ],
     ids=["missing", "directory", "empty", "blank", "binary", "spaces"],

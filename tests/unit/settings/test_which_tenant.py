@@ -6,6 +6,8 @@ from orchestrator.errors import SettingError, UsageError
 from orchestrator.settings import (
     ENVIRONMENTS,
     is_loopback,
+    normal_address,
+    same_address,
 )
 from tests.unit.settings.told import SECRET, told
 
@@ -61,8 +63,25 @@ def test_keeping_files_that_are_not_fetched_is_refused():
     [
         ("https://rest.zuora.com", "https://rest.zuora.com"),
         (" https://rest.zuora.com// ", "https://rest.zuora.com"),
-        ("HTTPS://rest.zuora.com", "HTTPS://rest.zuora.com"),
+        ("HTTPS://rest.zuora.com", "https://rest.zuora.com"),
+        ("https://REST.Zuora.com", "https://rest.zuora.com"),
+        ("https://rest.zuora.com.", "https://rest.zuora.com"),
+        ("https://rest.zuora.com:443", "https://rest.zuora.com"),
+        ("https://rest.zuora.com:/", "https://rest.zuora.com"),
+        ("https://rest.zuora.com/v1", "https://rest.zuora.com"),
+        ("https://rest.zuora.com/v1/", "https://rest.zuora.com"),
+        ("https://rest.zuora.com//v1//", "https://rest.zuora.com"),
+        ("https://rest.zuora.com/./", "https://rest.zuora.com"),
         ("https://rest.zuora.com:8443/proxy", "https://rest.zuora.com:8443/proxy"),
+        ("https://Gateway.example.com/Zuora/v1/", "https://gateway.example.com/Zuora"),
+        ("https://gateway.example.com//a//b/", "https://gateway.example.com/a/b"),
+        ("https://gateway.example.com/v1/zuora", "https://gateway.example.com/v1/zuora"),
+        ("https://rest.zuora.com/v11", "https://rest.zuora.com/v11"),
+        ("https://zuora_gateway:8443", "https://zuora_gateway:8443"),
+        ("https://[2001:DB8:0::1]:443/", "https://[2001:db8::1]"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://LOCALHOST:443", "http://localhost:443"),
+        ("http://[0:0::1]:8080", "http://[::1]:8080"),
         ("http://localhost:8080", "http://localhost:8080"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://127.8.9.10", "http://127.8.9.10"),
@@ -71,6 +90,29 @@ def test_keeping_files_that_are_not_fetched_is_refused():
 )
 def test_https_is_taken_and_plain_http_on_this_machine(written, address):
     assert told({"base_url": written}).address == address
+
+
+@pytest.mark.parametrize(
+    "typed", ["HTTPS://rest.zuora.com", "https://rest.zuora.com/v1", "https://rest.zuora.com:443/"]
+)
+def test_the_address_of_an_earlier_run_gets_its_normal_form(typed):
+    assert told(earlier={"base_url": typed}).address == "https://rest.zuora.com"
+
+
+@pytest.mark.parametrize("typed", ["https://REST.zuora.com/v1", "https://rest.zuora.com:443"])
+def test_a_name_agrees_with_every_spelling_of_its_address(typed):
+    assert told({"env": "us2-prod", "base_url": typed}).address == "https://rest.zuora.com"
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_known_addresses_are_in_normal_form(name):
+    assert normal_address(ENVIRONMENTS[name]) == ENVIRONMENTS[name]
+
+
+def test_two_spellings_of_one_tenant_are_the_same_address():
+    assert same_address("https://REST.zuora.com:443/v1/", "https://rest.zuora.com")
+    assert not same_address("https://rest.zuora.com/a", "https://rest.zuora.com/b")
+    assert not same_address("https://rest.zuora.com:8443", "https://rest.zuora.com")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +140,11 @@ def test_https_is_taken_and_plain_http_on_this_machine(written, address):
         "https://rest.zuora .com",
         "https://rest.zuo\nra.com",
         "https://rest.zuora.com\\@example.com",
+        "https://rest.zuora.com/a/../b",
+        "https://rest%2ezuora.com",
+        "https://rest..zuora.com",
+        "https://[::1%25eth0]",
+        "https://[::g]",
         "",
     ],
 )

@@ -2,8 +2,7 @@
 
 import pytest
 
-from orchestrator.cli.tenants import kind_of_tenant
-from orchestrator.settings import ENVIRONMENTS
+from orchestrator.settings import ENVIRONMENTS, kind_of_tenant
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -14,7 +13,16 @@ def test_a_known_data_centre_is_production_by_its_name(name: str):
 
 
 @pytest.mark.parametrize(
-    "address", ["https://REST.zuora.com", "https://rest.zuora.com:443", "https://rest.zuora.com/"]
+    "address",
+    [
+        "https://REST.zuora.com",
+        "HTTPS://rest.zuora.com",
+        "https://rest.zuora.com:443",
+        "https://rest.zuora.com/",
+        "https://rest.zuora.com/v1/",
+        "https://rest.zuora.com./v1",
+        "https://rest.zuora.com/prefix",
+    ],
 )
 def test_production_is_known_however_its_address_is_spelled(address: str):
     kind = kind_of_tenant(address)
@@ -23,7 +31,14 @@ def test_production_is_known_however_its_address_is_spelled(address: str):
 
 @pytest.mark.parametrize("address", ["https://zuora.example.com", "https://rest.zuora.com.example.com"])
 def test_an_address_that_nobody_knows_is_taken_for_production(address: str):
-    assert kind_of_tenant(address).production
+    kind = kind_of_tenant(address)
+    assert (kind.production, kind.label) == (True, "treated as production")
+
+
+def test_a_report_labels_a_data_centre_with_its_name():
+    assert kind_of_tenant("https://REST.zuora.com/v1").label == "us2-prod, production"
+    assert kind_of_tenant("https://rest.test.zuora.com:443").label == "us-test"
+    assert kind_of_tenant("http://127.0.0.1:8480").label is None
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8480", "http://localhost", "http://[::1]:1"])

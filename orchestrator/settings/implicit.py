@@ -1,0 +1,76 @@
+"""The configuration file that is read without being named: ``mass-stop.toml`` in the working directory.
+
+A user who can write it could send the credentials to another address, or remove the confirmation. As ssh does with its
+own files, the product therefore refuses a file of another user.
+"""
+
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+
+NAME = "mass-stop.toml"
+
+Warn = Callable[[str], None]
+
+SHOWN = (
+    "yes", "env", "base_url", "tenants", "proxy", "ca_file", "scheduler", "insecure_scheduler", "on_end",
+)  # fmt: skip
+"""Settings that decide where credentials go, which code runs, or whether a question is asked."""
+
+
+def find() -> Path | None:
+    """The file, if the working directory has it. Raises UsageError if it is another user's link."""
+    path = Path(NAME)
+    if not path.is_file():
+        return None
+    if path.is_symlink():
+        _refuse_foreign(path.lstat())
+    return path
+
+
+def check(file: os.stat_result, warn: Warn) -> None:
+    """Raises UsageError if other users own or can change the file; warns if its group can change it."""
+    _refuse_foreign(file)
+    if file.st_mode & stat.S_IWOTH:
+        raise UsageError(
+            f"{NAME} in this folder is not read: every user of this machine can change it. "
+            f"Run: chmod o-w {NAME} - or name the file with --config {NAME}."
+        )
+    if file.st_mode & stat.S_IWGRP:
+        warn(
+            f"{NAME} in this folder can be changed by the group {group_name(file.st_gid)}. Run: chmod g-w {NAME}"
+        )
+
+
+def _refuse_foreign(file: os.stat_result) -> None:
+    if is_foreign(file):
+        raise UsageError(
+            f"{NAME} in this folder is not read: it belongs to {user_name(file.st_uid)}, who could send your "
+            f"credentials elsewhere. Check it and name it with --config {NAME}, or remove it."
+        )
+
+
+def is_foreign(file: os.stat_result) -> bool:
+    """Whether ``file`` belongs to neither this user nor root."""
+    return file.st_uid not in (0, os.geteuid())
+
+
+def user_name(number: int) -> str:
+    """The name of a user, with the number; the number alone if it has no name here."""
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (user {number})"
+    except KeyError:
+        return f"user {number}"
+
+
+def group_name(number: int) -> str:
+    """The name of a group; its number if it has no name here."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
