@@ -24,6 +24,9 @@ ROOM = 5_000
 """Followed keys held in memory, of about a kilobyte each; more wait in the journal."""
 
 _NOTHING = Records()
+_PASSING = frozenset({Kind.THROTTLED, Kind.LOCKED, Kind.TEMPORARY, Kind.UNAUTHENTICATED})
+"""Failures of a download that say nothing about its file."""
+
 _NO_ADDRESS = Problem(
     kind=Kind.NO_RESPONSE_FILE.value,
     message="The action is over, but the tenant named no response file within a minute. The counts are those of the "
@@ -270,7 +273,7 @@ class FollowLane:
                 self._unusable(key, error)
                 return None
             failed = call_failed(context, key, key.tries, "file", error, track_id, retried=retried)
-            if failed.wait is None and error.http_status is not None:
+            if failed.wait is None and error.http_status is not None and error.kind not in _PASSING:
                 failed = await self._explain(key, failed)
             self._call_failed(key, failed)
             return None

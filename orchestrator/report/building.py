@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -40,14 +41,17 @@ def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
     info = read_run(connection)
     sessions = connection.execute(_sql("sessions")).fetchall()
     tenants = read_tenants(connection)
-    return _run(connection, info, sessions, tenants), _summary(connection, info, sessions, tenants)
+    addresses = {name: told.info.base_url for name, told in tenants.items()} or {"": info.base_url}
+    hosts = {name: _file_host(connection, name, address) for name, address in addresses.items()}
+    run = _run(connection, info, sessions, tenants, hosts)
+    return run, _summary(connection, info, sessions, tenants)
 
 
 def read_run_entry(connection: sqlite3.Connection) -> RunEntry:
-    """The run without its summary, which alone costs time by the action. Raises StorageError as `read_head`."""
+    """The run without its summary and file hosts, which cost time per action. Raises StorageError as `read_head`."""
     info = read_run(connection)
     sessions = connection.execute(_sql("sessions")).fetchall()
-    return _run(connection, info, sessions, read_tenants(connection))
+    return _run(connection, info, sessions, read_tenants(connection), {})
 
 
 def count_missing_files(connection: sqlite3.Connection) -> int:
@@ -114,8 +118,28 @@ def _action(
     )
 
 
+def _file_host(connection: sqlite3.Connection, tenant: str, base_url: str) -> str | None:
+    """The first host other than the tenant's own that an address of a response file names."""
+    own = _host(base_url)
+    values = {"tenant": tenant, "own": f"{base_url.rstrip('/')}/"}
+    hosts = (_host(address) for (address,) in connection.execute(_sql("foreign_file_addresses"), values))
+    return next((host for host in hosts if host and host != own), None)
+
+
+def _host(address: str) -> str | None:
+    """Host and port of ``address``, without a user name; None for a relative or broken address."""
+    try:
+        return urlsplit(address).netloc.rpartition("@")[2].casefold() or None
+    except ValueError:
+        return None
+
+
 def _run(
-    connection: sqlite3.Connection, info: RunInfo, sessions: list[Any], tenants: dict[str, TenantStanding]
+    connection: sqlite3.Connection,
+    info: RunInfo,
+    sessions: list[Any],
+    tenants: dict[str, TenantStanding],
+    file_hosts: dict[str, str | None],
 ) -> RunEntry:
     _, _, ended_at, state, reason, exit_status, _ = sessions[-1]
     sources = connection.execute(_sql("sources")).fetchall()
@@ -126,7 +150,9 @@ def _run(
         started_at=info.started_at,
         ended_at=ended_at,
         duration_seconds=seconds_between(info.started_at, ended_at),
-        tenant=None if tenants else TenantEntry(info.base_url, info.entity_id, info.org_ids),
+        tenant=None
+        if tenants
+        else TenantEntry(info.base_url, info.entity_id, info.org_ids, file_host=file_hosts.get("")),
         sources=[SourceEntry(row[1], row[3], row[4]) for row in sources],
         state=state,
         reason=reason,
@@ -134,7 +160,12 @@ def _run(
         exit_status=exit_status,
         tenants={
             name: TenantEntry(
-                told.info.base_url, told.info.entity_id, told.info.org_ids, told.state, told.reason
+                told.info.base_url,
+                told.info.entity_id,
+                told.info.org_ids,
+                told.state,
+                told.reason,
+                file_hosts.get(name),
             )
             for name, told in tenants.items()
         }

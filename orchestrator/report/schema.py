@@ -12,13 +12,18 @@ SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
 
 
 class TenantEntry(Struct, frozen=True):
-    """The tenant, and what of it the run was about. One of several also tells how its part of the run stands."""
+    """The tenant, and what of it the run was about. One of several also tells how its part of the run stands.
+
+    ``file_host`` is the host that the addresses of response files name, if it is not the tenant's own. The files
+    themselves come from ``base_url``.
+    """
 
     base_url: str
     entity_id: str | None
     org_ids: tuple[str, ...]
     state: TenantState | UnsetType = UNSET
     reason: str | UnsetType | None = UNSET
+    file_host: str | None = None
 
 
 class SourceEntry(Struct, frozen=True):

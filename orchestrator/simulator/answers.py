@@ -12,11 +12,12 @@ from typing import Literal
 
 from orchestrator.simulator.actions import Action
 from orchestrator.simulator.config import TenantConfig
-from orchestrator.simulator.dice import roll
+from orchestrator.simulator.dice import between, roll
 from orchestrator.simulator.faults import Fault
 
 JSON = "application/json;charset=UTF-8"
 HTML = "text/html"
+_FILE_ADDRESSES: tuple[Literal["own", "other", "relative", "old"], ...] = ("own", "other", "relative", "old")
 _GZIP_ABOVE = 1000  # bytes
 
 Delivery = Literal["whole", "cut", "lost", "reset", "hang"]
@@ -72,6 +73,20 @@ class Writer:
     def _process_id(self) -> str:
         return f"{self._dice.getrandbits(64):016X}"
 
+    def file_address(self, key: str, base_url: str, file_id: str) -> str:
+        """The ``outputURL`` of an action: the server builds it, and need not name the host that was called."""
+        how = self._config.file_address
+        if how == "mixed":
+            how = _FILE_ADDRESSES[int(4 * roll(self._config.seed, key, "file address")[0])]
+        match how:
+            case "other":
+                return f"https://rest.zuora.com/v1/files/{file_id}"
+            case "relative":
+                return f"/v1/files/{file_id}"
+            case "old":
+                return f"https://apisandbox-api.zuora.com/rest/v1/files/{file_id}"
+        return f"{base_url}/v1/files/{file_id}"
+
     def action(self, action: Action, now: float, base_url: str, file_id: str) -> Answer:
         """The status of an action at ``now``."""
         status = action.status(now)
@@ -79,6 +94,8 @@ class Writer:
         has_file = action.has_file(now)
         waiting = now < action.starts
         ended = action.ended(now)
+        delay = between(self._config.file_delay, roll(self._config.seed, action.key, "file delay")[0])
+        named = has_file and ended is not None and now >= ended + delay
         asks = roll(self._config.seed, action.key, "fields", action.status_reads)
         total, processed, succeeded, failed = (
             None if waiting else self._number(count, ask) for count, ask in zip(counts, asks, strict=False)
@@ -93,7 +110,7 @@ class Writer:
             "inputSize": self._number(38 * action.total, asks[4]),
             "outputSize": self._number(9 * action.total, asks[4]) if has_file else None,
             "outputType": "(url:.csv.zip)",
-            "outputURL": f"{base_url}/v1/files/{file_id}" if has_file else None,
+            "outputURL": self.file_address(action.key, base_url, file_id) if named else None,
             "totalCount": total,
             "processedCount": processed,
             "errorCount": failed,

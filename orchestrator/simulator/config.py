@@ -47,7 +47,10 @@ class TenantConfig:
     ``repeat_stop`` is what a stop of an action that is Stopping or over answers, ``counts_as`` how counts and
     error codes are written, ``nothing_as`` how a status says that there is nothing to tell in a field (null by the
     documents; an empty text or no field at all by what serializers make of it), ``retry_after`` what a 429
-    carries. With ``keep_log`` off no calls are logged and no track ids compared, which bounds memory.
+    carries. ``file_address`` is the form of ``outputURL`` (this tenant's own address, a host that is not called, a
+    relative address, a host of another age with a prefix, or the one or the other), ``file_delay`` the seconds
+    between an action's end and the status that names it, ``archived`` the share of response files that the tenant
+    has archived. With ``keep_log`` off no calls are logged and no track ids compared, which bounds memory.
     """
 
     actions: int = 100
@@ -76,6 +79,9 @@ class TenantConfig:
     repeat_stop: Literal["accept", "refuse", "mixed"] = "refuse"
     counts_as: Literal["numbers", "strings", "mixed"] = "mixed"
     nothing_as: Literal["null", "empty", "absent", "mixed"] = "null"
+    file_address: Literal["own", "other", "relative", "old", "mixed"] = "own"
+    file_delay: tuple[float, float] = (0.0, 0.0)
+    archived: float = 0.0
     faults: FaultPlan = field(default_factory=FaultPlan)
     client_id: str = ""
     client_secret: str = ""
@@ -86,7 +92,7 @@ class TenantConfig:
         _check(self.concurrency >= 1, "concurrency", "is at least 1", self.concurrency)
         _check(self.production >= 0, "production", "is not negative", self.production)
         _check(self.latency >= 0, "latency", "is in seconds and not negative", self.latency)
-        for name in ("records", "speed", "failing", "start_delay", "stopping_time"):
+        for name in ("records", "speed", "failing", "start_delay", "stopping_time", "file_delay"):
             low, high = getattr(self, name)
             _check(0 <= low <= high, name, "is (least, most)", (low, high))
         _check(self.speed[0] > 0, "speed", "is above 0 records a second", self.speed)

@@ -18,7 +18,7 @@ class Call:
 
     ``t`` and ``ended`` are arrival and answer on the tenant's clock, in seconds; ``kind`` is ``token``,
     ``stop``, ``status``, ``file`` or ``other``; ``http`` is the status answered, None where no whole answer
-    left; ``fault`` names what went wrong on purpose.
+    left; ``fault`` names what went wrong on purpose; ``about_file`` marks a call for the status of a file.
     """
 
     t: float
@@ -28,6 +28,7 @@ class Call:
     http: int | None = None
     fault: str | None = None
     ended: float | None = None
+    about_file: bool = False
 
 
 @dataclass

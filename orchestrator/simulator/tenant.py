@@ -44,7 +44,8 @@ class Tenant:
     def receive(self, method: str, path: str, headers: Mapping[str, str], has_body: bool) -> Call:
         """Makes out what a request asks for and notes it, whatever becomes of it."""
         kind, key = self._route(method, path)
-        call = Call(self.clock(), kind, key, headers.get("Zuora-Track-Id"))
+        about_file = kind == "file" and path.endswith("/status")
+        call = Call(self.clock(), kind, key, headers.get("Zuora-Track-Id"), about_file=about_file)
         self.ledger.arrived(call)
         self.ledger.check(call, headers, has_body)
         if kind in API_CALLS:
@@ -59,7 +60,7 @@ class Tenant:
                 return "stop", key
             case ("GET", ["v1", "bulk", key]):
                 return "status", key
-            case ("GET", ["v1", "files", file_id]):
+            case ("GET", ["v1", "files", file_id] | ["v1", "files", file_id, "status"]):
                 return "file", key_of(self._mask, file_id) or file_id
             case (_, ["v1", "bulk", _] | ["v1", "bulk", _, "stop"] | ["v1", "files", _]):
                 return "other", "method"
@@ -74,7 +75,7 @@ class Tenant:
             action.stops_received = [*(action.stops_received or ()), call.t]
         elif call.kind == "status":
             action.status_reads += 1
-        else:
+        elif not call.about_file:
             action.file_reads += 1
 
     def admit(self, call: Call, headers: Mapping[str, str]) -> Answer | None:
@@ -123,7 +124,7 @@ class Tenant:
             return self._stop(action, now)
         if call.kind == "status":
             return self.writer.action(action, now, self.base_url, file_name(self._mask, key))
-        return self._file(action, now, 200 if under_200 else 404)
+        return self._file(call, action, now, 200 if under_200 else 404)
 
     def _stop(self, action: Action, now: float) -> Answer:
         how = self.config.repeat_stop
@@ -136,9 +137,15 @@ class Tenant:
             53900030, f"The mass action is {status.value}. Only a Pending or Processing one can be stopped."
         )
 
-    def _file(self, action: Action, now: float, refused_at: int) -> Answer:
+    def _file(self, call: Call, action: Action, now: float, refused_at: int) -> Answer:
         if not action.has_file(now):
             return self.writer.failure(53900040, "There is no such file.", refused_at)
+        archived = roll(self.config.seed, action.key, "archive")[0] < self.config.archived
+        if call.about_file:
+            status = "ARCHIVED" if archived else "RESTORED"
+            return self.writer.json({"success": True, "accessible": not archived, "status": status})
+        if archived:
+            return self.writer.failure(53900030, "The file is archived.", refused_at)
         counts = action.counts(now)
         return Answer(
             200,

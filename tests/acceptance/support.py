@@ -32,8 +32,12 @@ QUICK: dict[str, Any] = {
     "stopping_time": (0.01, 0.1),
     "start_delay": (60.0, 90.0),
     "nothing_as": "mixed",
+    "file_address": "mixed",
 }
-"""A tenant that answers at once and whose actions stop within a tenth of a second; it says "nothing" in every way."""
+"""A tenant that answers at once and whose actions stop within a tenth of a second.
+
+It says "nothing" in every way, and names its response files in every form of address.
+"""
 
 PROCESSING: dict[str, Any] = QUICK | {
     "mix": {"Processing": 1},

@@ -183,3 +183,27 @@ def test_the_directory_of_a_run_that_exists_is_closed_to_others(mass_stop: MassS
     (mass_stop.home / "run").mkdir(mode=0o755)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     assert stat.S_IMODE(ended.directory.stat().st_mode) == 0o700
+
+
+def test_the_report_names_the_other_host_that_response_files_were_said_to_be_on(
+    mass_stop: MassStop,
+) -> None:
+    with Tenant(**PROCESSING | {"file_address": "other"}, actions=3) as tenant:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    assert ended.status == 0
+    assert ended.report["run"]["tenant"]["file_host"] == "rest.zuora.com"
+    assert {action["records"]["source"] for action in ended.report["actions"]} == {"response_file"}
+
+
+def test_archived_response_files_are_reported_and_do_not_change_the_exit_status(
+    mass_stop: MassStop,
+) -> None:
+    with Tenant(**PROCESSING | {"archived": 1.0}, actions=2) as tenant:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    errors = [action["error"] for action in ended.report["actions"]]
+    assert ended.status == 0
+    assert {error["kind"] for error in errors} == {"archived"}
+    assert all(
+        f"PUT {tenant.environment['ZUORA_BASE_URL']}/v1/files/" in error["message"] for error in errors
+    )
+    assert tenant.sent("file") == ended.report["summary"]["calls"]["file"]

@@ -343,6 +343,11 @@ SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER
 -- Actions whose response file was counted, in input order.
 SELECT tenant, bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
 
+-- name: foreign_file_addresses
+-- Addresses of response files that do not begin with the tenant's own address.
+SELECT output_url FROM action
+WHERE tenant = :tenant AND instr(output_url, '//') > 0 AND instr(output_url, :own) <> 1 ORDER BY seq;
+
 -- name: files_missing
 SELECT COUNT(*) FROM action
 WHERE counts_from <> 'response_file'

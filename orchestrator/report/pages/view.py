@@ -160,6 +160,7 @@ class Place(Struct, frozen=True):
     base_url: str
     entity_id: str | None
     org_ids: tuple[str, ...]
+    file_host: str | None
 
     @property
     def kind(self) -> TenantKind:
@@ -250,7 +251,7 @@ def _places(run: RunEntry) -> list[Place]:
     if run.tenant is not None:
         told = {"": run.tenant}
     return [
-        Place(printable(name), printable(one.base_url), one.entity_id, one.org_ids)
+        Place(printable(name), printable(one.base_url), one.entity_id, one.org_ids, one.file_host)
         for name, one in told.items()
     ]
 

@@ -377,3 +377,22 @@ def test_a_report_is_written_in_pieces_that_do_not_grow_with_the_run(book):
 def test_actions_can_be_read_one_at_a_time(book):
     book.admit(*(InputRow(n, key(n)) for n in range(2, 502)))
     assert next(read_actions(book.connection)).bulk_key == key(2)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "host"),
+    [
+        (["https://rest.zuora.com/v1/files/1"], "rest.zuora.com"),
+        (["/v1/files/1", "https://user@OLD.zuora.com:8443/rest/v1/files/2"], "old.zuora.com:8443"),
+        (["https://tenant.invalid/v1/files/1", "HTTPS://TENANT.invalid/v1/files/2"], None),
+        (["/v1/files/1", "https://[broken/v1/files/2"], None),
+        ([], None),
+    ],
+)
+def test_the_report_names_another_host_of_response_files_once(book, addresses, host):
+    for seq, address in enumerate(addresses, 1):
+        book.admit(InputRow(seq + 1, key(seq)))
+        book.journal.ended(seq, Outcome.STOPPED, address)
+    report = book.report()
+    assert report.run.tenant is not None
+    assert report.run.tenant.file_host == host

@@ -335,3 +335,60 @@ def test_without_a_log_calls_are_still_counted() -> None:
 def test_an_impossible_tenant_is_refused_by_the_name_of_the_field(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"TenantConfig.{next(iter(changes))}"):
         TenantConfig(**changes)
+
+
+def _over(**changes: Any) -> tuple[_Caller, str]:
+    """A caller of a tenant whose action is Completed, and the action's key."""
+    caller = _Caller(mix={"Completed": 1}, actions=1, **changes)
+    return caller, caller.tenant.actions.keys[0]
+
+
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [
+        ("own", "http://tenant/v1/files/"),
+        ("other", "https://rest.zuora.com/v1/files/"),
+        ("relative", "/v1/files/"),
+        ("old", "https://apisandbox-api.zuora.com/rest/v1/files/"),
+    ],
+)
+def test_an_output_url_has_the_configured_form_and_the_same_file_id(form, start):
+    caller, key = _over(file_address=form)
+    url = caller.status(key)["outputURL"]
+    assert url.startswith(start)
+    assert caller.answer("GET", f"/v1/files/{url.removeprefix(start)}").status == 200
+
+
+def test_mixed_output_urls_have_every_form():
+    caller = _Caller(mix={"Completed": 1}, actions=60, file_address="mixed")
+    urls = [caller.status(key)["outputURL"] for key in caller.tenant.actions.keys]
+    assert len({url[: url.index("v1/files/")] for url in urls}) == 4
+
+
+def test_a_late_output_url_is_named_some_time_after_the_end():
+    caller = _Caller(mix={"Processing": 1}, actions=1, stopping_time=(1.0, 1.0), file_delay=(5.0, 5.0))
+    key = caller.tenant.actions.keys[0]
+    caller.answer("PUT", f"/v1/bulk/{key}/stop")
+    caller.clock.now += 2.0
+    soon = caller.status(key)
+    caller.clock.now += 5.0
+    assert (soon["status"], soon["outputURL"], bool(caller.status(key)["outputURL"])) == (
+        "Stopped",
+        None,
+        True,
+    )
+
+
+def test_an_archived_file_is_refused_and_its_status_says_so():
+    caller, key = _over(archived=1.0)
+    path = caller.status(key)["outputURL"].removeprefix("http://tenant")
+    assert json.loads(_body(caller.answer("GET", path)))["success"] is False
+    assert json.loads(_body(caller.answer("GET", f"{path}/status"))) == {
+        "success": True, "accessible": False, "status": "ARCHIVED",
+    }  # fmt: skip
+
+
+def test_the_status_of_a_file_that_can_be_read_says_accessible():
+    caller, key = _over()
+    path = caller.status(key)["outputURL"].removeprefix("http://tenant")
+    assert json.loads(_body(caller.answer("GET", f"{path}/status")))["accessible"] is True
