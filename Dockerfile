@@ -41,7 +41,8 @@ USER 10001:10001
 WORKDIR /runs
 VOLUME ["/runs"]
 
-# No shell between: SIGTERM reaches mass-stop, which lets the calls under way come back and writes the report.
+# No shell between: SIGTERM reaches mass-stop, which lets the calls under way come back and writes the report. The kernel
+# discards a signal for which process 1 has no handler, so `env` blocks signals until mass-stop has its handlers.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["mass-stop"]
+ENTRYPOINT ["env", "--block-signal=HUP,INT,TERM", "mass-stop"]
 CMD ["--help"]

@@ -1,22 +1,35 @@
-"""Where the command ``mass-stop``, and ``python -m orchestrator``, begins."""
+"""The entry point of the command ``mass-stop`` and of ``python -m orchestrator``."""
 
+import os
 import signal
+from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> NoReturn:
-    """Imports the command line and hands over to it.
+    """Run the command line. A signal before a run starts ends the process with its documented exit status.
 
-    A Ctrl-C while the imports last ends the process as it ends any program that does nothing about it: there is no run
-    yet, and a traceback of half an import would help nobody.
+    The handlers come before the slow imports: in a container this is process 1, for which the kernel discards every
+    signal without a handler. The container blocks them until then, so that none is lost.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # and not ignored, as behind nohup
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     from orchestrator import cli
 
-    signal.signal(signal.SIGINT, before)
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     cli.main()
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    with suppress(OSError):
+        os.write(2, b"mass-stop: interrupted; nothing was sent.\n")
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

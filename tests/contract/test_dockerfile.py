@@ -97,7 +97,10 @@ def test_the_dockerfile_keeps_every_rule():
         (lambda text: text + "USER 0:0\n", "the last user is a number, and not 0"),
         (lambda text: text.replace(":3.13-slim-trixie", ""), "a base image has a tag, and it is not latest"),
         (lambda text: text.replace(":3.13-slim-trixie", ":latest"), "a base image has a tag, and it is not latest"),
-        (lambda text: text.replace('["mass-stop"]', "mass-stop"), "no shell stands between the engine and mass-stop"),
+        (
+            lambda text: text.replace("ENTRYPOINT [", "ENTRYPOINT sh ["),
+            "no shell stands between the engine and mass-stop",
+        ),
         (lambda text: text.replace('CMD ["--help"]', ""), "no shell stands between the engine and mass-stop"),
         (lambda text: text.replace("--require-hashes ", ""), "what is installed is checked against its hash"),
         (
@@ -117,8 +120,14 @@ def test_a_dockerfile_that_breaks_a_rule_is_found_out(broken: Callable[[str], st
 
 def test_the_image_starts_the_command_and_without_words_it_helps():
     last = stages_of(DOCKERFILE)[-1]
-    assert json.loads(last.all("ENTRYPOINT")[0]) == ["mass-stop"]
+    assert json.loads(last.all("ENTRYPOINT")[0])[-1] == "mass-stop"
     assert json.loads(last.all("CMD")[0]) == ["--help"]
+
+
+def test_the_image_blocks_signals_until_the_command_has_its_handlers():
+    """The kernel would discard them: the command is process 1."""
+    (entry,) = stages_of(DOCKERFILE)[-1].all("ENTRYPOINT")
+    assert json.loads(entry)[:-1] == ["env", "--block-signal=HUP,INT,TERM"]
 
 
 def test_the_only_place_that_is_written_to_is_a_volume_of_the_user():
