@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PREFIX, _SUFFIX = ".mass-stop-", ".tmp"
+_NO_MODES = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -22,9 +23,9 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A binary file to write to, which takes the place of ``path`` when the block ends well.
 
-    Until then it has another name in the same directory, readable by its owner only; in the end it has exactly
-    ``mode``, whatever the umask. On any exception, in the block or while saving, the temporary file is removed and
-    ``path`` keeps what it had. A symbolic link at ``path`` is replaced, not followed.
+    Until then it has another name in the same directory, readable by its owner only. In the end it has exactly
+    ``mode``, whatever the umask, if the file system has modes. On any exception, in the block or while saving, the
+    temporary file is removed and ``path`` keeps what it had. A symbolic link at ``path`` is replaced, not followed.
 
     Raises:
         OSError: the file cannot be written, saved or renamed, or ``path`` is a directory, a device or a pipe.
@@ -75,7 +76,19 @@ def own_directory(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
     if path.is_symlink():
         raise OSError(errno.ELOOP, "a symbolic link, which is not followed", str(path))
-    path.chmod(0o700)
+    set_mode(path, 0o700)
+
+
+def set_mode(target: Path | int, mode: int) -> None:
+    """Set the mode of a path or descriptor, if this user owns it and its file system has modes.
+
+    Raises OSError if the disk fails.
+    """
+    try:
+        os.chmod(target, mode)  # noqa: PTH101 - it takes a descriptor as well
+    except OSError as error:
+        if error.errno not in _NO_MODES:
+            raise
 
 
 def sync_directory(directory: Path) -> None:
@@ -103,7 +116,7 @@ def clear_leftovers(directory: Path) -> None:
 def _save(file: BinaryIO, mode: int) -> None:
     """Bring ``file`` to the disk. An fsync that failed is not tried again: the second may succeed on lost pages."""
     file.flush()
-    os.fchmod(file.fileno(), mode)  # the umask has no say
+    set_mode(file.fileno(), mode)  # the umask has no say
     os.fsync(file.fileno())
 
 

@@ -117,6 +117,8 @@ class Run:
         """
         where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}
         self.log.info("run.started", command=self.info.command, version=VERSION, **where)
+        if self._session == 1 and self.directory.warning:
+            self.log.warning("run_directory.open_to_others", message=self.directory.warning)
         if self.unordered:
             self.log.warning("input.unordered", message=self.unordered)
         try:

@@ -3,11 +3,12 @@
 import fcntl
 import os
 import secrets
+import stat
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.atomic import clear_leftovers, sync_directory
+from orchestrator.atomic import clear_leftovers, set_mode, sync_directory
 from orchestrator.errors import RunDirectoryError
 
 
@@ -64,6 +65,18 @@ class RunDirectory:
             ) from None
 
     @property
+    def warning(self) -> str | None:
+        """A sentence if other users can read the directory, because its mode could not be set to 0700."""
+        mode = stat.S_IMODE(self.path.stat().st_mode)
+        if not mode & 0o077:
+            return None
+        who = "every user of this machine" if mode & 0o007 else "its group"
+        return (
+            f"{self.path} is open to {who} (mode {mode:04o}), and this user or its file system cannot change that. It "
+            "will hold bulk keys and records: give --out a directory of your own if that matters."
+        )
+
+    @property
     def journal(self) -> Path:
         return self.path / "journal.db"
 
@@ -97,7 +110,10 @@ class RunDirectory:
 
 
 def create(path: Path) -> RunDirectory:
-    """A directory for a new run (mode 0700). Raises RunDirectoryError where it holds a run or cannot be made."""
+    """Make the directory of a new run, with mode 0700 where this user and the file system permit it.
+
+    Raises RunDirectoryError if it contains a run or cannot be made.
+    """
     try:
         new = [directory for directory in (path, *path.parents) if not directory.exists()]
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,7 +132,7 @@ def create(path: Path) -> RunDirectory:
         raise RunDirectoryError(
             f"{path} holds a run already. Finish that one with: mass-stop resume {path} - or give another --out."
         )
-    path.chmod(0o700)
+    set_mode(path, 0o700)
     return directory
 
 

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -278,6 +279,11 @@ class MassStop:
         path = self.home / f"stdin-{len(self._going)}"
         path.write_bytes(stdin)
         return self.start(*arguments, shell=f"cat '{path}' | \"$@\"", **start).end(longest)
+
+    def after(self, code: str, prefix: str = "") -> str:
+        """The script that starts the command, behind ``prefix``, in a Python that runs ``code`` first."""
+        runner = Path(__file__).with_name("after.py")
+        return f'exec {prefix} {self.command.parent / "python"} {runner} {shlex.quote(code)} "$@"'
 
     def run(self, tenant: Tenant | None, *arguments: str | Path, out: str = "run", **start: Any) -> Ended:
         """``mass-stop run --yes --out run ARGUMENTS``."""

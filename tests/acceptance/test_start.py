@@ -1,16 +1,12 @@
 """A signal while the command starts, in process 1 as well: nothing is sent, and the exit status says which signal."""
 
-import shlex
 import signal
 import subprocess
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.support import MassStop, Tenant
-
-AFTER = Path(__file__).with_name("after.py")
 
 SEND_ON_IMPORT = """
 import os, signal, sys
@@ -24,12 +20,6 @@ sys.meta_path.insert(0, Sender())
 """
 
 FIRST, MIDDLE, LAST = "orchestrator.cli", "aiohttp", "orchestrator.cli.session"
-
-
-def after(command: MassStop, code: str, prefix: str = "") -> str:
-    """The script that runs the command after ``code``, in its own Python."""
-    python = command.command.parent / "python"
-    return f'exec {prefix} {python} {AFTER} {shlex.quote(code)} "$@"'
 
 
 @cache
@@ -56,7 +46,7 @@ def prefix(request: pytest.FixtureRequest) -> str:
 def test_a_signal_during_the_start_sends_nothing(
     mass_stop: MassStop, tenant: Tenant, prefix: str, moment: str, number: int, status: int
 ) -> None:
-    script = after(mass_stop, SEND_ON_IMPORT.format(name=moment, number=int(number)), prefix)
+    script = mass_stop.after(SEND_ON_IMPORT.format(name=moment, number=int(number)), prefix)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=script)
     assert (ended.status, ended.sentences) == (status, ["mass-stop: interrupted; nothing was sent."])
     assert tenant.log == []
@@ -68,7 +58,7 @@ def test_a_signal_that_was_blocked_before_the_start_arrives(
 ) -> None:
     """As the container image starts it: what comes while Python itself starts must not be lost."""
     code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
-    script = after(mass_stop, code, f"{prefix} env --block-signal=INT,TERM,HUP")
+    script = mass_stop.after(code, f"{prefix} env --block-signal=INT,TERM,HUP")
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=script)
     assert (ended.status, ended.sentences) == (143, ["mass-stop: interrupted; nothing was sent."])
     assert tenant.log == []
@@ -79,5 +69,5 @@ def test_a_signal_that_was_ignored_before_the_start_stays_ignored(
     mass_stop: MassStop, tenant: Tenant, number: int
 ) -> None:
     code = f"import signal; signal.signal({int(number)}, signal.SIG_IGN)\n"
-    script = after(mass_stop, code + SEND_ON_IMPORT.format(name=MIDDLE, number=int(number)))
+    script = mass_stop.after(code + SEND_ON_IMPORT.format(name=MIDDLE, number=int(number)))
     assert mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=script).status == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.atomic import replacing, replacing_all, sync_directory
+from orchestrator.atomic import own_directory, replacing, replacing_all, sync_directory
 
 
 def write(path: Path, data: bytes, **options) -> None:
@@ -205,3 +205,14 @@ def test_a_file_that_cannot_be_made_takes_the_others_with_it(tmp_path):
     with pytest.raises(FileNotFoundError), replacing_all([tmp_path / "a", tmp_path / "none" / "b"]):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_written_where_modes_cannot_be_set(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with replacing(tmp_path / "file") as file:
+        file.write(b"whole")
+    own_directory(tmp_path / "directory")
+    assert (tmp_path / "file").read_bytes() == b"whole"

@@ -40,6 +40,24 @@ def test_a_directory_that_was_there_becomes_its_owners_only(tmp_path):
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(("mode", "who"), [(0o777, "every user of this machine"), (0o2770, "its group")])
+def test_a_directory_of_another_owner_is_used_with_a_warning(tmp_path, monkeypatch, mode, who):
+    """As on a volume that a cluster mounts with fsGroup, on CIFS or on vfat: its mode cannot change."""
+    tmp_path.chmod(mode)
+
+    def refuse(path, mode, **_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    directory = rundir.create(tmp_path)
+    assert f"{tmp_path} is open to {who} (mode {mode:04o})" in str(directory.warning)
+    directory.close()
+
+
+def test_a_private_directory_has_no_warning(directory):
+    assert directory.warning is None
+
+
 @pytest.mark.parametrize("left", ["journal.db", "report.json"])
 def test_a_directory_that_holds_a_run_is_refused(tmp_path, left):
     (tmp_path / left).touch()
