@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from orchestrator.background import BackgroundWriter
 from orchestrator.clock import Clock
 
 # structlog.dev imports rich whenever rich is installed, which costs a tenth of the time to the first stop; with the
@@ -39,12 +40,15 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 class Sink:
     """Where events end: the file takes every one, the screen those of ``level`` and above.
 
-    What is below ``info`` gathers for half a second, or a hundred events, before it is written. A full disk or a closed
-    standard error must not stop the run: what cannot be written is dropped, and ``trouble`` says so.
+    Events below ``info`` gather for half a second, or a hundred of them, before they are written. A thread writes the
+    file. A full or hanging disk must not delay the run: events that cannot be written are dropped, and ``trouble``
+    says so in a sentence.
     """
 
     GATHER_EVENTS = 100
     GATHER_SECONDS = 0.5
+    MOST_WAITING = 1 << 24
+    """Bytes that wait for the disk at most."""
 
     def __init__(self, path: Path | None, screen: "Screen | None") -> None:
         self.trouble: str | None = None
@@ -52,42 +56,52 @@ class Sink:
         self._events: list[Event] = []
         self._written_at = 0.0
         self._descriptor: int | None = None
+        self._writer: BackgroundWriter[bytes] | None = None
         if path is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
                 self._descriptor = os.open(path, flags, 0o600)
+                self._writer = BackgroundWriter(self._write_file, self.MOST_WAITING, self._fail)
             except OSError as error:
-                self._fail(path.name, error)
+                self._fail(error)
 
     def __call__(self, level: int, event: Event) -> None:
-        if self._descriptor is not None:
+        if self._writer is not None:
             self._events.append(event)
             late = time.monotonic() - self._written_at >= self.GATHER_SECONDS
             if late or level > logging.DEBUG or len(self._events) >= self.GATHER_EVENTS:
-                self._write()
+                self._pass_on(self._writer)
         if self._screen is not None and level >= self._screen.level:
             self._screen.show(event)
 
-    def _write(self) -> None:
-        events, self._events = self._events, []
-        self._written_at = time.monotonic()
-        if self._descriptor is None or not events:
-            return
-        try:
-            os.write(self._descriptor, _lines(events))
-        except OSError as error:
-            self._fail("run.log", error)
+    def flush(self) -> None:
+        """Waits until the file holds every event, or takes none for some seconds."""
+        if self._writer is not None:
+            self._pass_on(self._writer)
+            taken = self._writer.drain()
+            if (self._writer.dropped or not taken) and self.trouble is None:
+                self.trouble = "The log run.log lacks events: the disk did not take them in time."
 
     def close(self) -> None:
-        """Writes what has gathered and lets go of the file."""
-        self._write()
-        if self._descriptor is not None:
+        """Writes the events that gathered and closes the file."""
+        self.flush()
+        if self._descriptor is not None and self._writer is not None and not self._writer.behind:
             os.close(self._descriptor)
-            self._descriptor = None
+        self._descriptor = self._writer = None
 
-    def _fail(self, name: str, error: OSError) -> None:
-        self.trouble = f"The log {name} can no longer be written ({error.strerror})."
-        self.close()
+    def _pass_on(self, writer: BackgroundWriter[bytes]) -> None:
+        events, self._events = self._events, []
+        self._written_at = time.monotonic()
+        if events:
+            writer.put(_lines(events))
+
+    def _write_file(self, lines: bytes) -> None:
+        if self._descriptor is not None:
+            os.write(self._descriptor, lines)
+
+    def _fail(self, error: Exception) -> None:
+        why = error.strerror if isinstance(error, OSError) else error
+        self.trouble = f"The log run.log can no longer be written ({why})."
 
 
 class Screen:

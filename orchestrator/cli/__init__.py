@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from orchestrator import collector
+from orchestrator.background import BackgroundStream
 from orchestrator.errors import MassStopError
 from orchestrator.version import VERSION
 
@@ -67,6 +68,7 @@ def main() -> NoReturn:
     collector.seldom()
     _no_core_dumps()
     _standard_streams()
+    sys.stderr = errors = BackgroundStream(sys.stderr)
     try:
         status = group.main(prog_name="mass-stop", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -82,8 +84,21 @@ def main() -> NoReturn:
         status = _say(f"mass-stop: {_innermost(error)}", _status_of(_innermost(error)))
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
         status = _say(_defect(error), 5)
-    # The thread of a source that waits for its writer would be waited for at a normal exit.
+    with suppress(KeyboardInterrupt):
+        _finish(errors)
+    # A normal exit would wait for the thread of a source whose writer is silent.
     os._exit(status)
+
+
+def _finish(errors: BackgroundStream) -> None:
+    """Waits until the messages are read: a paused terminal gets more time than a pipe without a reader."""
+    stalled = 60.0 if errors.isatty() else 5.0
+    if errors.drain(stalled) and errors.dropped:
+        errors.write(
+            f"mass-stop: {errors.dropped:,} messages were dropped here, because the terminal or pipe was not read. "
+            "run.log in the run directory has every event.\n"
+        )
+        errors.drain(stalled)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -105,9 +120,7 @@ def _defect(error: BaseException) -> str:
 
 
 def _say(sentence: str, status: int) -> int:
-    with suppress(OSError, ValueError):
-        sys.stderr.write(sentence.rstrip() + "\n")
-        sys.stderr.flush()
+    sys.stderr.write(sentence.rstrip() + "\n")
     return status
 
 

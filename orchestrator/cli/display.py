@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.background import is_behind
 from orchestrator.cli.by_tenant import rows_of
 from orchestrator.cli.page import NARROW, Look, counted, duration
 from orchestrator.logs import Screen
@@ -47,7 +48,10 @@ async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[Non
 
         async def keep_updating() -> None:
             while True:
-                live.update(picture.at(time.monotonic()), refresh=True)
+                if not is_behind(
+                    sys.stderr
+                ):  # a terminal that takes nothing, as after Ctrl-S, loses frames first
+                    live.update(picture.at(time.monotonic()), refresh=True)
                 await anyio.sleep(EVERY)
 
         async with anyio.create_task_group() as group:

@@ -39,6 +39,7 @@ def sink(path):
 
 def test_an_event_is_one_line_with_its_time_level_and_run(sink, path):
     make_log(sink, CLOCK, "run-1").info("stop.failed", kind="locked")
+    sink.flush()
     assert lines(path) == [
         {
             "at": "2026-11-18T11:06:40.000Z",
@@ -54,25 +55,30 @@ def test_the_file_takes_every_level(sink, path):
     log = make_log(sink, CLOCK, "run-1")
     for level in LEVELS:
         getattr(log, level)("an.event")
+    sink.flush()
     assert [line["level"] for line in lines(path)] == list(LEVELS)
 
 
 def test_what_is_bound_stands_in_every_event(sink, path):
     make_log(sink, CLOCK, "run-1").bind(bulk_key="k").debug("an.event")
+    sink.flush()
     assert lines(path)[0]["bulk_key"] == "k"
 
 
 def test_what_json_cannot_say_is_told_as_text(sink, path):
     make_log(sink, CLOCK, "run-1").info("an.event", problem=ValueError("why"))
+    sink.flush()
     assert lines(path)[0]["problem"] == "why"
 
 
 def test_a_line_break_in_a_field_makes_no_second_line(sink, path):
     make_log(sink, CLOCK, "run-1").info("an.event", message="one\ntwo\r\n")
+    sink.flush()
     assert len(path.read_bytes().splitlines()) == 1
 
 
 def test_a_log_is_for_its_owner_only(sink, path):
+    sink.flush()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -101,6 +107,7 @@ def test_a_full_disk_is_told_as_trouble_and_the_event_is_dropped():
     sink = Sink(Path("/dev/full"), None)
     make_log(sink, CLOCK, "run-1").info("an.event")
     make_log(sink, CLOCK, "run-1").info("another.event")
+    sink.flush()
     assert "can no longer be written" in (sink.trouble or "")
 
 
@@ -182,6 +189,7 @@ def test_the_screen_writes_through_another_stream_while_it_is_told_to():
 def test_half_a_character_is_logged_all_the_same(sink, path):
     """A key given by a program, or a path, may hold what UTF-8 cannot say."""
     make_log(sink, CLOCK, "run-1").info("an.event", message="half \ud800 a character")
+    sink.flush()
     assert len(lines(path)) == 1
 
 
@@ -210,4 +218,5 @@ def test_what_had_been_imported_of_rich_is_there_again():
 
 def test_a_line_is_what_msgspec_reads_back(sink, path):
     make_log(sink, CLOCK, "run-1").info("an.event", number=1.5, none=None, several=[1, 2])
+    sink.flush()
     assert msgspec.json.decode(path.read_bytes())["several"] == [1, 2]

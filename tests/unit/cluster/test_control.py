@@ -16,8 +16,8 @@ from orchestrator.engine.run import Interrupted
 from orchestrator.logs import Sink, make_log
 
 
-def control(home: Path, log: Path | None = None) -> Control:
-    return Control(home, make_log(Sink(log, None), Clock(), "run"))
+def control(home: Path, sink: Sink | None = None) -> Control:
+    return Control(home, make_log(sink or Sink(None, None), Clock(), "run"))
 
 
 def test_no_more_calls_is_stricter_than_no_more_stops_and_that_than_to_go_on():
@@ -82,11 +82,13 @@ def test_what_was_written_is_not_told_by_dask_too(tmp_path, told):
 
 def test_what_cannot_be_written_is_told_by_dask_again_and_again_and_logged_once(tmp_path, told):
     log = tmp_path / "run.log"
-    caller = control(tmp_path / "gone", log)
+    sink = Sink(log, None)
+    caller = control(tmp_path / "gone", sink)
     caller.order(cut="over")
     for _ in range(3):
         asyncio.run(caller.insist(None))
     assert told == [Orders(cut="over")] * 3
+    sink.close()
     assert log.read_text().count("orders.not_written") == 1
 
 
