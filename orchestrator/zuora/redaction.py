@@ -1,100 +1,184 @@
-"""Takes our own credentials out of what the tenant says: it, or a gateway, may repeat what it was sent."""
+"""Removes our own credentials from what the tenant says: it, or a gateway, may repeat what it was sent.
+
+A text is decoded layer by layer, and each layer is compared with the secrets. Only letters and digits count, whatever
+their case: so a secret is found although something stands between its characters. Every step is linear in the text.
+"""
 
 import html
-import json
 import re
+import unicodedata
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterator
-from urllib.parse import quote
+from functools import lru_cache
 
 Redact = Callable[[str], str]
-"""Gives a text of the tenant's without what must not be kept."""
+"""Returns a text of the tenant without the secrets in it."""
 
 GRAM = 8
-"""Characters in a row that are held against the secrets. Each run of ``2 * GRAM - 1`` has such a piece at a multiple of
-``GRAM``, so that a text without one costs a look-up for every eight characters."""
+STEP = 3
+"""Letters and digits that are compared at once, and the distance between two comparisons."""
 
-LEAST = 4
-"""Characters of the shortest secret that is sought: fewer stand in any text, and tell nothing."""
+LEAST_PART = GRAM + STEP - 1
+"""Letters and digits of a secret, in a row, that are always removed."""
+
+LEAST_SECRET = 4
+"""Letters and digits of the shortest secret that is removed. Fewer occur in any text."""
+
+LAYERS = 4
+"""The text as it is, and three layers of escapes."""
+
+LONGEST = 4_096
+"""Characters of a text that are kept: the cost of one text is bounded."""
 
 TOKENS = 3
-"""Tokens that are remembered: calls under way may still bear the one before."""
+"""Tokens that are remembered: calls in flight may still carry the one before."""
 
 _BEARER = re.compile(r"\b(bearer)\s+[^\s\"',;]{12,}", re.IGNORECASE)
-_HEX = re.compile("%[0-9A-F]{2}")
+_ESCAPE = re.compile(
+    r"%u[0-9a-f]{4}|%[0-9a-f]{2}|&\#x?[0-9a-f]{1,10};?|&[a-z][a-z0-9]{1,30};|&(?:amp|lt|gt|quot|nbsp)"
+    r"|\\u\{[0-9a-f]{1,6}\}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\[0-7]{3}|\\.",
+    re.IGNORECASE | re.DOTALL,
+)
 _REDACTED = "…"
+_FOLD = bytes(range(256)).lower()
+_NO_LETTER = bytes(code for code in range(256) if not chr(code).isascii() or not chr(code).isalnum())
 
 
 class Redaction:
-    """The secrets of one tenant: the client's, ready or fetched tokens. Called with a text, it gives it without them.
+    """The secrets of one tenant: the client's, ready or fetched tokens. A call returns a text without them.
 
-    They are found as they are and in what an HTTP request, JSON or HTML makes of them, and so is any part of 15
-    characters or more: a text may have been cut. Whatever stands behind ``Bearer`` is taken out as well.
+    Secrets are found plain, in hexadecimal, in base64 (also of a text that contains them), and in any mixture of
+    percent, HTML and backslash escapes. Every part of ``LEAST_PART`` letters and digits is removed: a text may have
+    been cut. What follows ``Bearer`` is removed as well. A text longer than ``LONGEST`` is cut.
     """
 
     def __init__(self, *secrets: str) -> None:
         self._secrets = secrets
         self._tokens: deque[str] = deque(maxlen=TOKENS)
         self._last = ""
-        self._grams: frozenset[str] | None = None
-        self._short: list[str] = []
+        self._grams: frozenset[bytes] | None = None
+        self._short: list[bytes] = []
 
     @classmethod
     def of_client(cls, client_id: str, client_secret: str) -> "Redaction":
-        """For an OAuth client, whose secret also goes out together with its id (RFC 7617)."""
+        """For an OAuth client, whose secret is also sent together with its id (RFC 7617)."""
         return cls(client_secret, b64encode(f"{client_id}:{client_secret}".encode()).decode())
 
     def add_token(self, token: str) -> None:
-        """Takes ``token`` out too, from now on."""
+        """Removes ``token`` too, from now on."""
         if token is not self._last:
             self._last = token
             self._tokens.append(token)
             self._grams = None
 
     def __call__(self, text: str) -> str:
+        if len(text) > LONGEST:
+            text = text[:LONGEST] + _REDACTED
         grams = self._grams
         if grams is None:
             grams = self._learn()
-        for at in range(0, len(text) - GRAM + 1, GRAM):
-            if text[at : at + GRAM] in grams:
-                text = _without(text, grams)
+        layer = text
+        for _ in range(LAYERS):
+            if self._is_in(_folded(layer), grams):
+                text = self._without_secrets(text, grams)
                 break
-        for secret in self._short:
-            text = text.replace(secret, _REDACTED)
+            if "%" not in layer and "&" not in layer and "\\" not in layer:
+                break
+            layer = _ESCAPE.sub(lambda found: _character(found[0]), layer)
         return _BEARER.sub(rf"\1 {_REDACTED}", text) if "bearer" in text.lower() else text
 
-    def _learn(self) -> frozenset[str]:
+    def _learn(self) -> frozenset[bytes]:
         forms = {form for secret in (*self._secrets, *self._tokens) for form in _forms(secret)}
-        self._short = [form for form in forms if LEAST <= len(form) < 2 * GRAM]
-        self._short.sort(key=len, reverse=True)
+        self._short = [form for form in forms if LEAST_SECRET <= len(form) < LEAST_PART]
         self._grams = frozenset(
             form[at : at + GRAM]
             for form in forms
-            if len(form) >= 2 * GRAM
+            if len(form) >= LEAST_PART
             for at in range(len(form) - GRAM + 1)
         )
         return self._grams
 
+    def _is_in(self, line: bytes, grams: frozenset[bytes]) -> bool:
+        """Whether a secret may be in ``line``. Nearly every text ends here."""
+        pieces = [line[at : at + GRAM] for at in range(0, len(line) - GRAM + 1, STEP)]
+        return not grams.isdisjoint(pieces) or any(secret in line for secret in self._short)
 
-def _forms(secret: str) -> Iterator[str]:
-    for form in (secret, secret.translate(str.maketrans("+/", "-_"))):
-        quoted, escaped = quote(form, safe=""), json.dumps(form)[1:-1]
-        yield from (form, quoted, _HEX.sub(lambda found: found[0].lower(), quoted))
-        yield from (escaped, escaped.replace("/", r"\/"), html.escape(form))
+    def _without_secrets(self, text: str, grams: frozenset[bytes]) -> str:
+        secret = bytearray(len(text))
+        chars, starts, ends = text, list(range(len(text))), list(range(1, len(text) + 1))
+        for _ in range(LAYERS):
+            folded = [_folded(char) for char in chars]
+            at = [place for place, letters in enumerate(folded) for _ in letters]
+            for first, end in self._found(b"".join(folded), grams):
+                start, stop = starts[at[first]], ends[at[end - 1]]
+                secret[start:stop] = b"\1" * (stop - start)
+            chars, starts, ends = _decoded(chars, starts, ends)
+        kept: list[str] = []
+        place = 0
+        for run in re.finditer(rb"\x01+", secret):
+            kept += (text[place : run.start()], _REDACTED)
+            place = run.end()
+            while text[place : place + 1] in ("=", "-", "_") and place < len(text):  # padding of base64
+                place += 1
+        return "".join((*kept, text[place:]))
+
+    def _found(self, line: bytes, grams: frozenset[bytes]) -> Iterator[tuple[int, int]]:
+        """Where parts of secrets are in ``line``: the first letter of each, and the one after its last."""
+        at = 0
+        while at < len(line):
+            end = at
+            while line[end : end + GRAM] in grams:
+                end += 1
+            if end - 1 + GRAM - at >= LEAST_PART:
+                yield at, end - 1 + GRAM
+            at = end + 1
+        for secret in self._short:
+            at = line.find(secret)
+            while at >= 0:
+                yield at, at + len(secret)
+                at = line.find(secret, at + 1)
 
 
-def _without(text: str, grams: frozenset[str]) -> str:
-    """``text`` with each run of characters that ``grams`` are made of hidden."""
-    kept, at = [], 0
-    while at < len(text):
-        end = at
-        while text[end : end + GRAM] in grams:
-            end += 1
-        if end > at:
-            kept.append(_REDACTED)
-            at = end - 1 + GRAM
-        else:
-            kept.append(text[at])
-            at += 1
-    return "".join(kept)
+def _forms(secret: str) -> Iterator[bytes]:
+    """The letters and digits of ``secret`` in each encoding that is not decoded but compared."""
+    data = secret.encode()
+    yield _folded(secret)
+    yield _folded(data.hex())
+    for before, mixed in enumerate((0, 2, 3)):  # the first characters also encode what precedes the secret
+        yield _folded(b64encode(b"\0" * before + data).decode()[mixed:])
+
+
+def _folded(text: str) -> bytes:
+    """The ASCII letters and digits of ``text``, in lower case."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).casefold()
+    return text.encode("ascii", "ignore").translate(_FOLD, _NO_LETTER)
+
+
+def _decoded(chars: str, starts: list[int], ends: list[int]) -> tuple[str, list[int], list[int]]:
+    """``chars`` with one layer of escapes decoded, and where each character starts and ends in the whole text."""
+    line: list[str] = []
+    first: list[int] = []
+    last: list[int] = []
+    place = 0
+    for found in _ESCAPE.finditer(chars):
+        start, end = found.span()
+        line += (chars[place:start], _character(found[0]))
+        first += (*starts[place:start], starts[start])
+        last += (*ends[place:start], ends[end - 1])
+        place = end
+    return "".join((*line, chars[place:])), first + starts[place:], last + ends[place:]
+
+
+@lru_cache(maxsize=1024)
+def _character(escape: str) -> str:
+    """The one character that ``escape`` means; a blank if it means none."""
+    if escape[0] == "&":
+        return html.unescape(escape)[:1] or " "
+    code = escape[1:].strip("uUxX{}")
+    if escape[0] == "%" or (escape[1] in "uUxX" and code):
+        return chr(min(int(code, 16), 0x10FFFF))
+    if code.isdecimal() and len(code) == 3:
+        return chr(int(code, 8))
+    return " " if code in ("n", "r", "t", "b", "f") else escape[1:]

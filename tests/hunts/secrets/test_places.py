@@ -28,7 +28,7 @@ class Stranger:
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
-        self.address = f"http://localhost:{self._listener.getsockname()[1]}/v1/files/1"
+        self.address = f"http://localhost:{self._listener.getsockname()[1]}/v1/files/{'0' * 32}"
 
     def called(self) -> bool:
         """Whether anybody has connected; it listens no more."""
@@ -59,6 +59,10 @@ def test_no_byte_goes_to_another_origin(mass_stop: MassStop, make_tenant: MakeTe
         ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=between.environment, longest=40)
     assert not stranger.called(), ended
     assert lies(ended.report, tenant) == []
+    if kind == "address":
+        host = stranger.address.split("/")[2]
+        assert ended.report["run"]["tenant"]["file_host"] == host
+        assert {action["error"]["kind"] for action in ended.report["actions"]} == {"not_found"}
     if kind in ("file", "address"):
         assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
     if kind == "file":
