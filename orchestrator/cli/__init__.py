@@ -1,6 +1,7 @@
 """The command ``mass-stop``: one file a subcommand, loaded when it is called."""
 
 import importlib
+import io
 import os
 import sys
 from contextlib import suppress
@@ -10,6 +11,7 @@ import click
 
 from orchestrator import collector
 from orchestrator.background import BackgroundStream
+from orchestrator.cli.output import say
 from orchestrator.errors import MassStopError
 from orchestrator.version import VERSION
 
@@ -68,22 +70,16 @@ def main() -> NoReturn:
     collector.seldom()
     _no_core_dumps()
     _standard_streams()
+    _clean_environment()
     sys.stderr = errors = BackgroundStream(sys.stderr)
     try:
         status = group.main(prog_name="mass-stop", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
-        status = _say(error.format_message(), 2)
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mass-stop"
-        status = _say(f"mass-stop: {error.format_message()} (see {where} --help)", 2)
-    except MassStopError as error:
-        status = _say(f"mass-stop: {error}", error.exit_status)
-    except (click.Abort, KeyboardInterrupt):
-        status = _say("mass-stop: interrupted; nothing was sent.", 130)
-    except BaseExceptionGroup as error:
-        status = _say(f"mass-stop: {_innermost(error)}", _status_of(_innermost(error)))
-    except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
-        status = _say(_defect(error), 5)
+        errors.write(f"{error.format_message()}\n")
+        status = 2
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - the log has the traceback
+        sentence, status = ending(error)
+        say(sentence)
     with suppress(KeyboardInterrupt):
         _finish(errors)
     # A normal exit would wait for the thread of a source whose writer is silent.
@@ -94,34 +90,43 @@ def _finish(errors: BackgroundStream) -> None:
     """Waits until the messages are read: a paused terminal gets more time than a pipe without a reader."""
     stalled = 60.0 if errors.isatty() else 5.0
     if errors.drain(stalled) and errors.dropped:
-        errors.write(
-            f"mass-stop: {errors.dropped:,} messages were dropped here, because the terminal or pipe was not read. "
-            "run.log in the run directory has every event.\n"
+        say(
+            f"{errors.dropped:,} messages were dropped here, because the terminal or pipe was not read. "
+            "run.log in the run directory has every event."
         )
         errors.drain(stalled)
 
 
-def _innermost(error: BaseException) -> BaseException:
+def ending(error: BaseException) -> tuple[str, int]:
+    """What the operator reads about ``error``, and the exit status."""
+    if isinstance(error, click.ClickException):
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mass-stop"
+        return f"{error.format_message()} (see {where} --help)", 2
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return "interrupted; nothing was sent.", 130
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return error if isinstance(error, MassStopError) else Exception(_defect(error))
-
-
-def _status_of(error: BaseException) -> int:
-    return error.exit_status if isinstance(error, MassStopError) else 5
-
-
-def _defect(error: BaseException) -> str:
-    return (
-        f"mass-stop: a defect of mass-stop ended the run ({type(error).__name__}: {error}). What was stopped stays "
-        "stopped. Where a run directory was made, it holds what is known, run.log the details, and mass-stop resume "
-        "goes on from there."
+    if isinstance(error, MassStopError):
+        return str(error), error.exit_status
+    sentence = (
+        f"a defect of mass-stop ended the run ({type(error).__name__}: {error}). What was stopped stays stopped. If a "
+        "run directory was made, it holds what is known, and run.log the details. Finish the run with: mass-stop "
+        "resume RUN_DIR"
     )
+    return sentence, 5
 
 
-def _say(sentence: str, status: int) -> int:
-    sys.stderr.write(sentence.rstrip() + "\n")
-    return status
+def _clean_environment() -> None:
+    """Removes line endings and quotes around the variables that click reads by itself (``MASS_STOP_ACTIONS``)."""
+    names = [name for name in os.environ if name.startswith("MASS_STOP_")]
+    if not names:
+        return
+    from orchestrator.settings.text import from_variable, is_unset
+
+    for name in names:
+        clean = from_variable(os.environ[name])
+        if clean or is_unset(os.environ[name]):
+            os.environ[name] = clean
 
 
 def _standard_streams() -> None:
@@ -135,6 +140,9 @@ def _standard_streams() -> None:
         except OSError:
             os.dup2(os.open(os.devnull, os.O_RDONLY), number)
             setattr(sys, name, os.fdopen(number, mode))
+    # A terminal that is not UTF-8 shows an escape for a character that it lacks. Standard error does so already.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _no_core_dumps() -> None:

@@ -7,10 +7,11 @@ from typing import TextIO
 
 from anyio import to_thread
 
+from orchestrator.cli.options import implicit_settings
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.errors import UsageError
 from orchestrator.report import ActionEntry, RunEntry, Summary
-from orchestrator.settings import Settings, Threshold, kind_of_tenant, show_duration
+from orchestrator.settings import Settings, Threshold, implicit, kind_of_tenant, show_duration
 
 SHOWN = 5
 
@@ -52,6 +53,7 @@ def question(
         page.entry("entity", settings.entity_id)
     if settings.org_ids:
         page.entry("organisations", ", ".join(settings.org_ids))
+    add_implicit(page, settings)
     add_keys(page, run, summary, first)
     add_terms(page, settings, unordered)
     which = "it" if summary.keys == 1 else f"all {summary.keys:,}"
@@ -67,6 +69,12 @@ async def agree(tty: TextIO, text: str) -> None:
     answer = await to_thread.run_sync(os.read, tty.fileno(), 1024, abandon_on_cancel=True)
     if answer.decode("utf-8", "replace").strip().lower() not in ("y", "yes"):
         raise UsageError("Nothing was stopped: the answer was not yes.")
+
+
+def add_implicit(page: Page, settings: Settings) -> None:
+    """What a configuration file that was found, not named, decides about credentials and questions."""
+    if settings.implicit:
+        page.entry("by file", f"{implicit.NAME} in this folder sets {implicit_settings(settings)}", "yellow")
 
 
 def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:

@@ -1,10 +1,12 @@
 """A report where the operator wants it: a file, a pipe, standard output."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.atomic import replacing
 from orchestrator.cli.output import put_out
+from orchestrator.cli.targets import distrust
 from orchestrator.report import Write
 
 PIECE = 1 << 20
@@ -17,6 +19,8 @@ def copy_report(target: str, write_to: Callable[[Write], None]) -> None:
     """
     if target == "-":
         write_to(put_out)
+    elif reason := distrust(target):
+        raise PermissionError(errno.EPERM, reason, target)
     elif Path(target).exists() and not Path(target).is_file():
         with Path(target).open("wb") as file:  # a pipe or a device takes no other file's place
             write_to(file.write)

@@ -1,6 +1,6 @@
 """What an operator is told of a run of several tenants: what would be stopped where, and what came of it."""
 
-from orchestrator.cli.confirm import add_keys, add_terms
+from orchestrator.cli.confirm import add_implicit, add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.model import OVER, Outcome
 from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry
@@ -35,6 +35,7 @@ def question(
             page.item(f"    {name:<16} {keys:>7,}  {_place(tenants[name])}")
     if rest := list(asked)[SHOWN:]:
         page.item(f"    and {len(rest)} more with {sum(asked[name] for name in rest):,}")
+    add_implicit(page, settings)
     add_keys(page, run, summary, first)
     add_terms(page, settings, unordered)
     where = "one tenant" if len(asked) == 1 else f"{len(asked)} tenants"

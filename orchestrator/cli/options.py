@@ -1,17 +1,15 @@
 """The settings as options of the command line."""
 
-import os
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from orchestrator.cli import complete
-from orchestrator.errors import UsageError
-from orchestrator.settings import SETTINGS, Settings, resolve
+from orchestrator.cli import complete, targets
+from orchestrator.cli.output import say
+from orchestrator.settings import SETTINGS, Settings, implicit, resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,37 +77,40 @@ def settings_options(*names: str, unused: tuple[str, ...] = ()) -> Callable[[F],
 
 
 def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None) -> Settings:
-    """The settings that the command's ``options`` and everything behind them come to. Raises UsageError."""
+    """The settings that the command's ``options`` and everything behind them amount to.
+
+    Warnings go to standard error. Raises UsageError.
+    """
     config = options.pop("config", None)
     known = {name: value for name, value in options.items() if name in SETTINGS}
-    settings = resolve(known, config=config, earlier=earlier)
-    refuse_no_place(settings.report)
+    warnings: list[str] = []
+    settings = resolve(known, config=config, earlier=earlier, warn=warnings.append)
+    targets.refuse_report_target(settings.report)
+    if "out" in known:
+        targets.refuse_run_directory(settings.out, warnings.append)
+    if not settings.quiet:
+        for sentence in warnings:
+            say(sentence)
     return settings
+
+
+def implicit_settings(settings: Settings) -> str:
+    """What a configuration file that was found, not named, decides about credentials and questions; or nothing."""
+    return ", ".join(
+        f"{name} = {SETTINGS[name].shown(getattr(settings, name))}" for name in settings.implicit
+    )
+
+
+def say_implicit(settings: Settings) -> None:
+    """Names those settings on standard error, for a command that does not ask."""
+    if settings.implicit and not settings.quiet:
+        say(f"{implicit.NAME} in this folder sets {implicit_settings(settings)}.")
 
 
 def need_tenant(settings: Settings) -> None:
     """Raises UsageError where no tenant is named, nor a file of several: before anything is imported or made."""
     if settings.tenants is None:
         _ = settings.address
-
-
-def refuse_no_place(report: str | None) -> None:
-    """Raises UsageError where no copy of the report can be written: better now than when all is over."""
-    if report in (None, "", "-"):
-        return
-    path = Path(report)
-    try:
-        if path.is_dir():
-            raise UsageError(f"--report: {report} is a directory; name a file in it.")
-        if path.exists() and not path.is_file():
-            return  # a pipe or a device
-        above = next((folder for folder in path.parents if folder.exists()), None)
-    except OSError as error:
-        raise UsageError(f"--report: {report} cannot be written: {error.strerror}.") from None
-    if above is not None and not above.is_dir():
-        raise UsageError(f"--report: {above} is a file, and nothing can stand below it; name another path.")
-    if above is not None and not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"--report: this user may write nothing in {above}; name another path.")
 
 
 def given_again(*names: str) -> str:

@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import sys
+from contextlib import suppress
 
 from orchestrator.errors import StorageError
 
@@ -20,6 +22,16 @@ def put_out(data: bytes) -> None:
         if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(STANDARD_OUTPUT).st_mode):
             raise BrokenPipeError(errno.EPIPE, "the terminal is gone") from error
         raise
+
+
+def say(sentence: str) -> None:
+    """Writes a sentence for the operator to standard error, with the program's name before it.
+
+    A standard error that cannot be written to is ignored: there is no other place to complain.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"mass-stop: {sentence.rstrip()}\n")
+        sys.stderr.flush()
 
 
 def tell_out(text: str) -> None:

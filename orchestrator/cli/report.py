@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import complete, options, output
+from orchestrator.cli import complete, output, targets
 from orchestrator.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     from orchestrator.cli.copies import copy_report, shown
     from orchestrator.journal.recovery.damage import open_valid
 
-    options.refuse_no_place(target)
+    targets.refuse_report_target(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
     connection, sentences = open_valid(run_dir / "journal.db")
     try:
@@ -77,7 +77,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     if path != "-":
         sys.stderr.write(f"{path}\n")
     for sentence in sentences:
-        sys.stderr.write(f"mass-stop: {sentence}\n")
+        output.say(sentence)
     return 5 if sentences else 0
 
 

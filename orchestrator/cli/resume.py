@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.output import say
 
 
 @click.command("resume", cls=options.Sectioned)
@@ -34,8 +35,9 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
 
     info, told, known, sentences = runs.earlier(run_dir)
     for sentence in sentences:
-        click.echo(f"mass-stop: {sentence}", err=True)
+        say(sentence)
     settings = options.read_settings(given, earlier=runs.kept(told))
+    options.say_implicit(settings)
     unread = runs.unread_sources(run_dir, known, sources, told.plan)
 
     @asynccontextmanager

@@ -43,7 +43,9 @@ def input_specs(sources: tuple[str, ...], settings: Settings) -> tuple[str, ...]
 
 def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     """Runs ``settings`` over ``specs``, once the operator agrees. Returns the exit status."""
-    tty = None if settings.yes else _terminal()
+    tty = _terminal(settings)
+    if tty is None:
+        options.say_implicit(settings)
     from orchestrator.zuora import tls
 
     tls.import_aiohttp()
@@ -64,12 +66,17 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     return conduct(settings, prepare)
 
 
-def _terminal() -> TextIO:
-    """Where the operator is asked. Raises UsageError where there is nobody to ask."""
+def _terminal(settings: Settings) -> TextIO | None:
+    """The terminal to ask at, or None if ``settings`` agree in advance. Raises UsageError if neither is there.
+
+    On a terminal, a ``yes`` of a configuration file that was found, not named, does not remove the question.
+    """
+    if settings.yes and "yes" not in settings.implicit:
+        return None
     from orchestrator.cli import confirm
 
     tty = confirm.terminal()
-    if tty is None:
+    if tty is None and not settings.yes:
         raise confirm.needs_yes()
     return tty
 

@@ -16,6 +16,7 @@ from anyio.abc import TaskStatus
 
 from orchestrator import collector, runs
 from orchestrator.cli import progress
+from orchestrator.cli.output import say
 from orchestrator.errors import MassStopError, StorageError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
@@ -122,7 +123,7 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
         _tell(f"{await _last_words(run, settings)}\n")
     else:
         for sentence in _errors_alone(run):
-            _tell(f"mass-stop: {sentence}\n")
+            say(sentence)
     if not run.saved:
         await run.read(lambda db: reports.write_json(db, _to_standard_error))
     if settings.report is not None and stage.delivery is not None:
@@ -148,7 +149,7 @@ async def _deliver(run: runs.Run, target: str) -> None:
             await run.read(lambda db: copy_report(target, partial(reports.write_json, db)))
     except ConnectionError:
         whole = f" It is whole in {run.directory.report}." if run.saved else ""
-        _tell(f"mass-stop: Whoever read the report from {shown(target)} went away before its end.{whole}\n")
+        say(f"The reader closed {shown(target)} before the report was complete.{whole}")
     except OSError as error:
         sentence = f"The report could not be written to {shown(target)}: {error.strerror}."
         await _tell_undelivered(run, sentence, StorageError.exit_status)
@@ -156,7 +157,7 @@ async def _deliver(run: runs.Run, target: str) -> None:
 
 async def _tell_undelivered(run: runs.Run, sentence: str, exit_status: int) -> None:
     await run.undelivered(sentence, exit_status)
-    _tell(f"mass-stop: {sentence}\n")
+    say(sentence)
 
 
 async def _last_words(run: runs.Run, settings: Settings) -> str:

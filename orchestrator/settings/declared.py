@@ -165,6 +165,10 @@ class Setting(Struct, frozen=True):
     def variable(self) -> str:
         return self.about.variable or "MASS_STOP_" + self.name.upper()
 
+    def shown(self, value: Any) -> str:
+        """``value`` as a person reads it, without the password that an address may hold."""
+        return _HIDDEN.sub("//…@", ",".join(value) if isinstance(value, tuple) else self.form.show(value))
+
     def read(self, value: object, origin: str) -> Any:
         """The setting's value for ``value``: text, what TOML makes of it, or a value that a program gives.
 

@@ -4,14 +4,13 @@ A user who can write it could send the credentials to another address, or remove
 own files, the product therefore refuses a file of another user.
 """
 
-import grp
 import os
-import pwd
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.settings.owners import group_name, is_foreign, user_name
 
 NAME = "mass-stop.toml"
 
@@ -53,24 +52,3 @@ def _refuse_foreign(file: os.stat_result) -> None:
             f"{NAME} in this folder is not read: it belongs to {user_name(file.st_uid)}, who could send your "
             f"credentials elsewhere. Check it and name it with --config {NAME}, or remove it."
         )
-
-
-def is_foreign(file: os.stat_result) -> bool:
-    """Whether ``file`` belongs to neither this user nor root."""
-    return file.st_uid not in (0, os.geteuid())
-
-
-def user_name(number: int) -> str:
-    """The name of a user, with the number; the number alone if it has no name here."""
-    try:
-        return f"{pwd.getpwuid(number).pw_name} (user {number})"
-    except KeyError:
-        return f"user {number}"
-
-
-def group_name(number: int) -> str:
-    """The name of a group; its number if it has no name here."""
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)

@@ -158,7 +158,7 @@ def test_a_reader_of_the_report_that_went_away_is_told_as_that_and_is_no_failure
     ended = going.end()
     assert ended.status == ended.report["run"]["exit_status"] == 0, ended
     assert ended.sentences[-1] == (
-        "mass-stop: Whoever read the report from standard output went away before its end. "
+        "mass-stop: The reader closed standard output before the report was complete. "
         "It is whole in run/report.json."
     )
     assert ended.sentences[-1].startswith("mass-stop:")

@@ -44,6 +44,25 @@ def test_every_command_has_a_help_that_imports_no_http_client(mass_stop: MassSto
     assert not any(line.endswith(" aiohttp") for line in ended.err.splitlines())
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "iso8859-15:strict"},
+    ],
+    ids=lambda env: " ".join(f"{name}={value}" for name, value in env.items()),
+)
+def test_help_is_complete_where_the_terminal_is_not_utf_8(mass_stop: MassStop, env: dict[str, str]) -> None:
+    for words in ((), *((command,) for command in COMMANDS)):
+        ended = mass_stop(*words, "--help", env=env)
+        assert (ended.status, ended.err) == (0, ""), (words, ended)
+        assert ended.out.decode("ascii").rstrip().count("\n") > 10
+
+
 def test_the_version_is_that_of_the_report(mass_stop: MassStop, over: Ended) -> None:
     version = mass_stop("--version").out.decode().split()[-1]
     assert over.report["run"]["version"] == version

@@ -19,12 +19,13 @@ def ask(mass_stop: MassStop, tenant: Tenant) -> Iterator[Ask]:
     """Starts ``mass-stop run --out run ARGUMENTS`` on a terminal, in a shell that may redirect."""
     started = []
 
-    def start(*arguments: Any, shell: str = 'exec "$@"') -> "pexpect.spawn[str]":
+    def start(*arguments: Any, shell: str = 'exec "$@"', unset: tuple[str, ...] = ()) -> "pexpect.spawn[str]":
+        environment = mass_stop.environment(tenant, {"TERM": "xterm"})
         words = [str(mass_stop.command), "run", "--out", "run", *map(str, arguments)]
         child = pexpect.spawn(
             "/bin/sh",
             ["-c", shell, "sh", *words],
-            env=mass_stop.environment(tenant, {"TERM": "xterm"}),
+            env={name: value for name, value in environment.items() if name not in unset},
             cwd=str(mass_stop.home),
             encoding="utf-8",
             timeout=LONGEST,
@@ -65,6 +66,28 @@ def test_any_answer_but_yes_stops_nothing(mass_stop: MassStop, tenant: Tenant, a
     assert _ended(child) == 2
     assert tenant.nothing_sent()
     assert not (mass_stop.home / "run").exists()
+
+
+def test_yes_in_a_file_that_was_not_named_does_not_remove_the_question(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    address = tenant.environment["ZUORA_BASE_URL"]
+    (mass_stop.home / "mass-stop.toml").write_text(f'yes = true\nbase-url = "{address}"\nheadroom = 20\n')
+    child = ask(mass_stop.keys(tenant.keys), unset=("ZUORA_BASE_URL",))
+    child.expect(r"\[y/N\]")
+    assert f"mass-stop.toml in this folder sets yes = true, base_url = {address}" in (child.before or "")
+    child.sendline("n")
+    assert _ended(child) == 2
+    assert tenant.nothing_sent()
+
+
+def test_yes_in_a_file_that_was_named_removes_the_question(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    (mass_stop.home / "mass-stop.toml").write_text("yes = true\n")
+    child = ask(mass_stop.keys(tenant.keys), "--config", "mass-stop.toml", "--no-results")
+    assert _ended(child) == 0
+    assert not tenant.nothing_sent()
 
 
 def test_yes_stops_all(mass_stop: MassStop, tenant: Tenant, ask: Ask) -> None:

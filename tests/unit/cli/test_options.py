@@ -1,14 +1,10 @@
-"""What one command line says, for another command; and where a report cannot be written."""
-
-import os
-from pathlib import Path
+"""What one command line says, for another command."""
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import options
-from orchestrator.errors import UsageError
 
 NAMES = ("tenants", "expect_action_type", "no_results", "headroom")
 
@@ -46,34 +42,3 @@ def test_what_the_environment_says_holds_anyway_and_is_not_told_again(
 
 def test_outside_a_command_nothing_was_typed() -> None:
     assert options.given_again(*NAMES) == ""
-
-
-@pytest.mark.parametrize(
-    ("report", "named"),
-    [("folder", "folder is a directory"), ("keys.csv/x", "keys.csv is a file"), ("x" * 300, "too long")],
-)
-def test_a_place_where_no_report_can_be_written_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: str, named: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("folder").mkdir()
-    Path("keys.csv").touch()
-    with pytest.raises(UsageError, match=named):
-        options.refuse_no_place(report)
-
-
-def test_a_folder_that_takes_nothing_of_this_user_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(UsageError, match="may write nothing"):
-        options.refuse_no_place(str(tmp_path / "report.json"))
-
-
-@pytest.mark.parametrize("report", [None, "-", "report.json", "made/on/the/way.json", "pipe", "/dev/stdout"])
-def test_a_report_may_go_into_a_new_folder_a_pipe_or_a_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: str | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    os.mkfifo("pipe")
-    options.refuse_no_place(report)
