@@ -2,7 +2,10 @@
 #
 # docs/how-to/container.md says how to run it. The base images come from your own registry if --build-arg BASE names
 # one; pip asks the registry it is configured for (give the build a pip.conf with --secret id=pip, if it needs one).
-ARG BASE=docker.io/library/python:3.13-slim-trixie
+#
+# The digest decides which image is used; the tag beside it is for people. docs/how-to/container.md says how to renew
+# both. The digest is from the list that Docker's official images publish of themselves (docker-library/repo-info).
+ARG BASE=docker.io/library/python:3.13.14-slim-trixie@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 
 # ---------------------------------------------------------------------------------------------- what builds it
 FROM ${BASE} AS build

@@ -1,4 +1,4 @@
-"""`make check` holds the locked packages against known vulnerabilities: what fails it, and what is only said."""
+"""`make check` checks the locked packages against known vulnerabilities: what fails it, and what it only says."""
 
 import json
 from importlib.machinery import SourceFileLoader
@@ -22,6 +22,8 @@ def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     assert spec is not None
     module = module_from_spec(spec)
     loader.exec_module(module)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("AUDIT_OFFLINE", raising=False)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "BIN", tmp_path)
     monkeypatch.setattr(module, "SBOM", tmp_path / "build" / "sbom.json")
@@ -45,22 +47,84 @@ def test_packages_without_a_known_vulnerability_pass(audit: Any) -> None:
     assert audit.main() == 0
 
 
-def test_a_known_vulnerability_fails_and_says_what_mends_it(audit: Any, capsys: Any) -> None:
+def test_a_known_vulnerability_fails_and_names_the_fixed_version(audit: Any, capsys: Any) -> None:
     says(audit, SOUND, BROKEN)
     assert audit.main() == 1
-    assert "broken 2.0 has CVE-2026-1; mended in 2.1" in capsys.readouterr().err
+    assert "broken 2.0 has CVE-2026-1; fixed in 2.1" in capsys.readouterr().err
 
 
-def test_what_could_not_be_looked_up_is_said_and_fails_nothing(audit: Any, capsys: Any) -> None:
+def test_the_packages_that_were_checked_are_named(audit: Any, capsys: Any) -> None:
+    says(audit, SOUND, BROKEN, UNKNOWN)
+    audit.main()
+    said = capsys.readouterr()
+    assert "requirements.lock: 2 packages checked, 1 known vulnerabilities: sound, broken" in said.out
+    assert "NOT CHECKED: 1 packages of requirements.lock (not found): unknown" in said.err
+
+
+def test_a_package_that_could_not_be_checked_among_others_fails_nothing(
+    audit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
     says(audit, SOUND, UNKNOWN)
     assert audit.main() == 0
-    assert "NOT LOOKED UP: 1 of requirements.lock" in capsys.readouterr().err
 
 
-def test_a_service_that_cannot_be_reached_is_said_and_fails_nothing(audit: Any, capsys: Any) -> None:
+def unreachable(audit: Any) -> None:
     program(audit.BIN / "pip-audit", "echo 'no route to host' >&2; exit 1")
+
+
+def unknown(audit: Any) -> None:
+    says(audit, UNKNOWN)
+
+
+NOTHING_CHECKED = pytest.mark.parametrize("happens", [unreachable, unknown])
+
+
+@NOTHING_CHECKED
+def test_in_ci_it_fails_if_no_package_could_be_checked(
+    audit: Any, happens: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    happens(audit)
+    assert audit.main() == 1
+    assert (
+        "no package could be checked for known vulnerabilities; set AUDIT_OFFLINE=1"
+        in capsys.readouterr().err
+    )
+
+
+@NOTHING_CHECKED
+def test_with_the_offline_flag_it_passes_and_says_that_nothing_was_checked(
+    audit: Any, happens: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("AUDIT_OFFLINE", "1")
+    happens(audit)
     assert audit.main() == 0
-    assert "no route to host" in capsys.readouterr().err
+    assert "OFFLINE (AUDIT_OFFLINE=1): no package was checked" in capsys.readouterr().err
+
+
+@NOTHING_CHECKED
+def test_on_a_developers_machine_it_only_says_that_nothing_was_checked(
+    audit: Any, happens: Any, capsys: Any
+) -> None:
+    happens(audit)
+    assert audit.main() == 0
+    assert "no package was checked for known vulnerabilities. In CI this fails." in capsys.readouterr().err
+
+
+def test_the_offline_flag_does_not_hide_a_known_vulnerability(
+    audit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIT_OFFLINE", "1")
+    says(audit, BROKEN)
+    assert audit.main() == 1
+
+
+def test_a_service_that_cannot_be_reached_is_named_with_what_it_says(audit: Any, capsys: Any) -> None:
+    unreachable(audit)
+    audit.main()
+    assert "NOT CHECKED: 1 packages of requirements.lock (no route to host): sound" in capsys.readouterr().err
 
 
 def test_a_requirement_without_a_hash_fails(audit: Any, capsys: Any) -> None:

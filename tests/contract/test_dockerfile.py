@@ -60,8 +60,11 @@ def complaints(text: str) -> set[str]:
     found = set()
     if len(stages) < 2 or any("pip" in run for run in last.all("RUN")):
         found.add("the stage that runs must not be the one that builds")
-    if any(not re.search(r":[^/]+$", stage.base) or stage.base.endswith(":latest") for stage in stages):
-        found.add("a base image has a tag, and it is not latest")
+    for base, _, digest in (stage.base.partition("@") for stage in stages):
+        if not re.search(r":[^/]+$", base) or base.endswith(":latest"):
+            found.add("a base image has a tag, and it is not latest")
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            found.add("a base image has a digest")
     if not users or not re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]):
         found.add("the last user is a number, and not 0")
     for name in ("ENTRYPOINT", "CMD"):
@@ -95,8 +98,8 @@ def test_the_dockerfile_keeps_every_rule():
         (lambda text: text.replace("USER 10001:10001\n", ""), "the last user is a number, and not 0"),
         (lambda text: text.replace("USER 10001:10001", "USER root"), "the last user is a number, and not 0"),
         (lambda text: text + "USER 0:0\n", "the last user is a number, and not 0"),
-        (lambda text: text.replace(":3.13-slim-trixie", ""), "a base image has a tag, and it is not latest"),
-        (lambda text: text.replace(":3.13-slim-trixie", ":latest"), "a base image has a tag, and it is not latest"),
+        (lambda text: text.replace(":3.13.14-slim-trixie", ""), "a base image has a tag, and it is not latest"),
+        (lambda text: text.replace(":3.13.14-slim-trixie", ":latest"), "a base image has a tag, and it is not latest"),
         (
             lambda text: text.replace("ENTRYPOINT [", "ENTRYPOINT sh ["),
             "no shell stands between the engine and mass-stop",
