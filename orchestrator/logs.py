@@ -17,6 +17,7 @@ import msgspec
 
 from orchestrator.background import BackgroundWriter
 from orchestrator.clock import Clock
+from orchestrator.printable import printable, printable_json
 
 # structlog.dev imports rich whenever rich is installed, which costs a tenth of the time to the first stop; with the
 # name barred for the moment of that import it does without.
@@ -135,9 +136,10 @@ class Screen:
 
 def _lines(events: Sequence[Event]) -> bytes:
     try:
-        return _encoder.encode_lines(events)
+        lines = _encoder.encode_lines(events)
     except UnicodeEncodeError:  # half a character, as in the name of a file that is not UTF-8
-        return b"".join(json.dumps(event, default=str).encode() + b"\n" for event in events)
+        lines = b"".join(json.dumps(event, default=str).encode() + b"\n" for event in events)
+    return printable_json(lines)
 
 
 def readable(event: Event) -> str:
@@ -147,16 +149,6 @@ def readable(event: Event) -> str:
     )
     text = f"{str(event.get('at', ''))[11:19]} {event.get('level', ''):<8} {event['event']}  {fields}"
     return printable(text)
-
-
-def printable(text: str) -> str:
-    """``text`` with every character that is not seen, or that changes what is seen around it, spelled out.
-
-    All that a terminal might obey, reversals of the writing direction and half characters among them.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class Log(structlog.BoundLoggerBase):

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from msgspec import Struct
 
-from orchestrator.logs import printable
+from orchestrator.printable import printable
 
 USUAL_WIDTH = 80
 NARROW = 60

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import UNSET
 
 from orchestrator.journal.entries import read_tenants
-from orchestrator.logs import printable
 from orchestrator.model import Problem
+from orchestrator.printable import printable, printable_json
 from orchestrator.report.building import read_actions, read_head
 from orchestrator.report.schema import SCHEMA, ActionEntry
 from orchestrator.results.remediation import guard
@@ -28,8 +28,8 @@ def write_json(connection: sqlite3.Connection, write: Write) -> None:
     encode = encoder.encode
     run, summary = read_head(connection)
     write(b'{\n"schema": ' + encode(SCHEMA))
-    write(b',\n"run": ' + msgspec.json.format(encode(run), indent=2))
-    write(b',\n"summary": ' + msgspec.json.format(encode(summary), indent=2))
+    write(b',\n"run": ' + printable_json(msgspec.json.format(encode(run), indent=2)))
+    write(b',\n"summary": ' + printable_json(msgspec.json.format(encode(summary), indent=2)))
     write(b',\n"actions": [')
     gathered, before = bytearray(), b"\n"
     for action in read_actions(connection):
@@ -37,14 +37,14 @@ def write_json(connection: sqlite3.Connection, write: Write) -> None:
         encoder.encode_into(action, gathered, -1)
         before = b",\n"
         if len(gathered) > PIECE:
-            write(bytes(gathered))
+            write(printable_json(bytes(gathered)))
             gathered.clear()
-    write(bytes(gathered))
+    write(printable_json(bytes(gathered)))
     write(b"\n]\n}\n")
 
 
 def write_csv(connection: sqlite3.Connection, write: Write) -> None:
-    """Writes one line an action, with formulas disarmed, and what the tenant said spelled out for a terminal."""
+    """Writes one line for each action, with formulas disarmed and hidden characters escaped."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
 
@@ -57,7 +57,7 @@ def write_csv(connection: sqlite3.Connection, write: Write) -> None:
     table.writerow((*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS)
     for action in read_actions(connection):
         cells = [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
-        table.writerow([guard(cell) if isinstance(cell, str) else cell for cell in cells])
+        table.writerow([guard(_visible(cell)) if isinstance(cell, str) else cell for cell in cells])
         flush()
     flush()
 
@@ -67,6 +67,11 @@ _CSV_COLUMNS = (
     "request_id", "total", "processed", "succeeded", "failed", "unprocessed", "counts_from", "error_kind",
     "error_code", "error_message", "duplicate_rows", "labels",
 )  # fmt: skip
+
+
+def _visible(cell: str) -> str:
+    """``cell`` with its hidden characters escaped, except line breaks: a malformed row may contain some."""
+    return cell if cell.isprintable() else "\n".join(map(printable, cell.split("\n")))
 
 
 def _duplicates(action: ActionEntry) -> str:
@@ -81,9 +86,9 @@ def _csv_cells(action: ActionEntry) -> list[Any]:
     stop, records = action.stop, action.records
     return [
         action.bulk_key, action.source, action.row, action.outcome.value, action.status,
-        printable(action.action_type or ""),
+        action.action_type or "",
         stop.attempts, stop.accepted_at, stop.track_id, stop.request_id,
         records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
         error.kind, error.code, printable(error.message or ""), _duplicates(action),
-        msgspec.json.encode(action.labels).decode() if action.labels else "",
+        printable_json(msgspec.json.encode(action.labels)).decode() if action.labels else "",
     ]  # fmt: skip

@@ -10,8 +10,9 @@ The files are UTF-8 without a BOM, with a header, comma, CRLF and quotes where n
 record's number within its response file, from 1. Cells are as they were, bytes that are not UTF-8 included, but for
 the formula guard.
 
-The formula guard: a spreadsheet runs a cell that starts with ``=``, ``+``, ``-``, ``@``, TAB or CR. Such a cell gets
-an apostrophe in front, unless it is a plain number (``-12.50``, ``+3``); so does one that starts with apostrophes and
+The formula guard: a spreadsheet runs a cell that starts with ``=``, ``+``, ``-`` or ``@``, also in their full-width
+forms, and behind blanks, control and zero-width characters; TAB and CR in front count as well. Such a cell gets an
+apostrophe in front, unless it is a plain number (``-12.50``, ``+3``); so does a cell that starts with apostrophes and
 then one of these, so that the guard can be undone: where apostrophes are followed by one of these, drop one.
 """
 
@@ -30,10 +31,11 @@ from orchestrator.errors import MassStopError, StorageError
 VERDICTS = ("succeeded", "failed", "unprocessed")
 
 _PIECE = 1 << 16  # characters
-_SUSPECT = frozenset("=+-@\t\r'")
-_DANGER = re.compile(r"'*[=+\-@\t\r]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r]")
-_PLAIN_NUMBER = re.compile(r"[+-](?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_UNSEEN = r"[\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+_FORMULA = rf"(?:{_UNSEEN}*[=+\-@＝＋－＠]|[\t\r])"
+_DANGER = re.compile(rf"'*{_FORMULA}")
+_GUARDED = re.compile(rf"'+{_FORMULA}")
+_PLAIN_NUMBER = re.compile(r" *[+-](?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) *")
 
 
 class Rows(Protocol):
@@ -211,8 +213,10 @@ def _copy(rows: Rows, tables: dict[str, _Table], columns: dict[_Column, str], fr
     width = len(places)
     for number, verdict, cells in rows:
         table = tables[verdict]
-        # Letters come after all that is suspect: the first comparison is only there to be quick.
-        safe = [cell if cell >= "A" or cell[:1] not in _SUSPECT else guard(cell) for cell in cells]
+        # Nearly every cell starts with an ASCII letter or digit: the comparisons are only there to be quick.
+        safe = [
+            cell if "A" <= cell < "\x7f" or "0" <= cell < ":" or not cell else guard(cell) for cell in cells
+        ]
         line = [bulk_key, str(number), *behind, *safe]
         if not same or len(cells) != width:
             line = arranged([*line, *[""] * (width - len(cells) + 1)])

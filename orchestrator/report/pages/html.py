@@ -2,7 +2,7 @@
 
 The actions travel as JSON in blocks of script elements that no browser runs; the page's own script shows them a page at
 a time. What a reader sees before that, or without scripts, is plain HTML. Every text from outside passes
-:func:`~orchestrator.logs.printable`, and then Jinja2's autoescaping or the JSON.
+:func:`~orchestrator.printable.printable`, and then Jinja2's autoescaping or the JSON.
 """
 
 import base64
@@ -23,7 +23,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
-from orchestrator.logs import printable
+from orchestrator.printable import printable
 from orchestrator.report import ActionEntry, PlanEntry, Write, read_actions, write_json
 from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.timeline import read_timeline

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.logs import printable
+from orchestrator.printable import printable
 from orchestrator.report import Write
 from orchestrator.report.pages.view import Cases, Place, View, read_view
 from orchestrator.report.pages.wording import OUTCOMES

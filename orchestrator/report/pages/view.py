@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo, read_run
-from orchestrator.logs import printable
 from orchestrator.model import OVER, Outcome
+from orchestrator.printable import printable
 from orchestrator.report import RunEntry, Summary, read_head
 from orchestrator.report.pages.wording import (
     OUTCOMES,

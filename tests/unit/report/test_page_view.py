@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from orchestrator.clock import stamp
 from orchestrator.errors import Kind, StorageError
 from orchestrator.journal import database
-from orchestrator.logs import printable
 from orchestrator.model import OVER, Outcome
+from orchestrator.printable import printable
 from orchestrator.report import read_report
 from orchestrator.report.pages import html
 from orchestrator.report.pages.charts import draw

@@ -337,7 +337,24 @@ def test_what_the_tenant_said_does_nothing_to_a_terminal_that_shows_the_table(bo
     assert book.table()[0]["error_message"] == r"no\x1b[2J\nmore"
 
 
-@pytest.mark.parametrize("start", list("=+-@\t\r"))
+@pytest.mark.parametrize("hidden", ["\x9b2J", "\x7f", "\u202e", "\u200b"])
+@pytest.mark.parametrize("place", ["message", "label", "source", "key"])
+def test_hidden_characters_of_any_origin_are_escaped_in_table_and_json(hidden, place):
+    with closing(database.in_memory()) as connection:
+        book = Journalled(connection, "run")
+        text = f"é{hidden}b"
+        (source,) = book.journal.add_sources([(text, None)])
+        problem = text if place == "message" else "no key"
+        row = InputRow(2, text if place == "key" else key(1), {"name": text}, problem=problem)
+        book.journal.admit(source, [row], False).result()
+        for write in (write_csv, write_json):
+            written = io.BytesIO()
+            write(connection, written.write)
+            assert hidden not in written.getvalue().decode()
+        assert read_report(book.connection).actions[0].labels == {"name": text}
+
+
+@pytest.mark.parametrize("start", list("=+-@\t\r＝＋－＠"))
 def test_no_cell_of_the_table_is_a_formula(book, start):
     book.admit(InputRow(2, f"{start}HYPERLINK()", problem="no key"))
     assert not book.table()[0]["bulk_key"].startswith(start)

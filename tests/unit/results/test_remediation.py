@@ -218,14 +218,33 @@ def test_a_run_directory_that_is_missing_is_the_machines_failure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+x", "-x", "@SUM(A1)", "\tx", "\rx", "=", "-", "+-3", "-1+cmd|' /C calc'!A0"]
-)
+    "cell", ["=1+1", "+x", "-x", "@SUM(A1)", "\tx", "\rx", "=", "-", "+-3", "-1+cmd|' /C calc'!A0",
+     "＝1+1", "＋1", "－1", "＠SUM(A1)",
+     " =1", "  -x", "\t=1", " \t@x", "\n=1", "\xa0=1", "\u3000＝1", "\u200b=1", "\ufeff+x", "\x00=1", "\x9f=1"]
+)  # fmt: skip
 def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(cell):
     assert guard(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize(
-    "cell", ["-12.50", "+3", "-.5", "12", "", "plain", "'Y'", "it's", " =1", "2026-03-28", "a=b"]
+    "cell",
+    [
+        "-12.50",
+        "+3",
+        "-.5",
+        "12",
+        "",
+        "plain",
+        "'Y'",
+        "it's",
+        "2026-03-28",
+        "a=b",
+        "a ＝ b",
+        " x",
+        " -12.50 ",
+        "ü",
+        "→",
+    ],
 )
 def test_a_harmless_cell_stays_as_it_is(cell):
     assert guard(cell) == cell
@@ -236,9 +255,18 @@ def test_only_plain_numbers_are_let_through(number):
     assert guard(number) == f"'{number}"
 
 
-@given(st.text(st.sampled_from("'=+-@\t\r1.x\n")) | st.text())
+@given(st.text(st.sampled_from("'=+-@＝\t\r1.x\n \u200b")) | st.text())
 def test_the_guard_can_be_undone(cell):
     assert unguard(guard(cell)) == cell
+
+
+def test_every_cell_of_a_record_is_guarded_whatever_its_first_character(tmp_path):
+    firsts = [chr(code) for code in range(0x2100)] + list("＝＋－＠\ufeff\u3000")
+    cells = [f"{first}{rest}" for first in firsts for rest in ("", "=1", "x", "1")]
+    write_remediation(
+        tmp_path, [(A, Table(["A", "Success"], [(1, "failed", [cell, "N"]) for cell in cells]))]
+    )
+    assert [record[2] for record in records(tmp_path)["failed"]] == [guard(cell) for cell in cells]
 
 
 @given(st.text(st.sampled_from("'=+-@\t\r1.x\n")))
