@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 from orchestrator.errors import StorageError
+from orchestrator.printable import printable
 
 STANDARD_OUTPUT = 1
 
@@ -27,10 +28,11 @@ def put_out(data: bytes) -> None:
 def say(sentence: str) -> None:
     """Writes a sentence for the operator to standard error, with the program's name before it.
 
+    It is one line: control and other hidden characters, of a file name for example, are escaped.
     A standard error that cannot be written to is ignored: there is no other place to complain.
     """
     with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"mass-stop: {sentence.rstrip()}\n")
+        sys.stderr.write(f"mass-stop: {printable(sentence.rstrip())}\n")
         sys.stderr.flush()
 
 

@@ -100,7 +100,7 @@ class Page:
 
     def entry(self, title: str, text: str, style: str | None = None, *, whole: bool = False) -> None:
         """``title`` and beside it ``text``; without a title it goes on with the entry above. ``whole`` never wraps."""
-        indent = TITLE + 4
+        title, indent = self.look.plain(title), TITLE + 4
         if whole:
             parts = [self.look.plain(text)]
         else:

@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import complete, output, targets
 from orchestrator.errors import StorageError, UsageError
+from orchestrator.printable import printable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,7 +76,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     finally:
         connection.close()
     if path != "-":
-        sys.stderr.write(f"{path}\n")
+        sys.stderr.write(f"{printable(path)}\n")
     for sentence in sentences:
         output.say(sentence)
     return 5 if sentences else 0
