@@ -6,8 +6,16 @@ the command, so that ``mass-stop resume`` works on it as well.
 
 import asyncio
 import sqlite3
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Sized,
+)
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -24,6 +32,7 @@ from orchestrator.report import ActionEntry, Report
 from orchestrator.settings import Settings
 from orchestrator.settings.layers import checked
 from orchestrator.settings.tenants import Tenant, checked_tenants
+from orchestrator.threads import in_thread
 
 Key = str | tuple[str, str]
 """A bulk key; in a run of several tenants, a tenant's name and a bulk key."""
@@ -57,12 +66,9 @@ async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = Non
 
     Cancelling it cuts the calls under way; the run directory then holds what is known, and can be resumed.
     """
-    run = _begin(settings, tenants)
-    try:
-        await run.execute(_intake(run, keys))
+    async with runs.opened(_begin(settings, tenants)) as run:
+        await run.execute(await _intake(run, keys))
         return await run.read(reports.read_report)
-    finally:
-        run.end()
 
 
 async def stop_each(
@@ -74,34 +80,32 @@ async def stop_each(
     is yielded once. Leaving the loop early cuts the calls under way as soon as the iterator is closed
     (``contextlib.aclosing`` does that at once).
     """
-    run = _begin(settings, tenants)
     # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
-    settled: deque[int] = deque()
+    settled: list[int] = []
     changed = asyncio.Event()
 
     def on_settled(seq: int, _: Outcome) -> None:
         settled.append(seq)
         changed.set()
 
-    run.on_settled = on_settled
-    work = asyncio.get_running_loop().create_task(run.execute(_intake(run, keys)))
-    work.add_done_callback(lambda _: changed.set())
-    try:
-        while settled or not work.done():
-            changed.clear()
-            while settled:
-                seq = settled.popleft()
-                for action in await run.read(partial(_some, "action", {"seq": seq})):
+    async with runs.opened(_begin(settings, tenants, on_settled)) as run:
+        intake = await _intake(run, keys)
+        work = asyncio.get_running_loop().create_task(run.execute(intake))
+        work.add_done_callback(lambda _: changed.set())
+        try:
+            while settled or not work.done():
+                changed.clear()
+                batch, settled[:] = list(settled), []
+                for action in await run.read(partial(_actions, batch), batched=True) if batch else ():
                     yield action
-            if not work.done():
-                await changed.wait()
-        await work
-        for action in await run.read(partial(_some, "unsettled", {})):
-            yield action
-    finally:
-        work.cancel()
-        await asyncio.wait([work])
-        run.end()
+                if not work.done():
+                    await changed.wait()
+            await work
+            for action in await run.read(_unsettled):
+                yield action
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
 
 
 async def resume_all(
@@ -125,7 +129,7 @@ async def resume_all(
         StorageError: the journal is damaged, or the machine can keep nothing.
     """
     path = Path(run_dir)
-    info, told, sources, _ = runs.earlier(path)
+    info, told, sources, _ = await in_thread(partial(runs.earlier, path))
     unset = Settings()
     kept = {
         name: value
@@ -140,15 +144,16 @@ async def resume_all(
         raise UsageError(
             f"The run in {path} was cut before all its keys were read: give the same keys again."
         )
-    unread = [] if ours is not None else runs.unread_sources(path, sources, (), told.plan)
+    unread = (
+        []
+        if ours is not None
+        else await in_thread(partial(runs.unread_sources, path, sources, (), told.plan))
+    )
     now = checked(structs.replace(settings, **kept), several=bool(info.tenants))
-    run = await runs.reopen(path, info, now, None, checked_tenants(tenants or {}))
-    try:
-        rest = await runs.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
-        await run.execute(rest)
+    async with runs.opened(runs.reopen(path, info, now, None, checked_tenants(tenants or {}))) as run:
+        rest = runs.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
+        await run.execute(await rest)
         return await run.read(reports.read_report)
-    finally:
-        run.end()
 
 
 def resume_all_blocking(
@@ -165,9 +170,12 @@ def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants 
     return asyncio.run(stop_all(keys, settings, tenants))
 
 
-def _begin(settings: Settings, tenants: Tenants | None) -> runs.Run:
+async def _begin(
+    settings: Settings, tenants: Tenants | None, on_settled: runs.OnSettled = lambda *_: None
+) -> runs.Run:
     several = bool(tenants or settings.tenants)
-    return runs.begin(checked(settings, several=several), "run", None, checked_tenants(tenants or {}))
+    usable = checked(settings, several=several)
+    return await runs.begin(usable, "run", None, checked_tenants(tenants or {}), on_settled=on_settled)
 
 
 def _refuse_running_loop(name: str) -> None:
@@ -178,10 +186,10 @@ def _refuse_running_loop(name: str) -> None:
     raise UsageError(f"An event loop is running here: await {name}(…) instead of {name}_blocking(…).")
 
 
-def _intake(run: runs.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
+async def _intake(run: runs.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
     several = bool(run.tenants)
     rows = _rows_as_they_come(keys, several) if isinstance(keys, AsyncIterable) else _rows(keys, several)
-    info = known or run.journal.add_sources([(SOURCE, None)])[0]
+    info = known or (await in_thread(partial(run.journal.add_sources, [(SOURCE, None)])))[0]
     return RowIntake(run.journal, rows, info, ranked=False, tenancy=runs.tenancy(run))
 
 
@@ -204,5 +212,9 @@ def _row(number: int, item: Key, several: bool) -> InputRow:
     return InputRow(number, key, problem=problem, tenant=tenant if several else "")
 
 
-def _some(which: str, values: dict[str, int], connection: sqlite3.Connection) -> list[ActionEntry]:
-    return list(reports.read_actions(connection, which, values))
+def _actions(seqs: Sequence[int], connection: sqlite3.Connection) -> list[ActionEntry]:
+    return [action for seq in seqs for action in reports.read_actions(connection, "action", {"seq": seq})]
+
+
+def _unsettled(connection: sqlite3.Connection) -> list[ActionEntry]:
+    return list(reports.read_actions(connection, "unsettled", {}))

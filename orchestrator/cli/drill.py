@@ -42,7 +42,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     from msgspec import structs
 
     from orchestrator import runs
-    from orchestrator.cli.session import conduct, opened
+    from orchestrator.cli.session import conduct
     from orchestrator.cli.simulate import fault_plan
     from orchestrator.logs import Screen
     from orchestrator.settings import Secret
@@ -67,9 +67,9 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 tenant=None,
                 engine="local",
             )
-            async with opened(runs.begin(told, "drill", screen)) as run:
+            async with runs.opened(runs.begin(told, "drill", screen)) as run:
                 keys = run.directory.path / "keys.csv"
                 write_keys(tenant, keys)
-                yield run, runs.file_intake(run, runs.new_sources(run, [str(keys)]))
+                yield run, runs.file_intake(run, await runs.new_sources(run, [str(keys)]))
 
     return conduct(settings, prepare)

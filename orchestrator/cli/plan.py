@@ -23,13 +23,13 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     options.need_tenant(settings)
 
     from orchestrator import runs
-    from orchestrator.cli.session import conduct, opened
+    from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
-        async with opened(runs.begin(settings, "plan", screen)) as run:
-            intake = runs.file_intake(run, runs.new_sources(run, specs))
+        async with runs.opened(runs.begin(settings, "plan", screen)) as run:
+            intake = runs.file_intake(run, await runs.new_sources(run, specs))
             yield run, await runs.read_ahead(run, intake) if settings.strict else intake
 
     return conduct(settings, prepare)

@@ -30,7 +30,7 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
 
     tls.import_aiohttp()
     from orchestrator import runs
-    from orchestrator.cli.session import conduct, opened
+    from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
     info, told, known, sentences = runs.earlier(run_dir)
@@ -42,7 +42,7 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
-        async with opened(await runs.reopen(run_dir, info, settings, screen)) as run:
+        async with runs.opened(runs.reopen(run_dir, info, settings, screen)) as run:
             yield run, await runs.rest_of_input(run, unread, told.plan)
 
     return conduct(settings, prepare)

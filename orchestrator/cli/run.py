@@ -50,13 +50,13 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
 
     tls.import_aiohttp()
     from orchestrator import runs
-    from orchestrator.cli.session import conduct, opened
+    from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
-        async with opened(runs.begin(settings, "run", screen)) as run:
-            intake = runs.file_intake(run, runs.new_sources(run, specs))
+        async with runs.opened(runs.begin(settings, "run", screen)) as run:
+            intake = runs.file_intake(run, await runs.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await runs.read_ahead(run, intake)
             if tty is not None and run.tally.keys:  # without any the run says so itself

@@ -6,8 +6,8 @@ What a run needs only at its end is imported there: the first stop does not wait
 import math
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
 import anyio
@@ -39,15 +39,6 @@ def conduct(settings: Settings, prepare: Prepare) -> int:
     # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
     uvloop = settings.engine == "local" and _has_uvloop()
     return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": uvloop})
-
-
-@asynccontextmanager
-async def opened(run: runs.Run) -> AsyncIterator[runs.Run]:
-    """Lets go of ``run`` in the end, whatever happens."""
-    try:
-        yield run
-    finally:
-        run.end()
 
 
 async def _conduct(settings: Settings, prepare: Prepare) -> int:

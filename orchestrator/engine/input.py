@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from orchestrator.errors import InputError, MassStopError, UsageError
+from orchestrator.errors import InputError, MassStopError, StorageError, UsageError
 from orchestrator.logs import Log
 
 
@@ -46,6 +46,8 @@ async def read_to_end(
         if isinstance(error, InputError):
             log.error("input.unreadable", message=str(error))
         return InputEnd(shortened_by=InputCut(str(error))) if any_sent() else InputEnd(cut_by=error)
+    except StorageError as error:
+        return InputEnd(cut_by=error)
     except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it back once the run is put in order
         return InputEnd(cut_by=InputCut(f"The keys broke off: {type(error).__name__}."), error=error)
     return InputEnd()

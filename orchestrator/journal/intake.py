@@ -1,23 +1,29 @@
 """From sources into the journal: rows are admitted in batches, as they come."""
 
+import asyncio
 import select
 import sqlite3
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 from msgspec import Struct, structs
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, StorageError
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
 from orchestrator.journal.journal import Journal
 from orchestrator.model import InputRow
 from orchestrator.sources import Source
+from orchestrator.threads import NO_THREAD, is_no_thread
+
+T = TypeVar("T")
 
 NAMES_SHOWN = 12
 """Tenants named in a sentence on a row that names none of them."""
@@ -149,6 +155,10 @@ class FileIntake:
 
         try:
             await anyio.to_thread.run_sync(self._read_all, tell, abandon_on_cancel=True)
+        except RuntimeError as error:
+            if is_no_thread(error):
+                raise StorageError(NO_THREAD) from error
+            raise
         finally:
             self._done.set()
 
@@ -247,22 +257,57 @@ class RowIntake:
 
     async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
         """As :meth:`read`, for a run of several tenants."""
-        async for batch in self._batches():
-            self._info, new = await wrap_future(self._journal.admit(self._info, batch, self._ranked))
-            on_new(new)
+        async with aclosing(self._batches()) as batches:
+            async for batch in batches:
+                self._info, new = await wrap_future(self._journal.admit(self._info, batch, self._ranked))
+                on_new(new)
         self._journal.source_complete(self._info, None)
 
     async def finish(self) -> None:
         """What a program has not handed over is not waited for."""
 
-    async def _batches(self) -> AsyncIterator[list[InputRow]]:
+    async def _batches(self) -> AsyncGenerator[list[InputRow]]:
         if isinstance(self._rows, AsyncIterable):
-            async for row in self._rows:
-                yield [self._settled(row)]
+            async with aclosing(gathered(self._rows, BATCH)) as batches:
+                async for batch in batches:
+                    yield list(map(self._settled, batch))
             return
         rows = map(self._settled, self._rows)
         while batch := list(islice(rows, BATCH)):
             yield batch
+
+
+async def gathered(items: AsyncIterable[T], most: int) -> AsyncGenerator[list[T]]:
+    """Yield the items in lists: those that come while the caller works on the list before, at most ``most``.
+
+    An error of ``items`` is raised after the items before it.
+    """
+    waiting: list[T] = []
+    changed = asyncio.Event()
+    room = asyncio.Event()
+
+    async def fill() -> None:
+        async for item in items:
+            waiting.append(item)
+            changed.set()
+            if len(waiting) >= most:
+                room.clear()
+                await room.wait()
+
+    filling = asyncio.get_running_loop().create_task(fill())
+    filling.add_done_callback(lambda _: changed.set())
+    try:
+        while not filling.done() or waiting:
+            await changed.wait()
+            changed.clear()
+            batch, waiting[:] = list(waiting), []
+            room.set()
+            if batch:
+                yield batch
+        await filling
+    finally:
+        filling.cancel()
+        await asyncio.wait([filling])
 
 
 class ReadAlready:

@@ -60,9 +60,9 @@ class Journal:
         """A sentence, once the journal could not be written and is kept in memory only."""
         return self._writer.trouble
 
-    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
-        """Runs ``work`` on the database, after all that was said before."""
-        return self._writer.perform(work)
+    def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
+        """Run ``work`` on the database, after every earlier change. With ``batched``, it causes no commit."""
+        return self._writer.perform(work, batched=batched)
 
     def close(self) -> None:
         self._writer.close()

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from orchestrator.errors import StorageError
 from orchestrator.journal import database
 from orchestrator.journal.recovery import checksum
+from orchestrator.threads import NO_THREAD
 
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], Any]
@@ -34,8 +35,11 @@ class Writer(Protocol):
     def note(self, statement: str, **values: Any) -> None:
         """Says one change, to be committed soon; does not wait."""
 
-    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
-        """Runs ``work`` on the database after all that was said before; done once it is committed."""
+    def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
+        """Run ``work`` on the database after every earlier change; done once that is committed.
+
+        With ``batched``, it waits for the next commit instead of causing one: at most :data:`LINGER` seconds.
+        """
 
     def close(self) -> None: ...
 
@@ -147,7 +151,12 @@ class InlineWriter:
     def note(self, statement: str, **values: Any) -> None:
         self._ledger.commit([(statement, values)])
 
-    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+    def perform(
+        self,
+        work: Callable[[sqlite3.Connection], R],
+        *,
+        batched: bool = False,  # noqa: ARG002 - every change is committed at once
+    ) -> "Future[R]":
         future: Future[R] = Future()
         for done, result in self._ledger.commit([(work, future)]):
             deliver(done, result)
@@ -173,7 +182,11 @@ class ThreadWriter:
         self._broken: StorageError | None = None
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            ledger.close()
+            raise StorageError(NO_THREAD) from error
 
     @property
     def trouble(self) -> str | None:
@@ -187,7 +200,7 @@ class ThreadWriter:
             with self._wake:
                 self._wake.notify()
 
-    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+    def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
         future: Future[R] = Future()
         with self._wake:
             if self._broken is not None:
@@ -195,7 +208,7 @@ class ThreadWriter:
             if self._closing:
                 raise StorageError("The journal is closed: the run has ended.")
             self._entries.append((work, future))
-            self._awaited = True
+            self._awaited = self._awaited or not batched
             self._wake.notify()
         return future
 

@@ -10,11 +10,12 @@ from orchestrator.runs.keys import (
     tenancy,
     unread_sources,
 )
-from orchestrator.runs.opening import begin, earlier, kept, reopen, tenants_of
-from orchestrator.runs.run import Run, RunIntake, interrupted
+from orchestrator.runs.opening import begin, earlier, kept, opened, reopen, tenants_of
+from orchestrator.runs.run import OnSettled, Run, RunIntake, interrupted
 
 __all__ = [
     "Interrupted",
+    "OnSettled",
     "Run",
     "RunIntake",
     "begin",
@@ -24,6 +25,7 @@ __all__ = [
     "interrupted",
     "kept",
     "new_sources",
+    "opened",
     "read_ahead",
     "reopen",
     "rest_of_input",

@@ -25,6 +25,7 @@ from orchestrator.model import InputRow, Outcome
 from orchestrator.runs.run import Run, RunIntake
 from orchestrator.settings import Settings
 from orchestrator.sources import Source, open_source
+from orchestrator.threads import in_thread
 
 if TYPE_CHECKING:
     from orchestrator import report as reports
@@ -37,13 +38,15 @@ _PLAN = "plan "
 """What the name of a plan as a source starts with. It has no path: it is no file of keys."""
 
 
-def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
-    """Opens each source and enters all in the journal. Raises InputError."""
-    sources = [open_source(spec) for spec in specs]
-    known = run.journal.add_sources(
-        [(spec, source.path) for spec, source in zip(specs, sources, strict=True)]
-    )
-    return list(zip(sources, known, strict=True))
+async def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
+    """Open each source and enter all of them in the journal. Raises InputError."""
+
+    def work() -> list[tuple[Source, SourceInfo]]:
+        sources = [open_source(spec) for spec in specs]
+        paths = [(spec, source.path) for spec, source in zip(specs, sources, strict=True)]
+        return list(zip(sources, run.journal.add_sources(paths), strict=True))
+
+    return await in_thread(work)
 
 
 def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str], plan: str | None) -> Unread:

@@ -2,7 +2,9 @@
 
 import sqlite3
 from asyncio import wrap_future
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +27,10 @@ from orchestrator.journal.journal import Journal
 from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs import rundir
-from orchestrator.runs.run import Run
+from orchestrator.runs.run import OnSettled, Run
+from orchestrator.runs.rundir import RunDirectory
 from orchestrator.settings import Settings, same_address
+from orchestrator.threads import in_thread
 from orchestrator.version import VERSION
 from orchestrator.zuora.client import ZuoraClient
 
@@ -34,16 +38,42 @@ if TYPE_CHECKING:
     from orchestrator.settings.tenants import Tenant
 
 
-def begin(
+@asynccontextmanager
+async def opened(opening: Awaitable[Run]) -> AsyncIterator[Run]:
+    """The run that ``opening`` returns, closed after the block, whatever happens."""
+    run = await opening
+    try:
+        yield run
+    finally:
+        try:
+            await in_thread(run.close)
+        except StorageError:  # without a thread
+            run.close()
+
+
+async def begin(
     settings: Settings,
     command: str,
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None" = None,
+    *,
+    on_settled: OnSettled = lambda *_: None,
 ) -> Run:
     """A new run in a directory of its own; of several tenants, where the settings or ``tenants`` name some.
 
-    Raises RunDirectoryError or UsageError.
+    ``on_settled`` gets the journal's number and the outcome of each key that is over. Raises RunDirectoryError,
+    UsageError or StorageError.
     """
+    return await in_thread(partial(_begin, settings, command, screen, tenants, on_settled), undo=Run.close)
+
+
+def _begin(
+    settings: Settings,
+    command: str,
+    screen: Screen | None,
+    tenants: "Mapping[str, Tenant] | None",
+    on_settled: OnSettled,
+) -> Run:
     tenants = tenants or tenants_of(settings)
     clock = Clock()
     run_id = rundir.new_run_id()
@@ -60,8 +90,13 @@ def begin(
         tenants={name: tenant_info(tenant) for name, tenant in tenants.items()},
     )
     directory = rundir.create(Path(settings.out or Path("runs") / run_id))
-    journal = journals.create(directory.journal, clock)
-    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants)
+    try:
+        journal = journals.create(directory.journal, clock)
+    except BaseException:
+        directory.discard()
+        directory.close()
+        raise
+    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants, on_settled=on_settled)
     journal.begin(info)
     journal.begin_session()
     return run
@@ -138,29 +173,50 @@ async def reopen(
         raise UsageError(
             "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
         )
-    tenants = tenants or tenants_of(settings)
+    if not tenants:
+        tenants = await in_thread(partial(tenants_of, settings))
     _same_tenants(info, tenants, path)
     clock = Clock()
     if not tenants:
         _same_tenant(info, settings, path)
         if settings.engine == "local":
-            ZuoraClient(
-                settings, clock
-            )  # without credentials it raises, before anything of the run is touched
-    directory = rundir.reopen(path)
-    journal = journals.reopen(directory.journal, clock)
-    responses = ResponseFiles(path, save=settings.save_responses)
-    await _collect(journal, info, settings, path)
-    refused = await wrap_future(journal.perform(refused_credentials))
-    await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
-    standing = await wrap_future(journal.perform(standings))
-    sessions = await wrap_future(journal.perform(_sessions))
-    run = Run(
-        settings, info, directory, journal, clock, screen,
-        session=len(sessions) + 1, standings=standing, refused=refused, tenants=tenants,
-    )  # fmt: skip
+            ZuoraClient(settings, clock)  # raises without credentials, before the run is touched
+    directory, journal = held = await in_thread(partial(_hold, path, clock), undo=_release)
+    try:
+        responses = ResponseFiles(path, save=settings.save_responses)
+        await _collect(journal, info, settings, path)
+        refused = await wrap_future(journal.perform(refused_credentials))
+        await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
+        standing = await wrap_future(journal.perform(standings))
+        sessions = await wrap_future(journal.perform(_sessions))
+        run = await in_thread(
+            partial(
+                Run, settings, info, directory, journal, clock, screen,
+                session=len(sessions) + 1, standings=standing, refused=refused, tenants=tenants,
+            ),
+        )  # fmt: skip
+    except BaseException:
+        await in_thread(partial(_release, held))
+        raise
     journal.begin_session()
     return run
+
+
+def _hold(path: Path, clock: Clock) -> tuple[RunDirectory, Journal]:
+    """Lock the directory of an earlier session and open its journal."""
+    directory = rundir.reopen(path)
+    try:
+        return directory, journals.reopen(directory.journal, clock)
+    except BaseException:
+        directory.close()
+        raise
+
+
+def _release(held: tuple[RunDirectory, Journal]) -> None:
+    directory, journal = held
+    with suppress(StorageError):
+        journal.close()
+    directory.close()
 
 
 async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path) -> None:

@@ -24,12 +24,15 @@ from orchestrator.runs.files import Files
 from orchestrator.runs.part import Common, Part, first_tally, track_letters
 from orchestrator.runs.rundir import RunDirectory
 from orchestrator.settings import Settings
+from orchestrator.threads import NO_THREAD, in_thread, is_no_thread
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
     from orchestrator.settings.tenants import Tenant
 
 R = TypeVar("R")
+
+OnSettled = Callable[[int, Outcome], None]
 
 OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
 """Outcomes that a resumed run may still change."""
@@ -68,6 +71,7 @@ class Run:
         standings: Mapping[str, Standing] | None = None,
         refused: frozenset[int] = frozenset(),
         tenants: "Mapping[str, Tenant] | None" = None,
+        on_settled: OnSettled = lambda *_: None,
     ) -> None:
         self.settings = settings
         self.info = info
@@ -82,8 +86,8 @@ class Run:
         self.exit_status = 0
         self.cut_by: MassStopError | None = None
         self.ending = Ending("running")
-        self.on_settled: Callable[[int, Outcome], None] = lambda *_: None
         self._clock = clock
+        self._on_settled = on_settled
         self._session = session
         self._refused = refused
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
@@ -137,9 +141,11 @@ class Run:
             raise
         except MassStopError:
             raise
-        except Exception:
+        except Exception as error:
             self.log.error("run.crashed", traceback=traceback.format_exc())
-            raise
+            if not is_no_thread(error):
+                raise
+            self.ending = Ending.cut(StorageError(NO_THREAD))
         if isinstance(self.ending.cut_by, UsageError):
             if self._session == 1 or not self.tally.answered:
                 self._work = None
@@ -198,14 +204,17 @@ class Run:
             and not self._files.troubles
             and not await self.read(reports.count_missing_files)
         ):
-            self._responses.discard()
+            await in_thread(self._responses.discard)
         await self._files.write_page()
         why = {"reason": self.ending.reason} if self.ending.reason else {}
         self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
         return status
 
-    def end(self) -> None:
-        """Lets go of journal, log and directory; leaves nothing behind of a session that came to no start."""
+    def close(self) -> None:
+        """Close journal, log and directory. Blocks until all is on the disk.
+
+        A session that never started leaves nothing behind.
+        """
         with suppress(StorageError):
             if self._work is None and self._session > 1:
                 in_vain = partial(forgiven_in_vain, refused=self._refused)
@@ -217,9 +226,9 @@ class Run:
             self.directory.discard()
         self.directory.close()
 
-    async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        """Reads the journal, with all in it that was said so far."""
-        return await wrap_future(self.journal.perform(work))
+    async def read(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> R:
+        """Read the journal, including every change so far. With ``batched``, wait for the next commit."""
+        return await wrap_future(self.journal.perform(work, batched=batched))
 
     async def undelivered(self, sentence: str, exit_status: int) -> None:
         """Writes down that a copy of the report was not written, ``sentence`` why, and the exit status that it makes.
@@ -250,7 +259,7 @@ class Run:
             responses=self._responses,
             label=f"{self.settings.track_prefix}-{self.info.id}-{session}",
             deadline=self._deadline(),
-            on_settled=self.on_settled,
+            on_settled=self._on_settled,
         )
         # For a plan no processes are started; a cluster that is there may be the only one with the credentials.
         if self.settings.engine == "dask" and not (common.planning and self.settings.scheduler is None):

@@ -91,7 +91,7 @@ class LaggingWriter:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self.commit)
 
-    def perform(self, work: Callable[[sqlite3.Connection], R]) -> "Future[R]":
+    def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
         future: Future[R] = Future()
         self._group.append((work, future))
         self.commit()

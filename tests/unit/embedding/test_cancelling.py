@@ -45,7 +45,7 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
     served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     """A second Ctrl-C in that moment ended an interrupted run in exit status 0."""
-    run = runs.begin(settings, "run", None)
+    run = await runs.begin(settings, "run", None)
     with anyio.CancelScope() as scope:
         remediate = run._files.remediate
 
@@ -56,8 +56,8 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
         monkeypatch.setattr(run._files, "remediate", cut_then_remediate)
         run.cut(runs.interrupted("SIGINT", 130))
         run.exit_status = -1
-        await run.execute(embedding._intake(run, list(served.tenant.keys)))
-    run.end()
+        await run.execute(await embedding._intake(run, list(served.tenant.keys)))
+    run.close()
     assert (run.exit_status, run.saved) == (0, True)
 
 
@@ -75,13 +75,13 @@ async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
         yield
 
     monkeypatch.setattr(cluster, "connected", never)
-    run = runs.begin(structs.replace(settings, engine="dask"), "run", None)
+    run = await runs.begin(structs.replace(settings, engine="dask"), "run", None)
     async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
-        group.start_soon(run.execute, embedding._intake(run, list(served.tenant.keys)))
+        group.start_soon(run.execute, await embedding._intake(run, list(served.tenant.keys)))
         await waits.wait()
         run.cut(runs.interrupted("SIGINT", 130))
     outcomes = (await run.read(read_report)).summary.outcomes
-    run.end()
+    run.close()
     assert (run.exit_status, outcomes) == (130, {Outcome.NOT_ATTEMPTED: ACTIONS})
 
 

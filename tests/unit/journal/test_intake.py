@@ -266,12 +266,43 @@ def test_rows_of_a_program_are_admitted_in_batches(journal, monkeypatch):
     assert asyncio.run(handed(journal, rows(1, 2, 3))) == [2, 1]
 
 
-def test_a_row_of_a_program_that_takes_its_time_is_told_at_once(journal):
+def test_a_row_of_a_program_that_takes_its_time_is_admitted_at_once(journal):
+    (info,) = journal.add_sources([("keys", None)])
+    new: list[int] = []
+
     async def slowly() -> AsyncIterator[InputRow]:
-        for row in rows(1, 2, 3):
+        for number, row in enumerate(rows(1, 2, 3)):
+            while len(new) < number:  # noqa: ASYNC110 - it changes in a thread
+                await asyncio.sleep(0.001)
             yield row
 
-    assert asyncio.run(handed(journal, slowly())) == [1, 1, 1]
+    asyncio.run(RowIntake(journal, slowly(), info, ranked=False).read(new.append))
+    assert new == [1, 1, 1]
+
+
+async def together(*numbers: int) -> AsyncIterator[InputRow]:
+    for row in rows(*numbers):
+        yield row
+
+
+def test_rows_of_a_program_that_come_together_are_admitted_together(journal):
+    assert asyncio.run(handed(journal, together(1, 2, 3))) == [3]
+
+
+def test_no_more_rows_of_a_program_wait_in_memory_than_a_batch_has(journal, monkeypatch):
+    monkeypatch.setattr(intakes, "BATCH", 2)
+    assert asyncio.run(handed(journal, together(1, 2, 3))) == [2, 1]
+
+
+def test_rows_before_an_error_of_the_program_are_admitted(journal):
+    async def breaks() -> AsyncIterator[InputRow]:
+        async for row in together(1, 2):
+            yield row
+        raise LookupError("its own")
+
+    with pytest.raises(LookupError):
+        asyncio.run(handed(journal, breaks()))
+    assert known(journal).rows == 2
 
 
 def test_a_program_that_handed_over_all_has_completed_its_source(journal):

@@ -79,6 +79,28 @@ def test_notes_said_before_are_committed_with_what_is_performed(writer, path):
         assert sessions(other) == ["a", "b"]
 
 
+def test_a_batched_read_waits_for_the_next_commit(writer, ledger, monkeypatch):
+    monkeypatch.setattr(writers, "LINGER", PATIENCE)
+    writer.perform(lambda db: None).result(PATIENCE)
+    writer.note("begin_session", at="a")
+    read = writer.perform(sessions, batched=True)
+    writer.perform(lambda db: None).result(PATIENCE)
+    assert (read.result(0), ledger.groups) == (["a"], [1, 3])
+
+
+def test_a_batched_read_alone_is_answered(writer):
+    assert writer.perform(sessions, batched=True).result(PATIENCE) == []
+
+
+def test_without_a_thread_there_is_no_writer(path, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(StorageError, match="no more threads"):
+        ThreadWriter(Watched(database.create(path)))
+
+
 def test_notes_and_work_are_done_in_the_order_they_were_said(writer):
     for n in range(50):
         writer.note("begin_session", at=f"{n} noted")
