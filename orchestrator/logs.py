@@ -1,13 +1,12 @@
 """Structured logs: dotted event names, data in fields, one JSON line each in ``run.log``; a choice of form on screen.
 
-Nothing here touches structlog's global configuration: a program that embeds the product keeps its own.
+Nothing here uses the loggers of the calling program, or the libraries that it may have configured.
 """
 
 import contextlib
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -18,18 +17,6 @@ import msgspec
 from orchestrator.background import BackgroundWriter
 from orchestrator.clock import Clock
 from orchestrator.printable import printable, printable_json
-
-# structlog.dev imports rich whenever rich is installed, which costs a tenth of the time to the first stop; with the
-# name barred for the moment of that import it does without.
-_barred = {name: sys.modules.get(name) for name in ("rich", "rich.console", "rich.traceback")}
-sys.modules.update(dict.fromkeys(_barred))  # type: ignore[arg-type]
-import structlog  # noqa: E402
-
-for _name, _module in _barred.items():
-    if _module is None:
-        del sys.modules[_name]
-    else:
-        sys.modules[_name] = _module
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -151,29 +138,35 @@ def readable(event: Event) -> str:
     return printable(text)
 
 
-class Log(structlog.BoundLoggerBase):
-    """A logger whose events carry their time, their level and what was bound; ``bind`` is structlog's.
+class Log:
+    """A logger. Each event carries its time, its level, the fields that were bound, and its own."""
 
-    Its usual chain of processors, of which one is wanted here, would take longer than all the rest of an event.
-    """
+    def __init__(self, sink: Sink, clock: Clock, bound: Event) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._bound = bound
+
+    def bind(self, **fields: Any) -> "Log":
+        """A logger whose events carry ``fields`` as well."""
+        return Log(self._sink, self._clock, {**self._bound, **fields})
 
     def debug(self, event: str, **fields: Any) -> None:
-        self._logger(logging.DEBUG, "debug", event, self._context, fields)
+        self._log("debug", event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        self._logger(logging.INFO, "info", event, self._context, fields)
+        self._log("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        self._logger(logging.WARNING, "warning", event, self._context, fields)
+        self._log("warning", event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        self._logger(logging.ERROR, "error", event, self._context, fields)
+        self._log("error", event, fields)
+
+    def _log(self, level: str, event: str, fields: Event) -> None:
+        stamp = self._clock.stamp()
+        self._sink(LEVELS[level], {"at": stamp, "level": level, "event": event, **self._bound, **fields})
 
 
 def make_log(sink: Sink, clock: Clock, run: str) -> Log:
-    """A logger into ``sink``, whose events carry the run's id too."""
-
-    def tell(level: int, name: str, event: str, bound: Event, fields: Event) -> None:
-        sink(level, {"at": clock.stamp(), "level": name, "event": event, **bound, **fields})
-
-    return Log(tell, processors=(), context={"run": run})
+    """A logger into ``sink`` whose events carry the run's id."""
+    return Log(sink, clock, {"run": run})

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import stat
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,12 +191,6 @@ def test_half_a_character_is_logged_all_the_same(sink, path):
     make_log(sink, CLOCK, "run-1").info("an.event", message="half \ud800 a character")
     sink.flush()
     assert len(lines(path)) == 1
-
-
-def test_making_a_log_leaves_the_configuration_of_a_program_around_it_alone(sink):
-    before = structlog.get_config()
-    make_log(sink, CLOCK, "run-1").info("an.event")
-    assert (structlog.get_config(), logging.getLogger().handlers) == (before, logging.getLogger().handlers)
 
 
 def test_importing_the_logs_does_not_import_rich():

@@ -1,4 +1,4 @@
-"""The event loop of the calling program: nothing blocks it, and it is left as it was."""
+"""The calling program: nothing blocks its event loop, and its process is left as it was."""
 
 import os
 import subprocess
@@ -14,15 +14,25 @@ from orchestrator.journal.writer import Ledger
 from tests.unit.embedding.served import LONGEST, Served, one_by_one
 
 
-def test_no_file_is_opened_synced_or_hashed_in_the_thread_of_the_loop(served: Served, tmp_path: Path):
+def printed_by(script: str, served: Served, out: Path) -> str:
+    """What a program beside this file prints, which stops every action of ``served``."""
     config = served.tenant.config
-    script = Path(__file__).with_name("on_the_loop.py")
+    path = Path(__file__).with_name(script)
     done = subprocess.run(
-        [sys.executable, script, served.tenant.base_url, config.client_id, tmp_path, *served.tenant.keys],
+        [sys.executable, path, served.tenant.base_url, config.client_id, out, *served.tenant.keys],
         capture_output=True, text=True, check=False, timeout=LONGEST,
         env=os.environ | {"SECRET": config.client_secret},
     )  # fmt: skip
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
+def test_no_file_is_opened_synced_or_hashed_in_the_thread_of_the_loop(served: Served, tmp_path: Path):
+    assert printed_by("on_the_loop.py", served, tmp_path) == ""
+
+
+def test_a_run_changes_nothing_else_in_the_process_of_its_program(served: Served, tmp_path: Path):
+    assert printed_by("left_alone.py", served, tmp_path / "run") == ""
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Stop the actions of a tenant, and print what changed in the process apart from the run itself.
+
+``python left_alone.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. A process of its
+own, since tests have imported what a program imports at its first use.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import warnings
+from typing import Any
+
+
+def state() -> dict[str, Any]:
+    """What a program may have set for itself."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    loggers = [logging.getLogger(), *(one for one in logging.root.manager.loggerDict.values())]
+    return {
+        "loggers": [
+            (one.name, one.level, one.handlers, one.filters, one.disabled)
+            for one in loggers
+            if isinstance(one, logging.Logger) and (one.level or one.handlers or one.filters or one.disabled)
+        ],
+        "logger class": logging.getLoggerClass(),
+        "record factory": logging.getLogRecordFactory(),
+        "warnings": list(warnings.filters),
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "garbage collection": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
+        "hooks": (sys.excepthook, sys.unraisablehook, sys.displayhook, threading.excepthook),
+        "umask": umask,
+        "limits": {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)},
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),  # noqa: PTH109
+        "recursion": sys.getrecursionlimit(),
+        "switching": sys.getswitchinterval(),
+        "time zone": time.tzname,
+        "modules of others": sorted({"rich", "structlog", "click", "uvloop"} & sys.modules.keys()),
+    }
+
+
+if __name__ == "__main__":
+    before = state()
+    from orchestrator import Secret, Settings, stop_all
+
+    base_url, client_id, out, *keys = sys.argv[1:]
+    settings = Settings(
+        base_url=base_url, client_id=client_id, client_secret=Secret(os.environ["SECRET"]), out=out
+    )
+    report = asyncio.run(stop_all(keys, settings))
+    assert len(report.actions) == len(keys)
+    after = state()
+    print(
+        "\n".join(
+            f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]
+        ),
+        end="",
+    )
