@@ -11,6 +11,7 @@ from orchestrator.runs.rundir import new_run_id
 from orchestrator.settings import Settings
 from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.probe import reach
+from orchestrator.zuora.tls import context_for
 
 NOBODY = "0" * 32
 """A bulk key that no mass action has: reading its status shows all of the tenant but any action."""
@@ -27,8 +28,12 @@ async def findings_of(settings: Settings) -> AsyncGenerator[Finding, None]:
     answers: list[Answered] = []
     async with ZuoraClient(settings, clock, answers.append) as tenant:
         yield findings.tenant(settings)
+        if finding := findings.proxy(tenant.route):
+            yield finding
+        longest = min(LONGEST_CONNECT, settings.timeout)
+        trusted = context_for(settings.address, settings.ca_file)
         for finding in findings.reachable(
-            await reach(settings.address, min(LONGEST_CONNECT, settings.timeout)), clock.wall()
+            await reach(settings.address, longest, tenant.route, trusted), clock.wall()
         ):
             yield finding
         await tenant.authenticate()

@@ -12,6 +12,7 @@ from orchestrator.model import Answered, Grant, Limits
 from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
 from orchestrator.settings import Settings, kind_of_tenant
+from orchestrator.settings.network import Route
 from orchestrator.zuora.headers import read_http_date
 from orchestrator.zuora.probe import Reached
 
@@ -48,6 +49,14 @@ def tenant(settings: Settings) -> Finding:
     """Which tenant it is."""
     kind = kind_of_tenant(settings.address)
     return Finding("tenant", f"{settings.address} ({'PRODUCTION, ' * kind.production}{kind.text})")
+
+
+def proxy(route: Route) -> Finding | None:
+    """The proxy in use, or why a configured one is not used. None if no proxy is configured."""
+    if route.proxy is None:
+        return Finding("proxy", f"none: {route.unused}") if route.unused else None
+    credentials = ", with credentials" if route.proxy.credentials is not None else ""
+    return Finding("proxy", f"{route.proxy.url}{credentials} (from {route.proxy.origin})")
 
 
 def reachable(reached: Reached, now: float) -> list[Finding]:

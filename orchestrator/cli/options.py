@@ -10,12 +10,13 @@ from click.core import ParameterSource
 from orchestrator.cli import complete, targets
 from orchestrator.cli.output import say
 from orchestrator.settings import SETTINGS, Settings, implicit, resolve
+from orchestrator.settings.network import split_proxy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids", "zuora_version",
-    "track_prefix",
+    "track_prefix", "proxy", "ca_file",
 )  # fmt: skip
 MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "shared_dir")
 INPUT = ("column", "strict")
@@ -88,6 +89,10 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     targets.refuse_report_target(settings.report)
     if "out" in known:
         targets.refuse_run_directory(settings.out, warnings.append)
+    if known.get("proxy") and settings.proxy_credentials is not None:
+        warnings.append(
+            "Other users of this machine can see the password in --proxy; set MASS_STOP_PROXY instead."
+        )
     if not settings.quiet:
         for sentence in warnings:
             say(sentence)
@@ -129,6 +134,8 @@ def _spelled(name: str, value: object) -> list[str]:
     option = SETTINGS[name].option if name in SETTINGS else f"--{name}"
     if name in SETTINGS and SETTINGS[name].about.flag:
         return [option]
+    if name == "proxy":  # without its credentials: what is printed can be copied anywhere
+        value, _ = split_proxy(SETTINGS[name].read(value, option))
     values = value if isinstance(value, tuple) else (value,)
     return [word for one in values for word in (option, shlex.quote(str(one)))]
 

@@ -27,7 +27,7 @@ from orchestrator.journal.entries import NOTHING, RunInfo, Standing
 from orchestrator.progress import Tally
 from orchestrator.runs.fleet import add_up, together
 from orchestrator.runs.part import Common, first_tally
-from orchestrator.settings import Settings
+from orchestrator.settings import SECRETS, Settings
 from orchestrator.settings.tenants import Tenant, tenant_of
 
 LOOK_AT_WORKERS = 2.0
@@ -59,7 +59,7 @@ class Shards:
         self._waits: dict[str, anyio.CancelScope] = {}
         self._common = common
         # What a shard is told is told anew by each session; a limit of all tenants is none of each.
-        told = msgspec.structs.replace(settings, client_secret=None, token=None, deadline=None)
+        told = msgspec.structs.replace(settings, **dict.fromkeys(SECRETS), deadline=None)
         self._info = msgspec.structs.replace(info, settings=msgspec.to_builtins(told), tenants={})
         self._session = session
         self._settings = settings

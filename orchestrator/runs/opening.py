@@ -29,7 +29,7 @@ from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs import rundir
 from orchestrator.runs.run import OnSettled, Run
 from orchestrator.runs.rundir import RunDirectory
-from orchestrator.settings import Settings, same_address
+from orchestrator.settings import SECRETS, Settings, same_address
 from orchestrator.threads import in_thread
 from orchestrator.version import VERSION
 from orchestrator.zuora.client import ZuoraClient
@@ -265,8 +265,7 @@ def _is_same(one: TenantInfo, other: TenantInfo) -> bool:
 def _without_secrets(settings: Settings) -> dict[str, object]:
     plain = msgspec.structs.replace(
         settings,
-        client_secret=None,
-        token=None,
+        **dict.fromkeys(SECRETS),
         implicit=(),
         tenants=_absolute(settings.tenants),
         plan=_absolute(settings.plan),

@@ -13,7 +13,7 @@ from orchestrator.settings.addresses import (
     normal_address,
     same_address,
 )
-from orchestrator.settings.declared import SETTINGS, About, Setting, Settings
+from orchestrator.settings.declared import SECRETS, SETTINGS, About, Setting, Settings
 from orchestrator.settings.forms import (
     Form,
     Rate,
@@ -25,6 +25,7 @@ from orchestrator.settings.layers import resolve
 
 __all__ = [
     "ENVIRONMENTS",
+    "SECRETS",
     "SETTINGS",
     "About",
     "Form",

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -76,6 +76,24 @@ def same_address(one: str, other: str) -> bool:
         return normal_address(one) == normal_address(other)
     except ValueError:
         return one == other
+
+
+def normal_proxy(text: str) -> str:
+    """The normal form of a proxy's address, with its credentials. A missing scheme means ``http``, as in curl.
+
+    Raises ValueError for another scheme, a path, or a user name that contains a colon.
+    """
+    text = text.strip()
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(text)
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    userinfo, at, _ = parts.netloc.rpartition("@")
+    if parts.path.strip("/") or parts.query or parts.fragment or ":" in unquote(userinfo.partition(":")[0]):
+        raise ValueError(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError(text)
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{userinfo}{at}{_normal_host(parts.hostname)}{port}"
 
 
 def _normal_host(host: str) -> str:

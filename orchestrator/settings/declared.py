@@ -22,6 +22,7 @@ from orchestrator.settings.forms import (
     PATH,
     PERCENT,
     PREFIX,
+    PROXY,
     RATE,
     SLOTS,
     TEXT,
@@ -82,6 +83,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     zuora_version: Annotated[str | None, HEADER, About("minor version of the API (Zuora-Version)")] = None
     track_prefix: Annotated[str, PREFIX, About("what each call's Zuora-Track-Id starts with")] = "mass-stop"
+    proxy: Annotated[
+        str | None, PROXY, About("HTTP proxy to the tenant (default: HTTPS_PROXY, unless NO_PROXY matches)")
+    ] = None
+    ca_file: Annotated[
+        str | None, PATH, About("PEM file of the certificates to trust (default: the system's)")
+    ] = None
     column: Annotated[str | None, TEXT, About("the key's column: its name, or its number from 1")] = None
     order: Annotated[
         str | None, TEXT, About("numeric column, by which the larger is stopped first (default: input order)")
@@ -134,6 +141,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     token: Secret | None = None
     implicit: tuple[str, ...] = ()
     """Names of risky settings that come from a configuration file which was found, not named."""
+    proxy_credentials: Secret | None = None
 
     @property
     def address(self) -> str:
@@ -146,7 +154,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.base_url
 
 
-_HIDDEN = re.compile(r"//.*@", re.DOTALL)  # a password in an address is a secret
+SECRETS = ("client_secret", "token", "proxy_credentials")
+"""Settings that are never stored or sent to another process."""
+
+_CREDENTIALS = re.compile(r"^(\w+://)?.*@", re.DOTALL)  # a password in an address is a secret
 
 
 class Setting(Struct, frozen=True):
@@ -167,7 +178,9 @@ class Setting(Struct, frozen=True):
 
     def shown(self, value: Any) -> str:
         """``value`` as a person reads it, without the password that an address may hold."""
-        return _HIDDEN.sub("//…@", ",".join(value) if isinstance(value, tuple) else self.form.show(value))
+        return _CREDENTIALS.sub(
+            r"\1…@", ",".join(value) if isinstance(value, tuple) else self.form.show(value)
+        )
 
     def read(self, value: object, origin: str) -> Any:
         """The setting's value for ``value``: text, what TOML makes of it, or a value that a program gives.
@@ -183,7 +196,7 @@ class Setting(Struct, frozen=True):
         try:
             return value if self.form.is_value(value) else self.form.read(self._text_of(value))
         except (ValueError, KeyError, OverflowError):
-            shown = _HIDDEN.sub("//…@", value) if isinstance(value, str) else value
+            shown = _CREDENTIALS.sub(r"\1…@", value) if isinstance(value, str) else value
             raise SettingError(self.name.replace("_", "-"), shown, origin, self.form.expected) from None
 
     def _text_of(self, value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from orchestrator.settings.addresses import ENVIRONMENTS, normal_address
+from orchestrator.settings.addresses import ENVIRONMENTS, normal_address, normal_proxy
 
 
 class Secret:
@@ -186,6 +186,7 @@ ENVIRONMENT = Form("NAME", "one of " + ", ".join(ENVIRONMENTS), _one_of(*ENVIRON
 ADDRESS = Form(
     "URL", "an https:// address (http:// only for this machine's own loopback address)", normal_address
 )
+PROXY = Form("URL", "the http:// or https:// address of a proxy (SOCKS is not supported)", normal_proxy)
 PREFIX = Form("TEXT", "at most 24 printable ASCII characters without : ; \" and '", _header_text(24))
 HEADER = Form("TEXT", "at most 64 printable ASCII characters without : ; \" and '", _header_text(64))
 ORGANISATIONS = Form("ID[,ID...]", "organisation ids with commas between", _organisations, ",".join)

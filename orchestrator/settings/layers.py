@@ -12,6 +12,7 @@ from orchestrator.settings import implicit
 from orchestrator.settings.addresses import ENVIRONMENTS
 from orchestrator.settings.declared import SETTINGS, Setting, Settings
 from orchestrator.settings.forms import Secret
+from orchestrator.settings.network import check_ca_file, split_proxy
 from orchestrator.settings.secrets import checked_secret, secret_in, secret_of_variable
 from orchestrator.settings.text import from_variable, is_unset
 
@@ -128,6 +129,12 @@ def completed(values: dict[str, Any]) -> Settings:
     for name in ("client_secret", "token"):
         if (path := values.get(f"{name}_file")) and name not in values:
             values[name] = secret_in(path, SETTINGS[f"{name}_file"].option)
+    if "proxy" in values:
+        values["proxy"], credentials = split_proxy(values["proxy"])
+        values.setdefault("proxy_credentials", credentials)
+    if "ca_file" in values:
+        check_ca_file(values["ca_file"])
+        values["ca_file"] = str(Path(values["ca_file"]).absolute())
     return Settings(**values)
 
 

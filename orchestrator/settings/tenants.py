@@ -14,6 +14,7 @@ from orchestrator.settings.addresses import ENVIRONMENTS
 from orchestrator.settings.declared import SETTINGS, Settings
 from orchestrator.settings.forms import Form, Rate, Secret, Threshold
 from orchestrator.settings.layers import given_values
+from orchestrator.settings.network import check_ca_file, route_to
 from orchestrator.settings.secrets import secret_in, secret_of_variable
 from orchestrator.settings.tables import read_table
 from orchestrator.settings.text import from_variable
@@ -208,14 +209,14 @@ def settings_of(
 ) -> Settings:
     """The settings for one of several tenants: ``base``, with what is its own, and its credentials read.
 
-    Raises UsageError where a credential is not to be had.
+    Raises UsageError for a credential that is missing, and for a proxy or CA file that cannot be used.
     """
     own = {
         name: getattr(tenant, name)
         for name in ("concurrency", "headroom", "rate", "max_failures")
         if getattr(tenant, name) is not None
     }
-    return structs.replace(
+    settings = structs.replace(
         base,
         env=None,
         base_url=tenant.address,
@@ -226,6 +227,10 @@ def settings_of(
         token=tenant.token or _secret_of(name, tenant, "token", environment),
         **own,
     )
+    route_to(settings)  # a proxy or a certificate file that cannot be used is reported before the first call
+    if settings.ca_file is not None:
+        check_ca_file(settings.ca_file)
+    return settings
 
 
 def _secret_of(name: str, tenant: Tenant, what: str, environment: Mapping[str, str]) -> Secret | None:

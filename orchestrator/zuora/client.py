@@ -16,6 +16,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
 from orchestrator.model import ActionState, Answered, Grant
 from orchestrator.settings import Settings
+from orchestrator.settings.network import route_to
 from orchestrator.version import VERSION
 from orchestrator.zuora.deadlines import Deadlines
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
@@ -23,7 +24,17 @@ from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
 from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
-from orchestrator.zuora.transport import FAILURES, Connector, SendOnce, as_call_error, read_bounded
+from orchestrator.zuora.transport import (
+    FAILURES,
+    Connector,
+    SendOnce,
+    as_call_error,
+    read_bounded,
+    refuses_proxy_credentials,
+    rejects_certificate,
+    secrets_of,
+    through,
+)
 from orchestrator.zuora.wire import (
     LONGEST_ADDRESS,
     Answer,
@@ -31,6 +42,7 @@ from orchestrator.zuora.wire import (
     StatusAnswer,
     TokenAnswer,
     failure,
+    shortened,
 )
 
 A = TypeVar("A", bound=Answer)
@@ -45,6 +57,10 @@ SLOWEST_FILE = 16 << 10
 FILE_TIMEOUTS = 4
 """Bytes a second that a response file must come with on the whole, once it took longer than so many time-outs: a byte
 now and then would hold a slot for ever."""
+
+LONGEST_HEADER = 64 << 10
+MOST_HEADERS = 200
+"""Bytes of one header, and headers of one response, that are accepted: gateways add many, and long ones."""
 
 LONGEST_CONNECT = 10.0
 """Seconds for a connection to come about. Where none does, no stop can have been carried out."""
@@ -61,6 +77,8 @@ _FILE_ID = re.compile(r"(?:.*/)?v1/files/([0-9A-Za-z_-]+)(?:\.[^/]*)?/?", re.DOT
 
 LONGEST_SHOWN = 300
 """Characters of an unusable address that an error message shows."""
+ALLOW_LIST = "Check that the tenant's allow list contains this machine's address, or that of its proxy."
+OUTAGE = "Check the address and the network. https://trust.zuora.com shows Zuora's outages and maintenance."
 
 _NO_FILE = ("text/html", "application/json")
 
@@ -110,6 +128,9 @@ class ZuoraClient:
         self._on_token = on_token
         self._tokens = tokens
         self.granted: Grant | None = None
+        self.route = route_to(settings)
+        self._through = through(self.route.proxy)
+        self._answered_before = False
         self.redact, self._token = self._credentials(settings)
         headers = {
             "Accept": "application/json",
@@ -122,8 +143,9 @@ class ZuoraClient:
         self._headers = {name: value for name, value in headers.items() if value is not None}
 
     def _credentials(self, settings: Settings) -> tuple[Redaction, TokenSource]:
+        others = secrets_of(self.route.proxy)
         if settings.token is not None:
-            return Redaction(settings.token.reveal()), ReadyToken(settings.token.reveal())
+            return Redaction(settings.token.reveal(), *others), ReadyToken(settings.token.reveal())
         if settings.client_id is None or settings.client_secret is None:
             raise UsageError(
                 "No credentials: set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET (or --client-secret-file), "
@@ -136,19 +158,21 @@ class ZuoraClient:
         }
         owner = (self._base, settings.client_id, settings.client_secret.reveal())
         fetch = self._fetch_token if self._tokens is None else self._tokens.of(owner, self._fetch_token)
-        return Redaction.of_client(*owner[1:]), OAuthToken(fetch, self._clock)
+        return Redaction.of_client(*owner[1:], *others), OAuthToken(fetch, self._clock)
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines(self._settings.timeout)
         # The time of a call is bounded around it, so the session's own timers would only cost; but that a connection
         # never came about is worth knowing (a reused one starts no such timer).
         self._session = aiohttp.ClientSession(
-            connector=Connector(context_for(self._base)),
+            connector=Connector(context_for(self._base, self._settings.ca_file)),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
             ),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
+            max_field_size=LONGEST_HEADER,
+            max_headers=MOST_HEADERS,
         )
         return self
 
@@ -207,7 +231,7 @@ class ZuoraClient:
                 # A gateway answers HTML under 200 as well, and the API its failures as JSON.
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
-                    refusal = self._refusal(response, _understood(body, _ANSWER), token)
+                    refusal = self._refusal(response, _understood(body, _ANSWER), body, token)
                     self.on_answer(self._answered(response, refusal, started))
                     raise refusal
                 self._token.accepted(token)
@@ -232,7 +256,7 @@ class ZuoraClient:
         except FAILURES as error:
             if error is unwritten:
                 raise
-            raise as_call_error(error) from error
+            raise self._failure(error) from error
         if not size:
             raise failure(200, None, read_request_id(response.headers, self.redact), None, self.redact)
 
@@ -270,13 +294,14 @@ class ZuoraClient:
                 _refuse_anothers(response, track_id, self.redact)
                 body = await read_bounded(response, LARGEST_ANSWER)
         except FAILURES as error:
-            raise as_call_error(error) from error
+            raise self._failure(error) from error
+        self._answered_before = True
         answer = _understood(body, decoder)
         if answer is not None and _says_yes(response.status, answer):
             self._token.accepted(token)
             self.on_answer(self._answered(response, None, started))
             return answer, response.headers
-        refusal = self._refusal(response, answer, token)
+        refusal = self._refusal(response, answer, body, token)
         self.on_answer(self._answered(response, refusal, started))
         raise refusal
 
@@ -292,15 +317,26 @@ class ZuoraClient:
             middlewares=(SendOnce(),),
             # A stop has no body, and aiohttp would name a type for it.
             skip_auto_headers=("Content-Type",) if method == "PUT" else None,
+            **self._through,
         )
 
-    def _refusal(self, response: aiohttp.ClientResponse, answer: Answer | None, token: str) -> CallError:
+    def _failure(self, error: BaseException) -> CallError | TenantUnreachable:
+        """What ``error`` of aiohttp means: that this call failed, or that none can succeed."""
+        failed = as_call_error(error, self.route, self.redact)
+        if refuses_proxy_credentials(error) or (rejects_certificate(error) and not self._answered_before):
+            return TenantUnreachable(failed.message)
+        return failed
+
+    def _refusal(
+        self, response: aiohttp.ClientResponse, answer: Answer | None, body: bytes, token: str
+    ) -> CallError:
         refusal = failure(
             response.status,
             answer,
             read_request_id(response.headers, self.redact),
             read_retry_after(response.headers, self._clock.wall()),
             self.redact,
+            page=body,
         )
         if refusal.kind is Kind.UNAUTHENTICATED:
             self._token.refused(token)
@@ -334,9 +370,9 @@ class ZuoraClient:
                 return await self._ask_for_token()
             except CallError as error:
                 if attempt == tries:
+                    advice = ALLOW_LIST if error.http_status == 403 else OUTAGE
                     raise TenantUnreachable(
-                        f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} "
-                        "Check the address and the network, then run it again."
+                        f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} {advice}"
                     ) from error
                 jitter = random.uniform(0, min(TOKEN_CAP, TOKEN_BACKOFF * 2 ** min(attempt - 1, 16)))
                 wait = max(jitter, min(error.retry_after or 0.0, TOKEN_CAP))
@@ -352,22 +388,27 @@ class ZuoraClient:
                     data=self._form,
                     allow_redirects=False,
                     headers={"Content-Type": "application/x-www-form-urlencoded"},
+                    **self._through,
                 ) as response:
                     body = await read_bounded(response, LARGEST_ANSWER)
         except FAILURES as error:
-            raise as_call_error(error) from error
-        if response.status in (400, 401, 403):
+            raise self._failure(error) from error
+        self._answered_before = True
+        said = _understood(body, _ANSWER)
+        if response.status in (400, 401, 403) and (said is not None or not body.strip()):
+            reason = said.text if said is not None else None
             raise CredentialsRefused(
-                f"{self._base} refused the OAuth client's credentials (HTTP {response.status}). "
+                f"{self._base} refused the OAuth client's credentials (HTTP {response.status})"
+                f"{f': {shortened(self.redact(reason))}' if reason else '.'} "
                 "Check the client id, the secret, and that they belong to this tenant."
             )
-        if response.status // 100 != 2:  # a token is one under any success
-            wait = read_retry_after(response.headers, self._clock.wall())
-            raise failure(response.status, None, None, wait, self.redact)
-        try:
-            answer = _TOKEN.decode(body.removeprefix(BOM_UTF8))
+        try:  # a token under any success is good
+            answer = _TOKEN.decode(body.removeprefix(BOM_UTF8)) if response.status // 100 == 2 else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise failure(response.status, None, None, None, self.redact) from None
+            answer = None
+        if answer is None:
+            wait = read_retry_after(response.headers, self._clock.wall())
+            raise failure(response.status, said, None, wait, self.redact, page=body)
         self.redact.add_token(answer.access_token)
         self.granted = answer.grant(self.redact)
         return answer.access_token, self.granted.seconds

@@ -1,17 +1,28 @@
-"""Whether the tenant can be reached at all, step by step: its name, a connection, TLS. Sends no request."""
+"""Whether the tenant can be reached, step by step: name, connection, proxy, TLS. Sends no request to the tenant."""
 
 import asyncio
-import os
 import socket
 import ssl
 import time
 from contextlib import suppress
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NoReturn
 
+import aiohttp
 from msgspec import Struct
+from yarl import URL
 
 from orchestrator.errors import TenantUnreachable
+from orchestrator.settings.network import Route
+from orchestrator.zuora.reasons import (
+    connect_failure,
+    requires_client_certificate,
+    system_reason,
+    tls_failure,
+)
+from orchestrator.zuora.transport import BEFORE_SENDING, Connector, through
+
+ALERT = 0.3
+"""Seconds to wait for a server's alert: with TLS 1.3 it asks for a client certificate after the handshake."""
 
 
 class Tls(Struct, frozen=True):
@@ -24,66 +35,79 @@ class Tls(Struct, frozen=True):
 
 
 class Reached(Struct, frozen=True):
-    """A connection that came about: to which address, after how many seconds; ``tls`` where the address is https."""
+    """A connection: to which address (of the proxy, if there is one), and the seconds it took; ``tls`` for https."""
 
     address: str
     seconds: float
     tls: Tls | None = None
 
 
-async def reach(base_url: str, timeout: float) -> Reached:
-    """Connects to ``base_url`` and hangs up, within ``timeout`` seconds.
+class _ConnectedError(Exception):
+    """Ends the call once its connection is established."""
+
+
+async def reach(base_url: str, timeout: float, route: Route, context: ssl.SSLContext | bool) -> Reached:
+    """Connect to ``base_url`` on the way ``route``, verify it with ``context`` and hang up, in ``timeout`` seconds.
 
     Raises TenantUnreachable, which names the step that failed and what may be wrong.
     """
-    parts = urlsplit(base_url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    step, advice = (
-        f"The name {host} could not be resolved",
-        "Check the address, and this machine's DNS or VPN.",
-    )
+    url = URL(base_url)
+    hop = url if route.proxy is None else URL(route.proxy.url)
+    host, port = hop.host or "", hop.port or 0
+    place = f"{host} port {port}" if route.proxy is None else f"the proxy {route.proxy.url}"
+    step = f"The name {host} does not resolve"
     try:
         async with asyncio.timeout(timeout):
             await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            step = f"No connection to {host} port {port} came about"
-            advice = "Check the address, a firewall or the VPN; mass-stop goes through no proxy."
+            step = f"Could not connect to {place}"
             started = time.monotonic()
-            address, tls = await _connect(host, port, None)
-            seconds = time.monotonic() - started
-            if secure:
-                step = f"TLS with {host} failed"
-                advice = "Is there a proxy in between that reads along? SSL_CERT_FILE names the certificates to trust."
-                address, tls = await _connect(host, port, ssl.create_default_context())
-            return Reached(address, seconds, tls)
+            _, writer = await asyncio.open_connection(host, port)
+            address, seconds = writer.get_extra_info("peername")[0], time.monotonic() - started
+            writer.close()
+            if url.scheme != "https":
+                return Reached(address, seconds)
+            step = f"TLS with {url.host} failed" if route.proxy is None else f"No tunnel through {place}"
+            return Reached(address, seconds, await _established(url, route, context))
     except TimeoutError:
-        raise TenantUnreachable(f"{step}: nothing came in {timeout:g} s. {advice}") from None
+        raise TenantUnreachable(f"{step}: nothing came in {timeout:g} s. {_advice(route)}") from None
+    except BEFORE_SENDING as error:
+        if type(error) is aiohttp.ClientConnectorError:  # hung up after the connection of the step before
+            raise TenantUnreachable(f"{step}: {system_reason(error.os_error)}. {_advice(route)}") from error
+        raise TenantUnreachable(connect_failure(error, route)) from error
     except OSError as error:
-        raise TenantUnreachable(f"{step}: {_reason(error)}. {advice}") from error
+        raise TenantUnreachable(f"{step}: {system_reason(error)}. {_advice(route)}") from error
 
 
-def _reason(error: OSError) -> str:
-    match error:
-        case ssl.SSLCertVerificationError():
-            return error.verify_message
-        case ssl.SSLError():
-            return (error.reason or str(error)).replace("_", " ").lower()
-        case OSError(errno=int(number)) if not isinstance(error, socket.gaierror):
-            return os.strerror(number)  # asyncio puts its own words in the place of the system's
-        case _:
-            return error.strerror or str(error)
+def _advice(route: Route) -> str:
+    if route.proxy is not None:
+        return f"Check {route.proxy.origin}, and this machine's DNS, firewall or VPN."
+    return route.unused or (
+        "Check the address, and this machine's DNS, firewall or VPN. --proxy or HTTPS_PROXY names a proxy."
+    )
 
 
-async def _connect(host: str, port: int, context: ssl.SSLContext | None) -> tuple[str, Tls | None]:
-    _, writer = await asyncio.open_connection(host, port, ssl=context)
-    try:
-        peer = writer.get_extra_info("peername") or ("",)
-        secured = writer.get_extra_info("ssl_object")
-        return peer[0], None if secured is None else _tls(secured)
-    finally:
-        writer.close()
-        with suppress(OSError, TimeoutError):  # some hang up without a word, which is no matter here
-            await asyncio.wait_for(writer.wait_closed(), 1.0)
+async def _established(url: URL, route: Route, context: ssl.SSLContext | bool) -> Tls:
+    """The TLS connection that a call to ``url`` would use: the call is prepared, connected and not sent."""
+    found: list[Tls] = []
+
+    async def connect_only(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> NoReturn:
+        connection = await connector.connect(request, [], aiohttp.ClientTimeout())
+        try:
+            assert connection.transport is not None
+            assert connection.protocol is not None
+            found.append(_tls(connection.transport.get_extra_info("ssl_object")))
+            if (closed := connection.protocol.closed) is not None:
+                await asyncio.wait([closed], timeout=ALERT)
+                if closed.done() and (error := closed.exception()) and requires_client_certificate(error):
+                    raise TenantUnreachable(tls_failure(error, url.host or ""))
+        finally:
+            connection.close()
+        raise _ConnectedError
+
+    async with aiohttp.ClientSession(connector=(connector := Connector(context))) as session:
+        with suppress(_ConnectedError):
+            await session.get(url, middlewares=(connect_only,), **through(route.proxy))
+    return found[0]
 
 
 def _tls(secured: ssl.SSLObject) -> Tls:
@@ -99,4 +123,4 @@ def _tls(secured: ssl.SSLObject) -> Tls:
 def _name(names: Any, *wanted: str) -> str:
     """The first of ``wanted`` in a name as ``getpeercert`` gives it."""
     known = {name: value for part in names for name, value in part}
-    return next((known[name] for name in wanted if name in known), "nobody named")
+    return next((known[name] for name in wanted if name in known), "unnamed")

@@ -61,9 +61,9 @@ class Redaction:
         self._short: list[bytes] = []
 
     @classmethod
-    def of_client(cls, client_id: str, client_secret: str) -> "Redaction":
-        """For an OAuth client, whose secret is also sent together with its id (RFC 7617)."""
-        return cls(client_secret, b64encode(f"{client_id}:{client_secret}".encode()).decode())
+    def of_client(cls, client_id: str, client_secret: str, *others: str) -> "Redaction":
+        """For an OAuth client, whose secret is also sent together with its id (RFC 7617), and for ``others``."""
+        return cls(client_secret, b64encode(f"{client_id}:{client_secret}".encode()).decode(), *others)
 
     def add_token(self, token: str) -> None:
         """Removes ``token`` too, from now on."""

@@ -1,4 +1,4 @@
-"""Whom the client trusts: the certificates of the machine, read when a tenant is first called over TLS."""
+"""Which certificates the client trusts. They are read when a tenant is first called over TLS."""
 
 import os
 import ssl
@@ -7,15 +7,20 @@ from functools import cache
 _NO_CERTIFICATES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
 
-def context_for(address: str) -> ssl.SSLContext | bool:
-    """What aiohttp is to verify ``address`` with. Plain HTTP, allowed on loopback alone, needs no certificates."""
-    return _context() if address.startswith("https:") else True
+def context_for(address: str, ca_file: str | None) -> ssl.SSLContext | bool:
+    """The certificates that aiohttp verifies ``address`` with: those of ``ca_file`` (PEM), or the system's.
+
+    Plain http:// (loopback only) needs none.
+    """
+    if not address.startswith("https:"):
+        return True
+    return _context(ca_file, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @cache
-def _context() -> ssl.SSLContext:
-    """One for all clients: to read the machine's certificates takes 30 ms."""
-    context = ssl.create_default_context()
+def _context(ca_file: str | None, *_: str | None) -> ssl.SSLContext:
+    """One context for all clients of the same certificates: reading the system's takes 30 ms."""
+    context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(("http/1.1",))
     return context
 

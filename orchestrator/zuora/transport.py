@@ -1,24 +1,35 @@
 """How aiohttp's failures are told as ours, and the guards around one request."""
 
 import asyncio
-import os
-import socket
 import ssl
 from collections.abc import Awaitable
 from functools import partial
+from typing import TypedDict
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.tracing import Trace
 
 from orchestrator.errors import CallError, Kind
+from orchestrator.settings.network import DIRECT, Proxy, Route
+from orchestrator.zuora.reasons import (
+    PROXY_CREDENTIALS_REQUIRED,
+    NoTunnel,
+    connect_failure,
+    requires_client_certificate,
+    tls_failure,
+)
+from orchestrator.zuora.redaction import Redact
 
 BEFORE_SENDING = (
     aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
     aiohttp.ServerFingerprintMismatch,
+    NoTunnel,
 )
 """What aiohttp raises before a byte of the request is sent: the tenant cannot have carried it out."""
 
@@ -39,6 +50,19 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(limit=0, keepalive_timeout=30, ssl=tls)
         connection: type[ResponseHandler] = _Connection  # there is no public way to one's own
         self._factory = partial(connection, loop=asyncio.get_running_loop())
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except BEFORE_SENDING:
+            raise
+        except (
+            aiohttp.ClientError,
+            ValueError,
+        ) as error:  # of a proxy, in answer to CONNECT: no request has left
+            raise NoTunnel(str(error)) from error
 
 
 class _Connection(ResponseHandler):
@@ -80,10 +104,10 @@ class SendOnce:
         return send(request)
 
 
-def as_call_error(error: BaseException) -> CallError:
-    """The one table from what aiohttp raises to a :class:`CallError`."""
+def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = str) -> CallError:
+    """The one table from what aiohttp raises, on the way ``route``, to a :class:`CallError`."""
     if isinstance(error, BEFORE_SENDING):
-        return CallError(Kind.CONNECT_FAILED, f"No connection to the tenant: {_reason(error)}.")
+        return CallError(Kind.CONNECT_FAILED, redact(connect_failure(error, route)))
     if isinstance(error, TimeoutError):
         return CallError(Kind.TIMEOUT, "No answer from the tenant in time.", may_have_worked=True)
     if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, ValueError)):
@@ -92,6 +116,8 @@ def as_call_error(error: BaseException) -> CallError:
             "The tenant's answer was cut short or is not HTTP as it should be.",
             may_have_worked=True,
         )
+    if requires_client_certificate(error):
+        return CallError(Kind.CONNECT_FAILED, tls_failure(error, "The tenant's host"))
     return CallError(
         Kind.CONNECTION_LOST,
         "The connection to the tenant was lost before an answer came.",
@@ -99,12 +125,14 @@ def as_call_error(error: BaseException) -> CallError:
     )
 
 
-def _reason(error: BaseException) -> str:
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    # asyncio puts its own words in the place of the system's; those of TLS and of name look-up have other numbers.
-    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (ssl.SSLError, socket.gaierror)):
-        return os.strerror(cause.errno)
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+def refuses_proxy_credentials(error: BaseException) -> bool:
+    """Whether the proxy answered CONNECT with 407: only other credentials can help."""
+    return isinstance(error, aiohttp.ClientHttpProxyError) and error.status == PROXY_CREDENTIALS_REQUIRED
+
+
+def rejects_certificate(error: BaseException) -> bool:
+    """Whether one side rejected the other's certificate, or the lack of it."""
+    return isinstance(error, ssl.SSLCertVerificationError) or requires_client_certificate(error)
 
 
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -130,3 +158,31 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
         response.close()
         raise
     return body
+
+
+class Through(TypedDict, total=False):
+    """Arguments of one request."""
+
+    proxy: str
+    proxy_headers: dict[str, str]
+
+
+def through(proxy: Proxy | None) -> Through:
+    """aiohttp's arguments for a call through ``proxy``. Its credentials go to the proxy alone, with CONNECT."""
+    if proxy is None:
+        return {}
+    if proxy.credentials is None:
+        return {"proxy": proxy.url}
+    user, _, password = proxy.credentials.reveal().partition(":")
+    return {
+        "proxy": proxy.url,
+        "proxy_headers": {"Proxy-Authorization": aiohttp.encode_basic_auth(user, password)},
+    }
+
+
+def secrets_of(proxy: Proxy | None) -> tuple[str, ...]:
+    """The texts that must not be shown of the credentials for ``proxy``."""
+    if proxy is None or proxy.credentials is None:
+        return ()
+    user, _, password = proxy.credentials.reveal().partition(":")
+    return (password, aiohttp.encode_basic_auth(user, password).removeprefix("Basic "))

@@ -1,5 +1,7 @@
 """The tenant's answers as they come over the wire, and what they mean."""
 
+import html
+import re
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, ValidationError, convert, field
@@ -15,6 +17,13 @@ LONGEST_TEXT = 200
 LONGEST_MESSAGE = 1_000
 """Characters of any other text of the tenant's that are kept: in a journal it comes once a call."""
 
+LONGEST_PAGE = 16_384
+"""Bytes of a gateway's page in which its title is looked for."""
+
+_TITLE = re.compile(r"<title\b[^>]{0,200}>(.{0,300}?)</title", re.IGNORECASE | re.DOTALL)
+_HEADING = re.compile(r"<h1\b[^>]{0,200}>(.{0,300}?)</h1", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]{0,1000}>")
+
 USUAL_LIFETIME = 3_599.0
 """Seconds that a token lives (Zuora API, "Create an OAuth token")."""
 
@@ -29,14 +38,26 @@ class Reason(Struct, frozen=True):
 class Answer(Struct, frozen=True, rename="camel"):
     """What every answer may carry. ``success`` false under HTTP 200 is a failure all the same.
 
-    ``message`` is not Zuora's own: a gateway in front says so what it has against a call. What is said beside a success
-    cannot make it a failure, whatever its type.
+    ``message``, ``error`` and ``error_description`` come from a gateway or from the token endpoint. Beside a success
+    they do not make it a failure, whatever their types are.
     """
 
     success: bool | None = None
     process_id: Any = None
     reasons: Any = None
     message: Any = None
+    error: Any = None
+    error_description: Any = field(default=None, name="error_description")
+
+    @property
+    def text(self) -> str | None:
+        """The reason as text, wherever the answer has it."""
+        try:
+            first = self.reason().message
+        except ValidationError:
+            first = None
+        texts = (first, self.message, self.error_description, self.error)
+        return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
     def reason(self) -> Reason:
         """The first of the reasons, or one that says nothing. Raises ValidationError where they are no reasons."""
@@ -155,9 +176,17 @@ def read_code(code: object) -> int | None:
 
 
 def failure(
-    http_status: int, answer: Answer | None, request_id: str | None, retry_after: float | None, redact: Redact
+    http_status: int,
+    answer: Answer | None,
+    request_id: str | None,
+    retry_after: float | None,
+    redact: Redact,
+    page: bytes = b"",
 ) -> CallError:
-    """The error that an answer stands for: by its reason's category where it gives one, else by its HTTP status."""
+    """The error that an answer stands for: by its reason's category where it gives one, else by its HTTP status.
+
+    ``page`` is the body, whose text is the message where the answer is not JSON (None).
+    """
     try:
         reason = answer.reason() if answer else Reason()
     except ValidationError:
@@ -172,7 +201,7 @@ def failure(
         kind = by_status
     return CallError(
         kind,
-        _message(reason.message or (answer.message if answer else None), kind, http_status, redact),
+        _message(answer, page, kind, http_status, redact),
         code=code,
         http_status=http_status,
         request_id=request_id,
@@ -182,16 +211,37 @@ def failure(
     )
 
 
-def _message(told: Any, kind: Kind, http_status: int, redact: Redact) -> str:
-    if told and isinstance(told, str):
-        return redact(told)[:LONGEST_MESSAGE]
+def _message(answer: Answer | None, page: bytes, kind: Kind, http_status: int, redact: Redact) -> str:
+    if answer and answer.text:
+        return redact(answer.text)[:LONGEST_MESSAGE]
+    if kind is Kind.REDIRECTED:
+        return f"The tenant sends the call elsewhere (HTTP {http_status}), which is not followed: check its address."
+    if answer is None and (text := page_text(page)):
+        return f"A gateway answered HTTP {http_status}: {shortened(redact(text))}"
     if kind is Kind.MALFORMED_ANSWER:
         return (
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."
         )
-    if kind is Kind.REDIRECTED:
-        return f"The tenant sends the call elsewhere (HTTP {http_status}), which is not followed: check its address."
     return f"The tenant answered HTTP {http_status} without a reason."
+
+
+def page_text(page: bytes) -> str | None:
+    """What a page says that is not JSON: the title or heading of HTML, or plain text. None if it says nothing."""
+    text = page[:LONGEST_PAGE].decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        found = (pattern.search(text) for pattern in (_TITLE, _HEADING))
+        text = next((match[1] for match in found if match and match[1].strip()), "")
+    elif text.startswith(("{", "[", '"')) or "\ufffd" in text:
+        return None
+    text = html.unescape(_TAG.sub(" ", text))
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable()) or None
+
+
+def shortened(text: str) -> str:
+    """``text`` as the end of a sentence, of at most ``LONGEST_TEXT`` characters."""
+    text = " ".join(text.split())
+    short = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    return short if short.endswith((".", "!", "?", "…")) else f"{short}."
 
 
 def _by_class(http_status: int, understood: bool) -> Kind:

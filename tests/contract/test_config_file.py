@@ -1,6 +1,7 @@
 """``config/mass-stop.toml`` says what the code does: every setting, once, with its help, its names and its default."""
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from orchestrator.settings import SETTINGS, Setting, Settings, resolve
 from orchestrator.settings.layers import OF_ONE_TENANT
 
 FILE = Path(__file__).resolve().parents[2] / "config" / "mass-stop.toml"
+CERTIFICATE = Path(__file__).resolve().parents[1] / "unit" / "tls" / "good.pem"
 TEXT = FILE.read_text("utf-8")
 
 SETTING_LINE = re.compile(r"^# ([a-z][a-z-]*) = (.+)$", re.M)
@@ -45,6 +47,7 @@ def resolved(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         secret = tmp_path / name
         secret.write_text("made-up")
         secret.chmod(0o600)
+    shutil.copy(CERTIFICATE, tmp_path / "certificates.pem")
     config = tmp_path / "all.toml"
     of_one = setting.name in OF_ONE_TENANT
     config.write_text(re.sub(r"(?m)^tenants? = .*$", "", UNCOMMENTED) if of_one else UNCOMMENTED, "utf-8")

@@ -28,6 +28,8 @@ WRONG = {
     "shared_dir": " ",
     "zuora_version": "a;b",
     "track_prefix": "x" * 25,
+    "proxy": "socks5://127.0.0.1:1080",
+    "ca_file": " ",
     "column": " ",
     "order": " ",
     "plan": " ",

@@ -33,6 +33,7 @@ KINDS: dict[type[BaseException], Kind] = {
     aiohttp.ClientConnectorSSLError: Kind.CONNECT_FAILED,
     aiohttp.ClientConnectorCertificateError: Kind.CONNECT_FAILED,
     aiohttp.ClientProxyConnectionError: Kind.CONNECT_FAILED,
+    aiohttp.ClientHttpProxyError: Kind.CONNECT_FAILED,
     aiohttp.ClientSSLError: Kind.CONNECT_FAILED,
     UnixClientConnectorError: Kind.CONNECT_FAILED,
     aiohttp.ServerFingerprintMismatch: Kind.CONNECT_FAILED,
@@ -47,7 +48,6 @@ KINDS: dict[type[BaseException], Kind] = {
     aiohttp.ClientPayloadError: Kind.MALFORMED_ANSWER,
     aiohttp.ClientResponseError: Kind.MALFORMED_ANSWER,
     aiohttp.ContentTypeError: Kind.MALFORMED_ANSWER,
-    aiohttp.ClientHttpProxyError: Kind.MALFORMED_ANSWER,
     aiohttp.TooManyRedirects: Kind.MALFORMED_ANSWER,
     aiohttp.WSServerHandshakeError: Kind.MALFORMED_ANSWER,
 }
@@ -121,7 +121,7 @@ def test_what_python_raises_itself_becomes_one_of_ours(error, kind):
 
 def test_a_refused_connection_is_told_in_the_systems_words():
     error = as_call_error(aiohttp.ClientConnectorError(KEY, REFUSED))
-    assert error.message == "No connection to the tenant: Connection refused."
+    assert error.message == "Could not connect to rest.zuora.com port 443: Connection refused."
 
 
 @pytest.mark.asyncio

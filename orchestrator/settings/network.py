@@ -1,0 +1,115 @@
+"""How calls reach the tenant: through which proxy, and which certificates are trusted."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from orchestrator.errors import UsageError
+from orchestrator.settings.addresses import is_loopback
+from orchestrator.settings.forms import Secret
+from orchestrator.settings.text import from_variable, is_unset
+
+if TYPE_CHECKING:
+    from orchestrator.settings.declared import Settings
+
+
+class Proxy(Struct, frozen=True):
+    """An HTTP proxy. ``url`` contains no credentials; ``credentials`` is the decoded ``user:password``.
+
+    ``origin`` is ``--proxy`` (whichever way that setting was given) or ``HTTPS_PROXY``.
+    """
+
+    url: str
+    origin: str
+    credentials: Secret | None = None
+
+    @property
+    def variable(self) -> str:
+        """The environment variable for this proxy's address with credentials."""
+        return "MASS_STOP_PROXY" if self.origin == "--proxy" else self.origin
+
+
+class Route(Struct, frozen=True):
+    """The way to one tenant: through ``proxy``, or directly. ``unused`` says why a configured proxy is not used."""
+
+    proxy: Proxy | None = None
+    unused: str | None = None
+
+
+DIRECT = Route()
+
+
+def split_proxy(url: str) -> tuple[str, Secret | None]:
+    """Separate the proxy address ``url`` from the credentials in it (decoded ``user:password``, or None)."""
+    scheme, _, rest = url.partition("://")
+    userinfo, at, place = rest.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    return f"{scheme}://{place}", Secret(f"{unquote(user)}:{unquote(password)}") if at else None
+
+
+def route_to(settings: "Settings") -> Route:
+    """The way to the tenant of ``settings``: their proxy, or the one in ``HTTPS_PROXY`` unless ``NO_PROXY`` matches.
+
+    Plain http:// addresses and loopback hosts are always called directly. Raises SettingError for a proxy address in
+    ``HTTPS_PROXY`` that cannot be used.
+    """
+    address = urlsplit(settings.address)
+    if address.scheme != "https" or is_loopback(address.hostname):
+        return DIRECT
+    if settings.proxy is not None:
+        credentials = settings.proxy_credentials or _credentials_for(settings.proxy)
+        return Route(Proxy(settings.proxy, "--proxy", credentials))
+    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+    proxies = getproxies_environment()
+    if is_unset(proxies.get("https", "")):
+        return Route(unused=_unused(proxies))
+    if proxy_bypass_environment(address.netloc, proxies):
+        return Route(
+            unused=f"NO_PROXY excludes {address.hostname} from the proxy in HTTPS_PROXY, so no proxy was used."
+        )
+    url, credentials = _read(proxies["https"], "HTTPS_PROXY")
+    return Route(Proxy(url, "HTTPS_PROXY", credentials))
+
+
+def _credentials_for(proxy: str) -> Secret | None:
+    """Credentials for ``proxy`` from this process's environment: the journal and dask workers receive only its URL."""
+    value = os.environ.get("MASS_STOP_PROXY")
+    url, credentials = _read(value, "MASS_STOP_PROXY") if value else (None, None)
+    return credentials if url == proxy else None
+
+
+def _read(value: str, variable: str) -> tuple[str, Secret | None]:
+    from orchestrator.settings.declared import SETTINGS
+
+    return split_proxy(SETTINGS["proxy"].read(from_variable(value), variable))
+
+
+def _unused(proxies: dict[str, str]) -> str | None:
+    for scheme in ("http", "all"):
+        if scheme in proxies:
+            name = f"{scheme.upper()}_PROXY"
+            return f"{name} is not used for https:// addresses, so no proxy was used; set HTTPS_PROXY or --proxy."
+    return None
+
+
+@cache
+def check_ca_file(path: str) -> None:
+    """Raise UsageError unless the file ``path`` contains at least one certificate in PEM form."""
+    import ssl
+
+    try:
+        Path(path).read_bytes()
+        store = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        store.load_verify_locations(cafile=path)
+        good = bool(store.cert_store_stats()["x509"])
+    except ssl.SSLError:
+        good = False
+    except OSError as error:
+        raise UsageError(f"--ca-file: {path} cannot be read: {error.strerror}.") from None
+    if not good:
+        raise UsageError(f"--ca-file: {path} contains no certificate in PEM form.")
