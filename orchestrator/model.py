@@ -6,11 +6,17 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 _BULK_KEY = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
+_SAFE_KEY = re.compile(r"[0-9A-Za-z._~-]{1,200}", re.ASCII)  # the characters that no URL encodes (RFC 3986)
 
 
 def is_bulk_key(text: str) -> bool:
     """Whether ``text`` has the form of a bulk key: 32 ASCII letters or digits (Zuora API, mass actions)."""
     return _BULK_KEY.fullmatch(text) is not None
+
+
+def is_safe_key(text: str) -> bool:
+    """Whether ``text`` is one path segment that no client or server rewrites (``--any-key``)."""
+    return _SAFE_KEY.fullmatch(text) is not None and text not in (".", "..")
 
 
 class Outcome(StrEnum):

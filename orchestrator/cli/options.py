@@ -19,7 +19,7 @@ TENANT = (
     "track_prefix", "proxy", "ca_file",
 )  # fmt: skip
 MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "shared_dir")
-INPUT = ("column", "strict")
+INPUT = ("column", "any_key", "strict")
 ORDER = ("order", "plan")
 GUARDS = ("expect_action_type", "expect_uploaded_by")
 PACE = ("concurrency", "headroom", "rate", "max_attempts", "timeout", "deadline")

@@ -10,6 +10,7 @@ import click
 from orchestrator.cli import complete, options
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
+from orchestrator.sources import is_key_argument
 
 if TYPE_CHECKING:
     from orchestrator import runs
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     "yes", *options.OUTPUT,
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
-    """Stops every mass action whose bulk key is in SOURCE, follows each to its end, and writes the report.
+    """Stop every mass action whose bulk key is in SOURCE, poll each until it ends, and write the report.
 
-    SOURCE is a CSV file, a list with one key a line, either gzipped, or - for standard input.
+    SOURCE is a file (CSV, JSON or one key per line, possibly gzipped), - for standard input, or a bulk key.
     """
     settings = options.read_settings(given)
     specs = input_specs(sources, settings)
@@ -33,7 +34,9 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
 
 
 def input_specs(sources: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
-    """The sources as given, or standard input where that can hold keys. Raises UsageError."""
+    """The sources as given; without any, standard input if it is not a terminal. Raises UsageError."""
+    if settings.tenants is not None and settings.tenant is None and any(map(is_key_argument, sources)):
+        raise UsageError("Keys as arguments do not say which tenant they belong to: add --tenant NAME.")
     if sources or settings.plan:
         return sources
     if sys.stdin is None or sys.stdin.isatty():

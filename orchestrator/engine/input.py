@@ -38,10 +38,7 @@ async def read_to_end(
     try:
         await reading
         if not any_key():
-            raise InputError(
-                f"The input holds no usable bulk key{whose}: nothing to stop. A key has 32 letters or digits; where "
-                "they stand in another column than the first, --column names it."
-            )
+            raise InputError(f"The input holds no usable bulk key{whose}: nothing to stop.")
     except UsageError as error:
         if isinstance(error, InputError):
             log.error("input.unreadable", message=str(error))

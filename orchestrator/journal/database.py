@@ -17,7 +17,7 @@ import msgspec
 from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SQL = Path(__file__).parent / "sql"
 NOT_BEGUN = (
     "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it anew with another --out. "

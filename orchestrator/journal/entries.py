@@ -158,7 +158,10 @@ def done_in(unprocessed: int | None, speed: float | None) -> float | None:
 
 
 def chained(chain: str, rows: Iterable[InputRow]) -> str:
-    """The digest over rows up to and with ``rows``, given the one up to them. Each counts by line, tenant and key."""
+    """The digest over all rows of a source up to ``rows``; ``chain`` is the digest of those before them.
+
+    It covers the line, tenant and key of each row.
+    """
     for row in rows:
         chain = hashlib.blake2b(
             f"{chain}{row.number}\0{action_name(row.tenant, row.key)}".encode("utf-8", "surrogatepass"),

@@ -1,12 +1,22 @@
-"""From sources into the journal: rows are admitted in batches, as they come."""
+"""Admit the rows of sources to the journal, in batches, as they come."""
 
 import asyncio
 import select
 import sqlite3
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from concurrent.futures import Future
+from contextlib import aclosing, closing
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -17,20 +27,22 @@ import anyio.to_thread
 from msgspec import Struct, structs
 
 from orchestrator.errors import InputError, StorageError
+from orchestrator.journal.database import statements
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
 from orchestrator.journal.journal import Journal
-from orchestrator.model import InputRow
-from orchestrator.sources import Source
+from orchestrator.model import InputRow, is_bulk_key
+from orchestrator.sources import ARGUMENTS, Source
 from orchestrator.threads import NO_THREAD, is_no_thread
 
 T = TypeVar("T")
 
 NAMES_SHOWN = 12
-"""Tenants named in a sentence on a row that names none of them."""
+"""Tenants named in the message about a row that names none of them."""
 
 BATCH = 2_000
-"""Rows admitted at once, at most; fewer where the source would wait for more."""
+"""Rows admitted at once, at most; fewer if the source would wait for more."""
 
+_TWINS = 3  # pairs of keys that differ only in case, in one message
 
 OnNew = Callable[[int], None]
 OnNewByTenant = Callable[[Counter[str]], None]
@@ -66,53 +78,114 @@ class Tenancy(Struct, frozen=True):
         return structs.replace(row, problem=f"{whose}; {self.origin} has {known}.")
 
 
+Notify = Callable[[str, str], None]
+"""Receives an event's name and a sentence about the input for the operator."""
+
+
 class Admission:
-    """Takes the rows of one source into the journal, in batches, and passes over those an earlier session took."""
+    """Admits the rows of one source in batches, and skips those that an earlier session admitted."""
 
     def __init__(self, journal: Journal, info: SourceInfo, *, ranked: bool) -> None:
         self._journal = journal
-        self._known = info.last_row
+        self._earlier = info
+        self._skipped = 0
         self._chain = ""
         self._ranked = ranked
         self._batch: list[InputRow] = []
-        self._earlier = info
         self.info = info
 
     def add(self, row: InputRow) -> None:
-        if row.number <= self._known:
-            self._chain = chained(self._chain, [row])
+        """Add the next row. Raises InputError if the rows to skip are not those that were admitted."""
+        if self._skipped == self._earlier.rows:
+            self._batch.append(row)
             return
-        if self._known:
-            self._compare()
-        self._batch.append(row)
+        self._skipped += 1
+        self._chain = chained(self._chain, [row])
+        if self._skipped == self._earlier.rows:
+            same_rows(self._earlier, self._chain)
+
+    @property
+    def empty(self) -> bool:
+        return not self._batch
 
     @property
     def full(self) -> bool:
         return len(self._batch) >= BATCH
 
-    def flush(self) -> Counter[str]:
-        """Admits what has gathered; returns each tenant's number of new keys. Blocks until it is committed."""
-        if not self._batch:
-            return Counter()
+    def start(self) -> "Future[tuple[SourceInfo, Counter[str]]]":
+        """Hand the batch over to the journal. The result goes to :meth:`done`; the batch must not be empty."""
         batch, self._batch = self._batch, []
-        self.info, new = self._journal.admit(self.info, batch, self._ranked).result()
+        return self._journal.admit(self.info, batch, self._ranked)
+
+    def done(self, admitted: tuple[SourceInfo, Counter[str]]) -> Counter[str]:
+        """Return each tenant's number of new keys."""
+        self.info, new = admitted
         return new
 
+    def flush(self) -> Counter[str]:
+        """Admit the batch and return each tenant's number of new keys. Blocks until it is committed."""
+        return self.done(self.start().result()) if self._batch else Counter()
+
     def complete(self, sha256: str | None) -> None:
-        if self._known:
-            self._compare()
+        """Record that the source was read to its end. Raises InputError if it is shorter than it was."""
+        if self._skipped < self._earlier.rows:
+            same_rows(self._earlier, self._chain)
         self._journal.source_complete(self.info, sha256)
 
-    def _compare(self) -> None:
-        same_rows(self._earlier, self._chain)
-        self._known = 0
+
+class _Findings:
+    """What the operator must know about an input once all of it was read."""
+
+    def __init__(self) -> None:
+        self.first: tuple[str, InputRow] | None = None
+        self.mixed_case = False
+
+    def add(self, source: str, row: InputRow) -> None:
+        if self.first is None:
+            self.first = (source, row)
+        self.mixed_case = self.mixed_case or row.key != row.key.lower()
+
+    def of_journal(self, connection: sqlite3.Connection) -> tuple[bool, list[tuple[str, str]]]:
+        """Whether the journal has any key, and the first keys that differ only in case."""
+        (any_key,) = connection.execute(statements()["any_key"]).fetchone()
+        twins = statements()["case_twins"]
+        return bool(any_key), connection.execute(
+            twins, {"most": _TWINS + 1}
+        ).fetchall() if self.mixed_case else []
+
+    def report(
+        self, found: tuple[bool, list[tuple[str, str]]], notify: Notify, unusable: str, hint: str = ""
+    ) -> None:
+        """Pass what :meth:`of_journal` returned to the operator.
+
+        Raises:
+            InputError: there is no key. The message is ``unusable`` if the input has no row; otherwise it quotes the
+                problem of the first row, and ends with ``hint``.
+        """
+        any_key, twins = found
+        if not any_key and self.first is None:
+            raise InputError(unusable)
+        if not any_key and self.first is not None:
+            source, row = self.first
+            hint = "" if is_bulk_key(row.key) or not row.labels else hint
+            raise InputError(
+                f"The input holds no usable bulk key: nothing to stop. {source}, row {row.number}: {row.problem}{hint}"
+            )
+        if twins:
+            pairs = ", ".join(f"{one} and {other}" for one, other in twins[:_TWINS])
+            more = ", …" if len(twins) > _TWINS else ""
+            notify(
+                "input.case",
+                f"Keys that differ only in case are different keys; all are sent: {pairs}{more}.",
+            )
 
 
 class FileIntake:
-    """Reads files and standard input in a thread, one source after the other.
+    """Reads files, standard input and key arguments in a thread, one source after the other.
 
-    ``column`` and ``weight_column`` are as in :meth:`Source.read`; ``weights`` by the action's name take the column's
-    place. With ``strict`` a malformed row is an InputError. ``tenancy`` is of a run of several tenants.
+    ``column``, ``weight_column`` and ``any_key`` are as in :meth:`Source.read`; ``weights`` by the action's name
+    replace the weight column. With ``strict`` a malformed row raises InputError. ``tenancy`` belongs to a run of
+    several tenants. ``notify`` is called in the event loop.
 
     Attributes:
         rows: rows with a key that were read so far.
@@ -126,17 +199,22 @@ class FileIntake:
         *,
         column: str | None,
         weight_column: str | None,
+        any_key: bool = False,
         strict: bool = False,
         weights: Mapping[str, float | None] | None = None,
         tenancy: Tenancy | None = None,
+        notify: Notify = lambda *_: None,
     ) -> None:
         self._tenancy = tenancy
         self._journal = journal
         self._sources = sources
         self._column = column
         self._weight_column = weight_column
+        self._any_key = any_key
         self._strict = strict
         self._weights = weights
+        self._notify = notify
+        self._findings = _Findings()
         self._finishing = False
         self._waiting = False
         self._done = anyio.Event()
@@ -144,17 +222,20 @@ class FileIntake:
         self.unweighed = 0
 
     async def read(self, on_new: OnNew) -> None:
-        """Admits every row. Raises InputError for a source that cannot be read, if no key of it was passed on."""
+        """Admit every row. Raises InputError for a source that cannot be read, and for an input without a key."""
         await self.read_by_tenant(lambda new: on_new(new.total()))
 
     async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
         """As :meth:`read`, for a run of several tenants."""
 
-        def tell(new: Counter[str]) -> None:
+        def pass_on(new: Counter[str]) -> None:
             anyio.from_thread.run_sync(on_new, new)
 
+        def notify(event: str, sentence: str) -> None:
+            anyio.from_thread.run_sync(self._notify, event, sentence)
+
         try:
-            await anyio.to_thread.run_sync(self._read_all, tell, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(self._read_all, pass_on, notify, abandon_on_cancel=True)
         except RuntimeError as error:
             if is_no_thread(error):
                 raise StorageError(NO_THREAD) from error
@@ -163,29 +244,53 @@ class FileIntake:
             self._done.set()
 
     async def finish(self) -> None:
-        """Reads on to the end of what is there; a source that waits for its writer is left."""
+        """Read what is there already; a source that waits for its writer is left."""
         self._finishing = True
         while not self._done.is_set() and not self._waiting:
             with anyio.move_on_after(0.05):
                 await self._done.wait()
 
-    def _read_all(self, tell: OnNewByTenant) -> None:
+    def _read_all(self, pass_on: OnNewByTenant, notify: Notify) -> None:
+        if len(self._sources) > 1:
+            self._check_layouts()
         for source, info in self._sources:
-            if not self._read_one(source, info, tell):
+            if not self._read_one(source, info, pass_on):
                 return
-        self._refuse_nothing()
+            if source.skipped:
+                rows = f"{source.skipped:,} {'row' if source.skipped == 1 else 'rows'}"
+                notify("input.skipped", f"{source.name}: {rows} without a bulk key skipped.")
+        found = self._journal.perform(self._findings.of_journal).result()
+        hint = " If another column contains the keys, name it with --column."
+        self._findings.report(found, notify, self._no_rows(), "" if self._column or self._any_key else hint)
 
-    def _refuse_nothing(self) -> None:
-        """Raises InputError where all that was read is empty, and no earlier session had anything either."""
-        names = ["Standard input" if source.path is None else source.name for source, _ in self._sources]
-        if any(source.size for source, _ in self._sources) or self._journal.perform(_any_row).result():
-            return
-        raise InputError(
-            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} empty: name a file with bulk keys, or pipe them "
-            "into mass-stop."
+    def _check_layouts(self) -> None:
+        """Raise InputError for a regular file that cannot be used, before a key of another source is sent."""
+        for source, _ in self._sources:
+            if source.path is not None and Path(source.path).is_file():
+                with closing(self._rows(source, lambda: None)) as rows:
+                    next(rows, None)
+
+    def _rows(self, source: Source, on_wait: Callable[[], None]) -> Generator[InputRow, None, None]:
+        return source.read(
+            column=self._column,
+            weight_column=self._weight_column,
+            tenant_column=self._tenancy.read_from if self._tenancy else None,
+            any_key=self._any_key,
+            on_wait=on_wait,
         )
 
-    def _read_one(self, source: Source, info: SourceInfo, tell: OnNewByTenant) -> bool:
+    def _no_rows(self) -> str:
+        """The message about sources that have no row."""
+        names = ["Standard input" if source.path is None else source.name for source, _ in self._sources]
+        verb = "is" if len(names) == 1 else "are"
+        if any(source.size or source.skipped for source, _ in self._sources):
+            return (
+                f"The input holds no usable bulk key: {', '.join(names)} {'has' if len(names) == 1 else 'have'} no row "
+                "with a key, only a header, comments or blank lines."
+            )
+        return f"{', '.join(names)} {verb} empty: name a file with bulk keys, or pipe them into mass-stop."
+
+    def _read_one(self, source: Source, info: SourceInfo, pass_on: OnNewByTenant) -> bool:
         """Whether ``source`` was read to its end."""
         tenancy = self._tenancy
         ranked = self._weight_column is not None or self._weights is not None
@@ -193,7 +298,7 @@ class FileIntake:
 
         def flush() -> None:
             if new := admission.flush():
-                tell(new)
+                pass_on(new)
 
         def before_waiting() -> None:
             self._waiting = False
@@ -203,19 +308,14 @@ class FileIntake:
                 raise _Left
 
         try:
-            for row in source.read(
-                column=self._column,
-                weight_column=self._weight_column,
-                tenant_column=tenancy.read_from if tenancy else None,
-                on_wait=before_waiting,
-            ):
+            for row in self._rows(source, before_waiting):
                 self._waiting = False
                 if tenancy is not None:
                     row = tenancy.settle(row)
                 if self._strict and row.problem is not None:
                     raise InputError(
-                        f"{source.name}, line {row.number}: {row.problem} With --strict nothing was sent; mend the row "
-                        "or leave out --strict."
+                        f"{source.name}, line {row.number}: {row.problem} With --strict nothing was sent; correct the "
+                        "row or leave out --strict."
                     )
                 if self._weights is not None:
                     weight = self._weights.get(action_name(row.tenant, row.key))
@@ -223,6 +323,7 @@ class FileIntake:
                 if row.problem is None:
                     self.rows += 1
                     self.unweighed += row.weight is None
+                self._findings.add(source.name, row)
                 admission.add(row)
                 if admission.full:
                     flush()
@@ -234,7 +335,7 @@ class FileIntake:
 
 
 class RowIntake:
-    """Takes rows that are handed over by a program, or by an earlier plan; each may wait for the next."""
+    """Takes rows from a program or from an earlier plan. Each row may take its time."""
 
     def __init__(
         self,
@@ -244,27 +345,34 @@ class RowIntake:
         *,
         ranked: bool,
         tenancy: Tenancy | None = None,
+        notify: Notify = lambda *_: None,
     ) -> None:
         self._journal = journal
         self._rows = rows
         self._settled = tenancy.settle if tenancy is not None else lambda row: row
-        self._info = info
-        self._ranked = ranked
+        self._admission = Admission(journal, info, ranked=ranked)
+        self._findings = _Findings()
+        self._notify = notify
 
     async def read(self, on_new: OnNew) -> None:
-        """Admits every row."""
+        """Admit every row. Raises InputError for an input without a key."""
         await self.read_by_tenant(lambda new: on_new(new.total()))
 
     async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
         """As :meth:`read`, for a run of several tenants."""
         async with aclosing(self._batches()) as batches:
             async for batch in batches:
-                self._info, new = await wrap_future(self._journal.admit(self._info, batch, self._ranked))
-                on_new(new)
-        self._journal.source_complete(self._info, None)
+                for row in batch:
+                    self._findings.add(self._admission.info.name, row)
+                    self._admission.add(row)
+                if not self._admission.empty:
+                    on_new(self._admission.done(await wrap_future(self._admission.start())))
+        self._admission.complete(None)
+        found = await wrap_future(self._journal.perform(self._findings.of_journal))
+        self._findings.report(found, self._notify, "The input holds no usable bulk key: nothing to stop.")
 
     async def finish(self) -> None:
-        """What a program has not handed over is not waited for."""
+        """Keys that a program has not passed yet are not waited for."""
 
     async def _batches(self) -> AsyncGenerator[list[InputRow]]:
         if isinstance(self._rows, AsyncIterable):
@@ -324,15 +432,13 @@ class ReadAlready:
 
 
 class _Left(Exception):
-    """The source waits for its writer, and nobody needs its keys any more."""
-
-
-def _any_row(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0])
+    """The source waits for its writer, and its keys are not needed any more."""
 
 
 def _ready(source: Source) -> bool:
     """Whether a read of ``source`` returns at once: always for a regular file, for a pipe where something is there."""
+    if source.name == ARGUMENTS:
+        return True
     if source.path is not None:
         return Path(source.path).is_file()
     return bool(select.select([0], [], [], 0)[0])

@@ -134,15 +134,17 @@ class Journal:
     def admit(
         self, source: SourceInfo, rows: Sequence[InputRow], ranked: bool
     ) -> "Future[tuple[SourceInfo, Counter[str]]]":
-        """Takes ``rows`` of ``source``; gives how far the source is read now, and each tenant's number of new keys.
+        """Add the next ``rows`` of ``source``. Return how far it is read, and each tenant's number of new keys.
 
-        ``ranked`` puts the greater weight first. Rows up to ``source.last_row`` are known from an earlier session: they
-        are only held against the digest, and a difference is an InputError.
+        ``ranked`` puts the greater weight first.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[SourceInfo, Counter[str]]:
             before = {"before": connection.execute(_sql("last_seq")).fetchone()[0]}
-            values = [_entered(source.id, row, ranked) for row in rows]
+            values = [
+                _entered(source.id, row, ranked, position)
+                for position, row in enumerate(rows, source.rows + 1)
+            ]
             statement, in_order = database.by_position("admit_action")
             entered = connection.executemany(statement, map(in_order, values)).rowcount
             if entered < len(rows):
@@ -330,12 +332,12 @@ def _json(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _entered(source: int, row: InputRow, ranked: bool) -> dict[str, Any]:
+def _entered(source: int, row: InputRow, ranked: bool, position: int) -> dict[str, Any]:
     values = {
         "tenant": row.tenant, "source": source, "row": row.number, "bulk_key": row.key, "malformed": 0,
         "labels": _json(row.labels) if row.labels else None,
         "rank": (UNRANKED if row.weight is None else -row.weight) if ranked else 0,
-        "stage": _WAITING, "outcome": None, "error": None,
+        "stage": _WAITING, "outcome": None, "error": None, "position": position,
     }  # fmt: skip
     if row.problem is not None:
         error = _json(Problem(kind="malformed", message=row.problem))

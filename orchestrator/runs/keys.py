@@ -16,15 +16,13 @@ from orchestrator.journal.entries import (
     SourceInfo,
     Standing,
     action_name,
-    chained,
     read_run,
-    same_rows,
 )
-from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake, Tenancy
+from orchestrator.journal.intake import FileIntake, Notify, ReadAlready, RowIntake, Tenancy
 from orchestrator.model import InputRow, Outcome
 from orchestrator.runs.run import Run, RunIntake
 from orchestrator.settings import Settings
-from orchestrator.sources import Source, open_source
+from orchestrator.sources import ARGUMENTS, Source, join_key_arguments, open_source
 from orchestrator.threads import in_thread
 
 if TYPE_CHECKING:
@@ -39,11 +37,15 @@ _PLAN = "plan "
 
 
 async def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
-    """Open each source and enter all of them in the journal. Raises InputError."""
+    """Open each source and record all of them in the journal. Raises InputError."""
 
     def work() -> list[tuple[Source, SourceInfo]]:
-        sources = [open_source(spec) for spec in specs]
-        paths = [(spec, source.path) for spec, source in zip(specs, sources, strict=True)]
+        joined = join_key_arguments(specs)
+        sources = [open_source(spec) for spec in joined]
+        names = [
+            ARGUMENTS if one.name == ARGUMENTS else spec for spec, one in zip(joined, sources, strict=True)
+        ]
+        paths = [(name, source.path) for name, source in zip(names, sources, strict=True)]
         return list(zip(sources, run.journal.add_sources(paths), strict=True))
 
     return await in_thread(work)
@@ -58,7 +60,7 @@ def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
     Raises:
         InputError: one is needed that cannot be read twice and was not given again.
     """
-    given = list(specs)
+    given = join_key_arguments(specs)
     unread: Unread = []
     for info in known:
         if info.complete:
@@ -84,7 +86,8 @@ async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> RunIntake
     files = []
     for source, info in unread:
         if source is None and plan is not None:
-            return await read_ahead(run, _rest_of_plan(run, info, plan))
+            rest = RowIntake(run.journal, _planned(Path(plan)), info, ranked=True, tenancy=tenancy(run))
+            return await read_ahead(run, rest)
         assert source is not None
         if source.path != info.path:
             run.journal.replace_source(info, info.name, source.path)
@@ -106,19 +109,17 @@ def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIn
         sources,
         column=settings.column,
         weight_column=settings.order,
+        any_key=settings.any_key,
         strict=settings.strict,
         weights={action_name(row.tenant, row.key): row.weight for row in planned} if settings.plan else None,
         tenancy=tenancy(run),
+        notify=notifier(run),
     )
 
 
-def _rest_of_plan(run: Run, info: SourceInfo, plan: str) -> RunIntake:
-    """The plan's keys behind those that an earlier session took, which are told by their number alone: rows repeat."""
-    planned = _planned(Path(plan))
-    whose = tenancy(run)
-    known = planned[: info.rows] if whose is None else map(whose.settle, planned[: info.rows])
-    same_rows(info, chained("", known))
-    return RowIntake(run.journal, planned[info.rows :], info, ranked=True, tenancy=whose)
+def notifier(run: Run) -> Notify:
+    """Passes sentences about the input to the log and the screen."""
+    return lambda event, sentence: run.log.warning(event, message=sentence)
 
 
 def tenancy(run: Run) -> Tenancy | None:

@@ -96,6 +96,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     plan: Annotated[
         str | None, PATH, About("run directory of an earlier plan, for keys and order: the fastest first")
     ] = None
+    any_key: Annotated[
+        bool, FLAG, About("accept any text that is safe in a URL path as a key", flag=True)
+    ] = False
     strict: Annotated[bool, FLAG, About("refuse the whole input for one malformed row", flag=True)] = False
     expect_action_type: Annotated[
         tuple[str, ...], TEXT, About("leave alone actions of any other type", repeatable=True)

@@ -1,42 +1,66 @@
-"""Bulk keys in: a file, a named pipe or standard input becomes a stream of rows.
+"""Read bulk keys: a file, a named pipe, standard input or the command line becomes a stream of rows.
 
-Read from the descriptor upwards, one file a step, each a generator that asks the one below only when it must:
+Each module is one step, a generator that asks the step before it only when it must:
 
-    raw       descriptor -> bytes      tells before it waits, hashes, unpacks gzip
-    text      bytes -> lines           checks UTF-8, bounds a line
-    records   lines -> cells           finds the delimiter, counts lines, contains a stray quote
-    rows      cells -> InputRow        finds the key column, names the labels, says what is malformed
+    raw       descriptor -> bytes      reports that it may wait, hashes, unpacks gzip
+    text      bytes -> lines           checks UTF-8, limits a line
+    records   lines -> cells           finds the delimiter, counts lines, limits a stray quote
+    rows      cells -> InputRow        finds the key columns, names the labels, explains malformed rows
+    json_rows text -> InputRow         the same for JSON
 
 All of it blocks and belongs in a thread. Memory does not grow with the input.
 """
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
+from orchestrator.sources.cells import bulk_key
+from orchestrator.sources.json_rows import is_json, parse_json
 from orchestrator.sources.raw import Descriptor, sentence, unpack
 from orchestrator.sources.records import parse_records
-from orchestrator.sources.rows import key_headers, parse_rows
-from orchestrator.sources.text import decode, split_lines
+from orchestrator.sources.rows import Wanted, parse_rows
+from orchestrator.sources.text import decode, read_start, refuse_document, split_lines
 
-__all__ = ["Source", "open_source"]
+__all__ = ["ARGUMENTS", "Source", "Wanted", "is_key_argument", "join_key_arguments", "open_source"]
+
+ARGUMENTS = "<arguments>"
+"""The name of a source whose keys are arguments of the command line."""
 
 _STDIN = 0
 
 
-def open_source(spec: str) -> "Source":
-    """The source named on the command line: a path, or ``-`` for standard input (descriptor 0).
+def is_key_argument(spec: str) -> bool:
+    """Whether an argument is a bulk key and not the name of a file."""
+    return bulk_key(spec) is not None and not os.path.lexists(spec)
 
-    A regular file is opened once to see that it can be; nothing is read yet and no descriptor is held.
+
+def join_key_arguments(specs: Sequence[str]) -> list[str]:
+    """The arguments, with neighbouring keys joined into one source: ``KEY KEY``."""
+    joined: list[str] = []
+    for are_keys, group in groupby(specs, is_key_argument):
+        arguments = list(group)
+        joined += [" ".join(arguments)] if are_keys else arguments
+    return joined
+
+
+def open_source(spec: str) -> "Source":
+    """The source of one argument: a path, ``-`` for standard input (descriptor 0), or keys with spaces between.
+
+    A regular file is opened once to see that this works. Nothing is read, and no descriptor is held.
 
     Raises:
         InputError: there is no such file, it is a directory, or it may not be read.
     """
     if spec == "-":
         return Source("<stdin>", None)
+    if all(map(is_key_argument, spec.split(" "))):
+        return _KeyArguments(spec)
     path = Path(spec).absolute()
     try:
         if not stat.S_ISFIFO(path.stat().st_mode):  # opening a named pipe would wait for its writer
@@ -52,9 +76,10 @@ class Source:
     Attributes:
         name: the path as it was given, or ``<stdin>``.
         path: the absolute path; None for standard input.
-        sha256: hex digest of the raw bytes (compressed ones for gzip), once they were read to their end.
-        size: bytes read, once they were read to their end.
+        sha256: hex digest of the raw bytes (compressed ones for gzip), once all were read.
+        size: bytes read, once all were read.
         rows: rows yielded so far.
+        skipped: rows of a ``needs-person.csv`` without a key, which are not yielded.
     """
 
     def __init__(self, name: str, path: str | None) -> None:
@@ -63,6 +88,7 @@ class Source:
         self.sha256: str | None = None
         self.size = 0
         self.rows = 0
+        self.skipped = 0
 
     def read(
         self,
@@ -70,32 +96,37 @@ class Source:
         column: str | None = None,
         weight_column: str | None = None,
         tenant_column: str | None = None,
+        any_key: bool = False,
         on_wait: Callable[[], None] = lambda: None,
-    ) -> Iterator[InputRow]:
-        """Yields every record once, in order, malformed ones included, each as soon as its last line came.
+    ) -> Generator[InputRow, None, None]:
+        """Yield a row for each key and each malformed row, in order, as soon as its last line was read.
 
-        A regular file is checked to its end before the first row; a pipe chunk by chunk, as it comes.
+        A regular file is checked to its end before the first row; a pipe chunk by chunk.
 
         Args:
-            column: header (or number, from 1) of the column that holds the key; by default it is found.
-            weight_column: header or number of the column whose number becomes ``InputRow.weight``.
-            tenant_column: header or number of the column that becomes ``InputRow.tenant``.
-            on_wait: called right before whatever may block; rows already yielded can be passed on.
+            column: title or number (from 1) of the key column; by default it is found.
+            weight_column: title or number of the column whose number becomes ``InputRow.weight``.
+            tenant_column: title or number of the column that becomes ``InputRow.tenant``.
+            any_key: accept every text that is safe in a URL path as a key.
+            on_wait: called before every operation that may block; rows already yielded can be passed on.
 
         Raises:
-            InputError: the source cannot be read, is not UTF-8 text, or lacks a column that was asked for.
+            InputError: the source cannot be read, is not UTF-8 text, lacks a chosen column, or its key column is not
+                clear.
         """
-        self.sha256, self.rows = None, 0
+        wanted = Wanted(column, weight_column, tenant_column, any_key)
+        self.sha256, self.rows, self.skipped = None, 0, 0
         fd = self._open(on_wait)
         try:
             if stat.S_ISREG(os.fstat(fd).st_mode):
-                self._check(fd, on_wait)
+                self._check(fd, wanted, on_wait)
             raw = Descriptor(fd, self.name, on_wait)
-            lines = split_lines(decode(unpack(raw, self.name), self.name))
-            records = parse_records(lines, key_headers(column))
-            for row in parse_rows(records, self.name, column, weight_column, tenant_column):
-                self.rows += 1
-                yield row
+            for row in self._parse(raw, wanted):
+                if row is None:
+                    self.skipped += 1
+                else:
+                    self.rows += 1
+                    yield row
             self.sha256, self.size = raw.sha256.hexdigest(), raw.size
         finally:
             if fd != _STDIN:
@@ -110,9 +141,32 @@ class Source:
         except OSError as error:
             raise InputError(sentence(self.name, error)) from error
 
-    def _check(self, fd: int, on_wait: Callable[[], None]) -> None:
-        """Reads a regular file to its end, so that no key leaves before all of it is known to be sound."""
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        for _ in decode(unpack(Descriptor(fd, self.name, on_wait), self.name), self.name):
+    def _parse(self, raw: Descriptor, wanted: Wanted) -> Iterator[InputRow | None]:
+        start, pieces = read_start(decode(unpack(raw, self.name), self.name))
+        refuse_document(start, self.name)
+        if is_json(start):
+            return parse_json(pieces, self.name, wanted)
+        return parse_rows(parse_records(split_lines(pieces), wanted.headers), self.name, wanted)
+
+    def _check(self, fd: int, wanted: Wanted, on_wait: Callable[[], None]) -> None:
+        """Read a regular file to its end, so that no key is sent before the whole file is known to be readable."""
+        begin = os.lseek(fd, 0, os.SEEK_CUR)
+        start, pieces = read_start(decode(unpack(Descriptor(fd, self.name, on_wait), self.name), self.name))
+        for _ in parse_json(pieces, self.name, wanted) if is_json(start) else pieces:
             pass
-        os.lseek(fd, start, os.SEEK_SET)
+        os.lseek(fd, begin, os.SEEK_SET)
+
+
+class _KeyArguments(Source):
+    """Keys from the command line, in ``path`` with spaces between. ``row`` is the position of the key."""
+
+    def __init__(self, keys: str) -> None:
+        super().__init__(ARGUMENTS, keys)
+
+    def read(self, **_: Any) -> Generator[InputRow, None, None]:
+        """Yield a row for each key."""
+        assert self.path is not None
+        self.size, self.rows = len(self.path), 0
+        for key in filter(None, map(bulk_key, self.path.split(" "))):
+            self.rows += 1
+            yield InputRow(self.rows, key)

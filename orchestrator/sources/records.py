@@ -1,15 +1,24 @@
-"""From lines to records: csv parses; here are delimiter, line numbers, and what a stray quote may do."""
+"""Turn lines into records. csv parses; this module finds the delimiter, counts lines and bounds stray quotes."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
-from orchestrator.model import is_bulk_key
+from orchestrator.sources.cells import INVISIBLE, bulk_key
 from orchestrator.sources.headers import normalised
 from orchestrator.sources.text import LIMIT
 
+MOST_HELD = 10_000
+"""Lines or records that are read ahead, at most, to find the first key."""
+
 _DELIMITERS = ",;\t"
-_NOTHING = " \t\r\n\v\f,;"  # a line of these alone is blank: spreadsheets end in rows of bare delimiters
+_SEP = re.compile(
+    r'"?sep=([^0-9A-Za-z"\r\n])"?[ \t]*[\r\n]*', re.IGNORECASE
+)  # Excel's line about the delimiter
+_NOTHING = INVISIBLE + ",;"  # a line of these alone is blank: spreadsheets end in rows of bare delimiters
+_SKIPPED_START = frozenset(_NOTHING + '#"sS')
 _PATIENCE = 16  # times each line may be read, all in all, before quotes are no longer followed over lines
 _TOO_LONG = f"The line is longer than {LIMIT:,} characters; a row of keys is shorter."
 _UNCLOSED = (
@@ -22,7 +31,7 @@ _DOUBTFUL = (
 
 
 class Record(NamedTuple):
-    """One record: the line (from 1) it starts on, its cells, and why it cannot be read, if it cannot."""
+    """One record: the line (from 1) where it starts, its cells, and why it cannot be read (None if it can)."""
 
     number: int
     cells: list[str]
@@ -30,19 +39,19 @@ class Record(NamedTuple):
 
 
 def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Record]:
-    """Yields the records of a table, each as soon as its last line came, without blank and comment lines.
+    """Yield the records of a table as soon as their last line was read, without blank and comment lines.
 
-    The delimiter is settled by the first record that has one: it is the one that leaves a key, or a header
-    of ``wanted`` (normalised), in a cell of its own, else the one that gives most cells.
+    Excel's line ``sep=;`` sets the delimiter. Otherwise the first line with several cells decides, if one of them is a
+    key or a title of ``wanted`` (normalised): the delimiter is the one that separates it from the others.
 
-    A record that is not well-formed CSV, or longer than ``LIMIT`` characters, costs its first line only; the
-    lines after it are read anew. So a stray quote cannot hide the keys below it. Yet a stop cannot be undone:
-    of the lines read anew, only those with as many cells as the first record are taken for rows.
+    A record that is not well-formed CSV, or longer than ``LIMIT`` characters, costs only its first line: the lines
+    after it are read again. So a stray quote cannot hide the keys below it. But a stop cannot be undone: of the lines
+    that are read again, only those with as many cells as the first record become rows.
     """
-    source = _Lines(lines)
-    delimiter, settled = ",", False
+    delimiter, settled, lines, sep = _find_delimiter(lines, wanted)
+    source = _Lines(lines, sep)
     width = doubtful = 0  # cells of the first sound record; the last line that an unclosed quote had covered
-    reader = csv.reader(source, strict=True)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
         source.start_record()
         try:
@@ -52,8 +61,8 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
         except csv.Error:
             cells = []
         if not settled and (len(cells) != 1 or ";" in source.record[0] or "\t" in source.record[0]):
-            best = max(_DELIMITERS, key=lambda each: _fitness(source.record, each, wanted))
-            settled = _fitness(source.record, best, wanted)[2] > 1
+            best, (keyed, _, count) = _best(source.record, wanted)
+            settled = keyed and count > 1
             if settled and best != delimiter:
                 delimiter, reader = best, csv.reader(source, delimiter=best, strict=True)
                 source.read_again(0)
@@ -71,23 +80,53 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
         yield Record(number, cells, problem)
 
 
-class _Lines:
-    """Feeds csv.reader, counts the lines, and keeps those of the record in hand, to be read again."""
+def _find_delimiter(
+    lines: Iterable[str], wanted: frozenset[str]
+) -> tuple[str, bool, Iterator[str], str | None]:
+    """Read ahead to the first line with a key or a title of ``wanted``.
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    Return the delimiter, whether it is certain, all lines again, and Excel's line about the delimiter, if there is one.
+    """
+    lines = iter(lines)
+    held: list[str] = []
+    size = 0
+    fallback = None
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if len(held) == 1 and (sep := _SEP.fullmatch(line)):
+            return sep[1], True, chain(held, lines), line.strip()
+        if line[0] != "#" and line.strip(_NOTHING):
+            best, (keyed, _, count) = _best([line], wanted)
+            if keyed:
+                return best, count > 1, chain(held, lines), None
+            fallback = fallback or best
+        if len(held) >= MOST_HELD or size >= LIMIT:
+            break
+    return fallback or ",", False, chain(held, lines), None
+
+
+class _Lines:
+    """Feed csv.reader, count the lines, and keep those of the current record, which may be read again.
+
+    Skips blank lines, comments and lines that equal ``sep``.
+    """
+
+    def __init__(self, lines: Iterable[str], sep: str | None) -> None:
         self.number = 0
         self.record: list[str] = []
         self._size = 0
         self._repeated = 0
         self._fresh = iter(lines)
         self._again: list[str] = []
+        self._sep = sep
 
     def start_record(self) -> None:
         self.record = []
         self._size = 0
 
     def read_again(self, first: int) -> None:
-        """Takes back the record's lines from the ``first`` (from 0) on."""
+        """Put the record's lines back, from the ``first`` (from 0) on."""
         again = self.record[first:]
         self.number -= len(again)
         self._repeated += len(again)
@@ -99,7 +138,7 @@ class _Lines:
     def __next__(self) -> str:
         line = self._next()
         if not self.record:
-            while line[0] == "#" or (not line.strip(_NOTHING) and len(line) <= LIMIT):
+            while line[0] in _SKIPPED_START and self._is_skipped(line):
                 line = self._next()
         self.record.append(line)
         self._size += len(line)
@@ -108,27 +147,39 @@ class _Lines:
             raise csv.Error
         return line
 
+    def _is_skipped(self, line: str) -> bool:
+        if line[0] == "#" or (self._sep is not None and line.strip(INVISIBLE) == self._sep):
+            return True
+        return not line.strip(_NOTHING) and len(line) <= LIMIT
+
     def _next(self) -> str:
         line = self._again.pop() if self._again else next(self._fresh)
         self.number += 1
         return line
 
 
+def _best(lines: list[str], wanted: frozenset[str]) -> tuple[str, tuple[bool, bool, int]]:
+    """The delimiter that fits the record best, and how well."""
+    fitness = {delimiter: _fitness(lines, delimiter, wanted) for delimiter in _DELIMITERS}
+    best = max(fitness, key=lambda delimiter: fitness[delimiter])
+    return best, fitness[best]
+
+
 def _fitness(lines: list[str], delimiter: str, wanted: frozenset[str]) -> tuple[bool, bool, int]:
-    """How well ``delimiter`` parts the record: whether into a key, whether tidily, into how many cells."""
-    closed = [*lines, '"']  # the quote is read only if the record would go on behind these lines
+    """How well ``delimiter`` fits: whether a cell is a key or wanted title, whether all is tidy, how many cells."""
+    closed = [*lines, '"']  # the quote is read only if the record would continue after these lines
     try:
         cells, tidy = next(csv.reader(closed, delimiter=delimiter, strict=True)), True
     except csv.Error:
         cells, tidy = _alone(lines[0], delimiter)[0], False
-    keyed = any(is_bulk_key(cell.strip()) or normalised(cell) in wanted for cell in cells)
+    keyed = any(bulk_key(cell) is not None or normalised(cell) in wanted for cell in cells)
     return keyed, tidy, len(cells)
 
 
 def _alone(line: str, delimiter: str) -> tuple[list[str], str | None]:
-    """The cells of a line that csv refused, read leniently by itself, and what is wrong with it.
+    """The cells of a line that csv refused, read leniently by itself, and its problem.
 
-    Nothing is, if it closes its quotes: ``"KEY" ;x`` is only untidy.
+    A line that closes its quotes has no problem: ``"KEY" ;x`` is only untidy.
     """
     following = iter((line[:LIMIT], ""))
     cells = next(csv.reader(following, delimiter=delimiter))

@@ -1,104 +1,204 @@
-"""From records to rows: which column holds the key, how the others are called, why a row is malformed."""
+"""Turn records into rows: decide which columns contain keys, name the labels, explain malformed rows."""
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 
+from msgspec import Struct
+
 from orchestrator.errors import InputError
-from orchestrator.model import InputRow, is_bulk_key
-from orchestrator.sources.headers import KEY_HEADERS, as_index, find, normalised
-from orchestrator.sources.records import Record
+from orchestrator.model import InputRow
+from orchestrator.sources.cells import (
+    INVISIBLE,
+    Reader,
+    bulk_key,
+    clean,
+    hides_key,
+    key_problem,
+    looks_damaged,
+    safe_key,
+)
+from orchestrator.sources.headers import (
+    KEY_HEADERS,
+    as_index,
+    find,
+    is_handover,
+    key_columns,
+    named,
+    normalised,
+)
+from orchestrator.sources.records import MOST_HELD, Record
+from orchestrator.sources.text import LIMIT
 
-_FORM = "a bulk key is 32 letters or digits (A-Z, a-z, 0-9)"
-_FOREIGN = re.compile(r"[^0-9A-Za-z]")
-_QUOTED = re.compile(r'"([^"]*)"')  # what csv leaves of a quoted cell behind a space
+KEPT = 200
+"""Characters of a malformed key that are kept."""
+
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_KEPT = 200  # characters of a malformed key
 
 
-def key_headers(column: str | None) -> frozenset[str]:
-    """The normalised headers any of which marks the key column."""
-    return frozenset((*KEY_HEADERS, normalised(column or "key") or "key"))
+class Wanted(Struct, frozen=True):
+    """The columns that the operator chose, each by title or by number (from 1), and the form of a key."""
+
+    column: str | None = None
+    weight: str | None = None
+    tenant: str | None = None
+    any_key: bool = False
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The normalised titles that mark a key column."""
+        return frozenset((*KEY_HEADERS, normalised(self.column or "key") or "key"))
+
+    @property
+    def read_key(self) -> Reader:
+        return safe_key if self.any_key else bulk_key
 
 
-def parse_rows(
-    records: Iterator[Record],
-    name: str,
-    column: str | None,
-    weight_column: str | None,
-    tenant_column: str | None = None,
-) -> Iterator[InputRow]:
-    """Yields one row for each record but the header; the columns as in ``Source.read``.
+def parse_rows(records: Iterator[Record], name: str, wanted: Wanted) -> Iterator[InputRow | None]:
+    """Yield the rows of a table: one for each key, and one for each record without a key. A header is no row.
+
+    None stands for a record that is skipped: one without a key in a ``needs-person.csv``.
 
     Raises:
-        InputError: the header lacks a column that was asked for; raised before the first row.
+        InputError: a chosen column is missing, or several columns may be the key's; raised before the first row.
     """
-    index, weight, tenant = as_index(column), as_index(weight_column), as_index(tenant_column)
     first = next(records, None)
     if first is None:
         return
-    ahead = [first]
-    if column is None:
-        found = _key_column(first.cells)
-        index, headed = found or 0, found is not None
-    elif index is None:
-        index, headed = find(first.cells, column, name, "--column"), True
-    else:
-        headed = _is_key_header(first.cells, index)
-        if not headed and _may_be_header(first, index) and (second := next(records, None)) is not None:
-            ahead.append(second)
-            headed = _holds_key(second.cells, index)
-    if weight_column is not None:
-        weight = _asked_for(first.cells, weight, weight_column, headed, name, "--order")
-    if tenant_column is not None:
-        tenant = _asked_for(first.cells, tenant, tenant_column, headed, name, "--tenant-column")
-    table = _Table(index, weight, tenant, first.cells if headed else [])
-    for record in chain(ahead[headed:], records):
-        yield table.row(record)
+    held = [first]
+    table = _lay_out(held, records, name, wanted)
+    for record in chain(held, records):
+        if (row := table.simple_row(record)) is not None:
+            yield row
+        else:
+            yield from table.rows(record)
+
+
+def as_number(cell: str) -> float | None:
+    """The finite decimal number in ``cell``; None if there is none."""
+    cell = cell.strip(INVISIBLE)
+    value = float(cell) if _NUMBER.fullmatch(cell) else math.inf
+    return value if math.isfinite(value) else None
 
 
 class _Table:
-    """The columns of one source, and how a record of it becomes a row."""
+    """The columns of one source.
 
-    def __init__(self, key: int, weight: int | None, tenant: int | None, header: list[str]) -> None:
-        self._key = key
+    ``keys`` are the key columns. Without a header there are none, and every cell may contain a key, unless the operator
+    chose a column (``wanted.column``). ``at`` is the column where a row without a key should have it.
+    """
+
+    def __init__(
+        self,
+        header: list[str],
+        keys: frozenset[int],
+        at: int,
+        wanted: Wanted,
+        weight: int | None,
+        tenant: int | None,
+    ) -> None:
+        self._header = [title.strip(INVISIBLE) for title in header]
+        self._keys = keys
+        self._at = at
+        self._read_key = wanted.read_key
+        self._any_key = wanted.any_key
+        self._limited = wanted.column is not None
+        self._single = wanted.any_key and not header and not self._limited
+        self._handover = is_handover(self._header)
         self._weight = weight
         self._tenant = tenant
         self._names: list[str] = []
         self._taken: set[str] = set()
-        for cell in header:
-            self._add(cell.strip())
+        for title in self._header:
+            self._add_name(title)
+        # A record of at most this many cells has its only key in column ``at``.
+        self._simple = 1
+        if self._limited:
+            self._simple = LIMIT
+        elif header:
+            self._simple = len(header) if keys == {at} and all(self._header) else 0
 
-    def row(self, record: Record) -> InputRow:
+    def simple_row(self, record: Record) -> InputRow | None:
+        """The row of a record whose only key is in its usual place; None if this needs a closer look."""
         number, cells, problem = record
-        at = self._key
-        cell = cells[at].strip() if at < len(cells) else ""
-        if not is_bulk_key(cell):
-            if quoted := _QUOTED.fullmatch(cell):
-                cell = quoted[1].strip()
-            problem = problem or _problem(cell, at, len(cells))
-        if problem is not None:
-            cell = cell[:_KEPT]
-        if len(cells) == 1 and at == 0 and self._weight is None and self._tenant is None:
-            return InputRow(number, cell, {}, None, problem)
-        weight = self._weight
-        value = _number(cells[weight]) if weight is not None and weight < len(cells) else None
-        tenant = self._tenant
-        whose = cells[tenant].strip()[:_KEPT] if tenant is not None and tenant < len(cells) else ""
-        return InputRow(number, cell, self._labels(cells), value, problem, whose)
+        at = self._at
+        if problem is not None or at >= len(cells) or (key := self._read_key(cells[at])) is None:
+            return None
+        if len(cells) > self._simple and (
+            self._header or self._single or sum(map(len, cells)) - len(cells[at]) >= 32
+        ):
+            return None
+        return self._row(number, cells, key, (at,))
 
-    def _labels(self, cells: list[str]) -> dict[str, str]:
-        while len(self._names) < len(cells):
-            self._add("")
+    def rows(self, record: Record) -> Iterator[InputRow | None]:
+        """The rows of any record; none for a repeated header."""
+        number, cells, problem = record
+        if problem is not None:
+            yield self._malformed(number, cells, self._at, problem)
+        elif self._single and any(map(clean, cells[1:])):
+            yield self._malformed(number, cells, self._at, _SEVERAL_CELLS)
+        elif not self._header or [cell.strip(INVISIBLE) for cell in cells] != self._header:
+            yield from self._search(number, cells)
+
+    def _search(self, number: int, cells: list[str]) -> Iterator[InputRow | None]:
+        """The rows of a record that may contain any number of keys."""
+        keys: dict[int, str] = {}
+        bad = []
+        for index, cell in enumerate(cells):
+            if index in self._keys:
+                if (key := self._read_key(cell)) is not None:
+                    keys[index] = key
+                elif clean(cell):
+                    bad.append(index)
+            elif not self._limited and (index >= len(self._header) or not self._header[index]):
+                if (key := bulk_key(cell)) is not None:
+                    keys[index] = key
+                elif hides_key(cell):
+                    bad.append(index)
+        for key in dict.fromkeys(keys.values()):
+            yield self._row(number, cells, key, keys)
+        for index in bad:
+            yield self._malformed(number, cells, index)
+        if not keys and not bad:
+            yield None if self._handover else self._malformed(number, cells, self._at)
+
+    def _row(
+        self, number: int, cells: list[str], key: str, keys: Collection[int], problem: str | None = None
+    ) -> InputRow:
+        weight, tenant = self._weight, self._tenant
+        if len(cells) == 1 and weight is None and tenant is None:
+            labels = {} if 0 in keys else self._labels(cells, keys)
+            return InputRow(number, key, labels, None, problem)
+        value = as_number(cells[weight]) if weight is not None and weight < len(cells) else None
+        whose = clean(cells[tenant])[:KEPT] if tenant is not None and tenant < len(cells) else ""
+        return InputRow(number, key, self._labels(cells, keys), value, problem, whose)
+
+    def _malformed(self, number: int, cells: list[str], at: int, problem: str | None = None) -> InputRow:
+        cell = cells[at] if at < len(cells) else ""
+        if problem is None and at >= len(cells):
+            problem = (
+                f"The row has too few columns: {len(cells)}, where the key is expected in column {at + 1}."
+            )
+        elif problem is None and not clean(cell):
+            problem = f"The key's cell (column {at + 1}) is empty."
+        elif problem is None:
+            problem = key_problem(cell, any_key=self._any_key)
+        return self._row(number, cells, clean(cell)[:KEPT], (at,), problem)
+
+    def _labels(self, cells: list[str], keys: Collection[int]) -> dict[str, str]:
+        width = max(len(cells), 1 + max(keys))
+        while len(self._names) < width:
+            self._add_name("")
         labels = dict(zip(self._names, cells, strict=False))
-        for taken in {self._key, self._tenant}:
-            if taken is not None and taken < len(cells):
-                del labels[self._names[taken]]
+        for index in keys:
+            labels.pop(self._names[index], None)
+        if self._tenant is not None and self._tenant < len(self._names):
+            labels.pop(self._names[self._tenant], None)
         return labels
 
-    def _add(self, title: str) -> None:
-        """Names the next column by its title, else by its number; a name already taken gets one behind it."""
+    def _add_name(self, title: str) -> None:
+        """Name the next column by its title or its number; a repeated name gets a number at its end."""
         position = len(self._names) + 1
         name = title = title or f"column_{position}"
         again = 1
@@ -109,42 +209,95 @@ class _Table:
         self._names.append(name)
 
 
-def _key_column(cells: list[str]) -> int | None:
-    """The column that a header marks as the key's; None if this is no header (no row with a key is)."""
-    if _holds_any_key(cells):
-        return None
-    loose = [normalised(cell) for cell in cells]
-    return next((loose.index(header) for header in KEY_HEADERS if header in loose), None)
+def _lay_out(held: list[Record], records: Iterator[Record], name: str, wanted: Wanted) -> _Table:
+    """Decide about header and key columns; ``held`` has the first record and gets those that were needed.
+
+    The records after it are left in ``records``. A header is removed from ``held``.
+    """
+    first = held[0]
+    cells = first.cells
+    index = as_index(wanted.column)
+    weight, tenant = as_index(wanted.weight), as_index(wanted.tenant)
+    keys, at, headed = frozenset[int](), index or 0, False
+    if wanted.column is not None and index is None:
+        keys, headed = frozenset({find(cells, wanted.column, name, "--column")}), True
+    elif index is not None:
+        if index >= len(cells) and first.problem is None:
+            raise InputError(f"{name} has no column {wanted.column}: its first row has {len(cells)}.")
+        keys = frozenset({index})
+        headed = index < len(cells) and normalised(cells[index]) in KEY_HEADERS
+    elif first_keys := _keys_in(first, None):
+        at = first_keys[0]
+    else:
+        keys = key_columns(cells)
+        headed = bool(keys)
+    if wanted.any_key and not headed and index is None:
+        if len(cells) > 1:
+            raise InputError(
+                f"{name} has several columns. With --any-key name the key's column with --column, or give it the "
+                "header bulk_key."
+            )
+        keys, at = frozenset({0}), 0
+    elif not headed and first.problem is None and not _keys_in(first, None):
+        found = _hold(held, records, index)
+        if found and not any(looks_damaged(cells[column]) for column in found if column < len(cells)):
+            headed, keys = True, _titled(cells, found, name, held[-1].number)
+        at = found[0] if found else at
+        headed = headed or any(
+            column is not None and as_index(column) is None and normalised(column) in map(normalised, cells)
+            for column in (wanted.weight, wanted.tenant)
+        )
+    if headed and keys:
+        at = min(keys)
+    if wanted.weight is not None:
+        weight = _chosen(cells, weight, wanted.weight, headed, name, "--order")
+    if wanted.tenant is not None:
+        tenant = _chosen(cells, tenant, wanted.tenant, headed, name, "--tenant-column")
+    if headed:
+        del held[0]
+    return _Table(cells if headed else [], keys, at, wanted, weight, tenant)
 
 
-def _is_key_header(cells: list[str], index: int) -> bool:
-    return index < len(cells) and normalised(cells[index]) in KEY_HEADERS
+def _keys_in(record: Record, index: int | None) -> list[int]:
+    """The columns of ``record`` that contain a bulk key; only ``index`` if it is given."""
+    return [
+        column
+        for column, cell in enumerate(record.cells)
+        if index in (None, column) and bulk_key(cell) is not None
+    ]
 
 
-def _holds_any_key(cells: list[str]) -> bool:
-    return any(is_bulk_key(cell.strip()) for cell in cells)
+def _hold(held: list[Record], records: Iterator[Record], index: int | None) -> list[int]:
+    """Read until a record contains a key. Return its columns with keys; none if the bound was reached before."""
+    size = 0
+    while len(held) < MOST_HELD and size < LIMIT and (record := next(records, None)) is not None:
+        held.append(record)
+        size += sum(map(len, record.cells))
+        if record.problem is None and (found := _keys_in(record, index)):
+            return found
+    return []
 
 
-def _holds_key(cells: list[str], index: int) -> bool:
-    return index < len(cells) and is_bulk_key(cells[index].strip())
+def _titled(titles: list[str], found: list[int], name: str, row: int) -> frozenset[int]:
+    """The key column of an unknown header. Raises InputError if several titled columns contain keys."""
+    columns = [column for column in found if column < len(titles) and titles[column].strip(INVISIBLE)]
+    if len(columns) > 1:
+        shown = named([titles[column].strip(INVISIBLE) for column in columns])
+        raise InputError(
+            f"{name} has keys in several columns (row {row}): {shown}. Choose one with --column."
+        )
+    return frozenset(columns)
 
 
-def _may_be_header(record: Record, index: int) -> bool:
-    """Whether a first record of unknown names may be a header: it holds no key, nor what looks like one."""
-    if record.problem or index >= len(record.cells) or _holds_any_key(record.cells):
-        return False
-    title = normalised(record.cells[index])
-    return len(title) < 24 or title.isalpha()
-
-
+_SEVERAL_CELLS = "The row has several cells. With --any-key name the key's column with --column."
 _PURPOSES = {
     "--order": ("to order by", ""),
     "--tenant-column": ("that names the tenant", " If all rows belong to one tenant, name it with --tenant."),
 }
 
 
-def _asked_for(cells: list[str], index: int | None, column: str, headed: bool, name: str, option: str) -> int:
-    """The index of the column that ``option`` needs. Raises InputError, whose sentence ends in what else would do."""
+def _chosen(cells: list[str], index: int | None, column: str, headed: bool, name: str, option: str) -> int:
+    """The index of the column for ``option``. Raises InputError, whose message ends with the alternative."""
     purpose, instead = _PURPOSES[option]
     if index is None and not headed:
         raise InputError(
@@ -156,23 +309,3 @@ def _asked_for(cells: list[str], index: int | None, column: str, headed: bool, n
     if index >= len(cells):
         raise InputError(f"{name} has no column {column} {purpose}; its first row has {len(cells)}.{instead}")
     return index
-
-
-def _number(cell: str) -> float | None:
-    cell = cell.strip()
-    value = float(cell) if _NUMBER.fullmatch(cell) else math.inf
-    return value if math.isfinite(value) else None
-
-
-def _problem(cell: str, index: int, columns: int) -> str | None:
-    """Why ``cell`` is no bulk key, as a sentence; None if it is one."""
-    if is_bulk_key(cell):
-        return None
-    if index >= columns:
-        return f"The row has too few columns: {columns}, where the key is expected in column {index + 1}."
-    if not cell:
-        return f"The key's cell (column {index + 1}) is empty."
-    if foreign := _FOREIGN.search(cell):
-        sign = foreign[0]
-        return f"Character {foreign.start() + 1} of the key is {sign!a} (U+{ord(sign):04X}); {_FORM}."
-    return f"The key has {len(cell)} characters; {_FORM}."

@@ -1,4 +1,4 @@
-"""From bytes to physical lines: only sound UTF-8 passes, and no line outgrows its bound."""
+"""Turn bytes into text and lines. Content that is not UTF-8 text is refused by name, and lines are bounded."""
 
 import codecs
 import io
@@ -6,48 +6,89 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from orchestrator.errors import InputError
+from orchestrator.sources.cells import INVISIBLE
 
 LIMIT = 131_072
 """The most characters of one record: the bound the csv module itself puts on a field."""
 
 _SAVE = "Save it as CSV in UTF-8 and run again."
+_UNPACK = "Decompress it and run again."
 _KNOWN = {
-    b"PK\x03\x04": "is a zip archive or an Excel workbook",
-    b"\xff\xfe": "is UTF-16",
-    b"\xfe\xff": "is UTF-16",
-    b"%PDF": "is a PDF document",
-    b"SQLite": "is a database",
+    b"PK\x03\x04": ("is a zip archive or an Excel workbook (xlsx)", _SAVE),
+    b"\xd0\xcf\x11\xe0": ("is an Excel workbook of the old form (xls)", _SAVE),
+    b"\xff\xfe": ("is UTF-16", _SAVE),
+    b"\xfe\xff": ("is UTF-16", _SAVE),
+    b"SQLite": ("is a database", _SAVE),
+    b"PAR1": ("is a Parquet file", _SAVE),
+    b"%PDF": ("is a PDF document", _SAVE),
+    b"BZh": ("is compressed with bzip2", _UNPACK),
+    b"\xfd7zXZ": ("is compressed with xz", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("is compressed with zstd", _UNPACK),
+    b"7z\xbc\xaf": ("is a 7z archive", _UNPACK),
+}
+_DOCUMENTS = {
+    "<!doctype html": "is an HTML page, not a table (a login page, perhaps)",
+    "<html": "is an HTML page, not a table (a login page, perhaps)",
+    "<head": "is an HTML page, not a table (a login page, perhaps)",
+    "<table": "is an HTML page, not a table (a workbook saved as a web page, perhaps)",
+    "<!--": "is XML or HTML",
+    "<?xml": "is XML",
+    "{\\rtf": "is an RTF document",
+    "%pdf": "is a PDF document",
 }
 
 
 def decode(chunks: Iterable[bytes], name: str) -> Iterator[str]:
-    """Yields each chunk as text, without a byte order mark, never parting CR from LF.
+    """Yield each chunk as text, without a byte order mark. CR and LF stay together.
 
     Raises:
-        InputError: a byte is no UTF-8, or is NUL; raised before anything of its chunk is yielded.
+        InputError: a byte is not UTF-8 or is NUL; raised before anything of its chunk is yielded.
     """
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=False)
     head, before, line = b"", 0, 1
     for chunk in chain(chunks, [b""]):  # the empty one flushes the decoder
-        head = head or chunk[:6]
+        head = (head + chunk[:8])[:8]
         try:
             piece = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             what, sound = f"is not UTF-8: byte 0x{error.object[error.start]:02X}", error.object[: error.start]
             offset = before + len(chunk) - len(error.object) + error.start
-            raise _unreadable(name, head, what, line + _ends(sound.decode()), offset) from error
+            raise _unreadable(name, head, what, line + count_lines(sound.decode()), offset) from error
         if "\0" in piece:
             what, whole = "is UTF-16 or binary: a NUL byte", piece.partition("\0")[0]
-            raise _unreadable(name, head, what, line + _ends(whole), before + chunk.index(b"\0"))
+            raise _unreadable(name, head, what, line + count_lines(whole), before + chunk.index(b"\0"))
         before += len(chunk)
-        line += _ends(piece)
+        line += count_lines(piece)
         yield piece
 
 
-def split_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Yields physical lines with their ends (LF, CRLF, CR), each once it is complete; the last may lack one.
+def read_start(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """The first characters of a source, at least enough to recognise its form; and all pieces again.
 
-    Of a line longer than ``LIMIT`` characters only its start is kept: enough to be seen as too long.
+    Only a source that starts with a bracket waits for more than its first piece.
+    """
+    held: list[str] = []
+    start = ""
+    for piece in pieces:
+        held.append(piece)
+        start = (start + piece).lstrip(INVISIBLE)
+        if start and (start[0] not in "<[{%" or len(start) >= 16):
+            break
+    return start[:1000], chain(held, pieces)
+
+
+def refuse_document(start: str, name: str) -> None:
+    """Raise InputError if a source that starts with ``start`` is text, but neither a table nor JSON."""
+    lowered = start[:16].casefold()
+    for opening, what in _DOCUMENTS.items():
+        if lowered.startswith(opening):
+            raise InputError(f"{name} {what}. Export the keys as CSV in UTF-8 and run again.")
+
+
+def split_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield physical lines with their ends (LF, CRLF, CR) as soon as they are complete; the last may have none.
+
+    Only the start of a line longer than ``LIMIT`` characters is kept, so that it is still recognised as too long.
     """
     return chain.from_iterable(_complete(pieces))
 
@@ -62,10 +103,12 @@ def _complete(pieces: Iterable[str]) -> Iterator[list[str]]:
         yield [rest]
 
 
-def _ends(piece: str) -> int:
-    return piece.count("\n") + piece.count("\r") - piece.count("\r\n")
+def count_lines(text: str) -> int:
+    """The number of line ends in ``text``."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def _unreadable(name: str, head: bytes, what: str, line: int, offset: int) -> InputError:
-    known = next((words for magic, words in _KNOWN.items() if head.startswith(magic)), None)
-    return InputError(f"{name} {known or f'{what} in line {line} (byte {offset + 1})'}. {_SAVE}")
+    known = next((found for magic, found in _KNOWN.items() if head.startswith(magic)), None)
+    found, advice = known or (f"{what} in line {line} (byte {offset + 1})", _SAVE)
+    return InputError(f"{name} {found}. {advice}")

@@ -255,13 +255,16 @@ def test_input_that_cannot_be_used_is_refused_with_a_sentence(
     assert not ended.directory.exists(), "the run directory is not free again"
 
 
-def test_an_input_whose_keys_stand_in_another_column_is_told_of_the_option(
+def test_keys_in_another_column_than_the_titled_one_are_refused_with_the_option(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**QUICK, actions=1)
-    (mass_stop.home / "keys.csv").write_text(f"job-1,{KEY}\n")
+    (mass_stop.home / "keys.csv").write_text(f"key,job\nrow 1,{KEY}\n")
     ended = mass_stop.run(tenant, "keys.csv")
-    assert (ended.status, "--column" in ended.sentences[0]) == (2, True), ended
+    assert ended.status == 2
+    [sentence] = ended.sentences
+    assert "keys.csv, row 2: Character 4 of the key is ' '" in sentence
+    assert sentence.endswith("If another column contains the keys, name it with --column.")
 
 
 def test_one_bad_source_among_good_ones_is_refused_before_anything_is_sent(

@@ -1,14 +1,15 @@
 -- name: admit_action
 -- One row of the input. A key that is known already is left alone: see admit_duplicate.
-INSERT OR IGNORE INTO action (tenant, source, row, bulk_key, malformed, labels, rank, stage, outcome, error)
-VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error);
+INSERT OR IGNORE INTO action
+    (tenant, source, row, bulk_key, malformed, labels, rank, stage, outcome, error, position)
+VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error, :position);
 
 -- name: admit_duplicate
 -- Nothing for a row that was entered itself.
-INSERT INTO duplicate (first, source, row)
-SELECT seq, :source, :row FROM action
+INSERT INTO duplicate (first, source, row, position)
+SELECT seq, :source, :row, :position FROM action
 WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND :malformed = 0
-  AND NOT (source = :source AND row = :row);
+  AND NOT (source = :source AND position = :position);
 
 -- name: last_seq
 SELECT COALESCE(MAX(seq), 0) FROM action;
@@ -145,10 +146,20 @@ SELECT * FROM reported_action WHERE seq IN (SELECT seq FROM action WHERE NOT (
 
 -- name: admitted
 -- Every row of one source that was read, in the order of the source.
-SELECT row, bulk_key, tenant FROM action WHERE source = :source
-UNION ALL
-SELECT duplicate.row, bulk_key, tenant FROM duplicate JOIN action ON seq = first WHERE duplicate.source = :source
-ORDER BY 1;
+SELECT row, bulk_key, tenant FROM (
+    SELECT row, bulk_key, tenant, position FROM action WHERE source = :source
+    UNION ALL
+    SELECT duplicate.row, bulk_key, tenant, duplicate.position FROM duplicate JOIN action ON seq = first
+    WHERE duplicate.source = :source
+) ORDER BY position, row;
+
+-- name: case_twins
+-- Keys that differ from another only in case.
+SELECT MIN(bulk_key), MAX(bulk_key) FROM action WHERE malformed = 0
+GROUP BY tenant, LOWER(bulk_key) HAVING COUNT(*) > 1 ORDER BY MIN(seq) LIMIT :most;
+
+-- name: any_key
+SELECT EXISTS (SELECT 1 FROM action WHERE malformed = 0);
 
 -- name: complete
 -- What a salvaged journal must have for a report to be made of it.

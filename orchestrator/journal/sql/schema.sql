@@ -88,7 +88,8 @@ CREATE TABLE action (
     speed         REAL,                           -- plan: records a second
     error         TEXT,                           -- JSON: orchestrator.model.Problem
     settled_at    TEXT,
-    seal          INTEGER                         -- checksum over the evidence, once settled: see the statement settled
+    seal          INTEGER,                        -- checksum over the evidence, once settled: see the statement settled
+    position      INTEGER NOT NULL DEFAULT 0      -- the n-th row admitted from its source: a line may have several
 );
 
 -- By nothing that ever changes: keys are random, and each change of an index writes another of its pages.
@@ -99,7 +100,8 @@ CREATE INDEX action_following ON action (tenant, due_at) WHERE stage = 2 AND cla
 CREATE TABLE duplicate (
     first  INTEGER NOT NULL REFERENCES action (seq),
     source INTEGER NOT NULL,
-    row    INTEGER NOT NULL
+    row    INTEGER NOT NULL,
+    position INTEGER NOT NULL DEFAULT 0           -- as in action
 );
 CREATE INDEX duplicate_first ON duplicate (first);
 

@@ -12,7 +12,7 @@ from orchestrator.journal import database
 
 ROW = {
     "tenant": "", "source": 1, "row": 2, "bulk_key": "k", "malformed": 0, "labels": None, "rank": 0.0, "stage": 0,
-    "outcome": None, "error": None,
+    "outcome": None, "error": None, "position": 1,
 }  # fmt: skip
 COUNTS = {"total": 10, "processed": 9, "succeeded": 7, "failed": 2, "unprocessed": 1}
 CHANGES: dict[str, dict[str, Any]] = {

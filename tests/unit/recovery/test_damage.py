@@ -350,6 +350,7 @@ def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
     uncovered = {name for name in columns if f"{name}," not in sealed.replace(")", ",").replace(" ", "")}
     assert uncovered == {
         "seq", "rank", "stage", "seal",  # the place in the queue, and the seal itself
+        "position",  # the digest of the source covers the order of its rows
         "malformed",  # only for the index, which SQLite checks by it; the outcome tells it
         "claimed", "due_at", "read_from", "polls", "output_url", "sent_at",  # of the session at work
         "action_type", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence

@@ -33,6 +33,7 @@ WRONG = {
     "column": " ",
     "order": " ",
     "plan": " ",
+    "any_key": "maybe",
     "strict": "maybe",
     "expect_action_type": " ",
     "expect_uploaded_by": " ",

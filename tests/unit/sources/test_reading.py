@@ -92,7 +92,7 @@ def test_no_descriptor_is_left_open_by_a_reading_given_up(tmp_path):
     before = len(list(Path("/dev/fd").iterdir()))
     rows = source(tmp_path, f"{A}\n{B}\n").read()
     next(rows)
-    rows.close()  # type: ignore[attr-defined]
+    rows.close()
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 

@@ -34,7 +34,7 @@ A, B, C = "a" * 32, "B" * 32, "0123456789abcdefABCDEF0123456789"
         pytest.param(f'"{A}";"x\ny"\n', [(1, A)], id="first record over two lines, semicolon"),
         pytest.param(f"bulk_key\n{A};x\n", [(2, A)], id="delimiter first seen in the second record"),
         pytest.param(f'{A},"x\n# y\n\nz"\n{B},w\n', [(1, A), (5, B)], id="newlines inside quotes"),
-        pytest.param(f"id,{A}\n{B},x\n", [(2, B)], id="no header: first column"),
+        pytest.param(f"id,{A}\n{B},x\n", [(1, A), (2, B)], id="no header: any column"),
         pytest.param("", [], id="empty"),
         pytest.param("\ufeff\n# nothing\n", [], id="nothing but comments"),
         pytest.param("bulk_key,note\n", [], id="header only"),
@@ -59,8 +59,8 @@ def test_a_first_row_that_holds_a_key_is_no_header(keys):
     assert keys(f"{A},key\n") == [InputRow(1, A, {"column_2": "key"})]
 
 
-def test_a_first_row_without_a_known_header_is_reported_and_not_dropped(keys):
-    assert [row.key for row in keys(f"oops\n{A}\n")] == ["oops", A]
+def test_a_first_row_without_a_key_above_rows_with_keys_is_a_header(keys):
+    assert keys(f"oops\n{A}\n") == [InputRow(2, A)]
 
 
 @pytest.mark.parametrize("column", ["Job Id", "job_id", "JOBID"])
