@@ -18,7 +18,7 @@ TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids", "zuora_version",
     "track_prefix", "proxy", "ca_file",
 )  # fmt: skip
-MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "shared_dir")
+MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "insecure_scheduler", "shared_dir")
 INPUT = ("column", "any_key", "strict")
 ORDER = ("order", "plan")
 GUARDS = ("expect_action_type", "expect_uploaded_by")

@@ -1,33 +1,33 @@
 """The way to dask: the one place that imports it on the caller's side, and only once it is asked for."""
 
-import asyncio
 import heapq
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from orchestrator.cluster.local import LONGEST_CLOSE, local_cluster
 from orchestrator.errors import MassStopError, UsageError
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
-
-P = TypeVar("P", bound="Client | LocalCluster")
+    from distributed import Client, Future, Security
 
 LONGEST_WAIT = 60
 """Seconds to wait for a worker, where there is none: the first, or one in the place of those that were lost."""
 
 LONGEST_JOINING = 35
 """Seconds to wait for a scheduler to answer as one; dask's own time-out, of 30, ends only the wait for a connection."""
-
-LONGEST_CLOSE = 15
-"""Seconds that a cluster may take to close."""
 
 LONGEST_TELLING = 5
 """Seconds to wait until every worker has said that it heard."""
@@ -40,88 +40,70 @@ RETRIES = 3
 
 
 @asynccontextmanager
-async def connected(scheduler: str | None, shards: int) -> AsyncIterator["Client"]:
-    """A client of the cluster whose scheduler is at the address ``scheduler``; without, of one on this machine.
+async def connected(
+    scheduler: str | None, shards: int, environment: Mapping[str, str]
+) -> AsyncIterator["Client"]:
+    """Connect to the scheduler at the address ``scheduler``, or start a cluster for ``shards`` on this machine.
 
-    How the cluster is spoken to (TLS among it) is dask's own configuration, as for every other client of it.
+    Certificates for a scheduler come from dask's own configuration (``distributed.comm.tls``), as for every client of
+    dask. The workers of a cluster on this machine get ``environment``.
 
-    Raises UsageError where there is no dask or no scheduler.
+    Raises UsageError if dask is not installed, or if no scheduler can be reached or started.
     """
     try:
         from distributed import Client
     except ImportError:
         raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
-    for name in ("distributed", "distributed.client", "distributed.scheduler", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is told in our own words
     _check_timeout()
-    stack = AsyncExitStack()
-    try:
-        address = await _here(stack, shards) if scheduler is None else scheduler
-        yield await _come_about(
-            stack, partial(Client, address, asynchronous=True), LONGEST_JOINING,
-            f"The dask scheduler {scheduler or 'of this machine'} cannot be reached ({{}}). Is it a dask scheduler, of "
-            "about this version, and spoken to as it wants (tcp:// or tls://)?",
-        )  # fmt: skip
-    finally:
-        # Also where the run was cancelled: workers are not left behind. That one never came about is told already.
-        with anyio.move_on_after(LONGEST_CLOSE, shield=True), suppress(AssertionError):
-            await stack.aclose()
-
-
-async def _here(stack: AsyncExitStack, shards: int) -> "LocalCluster":
-    """A cluster on this machine, of a worker for each core, until ``stack`` is closed."""
-    import dask.config
-    from distributed import LocalCluster
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
-    # Its profiler looks at every waiting thread a hundred times a second, and nobody at the profile.
-    stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
-    make = partial(
-        LocalCluster,
-        n_workers=max(1, min(cores, shards)),
-        threads_per_worker=shards,  # a shard's thread only waits: the work is done by one loop a process
-        processes=True,
-        asynchronous=True,
-        dashboard_address=None,
-        # Its web server starts all the same, and warns the operator where its usual port is taken.
-        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-        silence_logs=logging.CRITICAL,
-        memory_limit=0,
-        preload=["orchestrator.cluster.worker_setup"],
-    )
-    sentence = "A dask cluster could not be started on this machine ({}). Without one: --engine local."
-    return await _come_about(stack, make, LONGEST_WAIT, sentence)
-
-
-async def _come_about(stack: AsyncExitStack, make: Callable[[], P], longest: float, sentence: str) -> P:
-    """What ``make`` makes, once it is ready; what has only half come about is closed with ``stack`` too.
-
-    Raises UsageError where it is not after ``longest`` seconds: ``sentence``, with what dask says in it.
-    """
-    try:
-        part = make()
-        stack.push_async_exit(part)
-        with anyio.fail_after(longest):
-            await _to_its_end(asyncio.ensure_future(part))
-    except Exception as error:  # noqa: BLE001 - whatever dask raises, it did not come about
-        raise UsageError(sentence.replace("{}", _told(error))) from None
-    return part
-
-
-async def _to_its_end(starting: "asyncio.Future[P]") -> None:
-    """Waits for ``starting``. Where that is cancelled, it is let come to its end for a while before the waiting ends.
-
-    A cluster some of whose workers are half started dask cannot close: it raises AssertionError and leaves them behind.
-    """
-    try:
-        await asyncio.shield(starting)
-    except asyncio.CancelledError:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_quiet())
+        address, security = scheduler, None
+        if address is None:
+            address, security = await stack.enter_async_context(_local_cluster(shards, environment))
+        client = Client(address, security=security, asynchronous=True, set_as_default=False)
+        stack.push_async_callback(_close, client)
         try:
-            with anyio.move_on_after(LONGEST_CLOSE, shield=True):
-                await asyncio.wait([starting])
-        finally:
-            starting.cancel()
-        raise
+            with anyio.fail_after(LONGEST_JOINING):
+                await client
+        except Exception as error:  # noqa: BLE001 - whatever dask raises, there is no connection
+            raise UsageError(
+                f"The dask scheduler {scheduler or 'of this machine'} cannot be reached ({_told(error)}). Is it a dask "
+                "scheduler of about this version? Does its address start with its own protocol (tls:// or tcp://)? "
+                "tls:// also needs certificates in dask's own configuration (distributed.comm.tls)."
+            ) from None
+        yield client
+
+
+def _local_cluster(
+    shards: int, environment: Mapping[str, str]
+) -> AbstractAsyncContextManager[tuple[str, "Security"]]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+    # A shard's thread only waits. One event loop in each process does the work of all its shards.
+    return local_cluster(max(1, min(cores, shards)), threads=shards, environment=environment)
+
+
+async def _close(client: "Client") -> None:
+    with anyio.move_on_after(LONGEST_CLOSE, shield=True):
+        await client.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Turn off dask's own log messages while the block runs: the run reports what matters in its own words."""
+    every = logging.root.manager.loggerDict.items()
+    loggers = [
+        one
+        for name, one in every
+        if f"{name}.".startswith("distributed.") and isinstance(one, logging.Logger)
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _check_timeout() -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import fields
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from orchestrator.cluster.control import Ordered
@@ -13,11 +14,15 @@ from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo
 from orchestrator.model import Outcome
 from orchestrator.progress import NeedsPerson, Tally
+from orchestrator.settings.forms import Secret
 from orchestrator.settings.tenants import Tenant
 
 
 class Shard(Struct, frozen=True):
-    """One tenant's part of one session. ``number`` is the tenant's place among all, ``deadline`` a wall-clock time."""
+    """One tenant's part of one session. ``number`` is the tenant's place among all, ``deadline`` a wall-clock time.
+
+    Only a shard for this machine carries secrets: in ``tenant``, and the proxy's.
+    """
 
     info: RunInfo
     session: int
@@ -27,6 +32,23 @@ class Shard(Struct, frozen=True):
     folder: str
     rows: shards.Rows
     deadline: float | None
+    proxy_credentials: Secret | None = None
+
+
+def encode_shard(shard: Shard) -> bytes:
+    """Return ``shard`` as bytes, with the secrets of its tenant if there are any."""
+    return msgspec.msgpack.encode(shard, enc_hook=lambda value: _checked(value).reveal())
+
+
+def decode_shard(data: bytes) -> Shard:
+    """Return the shard that :func:`encode_shard` made bytes of."""
+    return msgspec.msgpack.decode(data, type=Shard, dec_hook=lambda _, text: Secret(text))
+
+
+def _checked(value: object) -> Secret:
+    if not isinstance(value, Secret):
+        raise NotImplementedError(type(value))
+    return value
 
 
 _KINDS: dict[str, type[MassStopError]] = {"tenant": TenantError, "usage": UsageError}

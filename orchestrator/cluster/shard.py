@@ -25,7 +25,7 @@ from orchestrator import collector
 from orchestrator.clock import Clock
 from orchestrator.cluster import control as orders
 from orchestrator.cluster.control import LOOK, Orders
-from orchestrator.cluster.messages import Done, Shard, counts_of, topic
+from orchestrator.cluster.messages import Done, Shard, counts_of, decode_shard, topic
 from orchestrator.cluster.shard_journal import open_journal
 from orchestrator.engine.run import Ending
 from orchestrator.errors import MassStopError, StorageError, UsageError
@@ -46,12 +46,12 @@ LONGEST_LOCKED = 120.0
 
 
 def work(data: bytes, tell: Callable[[dict[str, Any]], None] | None = None) -> bytes:
-    """Works on the shard ``data`` (as :class:`Shard`, in msgpack) to its end; gives a :class:`Done`.
+    """Works on the shard ``data`` (of :func:`encode_shard`) to its end; gives a :class:`Done`.
 
     Blocks; all shards of one process share one event loop in a thread of its own. Counts go to ``tell``, or to whoever
     subscribed to the run's topic at the dask scheduler.
     """
-    shard = msgspec.msgpack.decode(data, type=Shard)
+    shard = decode_shard(data)
     with _Crew.joined(shard, tell or _dask_topic(shard.info.id)) as crew:
         return msgspec.msgpack.encode(crew.work(shard))
 
@@ -132,7 +132,9 @@ class _Crew:
 
     async def _in(self, directory: RunDirectory, shard: Shard) -> Done:
         try:
-            settings = settings_of(shard.name, shard.tenant, msgspec.convert(shard.info.settings, Settings))
+            base = msgspec.convert(shard.info.settings, Settings)
+            base = msgspec.structs.replace(base, proxy_credentials=shard.proxy_credentials)
+            settings = settings_of(shard.name, shard.tenant, base)
         except UsageError as error:
             return _refused(f"On the worker {_host()}: {error}")
         clock = self._callers_clock(directory)

@@ -1,6 +1,7 @@
 """A run whose tenants are worked on by the workers of a dask cluster: what the caller does."""
 
 import asyncio
+import os
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import msgspec
 from orchestrator.cluster import cluster
 from orchestrator.cluster.control import Control
 from orchestrator.cluster.merge import Homecoming, ShardLost, lost
-from orchestrator.cluster.messages import Done, Shard, take_counts, topic
+from orchestrator.cluster.messages import Done, Shard, encode_shard, take_counts, topic
 from orchestrator.cluster.shared_dir import clear, home_of, lay_out, new_name
 from orchestrator.engine.guards import FAILURES, DeadlineReached, too_many
 from orchestrator.engine.input import InputEnd, read_to_end
@@ -28,7 +29,14 @@ from orchestrator.progress import Tally
 from orchestrator.runs.fleet import add_up, together
 from orchestrator.runs.part import Common, first_tally
 from orchestrator.settings import SECRETS, Settings
-from orchestrator.settings.tenants import Tenant, tenant_of
+from orchestrator.settings.scheduler import reach_of
+from orchestrator.settings.tenants import (
+    Tenant,
+    secret_variables,
+    tenant_of,
+    tenant_with_credentials,
+    with_credentials,
+)
 
 LOOK_AT_WORKERS = 2.0
 """Seconds between two looks at whether there are any workers."""
@@ -63,12 +71,14 @@ class Shards:
         self._info = msgspec.structs.replace(info, settings=msgspec.to_builtins(told), tenants={})
         self._session = session
         self._settings = settings
-        if any(tenant != tenant.portable for tenant in tenants.values()):
-            raise UsageError(
-                "A secret that a program holds does not leave it: with --engine dask, name an environment variable or "
-                "a file of the workers."
-            )
-        self._tenants = tenants or {"": tenant_of(settings)}
+        if settings.scheduler is None:
+            self._tenants = _local_tenants(tenants, settings) or {"": tenant_with_credentials(settings)}
+            self._proxy_credentials = settings.proxy_credentials
+        else:
+            self._proxy_credentials = None
+            self._tenants = _remote_tenants(tenants) or {"": tenant_of(settings)}
+        secret = secret_variables(tenants.values())
+        self._environment = {name: value for name, value in os.environ.items() if name not in secret}
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._way = Homecoming(
             common.journal, directory, not common.planning, settings.timeout, common.on_settled
@@ -141,11 +151,12 @@ class Shards:
             async with AsyncExitStack() as stack:
                 with self._joining:
                     client = await stack.enter_async_context(
-                        cluster.connected(self._settings.scheduler, len(names))
+                        cluster.connected(self._settings.scheduler, len(names), self._environment)
                     )
                     self._common.log.info(
                         "cluster.joined", scheduler=client.scheduler.address, shards=len(names)
                     )
+                    self._warn_of_other_users()
                     workers = await cluster.fit_workers(client, self._tell_without_workers)
                 if self._joining.cancelled_caught:
                     return
@@ -162,6 +173,13 @@ class Shards:
                         if name not in self._endings:
                             group.start_soon(self._bring_back_what_is_there, name)
                 clear(self._home)
+
+    def _warn_of_other_users(self) -> None:
+        address = self._settings.scheduler
+        if address is not None and (reach := reach_of(address)) != "certificate":
+            self._common.log.warning("cluster.not_encrypted", scheduler=address, can_run_code_on_workers=(
+                "every user of this machine" if reach == "machine" else "everyone on its network"
+            ))  # fmt: skip
 
     async def _abandon(self, client: Any, error: BaseException) -> None:
         if isinstance(error, anyio.get_cancelled_exc_class()):
@@ -209,15 +227,15 @@ class Shards:
         if name:
             self._common.journal.of(name).tenant_state("running", None)
         return Shard(
-            self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name].portable,
-            str(self._folder(name)), rows, self._common.deadline,
+            self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name],
+            str(self._folder(name)), rows, self._common.deadline, self._proxy_credentials,
         )  # fmt: skip
 
     async def _done(self, client: Any, shard: Shard, worker: str | None, weight: int) -> Done:
         """Raises ClusterGone, or whatever dask raises where the shard came to no end."""
         key = f"{shard.name or 'tenant'}-{self._info.id}-{self._home.name}"
         with anyio.CancelScope() as self._waits[shard.name]:
-            data = await cluster.submit(client, key, msgspec.msgpack.encode(shard), worker, weight)
+            data = await cluster.submit(client, key, encode_shard(shard), worker, weight)
         if self._waits.pop(shard.name).cancelled_caught:
             raise cluster.ClusterGone("the cluster has no worker any more")
         return msgspec.msgpack.decode(data, type=Done)
@@ -276,3 +294,26 @@ class Shards:
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")
+
+
+def _local_tenants(tenants: Mapping[str, Tenant], settings: Settings) -> Mapping[str, Tenant]:
+    """Return ``tenants`` with their credentials, for workers of this machine.
+
+    A tenant whose credentials cannot be read stays as it is. Its shard reports the reason, and the others go on.
+    """
+    complete = {}
+    for name, tenant in tenants.items():
+        complete[name] = tenant
+        with suppress(UsageError):
+            complete[name] = with_credentials(name, tenant, settings)
+    return complete
+
+
+def _remote_tenants(tenants: Mapping[str, Tenant]) -> Mapping[str, Tenant]:
+    """Return ``tenants``, for workers elsewhere. Raises UsageError if one has a secret, which must not leave here."""
+    if any(tenant != tenant.portable for tenant in tenants.values()):
+        raise UsageError(
+            "A secret that a program holds is not sent to a scheduler elsewhere: with --scheduler, name an "
+            "environment variable or a file of the workers."
+        )
+    return tenants

@@ -76,8 +76,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         About("where tenants are worked on: in this process, or by the workers of a dask cluster"),
     ] = "local"
     scheduler: Annotated[
-        str | None, TEXT, About("address of the dask scheduler (default: a cluster on this machine)")
+        str | None, TEXT, About("address of the dask scheduler, tls://… (default: a cluster on this machine)")
     ] = None
+    insecure_scheduler: Annotated[
+        bool, FLAG, About("accept a scheduler on the network without TLS", flag=True)
+    ] = False
     shared_dir: Annotated[
         str | None, PATH, About("folder that this machine and every dask worker see under one path")
     ] = None

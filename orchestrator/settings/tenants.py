@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,18 @@ def tenant_of(settings: Settings) -> Tenant:
     )
 
 
+def tenant_with_credentials(settings: Settings) -> Tenant:
+    """Return the one tenant of a run without a file of tenants, with its credentials."""
+    return Tenant(
+        base_url=settings.address,
+        entity_id=settings.entity_id,
+        org_ids=settings.org_ids,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        token=settings.token,
+    )
+
+
 def settings_of(
     name: str, tenant: Tenant, base: Settings, environment: Mapping[str, str] = os.environ
 ) -> Settings:
@@ -231,6 +243,27 @@ def settings_of(
     if settings.ca_file is not None:
         check_ca_file(settings.ca_file)
     return settings
+
+
+def with_credentials(name: str, tenant: Tenant, base: Settings) -> Tenant:
+    """Return ``tenant`` with its credentials in place of the variables and files that contain them.
+
+    Raises UsageError if a credential cannot be read.
+    """
+    settings = settings_of(name, tenant, base)
+    return structs.replace(
+        tenant, client_id=settings.client_id, client_secret=settings.client_secret, token=settings.token,
+        **dict.fromkeys(_PLACES),
+    )  # fmt: skip
+
+
+_PLACES = ("client_id_env", "client_secret_env", "client_secret_file", "token_env", "token_file")
+
+
+def secret_variables(tenants: Iterable[Tenant]) -> set[str]:
+    """Return the names of the environment variables that contain a secret."""
+    named = {name for tenant in tenants for name in (tenant.client_secret_env, tenant.token_env) if name}
+    return named | {"ZUORA_CLIENT_SECRET", "ZUORA_TOKEN", "MASS_STOP_PROXY"}
 
 
 def _secret_of(name: str, tenant: Tenant, what: str, environment: Mapping[str, str]) -> Secret | None:

@@ -67,7 +67,8 @@ class Cluster:
 
     @property
     def options(self) -> list[str]:
-        return ["--engine", "dask", "--scheduler", self._address, "--shared-dir", str(self.shared)]
+        insecure = ["--insecure-scheduler"] if self._address.startswith("tcp://10.") else []
+        return ["--engine", "dask", "--scheduler", self._address, "--shared-dir", str(self.shared), *insecure]
 
     def _read_address(self) -> str | None:
         """The file is there before its content is."""

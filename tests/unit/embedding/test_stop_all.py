@@ -1,7 +1,12 @@
 """stop_all and stop_all_blocking: what they return and what they raise; several tenants in one call."""
 
 import asyncio
+import gc
 import json
+import logging
+import os
+import resource
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -209,9 +214,42 @@ async def test_a_key_that_names_a_tenant_is_malformed_in_a_run_of_one(settings: 
 
 
 @pytest.mark.asyncio
-async def test_a_secret_that_a_program_holds_is_not_sent_to_a_worker(
+async def test_a_secret_that_a_program_holds_is_not_sent_to_a_scheduler_elsewhere(
     served: Served, tmp_path: Path, keys: list[str]
 ):
-    told = Settings(out=str(tmp_path / "run"), engine="dask")
-    with pytest.raises(UsageError, match="does not leave it"):
-        await stop_all([("north", keys[0])], told, two_tenants(served))
+    settings = Settings(
+        out=str(tmp_path / "run"), engine="dask", scheduler="tls://x:8786", shared_dir=str(tmp_path)
+    )
+    with pytest.raises(UsageError, match="is not sent to a scheduler elsewhere"):
+        await stop_all([("north", keys[0])], settings, two_tenants(served))
+
+
+@pytest.mark.asyncio
+async def test_a_secret_that_a_program_holds_reaches_the_workers_of_this_machine(
+    served: Served, tmp_path: Path, keys: list[str]
+):
+    settings = Settings(out=str(tmp_path / "run"), engine="dask")
+    report = await stop_all([("north", keys[0]), ("south", keys[1])], settings, two_tenants(served))
+    assert [action.outcome for action in report.actions] == [Outcome.STOPPED, Outcome.STOPPED]
+
+
+@pytest.mark.asyncio
+async def test_a_run_with_dask_leaves_the_program_as_it_was(settings: Settings, keys: list[str]):
+    import distributed  # changes loggers when it is imported
+
+    def state() -> list[object]:
+        levels = {name: logging.getLogger(name).level for name in ("distributed", "distributed.client")}
+        client = distributed.client._get_global_client()
+        return [
+            dict(os.environ),
+            list(sys.path),
+            levels,
+            client,
+            resource.getrlimit(resource.RLIMIT_CORE),
+            gc.get_threshold(),
+        ]
+
+    before = state()
+    report = await stop_all(keys, structs.replace(settings, engine="dask"))
+    assert report.run.exit_status == 0
+    assert state() == before

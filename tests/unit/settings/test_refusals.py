@@ -25,6 +25,7 @@ WRONG = {
     "tenant_column": " ",
     "engine": "steam",
     "scheduler": " ",
+    "insecure_scheduler": "perhaps",
     "shared_dir": " ",
     "zuora_version": "a;b",
     "track_prefix": "x" * 25,

@@ -1,0 +1,180 @@
+"""A dask cluster on this machine that no other user can reach: a scheduler in this process, and worker processes.
+
+All connections use mutual TLS with a certificate that only these processes know. There is no HTTP server. The workers
+get no secret through their environment.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+
+from orchestrator.cluster.worker import Setup
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Scheduler, Security
+
+LONGEST_START = 60
+"""Seconds that a worker process may take to start."""
+
+LONGEST_CLOSE = 15
+"""Seconds that scheduler and workers may take to close. After that the workers are killed."""
+
+PAUSE = 1.0
+"""Seconds between the end of a worker process and the start of its replacement."""
+
+
+@asynccontextmanager
+async def local_cluster(
+    workers: int, threads: int, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[str, "Security"]]:
+    """Start a scheduler and ``workers`` processes of ``threads`` each. Yield the address and a client's credentials.
+
+    A worker that dies is replaced. ``environment`` is the environment of the workers.
+
+    Raises UsageError if the cluster cannot be started.
+    """
+    security = _temporary_security()
+    # Dask puts its folders on the import path. Its default is a folder in /tmp that all users share; this one is 0700.
+    with tempfile.TemporaryDirectory(prefix="mass-stop-", ignore_cleanup_errors=True) as folder:
+        scheduler = await _start_scheduler(security, folder)
+        setup = Setup(
+            scheduler=scheduler.address,
+            certificate=security.tls_worker_cert,
+            key=security.tls_worker_key,
+            threads=threads,
+            folder=folder,
+        )
+        processes = _WorkerProcesses(setup, environment)
+        try:
+            await processes.start(workers)
+            yield scheduler.address, security
+        finally:
+            processes.replace_no_more()
+            with anyio.move_on_after(LONGEST_CLOSE, shield=True):
+                await scheduler.close()  # also closes the workers
+                await processes.wait()
+            with anyio.CancelScope(shield=True):
+                await processes.kill()
+
+
+def _temporary_security() -> "Security":
+    from distributed import Security
+
+    try:
+        return Security.temporary()
+    except ImportError:
+        raise UsageError(
+            "--engine dask needs the package cryptography, for the certificate of its own connections: "
+            "pip install 'mass-stop[dask]'."
+        ) from None
+
+
+async def _start_scheduler(security: "Security", folder: str) -> "Scheduler":
+    from distributed import Scheduler
+
+    class WithoutHttp(Scheduler):  # type: ignore[misc] # distributed has no types
+        def start_http_server(self, *_: object, **__: object) -> None:
+            pass
+
+    try:
+        return await WithoutHttp(
+            host="127.0.0.1",
+            port=0,
+            protocol="tls://",
+            security=security,
+            local_directory=folder,
+            dashboard=False,
+        )
+    except Exception as error:  # noqa: BLE001 - dask names no types
+        raise _not_started(f"{type(error).__name__}: {error}") from None
+
+
+def _not_started(reason: str) -> UsageError:
+    return UsageError(
+        f"A dask cluster could not be started on this machine ({reason}). Use --engine local instead."
+    )
+
+
+class _WorkerProcesses:
+    """The worker processes of the cluster."""
+
+    def __init__(self, setup: Setup, environment: Mapping[str, str]) -> None:
+        self._setup = msgspec.json.encode(setup) + b"\n"
+        # The current folder is no place to import from: other users may write there.
+        path = os.pathsep.join(path for path in sys.path if Path(path).is_absolute())
+        self._environment = {**environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        self._errors = Path(setup.folder) / "worker.err"
+        self._processes: set[Process] = set()
+        self._replacing: list[asyncio.Task[None]] = []
+
+    async def start(self, count: int) -> None:
+        """Start ``count`` workers, and from then on replace each that ends.
+
+        Raises UsageError if one does not start.
+        """
+        started = await asyncio.gather(*(self._start() for _ in range(count)), return_exceptions=True)
+        for process in started:
+            if isinstance(process, BaseException):
+                raise process
+            self._replacing.append(asyncio.create_task(self._replace(process)))
+
+    def replace_no_more(self) -> None:
+        """Start no further worker."""
+        for task in self._replacing:
+            task.cancel()
+
+    async def _replace(self, process: Process) -> None:
+        while True:
+            await process.wait()
+            await asyncio.sleep(PAUSE)
+            with suppress(UsageError, OSError):
+                process = await self._start()
+
+    async def _start(self) -> Process:
+        with self._errors.open("ab") as errors:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-P", "-m", "orchestrator.cluster.worker",
+                    stdin=PIPE, stdout=PIPE, stderr=errors, env=self._environment,
+                )  # fmt: skip
+            except OSError as error:
+                raise _not_started(f"{sys.executable}: {error.strerror}") from None
+        self._processes.add(process)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # The worker reads its key from here. It ends when the other end is closed, also if this process is killed.
+        process.stdin.write(self._setup)
+        ready = b""
+        with anyio.move_on_after(LONGEST_START):
+            ready = await process.stdout.readline()
+        if not ready:
+            raise _not_started(self._last_error())
+        return process
+
+    def _last_error(self) -> str:
+        lines = self._errors.read_text(errors="replace").split("\n")
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no answer in time")
+
+    async def wait(self) -> None:
+        """Wait until all processes have ended."""
+        for process in self._processes:
+            await process.wait()
+
+    async def kill(self) -> None:
+        """Kill the processes that still run, and close their pipes."""
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                process.kill()
+            assert process.stdin is not None
+            process.stdin.close()
+        await self.wait()

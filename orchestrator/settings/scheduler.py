@@ -1,0 +1,33 @@
+"""The address of a dask scheduler, and who can reach what is behind it."""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from orchestrator.errors import UsageError
+from orchestrator.settings.addresses import is_loopback
+
+Reach = Literal["certificate", "machine", "network"]
+"""Who can use a scheduler: holders of a certificate, every user of this machine, or everyone on the network."""
+
+
+def reach_of(address: str) -> Reach:
+    """Return who can use the scheduler at ``address``. Without a protocol, dask takes an address as ``tcp://``."""
+    protocol, separator, rest = address.partition("://")
+    if not separator:
+        protocol, rest = "tcp", address
+    if protocol == "tls":
+        return "certificate"
+    try:
+        host = urlsplit(f"//{rest}").hostname or ""
+    except ValueError:
+        host = ""
+    return "machine" if protocol == "tcp" and is_loopback(host) else "network"
+
+
+def refuse_open_scheduler(address: str) -> None:
+    """Raise UsageError if everyone on the network can use the scheduler at ``address``."""
+    if reach_of(address) == "network":
+        raise UsageError(
+            f"--scheduler {address} is not encrypted: everyone on its network can run code on its workers and read "
+            "their secrets. Use a scheduler with TLS (tls://), or accept this with --insecure-scheduler."
+        )
