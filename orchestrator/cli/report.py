@@ -60,11 +60,11 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     import sqlite3
 
     from orchestrator.cli.copies import copy_report, shown
-    from orchestrator.journal.recovery.damage import open_valid
+    from orchestrator.journal.recovery.opening import open_for_report
 
     targets.refuse_report_target(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
-    connection, sentences = open_valid(run_dir / "journal.db")
+    connection, sentences = open_for_report(run_dir / "journal.db")
     try:
         copy_report(path, partial(_writer(form, run_dir), connection))
     except ConnectionError:

@@ -116,7 +116,7 @@ class Homecoming:
         if not touched:
             if self.sent:
                 self.journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
-        elif found := told or shards.read_left(folder / "journal.db", sent=self.sent):
+        elif found := told or shards.read_left(folder / "journal.db"):
             _move_responses(folder, self.directory)
             settled = self.journal.perform(lambda db: shards.merge(db, found, name)).result()
             with suppress(OSError), (self.directory / "run.log").open("ab") as log:

@@ -7,8 +7,8 @@ import msgspec
 from orchestrator.clock import Clock
 from orchestrator.cluster.messages import Shard
 from orchestrator.errors import StorageError
-from orchestrator.journal import database, shards
 from orchestrator.journal import journal as journals
+from orchestrator.journal import shards
 from orchestrator.journal.entries import TenantInfo
 from orchestrator.runs.rundir import RunDirectory
 
@@ -24,20 +24,14 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journal
         raise StorageError(f"The folder {directory.path} cannot be read: {error.strerror}.") from error
     earlier = None if untouched else shards.earlier(directory.journal)
     if earlier is not None:
-        connection, lost = earlier
-        connection.close()
-        journal = journals.reopen(directory.journal, clock, shared=True)
-    else:
-        lost = not untouched
-        journal = _created(directory, clock)
+        earlier.close()
+        return journals.reopen(directory.journal, clock, shared=True)
+    journal = _created(directory, clock)
     try:
-        if earlier is None:
-            _fill(journal, shard)
-        if lost and shard.info.command != "plan":
+        _fill(journal, shard)
+        if not untouched:  # the journal of the earlier try is gone
             journal.perform(shards.doubt).result()
-            if journal.trouble is None:
-                database.unmark(directory.journal)
-        if untouched:
+        else:
             _touch(directory)
     except BaseException:
         with suppress(StorageError):

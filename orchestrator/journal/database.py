@@ -1,11 +1,12 @@
-"""SQLite as the journal uses it: one file, one schema version, statements by name from .sql files."""
+"""SQLite as the journal uses it: one file of one form, statements by name from .sql files."""
 
+import errno
 import os
 import re
 import sqlite3
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -14,21 +15,25 @@ from zlib import crc32
 
 import msgspec
 
-from orchestrator.atomic import sync_directory
+from orchestrator.atomic import replacing, sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.journal import mark
+from orchestrator.journal.recovery import checksum
 
-SCHEMA_VERSION = 4
+FORM = 4
+OLDEST_FORM = 3
+"""Journals from this form on can be read. Earlier forms were never released."""
+
+CHECKPOINT = 1_000
+"""Pages in the log from which a commit moves them into the file."""
+
 _SQL = Path(__file__).parent / "sql"
-NOT_BEGUN = (
-    "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it anew with another --out. "
-    "(Was the file copied without its journal.db-wal? Then that is where the run is.)"
-)
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
-"""What SQLite's refusals come as: a message that quotes a damaged schema may be no text."""
+"""Errors of SQLite: a message that quotes a damaged schema may not be valid text."""
 
 
 class NotBegun(StorageError):
-    """The first commit of a run did not come through."""
+    """The journal holds no run, and it is known that nothing was sent."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -56,14 +61,20 @@ def by_position(name: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any
 def create(path: Path, *, shared: bool = False) -> sqlite3.Connection:
     """A new journal at ``path`` (mode 0600), in a folder that may be ``shared`` between machines.
 
-    Raises sqlite3.Error or OSError where the disk does not take it; nothing is left then that looks like a journal of a
-    run that did not begin.
+    It appears complete, with the digest that says that nothing is missing. Raises sqlite3.Error or OSError if the disk
+    refuses; then nothing is left that looks like the journal of a run that never began.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with closing(in_memory()) as made:
+        image = bytearray(made.serialize())
+    image[18:20] = b"\2\2"  # with a write-ahead log, as SQLite notes it in the header
     try:
-        return _with_schema(_connect(str(path), alone=shared))
+        with replacing(path) as file:
+            file.write(checksum.with_digest(bytes(image)))
+        return connect(path, shared=shared)
     except BaseException:
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", "-wal", "-shm"):
             with suppress(OSError):
                 path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
         mark_left(path)
@@ -71,28 +82,21 @@ def create(path: Path, *, shared: bool = False) -> sqlite3.Connection:
 
 
 def mark_left(path: Path) -> None:
-    """Marks the journal at ``path`` as left behind by a run that goes on in memory: read-only. Needs no room."""
-    with suppress(OSError):
-        path.chmod(0o400)
+    """Marks the journal at ``path`` as left behind by a run that continues in memory. Needs no space on the disk.
 
-
-def take_up(path: Path) -> bool:
-    """Whether the journal at ``path`` was left behind by its run; it can be written again then. Raises OSError.
-
-    The mark stays, now as the sticky bit, until it is taken away by :func:`unmark`: whoever learns of it may die before
-    he has written down what follows from it.
+    The mark is the sticky bit, which has no other meaning for a file.
     """
-    if path.is_symlink() or not path.is_file():
-        return False
-    mode = path.stat().st_mode
-    left = not mode & 0o200 or bool(mode & stat.S_ISVTX)
-    if left:
+    with suppress(OSError):
         path.chmod(0o600 | stat.S_ISVTX)
-    return left
+
+
+def was_left(path: Path) -> bool:
+    """Whether the journal at ``path`` was left behind by its run. Raises OSError."""
+    return bool(path.stat().st_mode & stat.S_ISVTX)
 
 
 def unmark(path: Path) -> None:
-    """Takes the mark of a journal away that was left behind, once it says itself what may have been lost."""
+    """Removes the mark of :func:`mark_left`, once the journal itself records what may have been lost."""
     with suppress(OSError):
         path.chmod(0o600)
 
@@ -102,36 +106,73 @@ def in_memory() -> sqlite3.Connection:
     return _with_schema(_connect(":memory:"))
 
 
+def connect(path: Path, *, shared: bool = False) -> sqlite3.Connection:
+    """The journal at ``path`` for reading and writing, in a folder that may be ``shared`` between machines.
+
+    Raises sqlite3.Error.
+    """
+    return _connect(str(path), alone=shared)
+
+
 def reopen(path: Path, *, shared: bool = False) -> sqlite3.Connection:
-    """The journal at ``path``, in a folder that may be ``shared`` between machines.
+    """The journal at ``path``, checked to be one, for reading and writing.
 
     Raises:
-        RunDirectoryError: there is none, or it was written by a later version.
-        NotBegun: it is empty.
+        RunDirectoryError: there is none, or a later version wrote it.
         StorageError: it cannot be read as a journal.
     """
-    if path.is_symlink() or not path.is_file():
-        raise RunDirectoryError(f"{path.parent} holds no run: it has no journal.db.")
-    log = path.with_name(f"{path.name}-wal")
-    if not path.stat().st_size and log.is_file() and log.stat().st_size:
-        # SQLite would delete the log, and with it all that is left.
-        raise StorageError(
-            f"The journal {path} is empty, yet its log {log.name} is not: damaged, and left as it is."
-        )
+    return _checked(path, lambda: connect(path, shared=shared))
+
+
+def read_only(
+    path: Path, *, at_work: bool = False, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
+    """The journal at ``path``, checked to be one, for reading. Nothing is written beside it.
+
+    A journal whose session is ``at_work`` is read with its log; any other must hold everything without one. Raises as
+    :func:`reopen`.
+    """
+    how = "mode=ro" if at_work else "mode=ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?{how}"
+
+    def opened() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, factory=factory)
+
+    return _checked(path, opened)
+
+
+def form_of(connection: sqlite3.Connection) -> int:
+    """The form of the journal behind ``connection``; 0 for a database that is not a journal."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _checked(path: Path, opened: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+    """The connection that ``opened`` makes to the journal at ``path``. Raises as :func:`reopen`."""
+    require_journal(path)
     try:
-        connection = _connect(str(path), alone=shared)
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection = opened()
+        try:
+            form = form_of(connection)
+        except BaseException:
+            connection.close()
+            raise
     except UNREADABLE as error:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
-    if version == 0:
-        connection.close()
-        raise NotBegun(NOT_BEGUN.format(path))
-    if version != SCHEMA_VERSION:
-        connection.close()
-        raise RunDirectoryError(
-            f"{path} is a journal of form {version}; this version of mass-stop reads form {SCHEMA_VERSION}."
-        )
-    return connection
+    if OLDEST_FORM <= form <= FORM:
+        return connection
+    connection.close()
+    if form == 0:
+        raise StorageError(f"The journal {path} is empty or is no journal of mass-stop.")
+    raise RunDirectoryError(
+        f"{path} is a journal of form {form}. This version of mass-stop reads the forms {OLDEST_FORM} to {FORM}: "
+        "use the version that wrote it."
+    )
+
+
+def require_journal(path: Path) -> None:
+    """Raises RunDirectoryError if there is no journal at ``path``."""
+    if path.is_symlink() or not path.is_file():
+        raise RunDirectoryError(f"{path.parent} holds no run: it has no journal.db.")
 
 
 def copy_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -157,13 +198,25 @@ def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
         with closing(sqlite3.connect(fresh)) as target:
             connection.backup(target)
             target.execute("PRAGMA journal_mode = WAL")  # as every journal: opening it must not change it
-        fresh.replace(_whole(path))
+        with descriptor_of(fresh) as descriptor:
+            checksum.append(descriptor)
+        fresh.replace(whole(path))
     finally:
         fresh.unlink(missing_ok=True)
     _put_in_place(path)
 
 
-def _whole(path: Path) -> Path:
+@contextmanager
+def descriptor_of(path: Path) -> Iterator[int]:
+    """A descriptor of the journal at ``path``, which no connection may use meanwhile. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def whole(path: Path) -> Path:
     """The name of a journal that is complete, on its way to ``path``."""
     return path.with_suffix(".whole")
 
@@ -178,13 +231,13 @@ def _put_in_place(path: Path) -> None:
     for name in (f"{path.name}-wal", f"{path.name}-shm"):
         path.with_name(name).unlink(missing_ok=True)
     sync_directory(path.parent)
-    _whole(path).replace(path)
+    whole(path).replace(path)
     sync_directory(path.parent)
 
 
 def finish_replacing(path: Path) -> None:
     """Does what a :func:`copy_to_file` that was cut had left to do. Only for who holds the run's directory alone."""
-    if _whole(path).is_file():
+    if whole(path).is_file():
         _put_in_place(path)
 
 
@@ -202,6 +255,8 @@ def _connect(path: str, *, alone: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA busy_timeout = 2000")
+        # No commit changes the file before its session has removed the digest: see JournalFile.begin.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
         connection.close()
         raise
@@ -211,8 +266,9 @@ def _connect(path: str, *, alone: bool = False) -> sqlite3.Connection:
 def _with_schema(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         connection.executescript(
-            f"BEGIN;\n{(_SQL / 'schema.sql').read_text('utf-8')}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+            f"BEGIN;\n{(_SQL / 'schema.sql').read_text('utf-8')}\nPRAGMA user_version = {FORM};\nCOMMIT;"
         )
+        connection.execute("INSERT INTO mark (text) VALUES (?)", (str(mark.new()),))
     except BaseException:
         connection.close()
         raise

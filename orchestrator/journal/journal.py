@@ -26,7 +26,6 @@ from orchestrator.journal.entries import (
     read_sources,
     standings,
 )
-from orchestrator.journal.recovery import checksum
 from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter, Writer
 from orchestrator.model import InputRow, Outcome, Problem, Reading, Records, Stage
 
@@ -109,6 +108,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> Standing:
+            connection.execute(_sql("forget_trouble"))
             connection.execute(_sql("forgive_refused_credentials"))
             connection.execute(_sql("reopen"))
             for tenant, bulk_key in connection.execute(_sql("filed_keys")).fetchall():
@@ -311,12 +311,13 @@ def create(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
 
 def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
     """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
+    connection = database.reopen(path, shared=shared)
     try:
-        # Before SQLite opens it: whoever closes a file lets go of all locks that the process has on it.
-        checksum.remove_sum(path)
-    except OSError as error:
-        raise StorageError(f"The journal {path} cannot be written to: {error.strerror}.") from error
-    return Journal(ThreadWriter(Ledger(database.reopen(path, shared=shared), home=path)), clock)
+        return Journal(ThreadWriter(Ledger(connection, home=path)), clock)
+    except (sqlite3.Error, OSError) as error:
+        connection.close()
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StorageError(f"The journal {path} cannot be written to: {why}.") from error
 
 
 def inline(clock: Clock) -> Journal:

@@ -18,8 +18,8 @@ from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.database import UNREADABLE, statements
-from orchestrator.journal.recovery import checksum
-from orchestrator.journal.recovery.evidence import distrusted
+from orchestrator.journal.recovery.integrity import broken_seals, sql
+from orchestrator.journal.recovery.opening import recover
 from orchestrator.model import Outcome
 
 _UNTOUCHED = "untouched"
@@ -84,43 +84,33 @@ def put(connection: sqlite3.Connection, rows: Rows) -> None:
     _insert(connection, "action", rows, "INSERT OR REPLACE")
 
 
-def earlier(path: Path) -> tuple[sqlite3.Connection, bool] | None:
-    """The journal at ``path`` that an earlier try has left, and whether that went on without its disk; None for none.
+def earlier(path: Path) -> sqlite3.Connection | None:
+    """A connection to read with to the journal at ``path`` that an earlier try left; None if it holds no key.
 
-    Only for who holds the folder. Raises StorageError where it cannot be read, or is not what was written: it is left
-    as it is.
+    The journal is recovered first. Only for the process that holds the folder. Raises StorageError if it is damaged or
+    cannot be read; then it is left as it is.
     """
     try:
         database.finish_replacing(path)
         if not path.exists():
             return None
-        left = database.take_up(path)
-        if not path.with_name(f"{path.name}-wal").exists() and checksum.holds(path) is False:
-            raise StorageError(f"The journal {path} is damaged: it is not what was written.")
-        connection = database.reopen(path, shared=True)
-    except database.NotBegun:
-        return None
+        recover(path, shared=True, check=broken_seals)
+        connection = database.read_only(path)
     except OSError as error:
         raise StorageError(f"The journal {path} cannot be read: {error.strerror}.") from error
+    except UNREADABLE as error:
+        raise StorageError(f"The journal {path} cannot be read: {error}.") from error
     except RunDirectoryError as error:
         raise StorageError(str(error)) from error
-    try:
-        if not connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0]:
-            connection.close()
-            return None
-        if next(distrusted(connection), None) is not None:
-            raise StorageError(f"The journal {path} is damaged: settled rows are not what they were.")
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, UNREADABLE):
-            raise StorageError(f"The journal {path} cannot be read: {error}.") from error
-        raise
-    return connection, left
+    if connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0]:
+        return connection
+    connection.close()
+    return None
 
 
 def doubt(connection: sqlite3.Connection) -> None:
     """What is held as not sent may have been sent: an earlier try went on in memory, and that is lost."""
-    connection.execute(statements()["doubt_unsent"])
+    connection.execute(sql("doubt_unsent"))
 
 
 def read(connection: sqlite3.Connection) -> Tables:
@@ -128,22 +118,13 @@ def read(connection: sqlite3.Connection) -> Tables:
     return {name: _all(connection, name) for name in ("action", "session", "tenant", *_RECORDS)}
 
 
-def read_left(path: Path, *, sent: bool) -> Tables | None:
-    """All that a try which is over has left in the journal at ``path``; None for none. As :func:`earlier` otherwise.
-
-    ``sent`` says whether it was there to send stops.
-    """
-    found = earlier(path)
-    if found is None:
+def read_left(path: Path) -> Tables | None:
+    """All that a try which is over left in the journal at ``path``; None for none. Raises as :func:`earlier`."""
+    connection = earlier(path)
+    if connection is None:
         return None
-    connection, left = found
-    try:
-        with closing(connection), closing(database.copy_to_memory(connection)) as memory:
-            if left and sent:
-                doubt(memory)
-            return read(memory)
-    except UNREADABLE as error:
-        raise StorageError(f"The journal {path} cannot be read: {error}.") from error
+    with closing(connection):
+        return read(connection)
 
 
 def merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tuple[int, Outcome]]:

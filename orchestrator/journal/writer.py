@@ -5,15 +5,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.errors import StorageError
-from orchestrator.journal import database
-from orchestrator.journal.recovery import checksum
+from orchestrator.journal import database, mark
+from orchestrator.journal.file import JournalFile
 from orchestrator.threads import NO_THREAD
 
 R = TypeVar("R")
@@ -45,43 +45,59 @@ class Writer(Protocol):
 
 
 class Ledger:
-    """A database with the courage to go on without its disk.
+    """A database connection that continues in memory when its disk fails.
 
-    When a write fails, what the disk still gives back is copied into memory, the failed group is done again there,
-    and the run goes on: ``trouble`` then holds the sentence to tell, and ``home`` is where the copy belongs once the
-    disk has room again. A failed fsync is never tried again.
+    When a write fails, everything that the disk still returns is copied into memory, the failed group is applied again
+    there, and the run continues. ``trouble`` then holds a sentence for the operator, and ``home`` is the path to which
+    the copy is written at the end, if the disk has room again. A failed fsync is never repeated.
+
+    If the files at ``home`` are removed or replaced while the run is at work, the journal is written there again from
+    the files that SQLite still holds open. ``trouble`` says so.
     """
 
     def __init__(
         self, connection: sqlite3.Connection, trouble: str | None = None, home: Path | None = None
     ) -> None:
         self.connection = connection
-        self._home = home
         self.trouble = trouble
+        self._home = home
+        self._in_memory = trouble is not None
+        self._file = JournalFile(home) if home is not None and trouble is None else None
+        self._mark = mark.read(connection) if self._file is not None else None
 
     def commit(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
-        """Does ``group`` in one transaction; the results belong to the futures, once this has returned."""
+        """Applies ``group`` in one transaction. Returns the results for the futures, once they are committed."""
+        before = self._mark
         try:
-            return self._apply(group)
+            results = self._apply(group)
         except sqlite3.DatabaseError as error:
             self._leave_disk(error)
-        try:
-            return self._apply(group)
-        except sqlite3.DatabaseError as error:
-            raise StorageError(f"The journal cannot be kept, not even in memory: {error}.") from error
+            try:
+                return self._apply(group)
+            except sqlite3.DatabaseError as deeper:
+                raise StorageError(f"The journal cannot be kept, not even in memory: {deeper}.") from error
+        if self._file is not None and self._mark != before:
+            self._look_after(self._file)
+        return results
 
     def close(self) -> None:
-        """Lets go of the database. One that lost its disk is put back there, if there is room again by now."""
-        with closing(self.connection), suppress(sqlite3.Error, OSError):
-            if self._home is None:
-                return
-            if self.trouble is not None:
+        """Closes the database. One that lost its disk is written there again, if there is room by now."""
+        with suppress(sqlite3.Error, OSError):
+            if self._file is not None:
+                if missing := self._file.missing():
+                    self._put_back(self._file, missing)
+                _, pages, moved = self.connection.execute("PRAGMA wal_checkpoint").fetchone()
+                if pages == moved:
+                    self._file.finish()
+            elif self._home is not None:
                 database.copy_to_file(self.connection, self._home)
-            self.connection.close()
-            checksum.write_sum(self._home)
+        self.connection.close()
+        if self._file is not None:
+            self._file.close()
 
     def _apply(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
         results: list[tuple[Future[Any], Any]] = []
+        before = self.connection.total_changes
         self.connection.execute("BEGIN IMMEDIATE")
         for what, entries in groupby(group, key=itemgetter(0)):
             if callable(what):
@@ -89,8 +105,40 @@ class Ledger:
             else:
                 statement, in_order = database.by_position(what)
                 self.connection.executemany(statement, [in_order(values) for _, values in entries])
-        self.connection.execute("COMMIT")
+        if self._mark is not None and self.connection.total_changes != before:
+            self.connection.execute("UPDATE mark SET text = ?", (str(self._mark.next),))
+            self.connection.execute("COMMIT")
+            self._mark = self._mark.next
+        else:
+            self.connection.execute("COMMIT")
         return results
+
+    def _look_after(self, file: JournalFile) -> None:
+        """After a commit: lets the log belong to the file, and sees whether both are still in their place."""
+        try:
+            if file.begin():
+                self.connection.execute(f"PRAGMA wal_autocheckpoint = {database.CHECKPOINT}")
+            elif missing := file.missing():
+                self._put_back(file, missing)
+        except (sqlite3.DatabaseError, OSError) as error:
+            self._leave_disk(error)
+
+    def _put_back(self, file: JournalFile, missing: list[Path]) -> None:
+        """Writes the journal again in its place. A file that is there instead is kept under another name."""
+        names = " and ".join(path.name for path in missing)
+        trouble = (
+            f"{names} in {file.path.parent} was removed or replaced by another program while the run was at work. "
+            "The journal was written again from memory, and no result is lost."
+        )
+        if file.path in missing and file.path.exists():
+            file.path.rename(file.path.with_suffix(".replaced"))
+        self.connection.execute("UPDATE mark SET trouble = ?", (trouble,))
+        shared = self.connection.execute("PRAGMA locking_mode").fetchone()[0] == "exclusive"
+        database.copy_to_file(self.connection, file.path)
+        self.connection.close()
+        file.close()
+        self.connection, self._file = database.reopen(file.path, shared=shared), JournalFile(file.path)
+        self.trouble = trouble
 
     def _perform(self, work: Work) -> Any:
         """An error of the caller's own making goes back to the caller and leaves the group whole."""
@@ -107,17 +155,19 @@ class Ledger:
 
     def _leave_disk(self, error: Exception) -> None:
         try:
-            if self.trouble is not None:
+            if self._in_memory:
                 raise error
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             memory = database.copy_to_memory(self.connection)
-        except sqlite3.Error as deeper:
+        except (sqlite3.Error, OSError) as deeper:
             raise StorageError(f"The journal can be neither written nor read: {error}; {deeper}.") from error
+        if self._file is not None:
+            database.mark_left(self._file.path)
         self.connection.close()
-        self.connection = memory
-        if self._home is not None:
-            database.mark_left(self._home)
+        if self._file is not None:
+            self._file.close()
+        self.connection, self._file, self._mark, self._in_memory = memory, None, None, True
         self.trouble = (
             f"The journal can no longer be written ({error}). The run goes on and is kept in memory only."
         )

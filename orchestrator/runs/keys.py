@@ -189,9 +189,9 @@ async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
 
 
 def _planned(path: Path) -> list[InputRow]:
-    from orchestrator.journal.recovery.damage import open_whole
+    from orchestrator.journal.recovery.opening import open_undamaged
 
-    connection, _ = open_whole(path / "journal.db")
+    connection = open_undamaged(path / "journal.db")
     try:
         if read_run(connection).command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")

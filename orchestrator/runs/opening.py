@@ -126,9 +126,9 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
 
     Raises RunDirectoryError or StorageError.
     """
-    from orchestrator.journal.recovery.damage import open_whole
+    from orchestrator.journal.recovery.opening import open_for_resume
 
-    connection, sentences = open_whole(path / "journal.db")
+    connection, sentences = open_for_resume(path / "journal.db")
     try:
         info = read_run(connection)
         return info, msgspec.convert(info.settings, Settings), read_sources(connection), sentences

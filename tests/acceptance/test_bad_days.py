@@ -80,8 +80,8 @@ def test_a_run_whose_disk_was_full_is_resumed_or_reported_once_there_is_room(
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=60)
     keys = mass_stop.keys(tenant.keys)
-    # 200 kB: less than the log of the run takes, more than the journal, which so finds room at the end.
-    full = mass_stop.run(tenant, keys, "--no-results", shell='ulimit -f 400; exec "$@"')
+    # 150 kB: less than the log of the run takes, more than the journal, which so finds room at the end.
+    full = mass_stop.run(tenant, keys, "--no-results", shell='ulimit -f 300; exec "$@"')
     assert full.status == 5, full
     ended = mass_stop("resume", "run", tenant=tenant)
     assert ended.status == 0, ended

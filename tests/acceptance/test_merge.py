@@ -57,7 +57,7 @@ def test_what_a_disk_that_filled_up_has_lost_is_told_as_perhaps_stopped(job):
 def test_a_caller_who_dies_while_taking_back_what_a_full_disk_left_is_followed_by_one_who_knows_as_much(job):
     with room_for(BEGUN):
         job.work()
-    assert shards.read_left(job.folder / "journal.db", sent=True), "and then it is killed"
+    assert shards.read_left(job.folder / "journal.db"), "and then it is killed"
     job.bring_back()
     assert job.reported["unconfirmed"] > 0
     assert job.reported.keys() <= {"stopped", "unconfirmed"}
@@ -67,7 +67,7 @@ def test_a_second_try_that_dies_at_its_start_forgets_nothing_of_what_a_full_disk
     with room_for(BEGUN):
         job.work()
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "doubt", killed)
+        patch.setattr(database, "unmark", killed)
         with pytest.raises(Killed):
             job.work()
     job.bring_back()
@@ -145,10 +145,10 @@ def failed(*_: object) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network's disk that gives back nothing for now."""
 
-    def fail(path: str, *, alone: bool = False) -> sqlite3.Connection:
+    def fail(*_: object, **__: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(database, "_connect", fail)
+    monkeypatch.setattr(sqlite3, "connect", fail)
 
 
 def test_a_journal_that_cannot_be_read_ends_a_second_try_and_is_left_as_it_is(job, monkeypatch):
@@ -175,6 +175,6 @@ def test_a_journal_that_is_not_what_was_written_is_not_taken_for_what_was_done(j
     job.work()
     path = job.folder / "journal.db"
     path.write_bytes(path.read_bytes().replace(b"Stopped", b"Stoppee"))
-    with pytest.raises(StorageError, match="not what was written"):
+    with pytest.raises(StorageError, match="digest does not match"):
         job.bring_back()
     assert job.reported == {"unconfirmed": 12}

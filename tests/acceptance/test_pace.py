@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator.journal.entries import chained
-from orchestrator.journal.recovery.checksum import remove_sum
 from orchestrator.model import InputRow
 from tests.acceptance.support import (
     PROCESSING,
@@ -24,6 +23,7 @@ from tests.acceptance.support import (
     until,
     valid,
 )
+from tests.journal_files import close_again
 
 MakeTenant = Callable[..., Tenant]
 EVEN = PROCESSING | {"latency": 0.03, "latency_jitter": 0}
@@ -221,7 +221,7 @@ def took_no_more_than(rows: int, journal: Path) -> None:
             (rows, known[-1][0], chain),
         )
         db.commit()
-    remove_sum(journal)
+    close_again(journal)
 
 
 def test_a_plan_gives_the_order_to_the_keys_of_another_source(mass_stop: MassStop, planned: Tenant) -> None:

@@ -1,54 +1,60 @@
-"""A digest behind the last page of a journal that was closed in good order.
+"""A digest behind the last page of a journal. While it is there, the file alone holds everything.
 
-With it any changed byte is noticed, also one that SQLite and the rows' own seals have nothing to say about. SQLite
-reads as many pages as its header says and passes over what follows. The digest is there only while no session works on
-the journal, and a journal without one, as a killed process leaves it, is no less valid.
+A session removes it after its first commit, before a stop can leave, and appends it when it closes the journal in good
+order. So a journal without a digest has a log, and one whose log is missing as well has lost its latest commits. With
+the digest, any changed byte is noticed. SQLite reads as many pages as its header says and ignores what follows.
 """
 
 import hashlib
 import os
 from pathlib import Path
-from typing import IO
 
-_PAGE = 4096
+from orchestrator.journal.mark import PAGE
+
 _PIECE = 1 << 20
-_MARK = b"mass-stop sha256 "
+_PREFIX = b"mass-stop sha256 "
 
 
-def write_sum(journal: Path) -> None:
-    """Puts the digest behind ``journal``, unless that still has a log beside it. Raises OSError."""
-    if journal.with_name(f"{journal.name}-wal").exists():
-        return
-    with journal.open("r+b", buffering=0) as file:
-        trailer = _trailer(file, journal.stat().st_size)
-        file.write(trailer)
-        os.fsync(file.fileno())
+def append(descriptor: int) -> None:
+    """Appends the digest to the journal open at ``descriptor``, unless it is there, and syncs it. Raises OSError."""
+    size = os.fstat(descriptor).st_size
+    if size % PAGE == 0:
+        os.pwrite(descriptor, _trailer(descriptor, size), size)
+        os.fsync(descriptor)
 
 
-def remove_sum(journal: Path) -> None:
-    """Takes the digest away, before the journal changes. Raises OSError."""
-    size = journal.lstat().st_size if journal.is_file() and not journal.is_symlink() else 0
-    if size % _PAGE:
-        with journal.open("r+b", buffering=0) as file:
-            file.truncate(size - size % _PAGE)
-            os.fsync(file.fileno())
+def remove(descriptor: int) -> None:
+    """Removes the digest, if there is one, and syncs the file. Raises OSError."""
+    size = os.fstat(descriptor).st_size
+    if size % PAGE:
+        os.ftruncate(descriptor, size - size % PAGE)
+        os.fsync(descriptor)
+
+
+def with_digest(data: bytes) -> bytes:
+    """The bytes of a journal with its digest."""
+    return data + _PREFIX + hashlib.sha256(data).hexdigest().encode()
 
 
 def holds(journal: Path) -> bool | None:
-    """Whether ``journal`` is what its digest says; None where it has none, or is not there. Raises OSError."""
+    """Whether the digest matches; None where the journal has none, or does not exist. Raises OSError."""
     try:
-        with journal.open("rb") as file:
-            behind = journal.stat().st_size % _PAGE
-            expected = _trailer(file, journal.stat().st_size - behind)
-            found = file.read()
+        descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    try:
+        size = os.fstat(descriptor).st_size
+        behind = size % PAGE
+        found = os.pread(descriptor, behind, size - behind)
+        expected = _trailer(descriptor, size - behind)
+    finally:
+        os.close(descriptor)
     return None if len(found) < len(expected) and expected.startswith(found) else found == expected
 
 
-def _trailer(file: IO[bytes], size: int) -> bytes:
-    """What belongs behind the first ``size`` bytes of ``file``, which stands there then."""
+def _trailer(descriptor: int, size: int) -> bytes:
+    """The digest of the first ``size`` bytes, as it is appended."""
     digest = hashlib.sha256()
     for start in range(0, size, _PIECE):
-        digest.update(file.read(min(_PIECE, size - start)))
-    return _MARK + digest.hexdigest().encode()
+        digest.update(os.pread(descriptor, min(_PIECE, size - start), start))
+    return _PREFIX + digest.hexdigest().encode()

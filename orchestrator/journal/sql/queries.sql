@@ -1,8 +1,10 @@
 -- name: admit_action
 -- One row of the input. A key that is known already is left alone: see admit_duplicate.
+-- One of a source whose commits are lost in part may have been stopped: see doubt_unread.
 INSERT OR IGNORE INTO action
-    (tenant, source, row, bulk_key, malformed, labels, rank, stage, outcome, error, position)
-VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error, :position);
+    (tenant, source, row, bulk_key, malformed, labels, rank, stage, outcome, error, position, lost)
+VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error, :position,
+        COALESCE((SELECT doubted FROM source WHERE id = :source), 0) AND NOT :malformed);
 
 -- name: admit_duplicate
 -- Nothing for a row that was entered itself.
@@ -106,53 +108,6 @@ WHERE seq = :seq;
 INSERT INTO pace (at, tenant, slots, in_flight, others, throttled, waiting)
 VALUES (:at, :tenant, :slots, :in_flight, :others, :throttled, :waiting);
 
--- name: broken_seals
--- Settled rows that are not what they were when they were settled.
-SELECT seq FROM action
-WHERE seq BETWEEN :first AND :last AND (settled_at IS NOT NULL OR stage = 3 AND outcome IS NOT 'malformed')
-  AND seal IS NOT
-      seal(tenant, bulk_key, source, row, labels, outcome, status, attempts, accepted_at,
-           request_id, lost, total, processed, succeeded, failed, unprocessed, error, settled_at);
-
--- name: first_and_last
--- The times from which a summary tells seconds.
-SELECT MIN(sent_at), MAX(accepted_at), MAX(settled_at) FROM action GROUP BY tenant;
-
--- name: kept_as_json
--- Labels, error and mismatch of the rows that no seal vouches for.
-SELECT labels, error, mismatch FROM action
-WHERE settled_at IS NULL AND COALESCE(labels, error, mismatch) IS NOT NULL;
-
--- name: texts
--- What is text and not JSON, as one text: reading it tells whether all of it can be read.
-SELECT group_concat(COALESCE(status, '') || COALESCE(action_type, '') || COALESCE(track_id, '')
-                    || COALESCE(request_id, '') || COALESCE(output_url, ''), '')
-FROM action WHERE seq BETWEEN :first AND :last;
-
--- name: unusual
--- Rows of which it is not plain that a report can be made, by what else than text is in them.
-SELECT * FROM reported_action WHERE seq IN (SELECT seq FROM action WHERE NOT (
-    typeof(row) = 'integer' AND source IN (SELECT id FROM source) AND stage IN (0, 1, 2, 3)
-    AND (outcome IS NULL OR outcome IN (SELECT value FROM json_each(:outcomes)))
-    AND typeof(attempts) = 'integer' AND typeof(lost) = 'integer' AND typeof(status_calls) = 'integer'
-    AND typeof(file_calls) = 'integer' AND typeof(retried) = 'integer' AND typeof(throttled) = 'integer'
-    AND typeof(speed) IN ('null', 'real') AND counts_from IN ('none', 'status', 'response_file')
-    AND (total IS NULL OR typeof(total) = 'integer' AND total < 1e12)
-    AND (processed IS NULL OR typeof(processed) = 'integer' AND processed < 1e12)
-    AND (succeeded IS NULL OR typeof(succeeded) = 'integer' AND succeeded < 1e12)
-    AND (failed IS NULL OR typeof(failed) = 'integer' AND failed < 1e12)
-    AND (unprocessed IS NULL OR typeof(unprocessed) = 'integer' AND unprocessed < 1e12)
-)) ORDER BY seq;
-
--- name: admitted
--- Every row of one source that was read, in the order of the source.
-SELECT row, bulk_key, tenant FROM (
-    SELECT row, bulk_key, tenant, position FROM action WHERE source = :source
-    UNION ALL
-    SELECT duplicate.row, bulk_key, tenant, duplicate.position FROM duplicate JOIN action ON seq = first
-    WHERE duplicate.source = :source
-) ORDER BY position, row;
-
 -- name: case_twins
 -- Keys that differ from another only in case.
 SELECT MIN(bulk_key), MAX(bulk_key) FROM action WHERE malformed = 0
@@ -161,36 +116,6 @@ GROUP BY tenant, LOWER(bulk_key) HAVING COUNT(*) > 1 ORDER BY MIN(seq) LIMIT :mo
 -- name: any_key
 SELECT EXISTS (SELECT 1 FROM action WHERE malformed = 0);
 
--- name: complete
--- What a salvaged journal must have for a report to be made of it.
-INSERT INTO run SELECT 'lost', 'run', '', 0, '1970-01-01T00:00:00.000Z', '', NULL, '[]', '{}'
-WHERE NOT EXISTS (SELECT 1 FROM run);
-UPDATE run SET org_ids = CASE WHEN json_valid(org_ids) THEN org_ids ELSE '[]' END,
-               settings = CASE WHEN json_valid(settings) THEN settings ELSE '{}' END,
-               started_at = CASE WHEN moment(started_at) THEN started_at ELSE '1970-01-01T00:00:00.000Z' END,
-               process_started_at = CASE typeof(process_started_at) WHEN 'real' THEN process_started_at ELSE 0 END;
-INSERT INTO session (started_at) SELECT started_at FROM run WHERE NOT EXISTS (SELECT 1 FROM session);
-UPDATE session SET state = 'running' WHERE state NOT IN ('running', 'finished', 'interrupted', 'aborted');
-UPDATE session SET ended_at = NULL WHERE NOT moment(ended_at);
-UPDATE session SET token_calls = 0 WHERE typeof(token_calls) <> 'integer';
-UPDATE action SET sent_at = NULL WHERE NOT moment(sent_at);
-UPDATE action SET accepted_at = NULL, lost = 1 WHERE NOT moment(accepted_at);
-INSERT INTO source (id, name) SELECT DISTINCT source, 'an input whose name is lost' FROM action
-WHERE source NOT IN (SELECT id FROM source);
-DELETE FROM duplicate WHERE source NOT IN (SELECT id FROM source);
-
--- name: distrust
--- A row whose evidence does not hold: its action may have been stopped, and that is all that is told of it.
-UPDATE action SET stage = 3, outcome = 'unconfirmed', error = :error, row = CAST(row AS INTEGER), labels = NULL,
-                  status = NULL, action_type = NULL, attempts = 0, accepted_at = NULL, track_id = NULL, request_id = NULL, lost = 1, total = NULL,
-                  processed = NULL, succeeded = NULL, failed = NULL, unprocessed = NULL, counts_from = 'none',
-                  mismatch = NULL, speed = NULL, settled_at = NULL, seal = NULL
-WHERE seq = :seq;
-
--- name: doubt_unsent
--- The journal lost its latest commits: what it holds as not sent may have been sent.
-UPDATE action SET lost = 1 WHERE stage IN (0, 1);
-
 -- name: forgive_refused_credentials
 -- What was refused for the credentials alone (HTTP 401) is tried again with those of the session to come.
 UPDATE action SET outcome = 'unreachable'
@@ -198,6 +123,10 @@ WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated'
 
 -- name: refused_credentials
 SELECT seq FROM action WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated';
+
+-- name: forget_trouble
+-- A resumed run knows of it.
+UPDATE mark SET trouble = NULL;
 
 -- name: reopen
 -- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or

@@ -1,5 +1,11 @@
 -- The journal of one run. The report is made from nothing else.
 
+-- One row, which every commit writes: see mark.py. The table must be the first.
+CREATE TABLE mark (
+    text    TEXT NOT NULL,                        -- id of the journal and number of its latest commit
+    trouble TEXT                                  -- a sentence, if the files were removed or replaced during a session
+);
+
 CREATE TABLE run (
     id                 TEXT NOT NULL,
     command            TEXT NOT NULL,
@@ -47,7 +53,10 @@ CREATE TABLE source (
     rows     INTEGER NOT NULL DEFAULT 0,
     last_row INTEGER NOT NULL DEFAULT 0,          -- physical line of the last row admitted
     chain    TEXT NOT NULL DEFAULT '',            -- digest over all rows admitted: tells a source that was changed
-    complete INTEGER NOT NULL DEFAULT 0
+    complete INTEGER NOT NULL DEFAULT 0,
+    bytes    INTEGER,                             -- of a file, before its first row was admitted
+    digest   TEXT,                                -- SHA-256 of those bytes
+    doubted  INTEGER NOT NULL DEFAULT 0           -- rows read later may have been stopped in commits that are lost
 );
 
 CREATE TABLE action (

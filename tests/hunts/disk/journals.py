@@ -13,7 +13,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import MassStopError
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import RunInfo
-from orchestrator.journal.recovery.damage import open_valid
+from orchestrator.journal.recovery.opening import open_for_report
 from orchestrator.model import InputRow, Outcome, Records
 from orchestrator.report import read_report
 
@@ -75,7 +75,7 @@ class Told(NamedTuple):
 def told(path: Path) -> Told:
     """What ``mass-stop report`` tells of the journal at ``path``."""
     try:
-        connection, sentences = open_valid(path)
+        connection, sentences = open_for_report(path)
     except MassStopError as error:
         return Told({}, [str(error)])
     try:

@@ -66,29 +66,19 @@ def test_a_statement_without_values_takes_none_by_position() -> None:
     assert connection.execute("SELECT token_calls FROM session").fetchall() == [(1,)]
 
 
-def test_a_journal_that_was_left_behind_can_be_written_again_and_keeps_its_mark(tmp_path: Path) -> None:
+def test_a_journal_that_was_left_behind_is_known_by_its_mark(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.touch(mode=0o600)
+    assert not database.was_left(path)
     database.mark_left(path)
-    assert [database.take_up(path), database.take_up(path)] == [True, True]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600 | stat.S_ISVTX
-
-
-def test_a_journal_whose_mark_was_taken_away_was_not_left_behind(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    path.touch(mode=0o600)
-    database.mark_left(path)
-    database.take_up(path)
+    assert database.was_left(path)
     database.unmark(path)
-    assert not database.take_up(path)
+    assert not database.was_left(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_no_journal_of_ours_was_not_left_behind_and_stays_as_it_is(tmp_path: Path) -> None:
-    """Whoever may write to the folder could else have another file's mode changed."""
-    other, path = tmp_path / "other", tmp_path / "journal.db"
-    assert not database.take_up(path)
-    other.touch(mode=0o400)
-    path.symlink_to(other)
-    assert not database.take_up(path)
-    assert stat.S_IMODE(other.stat().st_mode) == 0o400
+def test_a_journal_that_was_archived_without_write_permission_was_not_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch(mode=0o600)
+    path.chmod(0o444)
+    assert not database.was_left(path)

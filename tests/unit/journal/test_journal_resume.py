@@ -191,7 +191,7 @@ def test_a_journal_on_a_disk_that_may_only_be_read_is_told_before_it_is_opened(t
 
     path = tmp_path / "journal.db"
     journals.create(path, Clock()).close()
-    monkeypatch.setattr(checksum, "remove_sum", read_only)
+    monkeypatch.setattr("orchestrator.journal.writer.JournalFile", read_only)
     with pytest.raises(StorageError) as raised:
         journals.reopen(path, Clock())
     assert str(raised.value) == f"The journal {path} cannot be written to: Read-only file system."

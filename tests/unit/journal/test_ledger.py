@@ -1,5 +1,6 @@
 """The journal's ledger: it goes on in memory when its disk does not, and comes back to the disk. The file under it."""
 
+import shutil
 import sqlite3
 import stat
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ import pytest
 from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import database
+from orchestrator.journal.recovery.opening import open_for_report
 from orchestrator.journal.writer import Ledger
 from tests.unit.ledgers import BIG, add, no_room_for_more, sessions
 
@@ -177,8 +179,8 @@ def test_a_commit_is_on_the_platter_before_anything_leaves(path):
 
 def test_a_journal_of_a_later_version_is_refused(path):
     with closing(database.create(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {database.SCHEMA_VERSION + 1}")
-    with pytest.raises(RunDirectoryError, match=f"form {database.SCHEMA_VERSION + 1}"):
+        connection.execute(f"PRAGMA user_version = {database.FORM + 1}")
+    with pytest.raises(RunDirectoryError, match=f"form {database.FORM + 1}"):
         database.reopen(path)
 
 
@@ -193,9 +195,9 @@ def test_a_file_that_is_no_database_cannot_be_read_as_a_journal(path):
         database.reopen(path)
 
 
-def test_an_empty_journal_is_told_as_a_run_that_did_not_begin(path):
+def test_an_empty_file_is_no_journal(path):
     path.touch()
-    with pytest.raises(StorageError, match="before it began"):
+    with pytest.raises(StorageError, match="is empty or is no journal"):
         database.reopen(path)
 
 
@@ -204,3 +206,70 @@ def test_a_symbolic_link_is_not_taken_for_a_journal(path, tmp_path):
     path.symlink_to(tmp_path / "other.db")
     with pytest.raises(RunDirectoryError):
         database.reopen(path)
+
+
+RUN = {
+    "id": "run", "command": "run", "version": "0", "process_started_at": 0.0, "started_at": "2026-11-23T22:50:13.000Z",
+    "base_url": "https://tenant.invalid", "entity_id": None, "org_ids": "[]", "settings": "{}",
+}  # fmt: skip
+
+
+# Files that another program removes or replaces during a run
+
+
+@pytest.fixture
+def ledger(path):
+    ledger = Ledger(database.create(path), home=path)
+    ledger.commit([("begin_session", {"at": "before"})])
+    yield ledger
+    ledger.close()
+
+
+@pytest.mark.parametrize("names", [["journal.db"], ["journal.db-wal"], ["journal.db", "journal.db-wal"]])
+def test_removed_files_are_written_again_at_the_next_commit(ledger, path, names):
+    for name in names:
+        path.with_name(name).unlink()
+    ledger.commit([("begin_session", {"at": "after"})])
+    ledger.commit([("begin_session", {"at": "later"})])
+    shutil.copytree(path.parent, path.parent / "killed")
+    with closing(database.reopen(path.parent / "killed" / "journal.db")) as again:
+        assert sessions(again) == ["before", "after", "later"]
+
+
+@pytest.mark.parametrize("name", ["journal.db", "journal.db-wal"])
+def test_removed_files_are_a_trouble_of_the_run(ledger, path, name):
+    path.with_name(name).unlink()
+    ledger.commit([("begin_session", {"at": "after"})])
+    assert ledger.trouble.startswith(f"{name} in {path.parent} was removed or replaced by another program")
+
+
+def test_a_file_that_replaced_the_journal_is_kept_under_another_name(ledger, path):
+    path.unlink()
+    path.write_bytes(b"another")
+    ledger.commit([("begin_session", {"at": "after"})])
+    assert path.with_name("journal.replaced").read_bytes() == b"another"
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before", "after"]
+
+
+def test_a_journal_removed_after_the_last_commit_is_written_again_at_the_end(ledger, path):
+    path.unlink()
+    ledger.close()
+    with closing(database.reopen(path)) as again:
+        assert sessions(again) == ["before"]
+
+
+def test_the_report_says_that_the_files_were_removed_until_the_run_is_resumed(ledger, path):
+    path.unlink()
+    ledger.commit([("begin_run", RUN), ("begin_session", {"at": "after"})])
+    ledger.close()
+    connection, sentences = open_for_report(path)
+    connection.close()
+    assert sentences == [ledger.trouble]
+
+
+def test_a_journal_whose_directory_is_gone_continues_in_memory(ledger, path):
+    shutil.rmtree(path.parent)
+    ledger.commit([("begin_session", {"at": "after"})])
+    assert "kept in memory only" in ledger.trouble
+    assert sessions(ledger.connection) == ["before", "after"]

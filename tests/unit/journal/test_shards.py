@@ -173,4 +173,4 @@ def test_every_table_of_a_journal_is_brought_back_from_a_shard_or_is_the_runs_ow
     tables = {
         name for (name,) in run.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     }
-    assert tables - shards.read(run.connection).keys() == {"run", "merged", "source", "duplicate"}
+    assert tables - shards.read(run.connection).keys() == {"mark", "run", "merged", "source", "duplicate"}

@@ -12,10 +12,12 @@ from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import database
 from orchestrator.journal import journal as journals
 from orchestrator.journal.recovery import checksum
-from orchestrator.journal.recovery.damage import open_valid, open_whole
+from orchestrator.journal.recovery.integrity import sql
+from orchestrator.journal.recovery.opening import open_for_report, open_for_resume
 from orchestrator.journal.writer import Ledger
 from orchestrator.report import read_report
 from tests.hunts.disk.journals import KEYS, SETTLED, make, told
+from tests.journal_files import change_as_killed, remove_digest
 
 
 @pytest.fixture
@@ -31,21 +33,15 @@ def killed(tmp_path: Path) -> Path:
 
 
 def change(path: Path, statement: str) -> None:
-    """Changes the journal behind the product's back, and lets its digest agree."""
-    checksum.remove_sum(path)
-    with closing(sqlite3.connect(path)) as other:
-        other.create_function("seal", -1, database.seal)
-        other.execute(statement)
-        other.commit()
+    """Changes the journal behind the product's back, as if its process had been killed then."""
+    change_as_killed(path, statement)
 
 
 def change_statement(path: Path, name: str, was: str, now: str) -> None:
     """Changes how a table, an index or a view is made, and nothing that it holds."""
-    checksum.remove_sum(path)
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA writable_schema = ON")
-        other.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?", (was, now, name))
-        other.commit()
+    change_as_killed(
+        path, "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?", (was, now, name)
+    )
 
 
 def outcomes(path: Path) -> dict[int, str]:
@@ -53,7 +49,7 @@ def outcomes(path: Path) -> dict[int, str]:
 
 
 def test_a_whole_journal_has_nothing_to_say(path):
-    connection, sentences = open_valid(path)
+    connection, sentences = open_for_report(path)
     connection.close()
     assert sentences == []
 
@@ -64,17 +60,20 @@ def test_opening_a_journal_does_not_change_it(path):
     assert path.read_bytes() == before
 
 
-def test_a_session_takes_the_digest_away_before_it_changes_the_journal(path):
-    journals.reopen(path, Clock()).close()
-    assert checksum.holds(path)
+def test_a_session_removes_the_digest_after_its_first_commit(path):
+    """Until then the file alone holds everything, and no stop was sent."""
     journal = journals.reopen(path, Clock())
+    assert checksum.holds(path)
+    journal.begin_session()
+    journal.perform(lambda _: None).result()
     assert checksum.holds(path) is None
     journal.close()
+    assert checksum.holds(path)
 
 
-def test_a_journal_without_a_digest_is_valid(path):
-    checksum.remove_sum(path)
-    assert told(path).sentences == []
+def test_an_open_journal_without_its_log_has_lost_it(path):
+    remove_digest(path)
+    assert "its log journal.db-wal is missing" in told(path).sentences[0]
 
 
 def test_a_settled_row_that_was_changed_is_told_as_unconfirmed(path):
@@ -85,7 +84,7 @@ def test_a_settled_row_that_was_changed_is_told_as_unconfirmed(path):
 
 def test_the_row_that_was_changed_is_named(path):
     change(path, "UPDATE action SET accepted_at = '2026-11-24T00:00:00.000Z' WHERE seq = 2")
-    assert "1 rows cannot be trusted (row 3)" in " ".join(told(path).sentences)
+    assert "rows cannot be trusted (row 3, " in " ".join(told(path).sentences)
 
 
 def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
@@ -94,7 +93,7 @@ def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
 
 
 def test_a_journal_that_kill_9_left_whole_is_gone_on_with(killed):
-    connection, sentences = open_whole(killed)
+    connection, sentences = open_for_resume(killed)
     connection.close()
     assert sentences == []
 
@@ -104,7 +103,7 @@ def test_an_index_of_the_log_that_is_not_what_was_written_does_not_say_that_fram
     header = bytearray(index.read_bytes())
     header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
     index.write_bytes(header)
-    connection, sentences = open_whole(killed)
+    connection, sentences = open_for_resume(killed)
     connection.close()
     assert sentences == []
 
@@ -115,7 +114,7 @@ def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path)
     change(path, f"UPDATE action SET stage = 1 WHERE seq = {KEYS}")
     change_statement(path, "action_waiting", "stage = 9", "stage = 0")
     with pytest.raises(StorageError, match="wrong # of entries in index action_waiting"):
-        open_whole(path)
+        open_for_resume(path)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +148,13 @@ def test_a_changed_byte_that_no_row_needs_is_said(path):
     place = data.index(bytes(200)) + 100
     data[place] ^= 1
     path.write_bytes(data)
-    assert "is not what was written" in told(path).sentences[0]
+    assert "its digest does not match" in told(path).sentences[0]
 
 
 def test_a_damaged_journal_is_not_gone_on_with(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
-    with pytest.raises(StorageError, match=r"mass-stop report .* tells what can be told"):
-        open_whole(path)
+    with pytest.raises(StorageError, match=r"mass-stop report .* shows what can be read"):
+        open_for_resume(path)
 
 
 def test_a_damaged_journal_is_left_as_it_is(path):
@@ -167,20 +166,20 @@ def test_a_damaged_journal_is_left_as_it_is(path):
 
 def test_a_journal_of_which_nothing_can_be_read_is_said_to_be_damaged(path):
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(StorageError, match="nothing can be told from it"):
-        open_valid(path)
+    with pytest.raises(StorageError, match="nothing can be read from it"):
+        open_for_report(path)
 
 
 def test_a_directory_without_a_journal_holds_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match="holds no run"):
-        open_valid(tmp_path / "journal.db")
+        open_for_report(tmp_path / "journal.db")
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.json/run", "missing", "a" * 300])
 def test_what_is_no_directory_is_told_as_no_run(tmp_path, name):
     (tmp_path / "report.json").touch()
     with pytest.raises(RunDirectoryError, match=r"^\S+ (is a file|holds no run)"):
-        open_valid(tmp_path / name / "journal.db")
+        open_for_report(tmp_path / name / "journal.db")
 
 
 def test_an_empty_file_beside_a_log_is_left_with_its_log(killed):
@@ -189,7 +188,7 @@ def test_an_empty_file_beside_a_log_is_left_with_its_log(killed):
     log = killed.with_name("journal.db-wal")
     before = log.read_bytes()
     with pytest.raises(StorageError, match="damaged"):
-        open_valid(killed)
+        open_for_report(killed)
     assert log.read_bytes() == before
 
 
@@ -219,7 +218,7 @@ def test_it_stays_so_when_it_is_opened_again(shortened):
 
 
 def test_a_shortened_journal_is_gone_on_with(shortened):
-    connection, sentences = open_whole(shortened)
+    connection, sentences = open_for_resume(shortened)
     connection.close()
     assert len(sentences) == 1
 
@@ -231,7 +230,6 @@ def test_a_killed_process_leaves_a_journal_with_nothing_to_say(killed):
 @pytest.fixture
 def left(path: Path) -> Path:
     """The disk took no more, and the run went on in memory to an end that never reached the disk."""
-    checksum.remove_sum(path)
     ledger = Ledger(database.reopen(path), home=path)
     pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
     ledger.connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -241,26 +239,28 @@ def left(path: Path) -> Path:
 
 
 def test_a_journal_that_its_run_had_to_leave_is_marked_without_needing_room(left):
-    assert stat.S_IMODE(left.stat().st_mode) == 0o400
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600 | stat.S_ISVTX
 
 
 def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent(left):
     assert "not_attempted" not in outcomes(left).values()
 
 
-def test_such_a_journal_can_be_written_again_once_it_is_opened(left):
-    told(left)
+def test_such_a_journal_loses_its_mark_once_it_is_resumed(left):
+    connection, _ = open_for_resume(left)
+    connection.close()
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
+    assert "not_attempted" not in outcomes(left).values()
 
 
 @pytest.fixture(params=["left", "shortened"])
 def on_a_full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A journal that ends before its run did, on a disk that does not even take that what is not sent may have been."""
+    """A journal that ends before its run did, on a disk that takes nothing."""
     path: Path = request.getfixturevalue(request.param)
     reopen = database.reopen
 
-    def full(path: Path) -> sqlite3.Connection:
-        connection = reopen(path)
+    def full(path: Path, *, shared: bool = False) -> sqlite3.Connection:
+        connection = reopen(path, shared=shared)
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -268,37 +268,19 @@ def on_a_full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     return path
 
 
-def test_what_was_not_sent_may_have_been_although_the_full_disk_does_not_take_so_much(on_a_full_disk):
-    assert "ends before its run did" in told(on_a_full_disk).sentences[0]
-    assert "not_attempted" not in outcomes(on_a_full_disk).values()
-
-
-def test_nothing_is_gone_on_with_on_a_full_disk_before_there_is_room(on_a_full_disk):
-    with pytest.raises(StorageError, match=r"make room, then mass-stop resume \S+$"):
-        open_whole(on_a_full_disk)
+def test_nothing_is_resumed_on_a_full_disk_before_there_is_room(on_a_full_disk):
+    with pytest.raises(StorageError, match="Make room on the disk"):
+        open_for_resume(on_a_full_disk)
 
 
 def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_disk, monkeypatch):
-    told(on_a_full_disk)
+    with pytest.raises(StorageError):
+        open_for_resume(on_a_full_disk)
     monkeypatch.undo()
-    connection, _ = open_whole(on_a_full_disk)
+    connection, sentences = open_for_resume(on_a_full_disk)
     connection.close()
+    assert "ends before its run did" in sentences[0]
     assert "not_attempted" not in outcomes(on_a_full_disk).values()
-
-
-def test_that_a_killed_process_lost_nothing_is_told_without_writing(killed, monkeypatch):
-    """On a full disk a checkpoint fails, and it was said then that the journal ends before its run did."""
-    reopen = database.reopen
-
-    def full(path: Path) -> sqlite3.Connection:
-        connection = reopen(path)
-        connection.set_authorizer(
-            lambda _, name, *more: sqlite3.SQLITE_DENY if name == "wal_checkpoint" else sqlite3.SQLITE_OK
-        )
-        return connection
-
-    monkeypatch.setattr(database, "reopen", full)
-    assert told(killed).sentences == []
 
 
 def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent_where_it_is_damaged_too(left):
@@ -327,26 +309,25 @@ def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_journal_of_a_run_that_went_on_in_memory_does_not_say_that_nothing_was_sent(tmp_path):
+def test_an_empty_file_does_not_say_that_nothing_was_sent(tmp_path):
     path = tmp_path / "journal.db"
     path.touch()
-    database.mark_left(path)
-    for _ in range(2):
-        with pytest.raises(StorageError, match="went on in memory"):
-            open_valid(path)
+    for opened in (open_for_report, open_for_resume):
+        with pytest.raises(StorageError, match="It is not known whether anything was sent"):
+            opened(path)
 
 
 def test_a_journal_that_holds_its_tables_only_is_of_a_run_that_did_not_begin(tmp_path):
     database.create(tmp_path / "journal.db").close()
     with pytest.raises(StorageError, match="before it began"):
-        open_valid(tmp_path / "journal.db")
+        open_for_report(tmp_path / "journal.db")
 
 
 def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
     """A column that is new is either in the seal or named here, where one reads why it need not be."""
     with closing(database.in_memory()) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(action)")}
-    sealed = database.statements()["broken_seals"].partition("seal(")[2]
+    sealed = sql("broken_seals").partition("seal(")[2].partition("LIMIT")[0]
     uncovered = {name for name in columns if f"{name}," not in sealed.replace(")", ",").replace(" ", "")}
     assert uncovered == {
         "seq", "rank", "stage", "seal",  # the place in the queue, and the seal itself
@@ -360,7 +341,7 @@ def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
 
 def test_the_report_of_a_damaged_journal_adds_up(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
-    connection, _ = open_valid(path)
+    connection, _ = open_for_report(path)
     report = read_report(connection)
     connection.close()
     assert sum(report.summary.outcomes.values()) == len(report.actions)

@@ -1,0 +1,355 @@
+"""Opening the journal of an earlier session: what it is known to hold, and what it may lack.
+
+A journal is in one of these states:
+
+- closed: a digest behind its last page vouches for every byte, and the file alone holds everything;
+- open: its process was killed, and the latest commits are in the log beside it, which names the journal it belongs to;
+- shortened: the log is missing, belongs to another journal or has lost its end, or the run left a failing disk;
+- damaged: a digest, a seal or SQLite's own check fails.
+
+A report never modifies a journal: it reads a closed one in place and any other from a temporary copy. A resumed run
+first brings its journal into the closed state. A key of a shortened journal that was not sent as far as it knows may
+have been sent. A damaged journal is never continued.
+"""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import stat
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from orchestrator.errors import RunDirectoryError, StorageError
+from orchestrator.journal import database, mark
+from orchestrator.journal.database import UNREADABLE
+from orchestrator.journal.recovery import checksum
+from orchestrator.journal.recovery.integrity import problem_of, sql
+from orchestrator.journal.recovery.rebuild import in_current_form, rebuilt
+
+_NOT_BEGUN = (
+    "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it again with another "
+    "--out."
+)
+_NOTHING_KNOWN = (
+    "The journal {} is damaged: it holds no run, and its log {} is missing or cannot be used. It is not known whether "
+    "anything was sent. Put the log back beside it; or start the same input again with another --out: an action that "
+    "is stopped already stays stopped."
+)
+_SHORTENED = (
+    "The journal {} ends before its run did: {}. Keys that may have been stopped after its end are reported as "
+    "unconfirmed, and rows of the input that were read after it are missing from the report. mass-stop resume reads "
+    "the rest of the input and asks the tenant."
+)
+_LOG_MISSING = "its log {} is missing"
+_LOG_FOREIGN = "its log is missing, and the file {} beside it belongs to another journal or to another time"
+_LOG_CUT = "the end of its log is lost"
+_LEFT = "the disk took no more"
+_FOREIGN = "The file {} belongs to another journal or to another time, and is ignored."
+_MOVE = "The run is not resumed while that file is there: move it away, or put the right one in its place."
+_DAMAGED = (
+    "It is not resumed. mass-stop report {} shows what can be read. To stop the rest, start the same input again with "
+    "another --out: an action that is stopped already stays stopped."
+)
+_LOCAL = "The journal {} cannot be used: {}. Make room on the disk and the files accessible, and repeat the command."
+
+
+class _Damaged(Exception):
+    """The journal is damaged."""
+
+
+class _State:
+    """What the files of the journal at ``path`` say without SQLite. Raises RunDirectoryError or OSError.
+
+    Attributes:
+        damaged: the digest does not match.
+        foreign: the log beside the journal belongs to another one.
+        closed: the file alone holds everything.
+        lost: why the journal ends before its run did, in a few words; None if that is not known yet.
+        last: the mark of the last commit that the log should add.
+    """
+
+    def __init__(self, path: Path) -> None:
+        database.require_journal(path)
+        file, log, digest = mark.of_file(path), mark.read_log(path), checksum.holds(path)
+        old_form = file is None
+        self.last = log.last if log is not None else None
+        self.damaged = digest is False
+        self.foreign = log is not None and (not log.belongs_to(file) or (old_form and digest is True))
+        adds = (
+            log is not None and not self.foreign and (file is None or self.last is None or self.last > file)
+        )
+        # In form 3 a journal without write permission was left behind by its run; one with a digest was archived.
+        left = database.was_left(path) or (old_form and digest is None and not path.stat().st_mode & 0o200)
+        self.closed = digest is True and not adds and not left
+        self.lost: str | None = None
+        if left:
+            self.lost = _LEFT
+        elif not self.closed and (log is None or self.foreign):
+            self.lost = (_LOG_FOREIGN if self.foreign else _LOG_MISSING).format(mark.log_of(path).name)
+
+
+def open_for_report(path: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """A connection to read the journal at ``path`` with, and sentences on what it lacks. Modifies nothing.
+
+    Raises:
+        RunDirectoryError: there is no journal, or a later version wrote it.
+        StorageError: nothing can be read from it.
+    """
+    _require_directory(path.parent)
+    with _held(path.parent) as held, _local_failures(path):
+        if not held:
+            return database.read_only(path, at_work=True), []
+        if database.whole(path).is_file():
+            path = database.whole(path)
+        state = _State(path)
+        if state.closed:
+            connection = database.read_only(path)
+            if database.form_of(connection) == database.FORM:
+                foreign = [_FOREIGN.format(mark.log_of(path))] if state.foreign else []
+                return _begun(connection, path), [*_trouble(connection), *foreign]
+            connection.close()
+        return _open_copy(path, state)
+
+
+def open_undamaged(path: Path) -> sqlite3.Connection:
+    """As :func:`open_for_report`, for a journal that lacks nothing. Raises StorageError for any other."""
+    connection, sentences = open_for_report(path)
+    if not sentences:
+        return connection
+    connection.close()
+    raise StorageError(" ".join(sentences))
+
+
+def open_for_resume(path: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """A connection to read the journal at ``path`` with, and sentences on what it lacks.
+
+    The journal is brought into the closed state and the current form first. Where commits are lost, it records that
+    what it holds as not sent may have been sent.
+
+    Raises:
+        RunDirectoryError: there is no journal, or a later version wrote it.
+        StorageError: it is damaged, or its disk takes nothing.
+    """
+    _require_directory(path.parent)
+    with _held(path.parent) as held, _local_failures(path):
+        if not held:  # the session at work will refuse a second one
+            return database.read_only(path, at_work=True), []
+        sentences = recover(path)
+        connection = _begun(database.read_only(path), path)
+        return connection, [*_trouble(connection), *sentences]
+
+
+Check = Callable[[sqlite3.Connection, Path], str | None]
+"""What finds the damage of a journal, in a few words."""
+
+
+def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> list[str]:
+    """Brings the journal at ``path`` into the closed state and the current form. Returns sentences on what it lacks.
+
+    Only for the process that holds the run directory. Raises as :func:`open_for_resume`, and OSError or sqlite3.Error.
+    """
+    database.finish_replacing(path)
+    state = _State(path)
+    refusal = _DAMAGED.format(path.parent)
+    if state.damaged:
+        raise StorageError(f"The journal {path} is damaged (its digest does not match). {refusal}")
+    if state.foreign:
+        raise StorageError(f"{_FOREIGN.format(mark.log_of(path))} {_MOVE}")
+    if state.closed:
+        with closing(database.read_only(path)) as connection:
+            if database.form_of(connection) == database.FORM:
+                return []
+    try:
+        lost = _close(path, state, path, shared=shared, check=check)
+    except _Damaged as problem:
+        raise StorageError(f"The journal {path} is damaged ({problem}). {refusal}") from problem
+    if state.lost == _LEFT:
+        database.unmark(path)
+    return [_SHORTENED.format(path, lost)] if lost else []
+
+
+def _open_copy(path: Path, state: _State) -> tuple[sqlite3.Connection, list[str]]:
+    """As :func:`open_for_report`, from a temporary copy that is recovered as a resumed run would do it."""
+    directory, copy = _copied(path, with_log=not state.foreign)
+    try:
+        try:
+            if state.damaged:
+                raise _Damaged("its digest does not match")
+            lost = _close(copy, state, path)
+        except _Damaged as problem:
+            connection, sentences = rebuilt(copy, path, str(problem))
+            directory.cleanup()
+            return connection, sentences
+        connection = database.read_only(copy, factory=_Copy)
+        assert isinstance(connection, _Copy)
+        connection.directory = directory
+    except BaseException:
+        directory.cleanup()
+        raise
+    return _begun(connection, path), [
+        *_trouble(connection),
+        *([_SHORTENED.format(path, lost)] if lost else []),
+    ]
+
+
+def _close(
+    path: Path, state: _State, shown: Path, *, shared: bool = False, check: Check = problem_of
+) -> str | None:
+    """Brings the journal at ``path`` into the closed state and the current form. Returns why it is shortened, if it is.
+
+    ``shown`` is its path for the operator. Raises _Damaged, StorageError, OSError or sqlite3.Error.
+    """
+    indexed = _indexed_frames(path)
+    if not state.closed:
+        with database.descriptor_of(path) as descriptor:
+            checksum.remove(descriptor)  # from now on SQLite may write to the file
+    with closing(_opened(path, state, shown, shared=shared)) as connection:
+        lost = state.lost
+        if not state.closed:
+            if lost is None and (_indexed_frames(path) < indexed or _behind(connection, state.last)):
+                lost = _LOG_CUT
+            if not connection.execute(sql("holds_run")).fetchone()[0]:
+                if lost is not None:
+                    raise StorageError(_NOTHING_KNOWN.format(shown, mark.log_of(shown).name))
+            elif problem := check(connection, path):
+                raise _Damaged(problem)
+        old = None if database.form_of(connection) == database.FORM else in_current_form(connection)
+        doubted = old or connection
+        if lost is not None:
+            doubted.execute(sql("doubt_unsent"))
+            doubted.execute(sql("doubt_unread"))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if old is not None:
+        with closing(old):
+            database.copy_to_file(old, path)
+    elif not state.closed:
+        with database.descriptor_of(path) as descriptor:
+            checksum.append(descriptor)
+    return lost
+
+
+def _opened(path: Path, state: _State, shown: Path, *, shared: bool) -> sqlite3.Connection:
+    """The journal with its log. Raises _Damaged or StorageError."""
+    nothing = StorageError(_NOTHING_KNOWN.format(shown, mark.log_of(shown).name))
+    if not path.stat().st_size:  # SQLite would delete the log
+        raise nothing
+    try:
+        return database.reopen(path, shared=shared)
+    except StorageError as error:
+        if isinstance(error.__cause__, UNREADABLE):
+            raise _Damaged(str(error.__cause__)) from error
+        raise (nothing if state.lost else _Damaged("it holds no tables")) from error
+
+
+def _behind(connection: sqlite3.Connection, last: mark.Mark | None) -> bool:
+    """Whether ``last``, a commit whose frames are in the log, is missing from the journal as SQLite reads it."""
+    if last is None:
+        return False
+    try:
+        found = mark.read(connection)
+    except UNREADABLE:
+        return True
+    return found is None or found < last
+
+
+def _copied(path: Path, *, with_log: bool) -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    """A copy of the journal at ``path`` in a temporary directory. Raises OSError."""
+    directory = tempfile.TemporaryDirectory(prefix="mass-stop-")
+    try:
+        copy = Path(directory.name) / path.name
+        shutil.copyfile(path, copy)
+        for suffix in ("-wal", "-shm") if with_log else ():
+            with suppress(FileNotFoundError):
+                shutil.copyfile(
+                    path.with_name(f"{path.name}{suffix}"), copy.with_name(f"{copy.name}{suffix}")
+                )
+    except BaseException:
+        directory.cleanup()
+        raise
+    return directory, copy
+
+
+class _Copy(sqlite3.Connection):
+    """A connection to a temporary copy, which is removed with it."""
+
+    directory: tempfile.TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.directory is not None:
+            self.directory.cleanup()
+
+
+def _begun(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Raises NotBegun if the journal holds no run: its first commit was never made."""
+    if connection.execute(sql("holds_run")).fetchone()[0]:
+        return connection
+    connection.close()
+    raise database.NotBegun(_NOT_BEGUN.format(path))
+
+
+def _trouble(connection: sqlite3.Connection) -> list[str]:
+    return [sentence for (sentence,) in connection.execute(sql("trouble"))]
+
+
+@contextmanager
+def _local_failures(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(_LOCAL.format(path, error.strerror)) from error
+    except UNREADABLE as error:
+        raise StorageError(_LOCAL.format(path, error)) from error
+
+
+def _require_directory(directory: Path) -> None:
+    """Raises RunDirectoryError if ``directory`` is no directory or cannot be read."""
+    try:
+        if not stat.S_ISDIR(directory.stat().st_mode):
+            raise RunDirectoryError(
+                f"{directory} is a file, and no run directory. Give the directory that holds its journal.db."
+            )
+    except OSError as error:
+        raise RunDirectoryError(f"{directory} holds no run that can be read: {error.strerror}.") from error
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[bool]:
+    """Whether no session works on the run in ``directory``; none can start in this block."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield True
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _indexed_frames(path: Path) -> int:
+    """How many frames the log had by the index of the process that wrote it last (-shm); 0 where that cannot be told.
+
+    The index is never ahead of what a sync of the log has returned for (SQLite, "WAL-mode File Format", 2.1).
+    """
+    try:
+        with path.with_name(f"{path.name}-shm").open("rb") as file:
+            header = file.read(48)
+    except OSError:
+        return 0
+    if len(header) < 48:
+        return 0
+    first = second = 0
+    words = struct.unpack("=12I", header)
+    for even, odd in zip(words[0:10:2], words[1:10:2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return words[4] if (first, second) == words[10:12] else 0

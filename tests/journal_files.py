@@ -1,0 +1,42 @@
+"""Changes to the files of a journal behind the product's back."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from orchestrator.journal import database, mark
+from orchestrator.journal.recovery import checksum
+
+
+def remove_digest(journal: Path) -> None:
+    with database.descriptor_of(journal) as descriptor:
+        checksum.remove(descriptor)
+
+
+def close_again(journal: Path) -> None:
+    """Lets the digest agree with what ``journal`` holds now."""
+    remove_digest(journal)
+    with database.descriptor_of(journal) as descriptor:
+        checksum.append(descriptor)
+
+
+def change_as_killed(journal: Path, statement: str, values: tuple[object, ...] = ()) -> None:
+    """Changes a journal without a log and leaves it as a killed process does, with the change in the log."""
+    remove_digest(journal)
+    found = mark.of_file(journal)
+    assert found is not None
+    with closing(sqlite3.connect(journal)) as other:
+        other.create_function("seal", -1, database.seal)
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute(statement, values)
+        other.execute("UPDATE mark SET text = ?", (str(found.next),))
+        other.commit()
+        files = {path: path.read_bytes() for path in (journal, mark.log_of(journal))}
+    for path, data in files.items():
+        path.write_bytes(data)
+
+
+def lose_log(journal: Path) -> None:
+    """Removes the log and its index."""
+    for suffix in ("-wal", "-shm"):
+        journal.with_name(f"{journal.name}{suffix}").unlink(missing_ok=True)
