@@ -1,5 +1,7 @@
 """Progress on a terminal: stops first, then settling, and what needs a person."""
 
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -13,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.background import is_behind
+from orchestrator.background import BackgroundStream, is_behind
 from orchestrator.cli.by_tenant import rows_of
 from orchestrator.cli.page import NARROW, Look, counted, duration
 from orchestrator.logs import Screen
@@ -37,7 +39,8 @@ LONGEST_FORECAST = 86_400.0
 @asynccontextmanager
 async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[None]:
     """Shows ``tally`` while the block runs, and leaves nothing of it behind; events of ``screen`` appear above it."""
-    stream = cast(TextIO, _Lenient(sys.stderr))
+    errors = sys.stderr  # while something is shown, rich has its own in that place
+    stream = cast(TextIO, _Lenient(errors))
     console = _Console(look, file=stream, width=(look.width or 0) - ECHO, no_color=not look.colour)
     picture = Picture(tally, look, height=lambda: console.height)
 
@@ -49,17 +52,33 @@ async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[Non
         async def keep_updating() -> None:
             while True:
                 if not is_behind(
-                    sys.stderr
+                    errors
                 ):  # a terminal that takes nothing, as after Ctrl-S, loses frames first
                     live.update(picture.at(time.monotonic()), refresh=True)
                 await anyio.sleep(EVERY)
 
         async with anyio.create_task_group() as group:
             group.start_soon(keep_updating)
+            group.start_soon(_stop_with_cursor, console, errors)
             try:
                 yield
             finally:
                 group.cancel_scope.cancel()
+
+
+async def _stop_with_cursor(console: Console, errors: TextIO) -> None:
+    """Show the cursor while Ctrl-Z has stopped the process, and hide it when the process continues."""
+    if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:  # a shell without job control ignores it
+        return
+    with anyio.open_signal_receiver(signal.SIGTSTP) as signals:
+        async for _ in signals:
+            console.show_cursor(True)
+            if isinstance(errors, BackgroundStream):
+                errors.drain(1.0)
+            ours = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, ours)
+            console.show_cursor(False)
 
 
 class Picture:

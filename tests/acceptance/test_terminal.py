@@ -168,3 +168,23 @@ def test_on_a_terminal_an_interrupt_ends_the_run_with_a_summary(
         child.sendintr()
         child.expect("report +run/report.json")
         assert _ended(child) == 130
+
+
+def test_the_cursor_is_shown_while_ctrl_z_has_stopped_the_run(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    os.mkfifo(mass_stop.home / "pipe")
+    child = ask("--yes", "pipe", shell='set -m; "$@"; echo "shell has it"; read go; fg; echo "ended in $?"')
+    with (mass_stop.home / "pipe").open("w") as pipe:
+        pipe.write(tenant.keys[0] + "\n")
+        pipe.flush()
+        child.expect_exact("\x1b[?25l")
+        until(lambda: tenant.answered("file"), "the first result")
+        child.send("\x1a")
+        child.expect_exact("\x1b[?25h")
+        child.expect_exact("shell has it")
+        child.sendline("")
+        child.expect_exact("\x1b[?25l")
+    child.expect_exact("\x1b[?25h")
+    child.expect_exact("ended in 0")
+    assert _ended(child) == 0
