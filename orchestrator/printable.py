@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str, most: int) -> str:
+    """``text``, or its first ``most`` characters with a mark that says how long it was."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
 def printable_json(data: bytes) -> bytes:
     """The same JSON as ``data``, with the characters escaped that :func:`printable` escapes and JSON need not."""
     if data.isascii() and b"\x7f" not in data:

@@ -27,10 +27,12 @@ import anyio.to_thread
 from msgspec import Struct, structs
 
 from orchestrator.errors import InputError, StorageError
+from orchestrator.journal.bounds import LONGEST, bounded
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
 from orchestrator.journal.journal import Journal
 from orchestrator.model import InputRow, is_bulk_key
+from orchestrator.printable import shortened
 from orchestrator.sources import ARGUMENTS, Source
 from orchestrator.threads import NO_THREAD, is_no_thread
 
@@ -72,7 +74,11 @@ class Tenancy(Struct, frozen=True):
             return structs.replace(row, tenant=self.every)
         if row.problem is not None or row.tenant in self.names:
             return row
-        whose = f"The tenant {row.tenant!r} is not known" if row.tenant else "The row names no tenant"
+        whose = (
+            f"The tenant {shortened(row.tenant, LONGEST)!r} is not known"
+            if row.tenant
+            else "The row names no tenant"
+        )
         names = sorted(self.names)
         known = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
         return structs.replace(row, problem=f"{whose}; {self.origin} has {known}.")
@@ -96,6 +102,7 @@ class Admission:
 
     def add(self, row: InputRow) -> None:
         """Add the next row. Raises InputError if the rows to skip are not those that were admitted."""
+        row = bounded(row)
         if self._skipped == self._earlier.rows:
             self._batch.append(row)
             return

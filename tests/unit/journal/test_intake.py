@@ -14,7 +14,12 @@ from orchestrator.errors import InputError
 from orchestrator.journal import database, entries
 from orchestrator.journal import intake as intakes
 from orchestrator.journal.entries import RunInfo, SourceInfo
-from orchestrator.journal.intake import Admission, FileIntake, ReadAlready, RowIntake
+from orchestrator.journal.intake import (
+    Admission,
+    FileIntake,
+    ReadAlready,
+    RowIntake,
+)
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import Ledger, ThreadWriter
 from orchestrator.model import InputRow, Outcome
@@ -326,3 +331,14 @@ def test_an_empty_file_beside_one_that_an_earlier_session_read_is_read_to_its_en
     read(journal, fill(tmp_path / "keys.csv", 1, 2))
     assert read(journal, fill(tmp_path / "more.csv")) == []
     assert [source.rows for source in report(journal).run.sources] == [2, 0]
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_tenant_of_a_megabyte_is_shortened_in_row_and_message(journal, connection, info):
+    tenancy = intakes.Tenancy({"north"}, "tenants.toml")
+    row = InputRow(1, key(1), tenant="t" * 1_000_000)
+    await RowIntake(journal, [row], info, ranked=False, tenancy=tenancy).read(lambda new: None)
+    (action,) = read_report(connection).actions
+    assert len(str(action.tenant)) < 1_100
+    assert action.error
+    assert len(action.error.message) < 1_200
