@@ -27,7 +27,7 @@ import anyio.to_thread
 from msgspec import Struct, structs
 
 from orchestrator.errors import InputError, StorageError
-from orchestrator.journal.bounds import LONGEST, bounded
+from orchestrator.journal.bounds import bounded
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
 from orchestrator.journal.journal import Journal
@@ -75,7 +75,7 @@ class Tenancy(Struct, frozen=True):
         if row.problem is not None or row.tenant in self.names:
             return row
         whose = (
-            f"The tenant {shortened(row.tenant, LONGEST)!r} is not known"
+            f"The tenant {shortened(row.tenant, 100)!r} is not known"
             if row.tenant
             else "The row names no tenant"
         )

@@ -189,6 +189,9 @@ WHERE outcome = 'rejected' AND json_extract(error, '$.kind') IS NOT 'unauthentic
 -- name: actions
 SELECT * FROM reported_action ORDER BY seq;
 
+-- name: actions_by_outcome
+SELECT * FROM reported_action WHERE outcome IN (SELECT value FROM json_each(:outcomes)) ORDER BY seq;
+
 -- name: action
 SELECT * FROM reported_action WHERE seq = :seq;
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import islice
@@ -23,7 +23,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
-from orchestrator.printable import printable
+from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, PlanEntry, Write, read_actions, write_json
 from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.timeline import read_timeline
@@ -32,6 +32,12 @@ from orchestrator.report.pages.wording import OUTCOMES, error_words, group_of
 from orchestrator.settings import show_duration
 
 ROWS_IN_BLOCK = 2_000
+ROOM = 18 << 20
+"""Bytes of actions in one page: with all the rest it stays below 25 MB."""
+
+LONGEST = 1_000
+"""Characters of an action's labels, of its message or of its key that the page shows."""
+
 ROWS_AT_ONCE = 100
 """Actions that are in the page as HTML: the script's first page, and all there is without scripts."""
 
@@ -107,6 +113,45 @@ _BLANK = Row(
 )
 
 
+class Selection(Struct, frozen=True):
+    """The actions that the page shows: the first ``shown`` rows of the statement ``which``."""
+
+    which: str
+    shown: int
+    complete: bool
+    """Whether these are all actions of the run."""
+
+    def read(self, connection: sqlite3.Connection) -> Iterator[Row]:
+        """The selected actions, in input order."""
+        return map(_row, islice(read_actions(connection, self.which, _PEOPLE), self.shown))
+
+
+_PEOPLE = {"outcomes": msgspec.json.encode([one for one in OUTCOMES if group_of(one) == "person"]).decode()}
+
+
+def select(connection: sqlite3.Connection, actions: int, people: int) -> Selection:
+    """All ``actions`` if the page has room for them, otherwise the ``people`` that need a person, as far as they fit.
+
+    If no action needs a person, the first that fit are shown.
+    """
+    fitting = _count_fitting(map(_row, read_actions(connection)))
+    if fitting == actions or not people:
+        return Selection("actions", fitting, fitting == actions)
+    which = "actions_by_outcome"
+    fitting = _count_fitting(map(_row, read_actions(connection, which, _PEOPLE)))
+    return Selection(which, fitting, complete=False)
+
+
+def _count_fitting(rows: Iterable[Row]) -> int:
+    size = count = 0
+    for row in rows:
+        size += len(_safe_json(msgspec.json.encode(row)).encode()) + 1
+        if size > ROOM:
+            break
+        count += 1
+    return count
+
+
 def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sha256: str | None) -> None:
     """Writes the page of the run in ``directory`` to ``write``.
 
@@ -114,7 +159,7 @@ def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sh
     """
     view = read_view(connection)
     timeline = read_timeline(connection)
-    first = [_row(action) for action in islice(read_actions(connection), ROWS_AT_ONCE)]
+    selection = select(connection, view.actions, view.groups["person"])
     pieces = _template().generate(
         view=view,
         timeline=timeline,
@@ -125,8 +170,9 @@ def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sh
         script=_part("page.js"),
         policy=_policy(),
         blank=_BLANK,
-        first_rows=first,
-        blocks=_blocks(connection),
+        selection=selection,
+        first_rows=list(islice(selection.read(connection), ROWS_AT_ONCE)),
+        blocks=_blocks(selection.read(connection)),
         setup=_safe_json(
             msgspec.json.encode(
                 {
@@ -149,8 +195,7 @@ def report_sha256(connection: sqlite3.Connection) -> str:
     return digest.hexdigest()
 
 
-def _blocks(connection: sqlite3.Connection) -> Iterator[Markup]:
-    rows = (_row(action) for action in read_actions(connection))
+def _blocks(rows: Iterator[Row]) -> Iterator[Markup]:
     while block := list(islice(rows, ROWS_IN_BLOCK)):
         yield _safe_json(msgspec.json.encode(block))
 
@@ -163,8 +208,8 @@ def _safe_json(data: bytes) -> Markup:
 def _row(action: ActionEntry) -> Row:
     records, stop, error, plan = action.records, action.stop, action.error, action.plan
     return Row(
-        bulk_key=printable(action.bulk_key),
-        tenant=printable(action.tenant) if isinstance(action.tenant, str) else "",
+        bulk_key=_text(action.bulk_key),
+        tenant=_text(action.tenant) if isinstance(action.tenant, str) else "",
         outcome=str(action.outcome),
         status=action.status,
         action_type=printable(action.action_type) if action.action_type else NO_TYPE,
@@ -178,7 +223,7 @@ def _row(action: ActionEntry) -> Row:
         row=action.row,
         labels=_labels(action.labels) if action.labels else "",
         error=error_words(error.kind).title if error else "",
-        message=printable(error.message) if error else "",
+        message=_text(error.message) if error else "",
         track_id=stop.track_id,
         request_id=printable(stop.request_id) if stop.request_id else None,
         error_ids=_error_ids(action) if error else "",
@@ -188,8 +233,12 @@ def _row(action: ActionEntry) -> Row:
     )
 
 
+def _text(text: str) -> str:
+    return printable(shortened(text, LONGEST))
+
+
 def _labels(labels: dict[str, str]) -> str:
-    return printable(" · ".join(f"{name}: {value}" for name, value in labels.items()))
+    return _text(" · ".join(f"{name}: {value}" for name, value in labels.items()))
 
 
 def _alone(plan: PlanEntry) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo, read_run
@@ -36,6 +36,10 @@ from orchestrator.settings import (
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""
 
+MOST_SHARES = 200
+MOST_ERRORS = 100
+"""Lines of one breakdown, and kinds of errors, that are shown: action types and codes are the tenant's texts."""
+
 NO_TYPE = "not known"
 
 
@@ -60,7 +64,10 @@ class Sums(Struct, frozen=True):
 
 
 class Share(Struct, frozen=True):
-    """One line of a breakdown. ``field`` and ``value`` say which actions it counts, in the table's terms."""
+    """One line of a breakdown. ``field`` and ``value`` say which actions it counts, in the table's terms.
+
+    ``value`` is empty for a line that adds up all others.
+    """
 
     name: str
     field: str
@@ -180,6 +187,8 @@ class View(Struct, frozen=True):
     breakdowns: list[Breakdown]
     cases: list[Cases]
     errors: list[Failing]
+    more_errors: int
+    """Kinds of errors that are not in ``errors``."""
     setbacks: list[Setback]
     tenants: bool
     """Whether the run has several tenants, told apart by name."""
@@ -227,6 +236,7 @@ def read_view(connection: sqlite3.Connection) -> View:
     for cell in cells:
         groups[group_of(cell.outcome)] += cell.sums.actions
     tenants = any(cell.tenant for cell in cells)
+    errors = connection.execute(_sql("errors")).fetchall()
     return View(
         run=run,
         summary=summary,
@@ -237,7 +247,8 @@ def read_view(connection: sqlite3.Connection) -> View:
         fate=_fate(cells),
         breakdowns=_breakdowns(connection, cells, tenants=tenants),
         cases=list(_cases(connection, summary)),
-        errors=[_failing(*row) for row in connection.execute(_sql("errors"))],
+        errors=[_failing(*row) for row in errors[:MOST_ERRORS]],
+        more_errors=max(0, len(errors) - MOST_ERRORS),
         setbacks=[
             Setback(call, error_words(kind), calls, first_at, last_at)
             for call, kind, calls, first_at, last_at in connection.execute(_sql("setbacks"))
@@ -326,7 +337,17 @@ def _breakdowns(connection: sqlite3.Connection, cells: list[_Cell], *, tenants: 
             for name, sums in sorted(by_tenant.items())
         ]
         breakdowns.insert(1, Breakdown("By tenant", "Tenant", shares))
-    return breakdowns
+    return [structs.replace(one, shares=_most(one.shares)) for one in breakdowns]
+
+
+def _most(shares: list[Share]) -> list[Share]:
+    """``shares``, or those with the most actions and a line for all others."""
+    if len(shares) <= MOST_SHARES:
+        return shares
+    ordered = sorted(shares, key=lambda share: -share.sums.actions)
+    others = ordered[MOST_SHARES:]
+    sums = sum((share.sums for share in others), Sums())
+    return [*ordered[:MOST_SHARES], Share(f"{len(others):,} others", shares[0].field, "", sums)]
 
 
 def _cases(connection: sqlite3.Connection, summary: Summary) -> Iterable[Cases]:

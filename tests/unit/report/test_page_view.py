@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from orchestrator.clock import stamp
 from orchestrator.errors import Kind, StorageError
 from orchestrator.journal import database
-from orchestrator.model import OVER, Outcome
+from orchestrator.model import OVER, Outcome, Problem, Records, Status
 from orchestrator.printable import printable
 from orchestrator.report import read_report
 from orchestrator.report.pages import html
 from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
-from orchestrator.report.pages.view import FIRST, read_view
+from orchestrator.report.pages.view import FIRST, MOST_ERRORS, MOST_SHARES, read_view
 from orchestrator.report.pages.wording import ERRORS, OUTCOMES, error_words, group_of
 from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each
 
@@ -360,3 +360,74 @@ def test_what_a_plan_saw_is_in_its_page():
 
 def test_a_time_of_the_wall_is_told_as_such(run):
     assert stamp(WALL)[:10] in page(run)
+
+
+ROW = 450
+"""Bytes of one made-up action in the page, at most."""
+
+
+@pytest.mark.parametrize("people", [0, 1, 5])
+def test_a_page_without_room_for_all_shows_those_that_need_a_person(run, monkeypatch, people):
+    monkeypatch.setattr(html, "ROOM", 10 * ROW)
+    for number in range(40):
+        run.add(Outcome.UNREACHABLE if number % 8 < 1 and number < 8 * people else Outcome.STOPPED)
+    text = page(run)
+    outcomes = [row["outcome"] for row in rows(text)]
+    if people:
+        assert outcomes == ["unreachable"] * people
+        assert f"room for {people} of the 40 actions:" in text
+        assert "those that need a person." in text
+    else:
+        assert set(outcomes) == {"stopped"}
+        assert f"room for {len(outcomes)} of the 40 actions:" in text
+        assert "None of them needs a person." in text
+
+
+def test_a_page_without_room_for_all_that_need_a_person_counts_the_others(run, monkeypatch):
+    monkeypatch.setattr(html, "ROOM", 10 * ROW)
+    for _ in range(40):
+        run.add(Outcome.NOT_ATTEMPTED)
+    text = page(run)
+    shown = len(rows(text))
+    assert 5 < shown < 40
+    assert f"room for {shown} of the 40 actions:" in text
+    assert f"the first of the 40 that need a person. The other {40 - shown} are not shown." in " ".join(
+        text.split()
+    )
+
+
+def test_a_page_with_room_for_all_says_nothing_of_room(run):
+    one_of_each(run)
+    assert "has room for" not in page(run)
+
+
+def test_no_run_makes_a_page_of_25_megabytes(run, monkeypatch):
+    """With the longest texts that a journal keeps, in characters that take the most bytes."""
+    monkeypatch.setattr(html, "ROOM", html.ROOM // 50)
+    labels = {f"{number} \U000e0041" * 50: "\U000e0041" * 1_000 for number in range(100)}
+    for _ in range(200):
+        run.add(Outcome.NOT_ATTEMPTED, labels)
+    assert len(page(run)) < (25 << 20) // 50 + 100 * 13_000
+
+
+@pytest.mark.parametrize("count", [MOST_SHARES, MOST_SHARES + 1, MOST_SHARES + 40])
+def test_of_very_many_action_types_those_with_few_actions_are_added_up(run, count):
+    for number in range(count):
+        run.add(Outcome.STOPPED)
+        run.journal.status_read(number + 1, Status.STOPPED, f"type {number}", Records(10), retried=False)
+    view = read_view(run.connection)
+    (by_type,) = (one for one in view.breakdowns if one.column == "Action type")
+    assert sum(share.sums.actions for share in by_type.shares) == count
+    assert len(by_type.shares) == min(count, MOST_SHARES + 1)
+    if count > MOST_SHARES:
+        assert (by_type.shares[-1].name, by_type.shares[-1].value) == (f"{count - MOST_SHARES} others", "")
+    assert page(run).count('data-filter="action_type"') == min(count, MOST_SHARES)
+
+
+def test_of_very_many_kinds_of_errors_the_most_frequent_are_shown(run):
+    for code in range(MOST_ERRORS + 7):
+        run.add(None)
+        run.journal.completed(code + 1, Outcome.REJECTED, Problem("unknown", 50_000_000 + code, 200, "No."))
+    view = read_view(run.connection)
+    assert (len(view.errors), view.more_errors) == (MOST_ERRORS, 7)
+    assert "and 7 more kinds of errors" in page(run)

@@ -19,6 +19,8 @@
   const collator = new Intl.Collator("en", { numeric: true });
   const state = { sort: "", descending: false, page: 0, size: 100, shown: rows };
 
+  const onPage = rows.length < setup.actions ? " on this page" : "";
+
   const number = (value) => (value === null ? "–" : Number.isInteger(value) ? whole.format(value) : precise.format(value));
   const duration = (seconds) => {
     if (seconds === null) return "–";
@@ -130,9 +132,9 @@
     const part = state.shown.slice(start, start + state.size);
     body.replaceChildren(...part.map(element));
     const many = whole.format(state.shown.length), every = whole.format(rows.length);
-    counted.textContent = !part.length ? `None of ${every} actions fits.`
+    counted.textContent = !part.length ? `None of ${every} actions${onPage} fits.`
       : `${whole.format(start + 1)} to ${whole.format(start + part.length)} of ${many} actions` +
-        (state.shown.length < rows.length ? ` that fit, of ${every} in all.` : ".");
+        (state.shown.length < rows.length ? ` that fit, of ${every}${onPage || " in all"}.` : `${onPage}.`);
     find("#page").value = state.page + 1;
     find("#pages").textContent = `of ${whole.format(last + 1)}`;
     find('[data-go="first"]').disabled = find('[data-go="back"]').disabled = state.page === 0;
@@ -195,6 +197,11 @@
 
   // A figure anywhere on the page leads to the actions it counts.
   for (const link of document.querySelectorAll("a[data-filter]")) {
+    const choices = selects.find((one) => one.dataset.filterOf === link.dataset.filter);
+    if (choices && ![...choices.options].some((option) => option.value === link.dataset.value)) {
+      link.removeAttribute("href"); // this page has no room for those actions
+      continue;
+    }
     link.addEventListener("click", () => {
       form.reset();
       search.value = "";
