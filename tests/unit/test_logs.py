@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,9 +195,16 @@ def test_half_a_character_is_logged_all_the_same(sink, path):
     assert len(lines(path)) == 1
 
 
-def test_importing_the_logs_does_not_import_rich():
+def test_making_a_log_leaves_the_configuration_of_a_calling_program_alone(sink):
+    before = structlog.get_config()
+    make_log(sink, CLOCK, "run-1").info("an.event")
+    assert (structlog.get_config(), logging.getLogger().handlers) == (before, logging.getLogger().handlers)
+
+
+def test_the_command_does_not_import_rich_for_its_logs():
     code = (
-        "import sys, orchestrator.logs; print(any(name.partition('.')[0] == 'rich' for name in sys.modules))"
+        "import sys, orchestrator.cli, orchestrator.logs; "
+        "print(any(name.partition('.')[0] == 'rich' for name in sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"

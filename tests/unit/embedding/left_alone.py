@@ -16,6 +16,8 @@ import time
 import warnings
 from typing import Any
 
+import structlog
+
 
 def state() -> dict[str, Any]:
     """What a program may have set for itself."""
@@ -41,7 +43,8 @@ def state() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "switching": sys.getswitchinterval(),
         "time zone": time.tzname,
-        "modules of others": sorted({"rich", "structlog", "click", "uvloop"} & sys.modules.keys()),
+        "structlog": (structlog.is_configured(), structlog.get_config()),
+        "modules of others": sorted({"rich", "click", "uvloop"} & sys.modules.keys()),
     }
 
 
