@@ -34,8 +34,9 @@ class Proxy(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """The way to one tenant: through ``proxy``, or directly. ``unused`` says why a configured proxy is not used."""
+    """The way to ``host``: through ``proxy``, or directly. ``unused`` says why a configured proxy is not used."""
 
+    host: str = "the tenant"
     proxy: Proxy | None = None
     unused: str | None = None
 
@@ -58,28 +59,34 @@ def route_to(settings: "Settings") -> Route:
     ``HTTPS_PROXY`` that cannot be used.
     """
     address = urlsplit(settings.address)
-    if address.scheme != "https" or is_loopback(address.hostname):
-        return DIRECT
+    host = address.hostname or ""
+    if address.scheme != "https" or is_loopback(host):
+        return Route(host)
     if settings.proxy is not None:
         credentials = settings.proxy_credentials or _credentials_for(settings.proxy)
-        return Route(Proxy(settings.proxy, "--proxy", credentials))
+        return Route(host, Proxy(settings.proxy, "--proxy", credentials))
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
     proxies = getproxies_environment()
     if is_unset(proxies.get("https", "")):
-        return Route(unused=_unused(proxies))
-    if proxy_bypass_environment(address.netloc, proxies):
-        return Route(
-            unused=f"NO_PROXY excludes {address.hostname} from the proxy in HTTPS_PROXY, so no proxy was used."
-        )
+        return Route(host, unused=_unused(proxies))
+    if proxy_bypass_environment(f"{host}:{address.port or 443}", proxies):
+        return Route(host, unused=f"NO_PROXY excludes {host} from the proxy in HTTPS_PROXY.")
     url, credentials = _read(proxies["https"], "HTTPS_PROXY")
-    return Route(Proxy(url, "HTTPS_PROXY", credentials))
+    return Route(host, Proxy(url, "HTTPS_PROXY", credentials))
+
+
+def _unused(proxies: dict[str, str]) -> str | None:
+    name = next((f"{scheme.upper()}_PROXY" for scheme in ("http", "all") if scheme in proxies), None)
+    return name and f"{name} is not used for https:// addresses; set HTTPS_PROXY or --proxy."
 
 
 def _credentials_for(proxy: str) -> Secret | None:
     """Credentials for ``proxy`` from this process's environment: the journal and dask workers receive only its URL."""
-    value = os.environ.get("MASS_STOP_PROXY")
-    url, credentials = _read(value, "MASS_STOP_PROXY") if value else (None, None)
+    value = os.environ.get("MASS_STOP_PROXY", "")
+    if is_unset(value):
+        return None
+    url, credentials = _read(value, "MASS_STOP_PROXY")
     return credentials if url == proxy else None
 
 
@@ -87,14 +94,6 @@ def _read(value: str, variable: str) -> tuple[str, Secret | None]:
     from orchestrator.settings.declared import SETTINGS
 
     return split_proxy(SETTINGS["proxy"].read(from_variable(value), variable))
-
-
-def _unused(proxies: dict[str, str]) -> str | None:
-    for scheme in ("http", "all"):
-        if scheme in proxies:
-            name = f"{scheme.upper()}_PROXY"
-            return f"{name} is not used for https:// addresses, so no proxy was used; set HTTPS_PROXY or --proxy."
-    return None
 
 
 @cache

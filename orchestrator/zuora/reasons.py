@@ -5,9 +5,9 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Mapping
 
 import aiohttp
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from orchestrator.settings.network import Proxy, Route
@@ -39,8 +39,7 @@ def connect_failure(error: BaseException, route: Route) -> str:
     unused = f" {route.unused}" if route.unused else ""
     match error:
         case aiohttp.ClientHttpProxyError() if proxy:
-            host = error.request_info.real_url.host or "the tenant"
-            return proxy_refusal(proxy, host, error.status, error.message, error.headers or {})
+            return _tunnel_refused(proxy, route.host, error)
         case NoTunnel() if proxy:
             return (
                 f"The proxy {proxy.url} did not answer CONNECT as an HTTP proxy does. Check {proxy.origin}."
@@ -63,10 +62,11 @@ def connect_failure(error: BaseException, route: Route) -> str:
     return f"Could not connect to the tenant: {str(error) or type(error).__name__}."
 
 
-def proxy_refusal(proxy: Proxy, host: str, status: int, phrase: str, headers: Mapping[str, str]) -> str:
-    """Why ``proxy`` opened no tunnel to ``host``: by the status, the phrase and the headers of its answer."""
+def _tunnel_refused(proxy: Proxy, host: str, error: aiohttp.ClientHttpProxyError) -> str:
+    headers: MultiMapping[str] = error.headers or CIMultiDict()
+    status, phrase = error.status, error.message
     if status == PROXY_CREDENTIALS_REQUIRED:
-        return _credentials_refused(proxy, headers.get("Proxy-Authenticate", ""))
+        return _credentials_refused(proxy, ", ".join(headers.getall("Proxy-Authenticate", ())))
     detail = ", ".join(text for text in (phrase.strip(), headers.get("X-Squid-Error", "").strip()) if text)
     said = f"HTTP {status}{f', {detail}' if detail else ''}"[:200]
     if status == 403:
