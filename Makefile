@@ -9,7 +9,7 @@ KEYS ?=
 ARGS ?=
 SEEDS ?= 200
 FIRST_SEED ?= $(shell date +%s)
-VERSIONS ?= 3.11 3.12 3.13
+VERSIONS ?= 3.11 3.12 3.13 3.14
 
 export PYTHON KEYS
 # What a lock file's header names as the way to make it again.

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ def _by_position(connection: sqlite3.Connection, name: str, values: dict[str, An
 
 
 def _after(change: Callable[[sqlite3.Connection, str, dict[str, Any]], None], name: str) -> Any:
-    connection = database.in_memory()
-    connection.execute("INSERT INTO source (name) VALUES ('keys.csv')")
-    change(connection, "admit_action", ROW)
-    change(connection, name, CHANGES[name])
-    return connection.execute("SELECT * FROM action").fetchall()
+    with closing(database.in_memory()) as connection:
+        connection.execute("INSERT INTO source (name) VALUES ('keys.csv')")
+        change(connection, "admit_action", ROW)
+        change(connection, name, CHANGES[name])
+        return connection.execute("SELECT * FROM action").fetchall()
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -54,16 +55,18 @@ def test_a_statement_does_by_position_what_it_does_by_name(name: str) -> None:
 
 
 def test_a_statement_with_one_value_takes_it_by_position() -> None:
-    connection = database.in_memory()
-    _by_position(connection, "begin_session", {"at": "2026-11-25T10:00:00.000Z"})
-    assert connection.execute("SELECT started_at FROM session").fetchall() == [("2026-11-25T10:00:00.000Z",)]
+    with closing(database.in_memory()) as connection:
+        _by_position(connection, "begin_session", {"at": "2026-11-25T10:00:00.000Z"})
+        assert connection.execute("SELECT started_at FROM session").fetchall() == [
+            ("2026-11-25T10:00:00.000Z",)
+        ]
 
 
 def test_a_statement_without_values_takes_none_by_position() -> None:
-    connection = database.in_memory()
-    _by_position(connection, "begin_session", {"at": "2026-11-25T10:00:00.000Z"})
-    _by_position(connection, "token_call", {})
-    assert connection.execute("SELECT token_calls FROM session").fetchall() == [(1,)]
+    with closing(database.in_memory()) as connection:
+        _by_position(connection, "begin_session", {"at": "2026-11-25T10:00:00.000Z"})
+        _by_position(connection, "token_call", {})
+        assert connection.execute("SELECT token_calls FROM session").fetchall() == [(1,)]
 
 
 def test_a_journal_that_was_left_behind_is_known_by_its_mark(tmp_path: Path) -> None:

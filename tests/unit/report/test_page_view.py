@@ -21,8 +21,9 @@ from orchestrator.report.pages import html
 from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
-from orchestrator.report.pages.view import FIRST, MOST_ERRORS, MOST_SHARES, read_view
+from orchestrator.report.pages.view import FIRST, MOST_ERRORS, MOST_SHARES, Place, read_view
 from orchestrator.report.pages.wording import ERRORS, OUTCOMES, error_words, group_of
+from orchestrator.settings import kind_of_tenant
 from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each
 
 ENDS = st.lists(
@@ -431,3 +432,17 @@ def test_of_very_many_kinds_of_errors_the_most_frequent_are_shown(run):
     view = read_view(run.connection)
     assert (len(view.errors), view.more_errors) == (MOST_ERRORS, 7)
     assert "and 7 more kinds of errors" in page(run)
+
+
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [
+        ("https://REST.zuora.com:443/v1/", "us2-prod, production"),
+        ("https://rest.test.zuora.com", "us-test"),
+        ("https://zuora.example.com", "treated as production"),
+        ("http://127.0.0.1:8480", None),
+    ],
+)
+def test_the_page_labels_a_tenant_as_the_screen_does(address: str, label: str | None):
+    place = Place("", address, None, (), None)
+    assert (place.kind, place.kind.label) == (kind_of_tenant(address), label)
