@@ -18,13 +18,22 @@ NO_THREAD = (
 )
 
 
-async def in_thread(work: Callable[[], R], undo: Callable[[R], object] | None = None) -> R:
-    """Run ``work`` in a thread to its end, even if the caller is cancelled meanwhile, and return its result.
+async def run_sync(work: Callable[[], R], limiter: anyio.CapacityLimiter | None = None) -> R:
+    """Run ``work`` in a thread. Raises StorageError without a thread, and what ``work`` raises."""
+    try:
+        return await anyio.to_thread.run_sync(work, limiter=limiter)
+    except RuntimeError as error:
+        if is_no_thread(error):
+            raise StorageError(NO_THREAD) from error
+        raise
 
-    A cancellation is raised afterwards; ``undo`` then gets the result, in a thread as well. Raises StorageError without
-    a thread, and what ``work`` raises.
+
+async def in_thread(work: Callable[[], R], undo: Callable[[R], object] | None = None) -> R:
+    """As :func:`run_sync`, but to the end of ``work`` even if the caller is cancelled meanwhile.
+
+    The cancellation is raised afterwards; ``undo`` then gets the result, in a thread as well.
     """
-    running = asyncio.get_running_loop().create_task(_run(work))
+    running = asyncio.get_running_loop().create_task(run_sync(work))
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not running.done():
@@ -44,12 +53,3 @@ def is_no_thread(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(is_no_thread(part) for part in error.exceptions)
     return isinstance(error, RuntimeError) and "start new thread" in str(error)
-
-
-async def _run(work: Callable[[], R]) -> R:
-    try:
-        return await anyio.to_thread.run_sync(work)
-    except RuntimeError as error:
-        if is_no_thread(error):
-            raise StorageError(NO_THREAD) from error
-        raise

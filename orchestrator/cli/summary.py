@@ -62,7 +62,7 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
     """What the operator reads last, in a few lines. ``troubles`` are sentences on what this machine could not do."""
     summary = known.summary
     page = Page(look)
-    _headline(page, known)
+    _headline(page, known, troubles)
     _outcomes(page, summary)
     add_tenants(page, known.run, summary)
     _records(page, summary)
@@ -96,7 +96,7 @@ def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) 
         page.entry("report", "NOT SAVED: it follows here", "red")
 
 
-def _headline(page: Page, known: Known) -> None:
+def _headline(page: Page, known: Known, troubles: list[str]) -> None:
     run, summary = known.run, known.summary
     good = sum(summary.outcomes.get(outcome, 0) for outcome in OVER)
     total = sum(summary.outcomes.values())
@@ -107,7 +107,7 @@ def _headline(page: Page, known: Known) -> None:
         )
         page.line(f"All over: {which} records any more.", "green")
         return
-    if run.reason:
+    if run.reason and run.reason not in troubles:
         page.line(run.reason, "yellow")
     may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
     if all_good:
@@ -230,7 +230,7 @@ def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
         case 5 if not here:
             steps.step("See to the workers and the scheduler, as told above, then go on where it was:")
         case 5:
-            steps.step("Make room on this machine, then go on where it was:")
+            steps.step("Correct the trouble named above on this machine, then go on where it was:")
         case 4 if _tenants_at_fault(known.run):
             steps.step("Mend what is said above of the tenants, then go on where it was:")
         case _:

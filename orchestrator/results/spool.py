@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import anyio
-import anyio.to_thread
 
 from orchestrator.atomic import own_directory, replacing
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
+from orchestrator.threads import run_sync
 
 AT_ONCE = 2
 """Files read at once: unpacking is work for a core, not for a slot."""
@@ -66,9 +66,9 @@ class ResponseFiles:
             with _created(part) as file:
                 await fetch(write=file.write)
             if not _starts_as_zip(part):
-                part = await anyio.to_thread.run_sync(_zipped, part, limiter=self._readers)
+                part = await run_sync(partial(_zipped, part), self._readers)
             part.rename(self._path(name))
-        except OSError as error:
+        except (OSError, StorageError) as error:
             raise self._not_kept(error) from error
 
     async def count(self, name: str) -> Records:
@@ -76,7 +76,7 @@ class ResponseFiles:
         from orchestrator.results.reader import BadResponseFile
 
         try:
-            return await anyio.to_thread.run_sync(self._read, name, limiter=self._readers)
+            return await run_sync(partial(self._read, name), self._readers)
         except BadResponseFile as error:
             raise CallError(Kind.BAD_FILE, str(error)) from error
         except (OSError, StorageError) as error:
@@ -93,8 +93,7 @@ class ResponseFiles:
         from orchestrator.results.remediation import write_remediation
 
         files = [(name, partial(read_rows, self._path(name))) for name in names]
-        write = partial(write_remediation, tenants=tenants)
-        _, left_out = await anyio.to_thread.run_sync(write, self._directory, files)
+        _, left_out = await run_sync(partial(write_remediation, self._directory, files, tenants=tenants))
         for name, _ in left_out:
             self._path(name).unlink(missing_ok=True)
         return left_out

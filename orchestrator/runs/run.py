@@ -102,7 +102,8 @@ class Run:
     @property
     def troubles(self) -> list[str]:
         """Sentences on what the machine could not do for this run."""
-        found = (self.journal.trouble, self._responses.trouble, self.sink.trouble)
+        without_thread = NO_THREAD if str(self.ending.cut_by) == NO_THREAD else None
+        found = (self.journal.trouble, self._responses.trouble, self.sink.trouble, without_thread)
         return [*self._files.troubles, *(trouble for trouble in found if trouble)]
 
     @property

@@ -131,7 +131,7 @@ def test_a_drill_is_not_resumed():
 
 def test_where_this_machine_failed_room_is_to_be_made_on_it():
     text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, trouble="The journal: No space left on device.")
-    assert "Make room on this machine" in text
+    assert "Correct the trouble named above on this machine" in text
     assert "--engine local" not in text
 
 

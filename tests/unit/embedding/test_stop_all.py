@@ -176,6 +176,21 @@ async def test_a_run_whose_every_key_is_refused_for_its_credentials_ends_as_one_
     assert (report.run.exit_status, report.summary.outcomes) == (status, {Outcome.REJECTED: 2})
 
 
+@pytest.mark.asyncio
+async def test_a_run_that_finds_no_thread_for_a_call_leaves_its_report(
+    settings: Settings, keys: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """As when the system resolves names in a thread."""
+
+    async def refuse(*_: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ZuoraClient, "stop", refuse)
+    report = await stop_all(keys[:2], settings)
+    assert (report.run.exit_status, report.run.state) == (5, "aborted")
+    assert "no more threads" in (report.run.reason or "")
+
+
 def two_tenants(served: Served) -> dict[str, Tenant]:
     """Two entities of the tenant that is served."""
     config = served.tenant.config
