@@ -10,13 +10,14 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
     Sized,
 )
 from functools import partial
+from itertools import count
 from os import PathLike
 from pathlib import Path
 
@@ -27,11 +28,12 @@ from orchestrator import runs
 from orchestrator.errors import UsageError
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import RowIntake
-from orchestrator.model import InputRow, Outcome, is_bulk_key
+from orchestrator.model import InputRow, Outcome
 from orchestrator.report import ActionEntry, Report
 from orchestrator.settings import Settings
 from orchestrator.settings.layers import checked
 from orchestrator.settings.tenants import Tenant, checked_tenants
+from orchestrator.sources.objects import object_rows
 from orchestrator.threads import in_thread
 
 Key = str | tuple[str, str]
@@ -47,9 +49,9 @@ async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = Non
     """Stops the mass action of every bulk key, follows each to its end, and returns the report.
 
     Args:
-        keys: bulk keys, from any iterable; from an asynchronous one each is stopped as soon as it comes. Malformed and
-            duplicate keys are told in the report, never raised. Of several tenants, each is a pair: the tenant's name
-            and the bulk key.
+        keys: bulk keys, from any iterable. Keys from an asynchronous iterable are stopped as they come. Whitespace and
+            quotes around a key are removed. Malformed keys, objects that are not text and duplicates are reported,
+            never raised. With several tenants, each item is a pair: the tenant's name and the bulk key.
         settings: the tenant, its credentials and limits; ``Settings(base_url=…, client_id=…, client_secret=Secret(…))``
             or :func:`orchestrator.resolve`. ``out`` names the run directory, or a new one is made under ``runs``. With
             ``engine="dask"`` the tenants are spread over the workers of the cluster at ``scheduler`` (or of one on this
@@ -66,6 +68,7 @@ async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = Non
 
     Cancelling it cuts the calls under way; the run directory then holds what is known, and can be resumed.
     """
+    _refuse_no_list(keys)
     async with runs.opened(_begin(settings, tenants)) as run:
         await run.execute(await _intake(run, keys))
         return await run.read(reports.read_report)
@@ -80,6 +83,7 @@ async def stop_each(
     is yielded once. Leaving the loop early cuts the calls under way as soon as the iterator is closed
     (``contextlib.aclosing`` does that at once).
     """
+    _refuse_no_list(keys)
     # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
     settled: list[int] = []
     changed = asyncio.Event()
@@ -128,6 +132,7 @@ async def resume_all(
         RunDirectoryError: there is no run, or another process is at work on it (a UsageError too).
         StorageError: the journal is damaged, or the machine can keep nothing.
     """
+    _refuse_no_list(keys)
     path = Path(run_dir)
     info, told, sources, _ = await in_thread(partial(runs.earlier, path))
     unset = Settings()
@@ -187,29 +192,27 @@ def _refuse_running_loop(name: str) -> None:
 
 
 async def _intake(run: runs.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
-    several = bool(run.tenants)
-    rows = _rows_as_they_come(keys, several) if isinstance(keys, AsyncIterable) else _rows(keys, several)
+    make = object_rows(several=bool(run.tenants), any_key=run.settings.any_key)
+    rows = _rows_as_they_come(keys, make) if isinstance(keys, AsyncIterable) else map(make, count(1), keys)
     info = known or (await in_thread(partial(run.journal.add_sources, [(SOURCE, None)])))[0]
-    return RowIntake(run.journal, rows, info, ranked=False, tenancy=runs.tenancy(run))
+    return RowIntake(
+        run.journal, rows, info, ranked=False, tenancy=runs.tenancy(run), notify=runs.notifier(run)
+    )
 
 
-def _rows(keys: Iterable[Key], several: bool) -> Iterator[InputRow]:
-    return (_row(number, key, several) for number, key in enumerate(keys, 1))
-
-
-async def _rows_as_they_come(keys: AsyncIterable[Key], several: bool) -> AsyncIterator[InputRow]:
+async def _rows_as_they_come(
+    keys: AsyncIterable[Key], make: Callable[[int, Key], InputRow]
+) -> AsyncIterator[InputRow]:
     number = 0
     async for key in keys:
         number += 1
-        yield _row(number, key, several)
+        yield make(number, key)
 
 
-def _row(number: int, item: Key, several: bool) -> InputRow:
-    tenant, key = ("", item) if isinstance(item, str) else item
-    problem = None if is_bulk_key(key) else "This is no bulk key: one has 32 letters or digits."
-    if tenant and not several:
-        problem = f"The key names a tenant ({tenant}), and the run is of one only: give the tenants as well."
-    return InputRow(number, key, problem=problem, tenant=tenant if several else "")
+def _refuse_no_list(keys: object) -> None:
+    """Raise UsageError if ``keys`` cannot be iterated, or is one text, whose letters are no keys."""
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable | AsyncIterable):
+        raise UsageError(f"keys must be a list or another iterable of bulk keys, not {type(keys).__name__}.")
 
 
 def _actions(seqs: Sequence[int], connection: sqlite3.Connection) -> list[ActionEntry]:

@@ -1,15 +1,12 @@
 """Admit the rows of sources to the journal, in batches, as they come."""
 
-import asyncio
 import select
-import sqlite3
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     Callable,
-    Collection,
     Generator,
     Iterable,
     Mapping,
@@ -19,73 +16,29 @@ from concurrent.futures import Future
 from contextlib import aclosing, closing
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-from msgspec import Struct, structs
+from msgspec import structs
 
 from orchestrator.errors import InputError, StorageError
 from orchestrator.journal.bounds import bounded
-from orchestrator.journal.database import statements
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
+from orchestrator.journal.findings import Findings, Notify
+from orchestrator.journal.gathering import gathered
 from orchestrator.journal.journal import Journal
-from orchestrator.model import InputRow, is_bulk_key
-from orchestrator.printable import shortened
+from orchestrator.journal.tenancy import Tenancy
+from orchestrator.model import InputRow
 from orchestrator.sources import ARGUMENTS, Source
 from orchestrator.threads import NO_THREAD, is_no_thread
-
-T = TypeVar("T")
-
-NAMES_SHOWN = 12
-"""Tenants named in the message about a row that names none of them."""
 
 BATCH = 2_000
 """Rows admitted at once, at most; fewer if the source would wait for more."""
 
-_TWINS = 3  # pairs of keys that differ only in case, in one message
-
 OnNew = Callable[[int], None]
 OnNewByTenant = Callable[[Counter[str]], None]
 """What is told of each batch: how many new keys it brought, in all or by tenant."""
-
-
-class Tenancy(Struct, frozen=True):
-    """Whose a row is, in a run of several tenants.
-
-    ``names`` are the tenants known, from ``origin`` (a file). All rows belong to ``every``, where that is given; else
-    each to the one that its ``column`` names.
-    """
-
-    names: Collection[str]
-    origin: str
-    every: str | None = None
-    column: str = "tenant"
-
-    @property
-    def read_from(self) -> str | None:
-        """The column that is read, if one is."""
-        return self.column if self.every is None else None
-
-    def settle(self, row: InputRow) -> InputRow:
-        """``row`` with its tenant; malformed, where that is not known."""
-        if self.every is not None:
-            return structs.replace(row, tenant=self.every)
-        if row.problem is not None or row.tenant in self.names:
-            return row
-        whose = (
-            f"The tenant {shortened(row.tenant, 100)!r} is not known"
-            if row.tenant
-            else "The row names no tenant"
-        )
-        names = sorted(self.names)
-        known = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
-        return structs.replace(row, problem=f"{whose}; {self.origin} has {known}.")
-
-
-Notify = Callable[[str, str], None]
-"""Receives an event's name and a sentence about the input for the operator."""
 
 
 class Admission:
@@ -140,53 +93,6 @@ class Admission:
         self._journal.source_complete(self.info, sha256)
 
 
-class _Findings:
-    """What the operator must know about an input once all of it was read."""
-
-    def __init__(self) -> None:
-        self.first: tuple[str, InputRow] | None = None
-        self.mixed_case = False
-
-    def add(self, source: str, row: InputRow) -> None:
-        if self.first is None:
-            self.first = (source, row)
-        self.mixed_case = self.mixed_case or row.key != row.key.lower()
-
-    def of_journal(self, connection: sqlite3.Connection) -> tuple[bool, list[tuple[str, str]]]:
-        """Whether the journal has any key, and the first keys that differ only in case."""
-        (any_key,) = connection.execute(statements()["any_key"]).fetchone()
-        twins = statements()["case_twins"]
-        return bool(any_key), connection.execute(
-            twins, {"most": _TWINS + 1}
-        ).fetchall() if self.mixed_case else []
-
-    def report(
-        self, found: tuple[bool, list[tuple[str, str]]], notify: Notify, unusable: str, hint: str = ""
-    ) -> None:
-        """Pass what :meth:`of_journal` returned to the operator.
-
-        Raises:
-            InputError: there is no key. The message is ``unusable`` if the input has no row; otherwise it quotes the
-                problem of the first row, and ends with ``hint``.
-        """
-        any_key, twins = found
-        if not any_key and self.first is None:
-            raise InputError(unusable)
-        if not any_key and self.first is not None:
-            source, row = self.first
-            hint = "" if is_bulk_key(row.key) or not row.labels else hint
-            raise InputError(
-                f"The input holds no usable bulk key: nothing to stop. {source}, row {row.number}: {row.problem}{hint}"
-            )
-        if twins:
-            pairs = ", ".join(f"{one} and {other}" for one, other in twins[:_TWINS])
-            more = ", …" if len(twins) > _TWINS else ""
-            notify(
-                "input.case",
-                f"Keys that differ only in case are different keys; all are sent: {pairs}{more}.",
-            )
-
-
 class FileIntake:
     """Reads files, standard input and key arguments in a thread, one source after the other.
 
@@ -221,7 +127,7 @@ class FileIntake:
         self._strict = strict
         self._weights = weights
         self._notify = notify
-        self._findings = _Findings()
+        self._findings = Findings()
         self._finishing = False
         self._waiting = False
         self._done = anyio.Event()
@@ -358,7 +264,7 @@ class RowIntake:
         self._rows = rows
         self._settled = tenancy.settle if tenancy is not None else lambda row: row
         self._admission = Admission(journal, info, ranked=ranked)
-        self._findings = _Findings()
+        self._findings = Findings()
         self._notify = notify
 
     async def read(self, on_new: OnNew) -> None:
@@ -390,39 +296,6 @@ class RowIntake:
         rows = map(self._settled, self._rows)
         while batch := list(islice(rows, BATCH)):
             yield batch
-
-
-async def gathered(items: AsyncIterable[T], most: int) -> AsyncGenerator[list[T]]:
-    """Yield the items in lists: those that come while the caller works on the list before, at most ``most``.
-
-    An error of ``items`` is raised after the items before it.
-    """
-    waiting: list[T] = []
-    changed = asyncio.Event()
-    room = asyncio.Event()
-
-    async def fill() -> None:
-        async for item in items:
-            waiting.append(item)
-            changed.set()
-            if len(waiting) >= most:
-                room.clear()
-                await room.wait()
-
-    filling = asyncio.get_running_loop().create_task(fill())
-    filling.add_done_callback(lambda _: changed.set())
-    try:
-        while not filling.done() or waiting:
-            await changed.wait()
-            changed.clear()
-            batch, waiting[:] = list(waiting), []
-            room.set()
-            if batch:
-                yield batch
-        await filling
-    finally:
-        filling.cancel()
-        await asyncio.wait([filling])
 
 
 class ReadAlready:

@@ -18,7 +18,9 @@ from orchestrator.journal.entries import (
     action_name,
     read_run,
 )
-from orchestrator.journal.intake import FileIntake, Notify, ReadAlready, RowIntake, Tenancy
+from orchestrator.journal.findings import Notify
+from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake
+from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow, Outcome
 from orchestrator.runs.run import Run, RunIntake
 from orchestrator.settings import Settings

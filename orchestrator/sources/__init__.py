@@ -20,7 +20,7 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
-from orchestrator.sources.cells import bulk_key
+from orchestrator.sources.cells import bulk_key, looks_damaged
 from orchestrator.sources.json_rows import is_json, parse_json
 from orchestrator.sources.raw import Descriptor, sentence, unpack
 from orchestrator.sources.records import parse_records
@@ -66,7 +66,8 @@ def open_source(spec: str) -> "Source":
         if not stat.S_ISFIFO(path.stat().st_mode):  # opening a named pipe would wait for its writer
             path.open("rb", buffering=0).close()
     except (OSError, ValueError) as error:
-        raise InputError(sentence(spec, error)) from error
+        almost = f" A bulk key has 32 letters or digits; this has {len(spec)}." if looks_damaged(spec) else ""
+        raise InputError(sentence(spec, error) + almost) from error
     return Source(spec, str(path))
 
 

@@ -55,6 +55,11 @@ def safe_key(cell: str) -> str | None:
     return text if is_safe_key(text) else None
 
 
+def storable(text: str) -> str:
+    """``text`` without what UTF-8 cannot represent (halves of surrogate pairs), and without NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 def hides_key(cell: str) -> bool:
     """Whether a cell that is no key looks like several keys, or like one with signs around it.
 
@@ -95,4 +100,4 @@ def key_problem(cell: str, *, any_key: bool = False) -> str:
     if foreign:
         sign = foreign[0]
         return f"Character {foreign.start() + 1} of the key is {sign!a} (U+{ord(sign):04X}); {form}."
-    return f"{the} key has {len(text)} characters; {form}."
+    return f"{the} key has {len(text)} character{'s' * (len(text) > 1)}; {form}."

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
-from orchestrator.sources.cells import bulk_key, clean, key_problem
+from orchestrator.sources.cells import bulk_key, clean, key_problem, storable
 from orchestrator.sources.headers import KEY_HEADERS, as_index, normalised
 from orchestrator.sources.rows import KEPT, Wanted, as_number
 from orchestrator.sources.text import count_lines
@@ -73,7 +73,7 @@ def _values(pieces: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
                 if piece is None or len(text) - at > LONGEST or isinstance(error, RecursionError):
                     raise _refused(name, line, error, text, at) from None
                 break
-            if end == len(text) and piece is not None and not isinstance(value, _Object | list):
+            if end == len(text) and piece is not None and text[at] not in '"[{':
                 break  # a number may continue in the next piece
             yield line, value
             line += count_lines(text[at:end])
@@ -150,7 +150,7 @@ class _Reader:
     def _labels(self, members: _Object, keys: "set[str] | tuple[()]") -> dict[str, str]:
         tenant = self._wanted.tenant
         return {
-            _storable(name): _text(member)
+            storable(name): _text(member)
             for name, member in members
             if name not in keys and (tenant is None or normalised(name) != normalised(tenant))
         }
@@ -168,20 +168,13 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _storable(value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False))
+    return storable(value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, _Object):
         return {name: _plain(member) for name, member in value}
     return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _storable(text: str) -> str:
-    """``text`` without the halves of surrogate pairs, which no UTF-8 can represent, and without NUL."""
-    if text.isascii():
-        return text.replace("\0", "\ufffd")
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _refused(name: str, line: int, error: Exception, text: str, at: int) -> InputError:

@@ -156,7 +156,7 @@ class _Table:
                     keys[index] = key
                 elif hides_key(cell):
                     bad.append(index)
-        for key in dict.fromkeys(keys.values()):
+        for key in keys.values():
             yield self._row(number, cells, key, keys)
         for index in bad:
             yield self._malformed(number, cells, index)
