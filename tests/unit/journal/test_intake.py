@@ -21,6 +21,7 @@ from orchestrator.journal.intake import (
     RowIntake,
 )
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.tenancy import Tenancy
 from orchestrator.journal.writer import Ledger, ThreadWriter
 from orchestrator.model import InputRow, Outcome
 from orchestrator.report import Report, read_report
@@ -335,7 +336,7 @@ def test_an_empty_file_beside_one_that_an_earlier_session_read_is_read_to_its_en
 
 @pytest.mark.asyncio
 async def test_an_unknown_tenant_of_a_megabyte_is_shortened_in_row_and_message(journal, connection, info):
-    tenancy = intakes.Tenancy({"north"}, "tenants.toml")
+    tenancy = Tenancy({"north"}, "tenants.toml")
     rows = [InputRow(1, key(1), tenant="t" * 1_000_000), InputRow(2, key(2), tenant="north")]
     await RowIntake(journal, rows, info, ranked=False, tenancy=tenancy).read(lambda new: None)
     action, _ = read_report(connection).actions
