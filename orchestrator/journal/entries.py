@@ -40,7 +40,10 @@ class RunInfo(Struct, frozen=True):
 
 
 class SourceInfo(Struct, frozen=True):
-    """How far one source was read; ``chain`` is a digest over the rows admitted."""
+    """How far one source was read; ``chain`` is a digest over the rows admitted.
+
+    A regular file had ``bytes`` with the SHA-256 ``digest`` before its first row was admitted.
+    """
 
     id: int
     name: str
@@ -50,6 +53,8 @@ class SourceInfo(Struct, frozen=True):
     last_row: int = 0
     chain: str = ""
     complete: bool = False
+    bytes: int | None = None
+    digest: str | None = None
 
 
 class Standing(Struct, frozen=True):

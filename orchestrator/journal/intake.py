@@ -166,6 +166,8 @@ class FileIntake:
     def _read_all(self, pass_on: OnNewByTenant, notify: Notify) -> None:
         if len(self._sources) > 1:
             self._check_layouts()
+            for source, info in self._sources:
+                self._record_content(source, info)
         for source, info in self._sources:
             if not self._read_one(source, info, pass_on):
                 return
@@ -182,6 +184,11 @@ class FileIntake:
             if source.path is not None and Path(source.path).is_file():
                 with closing(self._rows(source, lambda: None)) as rows:
                     next(rows, None)
+
+    def _record_content(self, source: Source, info: SourceInfo) -> None:
+        """Let the journal know what a file holds, before one of its keys is admitted."""
+        if source.content is not None and info.digest is None:
+            self._journal.source_content(info, *source.content)
 
     def _rows(self, source: Source, on_wait: Callable[[], None]) -> Generator[InputRow, None, None]:
         return source.read(
@@ -221,8 +228,10 @@ class FileIntake:
                 raise _Left
 
         try:
-            for row in self._rows(source, before_waiting):
+            for number, row in enumerate(self._rows(source, before_waiting)):
                 self._waiting = False
+                if number == 0:
+                    self._record_content(source, info)
                 if tenancy is not None:
                     row = tenancy.settle(row)
                 if self._strict and row.problem is not None:

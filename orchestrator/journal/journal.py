@@ -160,6 +160,10 @@ class Journal:
 
         return self.perform(work)
 
+    def source_content(self, source: SourceInfo, size: int, sha256: str) -> None:
+        """Record what a regular file holds, so that a resumed run notices that it was changed."""
+        self._writer.note("source_content", id=source.id, bytes=size, digest=sha256)
+
     def source_complete(self, source: SourceInfo, sha256: str | None) -> None:
         self._writer.note("source_complete", id=source.id, sha256=sha256)
 

@@ -24,7 +24,7 @@ from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow, Outcome
 from orchestrator.runs.run import Run, RunIntake
 from orchestrator.settings import Settings
-from orchestrator.sources import ARGUMENTS, Source, join_key_arguments, open_source
+from orchestrator.sources import ARGUMENTS, Source, content_of, join_key_arguments, open_source
 from orchestrator.threads import in_thread
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
     earlier session's.
 
     Raises:
-        InputError: one is needed that cannot be read twice and was not given again.
+        InputError: one is needed that cannot be read twice and was not given again, or a file was changed.
     """
     given = join_key_arguments(specs)
     unread: Unread = []
@@ -76,8 +76,27 @@ def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
                 f"The run was cut while {info.name} was still being read. Give the same input again: "
                 f"mass-stop resume {path} SOURCE"
             )
-        unread.append((open_source(spec), info))
+        source = open_source(spec)
+        _require_same(source, info, path)
+        unread.append((source, info))
     return unread
+
+
+def _require_same(source: Source, info: SourceInfo, path: Path) -> None:
+    """Raise InputError if a file does not hold what it held when the run in ``path`` began to read it."""
+    if info.digest is None or source.path is None or source.name == ARGUMENTS:
+        return
+    try:
+        found = content_of(Path(source.path))
+    except OSError as error:
+        raise InputError(f"{source.name} cannot be read: {error.strerror}.") from error
+    if found is None or found == (info.bytes, info.digest):
+        return
+    size = f"{found.size:,} bytes now, {info.bytes:,} then" if found.size != info.bytes else "the same size"
+    raise InputError(
+        f"{source.name} is not what it was when the run began to read it ({size}), and {info.rows:,} of its rows were "
+        f"read. Give the input that the run began with: mass-stop resume {path} SOURCE"
+    )
 
 
 async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> RunIntake:

@@ -11,12 +11,13 @@ Each module is one step, a generator that asks the step before it only when it m
 All of it blocks and belongs in a thread. Memory does not grow with the input.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
@@ -27,7 +28,16 @@ from orchestrator.sources.records import parse_records
 from orchestrator.sources.rows import Wanted, parse_rows
 from orchestrator.sources.text import decode, read_start, refuse_document, split_lines
 
-__all__ = ["ARGUMENTS", "Source", "Wanted", "is_key_argument", "join_key_arguments", "open_source"]
+__all__ = [
+    "ARGUMENTS",
+    "Content",
+    "Source",
+    "Wanted",
+    "content_of",
+    "is_key_argument",
+    "join_key_arguments",
+    "open_source",
+]
 
 ARGUMENTS = "<arguments>"
 """The name of a source whose keys are arguments of the command line."""
@@ -71,6 +81,22 @@ def open_source(spec: str) -> "Source":
     return Source(spec, str(path))
 
 
+class Content(NamedTuple):
+    """The number of bytes of a file and their SHA-256."""
+
+    size: int
+    sha256: str
+
+
+def content_of(path: Path) -> Content | None:
+    """The content of a regular file; None for any other. Raises OSError."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Content(file.tell(), digest)
+
+
 class Source:
     """One source of bulk keys.
 
@@ -79,6 +105,7 @@ class Source:
         path: the absolute path; None for standard input.
         sha256: hex digest of the raw bytes (compressed ones for gzip), once all were read.
         size: bytes read, once all were read.
+        content: of a regular file, what it holds; known before the first row.
         rows: rows yielded so far.
         skipped: rows of a ``needs-person.csv`` without a key, which are not yielded.
     """
@@ -88,6 +115,7 @@ class Source:
         self.path = path
         self.sha256: str | None = None
         self.size = 0
+        self.content: Content | None = None
         self.rows = 0
         self.skipped = 0
 
@@ -152,9 +180,11 @@ class Source:
     def _check(self, fd: int, wanted: Wanted, on_wait: Callable[[], None]) -> None:
         """Read a regular file to its end, so that no key is sent before the whole file is known to be readable."""
         begin = os.lseek(fd, 0, os.SEEK_CUR)
-        start, pieces = read_start(decode(unpack(Descriptor(fd, self.name, on_wait), self.name), self.name))
+        raw = Descriptor(fd, self.name, on_wait)
+        start, pieces = read_start(decode(unpack(raw, self.name), self.name))
         for _ in parse_json(pieces, self.name, wanted) if is_json(start) else pieces:
             pass
+        self.content = Content(raw.size, raw.sha256.hexdigest())
         os.lseek(fd, begin, os.SEEK_SET)
 
 

@@ -207,7 +207,7 @@ def _close(
     if not state.closed:
         with database.descriptor_of(path) as descriptor:
             checksum.remove(descriptor)  # from now on SQLite may write to the file
-    with closing(_opened(path, state, shown, shared=shared)) as connection:
+    with closing(_opened(path, state, shown, shared=shared)) as connection, _current(connection) as current:
         lost = state.lost
         if not state.closed:
             if lost is None and (_indexed_frames(path) < indexed or _behind(connection, state.last)):
@@ -215,21 +215,27 @@ def _close(
             if not connection.execute(sql("holds_run")).fetchone()[0]:
                 if lost is not None:
                     raise StorageError(_NOTHING_KNOWN.format(shown, mark.log_of(shown).name))
-            elif problem := check(connection, path):
+            elif problem := check(current, path):
                 raise _Damaged(problem)
-        old = None if database.form_of(connection) == database.FORM else in_current_form(connection)
-        doubted = old or connection
         if lost is not None:
-            doubted.execute(sql("doubt_unsent"))
-            doubted.execute(sql("doubt_unread"))
+            current.execute(sql("doubt_unsent"))
+            current.execute(sql("doubt_unread"))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    if old is not None:
-        with closing(old):
-            database.copy_to_file(old, path)
-    elif not state.closed:
-        with database.descriptor_of(path) as descriptor:
-            checksum.append(descriptor)
+        if current is not connection:
+            database.copy_to_file(current, path)
+    with database.descriptor_of(path) as descriptor:
+        checksum.append(descriptor)
     return lost
+
+
+@contextmanager
+def _current(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """The journal behind ``connection`` in the current form: itself, or a copy in memory."""
+    if database.form_of(connection) == database.FORM:
+        yield connection
+        return
+    with closing(in_current_form(connection)) as copy:
+        yield copy
 
 
 def _opened(path: Path, state: _State, shown: Path, *, shared: bool) -> sqlite3.Connection:

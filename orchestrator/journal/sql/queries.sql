@@ -22,6 +22,9 @@ SELECT tenant, COUNT(*) FROM action WHERE seq > :before AND malformed = 0 GROUP 
 -- name: source_read
 UPDATE source SET rows = rows + :rows, last_row = :last_row, chain = :chain WHERE id = :id;
 
+-- name: source_content
+UPDATE source SET bytes = :bytes, digest = :digest WHERE id = :id;
+
 -- name: source_complete
 UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
 
@@ -236,7 +239,7 @@ INSERT INTO source (name, path) VALUES (:name, :path);
 SELECT id, command, version, process_started_at, started_at, base_url, entity_id, org_ids, settings FROM run;
 
 -- name: sources
-SELECT id, name, path, sha256, rows, last_row, chain, complete FROM source ORDER BY id;
+SELECT id, name, path, sha256, rows, last_row, chain, complete, bytes, digest FROM source ORDER BY id;
 
 -- name: sessions
 SELECT n, started_at, ended_at, state, reason, exit_status, token_calls FROM session ORDER BY n;
