@@ -1,4 +1,4 @@
-"""The question before what cannot be undone. It is put to the terminal, whatever standard input is."""
+"""The confirmation before a run. It is asked on the terminal, whatever standard input is."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ SHOWN = 5
 
 
 def terminal() -> TextIO | None:
-    """The controlling terminal, open for reading; None where there is nobody to ask."""
+    """The controlling terminal, open for reading; None if there is none."""
     if not sys.stderr.isatty():
         return None
     try:
@@ -27,7 +27,7 @@ def terminal() -> TextIO | None:
 
 
 def needs_yes() -> UsageError:
-    """What is said where there is nobody to ask."""
+    """The error for a run that can ask no one and that has no ``--yes``."""
     return UsageError(
         "There is no terminal to ask for confirmation, and a stop cannot be undone: give --yes to go ahead."
     )
@@ -41,7 +41,7 @@ def question(
     first: list[ActionEntry],
     unordered: str | None = None,
 ) -> str:
-    """What the operator is asked: the tenant, how many actions and the first few, what guards and what limits."""
+    """The text of the question: tenant, number of actions, the first few, guards and limits."""
     page = Page(look)
     tenant = kind_of_tenant(settings.address)
     if tenant.production:
@@ -63,7 +63,7 @@ def question(
 
 
 async def agree(tty: TextIO, text: str) -> None:
-    """Puts the question; raises UsageError where the answer is not yes."""
+    """Asks the question. Raises UsageError if the answer is not yes."""
     sys.stderr.write(text)
     sys.stderr.flush()
     answer = await to_thread.run_sync(os.read, tty.fileno(), 1024, abandon_on_cancel=True)
@@ -72,7 +72,7 @@ async def agree(tty: TextIO, text: str) -> None:
 
 
 def add_implicit(page: Page, settings: Settings) -> None:
-    """What a configuration file that was found, not named, decides about credentials and questions."""
+    """Shows the risky settings of a configuration file that was found, not named."""
     if settings.implicit:
         page.entry("by file", f"{implicit.NAME} in this folder sets {implicit_settings(settings)}", "yellow")
 

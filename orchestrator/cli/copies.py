@@ -13,9 +13,9 @@ PIECE = 1 << 20
 
 
 def copy_report(target: str, write_to: Callable[[Write], None]) -> None:
-    """Hands ``write_to`` what writes to ``target``: a path, whose folders are made, or ``-`` for standard output.
+    """Calls ``write_to`` with a function that writes to ``target``: a path (folders are made), or ``-``.
 
-    Raises OSError; ConnectionError where whoever read it went away, which is no failure of this machine.
+    Raises OSError; ConnectionError if the reader closed the target, which is not a failure of this machine.
     """
     if target == "-":
         write_to(put_out)

@@ -35,21 +35,21 @@ _SECTIONS = {
     "Results": ENDS,
     "Output": OUTPUT,
 }
-"""Where an option stands in the help; the first that names it."""
+"""The section of each option in the help. The first section that names an option contains it."""
 
 
 class Sectioned(click.Command):
-    """A command whose help tells its options under headings."""
+    """A command whose help groups its options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes each section that has an option; what belongs to none comes first, what is general last."""
+        """Writes each section that has an option: the command's own options first, general options last."""
         params = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and not one.hidden]
-        told = {option.name: option for option in params}
-        general = [name for name, option in told.items() if name == "config" or option.is_eager]
+        left = {option.name: option for option in params}
+        general = [name for name, option in left.items() if name == "config" or option.is_eager]
         of_sections = {name for names in _SECTIONS.values() for name in names}
-        own = [name for name in told if name not in of_sections and name not in general]
+        own = [name for name in left if name not in of_sections and name not in general]
         for title, names in (("Options", own), *_SECTIONS.items(), ("General", general)):
-            options = [told.pop(name) for name in names if name in told]
+            options = [left.pop(name) for name in names if name in left]
             if options:
                 with formatter.section(title):
                     formatter.write_dl([record for one in options if (record := one.get_help_record(ctx))])
@@ -58,7 +58,8 @@ class Sectioned(click.Command):
 def settings_options(*names: str, unused: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Adds an option for each of the settings ``names``, and ``--config``, in that order.
 
-    Those ``unused`` change nothing here and are in no help: a command line of ``run`` holds for its neighbours too.
+    The ``unused`` ones are accepted without effect and hidden in the help, so that a command line of ``run`` works for
+    related commands as well.
     """
 
     def add(function: F) -> F:
@@ -78,7 +79,7 @@ def settings_options(*names: str, unused: tuple[str, ...] = ()) -> Callable[[F],
 
 
 def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None) -> Settings:
-    """The settings that the command's ``options`` and everything behind them amount to.
+    """The settings from the command's ``options``, the environment, the configuration file and ``earlier``.
 
     Warnings go to standard error. Raises UsageError.
     """
@@ -100,26 +101,26 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
 
 
 def implicit_settings(settings: Settings) -> str:
-    """What a configuration file that was found, not named, decides about credentials and questions; or nothing."""
+    """The risky settings of a configuration file that was found, not named, with their values; "" if there is none."""
     return ", ".join(
         f"{name} = {SETTINGS[name].shown(getattr(settings, name))}" for name in settings.implicit
     )
 
 
 def say_implicit(settings: Settings) -> None:
-    """Names those settings on standard error, for a command that does not ask."""
+    """Names the risky settings of a found file on standard error, for a command that does not ask."""
     if settings.implicit and not settings.quiet:
         say(f"{implicit.NAME} in this folder sets {implicit_settings(settings)}.")
 
 
 def need_tenant(settings: Settings) -> None:
-    """Raises UsageError where no tenant is named, nor a file of several: before anything is imported or made."""
+    """Raises UsageError if neither a tenant nor a file of tenants is named, before anything is imported or made."""
     if settings.tenants is None:
         _ = settings.address
 
 
 def given_again(*names: str) -> str:
-    """Those of the options ``names``, and ``--config``, that stand on this command line, for another command's."""
+    """The options ``names`` and ``--config`` as typed on this command line, to be suggested for another command."""
     context = click.get_current_context(silent=True)
     if context is None:
         return ""

@@ -1,4 +1,7 @@
-"""Standard output without Python's buffer: that hides failures, and its lock is not to be had while nobody reads."""
+"""Messages on standard error; and standard output without Python's buffer.
+
+The buffer would hide failures, and its lock would block other threads while a pipe is not read.
+"""
 
 import errno
 import os
@@ -13,13 +16,13 @@ STANDARD_OUTPUT = 1
 
 
 def put_out(data: bytes) -> None:
-    """Writes all of ``data`` to standard output. Raises OSError; ConnectionError where its reader went away."""
+    """Writes all of ``data`` to standard output. Raises OSError; ConnectionError if its reader closed it."""
     left = memoryview(data)
     try:
         while left:
             left = left[os.write(STANDARD_OUTPUT, left) :]
     except OSError as error:
-        # What a terminal says that is there no more; a disk says the same, and is none.
+        # A terminal that was closed reports the same error as a failing disk.
         if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(STANDARD_OUTPUT).st_mode):
             raise BrokenPipeError(errno.EPIPE, "the terminal is gone") from error
         raise
@@ -37,7 +40,7 @@ def say(sentence: str) -> None:
 
 
 def tell_out(text: str) -> None:
-    """Writes ``text`` to standard output, for a reader who may have read enough. Raises StorageError."""
+    """Writes ``text`` to standard output, whose reader may close it early. Raises StorageError."""
     try:
         put_out(text.encode())
     except ConnectionError:

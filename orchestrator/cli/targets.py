@@ -97,7 +97,7 @@ def distrust(target: str) -> str | None:
 def _distrust(path: Path, found: os.stat_result) -> str | None:
     if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) or not is_foreign(found):
         return None
-    # In a container without a root of its own, /dev/null belongs to nobody.
+    # In a container without its own root, /dev/null belongs to an unknown user.
     if stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev:
         return None
     kind = "pipe" if stat.S_ISFIFO(found.st_mode) else "device or socket"

@@ -1,8 +1,8 @@
-"""What a run is told: one frozen object, put together from options, environment, configuration file and defaults.
+"""The settings of a run: one frozen object, made from options, environment, configuration file and defaults.
 
-Each setting is declared once (``declared``): its form (``forms``) reads it from text and says what would be right, its
-:class:`About` gives the help. The command's options, the environment's names and ``config/mass-stop.toml`` all follow
-from that declaration; ``layers`` decides which of several values counts.
+Each setting is declared once (``declared``). Its form (``forms``) reads it from text and says what would be right. Its
+:class:`About` contains the help. Options, environment names and ``config/mass-stop.toml`` follow from that declaration.
+``layers`` decides which of several values applies.
 """
 
 from orchestrator.settings.addresses import (

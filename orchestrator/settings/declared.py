@@ -35,7 +35,7 @@ from orchestrator.settings.forms import (
 
 
 class About(Struct, frozen=True):
-    """What a person is told of a setting. ``variable`` is its environment name where that is not the usual one."""
+    """The help of a setting. ``variable`` is its environment name if that is not ``MASS_STOP_<OPTION>``."""
 
     help: str
     variable: str | None = None
@@ -44,7 +44,7 @@ class About(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Everything a run is told. Durations are seconds, ``headroom`` is a percentage."""
+    """All settings of a run. Durations are in seconds, ``headroom`` is a percentage."""
 
     env: Annotated[str | None, ENVIRONMENT, About("the tenant, by the name of its data centre")] = None
     base_url: Annotated[
@@ -151,7 +151,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The tenant's base URL. Raises UsageError where none is named."""
+        """The tenant's base URL. Raises UsageError if no tenant is named."""
         if self.base_url is None:
             raise UsageError(
                 "No tenant is named: give --env NAME or --base-url URL, or set ZUORA_BASE_URL "

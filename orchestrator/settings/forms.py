@@ -1,4 +1,4 @@
-"""How settings are written: each form reads one kind from text, and says what would be right."""
+"""The forms of settings: each reads one kind of value from text, and says what would be right."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from orchestrator.settings.addresses import ENVIRONMENTS, normal_address, normal
 
 
 class Secret:
-    """A value that must not be shown: neither ``repr`` nor ``str`` gives it away."""
+    """A value that must not be shown: neither ``repr`` nor ``str`` contains it."""
 
     __slots__ = ("_value",)
 
@@ -86,7 +86,7 @@ def _duration(text: str) -> float:
 
 
 def show_duration(seconds: float) -> str:
-    """Seconds as a person writes them: ``90`` is ``1m30s``."""
+    """Seconds in the notation of the settings: ``90`` is ``1m30s``."""
     if seconds < 1:
         return f"{seconds * 1000:g}ms"
     hours, rest = divmod(seconds, 3600)

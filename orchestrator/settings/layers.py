@@ -17,7 +17,7 @@ from orchestrator.settings.scheduler import refuse_open_scheduler
 from orchestrator.settings.secrets import checked_secret, secret_in, secret_of_variable
 from orchestrator.settings.text import from_variable, is_unset
 
-# Where a name and an address disagree, the nearer to the operator wins; what it overrides must then not linger.
+# If a name and an address disagree, the layer nearer to the operator wins, and the other value is dropped.
 _SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
 _RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
 
@@ -142,18 +142,16 @@ def completed(values: dict[str, Any]) -> Settings:
 
 
 def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
-    """With a file of tenants, all that concerns one tenant comes from there and from nowhere else."""
+    """Applies the rules for one tenant or several: with a file of tenants, settings of one tenant come only from it."""
     if values.get("tenants") is None:
         if total := values.get("max_failures_total"):
             values.setdefault("max_failures", total)
         if values.get("tenant"):
-            raise UsageError(
-                "--tenant names one of several tenants: give the file that has them with --tenants."
-            )
+            raise UsageError("--tenant names one of several tenants: name their file with --tenants.")
     else:
         if given := next((name for name in OF_ONE_TENANT if name in options), None):
             raise UsageError(
-                f"{SETTINGS[given].option} is of one tenant: with --tenants it belongs into {values['tenants']}."
+                f"{SETTINGS[given].option} applies to one tenant: with --tenants, write it into {values['tenants']}."
             )
         for name in (*OF_ONE_TENANT, "client_secret", "token"):
             values.pop(name, None)
@@ -169,13 +167,13 @@ def _from_options(options: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
-def _known(name: str, told: str) -> Setting:
-    """The setting ``name``. Raises UsageError where there is none; ``told`` begins its sentence."""
+def _known(name: str, begin: str) -> Setting:
+    """The setting ``name``. Raises UsageError if there is none; its sentence starts with ``begin``."""
     if name in SETTINGS:
         return SETTINGS[name]
     near = difflib.get_close_matches(name, SETTINGS, 1)
     hint = f"; did you mean {near[0]}?" if near else "; mass-stop run --help lists the settings."
-    raise UsageError(f"{told}, which is no setting{hint}")
+    raise UsageError(f"{begin}, which is no setting{hint}")
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

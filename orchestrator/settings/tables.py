@@ -10,7 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.settings.text import stripped
 
 LARGEST = 16 << 20
-"""Bytes of a file: a tenant takes some hundred, and a device has no end."""
+"""Most bytes of a file. A tenant takes some hundred; a device may never end."""
 
 
 def read_table(

@@ -1,4 +1,4 @@
-"""Several tenants for one run: who they are, where their credentials are, what each allows."""
+"""Several tenants for one run: their addresses, the places of their credentials, and their limits."""
 
 import difflib
 import os
@@ -20,7 +20,7 @@ from orchestrator.settings.tables import read_table
 from orchestrator.settings.text import from_variable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-"""Names of tenants: they become names of files."""
+"""Names of tenants. They become file names."""
 
 NAME_RULE = "a name has letters, digits, '.', '_' and '-', and starts with one of the first two."
 
@@ -38,12 +38,12 @@ VARIABLE = Form("NAME", "the name of an environment variable, such as NORTH_SECR
 
 
 class Tenant(Struct, frozen=True, kw_only=True):
-    """One of several tenants, as its table in the file of tenants tells it.
+    """One of several tenants, as described by its table in the file of tenants.
 
-    The credentials are told by where they are, so that a tenant can be sent to another machine: ``client_id`` (or the
-    variable ``client_id_env``) with ``client_secret_env`` or ``client_secret_file``; or a ready bearer token in
-    ``token_env`` or ``token_file``. What is None is as for the whole run. ``client_secret`` and ``token`` are for
-    programs that hold them, and stay in this process.
+    Credentials are described by their places, so that a tenant can be sent to another machine: ``client_id`` (or the
+    variable ``client_id_env``) with ``client_secret_env`` or ``client_secret_file``; or a bearer token in
+    ``token_env`` or ``token_file``. For a value of None, the run's own setting applies. ``client_secret`` and ``token``
+    are for programs that have them.
     """
 
     env: str | None = None
@@ -65,7 +65,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The base URL. Raises UsageError where none is named, or two different ones."""
+        """The base URL. Raises UsageError if none is named, or two different ones."""
         named = ENVIRONMENTS.get(self.env) if self.env else None
         if named and self.base_url and named != self.base_url:
             raise UsageError(f"env {self.env} and base_url {self.base_url} name different tenants.")
@@ -76,7 +76,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
     @property
     def portable(self) -> "Tenant":
-        """The tenant without any secret, as it may be sent to another machine or written down."""
+        """The tenant without any secret, so that it can be stored or sent to another machine."""
         return structs.replace(self, client_secret=None, token=None)
 
 
@@ -88,9 +88,9 @@ _FORMS: dict[str, Form[Any]] = {
 
 
 def read_tenants(path: str) -> dict[str, Tenant]:
-    """The tenants of the file ``path``, by name, in its order. Reads no credentials.
+    """The tenants in the file ``path``, by name, in the file's order. Reads no credentials.
 
-    Paths in the file are meant from its own folder.
+    Relative paths in the file start at the file's own folder.
 
     Raises:
         UsageError: the file cannot be read, or something in it cannot be used; the sentence names tenant and key.
@@ -132,9 +132,9 @@ def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
 
 
 def usable(tenant: Tenant, called: str) -> Tenant:
-    """``tenant``; raises UsageError, which calls it ``called``, where its address or its credentials will not do."""
+    """``tenant``. Raises UsageError, which names it ``called``, if its address or its credentials cannot be used."""
     try:
-        tenant.address  # noqa: B018 - asked for here so that it is known to be good
+        tenant.address  # noqa: B018 - raises UsageError for an address that cannot be used
         _check_credentials(tenant)
     except UsageError as error:
         raise UsageError(f"{called} cannot be used: {error}") from None
@@ -172,7 +172,7 @@ _PAIRS = (
 
 
 def _check_credentials(tenant: Tenant) -> None:
-    """Raises UsageError where it is not told, or told twice, what the tenant's credentials are."""
+    """Raises UsageError if the tenant's credentials are missing or given twice."""
     given = {name for name in Tenant.__struct_fields__ if getattr(tenant, name) is not None}
     for one, other in _PAIRS:
         if {one, other} <= given:
@@ -181,7 +181,7 @@ def _check_credentials(tenant: Tenant) -> None:
     secret = bool(given & {"client_secret_env", "client_secret_file", "client_secret"})
     token = bool(given & {"token_env", "token_file", "token"})
     if token and (client or secret):
-        raise UsageError("it has both a ready token and a client: leave one out.")
+        raise UsageError("it has both a token and a client: leave one out.")
     if not token and not (client and secret):
         raise UsageError(
             "it needs client_id (or client_id_env) with client_secret_env or client_secret_file; or token_env or "
@@ -190,7 +190,7 @@ def _check_credentials(tenant: Tenant) -> None:
 
 
 def tenant_of(settings: Settings) -> Tenant:
-    """The one tenant of a run without a file of them, with its credentials told by where they are."""
+    """The tenant of a run without a file of tenants, with the places of its credentials."""
     ready = settings.token is not None
     return Tenant(
         base_url=settings.address,
@@ -219,7 +219,7 @@ def tenant_with_credentials(settings: Settings) -> Tenant:
 def settings_of(
     name: str, tenant: Tenant, base: Settings, environment: Mapping[str, str] = os.environ
 ) -> Settings:
-    """The settings for one of several tenants: ``base``, with what is its own, and its credentials read.
+    """The settings for one of several tenants: ``base`` with the tenant's own values and credentials.
 
     Raises UsageError for a credential that is missing, and for a proxy or CA file that cannot be used.
     """

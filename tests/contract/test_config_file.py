@@ -68,13 +68,13 @@ def test_every_line_uncommented_is_valid_toml():
 
 
 @every_setting
-def test_a_setting_stands_under_its_help(setting: Setting):
+def test_a_setting_follows_its_help(setting: Setting):
     text = setting.about.help
     assert entry_of(setting)[0] == f"# {text[0].upper()}{text[1:]}."
 
 
 @every_setting
-def test_a_setting_stands_under_its_option_and_environment_name(setting: Setting):
+def test_a_setting_follows_its_option_and_environment_name(setting: Setting):
     without = "" if has_default(setting) else "; no default"
     assert entry_of(setting)[1] == f"# {setting.option}, {setting.variable}{without}"
 

@@ -13,7 +13,7 @@ def a_report(write: Write) -> None:
     write(b"a report")
 
 
-def test_a_copy_takes_the_place_of_a_file_whole_and_makes_the_folders_to_it(tmp_path):
+def test_a_copy_replaces_a_file_completely_and_makes_its_folders(tmp_path):
     target = tmp_path / "reports" / "today" / "report.json"
     copy_report(str(target), a_report)
     target.write_bytes(b"a longer report of yesterday")

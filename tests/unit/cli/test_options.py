@@ -1,4 +1,4 @@
-"""What one command line says, for another command."""
+"""Options of one command line, suggested for another command."""
 
 import click
 import pytest
@@ -11,7 +11,7 @@ NAMES = ("tenants", "expect_action_type", "no_results", "headroom")
 
 @click.command()
 @options.settings_options(*NAMES)
-def told(**_: object) -> None:
+def sample(**_: object) -> None:
     click.echo(f"next{options.given_again(*NAMES)}")
 
 
@@ -28,17 +28,17 @@ def told(**_: object) -> None:
         (["--config", "us.toml"], "next --config us.toml"),
     ],
 )
-def test_what_was_typed_is_told_again_as_a_shell_takes_it(line: list[str], expected: str) -> None:
-    assert CliRunner().invoke(told, line).output.rstrip("\n") == expected
+def test_typed_options_are_repeated_with_the_quotes_of_a_shell(line: list[str], expected: str) -> None:
+    assert CliRunner().invoke(sample, line).output.rstrip("\n") == expected
 
 
-def test_what_the_environment_says_holds_anyway_and_is_not_told_again(
+def test_a_value_of_the_environment_is_not_repeated_as_an_option(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MASS_STOP_HEADROOM", "30")
     monkeypatch.setenv("MASS_STOP_CONFIG", "ours.toml")
-    assert CliRunner().invoke(told, []).output.rstrip("\n") == "next"
+    assert CliRunner().invoke(sample, []).output.rstrip("\n") == "next"
 
 
-def test_outside_a_command_nothing_was_typed() -> None:
+def test_outside_a_command_no_option_is_repeated() -> None:
     assert options.given_again(*NAMES) == ""

@@ -195,7 +195,7 @@ def test_whether_modes_are_kept_is_found_out_without_a_trace(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_working_directory_that_is_gone_is_left_to_who_makes_the_run(tmp_path: Path) -> None:
+def test_a_working_directory_that_is_gone_is_reported_later(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     os.chdir(gone)

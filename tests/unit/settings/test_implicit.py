@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.settings import resolve
-from tests.unit.settings.told import told
+from tests.unit.settings.resolved import resolved
 
 FILE = Path("mass-stop.toml")
 PLANTED = 'base_url = "https://attacker.example"\nyes = true\n'
@@ -38,7 +38,7 @@ def test_a_file_of_another_user_is_refused(monkeypatch):
     with pytest.raises(
         UsageError, match=r"mass-stop.toml in this folder is not read: it belongs to .*--config"
     ):
-        told()
+        resolved()
 
 
 def test_a_link_of_another_user_is_refused(monkeypatch):
@@ -46,14 +46,14 @@ def test_a_link_of_another_user_is_refused(monkeypatch):
     FILE.symlink_to("mine.toml")
     give_away(FILE, monkeypatch)
     with pytest.raises(UsageError, match="it belongs to"):
-        told()
+        resolved()
 
 
 @pytest.mark.parametrize("mode", [0o646, 0o666, 0o602])
 def test_a_file_that_every_user_can_change_is_refused(mode):
     placed(mode=mode)
     with pytest.raises(UsageError, match=r"every user of this machine can change it\. Run: chmod o-w"):
-        told()
+        resolved()
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o620])
@@ -73,7 +73,7 @@ def test_a_group_writable_file_warns_a_program_as_python_does():
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o444])
 def test_a_file_of_this_user_is_read_without_a_word(mode):
     placed("headroom = 20", mode)
-    assert (warned(), told().headroom) == ([], 20.0)
+    assert (warned(), resolved().headroom) == ([], 20.0)
 
 
 def test_a_file_that_is_named_is_read_whatever_its_owner_and_mode(monkeypatch):
@@ -86,23 +86,23 @@ def test_a_file_that_is_named_is_read_whatever_its_owner_and_mode(monkeypatch):
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("gone.toml")])
 def test_a_thing_of_that_name_that_is_not_a_file_is_not_read(make):
     make(FILE)
-    assert told().base_url is None
+    assert resolved().base_url is None
 
 
 def test_the_risky_settings_of_the_file_are_named():
     placed(PLANTED + "headroom = 20\n")
-    assert told().implicit == ("yes", "base_url")
+    assert resolved().implicit == ("yes", "base_url")
 
 
 def test_a_risky_setting_that_an_option_or_a_variable_replaces_is_not_named():
     placed(PLANTED)
-    settings = told({"yes": "true"}, {"ZUORA_BASE_URL": "https://rest.zuora.com"})
+    settings = resolved({"yes": "true"}, {"ZUORA_BASE_URL": "https://rest.zuora.com"})
     assert settings.implicit == ()
 
 
 def test_a_risky_setting_that_another_contradicts_is_not_named():
     placed('env = "us-test"')
-    assert told({"base_url": "https://rest.zuora.com"}).implicit == ()
+    assert resolved({"base_url": "https://rest.zuora.com"}).implicit == ()
 
 
 def test_settings_of_a_named_file_are_not_implicit():

@@ -1,4 +1,4 @@
-"""Four places in which a setting may stand, and which of them wins."""
+"""The four places of a setting, and which of them wins."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.settings import (
     Settings,
     Threshold,
 )
-from tests.unit.settings.told import told
+from tests.unit.settings.resolved import resolved
 
 FOUR_VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     # name: (written as option, variable, TOML value, earlier value), (what each means)
@@ -48,12 +48,12 @@ def layers_of(name: str, first: int) -> tuple[Any, ...]:
 @pytest.mark.parametrize("first", range(4), ids=["option", "environment", "file", "earlier run"])
 @pytest.mark.parametrize("name", FOUR_VALUES)
 def test_the_layer_nearest_to_the_operator_wins(name, first):
-    assert getattr(told(*layers_of(name, first)), name) == FOUR_VALUES[name][1][first]
+    assert getattr(resolved(*layers_of(name, first)), name) == FOUR_VALUES[name][1][first]
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_where_nobody_says_anything_the_default_holds(name):
-    assert getattr(told(), name) == SETTINGS[name].default
+def test_without_a_value_the_default_applies(name):
+    assert getattr(resolved(), name) == SETTINGS[name].default
 
 
 @pytest.mark.parametrize(
@@ -68,30 +68,30 @@ def test_where_nobody_says_anything_the_default_holds(name):
     ],
 )
 def test_a_flag_may_be_raised_and_lowered_by_each_layer(layers, strict):
-    assert told(*layers).strict is strict
+    assert resolved(*layers).strict is strict
 
 
-def test_an_option_that_was_not_given_leaves_the_word_to_the_next():
+def test_an_option_that_was_not_given_leaves_the_value_to_the_next_layer():
     options: dict[str, object] = {"timeout": None, "expect_action_type": ()}
     environment = {"MASS_STOP_TIMEOUT": "7s", "MASS_STOP_EXPECT_ACTION_TYPE": "MPU"}
-    settings = told(options, environment)
+    settings = resolved(options, environment)
     assert (settings.timeout, settings.expect_action_type) == (7.0, ("MPU",))
 
 
 def test_an_empty_variable_counts_as_none():
-    assert told({}, {"MASS_STOP_TIMEOUT": "", "ZUORA_TOKEN": "", "ZUORA_BASE_URL": ""}) == Settings()
+    assert resolved({}, {"MASS_STOP_TIMEOUT": "", "ZUORA_TOKEN": "", "ZUORA_BASE_URL": ""}) == Settings()
 
 
 def test_a_file_in_the_working_directory_is_found():
     Path("mass-stop.toml").write_text('timeout = "7s"')
-    assert told().timeout == 7.0
+    assert resolved().timeout == 7.0
 
 
 def test_a_named_file_replaces_the_one_in_the_working_directory():
     Path("mass-stop.toml").write_text('timeout = "7s"\nheadroom = 20')
-    assert told(file='timeout = "8s"') == Settings(timeout=8.0)
+    assert resolved(file='timeout = "8s"') == Settings(timeout=8.0)
 
 
 def test_dashes_and_underscores_both_name_a_setting_in_the_file():
-    settings = told(file="max-attempts = 3\nno_results = true")
+    settings = resolved(file="max-attempts = 3\nno_results = true")
     assert (settings.max_attempts, settings.no_results) == (3, True)

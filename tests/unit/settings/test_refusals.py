@@ -10,7 +10,7 @@ from orchestrator.settings import (
     SETTINGS,
     resolve,
 )
-from tests.unit.settings.told import told
+from tests.unit.settings.resolved import resolved
 
 WRONG = {
     "env": "nowhere",
@@ -77,7 +77,7 @@ def refusals(name: str) -> list[tuple[dict[str, Any], str]]:
 def test_a_wrong_value_is_refused_with_its_name_its_origin_and_what_would_be_right(name, layer):
     arguments, origin = refusals(name)[layer]
     with pytest.raises(SettingError) as caught:
-        told(**arguments)
+        resolved(**arguments)
     error, sentence = caught.value, str(caught.value)
     assert (error.name, error.origin) == (name.replace("_", "-"), origin)
     assert (
@@ -97,19 +97,19 @@ def test_a_wrong_value_is_refused_with_its_name_its_origin_and_what_would_be_rig
 )
 def test_an_unknown_name_in_the_file_is_refused_with_the_nearest(text, sentence):
     with pytest.raises(UsageError) as caught:
-        told(file=text)
+        resolved(file=text)
     assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["{x = 1}", "[1, 2]", "2026-11-24", "1.5", "true"])
 def test_a_value_of_another_type_in_the_file_is_refused(value):
     with pytest.raises(SettingError, match=r"concurrency in settings\.toml"):
-        told(file=f"concurrency = {value}")
+        resolved(file=f"concurrency = {value}")
 
 
 def test_a_file_that_is_no_toml_is_refused_with_its_line():
     with pytest.raises(UsageError, match=r"settings\.toml cannot be read: .*line 2"):
-        told(file="timeout = 3\nstrict = maybe\n")
+        resolved(file="timeout = 3\nstrict = maybe\n")
 
 
 def test_a_file_that_is_no_text_is_refused():

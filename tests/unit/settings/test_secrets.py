@@ -12,7 +12,7 @@ from orchestrator.settings import (
     Secret,
     Settings,
 )
-from tests.unit.settings.told import SECRET, private, told
+from tests.unit.settings.resolved import SECRET, private, resolved
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="file modes are a matter of POSIX")
 not_root = pytest.mark.skipif(
@@ -21,7 +21,7 @@ not_root = pytest.mark.skipif(
 
 
 def with_secrets() -> Settings:
-    return told({}, {"ZUORA_CLIENT_SECRET": SECRET, "ZUORA_TOKEN": SECRET})
+    return resolved({}, {"ZUORA_CLIENT_SECRET": SECRET, "ZUORA_TOKEN": SECRET})
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format, "{0.token}".format, ascii])
@@ -29,7 +29,7 @@ def test_settings_do_not_show_their_secrets(show):
     assert SECRET not in show(with_secrets())
 
 
-def test_a_secret_is_given_to_who_asks_for_it():
+def test_a_secret_is_revealed_on_request():
     secrets = with_secrets()
     assert secrets.client_secret is not None
     assert secrets.client_secret.reveal() == SECRET
@@ -42,7 +42,7 @@ def test_a_secret_has_no_attributes_that_a_logger_might_list():
 @pytest.mark.parametrize("key", ["client_secret", "client-secret", "token"])
 def test_a_secret_in_the_configuration_file_is_refused_and_not_repeated(key):
     with pytest.raises(UsageError, match="belongs in the environment or in a file of mode 0600") as caught:
-        told(file=f'{key} = "{SECRET}"')
+        resolved(file=f'{key} = "{SECRET}"')
     assert SECRET not in str(caught.value)
 
 
@@ -50,39 +50,39 @@ def test_a_secret_in_the_configuration_file_is_refused_and_not_repeated(key):
 @pytest.mark.parametrize("secret", ["two words", "line\nbreak", "tök", "nul\x00"])
 def test_a_secret_that_no_header_can_carry_is_refused_and_not_repeated(variable, secret):
     with pytest.raises(UsageError, match="holds characters that no header can carry") as caught:
-        told({}, {variable: secret})
+        resolved({}, {variable: secret})
     assert variable in str(caught.value)
     assert secret not in str(caught.value)
 
 
 def test_spaces_around_a_secret_of_the_environment_are_dropped():
-    settings = told({}, {"ZUORA_TOKEN": f" {SECRET}\n"})
+    settings = resolved({}, {"ZUORA_TOKEN": f" {SECRET}\n"})
     assert settings.token is not None
     assert settings.token.reveal() == SECRET
 
 
 @pytest.mark.parametrize("name", ["client_secret", "token"])
 def test_a_secret_is_read_from_a_file(name):
-    settings = told({f"{name}_file": private("secret", SECRET + "\n")})
+    settings = resolved({f"{name}_file": private("secret", SECRET + "\n")})
     assert getattr(settings, name).reveal() == SECRET
 
 
 @pytest.mark.parametrize("name", ["client_secret", "token"])
 def test_a_file_that_the_option_names_beats_the_environment(name):
     path = private("secret", "from-the-file")
-    settings = told({f"{name}_file": path}, {f"ZUORA_{name.upper()}": "from-the-environment"})
+    settings = resolved({f"{name}_file": path}, {f"ZUORA_{name.upper()}": "from-the-environment"})
     assert getattr(settings, name).reveal() == "from-the-file"
 
 
 @pytest.mark.parametrize("name", ["client_secret", "token"])
 def test_a_secret_of_the_environment_beats_a_file_that_the_configuration_names(name):
     """The file is not even opened: it may be gone by now."""
-    settings = told({}, {f"ZUORA_{name.upper()}": "from-the-environment"}, f'{name}_file = "gone"')
+    settings = resolved({}, {f"ZUORA_{name.upper()}": "from-the-environment"}, f'{name}_file = "gone"')
     assert getattr(settings, name).reveal() == "from-the-environment"
 
 
 def test_the_credentials_named_by_an_option_beat_a_token_of_the_environment():
-    settings = told(
+    settings = resolved(
         {"client_id": "id", "client_secret_file": private("secret", SECRET)},
         {"ZUORA_TOKEN": "stale", "ZUORA_CLIENT_ID": "other"},
     )
@@ -113,7 +113,7 @@ def owned(mode: int, owner: int) -> str:
 @pytest.mark.parametrize("owner", [0, SOMEONE])
 def test_a_secret_that_others_can_read_is_refused(mode, owner):
     with pytest.raises(UsageError, match=f"can be read by others; run: {REMEDIES}"):
-        told({"token_file": owned(mode, owner)})
+        resolved({"token_file": owned(mode, owner)})
 
 
 @posix_only
@@ -122,7 +122,7 @@ def test_a_users_own_secret_that_the_group_can_read_is_refused(mode, monkeypatch
     path = owned(mode, SOMEONE)
     monkeypatch.setattr(os, "geteuid", lambda: SOMEONE)
     with pytest.raises(UsageError, match=f"can be read by its group; run: {REMEDIES}"):
-        told({"token_file": path})
+        resolved({"token_file": path})
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root")
@@ -132,15 +132,15 @@ def test_a_secret_of_root_that_a_group_can_read_is_accepted(mode, user, monkeypa
     """Kubernetes mounts a secret as root:group with mode 0440."""
     path = owned(mode, 0)
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    assert told({"token_file": path}).token is not None
+    assert resolved({"token_file": path}).token is not None
 
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_a_secret_that_is_the_owners_alone_is_taken(mode):
+def test_a_secret_that_only_its_owner_can_read_is_accepted(mode):
     path = private("secret", SECRET)
     Path(path).chmod(mode)
-    assert told({"token_file": path}).token is not None
+    assert resolved({"token_file": path}).token is not None
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_secret_that_is_the_owners_alone_is_taken(mode):
 )
 @pytest.mark.parametrize("name", ["client_secret", "token"])
 def test_what_surrounds_a_secret_in_a_file_is_removed(name, text):
-    settings = told({f"{name}_file": private("secret", text)})
+    settings = resolved({f"{name}_file": private("secret", text)})
     assert getattr(settings, name).reveal() == SECRET
 
 
@@ -165,7 +165,7 @@ def test_what_surrounds_a_secret_in_a_file_is_removed(name, text):
 )
 @pytest.mark.parametrize("name", ["client_secret", "token"])
 def test_what_surrounds_a_secret_in_a_variable_is_removed(name, text):
-    settings = told({}, {f"ZUORA_{name.upper()}": text})
+    settings = resolved({}, {f"ZUORA_{name.upper()}": text})
     assert getattr(settings, name).reveal() == SECRET
 
 
@@ -174,7 +174,7 @@ def test_a_secret_that_may_not_be_read_is_refused():
     path = private("secret", SECRET)
     Path(path).chmod(0o200)
     with pytest.raises(UsageError, match="secret cannot be read: Permission denied"):
-        told({"token_file": path})
+        resolved({"token_file": path})
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,6 @@ def test_a_file_without_a_usable_secret_is_refused(name, make, sentence):
     if path.is_file():
         path.chmod(0o600)
     with pytest.raises(UsageError) as caught:
-        told({name: str(path)})
+        resolved({name: str(path)})
     assert str(caught.value).startswith(SETTINGS[name].option)
     assert sentence in str(caught.value)

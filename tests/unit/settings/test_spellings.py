@@ -11,7 +11,7 @@ from orchestrator.settings import (
     Threshold,
     show_duration,
 )
-from tests.unit.settings.told import told
+from tests.unit.settings.resolved import resolved
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ from tests.unit.settings.told import told
     ],
 )
 def test_durations(text, seconds):
-    assert told({"timeout": text}).timeout == pytest.approx(seconds)
+    assert resolved({"timeout": text}).timeout == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
     "text", ["", "0", "0s", "-1s", "1d", "s", "30 s", "1e3", "721h", "9" * 400 + "h", "٣s", "inf", "1h30"]
 )
-def test_what_is_no_duration_is_refused(text):
+def test_an_invalid_duration_is_refused(text):
     with pytest.raises(SettingError, match="expected a duration such as 30s"):
-        told({"timeout": text})
+        resolved({"timeout": text})
 
 
 @given(seconds=st.integers(1, 30 * 86_400))
@@ -68,15 +68,15 @@ def test_durations_are_shown_as_a_person_writes_them(seconds, text):
     ],
 )
 def test_rates(text, rate):
-    assert told({"rate": text}).rate == rate
+    assert resolved({"rate": text}).rate == rate
 
 
 @pytest.mark.parametrize(
     "text", ["", "0", "0/s", "-1/s", "1.5/s", "10/day", "10/", "/s", "9999999999", "٣/s"]
 )
-def test_what_is_no_rate_is_refused(text):
+def test_an_invalid_rate_is_refused(text):
     with pytest.raises(SettingError, match="expected calls and a unit, such as 600/min"):
-        told({"rate": text})
+        resolved({"rate": text})
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_what_is_no_rate_is_refused(text):
     [("0", 0.0), ("10", 10.0), ("10%", 10.0), ("10 %", 10.0), ("2.5%", 2.5), ("95", 95.0)],
 )
 def test_percentages(text, percent):
-    assert told({"headroom": text}).headroom == percent
+    assert resolved({"headroom": text}).headroom == percent
 
 
 @pytest.mark.parametrize("text", ["", "-1", "95.1", "100", "100%", "0.1e1", "ten", "10%%", "٣", "nan"])
-def test_what_is_no_percentage_is_refused(text):
+def test_an_invalid_percentage_is_refused(text):
     with pytest.raises(SettingError, match="expected a percentage from 0 to 95"):
-        told({"headroom": text})
+        resolved({"headroom": text})
 
 
 @pytest.mark.parametrize(
@@ -103,59 +103,59 @@ def test_what_is_no_percentage_is_refused(text):
     ],
 )
 def test_thresholds(text, threshold):
-    assert told({"max_failures": text}).max_failures == threshold
+    assert resolved({"max_failures": text}).max_failures == threshold
 
 
 @pytest.mark.parametrize("text", ["", "0", "0%", "100.1%", "-5%", "%", "1.5", "five"])
-def test_what_is_no_threshold_is_refused(text):
+def test_an_invalid_threshold_is_refused(text):
     with pytest.raises(SettingError, match="expected a number of keys such as 10, or a share such as 5%"):
-        told({"max_failures": text})
+        resolved({"max_failures": text})
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "1001", "1e2", "٣", "9" * 400])
-def test_what_is_no_number_of_slots_is_refused(text):
+def test_an_invalid_number_of_slots_is_refused(text):
     with pytest.raises(SettingError, match="expected a whole number from 1 to 1000"):
-        told({"concurrency": text})
+        resolved({"concurrency": text})
 
 
 @pytest.mark.parametrize("sign", [":", ";", '"', "'", "\n", "\x00", "ü", "\x7f"])
 @pytest.mark.parametrize("name", ["track_prefix", "entity_id", "zuora_version"])
-def test_a_sign_that_no_header_of_zuora_carries_is_refused(name, sign):
+def test_a_character_that_no_header_of_zuora_accepts_is_refused(name, sign):
     with pytest.raises(SettingError, match="printable ASCII characters without"):
-        told({name: f"a{sign}b"})
+        resolved({name: f"a{sign}b"})
 
 
 @pytest.mark.parametrize(("name", "longest"), [("track_prefix", 24), ("entity_id", 64)])
 def test_a_header_has_a_longest_length(name, longest):
-    assert getattr(told({name: "x" * longest}), name) == "x" * longest
+    assert getattr(resolved({name: "x" * longest}), name) == "x" * longest
     with pytest.raises(SettingError):
-        told({name: "x" * (longest + 1)})
+        resolved({name: "x" * (longest + 1)})
 
 
 @pytest.mark.parametrize("text", ["a,b", " a , b "])
 def test_organisations_have_commas_between(text):
-    assert told({"org_ids": text}).org_ids == ("a", "b")
+    assert resolved({"org_ids": text}).org_ids == ("a", "b")
 
 
 @pytest.mark.parametrize("text", ["", ",", "a,,b", "a b", "a;b", "a\nb"])
-def test_what_is_no_list_of_organisations_is_refused(text):
+def test_an_invalid_list_of_organisations_is_refused(text):
     with pytest.raises(SettingError, match="organisation ids with commas between"):
-        told({"org_ids": text})
+        resolved({"org_ids": text})
 
 
 @pytest.mark.parametrize("text", ["MPU,ImportFXRate", " MPU , ImportFXRate "])
 def test_spaces_around_the_items_of_a_variable_do_not_matter(text):
     """An action type that begins with a space would match no action, and leave every one running."""
-    settings = told({}, {"MASS_STOP_EXPECT_ACTION_TYPE": text})
+    settings = resolved({}, {"MASS_STOP_EXPECT_ACTION_TYPE": text})
     assert settings.expect_action_type == ("MPU", "ImportFXRate")
 
 
 @pytest.mark.parametrize("text", ["maybe", "2", ""])
 def test_what_is_neither_true_nor_false_is_refused(text):
     with pytest.raises(SettingError, match="expected true or false"):
-        told({"strict": text})
+        resolved({"strict": text})
 
 
 def test_an_unknown_environment_is_refused_with_those_there_are():
     with pytest.raises(SettingError, match=r"eu-prdo.*expected one of us1-prod, us2-prod"):
-        told({"env": "eu-prdo"})
+        resolved({"env": "eu-prdo"})

@@ -1,4 +1,4 @@
-"""Nobody stops production by mistake: what an address is taken for."""
+"""Which addresses are production: no one should stop actions there by mistake."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_production_is_known_however_its_address_is_spelled(address: str):
 
 
 @pytest.mark.parametrize("address", ["https://zuora.example.com", "https://rest.zuora.com.example.com"])
-def test_an_address_that_nobody_knows_is_taken_for_production(address: str):
+def test_an_unknown_address_is_treated_as_production(address: str):
     kind = kind_of_tenant(address)
     assert (kind.production, kind.label) == (True, "treated as production")
 

@@ -36,7 +36,7 @@ def secret_file(tmp_path: Path, name: str = "secret.txt", mode: int = 0o600) -> 
     return path
 
 
-def told(tenant: Tenant, environment: dict[str, str] | None = None, **base: Any) -> Settings:
+def resolved(tenant: Tenant, environment: dict[str, str] | None = None, **base: Any) -> Settings:
     return settings_of("north", tenant, Settings(**base), environment or {"NORTH_TOKEN": "t"})
 
 
@@ -51,7 +51,7 @@ def test_an_environment_stands_for_its_address(tmp_path):
 
 def test_the_limits_of_a_tenant_are_its_own(tmp_path):
     lines = ("concurrency = 3", "headroom = 50", 'rate = "10/s"', 'max_failures = "5%"')
-    settings = told(north(tmp_path, ADDRESS, TOKEN, *lines), concurrency=20, headroom=10.0)
+    settings = resolved(north(tmp_path, ADDRESS, TOKEN, *lines), concurrency=20, headroom=10.0)
     assert (settings.concurrency, settings.headroom, settings.rate, settings.max_failures) == (
         3,
         50.0,
@@ -61,7 +61,7 @@ def test_the_limits_of_a_tenant_are_its_own(tmp_path):
 
 
 def test_what_a_tenant_does_not_say_is_as_for_the_whole_run(tmp_path):
-    settings = told(north(tmp_path, ADDRESS, TOKEN), concurrency=20, timeout=5.0)
+    settings = resolved(north(tmp_path, ADDRESS, TOKEN), concurrency=20, timeout=5.0)
     assert (settings.concurrency, settings.timeout) == (20, 5.0)
 
 
@@ -77,7 +77,7 @@ def test_entity_and_organisations_are_taken(tmp_path):
 
 def test_a_client_is_read_from_the_environment(tmp_path):
     tenant = north(tmp_path, ADDRESS, 'client_id_env = "NORTH_ID"', 'client_secret_env = "NORTH_SECRET"')
-    settings = told(tenant, {"NORTH_ID": "client", "NORTH_SECRET": "s3cret"})
+    settings = resolved(tenant, {"NORTH_ID": "client", "NORTH_SECRET": "s3cret"})
     assert settings.client_secret is not None
     assert (settings.client_id, settings.client_secret.reveal()) == ("client", "s3cret")
 
@@ -87,7 +87,7 @@ def test_a_secret_file_is_meant_from_the_folder_of_the_file(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path / "elsewhere")
     secret_file(tmp_path)
     tenant = north(tmp_path, ADDRESS, 'client_id = "client"', 'client_secret_file = "secret.txt"')
-    secret = told(tenant).client_secret
+    secret = resolved(tenant).client_secret
     assert secret is not None
     assert secret.reveal() == "kept-in-a-file"
 
@@ -96,25 +96,25 @@ def test_a_secret_file_that_others_can_read_is_refused(tmp_path):
     secret_file(tmp_path, mode=0o644)
     tenant = north(tmp_path, ADDRESS, 'client_id = "client"', 'client_secret_file = "secret.txt"')
     with pytest.raises(UsageError, match=r"client_secret_file of tenant north.*chmod 600"):
-        told(tenant)
+        resolved(tenant)
 
 
 def test_the_credentials_of_one_tenant_are_not_those_of_the_environment(tmp_path):
     tenant = north(tmp_path, ADDRESS, TOKEN)
-    settings = told(tenant, {"NORTH_TOKEN": "north", "ZUORA_CLIENT_SECRET": "s", "ZUORA_TOKEN": "other"})
+    settings = resolved(tenant, {"NORTH_TOKEN": "north", "ZUORA_CLIENT_SECRET": "s", "ZUORA_TOKEN": "other"})
     assert settings.token is not None
     assert (settings.token.reveal(), settings.client_secret) == ("north", None)
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path):
     with pytest.raises(UsageError, match="NORTH_TOKEN, which token_env of tenant north names, is not set"):
-        told(north(tmp_path, ADDRESS, TOKEN), {"OTHER": "x"})
+        resolved(north(tmp_path, ADDRESS, TOKEN), {"OTHER": "x"})
 
 
 def test_a_secret_written_where_its_variable_should_stand_is_not_shown(tmp_path):
     tenant = north(tmp_path, ADDRESS, 'client_id = "c"', 'client_secret_env = "a1b2c3d4e5f6"')
     with pytest.raises(UsageError, match="not set") as caught:
-        told(tenant, {"OTHER": "x"})
+        resolved(tenant, {"OTHER": "x"})
     assert "a1b2c3" not in str(caught.value)
 
 
@@ -140,7 +140,7 @@ def test_a_secret_in_the_file_is_refused_without_being_shown(tmp_path, key):
         (('env = "eu-prod"', ADDRESS, TOKEN), "name different tenants"),
         ((ADDRESS,), "it needs client_id"),
         ((ADDRESS, 'client_id = "c"'), "it needs client_id"),
-        ((ADDRESS, TOKEN, 'client_id = "c"'), "both a ready token and a client"),
+        ((ADDRESS, TOKEN, 'client_id = "c"'), "both a token and a client"),
         ((ADDRESS, TOKEN, 'token_file = "t"'), "both token_env and token_file"),
         ((ADDRESS, 'token_env = "not a name"'), "token_env of tenant north in"),
     ],
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_there_is_refused():
 @pytest.mark.parametrize("option", ["base_url", "env", "client_id", "entity_id", "org_ids", "token_file"])
 def test_an_option_of_one_tenant_is_refused_beside_a_file_of_them(option):
     value = {"base_url": "https://x.example", "env": "eu-prod"}.get(option, "x")
-    with pytest.raises(UsageError, match="with --tenants it belongs into"):
+    with pytest.raises(UsageError, match="with --tenants, write it into"):
         resolve({"tenants": "tenants.toml", option: value}, {})
 
 

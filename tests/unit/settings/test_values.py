@@ -8,7 +8,7 @@ from orchestrator.errors import SettingError
 from orchestrator.settings import Settings, resolve
 from orchestrator.settings.tenants import read_tenants, settings_of
 from orchestrator.settings.text import from_variable
-from tests.unit.settings.told import told
+from tests.unit.settings.resolved import resolved
 
 SURROUNDED = [
     "{}\r",
@@ -38,19 +38,21 @@ SURROUNDED = [
     ],
 )
 def test_what_surrounds_a_variable_is_removed(form, variable, name, text, value):
-    assert getattr(told({}, {variable: form.format(text)}), name) == value
+    assert getattr(resolved({}, {variable: form.format(text)}), name) == value
 
 
 @pytest.mark.parametrize("text", ["", "\r", "\r\n", "\ufeff", '""', "''", '""\r'])
 def test_a_variable_with_nothing_in_it_counts_as_none(text):
-    assert told({}, dict.fromkeys(("MASS_STOP_OUT", "MASS_STOP_TIMEOUT", "ZUORA_TOKEN"), text)) == Settings()
+    assert (
+        resolved({}, dict.fromkeys(("MASS_STOP_OUT", "MASS_STOP_TIMEOUT", "ZUORA_TOKEN"), text)) == Settings()
+    )
 
 
 @pytest.mark.parametrize("text", [" ", '" "', "\t\r"])
 def test_a_variable_of_spaces_is_refused(text):
     """An expectation that silently went away would stop every action."""
     with pytest.raises(SettingError, match="MASS_STOP_EXPECT_ACTION_TYPE"):
-        told({}, {"MASS_STOP_EXPECT_ACTION_TYPE": text})
+        resolved({}, {"MASS_STOP_EXPECT_ACTION_TYPE": text})
 
 
 @pytest.mark.parametrize(
@@ -69,21 +71,21 @@ def test_quotes_are_removed_only_as_one_pair_around_the_whole(text, value):
 
 
 def test_an_option_keeps_its_spaces():
-    assert told({"out": " spaced "}).out == " spaced "
+    assert resolved({"out": " spaced "}).out == " spaced "
 
 
 @pytest.mark.parametrize("text", ["\ufeffheadroom = 20\n", "\ufeffheadroom = 20\r\n", 'headroom = " 20\\r"'])
 def test_a_configuration_file_may_begin_with_a_byte_order_mark(text):
-    assert told(file=text).headroom == 20.0
+    assert resolved(file=text).headroom == 20.0
 
 
 @pytest.mark.parametrize("written", ['"runs/tonight\\r"', '" runs/tonight "', '"\\uFEFFruns/tonight"'])
 def test_texts_in_a_configuration_file_are_stripped(written):
-    assert told(file=f"out = {written}").out == "runs/tonight"
+    assert resolved(file=f"out = {written}").out == "runs/tonight"
 
 
 def test_texts_in_a_list_of_a_configuration_file_are_stripped():
-    assert told(file='expect-action-type = [" MPU\\r", "ImportFXRate "]').expect_action_type == (
+    assert resolved(file='expect-action-type = [" MPU\\r", "ImportFXRate "]').expect_action_type == (
         "MPU",
         "ImportFXRate",
     )
@@ -113,7 +115,7 @@ def test_what_surrounds_the_variables_of_a_tenant_is_removed(tmp_path: Path, for
 @pytest.mark.parametrize("written", ["true", "[1, 2]", "{x = 1}", "2026-11-24", '"a\\u0000b"'])
 def test_a_path_in_a_configuration_file_must_be_text(written):
     with pytest.raises(SettingError, match=r"out in settings\.toml"):
-        told(file=f"out = {written}")
+        resolved(file=f"out = {written}")
 
 
 def test_a_program_may_give_a_path_object(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Which tenant is meant, and which address is safe."""
+"""Which tenant is named, in which form, and which addresses are safe."""
 
 import pytest
 
@@ -9,53 +9,56 @@ from orchestrator.settings import (
     normal_address,
     same_address,
 )
-from tests.unit.settings.told import SECRET, told
+from tests.unit.settings.resolved import SECRET, resolved
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_an_environment_has_its_address(name):
-    assert told({"env": name}).address == ENVIRONMENTS[name]
+    assert resolved({"env": name}).address == ENVIRONMENTS[name]
 
 
 def test_a_named_environment_overrides_an_address_further_away():
-    settings = told({"env": "eu-prod"}, {"ZUORA_BASE_URL": "https://rest.zuora.com"})
+    settings = resolved({"env": "eu-prod"}, {"ZUORA_BASE_URL": "https://rest.zuora.com"})
     assert settings.address == ENVIRONMENTS["eu-prod"]
 
 
 def test_an_address_overrides_an_environment_further_away():
-    settings = told({"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"})
+    settings = resolved({"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"})
     assert settings.address == "https://rest.zuora.com"
 
 
 def test_an_option_that_is_no_setting_is_refused_with_the_one_that_was_meant():
     with pytest.raises(UsageError, match="headrom, which is no setting; did you mean headroom"):
-        told({"headrom": "20"})
+        resolved({"headrom": "20"})
 
 
-def test_what_was_overridden_does_not_linger():
-    settings = told({"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"}, "env = 'ap-prod'")
+def test_an_overridden_name_is_dropped():
+    settings = resolved(
+        {"base_url": "https://rest.zuora.com"}, {"MASS_STOP_ENV": "eu-prod"}, "env = 'ap-prod'"
+    )
     assert settings.env is None
 
 
 def test_a_name_and_an_address_that_contradict_each_other_are_refused():
     with pytest.raises(UsageError, match="name different tenants"):
-        told({"env": "eu-prod", "base_url": "https://rest.zuora.com"})
+        resolved({"env": "eu-prod", "base_url": "https://rest.zuora.com"})
 
 
 def test_a_name_and_an_address_that_agree_are_taken():
     assert (
-        told({"env": "us2-prod", "base_url": "https://rest.zuora.com/"}).address == "https://rest.zuora.com"
+        resolved({"env": "us2-prod", "base_url": "https://rest.zuora.com/"}).address
+        == "https://rest.zuora.com"
     )
 
 
 def test_without_a_tenant_the_sentence_says_how_to_name_one():
     with pytest.raises(UsageError, match="--env NAME or --base-url URL"):
-        _ = told().address
+        _ = resolved().address
 
 
 def test_keeping_files_that_are_not_fetched_is_refused():
     with pytest.raises(UsageError, match="leave one out"):
-        told({"no_results": "true"}, {"MASS_STOP_SAVE_RESPONSES": "true"})
+        resolved({"no_results": "true"}, {"MASS_STOP_SAVE_RESPONSES": "true"})
 
 
 @pytest.mark.parametrize(
@@ -88,20 +91,20 @@ def test_keeping_files_that_are_not_fetched_is_refused():
         ("http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
-def test_https_is_taken_and_plain_http_on_this_machine(written, address):
-    assert told({"base_url": written}).address == address
+def test_https_is_accepted_and_plain_http_on_this_machine(written, address):
+    assert resolved({"base_url": written}).address == address
 
 
 @pytest.mark.parametrize(
     "typed", ["HTTPS://rest.zuora.com", "https://rest.zuora.com/v1", "https://rest.zuora.com:443/"]
 )
 def test_the_address_of_an_earlier_run_gets_its_normal_form(typed):
-    assert told(earlier={"base_url": typed}).address == "https://rest.zuora.com"
+    assert resolved(earlier={"base_url": typed}).address == "https://rest.zuora.com"
 
 
 @pytest.mark.parametrize("typed", ["https://REST.zuora.com/v1", "https://rest.zuora.com:443"])
 def test_a_name_agrees_with_every_spelling_of_its_address(typed):
-    assert told({"env": "us2-prod", "base_url": typed}).address == "https://rest.zuora.com"
+    assert resolved({"env": "us2-prod", "base_url": typed}).address == "https://rest.zuora.com"
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -148,18 +151,18 @@ def test_two_spellings_of_one_tenant_are_the_same_address():
         "",
     ],
 )
-def test_an_address_that_is_not_safe_is_refused(written):
+def test_an_unsafe_address_is_refused(written):
     with pytest.raises(SettingError, match="expected an https:// address"):
-        told({"base_url": written})
+        resolved({"base_url": written})
 
 
 @pytest.mark.parametrize("user", ["jane:{}", ":{}", "{}"])
 def test_an_address_with_a_user_in_it_is_refused_and_not_repeated(user):
     with pytest.raises(SettingError) as caught:
-        told({"base_url": f"https://{user.format(SECRET)}@rest.zuora.com"})
+        resolved({"base_url": f"https://{user.format(SECRET)}@rest.zuora.com"})
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("host", [None, "", "example.com", "127.0.0.1.example.com", "localhost."])
-def test_no_other_host_is_taken_for_this_machine(host):
+def test_no_other_host_is_loopback(host):
     assert not is_loopback(host)

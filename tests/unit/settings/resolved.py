@@ -1,4 +1,4 @@
-"""Settings from what an operator said where."""
+"""Settings resolved from the four layers."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from orchestrator.settings import (
 SECRET = "S3cret/Value+42=="
 
 
-def told(
+def resolved(
     options: dict[str, object] | None = None,
     environment: dict[str, str] | None = None,
     file: str | None = None,
