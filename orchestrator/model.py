@@ -176,7 +176,17 @@ class Answered(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """What came with a token: its lifetime in seconds, and its scope where the tenant tells one."""
+    """What came with a token: its lifetime in seconds, its scope, and the entities in the scope.
+
+    ``scope`` is shortened for people; None if the tenant sends none. ``entities`` are ids in the form of
+    :func:`plain_entity`.
+    """
 
     seconds: float
     scope: str | None = None
+    entities: frozenset[str] = frozenset()
+
+
+def plain_entity(entity: str) -> str:
+    """An entity id in the form in which ids are compared: lower case, without hyphens."""
+    return entity.replace("-", "").lower()

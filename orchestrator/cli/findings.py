@@ -1,14 +1,12 @@
 """What ``check`` finds, each in a line or two with advice where there is something to do. No I/O."""
 
-import re
-
 from msgspec import Struct
 
 from orchestrator.cli.page import counted, duration
 from orchestrator.cli.quotas import in_words, looks_until_stopped
 from orchestrator.clock import stamp
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import Answered, Grant, Limits
+from orchestrator.model import Answered, Grant, Limits, plain_entity
 from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
 from orchestrator.settings import Settings, kind_of_tenant
@@ -78,9 +76,8 @@ def credentials(grant: Grant | None, settings: Settings) -> list[Finding]:
     found = [Finding("credentials", f"good: a token was issued for {duration(grant.seconds)}")]
     if grant.scope is None:
         return found
-    entities = re.findall(r"\bentity\.([0-9a-fA-F-]{32,36})", grant.scope)
     advice = None
-    if settings.entity_id and entities and _plain(settings.entity_id) not in map(_plain, entities):
+    if settings.entity_id and grant.entities and plain_entity(settings.entity_id) not in grant.entities:
         advice = f"--entity-id {settings.entity_id} is none of the token's entities: calls will be refused"
     elif WRITE_SCOPE not in grant.scope.split():
         advice = (
@@ -177,7 +174,3 @@ def slots(told: Limits, settings: Settings) -> int:
 def duration_ms(seconds: float) -> str:
     """Seconds that are few."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else duration(seconds)
-
-
-def _plain(entity: str) -> str:
-    return entity.replace("-", "").lower()

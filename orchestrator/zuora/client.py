@@ -23,7 +23,7 @@ from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_
 from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
-from orchestrator.zuora.token import OAuthToken, ReadyToken, TokenSource
+from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken, Token, TokenSource
 from orchestrator.zuora.transport import (
     FAILURES,
     Connector,
@@ -157,7 +157,9 @@ class ZuoraClient:
             "grant_type": "client_credentials",
         }
         owner = (self._base, settings.client_id, settings.client_secret.reveal())
-        fetch = self._fetch_token if self._tokens is None else self._tokens.of(owner, self._fetch_token)
+        fetch: FetchToken = self._fetch_token
+        if self._tokens is not None:
+            fetch = self._tokens.of(owner, settings.entity_id, fetch)
         return Redaction.of_client(*owner[1:], *others), OAuthToken(fetch, self._clock)
 
     async def __aenter__(self) -> Self:
@@ -361,7 +363,7 @@ class ZuoraClient:
             date=response.headers.get("Date"),
         )
 
-    async def _fetch_token(self) -> tuple[str, float]:
+    async def _fetch_token(self) -> Token:
         """Asks for a token until one comes, a few times. Raises CredentialsRefused or TenantUnreachable."""
         most = self._settings.max_attempts
         tries = most if self.granted else min(TOKEN_TRIES, most)
@@ -379,7 +381,7 @@ class ZuoraClient:
             await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
-    async def _ask_for_token(self) -> tuple[str, float]:
+    async def _ask_for_token(self) -> Token:
         self._on_token()
         try:
             with self._deadlines:
@@ -411,7 +413,7 @@ class ZuoraClient:
             raise failure(response.status, said, None, wait, self.redact, page=body)
         self.redact.add_token(answer.access_token)
         self.granted = answer.grant(self.redact)
-        return answer.access_token, self.granted.seconds
+        return Token(answer.access_token, self.granted)
 
 
 def _file_id(address: str) -> str:

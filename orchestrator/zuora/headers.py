@@ -20,20 +20,25 @@ _NO_DATE = (ValueError, TypeError, OverflowError)
 
 
 def read_limits(headers: Mapping[str, str]) -> Limits:
-    """The limits in ``headers`` (case-insensitive), as the guides spell them (Zuora API, "Rate limits")."""
+    """The limits in ``headers`` (case-insensitive), in any of the spellings in use (Zuora API, "Rate limits")."""
     get = headers.get
-    told = get("RateLimit-Limit") or get("X-RateLimit-Limit")
-    nearest, windows = read_windows(told) if told else (None, ())
-    reset = _number(get("RateLimit-Reset") or get("X-RateLimit-Reset"))
+    limit = get("RateLimit-Limit") or get("Rate-Limit-Limit") or _with_x(headers, "Limit")
+    nearest, windows = read_windows(limit) if limit else (None, ())
+    remaining = get("RateLimit-Remaining") or get("Rate-Limit-Remaining") or _with_x(headers, "Remaining")
+    reset = _number(get("RateLimit-Reset") or get("Rate-Limit-Reset") or _with_x(headers, "Reset"))
     return Limits(
         windows=windows,
         nearest=nearest,
-        remaining=_number(get("RateLimit-Remaining") or get("X-RateLimit-Remaining")),
+        remaining=_number(remaining),
         reset=None if reset is None else min(float(reset), LONGEST_WAIT),
         # Of no call at all, no answer would come.
         concurrency=_number(get("Concurrency-Limit-Limit")) or None,
         concurrency_remaining=_number(get("Concurrency-Limit-Remaining")),
     )
+
+
+def _with_x(headers: Mapping[str, str], name: str) -> str | None:
+    return headers.get(f"X-RateLimit-{name}") or headers.get(f"X-Rate-Limit-{name}")
 
 
 def read_retry_after(headers: MultiMapping[str], wall: float) -> float | None:

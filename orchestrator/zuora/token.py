@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from msgspec import Struct
+
 from orchestrator.clock import Clock
 from orchestrator.errors import CredentialsRefused, TenantError
+from orchestrator.model import Grant
 
 AHEAD = 120.0
 """Seconds before its expiry at which a token is renewed, while calls go on with the old one."""
@@ -17,6 +20,17 @@ PAUSE = 20.0
 FRESH_TOKENS = 5
 """Tokens refused one after the other, with no call accepted between, after which the credentials are at fault. A tenant
 in trouble refuses good tokens too, and a run that ends for it leaves actions running."""
+
+
+class Token(Struct, frozen=True):
+    """A bearer token, with what came with it."""
+
+    text: str
+    grant: Grant
+
+
+FetchToken = Callable[[], Awaitable[Token]]
+"""Asks the tenant for a token. Raises TenantError if there is none."""
 
 
 class TokenSource(Protocol):
@@ -64,11 +78,11 @@ class ReadyToken:
 class OAuthToken:
     """A token by OAuth client credentials.
 
-    ``fetch`` asks the tenant for one and returns it with its lifetime in seconds, or raises TenantError. It runs once
-    at a time: whoever needs a token meanwhile waits for the same answer.
+    ``fetch`` asks the tenant for a token. It runs once at a time: callers that need a token meanwhile wait for the same
+    answer.
     """
 
-    def __init__(self, fetch: Callable[[], Awaitable[tuple[str, float]]], clock: Clock) -> None:
+    def __init__(self, fetch: FetchToken, clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
         self._token: str | None = None
@@ -121,14 +135,14 @@ class OAuthToken:
 
     async def _replace(self) -> None:
         try:
-            token, lifetime = await self._fetch()
+            token = await self._fetch()
         except TenantError:
             self._renew_at = self._clock.now() + PAUSE
             raise
         now = self._clock.now()
-        self._token = token
-        self._expires_at = now + lifetime
-        self._renew_at = self._expires_at - min(AHEAD, lifetime / 4)
+        self._token = token.text
+        self._expires_at = now + token.grant.seconds
+        self._renew_at = self._expires_at - min(AHEAD, token.grant.seconds / 4)
 
 
 def _retrieve(renewal: "asyncio.Task[None]") -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, ValidationError, convert, field
 
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import ActionState, Grant, Records, Status
+from orchestrator.model import ActionState, Grant, Records, Status, plain_entity
 from orchestrator.zuora.redaction import Redact
 
 LONGEST_ADDRESS = 4_096
@@ -131,7 +131,15 @@ class TokenAnswer(Struct, frozen=True):
         return Grant(
             float(told) if told and 0 < told < 10**12 else USUAL_LIFETIME,
             _text(self.scope, LONGEST_TEXT, redact),
+            entities_of(self.scope) if isinstance(self.scope, str) else frozenset(),
         )
+
+
+def entities_of(scope: str) -> frozenset[str]:
+    """The entities that ``scope`` names: its parts of the form ``entity.ID``."""
+    return frozenset(
+        plain_entity(part[7:]) for part in scope.split() if part.startswith("entity.") and part[7:]
+    )
 
 
 _CATEGORIES = {
@@ -227,7 +235,7 @@ def _message(answer: Answer | None, page: bytes, kind: Kind, http_status: int, r
 
 def page_text(page: bytes) -> str | None:
     """What a page says that is not JSON: the title or heading of HTML, or plain text. None if it says nothing."""
-    text = page[:LONGEST_PAGE].decode("utf-8", "replace").strip()
+    text = page[:LONGEST_PAGE].decode("utf-8-sig", "replace").strip()
     if text.startswith("<"):
         found = (pattern.search(text) for pattern in (_TITLE, _HEADING))
         text = next((match[1] for match in found if match and match[1].strip()), "")
@@ -240,7 +248,7 @@ def page_text(page: bytes) -> str | None:
 def shortened(text: str) -> str:
     """``text`` as the end of a sentence, of at most ``LONGEST_TEXT`` characters."""
     text = " ".join(text.split())
-    short = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    short = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT].rstrip()}…"
     return short if short.endswith((".", "!", "?", "…")) else f"{short}."
 
 

@@ -10,6 +10,7 @@ from orchestrator.errors import CallError, Kind
 from orchestrator.model import Answered, Grant, Limits, Window
 from orchestrator.settings import Settings
 from orchestrator.zuora.probe import Reached, Tls
+from orchestrator.zuora.wire import entities_of
 
 NOW = 1_700_000_000.0
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -69,9 +70,10 @@ def test_a_token_that_may_not_write_is_worth_a_word():
     ("entity", "warned"), [(ENTITY, False), (ENTITY.replace("-", "").upper(), False), ("0" * 32, True)]
 )
 def test_a_token_for_another_entity_is_worth_a_word(entity: str, warned: bool):
-    grant = Grant(3_599, f"entity.{ENTITY} platform.write")
-    _, scope = findings.credentials(grant, settings(entity_id=entity))
-    assert (scope.advice is not None) is warned
+    scope = f"entity.{ENTITY} platform.write"
+    grant = Grant(3_599, scope, entities_of(scope))
+    _, found = findings.credentials(grant, settings(entity_id=entity))
+    assert (found.advice is not None) is warned
 
 
 def test_a_tenant_that_tells_no_scope_gets_none_made_up():

@@ -26,9 +26,11 @@ NAMES = [
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
+    *(
+        f"{prefix}-{name}"
+        for prefix in ("Rate-Limit", "X-RateLimit", "X-Rate-Limit")
+        for name in ("Limit", "Remaining", "Reset")
+    ),
     "Concurrency-Limit-Limit",
     "Concurrency-Limit-Remaining",
     "Retry-After",
@@ -106,9 +108,10 @@ def test_no_headers_tell_nothing():
     assert read_limits(headers()) == Limits()
 
 
-@pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title, lambda name: "X-" + name])
-def test_the_rate_limit_is_read_however_its_names_are_spelt(spelt):
-    told = {"RateLimit-Limit": DOCUMENTED, "RateLimit-Remaining": "399", "RateLimit-Reset": "1200"}
+@pytest.mark.parametrize("spelt", [str, str.lower, str.upper, str.title])
+@pytest.mark.parametrize("prefix", ["RateLimit", "Rate-Limit", "X-RateLimit", "X-Rate-Limit"])
+def test_the_rate_limit_is_read_in_every_spelling_of_its_names(prefix, spelt):
+    told = {f"{prefix}-Limit": DOCUMENTED, f"{prefix}-Remaining": "399", f"{prefix}-Reset": "1200"}
     limits = read_limits(CIMultiDict({spelt(name): value for name, value in told.items()}))
     assert (limits.windows, limits.remaining, limits.reset) == ((MINUTE, HOUR, DAY), 399, 1200.0)
 

@@ -1,13 +1,13 @@
 """The bearer token: one call for it however many ask, ahead of its end, and three refusals at most."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.errors import CredentialsRefused, TenantError, TenantUnreachable
-from orchestrator.zuora.token import AHEAD, FRESH_TOKENS, PAUSE, OAuthToken, ReadyToken
+from orchestrator.model import Grant
+from orchestrator.zuora.token import AHEAD, FRESH_TOKENS, PAUSE, FetchToken, OAuthToken, ReadyToken, Token
 
 LIFETIME = 3600.0
 
@@ -33,13 +33,13 @@ class Office:
         self.open.set()
         self.failing: TenantError | None = None
 
-    async def __call__(self) -> tuple[str, float]:
+    async def __call__(self) -> Token:
         self.asked += 1
         number = self.asked
         await self.open.wait()
         if self.failing is not None:
             raise self.failing
-        return f"token-{number}", self.lifetime
+        return Token(f"token-{number}", Grant(self.lifetime))
 
 
 async def settle() -> None:
@@ -48,7 +48,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def source(office: Callable[[], Awaitable[tuple[str, float]]], time: HandClock) -> OAuthToken:
+def source(office: FetchToken, time: HandClock) -> OAuthToken:
     return OAuthToken(office, time.clock)
 
 
