@@ -13,8 +13,8 @@ from orchestrator.sources.headers import KEY_HEADERS, as_index, normalised
 from orchestrator.sources.rows import KEPT, Wanted, as_number
 from orchestrator.sources.text import count_lines
 
-LONGEST = 1_048_576
-"""Characters of one JSON value below the outermost array."""
+LONGEST = 4 << 20
+"""Characters of one JSON value below the outermost array. Labels of a megabyte fit, escapes included."""
 
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
 _START = re.compile(r"[\s\ufeff]*(\[[\s\ufeff]*([\[{\"\]]|$)|\{[\s\ufeff]*([\"}]|$))")

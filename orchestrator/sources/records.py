@@ -19,6 +19,7 @@ _SEP = re.compile(
 )  # Excel's line about the delimiter
 _NOTHING = INVISIBLE + ",;"  # a line of these alone is blank: spreadsheets end in rows of bare delimiters
 _SKIPPED_START = frozenset(_NOTHING + '#"sS')
+_PATIENT_LINES = 131_072
 _PATIENCE = 16  # times each line may be read, all in all, before quotes are no longer followed over lines
 _TOO_LONG = f"The line is longer than {LIMIT:,} characters; a row of keys is shorter."
 _UNCLOSED = (
@@ -48,6 +49,8 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
     after it are read again. So a stray quote cannot hide the keys below it. But a stop cannot be undone: of the lines
     that are read again, only those with as many cells as the first record become rows.
     """
+    if csv.field_size_limit() < LIMIT:  # the limit of the whole process is only ever raised
+        csv.field_size_limit(LIMIT)
     delimiter, settled, lines, sep = _find_delimiter(lines, wanted)
     source = _Lines(lines, sep)
     width = doubtful = 0  # cells of the first sound record; the last line that an unclosed quote had covered
@@ -142,7 +145,7 @@ class _Lines:
                 line = self._next()
         self.record.append(line)
         self._size += len(line)
-        weary = len(self.record) > 1 and self._repeated > _PATIENCE * (self.number + LIMIT)
+        weary = len(self.record) > 1 and self._repeated > _PATIENCE * (self.number + _PATIENT_LINES)
         if weary or self._size > LIMIT:
             raise csv.Error
         return line

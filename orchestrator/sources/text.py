@@ -8,8 +8,8 @@ from itertools import chain
 from orchestrator.errors import InputError
 from orchestrator.sources.cells import INVISIBLE
 
-LIMIT = 131_072
-"""The most characters of one record: the bound the csv module itself puts on a field."""
+LIMIT = 2 << 20
+"""The most characters of one record: exported tables have cells of a megabyte, which become labels."""
 
 _SAVE = "Save it as CSV in UTF-8 and run again."
 _UNPACK = "Decompress it and run again."
@@ -94,13 +94,22 @@ def split_lines(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _complete(pieces: Iterable[str]) -> Iterator[list[str]]:
-    rest = ""
+    rest: list[str] = []
+    size = 0
     for piece in pieces:
-        found = io.StringIO(rest + piece, newline="").readlines()
-        rest = found.pop()[: LIMIT + 1] if found and found[-1][-1] not in "\r\n" else ""
+        if "\n" not in piece and "\r" not in piece:
+            if (
+                size <= LIMIT
+            ):  # joined only once the line ends: its length must not be paid for with each piece
+                rest.append(piece)
+                size += len(piece)
+            continue
+        found = io.StringIO("".join((*rest, piece)), newline="").readlines()
+        rest = [found.pop()] if found[-1][-1] not in "\r\n" else []
+        size = sum(map(len, rest))
         yield found
-    if rest:
-        yield [rest]
+    if size:
+        yield ["".join(rest)[: LIMIT + 1]]
 
 
 def count_lines(text: str) -> int:

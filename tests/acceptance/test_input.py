@@ -325,3 +325,20 @@ def test_a_slow_pipe_does_not_hold_back_the_keys_already_read(mass_stop: MassSto
     ended = going.end()
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_label_of_a_megabyte_is_shortened_and_its_key_is_stopped(
+    mass_stop: MassStop, make_tenant: Callable[..., Tenant], form: str
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=2)
+    note = "Ada, Söhne & Co. " * 65_000
+    path = mass_stop.home / f"keys.{form}"
+    if form == "csv":
+        path.write_text("bulk_key,note\n" + "".join(f'{key},"{note}"\n' for key in tenant.keys))
+    else:
+        path.write_text("".join(json.dumps({"bulkKey": key, "note": note}) + "\n" for key in tenant.keys))
+    ended = mass_stop.run(tenant, path)
+    assert ended.status == 0, ended
+    for action in ended.report["actions"]:
+        assert action["labels"]["note"] == f"{note[:1_000]}… ({len(note):,} characters)"

@@ -1,5 +1,7 @@
 """Quotes that are never closed, and lines that are too long."""
 
+import pytest
+
 from orchestrator.sources.text import LIMIT
 from tests.unit.sources.tables import brief, problem
 from tests.unit.sources.test_shapes import A, B, C
@@ -57,7 +59,7 @@ def test_quotes_that_are_hostile_cost_time_in_proportion_and_lose_no_line(keys):
 
 
 def test_a_line_longer_than_a_record_may_be_is_one_malformed_row(keys):
-    assert "longer than 131,072 characters" in problem(keys(f"{A}\n" + f"{B}," * (LIMIT // 8) + f"\n{C}\n"))
+    assert "longer than 2,097,152 characters" in problem(keys(f"{A}\n" + f"{B}," * (LIMIT // 8) + f"\n{C}\n"))
 
 
 def test_the_line_behind_one_that_is_too_long_keeps_its_number(keys):
@@ -66,3 +68,15 @@ def test_the_line_behind_one_that_is_too_long_keeps_its_number(keys):
 
 def test_blanks_longer_than_a_record_may_be_are_not_taken_for_a_blank_line(keys):
     assert "longer than" in problem(keys(" " * 2 * LIMIT + f"{A}\n"))
+
+
+@pytest.mark.parametrize("break_", ["", "\n", "\r\n"], ids=["one line", "LF", "CRLF"])
+def test_a_cell_of_a_megabyte_is_a_label_and_its_key_is_a_key(keys, break_):
+    note = f"{'x' * 500_000}{break_}{'y' * 500_000}"
+    rows = keys(f'bulk_key,note\r\n{A},"{note}"\r\n{B},z\r\n')
+    assert [(row.key, row.problem) for row in rows] == [(A, None), (B, None)]
+    assert rows[0].labels == {"note": note}
+
+
+def test_a_line_without_end_is_one_malformed_row_however_long(keys):
+    assert "longer than" in problem(keys(f"{A}\n" + "x" * (8 * LIMIT)))

@@ -73,6 +73,7 @@ def test_of_hostile_quotes_each_line_is_read_a_bounded_number_of_times(monkeypat
     """
     patience, limit, reads = 2, 400, 0
     monkeypatch.setattr(records, "_PATIENCE", patience)
+    monkeypatch.setattr(records, "_PATIENT_LINES", limit)
     monkeypatch.setattr(records, "LIMIT", limit)
     next_line = records._Lines._next
 
