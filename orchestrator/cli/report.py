@@ -48,7 +48,10 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 )
 @click.option("--schema", is_flag=True, help="Print the report's JSON Schema and do nothing else.")
 def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -> int:
-    """Writes the report of the run in RUN_DIR again, from its journal, whether the run is finished or not."""
+    """Writes the report of the run in RUN_DIR again, from its journal, whether the run is finished or not.
+
+    The journal is never modified. For a read-only RUN_DIR, name the place of the report with --report.
+    """
     from orchestrator import report as reports
 
     if schema:
@@ -60,12 +63,17 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     import sqlite3
 
     from orchestrator.cli.copies import copy_report, shown
-    from orchestrator.journal.recovery.opening import open_for_report
+    from orchestrator.journal.recovery.opening import is_read_only, open_for_report
 
     targets.refuse_report_target(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
     connection, sentences = open_for_report(run_dir / "journal.db")
     try:
+        if target is None and is_read_only(run_dir / "journal.db"):
+            raise UsageError(
+                f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
+                "for standard output."
+            )
         copy_report(path, partial(_writer(form, run_dir), connection))
     except ConnectionError:
         pass  # whoever read it has read enough

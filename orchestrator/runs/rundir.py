@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,10 @@ from orchestrator.errors import RunDirectoryError
 def new_run_id() -> str:
     """``20261123-225013-7f3a9c``: sorts by start, and no two are alike."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+PATIENCE = 0.5
+"""Seconds to wait for a lock: the command ``report`` holds it for a moment."""
 
 
 class DirectoryInUse(RunDirectoryError):
@@ -45,7 +50,7 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._lock, patience=0.0 if shared else PATIENCE)
         except OSError as error:
             os.close(self._lock)
             if isinstance(error, BlockingIOError):
@@ -107,6 +112,18 @@ class RunDirectory:
         if self._made:
             with suppress(OSError):  # somebody else's files stay, and their directory with them
                 self.path.rmdir()
+
+
+def _lock(descriptor: int, patience: float) -> None:
+    """Lock a run directory within ``patience`` seconds. Raises OSError; BlockingIOError if another process holds it."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
 
 
 def create(path: Path) -> RunDirectory:

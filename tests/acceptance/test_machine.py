@@ -1,8 +1,13 @@
 """Machines as they are: volumes of other owners, archives, read-only media, limits on threads."""
 
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.acceptance.support import MassStop, Tenant, lies, outcomes
+from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes, until, valid
 
 NO_CHMOD = """
 import errno, os
@@ -57,3 +62,126 @@ def test_a_machine_without_more_threads_is_named_in_one_sentence(
         assert lies(ended.report, tenant) == []
     else:
         assert tenant.nothing_sent()
+
+
+# Archives and read-only media
+
+
+def content(directory: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file of a directory and the directory itself, by name: mode, time of change and bytes."""
+    return {
+        str(path.relative_to(directory)): (
+            path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"",
+        )
+        for path in (directory, *directory.rglob("*"))
+    }  # fmt: skip
+
+
+def archive(directory: Path) -> None:
+    for path in directory.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    directory.chmod(0o555)
+
+
+@pytest.fixture(params=["archive", "read-only media"])
+def read_only(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], None]]:
+    """Makes a run read-only: by its modes, or by the mount."""
+    mounted: list[Path] = []
+
+    def mount(directory: Path) -> None:
+        source = directory.rename(directory.with_name("media"))
+        directory.mkdir()
+        for options in (["--bind", str(source)], ["-o", "remount,ro,bind"]):
+            if subprocess.run(
+                ["mount", *options, str(directory)], capture_output=True, check=False
+            ).returncode:
+                pytest.skip("this machine permits no mount")
+        mounted.append(directory)
+
+    yield archive if request.param == "archive" else mount
+    for directory in mounted:
+        subprocess.run(["umount", directory], check=True)
+
+
+def killed(mass_stop: MassStop, tenant: Tenant) -> Path:
+    """A run whose process was killed: its latest commits are in the log beside the journal."""
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
+    going.feed(tenant.keys)
+    until(lambda: tenant.answered("file") == len(tenant.keys), "every result")
+    going.signal(signal.SIGKILL)
+    going.end()
+    assert (mass_stop.home / "run" / "journal.db-wal").stat().st_size
+    return mass_stop.home / "run"
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "html", "markdown"])
+def test_a_report_of_a_read_only_run_changes_nothing(
+    mass_stop: MassStop, over: Ended, read_only: Callable[[Path], None], form: str
+) -> None:
+    told = over.report
+    read_only(over.directory)
+    before = content(over.directory)
+    ended = mass_stop("report", "run", "--format", form, "--report", "-")
+    assert (ended.status, ended.err) == (0, "")
+    assert told["actions"][0]["bulk_key"].encode() in ended.out or form == "markdown"
+    assert content(over.directory) == before
+
+
+def test_a_report_of_a_read_only_run_that_was_killed_has_what_its_log_holds(
+    mass_stop: MassStop, tenant: Tenant, read_only: Callable[[Path], None]
+) -> None:
+    directory = killed(mass_stop, tenant)
+    read_only(directory)
+    before = content(directory)
+    report = valid(mass_stop("report", "run", "--report", "-").out)
+    assert all(action["stop"]["accepted_at"] for action in report["actions"])
+    assert len(report["actions"]) == len(tenant.keys)
+    assert content(directory) == before
+
+
+def test_a_report_of_a_run_that_was_killed_changes_only_the_report(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    before = content(killed(mass_stop, tenant))
+    assert mass_stop("report", "run").status == 0
+    after = content(mass_stop.home / "run")
+    assert {name for name in after if after[name] != before.get(name)} == {".", "report.json"}
+
+
+def test_a_report_has_to_be_placed_elsewhere_if_the_run_is_read_only(
+    mass_stop: MassStop, over: Ended, read_only: Callable[[Path], None]
+) -> None:
+    read_only(over.directory)
+    before = content(over.directory)
+    ended = mass_stop("report", "run")
+    assert (ended.status, len(ended.sentences)) == (2, 1)
+    assert "is read-only" in ended.err
+    assert "--report -" in ended.err
+    assert content(over.directory) == before
+    assert mass_stop("report", "run", "--report", "elsewhere.json").status == 0
+    assert (mass_stop.home / "elsewhere.json").is_file()
+
+
+def test_a_resume_of_a_run_on_read_only_media_is_refused_in_one_sentence(
+    mass_stop: MassStop, tenant: Tenant, read_only: Callable[[Path], None]
+) -> None:
+    mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    read_only(mass_stop.home / "run")
+    before = content(mass_stop.home / "run")
+    sent = len(tenant.log)
+    ended = mass_stop("resume", "run", tenant=tenant)
+    assert (ended.status, len(ended.sentences)) == (2, 1)
+    assert "is read-only" in ended.err
+    assert (content(mass_stop.home / "run"), len(tenant.log)) == (before, sent)
+
+
+def test_a_plan_on_read_only_media_gives_keys_and_order(
+    mass_stop: MassStop, make_tenant: Callable[..., Tenant], read_only: Callable[[Path], None]
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=6)
+    assert mass_stop("plan", "--out", "plan", mass_stop.keys(tenant.keys), tenant=tenant).status == 0
+    read_only(mass_stop.home / "plan")
+    before = content(mass_stop.home / "plan")
+    ended = mass_stop.run(tenant, "--plan", "plan")
+    assert (ended.status, set(outcomes(ended.report))) == (0, set(tenant.keys))
+    assert content(mass_stop.home / "plan") == before

@@ -57,6 +57,12 @@ _DAMAGED = (
 _LOCAL = "The journal {} cannot be used: {}. Make room on the disk and the files accessible, and repeat the command."
 
 
+_READ_ONLY = (
+    "The run in {0} is read-only, so it cannot be resumed there. Copy the directory to a place of your own, run "
+    "chmod -R u+w on the copy, and resume that."
+)
+
+
 class _Damaged(Exception):
     """The journal is damaged."""
 
@@ -90,6 +96,16 @@ class _State:
             self.lost = _LEFT
         elif not self.closed and (log is None or self.foreign):
             self.lost = (_LOG_FOREIGN if self.foreign else _LOG_MISSING).format(mark.log_of(path).name)
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the run with the journal at ``path`` was archived, or lies on read-only media. Raises OSError.
+
+    The mode counts for root as well.
+    """
+    if not path.parent.stat().st_mode & 0o222 or not os.access(path.parent, os.W_OK):
+        return True
+    return not path.stat().st_mode & 0o222 and _State(path).lost != _LEFT
 
 
 def open_for_report(path: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -136,6 +152,9 @@ def open_for_resume(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     """
     _require_directory(path.parent)
     with _held(path.parent) as held, _local_failures(path):
+        database.require_journal(path)
+        if is_read_only(path):
+            raise RunDirectoryError(_READ_ONLY.format(path.parent))
         if not held:  # the session at work will refuse a second one
             return database.read_only(path, at_work=True), []
         sentences = recover(path)
@@ -333,8 +352,10 @@ def _held(directory: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         yield False
+    except OSError:  # without locks no session works there: it would be refused
+        yield True
     else:
         yield True
     finally:

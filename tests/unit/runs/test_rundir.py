@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_a_directory_that_was_refused_is_not_held(tmp_path):
 def test_a_directory_at_work_is_refused_in_the_same_process(directory):
     with pytest.raises(RunDirectoryError, match="Another mass-stop is at work"):
         rundir.reopen(directory.path)
+
+
+def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path):
+    """A report holds it while it opens the journal."""
+    held = rundir.create(tmp_path)
+    timer = threading.Timer(0.05, held.close)
+    timer.start()
+    rundir.reopen(tmp_path).close()
+    timer.join()
 
 
 def test_a_directory_at_work_is_refused_to_another_process(directory):
