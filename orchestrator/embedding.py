@@ -88,11 +88,11 @@ async def stop_each(
     settled: list[int] = []
     changed = asyncio.Event()
 
-    def on_settled(seq: int, _: Outcome) -> None:
+    def on_completed(seq: int, _: Outcome) -> None:
         settled.append(seq)
         changed.set()
 
-    async with runs.opened(_begin(settings, tenants, on_settled)) as run:
+    async with runs.opened(_begin(settings, tenants, on_completed)) as run:
         intake = await _intake(run, keys)
         work = asyncio.get_running_loop().create_task(run.execute(intake))
         work.add_done_callback(lambda _: changed.set())
@@ -176,11 +176,11 @@ def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants 
 
 
 async def _begin(
-    settings: Settings, tenants: Tenants | None, on_settled: runs.OnSettled = lambda *_: None
+    settings: Settings, tenants: Tenants | None, on_completed: runs.OnCompleted = lambda *_: None
 ) -> runs.Run:
     several = bool(tenants or settings.tenants)
     usable = checked(settings, several=several)
-    return await runs.begin(usable, "run", None, checked_tenants(tenants or {}), on_settled=on_settled)
+    return await runs.begin(usable, "run", None, checked_tenants(tenants or {}), on_completed=on_completed)
 
 
 def _refuse_running_loop(name: str) -> None:

@@ -91,18 +91,22 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hung_up) as signals:
         task_status.started()
         async for number in signals:
-            if number == signal.SIGHUP and stage.run is not None and stage.run.cut_by is not None:
+            if (
+                number == signal.SIGHUP
+                and stage.run is not None
+                and stage.run.cutoff.cancelled_by is not None
+            ):
                 continue
             if stage.delivery is not None:
                 stage.signal = number
                 first = stage.delivery.deadline == math.inf
                 stage.delivery.deadline = anyio.current_time() + (PATIENCE if first else 0)
                 continue
-            if stage.run is None or not stage.run.started or stage.run.cut_by is not None:
+            if stage.run is None or not stage.run.started or stage.run.cutoff.cancelled_by is not None:
                 stage.signal = number
                 stage.scope.cancel()
                 continue
-            stage.run.cut(runs.interrupted(signal.Signals(number).name, 128 + number))
+            stage.run.cutoff.cancel(runs.interrupted(signal.Signals(number).name, 128 + number))
             _tell("Interrupted: calls in flight are let finish; a second signal cuts them.\n")
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from orchestrator.atomic import replacing
 from orchestrator.cluster import cluster
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Log
 

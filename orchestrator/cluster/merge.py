@@ -14,7 +14,7 @@ from orchestrator.atomic import replacing
 from orchestrator.cluster import control as orders
 from orchestrator.cluster.control import LOOK, Orders
 from orchestrator.cluster.shared_dir import clear, folders_in, home_of, overtaken, remove
-from orchestrator.engine.run import Ending
+from orchestrator.engine.cutoff import Ending
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from orchestrator.cluster.control import Ordered
-from orchestrator.engine.run import Ending
+from orchestrator.engine.cutoff import Ending
 from orchestrator.errors import MassStopError, TenantError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo

@@ -27,16 +27,17 @@ from orchestrator.cluster import control as orders
 from orchestrator.cluster.control import LOOK, Orders
 from orchestrator.cluster.messages import Done, Shard, counts_of, decode_shard, topic
 from orchestrator.cluster.shard_journal import open_journal
-from orchestrator.engine.run import Ending
+from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.errors import MassStopError, StorageError, UsageError
 from orchestrator.journal import shards
-from orchestrator.journal.entries import NOTHING, standings
+from orchestrator.journal.entries import NOTHING, Standing, standings
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.logs import Sink, make_log
+from orchestrator.progress import Tally
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs import rundir
-from orchestrator.runs.part import Common, Part, first_tally, track_letters
 from orchestrator.runs.rundir import DirectoryInUse, RunDirectory
+from orchestrator.runs.session import Common, first_tally, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
 from orchestrator.version import VERSION
@@ -82,7 +83,7 @@ class _Crew:
     def __init__(self, home: Path, tell: Callable[[dict[str, Any]], None]) -> None:
         self._home = home
         self._tell = tell
-        self._parts: dict[str, Part] = {}
+        self._shards: dict[str, tuple[Cutoff, Tally]] = {}
         self._watch: asyncio.Task[None] | None = None
         self.members = 0
         self.orders = Orders()
@@ -154,14 +155,12 @@ class _Crew:
                 log=log,
                 responses=responses,
                 label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{track_letters()}",
-                deadline=shard.deadline,
             )
             log.info(
                 "shard.started", tenant=shard.name, waiting=standing.waiting, following=standing.following
             )
             tally = first_tally(standing, planning=common.planning)
-            part = Part(common, settings, tally, standing, name=shard.name, number=shard.number)
-            done = await self._follow_orders(shard.name, part)
+            done = await self._follow_orders(shard, common, settings, tally, standing)
             if shard.name:
                 journal.of(shard.name).tenant_state(done.state, done.reason)
             await journal.end_session(done.state, done.reason, done.exit_status)
@@ -185,21 +184,29 @@ class _Crew:
             return Clock(wall=told.at + directory.now() - at)
         return Clock()
 
-    async def _follow_orders(self, name: str, part: Part) -> Done:
-        self._parts[name] = part
+    async def _follow_orders(
+        self, shard: Shard, common: Common, settings: Settings, progress: Tally, standing: Standing
+    ) -> Done:
+        cutoff = Cutoff()
+        self._shards[shard.name] = cutoff, progress
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._keep_watch())
         self._pass_on()
+        seconds = None if shard.deadline is None else shard.deadline - common.clock.wall()
         try:
-            return Done.of(await part.run(ReadAlready()))
+            with cutoff.deadline(seconds):
+                async with tenant_session(
+                    common, settings, cutoff, progress, standing, name=shard.name, number=shard.number
+                ) as session:
+                    return Done.of(await session.run(ReadAlready()))
         except MassStopError as error:
             return Done.of(Ending.cut(error))
         finally:
             self._tell_counts()
-            del self._parts[name]
+            del self._shards[shard.name]
 
     async def _keep_watch(self) -> None:
-        while self._parts:
+        while self._shards:
             await asyncio.sleep(LOOK)
             with suppress(UsageError):  # whoever cleared the folder away wants no more either
                 await self._look()
@@ -222,18 +229,18 @@ class _Crew:
         self.orders = max(self.orders, told, key=lambda one: one.strictness)
 
     def _pass_on(self) -> None:
-        for part in self._parts.values():
+        for cutoff, _ in self._shards.values():
             if self.orders.stop_sending is not None:
-                part.stop_sending(self.orders.reason)
+                cutoff.stop_sending(self.orders.reason)
             if self.orders.cut is not None:
-                part.cut(self.orders.reason)
+                cutoff.cancel(self.orders.reason)
 
     def _tell_counts(self) -> None:
-        if not self._parts:
+        if not self._shards:
             return
         now = time.monotonic()
         with suppress(Exception):  # the counts are for the eye only
-            self._tell({name: counts_of(part.tally, now) for name, part in self._parts.items()})
+            self._tell({name: counts_of(progress, now) for name, (_, progress) in self._shards.items()})
 
     def _cancelled(self) -> bool:
         return self.orders.cut is not None

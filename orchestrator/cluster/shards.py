@@ -1,11 +1,10 @@
 """A run whose tenants are worked on by the workers of a dask cluster: what the caller does."""
 
-import asyncio
 import os
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,16 @@ from orchestrator.cluster.control import Control
 from orchestrator.cluster.merge import Homecoming, ShardLost, lost
 from orchestrator.cluster.messages import Done, Shard, encode_shard, take_counts, topic
 from orchestrator.cluster.shared_dir import clear, home_of, lay_out, new_name
-from orchestrator.engine.guards import FAILURES, DeadlineReached, too_many
-from orchestrator.engine.input import InputEnd, read_to_end
+from orchestrator.engine.cutoff import Cutoff, Ending
+from orchestrator.engine.guards import FAILURES, too_many
+from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
-from orchestrator.engine.run import Ending
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import NOTHING, RunInfo, Standing
 from orchestrator.progress import Tally
-from orchestrator.runs.fleet import add_up, together
-from orchestrator.runs.part import Common, first_tally
+from orchestrator.runs.session import Common, first_tally
+from orchestrator.runs.several import add_up, together
 from orchestrator.settings import SECRETS, Settings
 from orchestrator.settings.scheduler import reach_of
 from orchestrator.settings.tenants import (
@@ -43,7 +42,8 @@ LOOK_AT_WORKERS = 2.0
 
 
 class Shards:
-    """Works on each tenant as a task of a dask cluster. The interface is that of a :class:`Fleet`.
+    """Works on each tenant as a task of a dask cluster. The interface is that of a
+    :class:`~orchestrator.runs.several.MultiTenantSession`.
 
     The whole input is read first. Each shard's rows come back into the run's journal as soon as it is over; one that is
     not over when the caller dies leaves them in its folder below ``home``, where a resumed run finds them
@@ -59,7 +59,9 @@ class Shards:
         tenants: Mapping[str, Tenant],
         standings: Mapping[str, Standing],
         tally: Tally,
+        cutoff: Cutoff,
         directory: Path,
+        deadline: float | None,
     ) -> None:
         self.tally = tally
         self.tallies = tally.tenants
@@ -81,29 +83,27 @@ class Shards:
         self._environment = {name: value for name, value in os.environ.items() if name not in secret}
         self._standings = {name: one for name, one in standings.items() if name in self._tenants}
         self._way = Homecoming(
-            common.journal, directory, not common.planning, settings.timeout, common.on_settled
+            common.journal, directory, not common.planning, settings.timeout, common.on_completed
         )
         self._home = home_of(settings, directory, info.id) / new_name(session)
         self._control = Control(self._home, common.log)
         self._read_or_cut = anyio.Event()
         self._joining = anyio.CancelScope()
-        self._cut_by: MassStopError | None = None
-        self._shortened_by: MassStopError | None = None
-        self._error: Exception | None = None
+        self._deadline = deadline
         self._endings: dict[str, Ending] = {}
+        self._cutoff = cutoff
+        cutoff.subscribe(self._pass_on)
 
     async def run(self, intake: IntakeByTenant) -> Ending:
         """Works until every shard is over and its rows are back."""
         try:
-            with self._deadline():
-                await self._read(intake)
-                work = [name for name, one in self._standings.items() if one.waiting or one.following]
-                if work and self._cut_by is None:
-                    await self._work_on(work)
+            await self._read(intake)
+            work = [name for name, one in self._standings.items() if one.waiting or one.following]
+            if work and self._cutoff.cancelled_by is None:
+                await self._work_on(work)
         except UsageError as error:  # nothing was handed over yet
-            self._cut_by = self._cut_by or error
-        reason = self._cut_by or self._shortened_by
-        return together(self._endings) if reason is None else Ending.cut(reason, self._error)
+            self._cutoff.cancel(error)
+        return together(self._endings) if self._cutoff.reason is None else self._cutoff.ending()
 
     async def _read(self, intake: IntakeByTenant) -> None:
         """Reads the whole input, or, once the run was cut, what of it can be read without waiting for anybody."""
@@ -115,20 +115,19 @@ class Shards:
 
     async def _read_to_end(self, intake: IntakeByTenant) -> None:
         new: Counter[str] = Counter()
-        end = await read_to_end(
+        complete = await read_to_end(
             intake.read_by_tenant(new.update),
+            self._cutoff,
             self._common.log,
             any_key=lambda: bool(new) or any(one.keys for one in self._standings.values()),
             any_sent=lambda: False,  # nothing is, before all is read
             whose="" if "" in self._tenants else " of a known tenant",
         )
-        self._cut_by = self._cut_by or end.cut_by
-        self._error = end.error
         for name, count in new.items():
             read = Standing(keys=count, accepted=0, waiting=count, following=0)
             self._standings[name] = self._standings.get(name, NOTHING) + read
         self.tally.keys = sum(one.keys for one in self._standings.values())
-        self.tally.read_to_end = end == InputEnd()
+        self.tally.read_to_end = complete
         planning = self._common.planning
         self.tallies.update(
             {name: first_tally(one, planning=planning) for name, one in self._standings.items()}
@@ -138,12 +137,15 @@ class Shards:
         self._through_before = sum(one.through for one in self.tallies.values())
         self._read_or_cut.set()
 
-    def cut(self, reason: MassStopError) -> None:
-        """Lets no further call start: every shard drains."""
-        self._cut_by = self._cut_by or reason
-        self._read_or_cut.set()
-        self._joining.cancel()
-        self._control.order(cut=str(reason), exit_status=reason.exit_status)
+    def _pass_on(self) -> None:
+        """The run ends early: so do its shards."""
+        cutoff = self._cutoff
+        if cutoff.cancelled_by is not None:
+            self._read_or_cut.set()
+            self._joining.cancel()
+            self._control.order(cut=str(cutoff.cancelled_by), exit_status=cutoff.cancelled_by.exit_status)
+        elif not cutoff.sending:
+            self._control.order(stop_sending=str(cutoff.reason))
 
     async def _work_on(self, names: list[str]) -> None:
         lay_out(self._home, [self._folder(name) for name in names])
@@ -215,7 +217,7 @@ class Shards:
         if isinstance(ending.cut_by, ShardLost):
             self._common.log.error("shard.lost", tenant=name, message=ending.reason)
         ending = self._endings[name] = await self._way.ended(self._folder(name), name, ending, told)
-        if ending.cut_by is not None and self._cut_by is None:
+        if ending.cut_by is not None and self._cutoff.cancelled_by is None:
             self.tallies[name].given_up = ending.reason
         if name:
             self._common.journal.of(name).tenant_state(ending.state, ending.reason)
@@ -228,7 +230,7 @@ class Shards:
             self._common.journal.of(name).tenant_state("running", None)
         return Shard(
             self._info, self._session, name, 1 + list(self._tenants).index(name), self._tenants[name],
-            str(self._folder(name)), rows, self._common.deadline, self._proxy_credentials,
+            str(self._folder(name)), rows, self._deadline, self._proxy_credentials,
         )  # fmt: skip
 
     async def _done(self, client: Any, shard: Shard, worker: str | None, weight: int) -> Done:
@@ -258,26 +260,12 @@ class Shards:
                 if since is None:
                     since = now
                     self._tell_without_workers()
-                if self._cut_by is not None or now - since > cluster.LONGEST_WAIT:
+                if self._cutoff.cancelled_by is not None or now - since > cluster.LONGEST_WAIT:
                     for wait in self._waits.values():
                         wait.cancel()
 
     def _tell_without_workers(self) -> None:
         self._common.log.warning("cluster.without_workers", gives_up_after=cluster.LONGEST_WAIT)
-
-    @contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """Cuts at the deadline whatever is under way then: the reading, the way to the cluster, the shards."""
-        left = self._common.seconds_left
-        if left is None:
-            yield
-            return
-        reached = DeadlineReached("The deadline was reached: no call was started after it (--deadline).")
-        timer = asyncio.get_running_loop().call_later(max(0.0, left), self.cut, reached)
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def _counted(self, counts: dict[str, Any]) -> None:
         """Takes the counts that a worker tells of its shards."""
@@ -288,9 +276,8 @@ class Shards:
         failures = sum(self.tally.outcomes[outcome] for outcome in FAILURES)
         tried = self.tally.through - self._through_before
         reason = too_many(self._settings.max_failures_total, failures, tried, in_all=True)
-        if reason is not None and self._shortened_by is None:
-            self._shortened_by = reason
-            self._control.order(stop_sending=str(reason))
+        if reason is not None:
+            self._cutoff.stop_sending(reason)
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")

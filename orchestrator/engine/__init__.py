@@ -1,1 +1,1 @@
-"""The run: lanes, the journey of a key, guards, and what follows a failure."""
+"""A key's journey, the gate to every call, how a run ends early, retry and guards."""

@@ -1,7 +1,6 @@
 """What may keep a stop from being sent: expectations of the action, and too many failures of the run."""
 
-from collections.abc import Callable
-
+from orchestrator.engine.cutoff import Cutoff
 from orchestrator.errors import MassStopError
 from orchestrator.model import ActionState, Outcome, Problem
 from orchestrator.settings import Settings, Threshold
@@ -13,12 +12,6 @@ PERCENTAGE_FROM = 20
 
 class TooManyFailures(MassStopError):
     """``--max-failures`` or ``--max-failures-total`` was reached."""
-
-    exit_status = 4
-
-
-class DeadlineReached(MassStopError):
-    """``--deadline`` was reached."""
 
     exit_status = 4
 
@@ -43,19 +36,17 @@ class Expectations:
 
 
 class FailureGuard:
-    """Counts the keys of a session against ``threshold`` and tells ``reached`` once failures are too many.
+    """Ends the sending of a run or of a tenant's part, through ``cutoff``, once too many of its keys have failed.
 
-    ``in_all`` says that it counts over all tenants, as ``--max-failures-total`` does.
+    ``in_all``: it counts the keys of all tenants, as ``--max-failures-total`` does.
 
-    A share is of the keys tried: those with an accepted stop, and those that came to their end without one. Of keys
-    that are over it would be nearly all, since a refusal is over at once and an accepted stop has yet to be followed.
+    A percentage refers to the keys tried: those with an accepted stop, and those completed without one. Referring to
+    completed keys it would nearly always be 100: a refused key is completed at once, an accepted one after polling.
     """
 
-    def __init__(
-        self, threshold: Threshold, reached: Callable[[TooManyFailures], None], *, in_all: bool = False
-    ) -> None:
+    def __init__(self, threshold: Threshold, cutoff: Cutoff, *, in_all: bool = False) -> None:
         self._threshold = threshold
-        self._reached = reached
+        self._cutoff = cutoff
         self._in_all = in_all
         self._failures = 0
         self._tried = 0
@@ -63,20 +54,20 @@ class FailureGuard:
     def accepted(self) -> None:
         """A key's stop was accepted."""
         self._tried += 1
-        if self._tried == PERCENTAGE_FROM:  # from then on one that is accepted only lowers the share
-            self._look()
+        if self._tried == PERCENTAGE_FROM:  # from then on an accepted key only lowers the percentage
+            self._check()
 
     def ended(self, outcome: Outcome) -> None:
-        """A key came to its end without an accepted stop."""
+        """A key was completed without an accepted stop."""
         self._tried += 1
         self._failures += outcome in FAILURES
         if outcome in FAILURES or self._tried == PERCENTAGE_FROM:
-            self._look()
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         error = too_many(self._threshold, self._failures, self._tried, in_all=self._in_all)
         if error is not None:
-            self._reached(error)
+            self._cutoff.stop_sending(error)
 
 
 def too_many(

@@ -1,77 +1,170 @@
-"""One reading of one key's status, with all that is written down about it: what the lanes have in common."""
+"""The calls that read: a status, or a response file. Each is repeated until it succeeds or no attempt is left."""
 
-from typing import Protocol
+from functools import partial
 
-from msgspec import Struct
+from msgspec import structs
 
-from orchestrator.engine.context import Context, Tries, as_problem
-from orchestrator.errors import CallError, Kind, TenantError
-from orchestrator.logs import Log
-from orchestrator.model import ActionState, Problem, Reading
+from orchestrator.action import Action, Attempts, Step
+from orchestrator.clock import Clock
+from orchestrator.engine.gate import Gate
+from orchestrator.engine.outage import NO_RESPONSE, Outage
+from orchestrator.engine.polling import PollSchedule
+from orchestrator.engine.ports import Tenant
+from orchestrator.engine.queue import Priority
+from orchestrator.engine.recorder import Recorder, as_problem
+from orchestrator.engine.retry import Retry
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import Problem, Reading
+from orchestrator.results.spool import Responses
+
+_PASSING = frozenset({Kind.THROTTLED, Kind.LOCKED, Kind.TEMPORARY, Kind.UNAUTHENTICATED})
+"""Failures of a download that say nothing about its file."""
 
 
-class Read(Protocol):
-    """A key, as far as reading it needs to know it."""
+class AttemptsExhausted(Exception):
+    """A status could not be read. ``error`` is the last failure."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.problem = as_problem(error)
+
+
+class TrackIds:
+    """A ``Zuora-Track-Id`` for each call: ``prefix-1``, ``prefix-2`` …, at most 64 ASCII characters."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._calls = 0
+
+    def next(self) -> str:
+        """The next one."""
+        self._calls += 1
+        return f"{self._prefix}-{self._calls}"
+
+
+class Reader:
+    """Reads statuses and response files of one tenant, each call in a slot of ``gate``."""
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        responses: Responses | None,
+        gate: Gate,
+        outage: Outage,
+        recorder: Recorder,
+        schedule: PollSchedule,
+        retry: Retry,
+        clock: Clock,
+        track_ids: TrackIds,
+    ) -> None:
+        self._tenant = tenant
+        self._responses = responses
+        self._gate = gate
+        self._outage = outage
+        self._recorder = recorder
+        self._schedule = schedule
+        self._retry = retry
+        self._clock = clock
+        self._track_ids = track_ids
 
     @property
-    def seq(self) -> int: ...
+    def fetches_files(self) -> bool:
+        """Whether response files are fetched at all."""
+        return self._responses is not None
 
-    @property
-    def bulk_key(self) -> str: ...
+    async def status(
+        self, action: Action, priority: Priority, due: float = 0.0, *, again: Priority
+    ) -> Reading:
+        """Read the status of ``action``.
 
-    @property
-    def log(self) -> Log: ...
+        Args:
+            action: which one.
+            priority: of the first attempt.
+            due: when the first attempt may start.
+            again: the priority of further attempts.
 
+        Raises:
+            AttemptsExhausted: no attempt is left, or the time for which the action is polled is over.
+            Closed: the call may not start any more.
+        """
+        attempts = Attempts()
+        while True:
+            async with self._gate.slot(priority, due):
+                now = self._clock.now()
+                attempts.begin(now)
+                if action.step is Step.POLL and action.first_polled_at is None:
+                    action.first_polled_at = now
+                track_id = self._track_ids.next()
+                try:
+                    state = await self._tenant.status(action.bulk_key, track_id)
+                    return Reading(state, retried=attempts.made > 1)
+                except CallError as error:
+                    wait = self._failed(action, "status", attempts, error, track_id)
+                    if wait is None or self._settle_time_is_over(action):
+                        raise AttemptsExhausted(error) from error
+            priority, due = again, self._clock.now() + wait
 
-class Failed(Struct, frozen=True):
-    """A call that failed. ``wait`` is the seconds until it is made again, None where its tries are used up."""
-
-    error: CallError
-    problem: Problem
-    wait: float | None
-
-
-async def read_status(context: Context, key: Read, tries: Tries) -> Reading | Failed | None:
-    """Reads the status of ``key`` once; None where the run can make no call any more.
-
-    A failure is journalled here. A reading is left to the caller: to :func:`keep`, or to journal with what it settles.
-    """
-    if not await context.may_call():
+    async def file(self, action: Action) -> Problem | None:
+        """Fetch the response file of ``action`` and count its records. Return the problem if that is not possible."""
+        if self._responses is None or action.output_url is None:
+            return None
+        attempts = Attempts()
+        while True:
+            async with self._gate.slot(Priority.FILE, action.due):
+                attempts.begin(self._clock.now())
+                track_id = self._track_ids.next()
+                download = partial(self._tenant.download, action.output_url, track_id)
+                try:
+                    await self._responses.fetch(action.bulk_key, download)
+                    break
+                except CallError as error:
+                    if error.kind is Kind.NO_RESPONSE_FILE:  # no call was made
+                        return self._unusable(action, error)
+                    wait = self._failed(action, "file", attempts, error, track_id)
+                    if wait is None:
+                        return await self._why_not_fetched(action, action.output_url, error)
+            action.due = self._clock.now() + wait
+        self._recorder.file_read(action, retried=attempts.made > 1)
+        try:
+            records = await self._responses.count(action.bulk_key)
+        except CallError as error:
+            return self._unusable(action, error)
+        self._recorder.file_counted(action, records)
         return None
-    track_id = context.track_id()
-    retried = tries.made > 0
-    tries.begin(context.clock.now())
-    try:
-        state = await context.tenant.status(key.bulk_key, track_id)
-    except CallError as error:
-        return call_failed(context, key, tries, "status", error, track_id, retried=retried)
-    except TenantError as error:
-        context.abort(error)
-        return None
-    return Reading(state, retried)
 
+    async def _why_not_fetched(self, action: Action, address: str, error: CallError) -> Problem:
+        """``error``, or that the file is archived: how the tenant refuses an archived file is not documented."""
+        problem = as_problem(error)
+        if error.http_status is None or error.kind in _PASSING:
+            return problem
+        self._gate.check(Priority.FILE)
+        track_id = self._track_ids.next()
+        try:
+            archived = await self._tenant.archived(address, track_id)
+        except CallError as refusal:
+            self._recorder.read_failed(action, "file", Attempts(made=1), refusal, track_id, wait=None)
+            return problem
+        self._recorder.file_read(action, retried=False)
+        return structs.replace(problem, kind=Kind.ARCHIVED.value, message=archived) if archived else problem
 
-def keep(context: Context, key: Read, reading: Reading) -> ActionState:
-    """Journals ``reading`` and gives its state."""
-    state = reading.state
-    context.journal.status_read(
-        key.seq, state.status, state.action_type, state.records, retried=reading.retried
-    )
-    return state
+    def _unusable(self, action: Action, error: CallError) -> Problem:
+        error.message = self._tenant.redact(error.message)  # it may quote the file
+        self._recorder.file_unusable(action, error.message)
+        return as_problem(error)
 
+    def _failed(
+        self, action: Action, call: str, attempts: Attempts, error: CallError, track_id: str
+    ) -> float | None:
+        """Return the seconds until the next attempt, or None if no attempt is left."""
+        wait = self._retry.wait(attempts, error)
+        self._recorder.read_failed(action, call, attempts, error, track_id, wait=wait)
+        if error.kind in NO_RESPONSE:
+            self._outage.unanswered(error)
+            if wait is None:
+                self._outage.attempts_exhausted(error, attempts.first_at)
+        return wait
 
-def call_failed(
-    context: Context, key: Read, tries: Tries, call: str, error: CallError, track_id: str, *, retried: bool
-) -> Failed:
-    """Journals a failed ``status`` or ``file`` call, and decides whether it is made again."""
-    problem = as_problem(error)
-    throttled = error.kind is Kind.THROTTLED
-    wait = context.try_again_in(tries, error)
-    context.tally.throttled += throttled
-    context.tally.retries += wait is not None
-    context.journal.read_failed(key.seq, call, track_id, problem, throttled=throttled, retried=retried)
-    key.log.debug(
-        "read.failed", call=call, kind=error.kind, code=error.code, http_status=error.http_status, track_id=track_id,
-        request_id=error.request_id, attempt=tries.made, again_in=wait and round(wait, 3), message=error.message,
-    )  # fmt: skip
-    return Failed(error, problem, wait)
+    def _settle_time_is_over(self, action: Action) -> bool:
+        now = self._clock.now()
+        return action.step is Step.POLL and action.outcome is None and now >= self._schedule.ends(action, now)

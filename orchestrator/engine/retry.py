@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from orchestrator.action import Attempts
 from orchestrator.errors import CallError, Kind
 
 BASE = 0.5
@@ -59,6 +60,24 @@ def delay(attempt: int, retry_after: float | None, uniform: Callable[[float, flo
     """
     jitter = uniform(0.0, min(CAP, BASE * 2 ** min(attempt - 1, 16)))
     return max(jitter, min(retry_after or 0.0, LONGEST_WAIT))
+
+
+class Retry:
+    """The retry decision: whether a failed call is made again, and after how long.
+
+    ``uniform`` returns a random number between its two arguments.
+    """
+
+    def __init__(self, max_attempts: int, uniform: Callable[[float, float], float]) -> None:
+        self._max_attempts = max_attempts
+        self._uniform = uniform
+
+    def wait(self, attempts: Attempts, error: CallError) -> float | None:
+        """Count a failure. Return the seconds until the next attempt, or None if no attempt is left."""
+        failures = attempts.failed(error.kind)
+        if attempts.made >= self._max_attempts or not again(error, failures, self._max_attempts):
+            return None
+        return delay(attempts.made, error.retry_after, self._uniform)
 
 
 class RetryBudget:

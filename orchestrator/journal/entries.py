@@ -8,9 +8,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from orchestrator.action import Action, Step
 from orchestrator.errors import InputError, Kind, StorageError
 from orchestrator.journal.database import statements
-from orchestrator.model import InputRow, Outcome, Problem, Records
+from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
 
 
 class TenantInfo(Struct, frozen=True):
@@ -71,35 +72,6 @@ class Standing(Struct, frozen=True):
 
 
 NOTHING = Standing(0, 0, 0, 0)
-
-
-class Armed(Struct, frozen=True):
-    """A key whose next stop is allowed to leave: the intent is on disk. ``attempts`` counts it."""
-
-    seq: int
-    bulk_key: str
-    lost: bool
-    attempts: int
-
-
-class Followed(Struct, frozen=True):
-    """A key whose status is to be read. ``outcome`` is set where only its response file is missing.
-
-    ``attempts`` counts the stops sent so far.
-    """
-
-    seq: int
-    bulk_key: str
-    attempts: int
-    due_at: float
-    accepted: bool
-    lost: bool
-    outcome: Outcome | None
-    output_url: str | None
-    error: Problem | None
-    read_from: float | None
-    polls: int
-    counts: Records
 
 
 def read_run(connection: sqlite3.Connection) -> RunInfo:
@@ -184,17 +156,25 @@ def same_rows(source: SourceInfo, chain: str) -> None:
         )
 
 
-def followed(
-    seq: int, key: str, attempts: int, due_at: float, accepted: int, lost: int, outcome: str | None,
+def to_action(
+    seq: int, bulk_key: str, stage: int, attempts: int, due_at: float, accepted: int, lost: int, outcome: str | None,
     output_url: str | None, error: str | None, read_from: float | None, polls: int, total: int | None,
     processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None,
-) -> Followed:  # fmt: skip
-    """A row of the statement ``claim_parked``."""
-    return Followed(
-        seq, key, attempts, due_at, bool(accepted), bool(lost), Outcome(outcome) if outcome else None, output_url,
-        msgspec.json.decode(error, type=Problem) if error else None, read_from, polls,
-        Records(total, processed, succeeded, failed, unprocessed, "none" if total is None else "status"),
-    )  # fmt: skip
+) -> Action:  # fmt: skip
+    """The action in memory for a row of the statements ``claim`` and ``claim_parked``.
+
+    A claimed key starts with all its attempts. A parked one continues with those it had left.
+    """
+    action = Action(seq, bulk_key, accepted=bool(accepted), possibly_stopped=bool(lost))
+    if stage == Stage.FOLLOWING:
+        action.step = Step.FETCH if outcome and output_url else Step.POLL
+        action.stops.made = 0 if accepted else attempts
+        action.due, action.first_polled_at, action.polls = due_at, read_from, polls
+        action.problem = msgspec.json.decode(error, type=Problem) if error else None
+        action.outcome, action.output_url = Outcome(outcome) if outcome else None, output_url
+        source = "none" if total is None else "status"
+        action.counts = Records(total, processed, succeeded, failed, unprocessed, source)
+    return action
 
 
 def refused_credentials(connection: sqlite3.Connection) -> frozenset[int]:

@@ -5,26 +5,26 @@ from asyncio import wrap_future
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.errors import StorageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import (
     NOTHING,
-    Armed,
-    Followed,
     RunInfo,
     SourceInfo,
     Standing,
     action_name,
     chained,
-    followed,
     read_sources,
     standings,
+    to_action,
 )
 from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter, Writer
 from orchestrator.model import InputRow, Outcome, Problem, Reading, Records, Stage
@@ -172,17 +172,20 @@ class Journal:
 
     # Stops
 
-    async def claim(self, most: int, intent: bool) -> list[Armed]:
+    async def claim(self, most: int, intent: bool) -> list[Action]:
         """At most ``most`` keys that are next to be stopped, in order. With ``intent`` their stop may leave now."""
 
         values = {"tenant": self._tenant, "most": most, "intent": int(intent)}
 
-        def work(connection: sqlite3.Connection) -> list[Armed]:
+        def work(connection: sqlite3.Connection) -> list[Action]:
             rows = connection.execute(_sql("claim"), values).fetchall()
-            rows.sort()
-            return [Armed(seq, key, bool(lost), attempts) for _, seq, key, lost, attempts in rows]
+            rows.sort(key=itemgetter(0, 1))
+            return [to_action(*row) for _, *row in rows]
 
-        return await wrap_future(self.perform(work))
+        actions = await wrap_future(self.perform(work))
+        for action in actions:
+            action.intent = intent
+        return actions
 
     async def record_intent(self, seq: int, *, retried: bool) -> None:
         """Returns once one more stop for ``seq`` is allowed to leave."""
@@ -223,12 +226,12 @@ class Journal:
     def start_polling(self, seq: int, due_at: float, claimed: bool) -> None:
         self._writer.note("start_polling", seq=seq, due_at=due_at, claimed=int(claimed))
 
-    async def claim_parked(self, most: int) -> list[Followed]:
-        """At most ``most`` keys that are to be followed and that nobody holds, the longest due first."""
+    async def claim_parked(self, most: int) -> list[Action]:
+        """At most ``most`` parked actions, the longest due first."""
         values = {"tenant": self._tenant, "most": most}
 
-        def work(connection: sqlite3.Connection) -> list[Followed]:
-            return [followed(*row) for row in connection.execute(_sql("claim_parked"), values)]
+        def work(connection: sqlite3.Connection) -> list[Action]:
+            return [to_action(*row) for row in connection.execute(_sql("claim_parked"), values)]
 
         return await wrap_future(self.perform(work))
 

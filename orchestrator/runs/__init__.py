@@ -1,6 +1,6 @@
 """The composition root: what a run is made of (``run``), how one is opened (``opening``), where its keys come from."""
 
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.runs.keys import (
     file_intake,
     first_actions,
@@ -12,11 +12,11 @@ from orchestrator.runs.keys import (
     unread_sources,
 )
 from orchestrator.runs.opening import begin, earlier, kept, opened, reopen, tenants_of
-from orchestrator.runs.run import OnSettled, Run, RunIntake, interrupted
+from orchestrator.runs.run import OnCompleted, Run, RunIntake, interrupted
 
 __all__ = [
     "Interrupted",
-    "OnSettled",
+    "OnCompleted",
     "Run",
     "RunIntake",
     "begin",

@@ -1,31 +1,32 @@
-"""Several tenants on one core: whose results wait while others still send."""
+"""Several tenants on one core: the results of one wait while another still sends."""
 
 from collections.abc import Iterable
 
-BEAT = 0.05
+TICK = 0.05
+"""Seconds between two ticks of the monitor."""
+
 LATE = 0.02
-"""Seconds between two beats of the loop, and by how many a beat may be late before the process counts as crowded."""
+"""Seconds by which a tick may be late before the event loop counts as overloaded."""
 
 
-class Crowd:
-    """Keeps the results of some tenants from delaying the stops of others, where the core is what they all wait for.
+class LoopLagMonitor:
+    """Keeps the results of some tenants from delaying the stops of others if all of them wait for the CPU.
 
-    A loop that runs late has more to do than it can. What may wait then are the results, as long as any other tenant
-    still sends: for a beat, and the beat after it they go on, so that a tenant whose stops take minutes for reasons of
-    its own holds nobody up.
+    A late event loop has more work than it can do. Results may wait as long as another tenant still sends: for one
+    tick. In the tick after it they continue, so that a tenant that sends for minutes does not hold up the others.
     """
 
     def __init__(self) -> None:
         self._late = False
         self._senders: frozenset[str] = frozenset()
 
-    def beat(self, late: float, senders: Iterable[str]) -> bool:
-        """Takes by how many seconds the loop was late, and who still sends; tells whether results may go on now."""
+    def tick(self, late: float, senders: Iterable[str]) -> bool:
+        """Note by how many seconds this tick was late, and which tenants send. Return whether results may continue."""
         before = self._late
         self._late = late > LATE and not before
         self._senders = frozenset(senders)
         return before
 
     def holds(self, name: str) -> bool:
-        """Whether the results of ``name`` wait."""
+        """Whether the results of tenant ``name`` wait."""
         return self._late and bool(self._senders - {name})

@@ -27,7 +27,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs import rundir
-from orchestrator.runs.run import OnSettled, Run
+from orchestrator.runs.run import OnCompleted, Run
 from orchestrator.runs.rundir import RunDirectory
 from orchestrator.settings import SECRETS, Settings, same_address
 from orchestrator.threads import in_thread
@@ -57,14 +57,14 @@ async def begin(
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None" = None,
     *,
-    on_settled: OnSettled = lambda *_: None,
+    on_completed: OnCompleted = lambda *_: None,
 ) -> Run:
     """A new run in a directory of its own; of several tenants, where the settings or ``tenants`` name some.
 
-    ``on_settled`` gets the journal's number and the outcome of each key that is over. Raises RunDirectoryError,
+    ``on_completed`` gets the journal's number and the outcome of each key that is over. Raises RunDirectoryError,
     UsageError or StorageError.
     """
-    return await in_thread(partial(_begin, settings, command, screen, tenants, on_settled), undo=Run.close)
+    return await in_thread(partial(_begin, settings, command, screen, tenants, on_completed), undo=Run.close)
 
 
 def _begin(
@@ -72,7 +72,7 @@ def _begin(
     command: str,
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None",
-    on_settled: OnSettled,
+    on_completed: OnCompleted,
 ) -> Run:
     tenants = tenants or tenants_of(settings)
     clock = Clock()
@@ -96,7 +96,7 @@ def _begin(
         directory.discard()
         directory.close()
         raise
-    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants, on_settled=on_settled)
+    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants, on_completed=on_completed)
     journal.begin(info)
     journal.begin_session()
     return run

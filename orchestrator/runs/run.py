@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import anyio
 
 from orchestrator.clock import Clock, process_started_at
+from orchestrator.engine.cutoff import Cutoff, Ending, Interrupted
+from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake, IntakeByTenant
-from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import NOTHING, RunInfo, Standing, forgiven_in_vain
@@ -21,8 +22,8 @@ from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import OVER, Outcome, Problem
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs.files import Files
-from orchestrator.runs.part import Common, Part, first_tally, track_letters
 from orchestrator.runs.rundir import RunDirectory
+from orchestrator.runs.session import Common, first_tally, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.threads import NO_THREAD, in_thread, is_no_thread
 from orchestrator.version import VERSION
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-OnSettled = Callable[[int, Outcome], None]
+OnCompleted = Callable[[int, Outcome], None]
 
 OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
 """Outcomes that a resumed run may still change."""
@@ -44,15 +45,11 @@ class RunIntake(Intake, IntakeByTenant, Protocol):
     """Where a run's keys come from, be they of one tenant or of several."""
 
 
-class Work(Protocol):
-    """What a session works on: one tenant or several, here or elsewhere."""
-
-    def cut(self, reason: MassStopError) -> None:
-        """Lets no further call start; those under way come back first."""
-
-
 class Run:
     """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name.
+
+    ``cutoff`` ends it early. ``started`` says whether calls may have left. ``on_completed`` is called with the number
+    in the journal and the outcome of each completed key.
 
     ``refused`` are the keys that the sessions before saw refused for their credentials. ``unordered`` says, once all
     keys were read, for which the order that was asked for does not hold.
@@ -71,7 +68,7 @@ class Run:
         standings: Mapping[str, Standing] | None = None,
         refused: frozenset[int] = frozenset(),
         tenants: "Mapping[str, Tenant] | None" = None,
-        on_settled: OnSettled = lambda *_: None,
+        on_completed: OnCompleted = lambda *_: None,
     ) -> None:
         self.settings = settings
         self.info = info
@@ -84,15 +81,15 @@ class Run:
         self.tally = first_tally(self.standing, planning=info.command == "plan")
         self.unordered: str | None = None
         self.exit_status = 0
-        self.cut_by: MassStopError | None = None
+        self.cutoff = Cutoff()
+        self.started = False
         self.ending = Ending("running")
         self._clock = clock
-        self._on_settled = on_settled
+        self._on_completed = on_completed
         self._session = session
         self._refused = refused
         self._responses = ResponseFiles(directory.path, save=settings.save_responses)
         self._files = Files(directory, journal, self._responses, self.log)
-        self._work: Work | None = None
 
     @property
     def standing(self) -> Standing:
@@ -131,14 +128,14 @@ class Run:
         except anyio.get_cancelled_exc_class():
             how = (
                 "A second signal cut the calls under way."
-                if self.cut_by
+                if self.cutoff.cancelled_by
                 else "The run was cancelled, and calls under way were cut."
             )
-            self.ending = Ending("interrupted", how, self.cut_by)
+            self.ending = Ending("interrupted", how, self.cutoff.cancelled_by)
             await self.finish()
             raise
         except UsageError:
-            self._work = None  # nothing was sent: no trace is left
+            self.started = False  # nothing was sent: no trace is left
             raise
         except MassStopError:
             raise
@@ -147,27 +144,17 @@ class Run:
             if not is_no_thread(error):
                 raise
             self.ending = Ending.cut(StorageError(NO_THREAD))
-        if isinstance(self.ending.cut_by, UsageError):
+        cut_by = self.ending.cut_by
+        if isinstance(cut_by, UsageError):
             if self._session == 1 or not self.tally.answered:
-                self._work = None
+                self.started = False
             else:
                 await self.finish()
-            raise self.ending.cut_by
+            raise cut_by
         status = await self.finish()
-        if self.ending.error is not None:
-            raise self.ending.error
+        if isinstance(cut_by, InputCut) and cut_by.error is not None:
+            raise cut_by.error
         return status
-
-    @property
-    def started(self) -> bool:
-        """Whether calls may have left."""
-        return self._work is not None
-
-    def cut(self, reason: MassStopError) -> None:
-        """Lets no further call start; those under way come back first."""
-        self.cut_by = self.cut_by or reason
-        if self._work is not None:
-            self._work.cut(reason)
 
     async def finish(self) -> int:
         """Writes down how the session ended, then remediation and report. Returns the exit status.
@@ -217,13 +204,13 @@ class Run:
         A session that never started leaves nothing behind.
         """
         with suppress(StorageError):
-            if self._work is None and self._session > 1:
+            if not self.started and self._session > 1:
                 in_vain = partial(forgiven_in_vain, refused=self._refused)
                 self._refuse_again(self.journal.perform(in_vain).result())
                 self.journal.withdraw_session()
             self.journal.close()
         self.sink.close()
-        if self._work is None and self._session == 1:
+        if not self.started and self._session == 1:
             self.directory.discard()
         self.directory.close()
 
@@ -250,7 +237,7 @@ class Run:
         return status
 
     async def _execute(self, intake: RunIntake) -> Ending:
-        # The first session's id is nobody else's; a later one may be that of a copy of the run, too.
+        # The first session's id is unique. A later one may be that of a copy of the run as well.
         session = f"{self._session}{track_letters() if self._session > 1 else ''}"
         common = Common(
             planning=self.info.command == "plan",
@@ -259,25 +246,31 @@ class Run:
             log=self.log,
             responses=self._responses,
             label=f"{self.settings.track_prefix}-{self.info.id}-{session}",
-            deadline=self._deadline(),
-            on_settled=self._on_settled,
+            on_completed=self._on_completed,
         )
-        # For a plan no processes are started; a cluster that is there may be the only one with the credentials.
-        if self.settings.engine == "dask" and not (common.planning and self.settings.scheduler is None):
-            from orchestrator.cluster.shards import Shards
+        deadline = self._deadline()
+        self.started = True
+        with self.cutoff.deadline(None if deadline is None else deadline - self._clock.wall()):
+            # A plan starts no processes. But a cluster that is there may be the only place with the credentials.
+            if self.settings.engine == "dask" and not (common.planning and self.settings.scheduler is None):
+                from orchestrator.cluster.shards import Shards
 
-            shards = self._work = Shards(
-                common, self.info, self._session, self.settings, self.tenants, self.standings, self.tally,
-                self.directory.path,
-            )  # fmt: skip
-            return await shards.run(intake)
-        if self.tenants:
-            from orchestrator.runs.fleet import Fleet
+                shards = Shards(
+                    common, self.info, self._session, self.settings, self.tenants, self.standings, self.tally,
+                    self.cutoff, self.directory.path, deadline,
+                )  # fmt: skip
+                return await shards.run(intake)
+            if self.tenants:
+                from orchestrator.runs.several import MultiTenantSession
 
-            fleet = self._work = Fleet(common, self.settings, self.tenants, self.standings, self.tally)
-            return await fleet.run(intake)
-        part = self._work = Part(common, self.settings, self.tally, self.standing)
-        return await part.run(intake)
+                sessions = MultiTenantSession(
+                    common, self.settings, self.tenants, self.standings, self.tally, self.cutoff
+                )
+                return await sessions.run(intake)
+            async with tenant_session(
+                common, self.settings, self.cutoff, self.tally, self.standing
+            ) as tenant:
+                return await tenant.run(intake)
 
     def _deadline(self) -> float | None:
         """The wall-clock time of the deadline, which counts from the start of this process."""
@@ -315,7 +308,7 @@ def _any_accepted(connection: sqlite3.Connection) -> bool:
 
 
 def interrupted(signal_name: str, exit_status: int) -> Interrupted:
-    """The reason for :meth:`Run.cut` that a signal stands for."""
+    """The reason with which a signal cancels a run's cutoff."""
     return Interrupted(
         f"Interrupted by {signal_name}: calls already sent were answered, nothing else was sent.", exit_status
     )

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
 from orchestrator.journal import database
-from orchestrator.journal.entries import Armed, SourceInfo
+from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import Admission
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import LINGER, Ledger, Writer, deliver
@@ -117,7 +118,7 @@ class SlowJournal(Journal):
         super().__init__(writer, clock)
         self._seconds = seconds
 
-    async def claim(self, most: int, intent: bool) -> list[Armed]:
+    async def claim(self, most: int, intent: bool) -> list[Action]:
         await asyncio.sleep(self._seconds)
         return await super().claim(most, intent)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.guards import DeadlineReached, TooManyFailures
+from orchestrator.engine.cutoff import DeadlineReached, Ending, Interrupted
+from orchestrator.engine.guards import TooManyFailures
 from orchestrator.engine.input import InputCut
-from orchestrator.engine.run import Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.settings import Threshold

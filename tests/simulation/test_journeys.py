@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind, TenantUnreachable
 from orchestrator.model import OVER, Outcome, Status
 from orchestrator.report import Report

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.engine import run
+from orchestrator.action import Action as ActionInMemory
+from orchestrator.engine import gate
 from orchestrator.engine.polling import WIDEST
 from orchestrator.errors import Kind
-from orchestrator.journal.entries import Followed
 from orchestrator.model import Outcome, Status
 from orchestrator.settings import Rate
 from tests.simulation.tenant import (
@@ -150,7 +150,7 @@ def test_keys_parked_while_the_journal_is_read_stay_counted(monkeypatch):
         session = world.session(rows_of(30))
         claim = session.journal.claim_parked
 
-        async def lossy(most: int) -> list[Followed]:
+        async def lossy(most: int) -> list[ActionInMemory]:
             if lost:
                 return await claim(most)
             parked = "UPDATE action SET claimed = 1 WHERE stage = 2 AND claimed = 0"
@@ -184,19 +184,19 @@ def test_keys_that_found_no_room_are_followed_no_longer_than_others(monkeypatch)
 
 def always_locked(monkeypatch, keys: int, most: int) -> Session:
     """A run whose first ten stops are taken and whose others are refused for a lock until their tries run out."""
-    monkeypatch.setattr(run, "MOST_RETRIES_WAITING", most)
+    monkeypatch.setattr(gate, "MOST_RETRIES_WAITING", most)
     locked = scripted(stop={n: [fault(Kind.LOCKED)] * 8 for n in range(11, keys + 1)})
     return watched(World(VirtualTenant(actions_of(keys), script=locked)), keys)
 
 
 def test_while_too_many_stops_wait_for_their_next_try_no_fresh_key_is_taken(monkeypatch):
     session = always_locked(monkeypatch, keys=200, most=20)
-    assert session.dispatcher.most_later < 100
+    assert session.gate.most_later < 100
 
 
 def test_while_too_many_stops_wait_for_their_next_try_results_are_read(monkeypatch):
     session = always_locked(monkeypatch, keys=200, most=20)
-    assert any(grant.to == "result" and grant.stops_waiting for grant in session.dispatcher.grants)
+    assert any(grant.to == "result" and grant.stops_waiting for grant in session.gate.grants)
 
 
 def test_refused_keys_that_found_no_room_are_sent_another_stop_where_they_still_run(monkeypatch):

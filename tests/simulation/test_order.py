@@ -17,18 +17,14 @@ def test_no_result_is_given_a_slot_while_a_stop_waits_for_one(run_seed, told):
     script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.TEMPORARY, Kind.WRONG_STATE)
     world = World(VirtualTenant(actions_of(200), latency=jittery(run_seed), script=script), settings(**told))
     session = watched(world, 200)
-    assert [
-        grant for grant in session.dispatcher.grants if grant.to == "result" and grant.stops_waiting
-    ] == []
+    assert [grant for grant in session.gate.grants if grant.to == "result" and grant.stops_waiting] == []
 
 
 def test_no_result_is_given_a_slot_while_a_stop_waits_for_a_slow_disk(run_seed):
     script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.WRONG_STATE)
     world = World(VirtualTenant(actions_of(200), latency=jittery(run_seed), script=script), disk=1.0)
     session = watched(world, 200)
-    assert [
-        grant for grant in session.dispatcher.grants if grant.to == "result" and grant.stops_waiting
-    ] == []
+    assert [grant for grant in session.gate.grants if grant.to == "result" and grant.stops_waiting] == []
 
 
 def test_with_nothing_failing_every_stop_is_sent_before_the_first_status():

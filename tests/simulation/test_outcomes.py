@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.report import ActionEntry

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import Outcome, Status
 from orchestrator.report import ActionEntry

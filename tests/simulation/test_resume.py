@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.engine.cutoff import Ending, Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import Outcome, Status
 from tests.simulation.tenant import (

@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import suppress
 from random import Random
 
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.report import ActionEntry, Report

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.engine.cutoff import Ending, Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import OVER, InputRow
 from orchestrator.report import Report

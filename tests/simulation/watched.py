@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from orchestrator.engine import following, run
+from orchestrator.engine import backlog
 from orchestrator.errors import Kind
 from tests.simulation.tenant import Call, Fault, fault
 from tests.simulation.virtual import virtually
@@ -36,5 +36,4 @@ def sometimes(seed: int, share: float, *kinds: Kind) -> Callable[[str, str, int]
 
 
 def little_room(monkeypatch, room: int) -> None:
-    monkeypatch.setattr(following, "ROOM", room)
-    monkeypatch.setattr(run, "ROOM", room)
+    monkeypatch.setattr(backlog, "ROOM", room)

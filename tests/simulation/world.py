@@ -3,15 +3,17 @@
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 
 from orchestrator.clock import Clock
-from orchestrator.engine.context import Context
-from orchestrator.engine.dispatcher import Dispatcher, Job, Ramp
-from orchestrator.engine.run import Ending, Engine
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.cutoff import Cutoff, Ending
+from orchestrator.engine.gate import Gate, Ramp
+from orchestrator.engine.pace import Pace
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database, entries
 from orchestrator.journal.entries import RunInfo, SourceInfo, Standing
@@ -24,6 +26,8 @@ from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
 from orchestrator.report import ActionEntry, Report, read_report
+from orchestrator.results.spool import ResponseFiles
+from orchestrator.runs.session import Common, TenantSession
 from orchestrator.settings import Settings
 from tests.simulation.memory import Batch, LaggingWriter, MemoryIntake, MemoryResponses, SlowJournal
 from tests.simulation.tenant import VirtualTenant, bulk_key
@@ -32,7 +36,7 @@ from tests.simulation.virtual import EPOCH, now
 
 @dataclass(frozen=True)
 class Grant:
-    """One slot given away: to which lane, and how many stops were waiting for a slot in that moment."""
+    """One slot given away: for what, and how many stops were waiting for a slot at that moment."""
 
     at: float
     to: str
@@ -40,36 +44,41 @@ class Grant:
     in_flight: int
 
 
-class WatchedDispatcher(Dispatcher):
-    """Writes down each slot it gives away, and what was waiting for it."""
+class WatchedGate(Gate):
+    """Notes each slot it gives away, and what was waiting for it."""
 
-    def __init__(self, pacer: Pacer, clock: Clock, journal: Journal) -> None:
-        super().__init__(pacer, clock, Ramp())
+    def __init__(
+        self,
+        pace: Pace,
+        backlog: Backlog,
+        cutoff: Cutoff,
+        clock: Clock,
+        tenant: VirtualTenant,
+        journal: Journal,
+    ) -> None:
+        super().__init__(pace, backlog, cutoff, clock, Ramp(), tenant.authenticate)
         self.grants: list[Grant] = []
         self.most_later = 0
         self._journal = journal
 
-    def _take(self) -> Job | None:
+    def _grant(self) -> bool:
         at = self._clock.now()
-        lanes = self.lanes
-        self.most_later = max(self.most_later, lanes.retries)
-        later = sum(due <= at for lane in (lanes._again, lanes._cold) for due, _, _ in lane._heap)
-        stops = len(lanes.stops) + later
-        guards, results = len(lanes.guards), len(lanes.results)
-        job = super()._take()
-        if job is not None:
-            to = (
-                "result"
-                if len(lanes.results) < results
-                else "guard"
-                if len(lanes.guards) < guards
-                else "stop"
-            )
-            unread = self._unarmed() if to == "result" and not lanes.stops_closed else 0
-            self.grants.append(Grant(at, to, stops + guards + unread, self._pacer.in_flight))
-        return job
+        queue = self._queue
+        self.most_later = max(self.most_later, queue.retries)
+        later = sum(due <= at for part in (queue._retries, queue._late_retries) for due, _, _ in part._heap)
+        stops = len(queue.stops) + later
+        guards, results = len(queue.guards), len(queue.polls) + len(queue.files)
+        granted = super()._grant()
+        if granted:
+            if len(queue.polls) + len(queue.files) < results:
+                to = "result"
+            else:
+                to = "guard" if len(queue.guards) < guards else "stop"
+            unclaimed = self._unclaimed() if to == "result" and self._cutoff.sending else 0
+            self.grants.append(Grant(at, to, stops + guards + unclaimed, self._pacer.in_flight))
+        return granted
 
-    def _unarmed(self) -> int:
+    def _unclaimed(self) -> int:
         work = "SELECT COUNT(*) FROM action WHERE stage = 0"
         count: int = self._journal.perform(lambda db: db.execute(work).fetchone()[0]).result()
         return count
@@ -114,7 +123,7 @@ class World:
 
 
 class Session:
-    """What ``orchestrator/runs.py`` wires, with everything in memory."""
+    """What ``orchestrator/runs`` wires, with everything in memory."""
 
     def __init__(self, world: World, batches: Sequence[Batch], settings: Settings) -> None:
         self.world = world
@@ -127,61 +136,53 @@ class Session:
         inline = InlineWriter(ledger)
         self.journal = SlowJournal(self.writer if world.lagging else inline, self.clock, world.disk)
         self.tally = Tally()
-        slots = TenantSlots(settings.headroom / 100, settings.concurrency)
-        uniform = Random(world.seed).uniform
-        self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, uniform)
-        self.dispatcher = WatchedDispatcher(self.pacer, self.clock, self.journal)
+        self.cutoff = Cutoff()
+        self.backlog = Backlog()
         self.batches = batches
-        self.engine: Engine | None = None
         self.over = False
+        log = make_log(Sink(None, None), self.clock, "run")
+        slots = TenantSlots(settings.headroom / 100, settings.concurrency)
+        self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, Random(world.seed).uniform)
+        self.pace = Pace(self.pacer, self.backlog, self.journal, self.tally, self.clock, log)
+        self.gate = WatchedGate(self.pace, self.backlog, self.cutoff, self.clock, world.tenant, self.journal)
+        common = Common(
+            planning=world.command == "plan",
+            clock=self.clock,
+            journal=self.journal,
+            log=log,
+            responses=ResponseFiles(Path(), save=False),
+            label=f"t-{world.sessions}",
+            on_completed=lambda seq, outcome: world.settled.append((seq, outcome)),
+            random=Random(world.seed + world.sessions),
+        )
+        self.session = TenantSession(
+            common, settings, world.tenant, self.gate, self.pace, self.backlog, self.cutoff, self.journal,
+            None if settings.no_results else world.responses, self.tally, log, track_prefix=common.label,
+        )  # fmt: skip
 
     async def run(self) -> Ending:
         standing, info = await self._open()
         self.tally.keys, self.tally.accepted = standing.keys, standing.accepted
+        self.backlog.waiting, self.backlog.parked = standing.waiting, standing.following
         self.journal.begin_session()
-        context = Context(
-            settings=self.settings,
-            tenant=self.world.tenant,
-            journal=self.journal,
-            dispatcher=self.dispatcher,
-            clock=self.clock,
-            log=make_log(Sink(None, None), self.clock, "run"),
-            tally=self.tally,
-            track_prefix=f"t-{self.world.sessions}",
-            abort=lambda error: None,
-            settled=lambda seq, outcome: self.world.settled.append((seq, outcome)),
-            random=Random(self.world.seed + self.world.sessions),
-        )
-        self.engine = Engine(
-            context,
-            self.pacer,
-            ReadAlready() if info.complete else MemoryIntake(self.journal, info, self.batches),
-            self.world.responses if not self.settings.no_results else None,
-            planning=self.world.command == "plan",
-            deadline=self.settings.deadline,
-        )
-
-        def answered(answer: Answered) -> None:
-            engine.answered(answer)
-            self._measure()
-
-        engine, self.world.tenant.answered = self.engine, answered
-        ending = await engine.run(standing.waiting, standing.following)
+        self.world.tenant.answered = self._receive
+        intake = ReadAlready() if info.complete else MemoryIntake(self.journal, info, self.batches)
+        with self.cutoff.deadline(self.settings.deadline):
+            ending = await self.session.run(intake)
         self.over = True
         await self.journal.end_session(ending.state, ending.reason, 0)
         return ending
 
     def cut(self, reason: MassStopError) -> None:
-        assert self.engine is not None
-        self.engine.cut(reason)
+        self.cutoff.cancel(reason)
 
     def cut_if_running(self, reason: MassStopError) -> None:
-        if self.engine is not None and not self.over:
-            self.engine.cut(reason)
+        if not self.over:
+            self.cutoff.cancel(reason)
 
-    def _measure(self) -> None:
-        assert self.engine is not None
-        self.world.most_held = max(self.world.most_held, len(self.engine._follow.held))
+    def _receive(self, answer: Answered) -> None:
+        self.pace.receive(answer)
+        self.world.most_held = max(self.world.most_held, self.backlog.followed)
 
     async def _open(self) -> tuple[Standing, SourceInfo]:
         if self.world.sessions > 1:

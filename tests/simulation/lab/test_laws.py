@@ -36,15 +36,16 @@ def test_nothing_leaves_beyond_the_limit_that_is_believed_nor_through_a_closed_g
 
 @days
 def test_no_slot_is_idle_while_a_stop_is_due_and_everything_allows_it(day, run_seed):
-    """After every event the lanes are empty, or the pacer says that nothing may leave now."""
+    """After every event the queue is empty, or the pacer says that nothing may leave now."""
     idle: list[float] = []
 
     class Watched(Trial):
         def _pump(self) -> None:
             super()._pump()
             opens_at = self.pacer.opens_at(self.now)
-            due = self.lanes.next(self.now, lambda: False) is not None
-            if due and opens_at is not None and opens_at <= self.now:
+            if opens_at is None or opens_at > self.now:
+                return
+            if self.queue.ready or self.queue.due() <= self.now:
                 idle.append(self.now)
 
     Watched(trace(day, run_seed), ours, run_seed).run()
@@ -57,11 +58,11 @@ def test_every_stop_that_was_sent_is_taken_waits_or_is_under_way(day, run_seed):
     result = trial.result
     sent = {call for _, call in result.sent_at}
     under_way = trial.pacer.in_flight
-    assert len(sent) == result.accepted + trial.lanes.retries + under_way + _back_in_the_lane(trial, sent)
+    assert len(sent) == result.accepted + trial.queue.retries + under_way + _back_in_the_queue(trial, sent)
 
 
-def _back_in_the_lane(trial: Trial, sent: set[int]) -> int:
-    return len(sent.intersection(trial.lanes.stops))
+def _back_in_the_queue(trial: Trial, sent: set[int]) -> int:
+    return len(sent.intersection(trial.queue.stops))
 
 
 @pytest.mark.parametrize("day", [SILENT, HERD, ALONE], ids=lambda day: day.name)

@@ -1,4 +1,4 @@
-"""One controller, one day: events in virtual time, the product's own lanes, pacer and retry decisions, no loop."""
+"""One controller, one day: events in virtual time, the product's own queue, pacer and retry decisions, no loop."""
 
 import heapq
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from math import inf
 from random import Random
 from typing import Any
 
-from orchestrator.engine.lanes import Lanes
+from orchestrator.engine.queue import Priority, PriorityQueue
 from orchestrator.engine.retry import delay
 from orchestrator.model import Answered
 from orchestrator.pacing.pacer import Pacer
@@ -78,7 +78,7 @@ class Trial:
         self.scenario = trace.scenario
         self.tenant = LabTenant(trace, seed)
         self.pacer = make(self.tenant, Random(seed))
-        self.lanes: Lanes[int] = Lanes()
+        self.queue: PriorityQueue[int] = PriorityQueue()
         self.now = 0.0
         self.result = Result()
         self._watch = watch
@@ -147,33 +147,33 @@ class Trial:
     # Ours
 
     def _pump(self) -> None:
-        """What the dispatcher does: lets leave what may."""
-        pacer, lanes, now = self.pacer, self.lanes, self.now
+        """What the gate does: grants slots to calls that may start."""
+        pacer, queue, now = self.pacer, self.queue, self.now
         while True:
-            if self._fresh != 0 and len(lanes.stops) < 2:
-                lanes.stops.append(self._calls)
+            if self._fresh != 0 and len(queue.stops) < 2:
+                queue.push(Priority.STOP, self._calls)
                 self._calls += 1
                 self._fresh = None if self._fresh is None else self._fresh - 1
-            take = lanes.next(now, stops_are_coming=lambda: False)
-            if take is None:
-                self._wake(lanes.due())
-                return
             opens_at = pacer.opens_at(now)
             if opens_at is None:
                 return
             if opens_at > now:
                 self._wake(opens_at)
                 return
+            call = queue.pop(now, results_wait=lambda: False)
+            if call is None:
+                self._wake(queue.due())
+                return
             pacer.take(now)
             self._watch(self)
-            self._send(take())
+            self._send(call)
 
     def _send(self, call: int) -> None:
         if call in self._tries:
             self._tries[call] += 1
         else:
             self._tries[call] = 1
-            self.lanes.budget.earn()
+            self.queue.budget.earn()
         self.result.sends += 1
         self.result.sent_at.append((self.now, call))
         if self.scenario.wire:
@@ -215,7 +215,7 @@ class Trial:
         self.pacer.answered(answer, self.now)
         if answer.throttled:
             wait = delay(self._tries[call], answer.retry_after, self._dice.uniform)
-            self.lanes.again(self.now + wait, call)
+            self.queue.push(Priority.RETRY, call, self.now + wait)
         else:
             self.result.accepted += 1
             self.result.accepted_at[call] = self.now

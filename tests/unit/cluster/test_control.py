@@ -12,7 +12,7 @@ from orchestrator.clock import Clock
 from orchestrator.cluster import cluster
 from orchestrator.cluster import control as orders
 from orchestrator.cluster.control import Control, Ordered, Orders
-from orchestrator.engine.run import Interrupted
+from orchestrator.engine.cutoff import Interrupted
 from orchestrator.logs import Sink, make_log
 
 

@@ -6,7 +6,7 @@ from orchestrator.cluster.messages import NAMED, counts_of, take_counts
 from orchestrator.journal.entries import Standing
 from orchestrator.model import Outcome
 from orchestrator.progress import NeedsPerson, Tally
-from orchestrator.runs.part import first_tally
+from orchestrator.runs.session import first_tally
 
 
 def told(tally: Tally, now: float = 0.0) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""From what was seen of an action to its outcome: the whole table."""
+"""From the status of an action to its outcome: the whole table."""
 
 import pytest
 
@@ -9,7 +9,7 @@ ENDS = [status for status in Status if status.terminal]
 
 
 @pytest.mark.parametrize(
-    ("status", "accepted", "lost", "outcome"),
+    ("status", "accepted", "possibly_stopped", "outcome"),
     [
         (Status.STOPPED, True, False, Outcome.STOPPED),
         (Status.STOPPED, True, True, Outcome.STOPPED),
@@ -27,33 +27,33 @@ ENDS = [status for status in Status if status.terminal]
         (Status.FAILED, False, False, Outcome.ALREADY_FAILED),
     ],
 )
-def test_the_end_of_an_action_gives_its_outcome(status, accepted, lost, outcome):
-    assert verdict(status, accepted=accepted, lost=lost) is outcome
+def test_the_end_of_an_action_gives_its_outcome(status, accepted, possibly_stopped, outcome):
+    assert verdict(status, accepted=accepted, possibly_stopped=possibly_stopped) is outcome
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("possibly_stopped", [True, False])
 @pytest.mark.parametrize("status", ENDS)
-def test_an_action_seen_at_its_end_is_over(status, accepted, lost):
-    assert verdict(status, accepted=accepted, lost=lost) in OVER
+def test_an_action_seen_at_its_end_is_over(status, accepted, possibly_stopped):
+    assert verdict(status, accepted=accepted, possibly_stopped=possibly_stopped) in OVER
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("possibly_stopped", [True, False])
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
-def test_nothing_is_called_stopped_that_the_tenant_does_not_hold_stopped(status, accepted, lost):
-    outcome = verdict(status, accepted=accepted, lost=lost)
+def test_nothing_is_called_stopped_that_the_tenant_does_not_hold_stopped(status, accepted, possibly_stopped):
+    outcome = verdict(status, accepted=accepted, possibly_stopped=possibly_stopped)
     assert outcome not in (Outcome.STOPPED, Outcome.ALREADY_STOPPED)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if not status.terminal])
 def test_an_action_still_under_way_has_no_verdict(status):
     with pytest.raises(ValueError, match="not the end"):
-        verdict(status, accepted=True, lost=False)
+        verdict(status, accepted=True, possibly_stopped=False)
 
 
 @pytest.mark.parametrize(
-    ("accepted", "lost", "outcome"),
+    ("accepted", "possibly_stopped", "outcome"),
     [
         (True, False, Outcome.UNCONFIRMED),
         (True, True, Outcome.UNCONFIRMED),
@@ -61,5 +61,5 @@ def test_an_action_still_under_way_has_no_verdict(status):
         (False, False, Outcome.UNREACHABLE),
     ],
 )
-def test_an_end_that_was_not_seen_is_claimed_by_nobody(accepted, lost, outcome):
-    assert given_up(accepted=accepted, lost=lost) is outcome
+def test_an_end_that_was_not_seen_is_claimed_by_nobody(accepted, possibly_stopped, outcome):
+    assert given_up(accepted=accepted, possibly_stopped=possibly_stopped) is outcome

@@ -84,7 +84,8 @@ class AnyOrder(RuleBasedStateMachine):
             known = self.model[one.bulk_key]
             known.stage = Stage.ARMED
             known.attempts += 1
-            assert (one.attempts, one.lost) == (known.attempts, known.lost)
+            assert (one.intent, one.possibly_stopped) == (True, known.lost)
+            assert self.book.action(one.seq).stop.attempts == known.attempts
             self.held.add(one.bulk_key)
 
     def armed_key(self, data: st.DataObject) -> str | None:

@@ -181,7 +181,7 @@ def test_what_is_to_be_followed_is_given_out_only_when_nobody_holds_it(book, cla
     book.admit(row(2))
     book.claim()
     book.journal.start_polling(1, 4.0, claimed)
-    assert [one.due_at for one in book.wait(book.journal.claim_parked(10))] == [4.0] * (not claimed)
+    assert [one.due for one in book.wait(book.journal.claim_parked(10))] == [4.0] * (not claimed)
 
 
 def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
@@ -189,7 +189,13 @@ def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
     book.claim()
     book.journal.accepted(1, SENT, SENT, "track", "request", 6.0, False)
     (one,) = book.wait(book.journal.claim_parked(10))
-    assert (one.due_at, one.accepted, one.lost, one.outcome, one.error) == (6.0, True, False, None, None)
+    assert (one.due, one.accepted, one.possibly_stopped, one.outcome, one.problem) == (
+        6.0,
+        True,
+        False,
+        None,
+        None,
+    )
 
 
 def test_a_key_that_was_let_go_unread_comes_back_unread(book):
@@ -198,7 +204,7 @@ def test_a_key_that_was_let_go_unread_comes_back_unread(book):
     book.accept(1)
     book.journal.park(1, 5.0)
     (one,) = book.wait(book.journal.claim_parked(10))
-    assert (one.due_at, one.read_from, one.polls) == (5.0, None, 0)
+    assert (one.due, one.first_polled_at, one.polls) == (5.0, None, 0)
 
 
 def test_a_key_without_counts_is_followed_without_any(book):

@@ -22,7 +22,7 @@ def test_a_stop_that_may_have_left_when_the_process_died_may_have_worked(book):
     book.claim()
     book.reopen()
     (armed,) = book.wait(book.journal.claim(1, True))
-    assert (armed.lost, armed.attempts) == (True, 2)
+    assert (armed.possibly_stopped, book.action().stop.attempts) == (True, 2)
 
 
 def test_a_guarded_key_whose_stop_was_not_intended_when_the_process_died_is_as_new(book):
@@ -30,7 +30,7 @@ def test_a_guarded_key_whose_stop_was_not_intended_when_the_process_died_is_as_n
     book.claim(intent=False)
     book.reopen()
     (armed,) = book.wait(book.journal.claim(1, True))
-    assert (armed.lost, armed.attempts) == (False, 1)
+    assert (armed.possibly_stopped, book.action().stop.attempts) == (False, 1)
 
 
 def test_an_accepted_stop_is_followed_after_the_process_died_and_never_armed(book):
@@ -47,7 +47,7 @@ def test_seconds_of_a_dead_process_mean_nothing_to_the_next(book):
     book.journal.park(1, 500.0, 400.0, 9)
     book.reopen()
     (one,) = book.wait(book.journal.claim_parked(1))
-    assert (one.due_at, one.read_from, one.polls) == (0.0, None, 0)
+    assert (one.due, one.first_polled_at, one.polls) == (0.0, None, 0)
 
 
 def test_a_key_whose_response_file_was_missing_when_the_process_died_keeps_its_outcome(book):

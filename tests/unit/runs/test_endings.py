@@ -4,10 +4,9 @@ import pytest
 
 from orchestrator.cluster.control import Ordered
 from orchestrator.cluster.messages import Done
-from orchestrator.engine.guards import DeadlineReached
-from orchestrator.engine.run import Ending, Interrupted
+from orchestrator.engine.cutoff import DeadlineReached, Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, StorageError, TenantError, UsageError
-from orchestrator.runs.fleet import together
+from orchestrator.runs.several import together
 
 GONE = Ending.cut(TenantError("It is gone."))
 

@@ -1,0 +1,75 @@
+"""One key while a session works on it: from its claim until it is completed, parked or released."""
+
+from enum import IntEnum
+
+from msgspec import Struct, field
+
+from orchestrator.errors import Kind
+from orchestrator.model import Outcome, Problem, Records
+
+
+class Step(IntEnum):
+    """What happens next to an action."""
+
+    STOP = 0
+    """A stop is to be sent, or is in flight."""
+    POLL = 1
+    """No stop is due. The status decides."""
+    FETCH = 2
+    """The action is over. Its response file is missing."""
+
+
+class Attempts(Struct):
+    """The attempts of one call: how many, since when, and how often each kind of failure occurred."""
+
+    made: int = 0
+    first_at: float = 0.0
+    failures: dict[Kind, int] = {}
+
+    def begin(self, now: float) -> None:
+        """Count one more attempt, which starts at ``now``."""
+        if not self.made:
+            self.first_at = now
+        self.made += 1
+
+    def failed(self, kind: Kind) -> int:
+        """Count one more failure of ``kind``. Return how many there were."""
+        self.failures[kind] = count = self.failures.get(kind, 0) + 1
+        return count
+
+
+class Action(Struct):
+    """One key of the run, in memory. The journal creates it from a row; the journey changes it.
+
+    Attributes:
+        seq: the row's number in the journal.
+        step: what happens next.
+        accepted: the tenant accepted a stop of this run.
+        possibly_stopped: a stop may have taken effect although its response was not seen.
+        intent: the journal holds an intent for a stop that has not left yet.
+        in_flight: a stop has left and its response is not known.
+        stops: the stops sent so far.
+        due: when the next call is due, in the session's seconds.
+        problem: why the last stop failed.
+        outcome: the outcome, if only the response file is missing.
+        output_url: the address of that response file.
+        counts: the last counts that the status gave.
+        first_polled_at: when the status was first read after the stop, in the session's seconds.
+        polls: readings since then that did not show the end.
+    """
+
+    seq: int
+    bulk_key: str
+    step: Step = Step.STOP
+    accepted: bool = False
+    possibly_stopped: bool = False
+    intent: bool = False
+    in_flight: bool = False
+    stops: Attempts = field(default_factory=Attempts)
+    due: float = 0.0
+    problem: Problem | None = None
+    outcome: Outcome | None = None
+    output_url: str | None = None
+    counts: Records = Records()
+    first_polled_at: float | None = None
+    polls: int = 0

@@ -1,0 +1,120 @@
+"""How a run ends early: the one place that knows whether stops, or any calls, may still start."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from orchestrator.errors import MassStopError
+
+
+class Interrupted(MassStopError):
+    """A signal asked the run to end. ``exit_status`` is 128 plus the signal's number."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class DeadlineReached(MassStopError):
+    """``--deadline`` was reached."""
+
+    exit_status = 4
+
+
+class Ending(Struct, frozen=True):
+    """How a session ended: ``state`` and ``reason`` as in the report, and the error that ended it early, if any."""
+
+    state: str
+    reason: str | None = None
+    cut_by: MassStopError | None = None
+
+    @classmethod
+    def cut(cls, reason: MassStopError) -> "Ending":
+        """The ending of a session that ``reason`` ended early."""
+        return cls("interrupted" if isinstance(reason, Interrupted) else "aborted", str(reason), reason)
+
+
+class Cutoff:
+    """How one run, or one tenant's part of it, ends early.
+
+    There are three degrees. :meth:`shorten` only says that the run is incomplete. :meth:`stop_sending` lets no further
+    stop start; keys that were sent are polled to their end. :meth:`cancel` lets no call start; calls in flight finish.
+    The first reason of the highest degree is the reason of the run.
+
+    A cutoff with a ``parent`` follows it, but not the other way around.
+    """
+
+    def __init__(self, parent: "Cutoff | None" = None) -> None:
+        self.sending = True
+        self.cancelled_by: MassStopError | None = None
+        self._shortened_by: MassStopError | None = None
+        self._if_keys_remain: MassStopError | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._parent = parent
+        if parent is not None:
+            parent.subscribe(self._follow)
+            self._follow()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each change."""
+        self._listeners.append(listener)
+
+    @property
+    def reason(self) -> MassStopError | None:
+        """Why the run ends early, or None."""
+        return self.cancelled_by or self._shortened_by
+
+    def shorten(self, reason: MassStopError) -> None:
+        """The run cannot be complete, because of ``reason``. All calls may still start."""
+        self._shortened_by = self._shortened_by or reason
+
+    def stop_sending(self, reason: MassStopError, *, if_keys_remain: bool = False) -> None:
+        """Let no further stop start. With ``if_keys_remain`` the reason counts only if a key is left over."""
+        if not self.sending:
+            return
+        self.sending = False
+        if if_keys_remain:
+            self._if_keys_remain = reason
+        else:
+            self.shorten(reason)
+        self._changed()
+
+    def cancel(self, reason: MassStopError) -> None:
+        """Let no further call start."""
+        if self.cancelled_by is not None:
+            return
+        self.cancelled_by = reason
+        self.sending = False
+        self._changed()
+
+    @contextmanager
+    def deadline(self, seconds: float | None) -> Iterator[None]:
+        """Cancel the run ``seconds`` from now, unless the block ends before."""
+        if seconds is None:
+            yield
+            return
+        reached = DeadlineReached("The deadline was reached: no call was started after it (--deadline).")
+        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self.cancel, reached)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def ending(self, *, keys_remain: bool = False) -> Ending:
+        """How the run ended. ``keys_remain``: some keys were neither completed nor sent."""
+        reason = self.reason or (self._if_keys_remain if keys_remain else None)
+        return Ending("finished") if reason is None else Ending.cut(reason)
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _follow(self) -> None:
+        if self._parent is None:
+            return
+        if self._parent.cancelled_by is not None:
+            self.cancel(self._parent.cancelled_by)
+        elif not self._parent.sending and self._parent.reason is not None:
+            self.stop_sending(self._parent.reason)

@@ -1,0 +1,246 @@
+"""The only way to a call: ``async with gate.slot(priority)``. Queue, pacing, token and closing behind one interface."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from math import inf
+from types import TracebackType
+
+from orchestrator.clock import Clock
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.cutoff import Cutoff
+from orchestrator.engine.pace import Pace
+from orchestrator.engine.queue import Priority, PriorityQueue
+
+LEAST_CLAIMED = 16
+"""Stops that are claimed ahead at least, however few slots there are."""
+
+MOST_RETRIES_WAITING = 10_000
+"""Retried stops in memory. While there are so many, no new key is claimed."""
+
+
+class Closed(Exception):
+    """The call must not start: the run ends early."""
+
+
+class Ramp:
+    """Opens new connections one at a time: one in each pass of the event loop, in the order of the requests.
+
+    A new connection costs as much as a call. If responses come as fast as this process handles them, the next call
+    finds a free connection. If they take longer, all slots are in use a few passes later. One ramp serves all tenants
+    of a process, because they share its CPU.
+    """
+
+    def __init__(self) -> None:
+        self._asking: deque[Callable[[], None]] = deque()
+
+    def ask(self, begin: Callable[[], None]) -> None:
+        """Call ``begin`` in a later pass."""
+        self._asking.append(begin)
+        if len(self._asking) == 1:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        begin = self._asking.popleft()
+        if self._asking:
+            asyncio.get_running_loop().call_soon(self._next)
+        begin()
+
+
+class Slot:
+    """One call's place among the calls in flight, as a context manager. See :meth:`Gate.slot`."""
+
+    __slots__ = ("_due", "_gate", "_priority")
+
+    def __init__(self, gate: "Gate", priority: Priority, due: float) -> None:
+        self._gate = gate
+        self._priority = priority
+        self._due = due
+
+    async def __aenter__(self) -> None:
+        await self._gate.acquire(self._priority, self._due)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate.release()
+
+
+class Gate:
+    """Decides when the next call to one tenant starts, and which one it is.
+
+    Args:
+        pace: how many calls may be in flight, and when the next one may start.
+        backlog: says whether more stops are about to be queued; results wait for those as well.
+        cutoff: closes the gate for stops or for all calls.
+        clock: the session's time.
+        ramp: opens connections, shared by all tenants of the process.
+        authenticate: waits for a token; raises TenantError if there is none to be had.
+        hold_results: whether polls and files wait for stops of other tenants.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        backlog: Backlog,
+        cutoff: Cutoff,
+        clock: Clock,
+        ramp: Ramp,
+        authenticate: Callable[[], Awaitable[None]],
+        hold_results: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.in_flight = 0
+        self._pace = pace
+        self._pacer = pace.pacer
+        self._backlog = backlog
+        self._cutoff = cutoff
+        self._clock = clock
+        self._ramp = ramp
+        self._authenticate = authenticate
+        self._hold_results = hold_results
+        self._queue: PriorityQueue[asyncio.Future[None]] = PriorityQueue()
+        self._connections = 0
+        self._growing = False
+        self._timer: asyncio.TimerHandle | None = None
+        cutoff.subscribe(self._close)
+
+    def slot(self, priority: Priority, due: float = 0.0) -> Slot:
+        """A slot for one call, held until the ``async with`` block ends.
+
+        Entering waits until ``due``, then for calls of higher priority, then for the tenant's limits, then for a token.
+        It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError without a
+        token.
+        """
+        return Slot(self, priority, due)
+
+    def check(self, priority: Priority) -> None:
+        """Raise :class:`Closed` if calls of ``priority`` may not start any more."""
+        cutoff = self._cutoff
+        if cutoff.cancelled_by is not None or (priority <= Priority.RETRY and not cutoff.sending):
+            raise Closed
+
+    async def acquire(self, priority: Priority, due: float) -> None:
+        """Enter a slot. Use :meth:`slot` instead."""
+        self.check(priority)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.push(priority, granted, due)
+        self.pump()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self._free()
+            raise
+        try:
+            self.check(priority)
+            await self._authenticate()
+            self.check(priority)
+        except BaseException:
+            self._free()
+            raise
+        if priority is Priority.STOP:
+            self._queue.budget.earn()
+        self.in_flight += 1
+        if self._backlog.waiting and self.claimable:
+            self._backlog.changed.set()
+
+    def release(self) -> None:
+        """Leave a slot. Use :meth:`slot` instead."""
+        self.in_flight -= 1
+        self._free()
+        self._pace.moved()
+
+    def pump(self) -> None:
+        """Grant slots to waiting calls. Needed after anything that may let a call start."""
+        while self._pacer.in_flight < self._connections and self._grant():
+            pass
+        if not (self._growing or self._pacer.full or self._pacer.in_flight < self._connections):
+            self._growing = True
+            self._ramp.ask(self._grow)
+
+    @property
+    def claimable(self) -> int:
+        """How many more keys to claim: up to three times the slots, so that no stop waits for the disk."""
+        ready, most = self._queue.ready, max(LEAST_CLAIMED, self._pacer.limit)
+        return 0 if ready >= most or self._full else 3 * most - ready
+
+    @property
+    def sending(self) -> bool:
+        """Whether stops wait to be sent."""
+        return self._stops_are_coming or bool(self._queue.stops)
+
+    @property
+    def results_wait(self) -> bool:
+        """Whether polls and files wait for stops that are not queued yet."""
+        return self._stops_are_coming or self._hold_results()
+
+    @property
+    def _stops_are_coming(self) -> bool:
+        backlog = self._backlog
+        return self._cutoff.sending and (backlog.claiming or backlog.waiting > 0) and not self._full
+
+    @property
+    def _full(self) -> bool:
+        return self._queue.retries >= MOST_RETRIES_WAITING
+
+    def _free(self) -> None:
+        self._pacer.release()
+        self.pump()
+
+    def _grow(self) -> None:
+        self._growing = False
+        if self._pacer.in_flight < self._connections:
+            self.pump()
+        elif self._grant():
+            self._connections += 1
+            self.pump()
+
+    def _grant(self) -> bool:
+        """Give a slot to the next call. Return False, with the timer set, if none may start now."""
+        now = self._clock.now()
+        opens_at = self._pacer.opens_at(now)
+        if opens_at is None:  # every slot is taken; the next release asks again
+            return False
+        if opens_at > now:
+            self._pump_at(now, opens_at)
+            return False
+        granted = self._next(now)
+        if granted is None:
+            self._pump_at(now, self._queue.due())
+            return False
+        self._pacer.take(now)
+        granted.set_result(None)
+        self._pace.moved()
+        return True
+
+    def _next(self, now: float) -> "asyncio.Future[None] | None":
+        """The next call that still waits. A cancelled one is dropped."""
+        probing = self._pacer.circuit.open
+        while (waiting := self._queue.pop(now, self._results_must_wait, probing=probing)) is not None:
+            if not waiting.done():
+                return waiting
+        return None
+
+    def _results_must_wait(self) -> bool:
+        return self.results_wait
+
+    def _pump_at(self, now: float, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if now < at < inf:
+            self._timer = asyncio.get_running_loop().call_later(at - now, self.pump)
+
+    def _close(self) -> None:
+        """The run ends early: refuse the calls that may not start any more."""
+        refused: list[asyncio.Future[None]] = []
+        if self._cutoff.cancelled_by is not None:
+            refused = self._queue.drain()
+            if self._timer is not None:
+                self._timer.cancel()
+        elif not self._cutoff.sending:
+            refused = self._queue.drain_stops()
+        for waiting in refused:
+            if not waiting.done():
+                waiting.set_exception(Closed)
+        self._backlog.changed.set()

@@ -1,0 +1,339 @@
+"""One key's life from top to bottom: guards, stop, polls, response file, completion.
+
+What the steps use: :mod:`.gate` decides when a call starts, :mod:`.retry` whether it is repeated, :mod:`.reading` reads
+statuses and files, :mod:`.verdict` names the outcome, and :mod:`.recorder` writes everything down.
+"""
+
+from asyncio import CancelledError
+from collections.abc import Callable
+
+from orchestrator.action import Action, Step
+from orchestrator.clock import Clock
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.cutoff import Cutoff
+from orchestrator.engine.gate import Closed, Gate
+from orchestrator.engine.guards import Expectations
+from orchestrator.engine.outage import NO_RESPONSE, Outage
+from orchestrator.engine.polling import FIRST_READ, PollSchedule
+from orchestrator.engine.ports import Tenant
+from orchestrator.engine.queue import Priority
+from orchestrator.engine.reading import AttemptsExhausted, Reader, TrackIds
+from orchestrator.engine.recorder import Completion, Recorder, as_problem
+from orchestrator.engine.retry import Retry, is_final
+from orchestrator.engine.verdict import file_is_due, given_up, verdict
+from orchestrator.errors import CallError, Kind, TenantError
+from orchestrator.journal.journal import Journal
+from orchestrator.model import Outcome, Problem, Reading, Status
+from orchestrator.settings import Settings, show_duration
+
+STOP_AGAIN = 0.5
+"""Seconds at most until a stop is sent again to an action that runs although its stop was refused."""
+
+_NO_ADDRESS = Problem(
+    kind=Kind.NO_RESPONSE_FILE.value,
+    message="The action is over, but the tenant named no response file within a minute. The counts are those of the "
+    "status. Run mass-stop resume to ask again.",
+)
+
+
+class Parked(Exception):
+    """Memory holds enough actions. The journal keeps this one until it is due."""
+
+
+class Journey:
+    """Takes a key from its claim to its completion, or back to the journal.
+
+    One instance serves all keys of a tenant: what belongs to one key is in its action. A call is made inside
+    ``async with gate.slot(priority)``. Waiting for a slot, for the next attempt or for the next poll holds no slot.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tenant: Tenant,
+        journal: Journal,
+        gate: Gate,
+        outage: Outage,
+        backlog: Backlog,
+        cutoff: Cutoff,
+        recorder: Recorder,
+        reader: Reader,
+        schedule: PollSchedule,
+        retry: Retry,
+        clock: Clock,
+        track_ids: TrackIds,
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._settings = settings
+        self._tenant = tenant
+        self._journal = journal
+        self._gate = gate
+        self._outage = outage
+        self._backlog = backlog
+        self._cutoff = cutoff
+        self._recorder = recorder
+        self._reader = reader
+        self._schedule = schedule
+        self._retry = retry
+        self._clock = clock
+        self._track_ids = track_ids
+        self._uniform = uniform
+        self._expectations = Expectations(settings)
+
+    async def run(self, action: Action) -> None:
+        """Take ``action`` to its completion, or back to the journal if memory is full or the run ends early."""
+        try:
+            completion = await self._to_completion(action)
+            self._recorder.completed(action, completion)
+        except Parked:
+            self._backlog.parked += 1
+        except Closed:
+            self._recorder.released(action)
+        except TenantError as error:  # there is no token, so no call can succeed
+            self._cutoff.cancel(error)
+            self._recorder.released(action)
+        except CancelledError:
+            self._recorder.released(action)
+            raise
+        finally:
+            self._backlog.remove(action)
+
+    async def _to_completion(self, action: Action) -> Completion:
+        end: Reading | None = None
+        if action.step is Step.STOP:
+            if self._expectations:
+                checked = await self._check_guards(action)
+                if isinstance(checked, Completion):
+                    return checked
+                end = checked
+            if end is None and (completion := await self._stop(action)):
+                return completion
+        if action.step is Step.POLL and (completion := await self._poll_until_over(action, end)):
+            return completion
+        assert action.outcome is not None
+        problem = await self._reader.file(action)
+        return Completion(action.outcome, problem)  # a missing file does not change how the action ended
+
+    # Guards
+
+    async def _check_guards(self, action: Action) -> Completion | Reading | None:
+        """Read the action before its stop.
+
+        Returns:
+            How the action ends if no stop is sent. Or the reading that shows it over. Or None: its stop may be sent.
+        """
+        try:
+            reading = await self._reader.status(action, Priority.GUARD, again=Priority.RETRY)
+        except AttemptsExhausted as failure:
+            if is_final(failure.error.kind) and not action.possibly_stopped:
+                return Completion(Outcome.REJECTED, failure.problem)
+            outcome = given_up(accepted=False, possibly_stopped=action.possibly_stopped)
+            return Completion(outcome, failure.problem)
+        state = reading.state
+        # An action that a stop of this run has put to Stopping did not escape the guard.
+        if state.status.terminal or (action.possibly_stopped and state.status is Status.STOPPING):
+            self._journal.start_polling(action.seq, self._clock.now(), claimed=True)
+            self._backlog.move(action, Step.POLL)
+            return reading
+        self._recorder.status(action, reading)
+        if unexpected := self._expectations.problem(state):
+            return Completion(Outcome.SKIPPED_BY_GUARD, unexpected)
+        self._gate.check(Priority.STOP)
+        action.intent = True
+        await self._journal.record_intent(action.seq, retried=False)
+        return None
+
+    # Stop
+
+    async def _stop(self, action: Action, due: float = 0.0) -> Completion | None:
+        """Send stops until one is accepted, or until no attempt is left or no stop may leave any more.
+
+        Returns:
+            How the action ends, or None: the status decides.
+        """
+        try:
+            return await self._send_stops(action, due)
+        except Closed:
+            if not action.possibly_stopped or self._cutoff.cancelled_by is not None:
+                raise
+            self._poll_from_now_on(action)  # an earlier stop may have taken effect
+            return None
+
+    async def _send_stops(self, action: Action, due: float) -> Completion | None:
+        priority = Priority.RETRY if action.stops.made else Priority.STOP
+        while True:
+            async with self._gate.slot(priority, due):
+                track_id = self._track_ids.next()
+                action.stops.begin(self._clock.now())
+                sent_at = self._clock.stamp()
+                self._recorder.stop_sent()
+                action.in_flight = True
+                try:
+                    request_id = await self._tenant.stop(action.bulk_key, track_id)
+                except CallError as error:
+                    wait = self._stop_failed(action, error, track_id, sent_at)
+                    if wait is None:
+                        return self._no_attempt_left(action, error)
+                except TenantError:
+                    action.in_flight = False
+                    action.stops.made -= 1  # it never left
+                    raise
+                else:
+                    self._stop_accepted(action, sent_at, track_id, request_id)
+                    return None
+            priority, due = Priority.RETRY, self._clock.now() + wait
+            await self._record_next_intent(action)
+
+    async def _record_next_intent(self, action: Action) -> None:
+        """Before a stop leaves, the journal must have its intent on disk."""
+        self._gate.check(Priority.RETRY)
+        self._recorder.stop_again()
+        action.intent = True
+        await self._journal.record_intent(action.seq, retried=True)
+
+    def _stop_accepted(self, action: Action, sent_at: str, track_id: str, request_id: str | None) -> None:
+        action.in_flight = action.intent = False
+        action.accepted, action.problem = True, None
+        action.due = self._clock.now() + FIRST_READ
+        keep = self._backlog.room > 0
+        self._recorder.stop_accepted(action, sent_at, track_id, request_id, due=action.due, keep=keep)
+        self._backlog.move(action, Step.POLL)
+        if not keep:
+            raise Parked
+
+    def _stop_failed(self, action: Action, error: CallError, track_id: str, sent_at: str) -> float | None:
+        """Return the seconds until the next attempt, or None if no attempt is left."""
+        action.in_flight = action.intent = False
+        action.possibly_stopped |= error.may_have_worked
+        action.problem = as_problem(error)
+        wait = self._retry.wait(action.stops, error)
+        self._recorder.stop_failed(action, error, track_id, sent_at, wait=wait)
+        if error.kind in NO_RESPONSE:
+            self._outage.unanswered(error)
+        return wait
+
+    def _no_attempt_left(self, action: Action, error: CallError) -> Completion | None:
+        """How the action ends if that is known without its status, otherwise None."""
+        if error.kind in NO_RESPONSE and not self._outage.answered_since(action.stops.first_at):
+            self._outage.attempts_exhausted(error, action.stops.first_at)
+            if not action.possibly_stopped:
+                return Completion(Outcome.UNREACHABLE, action.problem)
+        elif is_final(error.kind) and error.kind is not Kind.WRONG_STATE and not action.possibly_stopped:
+            return Completion(Outcome.REJECTED, action.problem)
+        self._poll_from_now_on(action)
+        return None
+
+    def _poll_from_now_on(self, action: Action) -> None:
+        """No stop is due any more: the status decides."""
+        if action.intent:
+            self._journal.release(action.seq, intent=True, retried=action.stops.made > 0)
+            action.intent = False
+        action.due = self._clock.now()
+        keep = self._backlog.room > 0
+        self._journal.start_polling(action.seq, action.due, claimed=keep)
+        self._backlog.move(action, Step.POLL)
+        if not keep:
+            raise Parked
+
+    # Polls
+
+    async def _poll_until_over(self, action: Action, reading: Reading | None) -> Completion | None:
+        """Read the status until the action is over. ``reading`` is the first one, if it was read already.
+
+        Returns:
+            How the action ends, or None: its response file is to be fetched.
+        """
+        while True:
+            if action.outcome is not None and not self._reader.fetches_files:
+                return Completion(action.outcome)
+            try:
+                if reading is None:
+                    reading = await self._reader.status(
+                        action, Priority.POLL, action.due, again=Priority.POLL
+                    )
+            except AttemptsExhausted as failure:
+                return self._not_read(action, failure)
+            status = reading.state.status
+            if status.terminal:
+                action.counts = reading.state.records
+                completion = self._over(action, reading)
+            elif action.outcome is not None:  # the action was over before, so this status is stale
+                self._recorder.stale_status(action, reading)
+                completion = self._await_address(action, action.outcome)
+            else:
+                action.counts = reading.state.records
+                self._recorder.status(action, reading)
+                completion = await self._not_over(action, status)
+            if completion is not None or action.step is Step.FETCH:
+                return completion
+            reading = None
+
+    def _over(self, action: Action, reading: Reading) -> Completion | None:
+        state = reading.state
+        # Without an accepted stop, polls are repeated only while the action is Stopping: then a stop took effect.
+        accepted = action.accepted or (action.possibly_stopped and action.polls > 0)
+        outcome = action.outcome or verdict(
+            state.status, accepted=accepted, possibly_stopped=action.possibly_stopped
+        )
+        if not self._reader.fetches_files or (state.output_url is None and not file_is_due(state)):
+            return Completion(outcome, reading=reading)
+        self._recorder.status(action, reading)
+        if state.output_url is None:
+            return self._await_address(action, outcome)
+        action.outcome, action.output_url, action.due = outcome, state.output_url, 0.0
+        self._journal.ended(action.seq, outcome, state.output_url)
+        self._backlog.move(action, Step.FETCH)
+        return None
+
+    def _await_address(self, action: Action, outcome: Outcome) -> Completion | None:
+        """Poll an action that is over until the tenant names its response file, for at most a minute."""
+        now = self._clock.now()
+        if action.outcome is None:
+            action.outcome, action.first_polled_at, action.polls = outcome, now, 0
+            self._journal.ended(action.seq, outcome, None)
+        if now >= self._schedule.ends(action, now):
+            return Completion(outcome, _NO_ADDRESS)
+        self._poll_again(action, now)
+        return None
+
+    async def _not_over(self, action: Action, status: Status) -> Completion | None:
+        if not action.accepted and status is not Status.STOPPING:
+            return await self._stop_again(action)
+        now = self._clock.now()
+        if now >= self._schedule.ends(action, now):
+            return Completion(Outcome.UNCONFIRMED, _not_settled(status, self._settings.settle))
+        self._poll_again(action, now)
+        return None
+
+    async def _stop_again(self, action: Action) -> Completion | None:
+        """The action runs, and no stop was accepted: send another one, if an attempt is left."""
+        if action.problem is None or action.stops.made >= self._settings.max_attempts:
+            return Completion(Outcome.UNREACHABLE, action.problem)
+        due = self._clock.now() + self._uniform(0.0, STOP_AGAIN)
+        self._gate.check(Priority.RETRY)
+        self._backlog.move(action, Step.STOP)
+        await self._record_next_intent(action)
+        return await self._stop(action, due)
+
+    def _poll_again(self, action: Action, now: float) -> None:
+        action.due = self._schedule.next_poll(action, now)
+        action.polls += 1
+        if self._backlog.parked:  # others wait in the journal for room in memory
+            self._journal.park(action.seq, action.due, action.first_polled_at, action.polls)
+            raise Parked
+
+    def _not_read(self, action: Action, failure: AttemptsExhausted) -> Completion:
+        if action.outcome is not None:
+            return Completion(action.outcome, failure.problem)
+        if failure.error.kind is Kind.NOT_FOUND and not action.accepted:
+            return Completion(Outcome.REJECTED, action.problem or failure.problem)
+        outcome = given_up(accepted=action.accepted, possibly_stopped=action.possibly_stopped)
+        return Completion(outcome, action.problem or failure.problem)
+
+
+def _not_settled(status: Status, settle: float) -> Problem:
+    waited = show_duration(settle)
+    return Problem(
+        kind="not_settled",
+        message=f"The action was still {status.value} when it had been polled for {waited} (--settle).",
+    )

@@ -1,0 +1,137 @@
+"""Which waiting call starts next. No I/O and no waiting; the time is an argument."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from itertools import count
+from math import inf
+from typing import Generic, TypeVar
+
+from orchestrator.engine.retry import RetryBudget
+
+T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """What a call is for. The lower number starts first."""
+
+    STOP = 0
+    """The first stop of a key."""
+    GUARD = 1
+    """The status before a stop, for ``--expect-…``; or a plan's first look at a key."""
+    RETRY = 2
+    """A stop, or a guard's status, that failed before."""
+    POLL = 3
+    FILE = 4
+
+
+class Delayed(Generic[T]):
+    """Items with a due time, the earliest first. Items of one time keep the order in which they came.
+
+    ``due`` is the time of the first item, infinity if there is none.
+    """
+
+    def __init__(self) -> None:
+        self.due = inf
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, due: float, item: T) -> None:
+        heapq.heappush(self._heap, (due, next(self._order), item))
+        self.due = self._heap[0][0]
+
+    def pop(self) -> T:
+        item = heapq.heappop(self._heap)[2]
+        self.due = self._heap[0][0] if self._heap else inf
+        return item
+
+    def drain(self) -> list[T]:
+        """Remove and return all items."""
+        items = [item for _, _, item in sorted(self._heap, key=lambda entry: entry[:2])]
+        self._heap.clear()
+        self.due = inf
+        return items
+
+
+class PriorityQueue(Generic[T]):
+    """Waiting calls by :class:`Priority`.
+
+    A retried stop waits until it is due. If retries are few among all stops (:class:`RetryBudget`), it then goes behind
+    the new stops that wait already. Otherwise it waits until no new stop is left, so that failing keys do not delay
+    others.
+    """
+
+    def __init__(self) -> None:
+        self.stops: deque[T] = deque()
+        self.guards: deque[T] = deque()
+        self.polls: Delayed[T] = Delayed()
+        self.files: Delayed[T] = Delayed()
+        self.budget = RetryBudget()
+        self._retries: Delayed[T] = Delayed()
+        self._late_retries: Delayed[T] = Delayed()
+
+    @property
+    def retries(self) -> int:
+        """Stops that failed and wait for their next attempt."""
+        return len(self._retries) + len(self._late_retries)
+
+    @property
+    def ready(self) -> int:
+        """New work that may start at any time."""
+        return len(self.stops) + len(self.guards)
+
+    def push(self, priority: Priority, item: T, due: float = 0.0) -> None:
+        """Add ``item``. Retries, polls and files start at ``due`` at the earliest."""
+        match priority:
+            case Priority.STOP:
+                self.stops.append(item)
+            case Priority.GUARD:
+                self.guards.append(item)
+            case Priority.RETRY:
+                (self._retries if self.budget.spend() else self._late_retries).push(due, item)
+            case Priority.POLL:
+                self.polls.push(due, item)
+            case Priority.FILE:
+                self.files.push(due, item)
+
+    def pop(self, now: float, results_wait: Callable[[], bool], *, probing: bool = False) -> T | None:
+        """Remove and return the next item, or None if none may start.
+
+        Args:
+            now: the current time.
+            results_wait: whether late retries, polls and files wait, because more stops are about to be added.
+            probing: the tenant does not answer. A retry is then as good a probe as a new stop, and costs less.
+        """
+        if probing:
+            for delayed in (self._retries, self._late_retries):
+                if delayed.due <= now:
+                    return delayed.pop()
+        while self._retries.due <= now:
+            self.stops.append(self._retries.pop())
+        if self.stops:
+            return self.stops.popleft()
+        if self.guards:
+            return self.guards.popleft()
+        for delayed in (self._late_retries, self.polls, self.files):
+            if delayed.due <= now:
+                return None if results_wait() else delayed.pop()
+        return None
+
+    def due(self) -> float:
+        """When the next delayed item is due; infinity if there is none."""
+        return min(self._retries.due, self._late_retries.due, self.polls.due, self.files.due)
+
+    def drain_stops(self) -> list[T]:
+        """Remove and return every stop and every guard's reading."""
+        drained = [*self.stops, *self.guards, *self._retries.drain(), *self._late_retries.drain()]
+        self.stops.clear()
+        self.guards.clear()
+        return drained
+
+    def drain(self) -> list[T]:
+        """Remove and return all items."""
+        return [*self.drain_stops(), *self.polls.drain(), *self.files.drain()]

@@ -1,0 +1,192 @@
+"""What happens to an action, written down: journal, progress, log and the failure guards."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from orchestrator.action import Action, Attempts, Step
+from orchestrator.clock import Clock
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.guards import FailureGuard
+from orchestrator.errors import CallError, Kind
+from orchestrator.journal.journal import Journal
+from orchestrator.logs import Log
+from orchestrator.model import OVER, Outcome, Problem, Reading, Records
+from orchestrator.progress import NeedsPerson, Tally
+
+_NOTHING = Records()
+
+
+class Completion(Struct, frozen=True):
+    """How an action ends. ``reading`` is the status that showed the end, if it is not in the journal yet."""
+
+    outcome: Outcome
+    problem: Problem | None = None
+    reading: Reading | None = None
+    speed: float | None = None
+
+
+class Recorder:
+    """Writes down each event in the life of an action. It decides nothing.
+
+    ``on_completed`` is called with the number in the journal and the outcome of each completed action.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        backlog: Backlog,
+        progress: Tally,
+        guards: Sequence[FailureGuard],
+        clock: Clock,
+        log: Log,
+        on_completed: Callable[[int, Outcome], None],
+    ) -> None:
+        self._journal = journal
+        self._backlog = backlog
+        self._progress = progress
+        self._guards = guards
+        self._clock = clock
+        self._log = log
+        self._on_completed = on_completed
+
+    def stop_sent(self) -> None:
+        """A stop leaves now."""
+        self._progress.stops_sent += 1
+
+    def stop_accepted(
+        self, action: Action, sent_at: str, track_id: str, request_id: str | None, *, due: float, keep: bool
+    ) -> None:
+        """The tenant accepted a stop. ``keep``: the action stays in memory."""
+        self._journal.accepted(action.seq, self._clock.stamp(), sent_at, track_id, request_id, due, keep)
+        self._progress.accepted += 1
+        for guard in self._guards:
+            guard.accepted()
+        self._log.debug(
+            "stop.accepted", bulk_key=action.bulk_key, track_id=track_id, request_id=request_id,
+            attempt=action.stops.made,
+        )  # fmt: skip
+
+    def stop_failed(
+        self, action: Action, error: CallError, track_id: str, sent_at: str, *, wait: float | None
+    ) -> None:
+        """A stop failed. It is sent again in ``wait`` seconds, unless that is None."""
+        throttled = error.kind is Kind.THROTTLED
+        self._progress.throttled += throttled
+        self._journal.stop_failed(
+            action.seq, sent_at, track_id, as_problem(error), lost=error.may_have_worked, throttled=throttled
+        )
+        self._log_failure("stop.failed", action, action.stops, error, track_id, wait)
+
+    def stop_again(self) -> None:
+        """A stop is about to be sent once more."""
+        self._progress.retries += 1
+
+    def read_failed(
+        self,
+        action: Action,
+        call: str,
+        attempts: Attempts,
+        error: CallError,
+        track_id: str,
+        *,
+        wait: float | None,
+    ) -> None:
+        """A ``status`` or ``file`` call failed. It is made again in ``wait`` seconds, unless that is None."""
+        throttled = error.kind is Kind.THROTTLED
+        self._progress.throttled += throttled
+        self._progress.retries += wait is not None
+        self._journal.read_failed(
+            action.seq, call, track_id, as_problem(error), throttled=throttled, retried=attempts.made > 1
+        )
+        self._log_failure("read.failed", action, attempts, error, track_id, wait, call=call)
+
+    def status(self, action: Action, reading: Reading) -> None:
+        """The status was read, and the action continues."""
+        state = reading.state
+        self._journal.status_read(
+            action.seq, state.status, state.action_type, state.records, retried=reading.retried
+        )
+
+    def stale_status(self, action: Action, reading: Reading) -> None:
+        """An older status was read than before. Only the call counts."""
+        self._journal.status_read(action.seq, None, None, _NOTHING, retried=reading.retried)
+
+    def file_read(self, action: Action, *, retried: bool) -> None:
+        """A ``file`` call succeeded."""
+        self._journal.file_read(action.seq, retried=retried)
+
+    def file_counted(self, action: Action, records: Records) -> None:
+        """The records of the response file were counted."""
+        self._journal.filed(action.seq, records, mismatch(action.counts, records))
+        self._progress.records_succeeded += records.succeeded or 0
+
+    def file_unusable(self, action: Action, message: str) -> None:
+        """The response file cannot be used."""
+        self._log.warning("file.unusable", bulk_key=action.bulk_key, message=message)
+
+    def completed(self, action: Action, completion: Completion) -> None:
+        """The action came to its end."""
+        outcome, problem, progress = completion.outcome, completion.problem, self._progress
+        self._journal.completed(action.seq, outcome, problem, completion.speed, completion.reading)
+        progress.settled += 1
+        progress.settled_unsent += not action.accepted
+        progress.outcomes[outcome] += 1
+        if outcome in OVER or outcome is Outcome.WOULD_STOP:
+            self._log.debug("action.completed", bulk_key=action.bulk_key, outcome=outcome)
+        else:
+            reason = problem.message if problem else ""
+            progress.latest.append(NeedsPerson(action.bulk_key, outcome, reason))
+            self._log.warning(
+                "action.needs_a_person", bulk_key=action.bulk_key, outcome=outcome.value,
+                message=problem and problem.message,
+            )  # fmt: skip
+        self._on_completed(action.seq, outcome)
+        if not action.accepted:
+            for guard in self._guards:
+                guard.ended(outcome)
+
+    def released(self, action: Action) -> None:
+        """The session ends before the action does. A stop in flight may have taken effect, so its intent stays."""
+        self._backlog.released[action.step] += 1
+        if action.step is not Step.STOP:
+            self._journal.park(action.seq, 0.0)
+        elif not action.in_flight:
+            self._journal.release(
+                action.seq, intent=action.intent, retried=action.intent and action.stops.made > 0
+            )
+
+    def _log_failure(
+        self, event: str, action: Action, attempts: Attempts, error: CallError, track_id: str, wait: float | None,
+        **fields: str,
+    ) -> None:  # fmt: skip
+        self._log.debug(
+            event, bulk_key=action.bulk_key, **fields, kind=error.kind, code=error.code, http_status=error.http_status,
+            track_id=track_id, request_id=error.request_id, attempt=attempts.made,
+            again_in=wait and round(wait, 3), message=error.message,
+        )  # fmt: skip
+
+
+def as_problem(error: CallError) -> Problem:
+    """``error`` as it appears in the report."""
+    return Problem(
+        kind=error.kind.value,
+        code=error.code,
+        http_status=error.http_status,
+        message=error.message,
+        request_id=error.request_id,
+        process_id=error.process_id,
+    )
+
+
+def mismatch(status: Records, counted: Records) -> dict[str, Records] | None:
+    """Both counts, if status and response file disagree in a number that both give."""
+    pairs = (
+        (status.total, counted.total),
+        (status.processed, counted.processed),
+        (status.succeeded, counted.succeeded),
+        (status.failed, counted.failed),
+    )
+    if all(one is None or other is None or one == other for one, other in pairs):
+        return None
+    return {"status": status, "response_file": counted}

@@ -1,0 +1,260 @@
+"""One tenant's part of a session: the client, the gate and a journey for each of its keys, wired in one place."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from string import ascii_lowercase
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.action import Action
+from orchestrator.clock import Clock
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.cutoff import Cutoff, Ending
+from orchestrator.engine.gate import Gate, Ramp
+from orchestrator.engine.guards import Expectations, FailureGuard
+from orchestrator.engine.input import read_to_end
+from orchestrator.engine.journey import Journey
+from orchestrator.engine.outage import Outage
+from orchestrator.engine.pace import Pace
+from orchestrator.engine.plan import PlanJourney
+from orchestrator.engine.polling import PollSchedule
+from orchestrator.engine.ports import Intake, Tenant
+from orchestrator.engine.reading import Reader, TrackIds
+from orchestrator.engine.recorder import Recorder
+from orchestrator.engine.retry import Retry
+from orchestrator.errors import TenantError
+from orchestrator.journal.entries import NOTHING, Standing
+from orchestrator.journal.journal import Journal
+from orchestrator.logs import Log
+from orchestrator.model import Outcome
+from orchestrator.pacing.pacer import Pacer
+from orchestrator.pacing.slots import TenantSlots
+from orchestrator.progress import Tally
+from orchestrator.results.spool import ResponseFiles, Responses
+from orchestrator.settings import Settings
+from orchestrator.zuora.client import ZuoraClient
+from orchestrator.zuora.shared_tokens import SharedTokens
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all tenants of one session share.
+
+    Attributes:
+        planning: every status is read and no stop is sent.
+        label: the start of every track id.
+        on_completed: called with the number in the journal and the outcome of each completed key.
+        guards: they count the failures of all tenants.
+    """
+
+    planning: bool
+    clock: Clock
+    journal: Journal
+    log: Log
+    responses: ResponseFiles
+    label: str
+    on_completed: Callable[[int, Outcome], None] = lambda *_: None
+    guards: Sequence[FailureGuard] = ()
+    ramp: Ramp = field(default_factory=Ramp)
+    random: Random = field(default_factory=Random)
+
+
+@asynccontextmanager
+async def tenant_session(
+    common: Common,
+    settings: Settings,
+    cutoff: Cutoff,
+    progress: Tally,
+    standing: Standing = NOTHING,
+    *,
+    name: str = "",
+    number: int = 0,
+    tokens: SharedTokens | None = None,
+    hold_results: Callable[[], bool] = lambda: False,
+) -> "AsyncIterator[TenantSession]":
+    """A session with one tenant, from what an earlier one left (``standing``).
+
+    ``name`` is the tenant's name in a run of several, ``number`` its place among them. Raises UsageError without
+    credentials.
+    """
+    journal = common.journal.of(name)
+    log = common.log.bind(tenant=name) if name else common.log
+    backlog = Backlog(waiting=standing.waiting, parked=standing.following)
+    headroom = settings.headroom / 100
+    slots = TenantSlots(headroom, settings.concurrency)
+    pacer = Pacer(slots, headroom, settings.rate, common.random.uniform)
+    pace = Pace(pacer, backlog, journal, progress, common.clock, log)
+    responses = common.responses.of(name) if name else common.responses
+    async with ZuoraClient(
+        settings, common.clock, on_answer=pace.receive, on_token=journal.token_call, tokens=tokens
+    ) as tenant:
+        gate = Gate(pace, backlog, cutoff, common.clock, common.ramp, tenant.authenticate, hold_results)
+        yield TenantSession(
+            common, settings, tenant, gate, pace, backlog, cutoff, journal,
+            None if settings.no_results else responses, progress, log,
+            track_prefix=f"{common.label}.{number}" if name else common.label,
+        )  # fmt: skip
+
+
+class TenantSession:
+    """Takes the keys of one tenant from the journal and runs a :class:`Journey` for each, until all are completed."""
+
+    def __init__(
+        self,
+        common: Common,
+        settings: Settings,
+        tenant: Tenant,
+        gate: Gate,
+        pace: Pace,
+        backlog: Backlog,
+        cutoff: Cutoff,
+        journal: Journal,
+        responses: Responses | None,
+        progress: Tally,
+        log: Log,
+        *,
+        track_prefix: str,
+    ) -> None:
+        clock, uniform = common.clock, common.random.uniform
+        own = () if settings.max_failures is None else (FailureGuard(settings.max_failures, cutoff),)
+        guards = (*common.guards, *own)
+        outage = Outage(settings.max_attempts, gate, pace, backlog, cutoff)
+        recorder = Recorder(journal, backlog, progress, guards, clock, log, common.on_completed)
+        schedule = PollSchedule(pace.pacer, backlog, uniform, settings.settle, files=not settings.no_results)
+        retry = Retry(settings.max_attempts, uniform)
+        track_ids = TrackIds(track_prefix)
+        reader = Reader(tenant, responses, gate, outage, recorder, schedule, retry, clock, track_ids)
+        journey = PlanJourney if common.planning else Journey
+        self._journey = journey(
+            settings, tenant, journal, gate, outage, backlog, cutoff, recorder, reader, schedule, retry, clock,
+            track_ids, uniform,
+        )  # fmt: skip
+        self._claim_with_intent = not common.planning and not Expectations(settings)
+        self._tenant = tenant
+        self._gate = gate
+        self._pace = pace
+        self._backlog = backlog
+        self._cutoff = cutoff
+        self._journal = journal
+        self._progress = progress
+        self._log = log
+        self._reading = True
+
+    async def run(self, intake: Intake) -> Ending:
+        """Work until every key is completed, or until the run ends early and the calls in flight have finished."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read_input, intake)
+                group.start_soon(self._authenticate)
+                async with anyio.create_task_group() as journeys:
+                    await self._start_journeys(journeys)
+                await intake.finish()
+                group.cancel_scope.cancel()
+        finally:
+            self._pace.close()
+        backlog = self._backlog
+        left = self._reading or backlog.waiting > 0 or any(backlog.released.values())
+        return self._cutoff.ending(keys_remain=left)
+
+    @property
+    def sending(self) -> bool:
+        """Whether stops wait to be sent."""
+        return self._gate.sending
+
+    def resume_results(self) -> None:
+        """Results need not wait for other tenants any more."""
+        self._gate.pump()
+        self._backlog.changed.set()
+
+    async def _start_journeys(self, journeys: TaskGroup) -> None:
+        """Claim keys from the journal as there is room. Return when no key is left, or the run is cancelled."""
+        backlog, gate = self._backlog, self._gate
+        while self._cutoff.cancelled_by is None:
+            if self._cutoff.sending and backlog.waiting > 0 and gate.claimable > 0:
+                await self._claim(journeys)
+            elif backlog.claims_parked and not gate.results_wait:
+                await self._claim_parked(journeys)
+            elif self._over():
+                return
+            else:
+                backlog.changed.clear()
+                await backlog.changed.wait()
+
+    async def _claim(self, journeys: TaskGroup) -> None:
+        backlog = self._backlog
+        backlog.claiming = True
+        counted = backlog.waiting
+        # Shielded: otherwise a claimed key could not be reported as unsent.
+        with anyio.CancelScope(shield=True):
+            try:
+                actions = await self._journal.claim(self._gate.claimable, intent=self._claim_with_intent)
+                # A journal that lost its disk may hold fewer keys than were counted. Keys read meanwhile stay counted.
+                backlog.waiting -= len(actions) if actions else counted
+                self._start(journeys, actions)
+                await asyncio.sleep(0)  # now their stops are queued
+            finally:
+                backlog.claiming = False
+        self._gate.pump()
+
+    async def _claim_parked(self, journeys: TaskGroup) -> None:
+        backlog = self._backlog
+        counted = backlog.parked
+        actions = await self._journal.claim_parked(backlog.room)
+        # As above. Keys parked meanwhile stay counted.
+        backlog.parked -= len(actions) if actions else counted
+        self._start(journeys, actions)
+
+    def _start(self, journeys: TaskGroup, actions: Sequence[Action]) -> None:
+        for action in actions:
+            self._backlog.add(action)
+            journeys.start_soon(self._journey.run, action, name="journey")
+
+    def _over(self) -> bool:
+        backlog = self._backlog
+        stops_may_come = self._cutoff.sending and (self._reading or backlog.waiting > 0)
+        return not (stops_may_come or backlog.active or backlog.parked)
+
+    async def _authenticate(self) -> None:
+        try:
+            await self._tenant.authenticate()
+        except TenantError as error:
+            self._cutoff.cancel(error)
+
+    async def _read_input(self, intake: Intake) -> None:
+        progress = self._progress
+        progress.read_to_end = await read_to_end(
+            intake.read(self._on_new),
+            self._cutoff,
+            self._log,
+            any_key=lambda: progress.keys > 0,
+            any_sent=lambda: progress.stops_sent > 0,
+        )
+        self._reading = False
+        self._backlog.changed.set()
+
+    def _on_new(self, count: int) -> None:
+        self._backlog.waiting += count
+        self._progress.keys += count
+        self._backlog.changed.set()
+
+
+def track_letters() -> str:
+    """Three letters that tell apart the track ids of processes that work on the same session."""
+    return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
+
+
+def first_tally(standing: Standing, *, planning: bool) -> Tally:
+    """The counts of a session that begins with ``standing``."""
+    left = standing.keys - standing.waiting
+    return Tally(
+        keys=standing.keys,
+        accepted=standing.accepted,
+        sent_before=left - standing.accepted,
+        over_before=left - standing.following,
+        planning=planning,
+    )
