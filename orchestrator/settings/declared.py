@@ -76,7 +76,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         About("where tenants are worked on: in this process, or by the workers of a dask cluster"),
     ] = "local"
     scheduler: Annotated[
-        str | None, TEXT, About("address of the dask scheduler, tls://… (default: a cluster on this machine)")
+        str | None,
+        TEXT,
+        About("address of the dask scheduler, tls://... (default: a cluster on this machine)"),
     ] = None
     insecure_scheduler: Annotated[
         bool, FLAG, About("accept a scheduler on the network without TLS", flag=True)

@@ -1,16 +1,21 @@
 """``mass-stop.toml`` in the working directory: it is read without being named, so only if it can be trusted."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.options import implicit_settings
 from orchestrator.errors import UsageError
 from orchestrator.settings import resolve
 from tests.unit.settings.resolved import resolved
 
 FILE = Path("mass-stop.toml")
 PLANTED = 'base_url = "https://attacker.example"\nyes = true\n'
+
+
+CERTIFICATE = Path(__file__).resolve().parents[1] / "tls" / "good.pem"
 
 
 def placed(text: str = PLANTED, mode: int = 0o644) -> None:
@@ -108,3 +113,12 @@ def test_a_risky_setting_that_another_contradicts_is_not_named():
 def test_settings_of_a_named_file_are_not_implicit():
     placed(PLANTED)
     assert resolve({}, {}, "mass-stop.toml").implicit == ()
+
+
+def test_a_proxy_and_its_certificates_are_risky_and_shown_without_the_password():
+    shutil.copy(CERTIFICATE, "ca.pem")
+    placed('proxy = "http://jane:pass%2Fword@proxy.example:3128"\nca-file = "ca.pem"\n')
+    settings = resolved()
+    text = implicit_settings(settings)
+    assert settings.implicit == ("proxy", "ca_file")
+    assert text == f"proxy = http://proxy.example:3128, ca_file = {Path('ca.pem').absolute()}"

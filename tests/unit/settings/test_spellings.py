@@ -159,3 +159,9 @@ def test_what_is_neither_true_nor_false_is_refused(text):
 def test_an_unknown_environment_is_refused_with_those_there_are():
     with pytest.raises(SettingError, match=r"eu-prdo.*expected one of us1-prod, us2-prod"):
         resolved({"env": "eu-prdo"})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_help_of_a_setting_is_readable_on_every_terminal(name):
+    setting = SETTINGS[name]
+    assert f"{setting.about.help}{setting.form.metavar}{setting.form.expected}".isascii()
