@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable
 from functools import partial
 from typing import TypedDict
 
@@ -84,24 +83,29 @@ class _Connection(ResponseHandler):
 
 
 class SendOnce:
-    """A client middleware that lets one request leave, and no second one.
+    """A client middleware that sends one request and no second.
 
-    aiohttp sends a PUT or GET again by itself when a kept-alive connection drops. Such a send would be neither paced
-    nor journalled nor counted, so it is refused here and the call goes back to its lane. One instance for each call.
+    aiohttp sends a PUT or GET again by itself when a kept-alive connection drops. Such a call would be neither paced
+    nor journalled nor counted. It is refused here, for the reason of the first. One instance for each call.
     """
 
-    __slots__ = ("_sent",)
+    __slots__ = ("_sent", "_why")
 
     def __init__(self) -> None:
         self._sent = False
+        self._why = "the connection dropped before an answer came"
 
-    def __call__(
+    async def __call__(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-    ) -> Awaitable[aiohttp.ClientResponse]:
+    ) -> aiohttp.ClientResponse:
         if self._sent:
-            raise aiohttp.ServerDisconnectedError("the connection dropped before an answer came")
+            raise aiohttp.ServerDisconnectedError(self._why)
         self._sent = True
-        return send(request)
+        try:
+            return await send(request)
+        except aiohttp.ClientOSError as error:
+            self._why = str(error)  # as text: the error itself refers to this frame
+            raise
 
 
 def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = str) -> CallError:
