@@ -1,6 +1,5 @@
 """Admit the rows of sources to the journal, in batches, as they come."""
 
-import select
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import (
@@ -30,7 +29,7 @@ from orchestrator.journal.gathering import gathered
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow
-from orchestrator.sources import ARGUMENTS, Source
+from orchestrator.sources import STANDARD_INPUT, Source
 from orchestrator.threads import NO_THREAD, is_no_thread
 
 BATCH = 2_000
@@ -201,7 +200,9 @@ class FileIntake:
 
     def _no_rows(self) -> str:
         """The message about sources that have no row."""
-        names = ["Standard input" if source.path is None else source.name for source, _ in self._sources]
+        names = [
+            "Standard input" if source.name == STANDARD_INPUT else source.name for source, _ in self._sources
+        ]
         verb = "is" if len(names) == 1 else "are"
         if any(source.size or source.skipped for source, _ in self._sources):
             return (
@@ -223,7 +224,7 @@ class FileIntake:
         def before_waiting() -> None:
             self._waiting = False
             flush()
-            self._waiting = not _ready(source)
+            self._waiting = not source.ready()
             if self._waiting and self._finishing:
                 raise _Left
 
@@ -322,12 +323,3 @@ class ReadAlready:
 
 class _Left(Exception):
     """The source waits for its writer, and its keys are not needed any more."""
-
-
-def _ready(source: Source) -> bool:
-    """Whether a read of ``source`` returns at once: always for a regular file, for a pipe where something is there."""
-    if source.name == ARGUMENTS:
-        return True
-    if source.path is not None:
-        return Path(source.path).is_file()
-    return bool(select.select([0], [], [], 0)[0])

@@ -13,6 +13,7 @@ All of it blocks and belongs in a thread. Memory does not grow with the input.
 
 import hashlib
 import os
+import select
 import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import groupby
@@ -30,6 +31,7 @@ from orchestrator.sources.text import decode, read_start, refuse_document, split
 
 __all__ = [
     "ARGUMENTS",
+    "STANDARD_INPUT",
     "Content",
     "Source",
     "Wanted",
@@ -41,6 +43,9 @@ __all__ = [
 
 ARGUMENTS = "<arguments>"
 """The name of a source whose keys are arguments of the command line."""
+
+STANDARD_INPUT = "<stdin>"
+"""The name of standard input as a source."""
 
 _STDIN = 0
 
@@ -68,7 +73,7 @@ def open_source(spec: str) -> "Source":
         InputError: there is no such file, it is a directory, or it may not be read.
     """
     if spec == "-":
-        return Source("<stdin>", None)
+        return Source(STANDARD_INPUT, None)
     if all(map(is_key_argument, spec.split(" "))):
         return _KeyArguments(spec)
     path = Path(spec).absolute()
@@ -78,7 +83,15 @@ def open_source(spec: str) -> "Source":
     except (OSError, ValueError) as error:
         almost = f" A bulk key has 32 letters or digits; this has {len(spec)}." if looks_damaged(spec) else ""
         raise InputError(sentence(spec, error) + almost) from error
-    return Source(spec, str(path))
+    return Source(spec, _lasting(path), opened_at=str(path))
+
+
+def _lasting(path: Path) -> str | None:
+    """The path at which a later process finds the source. A pipe of a shell, as of ``<(command)``, has none."""
+    if not str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/")):
+        return str(path)
+    behind = os.path.realpath(path)
+    return behind if Path(behind).is_file() and not behind.startswith("/proc/") else None
 
 
 class Content(NamedTuple):
@@ -102,7 +115,7 @@ class Source:
 
     Attributes:
         name: the path as it was given, or ``<stdin>``.
-        path: the absolute path; None for standard input.
+        path: the absolute path; None for standard input and other pipes that no later process finds.
         sha256: hex digest of the raw bytes (compressed ones for gzip), once all were read.
         size: bytes read, once all were read.
         content: of a regular file, what it holds; known before the first row.
@@ -110,9 +123,11 @@ class Source:
         skipped: rows of a ``needs-person.csv`` without a key, which are not yielded.
     """
 
-    def __init__(self, name: str, path: str | None) -> None:
+    def __init__(self, name: str, path: str | None, *, opened_at: str | None = None) -> None:
+        """``opened_at`` is where it is opened, if that is not descriptor 0."""
         self.name = name
         self.path = path
+        self._opened_at = opened_at
         self.sha256: str | None = None
         self.size = 0
         self.content: Content | None = None
@@ -161,12 +176,18 @@ class Source:
             if fd != _STDIN:
                 os.close(fd)
 
+    def ready(self) -> bool:
+        """Whether a read returns at once: always for a file, for standard input where something is there."""
+        if self._opened_at is not None:
+            return Path(self._opened_at).is_file()
+        return bool(select.select([_STDIN], [], [], 0)[0])
+
     def _open(self, on_wait: Callable[[], None]) -> int:
-        if self.path is None:
+        if self._opened_at is None:
             return _STDIN
         on_wait()  # a named pipe opens when its writer does
         try:
-            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(self._opened_at, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise InputError(sentence(self.name, error)) from error
 
@@ -193,6 +214,10 @@ class _KeyArguments(Source):
 
     def __init__(self, keys: str) -> None:
         super().__init__(ARGUMENTS, keys)
+
+    def ready(self) -> bool:
+        """Whether a read returns at once."""
+        return True
 
     def read(self, **_: Any) -> Generator[InputRow, None, None]:
         """Yield a row for each key."""

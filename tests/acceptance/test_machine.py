@@ -1,5 +1,6 @@
 """Machines as they are: volumes of other owners, archives, read-only media, limits on threads."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -185,3 +186,51 @@ def test_a_plan_on_read_only_media_gives_keys_and_order(
     ended = mass_stop.run(tenant, "--plan", "plan")
     assert (ended.status, set(outcomes(ended.report))) == (0, set(tenant.keys))
     assert content(mass_stop.home / "plan") == before
+
+
+# Process substitution
+
+
+def substituted(command: str) -> str:
+    """The script that gives the output of ``command`` as the last argument, as ``<(command)`` of bash."""
+    return f"""exec bash -c 'exec "$@" <({command})' bash "$@\""""
+
+
+@pytest.mark.parametrize("command", ["cat keys.txt", "gzip -c keys.txt"])
+def test_keys_of_a_process_substitution_are_stopped(
+    mass_stop: MassStop, tenant: Tenant, command: str
+) -> None:
+    mass_stop.keys(tenant.keys)
+    ended = mass_stop.run(tenant, shell=substituted(command))
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_run_cut_amid_a_process_substitution_is_resumed_with_another(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    mass_stop.keys(tenant.keys)
+    os.mkfifo(mass_stop.home / "pipe")
+    going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, shell=substituted("cat pipe"))
+    with (mass_stop.home / "pipe").open("w") as pipe:
+        pipe.write("".join(f"{key}\n" for key in tenant.keys[:5]))
+        pipe.flush()
+        until(lambda: tenant.answered("file") == 5, "five results")
+        going.signal(signal.SIGINT)
+        until(lambda: going.process.poll() is not None, "its end")
+    assert going.end().status == 130
+    refused = mass_stop("resume", "run", tenant=tenant)
+    assert (refused.status, "Give the same input again" in refused.err) == (2, True), refused
+    ended = mass_stop("resume", "run", tenant=tenant, shell=substituted("cat keys.txt"))
+    assert ended.status == 0, ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert {len(tenant.truth(key).stops_received) for key in tenant.keys} == {1}
+
+
+def test_a_file_behind_a_descriptor_is_found_again_by_a_resume(mass_stop: MassStop, tenant: Tenant) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    ended = mass_stop.run(tenant, "/dev/stdin", "--deadline", "1ms", shell='exec "$@" < keys.txt')
+    assert ended.report["run"]["state"] == "aborted", ended
+    keys.chmod(0o600)
+    ended = mass_stop("resume", "run", tenant=tenant)
+    assert (ended.status, outcomes(ended.report)) == (0, dict.fromkeys(tenant.keys, "stopped")), ended

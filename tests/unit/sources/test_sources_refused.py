@@ -36,7 +36,7 @@ def piped():
         os.write(writing, content)
         os.close(writing)
         made.append(reading)
-        source = Source("north.fifo", f"/dev/fd/{reading}")
+        source = Source("north.fifo", None, opened_at=f"/dev/fd/{reading}")
         source._open = lambda on_wait: os.dup(reading)  # type: ignore[method-assign]  # to open it needs a writer
         return source
 
