@@ -101,7 +101,12 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
         return Finding("permission", f"NO: the tenant says: {told}", what, bad=True)
     if error.kind is Kind.REDIRECTED:
         return Finding("permission", told, "is this the address of the REST API?", bad=True)
-    return Finding("answer", told, "the tenant is in trouble, or this is not Zuora: try again", bad=True)
+    return Finding(
+        "answer",
+        told,
+        "the tenant has a problem (see trust.zuora.com), or this is not Zuora: try again",
+        bad=True,
+    )
 
 
 def clock(answer: Answered, now: float) -> Finding:

@@ -255,3 +255,19 @@ def test_no_proxy_is_used_for_a_loopback_address(
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--proxy", proxy.url, env=env)
     assert ended.status == 0, ended
     assert proxy.heads == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "MASS_STOP_PROXY"])
+def test_dask_workers_use_the_proxy_and_the_certificates(
+    here: MassStop, behind: Behind, variable: str
+) -> None:
+    with RecordingProxy(behind.ports, credentials=f"{USER}:{PASSWORD}") as proxy:
+        ended = here.run(
+            behind.tenant, here.keys(behind.tenant.keys), "--engine", "dask", longest=100,
+            env=behind.environment | {variable: proxy.url_with(WRITTEN)},
+        )  # fmt: skip
+    assert ended.status == 0, ended
+    assert set(outcomes(ended.report).values()) == {"stopped"}
+    assert set(proxy.targets) == {f"CONNECT {HOST}:{behind.port}"}
+    assert is_absent(PASSWORD, here, ended)

@@ -61,7 +61,7 @@ OUTCOMES: dict[Outcome, Words] = {
 }
 """In the order in which they are told."""
 
-_TENANT_STATUS = "See status.zuora.com or the tenant's administrator, then go on with mass-stop resume."
+_TENANT_STATUS = "See trust.zuora.com or ask the tenant's administrator, then go on with mass-stop resume."
 _MEND = "Mend it, then run these keys anew."
 
 ERRORS: dict[str, Words] = {

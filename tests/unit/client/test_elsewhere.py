@@ -64,11 +64,13 @@ async def test_a_file_on_another_port_is_downloaded_from_the_tenants_own_port():
 
 
 @pytest.mark.asyncio
-async def test_no_proxy_of_the_environment_gets_the_token(monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+)
+async def test_a_loopback_address_never_uses_a_proxy(monkeypatch, name):
     async with serving(says()) as proxy, serving(says()) as server:
-        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.setenv(variable, proxy.base)
-        async with opened(server) as client:
+        monkeypatch.setenv(name, proxy.base)
+        async with opened(server, proxy=proxy.base) as client:
             await client.stop(KEY, "track")
     assert (proxy.connections, len(server.requests)) == (0, 1)
 
