@@ -346,7 +346,7 @@ def test_a_page_without_room_says_so_and_leads_only_to_the_actions_it_has(
         for number in range(60):
             run.add(Outcome.UNREACHABLE if number % 20 == 0 else Outcome.STOPPED)
         page = opened.go(save(run, tmp_path))
-    expect(page.locator(".part")).to_contain_text("room for 3 of the 60 actions: those that need a person.")
+    expect(page.locator(".part")).to_contain_text("shows 3 of the 60 actions: those that need a person.")
     expect(page.locator(".count")).to_have_text("1 to 3 of 3 actions on this page.")
     stopped = page.locator("a[data-filter=outcome][data-value=stopped]")
     assert stopped.get_attribute("href") is None

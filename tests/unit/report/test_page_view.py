@@ -376,11 +376,11 @@ def test_a_page_without_room_for_all_shows_those_that_need_a_person(run, monkeyp
     outcomes = [row["outcome"] for row in rows(text)]
     if people:
         assert outcomes == ["unreachable"] * people
-        assert f"room for {people} of the 40 actions:" in text
+        assert f"shows {people} of the 40 actions:" in text
         assert "those that need a person." in text
     else:
         assert set(outcomes) == {"stopped"}
-        assert f"room for {len(outcomes)} of the 40 actions:" in text
+        assert f"shows {len(outcomes)} of the 40 actions:" in text
         assert "None of them needs a person." in text
 
 
@@ -391,7 +391,7 @@ def test_a_page_without_room_for_all_that_need_a_person_counts_the_others(run, m
     text = page(run)
     shown = len(rows(text))
     assert 5 < shown < 40
-    assert f"room for {shown} of the 40 actions:" in text
+    assert f"shows {shown} of the 40 actions:" in text
     assert f"the first of the 40 that need a person. The other {40 - shown} are not shown." in " ".join(
         text.split()
     )
@@ -399,7 +399,7 @@ def test_a_page_without_room_for_all_that_need_a_person_counts_the_others(run, m
 
 def test_a_page_with_room_for_all_says_nothing_of_room(run):
     one_of_each(run)
-    assert "has room for" not in page(run)
+    assert "This page shows" not in page(run)
 
 
 def test_no_run_makes_a_page_of_25_megabytes(run, monkeypatch):
