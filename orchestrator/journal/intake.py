@@ -171,8 +171,9 @@ class FileIntake:
             if not self._read_one(source, info, pass_on):
                 return
             if source.skipped:
-                rows = f"{source.skipped:,} {'row' if source.skipped == 1 else 'rows'}"
-                notify("input.skipped", f"{source.name}: {rows} without a bulk key skipped.")
+                notify(
+                    "input.skipped", f"{source.name}: skipped rows without a bulk key: {source.skipped:,}."
+                )
         found = self._journal.perform(self._findings.of_journal).result()
         hint = " If another column contains the keys, name it with --column."
         self._findings.report(found, notify, self._no_rows(), "" if self._column or self._any_key else hint)

@@ -196,7 +196,8 @@ class Source:
         refuse_document(start, self.name)
         if is_json(start):
             return parse_json(pieces, self.name, wanted)
-        return parse_rows(parse_records(split_lines(pieces), wanted.headers), self.name, wanted)
+        records = parse_records(split_lines(pieces), wanted.headers, any_key=wanted.any_key)
+        return parse_rows(records, self.name, wanted)
 
     def _check(self, fd: int, wanted: Wanted, on_wait: Callable[[], None]) -> None:
         """Read a regular file to its end, so that no key is sent before the whole file is known to be readable."""

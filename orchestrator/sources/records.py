@@ -39,11 +39,12 @@ class Record(NamedTuple):
     problem: str | None = None
 
 
-def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Record]:
+def parse_records(lines: Iterable[str], wanted: frozenset[str], *, any_key: bool = False) -> Iterator[Record]:
     """Yield the records of a table as soon as their last line was read, without blank and comment lines.
 
     Excel's line ``sep=;`` sets the delimiter. Otherwise the first line with several cells decides, if one of them is a
-    key or a title of ``wanted`` (normalised): the delimiter is the one that separates it from the others.
+    key or a title of ``wanted`` (normalised): the delimiter is the one that separates it from the others. With
+    ``any_key`` the first line decides.
 
     A record that is not well-formed CSV, or longer than ``LIMIT`` characters, costs only its first line: the lines
     after it are read again. So a stray quote cannot hide the keys below it. But a stop cannot be undone: of the lines
@@ -51,7 +52,7 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
     """
     if csv.field_size_limit() < LIMIT:  # the limit of the whole process is only ever raised
         csv.field_size_limit(LIMIT)
-    delimiter, settled, lines, sep = _find_delimiter(lines, wanted)
+    delimiter, settled, lines, sep = _find_delimiter(lines, wanted, any_key)
     source = _Lines(lines, sep)
     width = doubtful = 0  # cells of the first sound record; the last line that an unclosed quote had covered
     reader = csv.reader(source, delimiter=delimiter, strict=True)
@@ -84,7 +85,7 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str]) -> Iterator[Reco
 
 
 def _find_delimiter(
-    lines: Iterable[str], wanted: frozenset[str]
+    lines: Iterable[str], wanted: frozenset[str], any_key: bool
 ) -> tuple[str, bool, Iterator[str], str | None]:
     """Read ahead to the first line with a key or a title of ``wanted``.
 
@@ -101,7 +102,7 @@ def _find_delimiter(
             return sep[1], True, chain(held, lines), line.strip()
         if line[0] != "#" and line.strip(_NOTHING):
             best, (keyed, _, count) = _best([line], wanted)
-            if keyed:
+            if keyed or any_key:
                 return best, count > 1, chain(held, lines), None
             fallback = fallback or best
         if len(held) >= MOST_HELD or size >= LIMIT:

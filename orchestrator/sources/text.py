@@ -12,6 +12,8 @@ LIMIT = 2 << 20
 """The most characters of one record: exported tables have cells of a megabyte, which become labels."""
 
 _SAVE = "Save it as CSV in UTF-8 and run again."
+_START = 1_000  # characters by which the form of a source is recognised
+_BINARY = "is UTF-16 or binary: a NUL byte"
 _UNPACK = "Decompress it and run again."
 _KNOWN = {
     b"PK\x03\x04": ("is a zip archive or an Excel workbook (xlsx)", _SAVE),
@@ -35,6 +37,7 @@ _DOCUMENTS = {
     "<?xml": "is XML",
     "{\\rtf": "is an RTF document",
     "%pdf": "is a PDF document",
+    "pk\x03\x04": "is a zip archive or an Excel workbook (xlsx)",
 }
 
 
@@ -52,11 +55,13 @@ def decode(chunks: Iterable[bytes], name: str) -> Iterator[str]:
             piece = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             what, sound = f"is not UTF-8: byte 0x{error.object[error.start]:02X}", error.object[: error.start]
-            offset = before + len(chunk) - len(error.object) + error.start
+            if b"\0" in sound:
+                what, sound = _BINARY, sound.partition(b"\0")[0]
+            offset = before + len(chunk) - len(error.object) + len(sound)
             raise _unreadable(name, head, what, line + count_lines(sound.decode()), offset) from error
         if "\0" in piece:
-            what, whole = "is UTF-16 or binary: a NUL byte", piece.partition("\0")[0]
-            raise _unreadable(name, head, what, line + count_lines(whole), before + chunk.index(b"\0"))
+            whole = piece.partition("\0")[0]
+            raise _unreadable(name, head, _BINARY, line + count_lines(whole), before + chunk.index(b"\0"))
         before += len(chunk)
         line += count_lines(piece)
         yield piece
@@ -65,16 +70,25 @@ def decode(chunks: Iterable[bytes], name: str) -> Iterator[str]:
 def read_start(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
     """The first characters of a source, at least enough to recognise its form; and all pieces again.
 
-    Only a source that starts with a bracket waits for more than its first piece.
+    Only a source that starts with a bracket, or like one of the known documents, waits for more than its first piece.
     """
     held: list[str] = []
     start = ""
     for piece in pieces:
         held.append(piece)
         start = (start + piece).lstrip(INVISIBLE)
-        if start and (start[0] not in "<[{%" or len(start) >= 16):
+        if start and not _is_ambiguous(start):
             break
-    return start[:1000], chain(held, pieces)
+    return start[:_START], chain(held, pieces)
+
+
+def _is_ambiguous(start: str) -> bool:
+    """Whether the next characters may still decide what a source is."""
+    if len(start) >= _START:
+        return False
+    return start.rstrip(INVISIBLE) in ("[", "{") or any(
+        one.startswith(start.casefold()) for one in _DOCUMENTS
+    )
 
 
 def refuse_document(start: str, name: str) -> None:

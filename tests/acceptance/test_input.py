@@ -71,16 +71,103 @@ FORMS: dict[str, Callable[[list[str]], bytes]] = {
         "# of Tuesday\n\n" + "\n\n".join(f"  {key} " for key in keys)
     ).encode(),
     "gz": lambda keys: gzip.compress(_csv(keys).encode()),
+    "several in a row": lambda keys: "".join(
+        f"{one},{other}\n" for one, other in zip(keys[::2], keys[1::2], strict=True)
+    ).encode(),
+    "beyond the header": lambda keys: f"bulk_key\n{','.join(keys)}\n".encode(),
+    "unknown header": lambda keys: "\n".join(["BulkJobId", *keys]).encode(),
+    "repeated header": lambda keys: "\n".join(["BulkJobId", *keys[:5], "BulkJobId", *keys[5:]]).encode(),
+    "another column of keys": lambda keys: (
+        "bulk_key,entity\n" + "".join(f"{key},{key[::-1]}\n" for key in keys)
+    ).encode(),
+    "sep line": lambda keys: (
+        "sep=;\r\nnote;bulk_key\r\n" + "".join(f"a,b;{key}\r\n" for key in keys)
+    ).encode(),
+    "invisible characters": lambda keys: "".join(f"\u200b{key}\u00a0\n" for key in keys).encode(),
+    "text form of Excel": lambda keys: (
+        "bulk_key\n"
+        + "".join(f"'{key}\n" for key in keys[:6])
+        + "".join(f'"=""{key}"""\n' for key in keys[6:])
+    ).encode(),
+    "lone CR": lambda keys: "\r".join(keys).encode(),
+    "JSON array": lambda keys: json.dumps(keys, indent=2).encode(),
+    "JSON lines": lambda keys: "\n".join(json.dumps({"bulkKey": key, "job": 1}) for key in keys).encode(),
+    "JSON objects in gz": lambda keys: gzip.compress(
+        json.dumps([{"bulk_key": key} for key in keys]).encode()
+    ),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_input_is_stopped_in_whole(mass_stop: MassStop, tenant: Tenant, form: str) -> None:
-    path = mass_stop.home / ("keys.csv.gz" if form == "gz" else "keys.csv")
+    path = mass_stop.home / ("keys.csv.gz" if form.endswith("gz") else "keys.csv")
     path.write_bytes(FORMS[form](tenant.keys))
     ended = mass_stop.run(tenant, path, "--no-results")
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_keys_as_arguments_are_stopped(mass_stop: MassStop, tenant: Tenant) -> None:
+    ended = mass_stop.run(tenant, *tenant.keys, "--no-results")
+    assert ended.status == 0, ended
+    assert [(a["source"], a["row"]) for a in ended.report["actions"]] == [
+        ("<arguments>", n) for n in range(1, 13)
+    ]
+
+
+def test_keys_as_arguments_of_several_tenants_need_the_tenant(mass_stop: MassStop, tenant: Tenant) -> None:
+    (mass_stop.home / "tenants.toml").write_text(
+        f'[tenants.north]\nbase_url = "{tenant.environment["ZUORA_BASE_URL"]}"\n'
+        'client_id_env = "ZUORA_CLIENT_ID"\nclient_secret_env = "ZUORA_CLIENT_SECRET"\n'
+    )
+    ended = mass_stop.run(tenant, tenant.keys[0], "--tenants", "tenants.toml")
+    assert (ended.status, "--tenant NAME" in ended.sentences[-1]) == (2, True), ended
+    assert tenant.nothing_sent()
+    ended = mass_stop.run(
+        tenant, tenant.keys[0], "--tenants", "tenants.toml", "--tenant", "north", "--no-results"
+    )
+    assert outcomes(ended.report) == {tenant.keys[0]: "stopped"}, ended
+
+
+def test_keys_that_differ_only_in_case_are_sent_as_written_and_named(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    (mass_stop.home / "keys.txt").write_text(f"{'a' * 32}\n{'A' * 32}\n")
+    ended = mass_stop.run(tenant, "keys.txt", "--no-results")
+    assert outcomes(ended.report) == {"a" * 32: "rejected", "A" * 32: "rejected"}
+    assert (
+        f"Keys that differ only in case are different keys; all are sent: {'A' * 32} and {'a' * 32}."
+        in ended.err
+    )
+
+
+def test_any_key_is_sent_as_written(mass_stop: MassStop, tenant: Tenant) -> None:
+    (mass_stop.home / "keys.csv").write_text("key,note\nJob-1.a~b_c,x\n")
+    ended = mass_stop.run(tenant, "keys.csv", "--any-key", "--no-results")
+    assert outcomes(ended.report) == {"Job-1.a~b_c": "rejected"}, ended
+    assert {call.key for call in tenant.log if call.kind == "stop"} == {"Job-1.a~b_c"}
+
+
+def test_a_handover_is_a_source_whose_rows_without_a_key_are_skipped(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    header = "bulk_key,tenant,source,row,owner,outcome,error kind,message"
+    rows = [f"{key},,keys.csv,{n},Ada,unconfirmed,timeout,x" for n, key in enumerate(tenant.keys, 2)]
+    (mass_stop.home / "needs-person.csv").write_text(
+        "\n".join([header, *rows, ",,keys.csv,20,Bob,malformed,,y"])
+    )
+    ended = mass_stop.run(tenant, "needs-person.csv", "--no-results")
+    assert ended.status == 0, ended
+    assert "skipped rows without a bulk key: 1" in ended.err
+
+
+def test_a_number_beyond_the_columns_is_refused_with_their_number(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    (mass_stop.home / "keys.csv").write_text(f"a,{tenant.keys[0]},b\n")
+    ended = mass_stop.run(tenant, "keys.csv", "--column", "9")
+    assert ended.status == 2
+    assert ended.sentences == ["mass-stop: keys.csv has no column 9: its first row has 3."]
 
 
 @pytest.mark.parametrize("dash", [("-",), ()])
@@ -235,6 +322,10 @@ BAD_INPUTS: dict[str, Callable[[Path], str]] = {
     "Latin-1 at the end": _made(lambda path: path.write_bytes((KEY + "\n").encode() * 5000 + b"caf\xe9\n")),
     "gz cut short": _made(lambda path: path.write_bytes(GZ[:-20])),
     "gz with a flipped byte": _made(lambda path: path.write_bytes(GZ[:40] + bytes([GZ[40] ^ 255]) + GZ[41:])),
+    "JSON cut short": _made(lambda path: path.write_text(f'["{KEY}", "{KEY[:9]}')),
+    "a web page": _made(lambda path: path.write_text("<!DOCTYPE html><title>Sign in</title>")),
+    "a workbook": _made(lambda path: path.write_bytes(b"PK\x03\x04" + bytes(20))),
+    "two columns of keys": _made(lambda path: path.write_text(f"id,entity\n{KEY},{KEY[::-1]}\n")),
     "a missing column": _made(lambda path: path.write_text(f"bulk_key\n{KEY}\n")),
 }
 

@@ -8,9 +8,10 @@ import os
 import resource
 import sys
 import threading
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from msgspec import structs
@@ -268,3 +269,26 @@ async def test_a_run_with_dask_leaves_the_program_as_it_was(settings: Settings, 
     report = await stop_all(keys, structs.replace(settings, engine="dask"))
     assert report.run.exit_status == 0
     assert state() == before
+
+
+@pytest.mark.asyncio
+async def test_whatever_a_program_passes_is_stripped_or_reported(settings: Settings, keys: list[str]):
+    passed = [f"{keys[0]}\n", None, keys[1].encode(), uuid.UUID(keys[2]), 7, f" '{keys[3]}' "]
+    report = await stop_all(passed, settings)  # type: ignore[arg-type]
+    assert [(action.row, action.outcome) for action in report.actions] == [
+        (1, Outcome.STOPPED), (2, Outcome.MALFORMED), (3, Outcome.MALFORMED), (4, Outcome.MALFORMED),
+        (5, Outcome.MALFORMED), (6, Outcome.STOPPED),
+    ]  # fmt: skip
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("passed", ["0" * 32, b"0" * 32, None, 7])
+async def test_what_is_no_list_of_keys_raises_a_usage_error(settings: Settings, passed: Any):
+    with pytest.raises(UsageError, match="keys must be a list"):
+        await stop_all(passed, settings)
+
+
+@pytest.mark.asyncio
+async def test_any_key_may_be_any_safe_text(settings: Settings):
+    report = await stop_all(["job-1"], structs.replace(settings, any_key=True))
+    assert [action.outcome for action in report.actions] == [Outcome.REJECTED]

@@ -21,6 +21,7 @@ from orchestrator.journal.intake import (
     RowIntake,
 )
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.recovery import integrity
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.journal.writer import Ledger, ThreadWriter
 from orchestrator.model import InputRow, Outcome
@@ -343,3 +344,148 @@ async def test_an_unknown_tenant_of_a_megabyte_is_shortened_in_row_and_message(j
     assert len(str(action.tenant)) < 1_100
     assert action.error
     assert len(action.error.message) < 300
+
+
+# Several keys in a row
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+def test_each_key_of_a_row_is_an_action_of_that_row(journal, tmp_path):
+    read(journal, write(tmp_path / "keys.csv", f"{key(1)},{key(2)}\n{key(3)},{key(4)}\n"))
+    assert [(action.row, action.bulk_key) for action in report(journal).actions] == [
+        (1, key(1)), (1, key(2)), (2, key(3)), (2, key(4)),
+    ]  # fmt: skip
+
+
+def test_a_key_twice_in_a_row_is_a_duplicate_of_that_row(journal, tmp_path):
+    read(journal, write(tmp_path / "keys.csv", f"{key(1)},{key(1)}\n"))
+    assert [(action.row, action.duplicate_rows) for action in report(journal).actions] == [(1, [1])]
+
+
+@pytest.mark.parametrize("taken", range(7))
+def test_a_source_that_was_cut_within_a_row_is_read_on(journal, tmp_path, taken):
+    content = f"{key(9)},{key(1)}\n{key(3)},{key(9)},{key(2)}\nbad\n"
+    path = write(tmp_path / "keys.csv", content)
+    every = list(open_source(str(path)).read())
+    (info,) = journal.add_sources([(path.name, str(path))])
+    if taken:
+        journal.admit(info, every[:taken], False).result(20)
+    read(journal, path, known(journal))
+    actions = [(action.row, action.bulk_key, action.duplicate_rows) for action in report(journal).actions]
+    assert actions == [(1, key(9), [2]), (1, key(1), []), (2, key(3), []), (2, key(2), []), (3, "bad", [])]
+
+
+def test_the_digest_of_rows_with_several_keys_holds(journal, connection, tmp_path):
+    read(journal, write(tmp_path / "keys.csv", f"{key(9)},{key(1)}\n{key(3)},{key(9)},{key(2)}\n"))
+    source = known(journal)
+    assert integrity.chain_of(connection, source) == source.chain
+
+
+# What the operator must know
+
+
+def refusal(journal: Journal, path: Path, **options) -> str:
+    with pytest.raises(InputError) as raised:
+        read(journal, path, **options)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "end"),
+    [
+        (
+            "x\ny\n",
+            {},
+            "keys.csv, row 1: The key has 1 character; a bulk key is 32 letters or digits (A-Z, a-z, 0-9).",
+        ),
+        (f"key,job\nx,{key(1)}\n", {}, "If another column contains the keys, name it with --column."),
+        (f"key,job\nx,{key(1)}\n", {"column": "key"}, "a bulk key is 32 letters or digits (A-Z, a-z, 0-9)."),
+        ("# nothing\n", {}, "keys.csv has no row with a key, only a header, comments or blank lines."),
+        ("bulk_key\n", {}, "keys.csv has no row with a key, only a header, comments or blank lines."),
+    ],
+    ids=["one column", "another column", "chosen column", "comments", "header"],
+)
+def test_an_input_without_a_key_is_refused_with_its_own_problem(journal, tmp_path, content, options, end):
+    sentence = refusal(journal, write(tmp_path / "keys.csv", content), **options)
+    assert sentence.startswith("The input holds no usable bulk key")
+    assert sentence.endswith(end)
+
+
+def test_a_file_with_an_unclear_column_is_refused_before_a_key_of_another_is_sent(journal, tmp_path):
+    paths = [
+        fill(tmp_path / "one.csv", 1),
+        write(tmp_path / "two.csv", f"a,b\n{key(2)},{key(3)}\n"),
+    ]
+    infos = journal.add_sources([(path.name, str(path)) for path in paths])
+    sources = [(open_source(str(path)), info) for path, info in zip(paths, infos, strict=True)]
+    new: list[int] = []
+
+    async def main() -> None:
+        await FileIntake(journal, sources, column=None, weight_column=None).read(new.append)
+
+    with pytest.raises(InputError, match=r"two\.csv has keys in several columns"):
+        anyio.run(main)
+    assert new == []
+
+
+def notified(journal: Journal, path: Path) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    read(journal, path, notify=lambda event, sentence: found.append((event, sentence)))
+    return found
+
+
+def test_keys_that_differ_only_in_case_are_all_admitted_and_named(journal, tmp_path):
+    one, other = f"{'a' * 31}b", f"{'a' * 31}B"
+    path = write(tmp_path / "keys.csv", f"{one}\n{key(1)}\n{other}\n")
+    assert notified(journal, path) == [
+        ("input.case", f"Keys that differ only in case are different keys; all are sent: {other} and {one}.")
+    ]
+    assert len(report(journal).actions) == 3
+
+
+def test_keys_in_one_case_cause_no_warning(journal, tmp_path):
+    assert notified(journal, write(tmp_path / "keys.csv", f"{'a' * 32}\n{'B' * 32}\n")) == []
+
+
+def test_skipped_rows_of_a_handover_are_counted(journal, tmp_path):
+    path = write(
+        tmp_path / "keys.csv", f"bulk_key,tenant,source,row,outcome\n{key(1)},,a,1,x\n,,a,2,malformed\n"
+    )
+    assert notified(journal, path) == [("input.skipped", f"{path}: skipped rows without a bulk key: 1.")]
+
+
+# Programs that resume
+
+
+def resumed(journal: Journal, again: list[InputRow]) -> None:
+    async def main() -> None:
+        await RowIntake(journal, again, known(journal), ranked=False).read(lambda _: None)
+
+    asyncio.run(main())
+
+
+def test_rows_of_a_program_that_an_earlier_session_took_are_skipped(journal, info):
+    bad = InputRow(2, "bad", problem="no key")
+    journal.admit(info, [*rows(1), bad], False).result(20)
+    resumed(journal, [*rows(1), bad, *rows(3)])
+    assert [(action.row, action.duplicate_rows) for action in report(journal).actions] == [
+        (1, []),
+        (2, []),
+        (3, []),
+    ]
+
+
+@pytest.mark.parametrize("again", [rows(1), rows(1, 3), [InputRow(1, key(9)), *rows(2, 3)]])
+def test_a_program_that_passes_other_keys_than_before_is_refused(journal, info, again):
+    journal.admit(info, rows(1, 2), False).result(20)
+    with pytest.raises(InputError, match="not what it was"):
+        resumed(journal, again)
+
+
+def test_an_input_of_a_program_without_a_key_is_refused_with_its_first_problem(journal):
+    with pytest.raises(InputError, match=r"nothing to stop\. keys, row 1: no key$"):
+        asyncio.run(handed(journal, [InputRow(1, "x", problem="no key")]))

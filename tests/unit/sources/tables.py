@@ -15,8 +15,10 @@ class Pipe:
         self._reading, self._writing = os.pipe()
         self.spec = f"/dev/fd/{self._reading}"
         self._opened = False
+        self.waits = 0
 
     def feed(self) -> None:
+        self.waits += 1
         if not self._opened:
             self._opened = True
         elif self._chunks:

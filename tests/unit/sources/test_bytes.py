@@ -70,3 +70,46 @@ def test_gzip_is_recognised_without_its_name(keys):
 def test_bad_gzip_data_is_refused(tmp_path, content, sentence):
     with pytest.raises(InputError, match=sentence):
         list(source(tmp_path, content, "k.gz").read())
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"PK\x03\x04 text", "is a zip archive or an Excel workbook (xlsx). "),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+            "is an Excel workbook of the old form (xls). Save it as CSV in UTF-8",
+        ),
+        (
+            b"\n <!DOCTYPE html>\n<title>Sign in</title>",
+            "is an HTML page, not a table (a login page, perhaps). Export",
+        ),
+        (b"<HTML><body>", "is an HTML page"),
+        (b"<table><tr><td>", "is an HTML page, not a table (a workbook saved as a web page, perhaps)"),
+        (b'<?xml version="1.0"?>', "is XML. Export the keys as CSV"),
+        (rb"{\rtf1\ansi", "is an RTF document"),
+        (b"%PDF-1.7\n", "is a PDF document"),
+        (b"BZh91AY&SY\xff", "is compressed with bzip2. Decompress it"),
+        (b"\xfd7zXZ\x00\x00", "is compressed with xz. Decompress it"),
+        (b"\x7fELF\x02\x01\x01\x00\x00\xd0", "is UTF-16 or binary: a NUL byte in line 1 (byte 8). "),
+    ],
+    ids=["xlsx", "xls", "HTML", "html", "table", "XML", "RTF", "PDF", "bzip2", "xz", "program"],
+)
+def test_content_of_another_kind_is_refused_by_its_name(keys, content, sentence):
+    with pytest.raises(InputError) as raised:
+        keys(content)
+    assert str(raised.value).partition("keys.csv ")[2].startswith(sentence)
+
+
+def test_a_document_is_recognised_however_a_pipe_gives_it(pipe):
+    slow = pipe(*(bytes([byte]) for byte in b"<!DOCTYPE html>"))
+    with pytest.raises(InputError, match="is an HTML page"):
+        list(open_source(slow.spec).read(on_wait=slow.feed))
+
+
+@pytest.mark.parametrize("first", ["P", "<", "["])
+def test_a_short_key_is_not_held_back_to_recognise_a_document(pipe, first):
+    slow = pipe(f"{first}x\n".encode(), b"y\n")
+    rows = open_source(slow.spec).read(any_key=True, on_wait=slow.feed)
+    assert next(rows).key == f"{first}x"
+    assert slow.waits == 2
