@@ -33,6 +33,7 @@ class BackgroundWriter(Generic[AnyStr]):
         self._most = most
         self._failed = failed
         self._broken = False
+        self._closed = False
         self._pieces: deque[AnyStr] = deque()
         self._waiting = 0
         self._written = 0
@@ -66,6 +67,14 @@ class BackgroundWriter(Generic[AnyStr]):
                     return False
         return True
 
+    def close(self) -> None:
+        """End the thread once every piece is written. No piece may follow."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None and not self.behind:
+            self._thread.join()
+
     def _start(self) -> bool:
         thread = threading.Thread(target=self._run, name="output", daemon=True)
         try:
@@ -78,7 +87,9 @@ class BackgroundWriter(Generic[AnyStr]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pieces)
+                self._changed.wait_for(lambda: self._pieces or self._closed)
+                if not self._pieces:
+                    return
             self._take()
 
     def _take(self) -> None:

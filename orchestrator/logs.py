@@ -87,6 +87,8 @@ class Sink:
     def close(self) -> None:
         """Writes the events that gathered and closes the file."""
         self.flush()
+        if self._writer is not None:
+            self._writer.close()
         if self._descriptor is not None and self._writer is not None and not self._writer.behind:
             os.close(self._descriptor)
         self._descriptor = self._writer = None

@@ -1,32 +1,35 @@
-"""What the caller of shards wants of them, and how they get to know it."""
+"""Control messages: how the caller ends its shards early.
+
+The caller writes one file into the session's folder, which a broken connection cannot hold up. If the file cannot be
+written, it sends the message through dask.
+"""
 
 import os
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from orchestrator.atomic import replacing
-from orchestrator.cluster import cluster
 from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import MassStopError
 from orchestrator.logs import Log
 
-if TYPE_CHECKING:
-    from distributed import Client
+FILE = "control.json"
 
-FILE = "orders.json"
-LOOK = 0.25
-"""Seconds between two looks at the orders, and between two tellings of the counts."""
+INTERVAL = 0.25
+"""Seconds between two reads of the control file, and between two progress messages."""
 
 
-class Orders(Struct, frozen=True):
-    """What the caller wants of all its shards: to go on, to send no more stops, or no more calls at all.
+class ControlMessage(Struct, frozen=True):
+    """What the shards of a session have to do: continue, send no more stops, or make no more calls at all.
 
-    ``at`` is when they were given, in seconds since the epoch by the caller's clock.
+    ``stop_sending`` and ``cut`` are reasons, or None. ``at`` is the time of writing, in seconds since the epoch by the
+    caller's clock.
     """
 
     stop_sending: str | None = None
@@ -36,68 +39,73 @@ class Orders(Struct, frozen=True):
 
     @property
     def strictness(self) -> tuple[bool, bool]:
+        """Of two messages, the one with the larger value counts: no message is ever taken back."""
         return self.cut is not None, self.stop_sending is not None
 
     @property
     def reason(self) -> MassStopError:
+        """The reason for which a shard ends early, with the exit status of the run."""
         if self.exit_status > 128:
             return Interrupted(self.cut or "", self.exit_status)
-        return Ordered(self.cut or self.stop_sending or "", self.exit_status)
+        return EndedByCaller(self.cut or self.stop_sending or "", self.exit_status)
 
 
-class Ordered(MassStopError):
-    """The caller wanted no more."""
+class EndedByCaller(MassStopError):
+    """The caller ended the shard early."""
 
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
         self.exit_status = exit_status
 
 
-def give(home: Path, orders: Orders) -> None:
-    """Tells all shards below ``home``. Raises OSError."""
-    with replacing(home / FILE) as file:
-        file.write(msgspec.json.encode(msgspec.structs.replace(orders, at=time.time())))
+def write(session: Path, message: ControlMessage) -> None:
+    """Write ``message`` for all shards in the folder ``session``. Raises OSError."""
+    with replacing(session / FILE) as file:
+        file.write(msgspec.json.encode(msgspec.structs.replace(message, at=time.time())))
 
 
-def read(home: Path) -> tuple[Orders, float]:
-    """What all shards below ``home`` were told last; when, in seconds since the epoch by its file system's clock.
+def read(session: Path) -> tuple[ControlMessage, float]:
+    """Return the last message for the shards in ``session``, and when its file was written.
+
+    The time is in seconds since the epoch by the clock of the file system.
 
     Raises OSError, or msgspec.DecodeError.
     """
-    with (home / FILE).open("rb") as file:
-        return msgspec.json.decode(file.read(), type=Orders), os.fstat(file.fileno()).st_mtime
+    with (session / FILE).open("rb") as file:
+        return msgspec.json.decode(file.read(), type=ControlMessage), os.fstat(file.fileno()).st_mtime
 
 
 class Control:
-    """The caller's hold on the shards of a session: a file that no broken connection can hold up.
+    """The caller's control over the shards in the folder ``session``."""
 
-    Where it cannot be written, since the disk is full or the folder is gone, the workers are told by dask.
-    """
-
-    def __init__(self, home: Path, log: Log) -> None:
-        self._home = home
+    def __init__(self, session: Path, log: Log) -> None:
+        self._session = session
         self._log = log
-        self._orders = Orders()
+        self._message = ControlMessage()
         self._written = True
-        self._told_otherwise = False
+        self._logged = False
 
-    def order(self, **changes: Any) -> None:
-        self._orders = msgspec.structs.replace(self._orders, **changes)
+    def send(self, **changes: Any) -> None:
+        """Add ``changes`` to the message, and write it if possible."""
+        self._message = msgspec.structs.replace(self._message, **changes)
         self._write()
 
-    async def insist(self, client: "Client") -> None:
-        """Tells again what could not be written: to be called until the shards are over. Raises OSError."""
+    async def resend(self, through_dask: Callable[[str, bytes], Awaitable[None]]) -> None:
+        """Deliver a message that could not be written. To be called again until the shards are over.
+
+        ``through_dask`` takes the session's folder and the message in JSON. Its exceptions are passed on.
+        """
         if not self._written:
             self._write()
         if self._written:
             return
-        if not self._told_otherwise:
-            self._told_otherwise = True
-            self._log.warning("orders.not_written", folder=str(self._home), told_by="dask")
-        await cluster.tell(client, str(self._home), msgspec.json.encode(self._orders))
+        if not self._logged:
+            self._logged = True
+            self._log.warning("control.not_written", folder=str(self._session), sent_through="dask")
+        await through_dask(str(self._session), msgspec.json.encode(self._message))
 
     def _write(self) -> None:
         self._written = False
         with suppress(OSError):
-            give(self._home, self._orders)
+            write(self._session, self._message)
             self._written = True

@@ -59,7 +59,7 @@ async def local_cluster(
             await processes.start(workers)
             yield scheduler.address, security
         finally:
-            processes.replace_no_more()
+            processes.stop_starting()
             with anyio.move_on_after(LONGEST_CLOSE, shield=True):
                 await scheduler.close()  # also closes the workers
                 await processes.wait()
@@ -115,6 +115,7 @@ class _WorkerProcesses:
         self._environment = {**environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         self._errors = Path(setup.folder) / "worker.err"
         self._processes: set[Process] = set()
+        self._joined: set[Process] = set()
         self._replacing: list[asyncio.Task[None]] = []
 
     async def start(self, count: int) -> None:
@@ -128,10 +129,13 @@ class _WorkerProcesses:
                 raise process
             self._replacing.append(asyncio.create_task(self._replace(process)))
 
-    def replace_no_more(self) -> None:
-        """Start no further worker."""
+    def stop_starting(self) -> None:
+        """Start no further worker, and kill those that have not joined the cluster: it cannot close them."""
         for task in self._replacing:
             task.cancel()
+        for process in self._processes - self._joined:
+            with suppress(ProcessLookupError):
+                process.kill()
 
     async def _replace(self, process: Process) -> None:
         while True:
@@ -144,7 +148,7 @@ class _WorkerProcesses:
         with self._errors.open("ab") as errors:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-P", "-m", "orchestrator.cluster.worker",
+                    sys.executable, "-P", "-c", "from orchestrator.cluster.worker import main; main()",
                     stdin=PIPE, stdout=PIPE, stderr=errors, env=self._environment,
                 )  # fmt: skip
             except OSError as error:
@@ -159,6 +163,7 @@ class _WorkerProcesses:
             ready = await process.stdout.readline()
         if not ready:
             raise _not_started(self._last_error())
+        self._joined.add(process)
         return process
 
     def _last_error(self) -> str:

@@ -1,4 +1,4 @@
-"""How what shards did comes back into the run: each journal from its folder, once."""
+"""Merging what shards did into the run's journal: each journal from its folder, once."""
 
 import os
 import shutil
@@ -11,9 +11,16 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.atomic import replacing
-from orchestrator.cluster import control as orders
-from orchestrator.cluster.control import LOOK, Orders
-from orchestrator.cluster.shared_dir import clear, folders_in, home_of, overtaken, remove
+from orchestrator.cluster import control
+from orchestrator.cluster.control import INTERVAL, ControlMessage
+from orchestrator.cluster.shared_dir import (
+    is_superseded,
+    refuse_foreign,
+    remove,
+    remove_if_merged,
+    sessions_folder,
+    subfolders,
+)
 from orchestrator.engine.cutoff import Ending
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
@@ -25,76 +32,81 @@ from orchestrator.runs.rundir import DirectoryInUse, NoDirectory, RunDirectory
 from orchestrator.settings import Settings
 
 PATIENCE = 15.0
-"""Seconds, besides those of a call, in which a shard that nobody answers for any more lets go of its folder."""
+"""Seconds, besides those of a call, in which a shard that does not answer any more unlocks its folder."""
 
 
 class ShardLost(MassStopError):
-    """A shard came to no end although it was tried again and again, or its cluster is gone."""
+    """A shard did not complete although it was tried several times, or its cluster is lost."""
 
     exit_status = 5
 
 
-@dataclass(frozen=True)
-class Homecoming:
-    """The way of rows back into ``journal``, and of files into the run's ``directory``.
+def shard_lost(reason: str) -> Ending:
+    """Return how a shard ended that did not complete."""
+    return Ending.cut(ShardLost(reason))
 
-    ``sent`` says whether the shards were there to send stops, ``timeout`` how many seconds a call of theirs may take.
-    ``on_settled`` is told the journal's number and the outcome of each key that is over.
+
+@dataclass(frozen=True)
+class ShardMerge:
+    """Merges rows of shards into ``journal``, and their files into the run's ``directory``.
+
+    ``sent`` says whether the shards send stops. ``timeout`` is that of their calls, in seconds. ``on_completed``
+    receives the journal's number and the outcome of each completed key.
     """
 
     journal: Journal
     directory: Path
     sent: bool
     timeout: float
-    on_settled: Callable[[int, Outcome], None] = lambda *_: None
+    on_completed: Callable[[int, Outcome], None] = lambda *_: None
 
-    async def ended(
-        self, folder: Path, tenant: str, ending: Ending, told: shards.Tables | None = None
+    async def conclude(
+        self, folder: Path, tenant: str, ending: Ending, tables: shards.Tables | None = None
     ) -> Ending:
-        """``ending``, once the shard's rows are back (:meth:`bring_back`); or what is to be told in its place."""
-        why = (ending.reason or "").removesuffix(".")
+        """Merge a shard that ended with ``ending``, and return how its tenant ended. See :meth:`merge`."""
+        reason = (ending.reason or "").removesuffix(".")
         try:
-            touched = await self.bring_back(folder, tenant, told)
+            touched = await self.merge(folder, tenant, tables)
         except DirectoryInUse:
-            return lost(
-                f"Its shard came to no end that is known ({why}) and may still be at work. mass-stop resume brings in "
-                "what it did, once it is over."
+            return shard_lost(
+                f"How its shard ended is not known ({reason}); it may still run. mass-stop resume merges its results "
+                "once it is over."
             )
         except (StorageError, RunDirectoryError) as error:
-            return lost(
-                f"What its shard did is not back: {error} Its keys count as perhaps stopped, until mass-stop resume "
-                "finds what was done, or stops them once more."
+            return shard_lost(
+                f"The results of its shard are missing: {error} Its keys count as possibly stopped, until mass-stop "
+                "resume finds the results or stops the keys again."
             )
         if isinstance(ending.cut_by, ShardLost) or (touched and isinstance(ending.cut_by, UsageError)):
-            return lost(
-                f"Its shard came to no end: {why}. What it did is kept; mass-stop resume does the rest."
+            return shard_lost(
+                f"Its shard did not complete: {reason}. Its results are kept; mass-stop resume does the rest."
             )
         return ending
 
-    async def bring_back(self, folder: Path, tenant: str, told: shards.Tables | None = None) -> bool:
-        """Takes what the shard of ``tenant`` did, and its ``folder`` away; whether a call of it may have left.
+    async def merge(self, folder: Path, tenant: str, tables: shards.Tables | None = None) -> bool:
+        """Merge the shard of ``tenant``, and remove its ``folder``. Return whether a call of it may have been sent.
 
-        ``told`` is what the shard itself told, where its journal took no more.
+        ``tables`` is what the shard itself returned because its disk was full.
 
         Raises:
-            DirectoryInUse: the shard is still at work, and longer than a call and :data:`PATIENCE` allow.
+            DirectoryInUse: the shard still runs, for longer than a call and :data:`PATIENCE` allow.
             RunDirectoryError: its folder is gone, or has no locks.
             StorageError: its journal cannot be read; it is left as it is.
         """
         with ExitStack() as stack:
             try:
-                stack.callback((await self._held(folder)).close)
+                stack.callback((await self._locked(folder)).close)
             except DirectoryInUse:
                 raise
             except RunDirectoryError:
-                if told is None:
+                if tables is None:
                     raise
-            touched, settled = await anyio.to_thread.run_sync(self._merged, folder, tenant, told)
-        for seq, outcome in settled:
-            self.on_settled(seq, outcome)
+            touched, completed = await anyio.to_thread.run_sync(self._merge, folder, tenant, tables)
+        for seq, outcome in completed:
+            self.on_completed(seq, outcome)
         return touched
 
-    async def _held(self, folder: Path) -> RunDirectory:
+    async def _locked(self, folder: Path) -> RunDirectory:
         give_up = anyio.current_time() + self.timeout + PATIENCE
         while True:
             try:
@@ -102,38 +114,33 @@ class Homecoming:
             except DirectoryInUse:
                 if anyio.current_time() > give_up:
                     raise
-            await anyio.sleep(LOOK)
+            await anyio.sleep(INTERVAL)
 
-    def _merged(
-        self, folder: Path, tenant: str, told: shards.Tables | None
+    def _merge(
+        self, folder: Path, tenant: str, tables: shards.Tables | None
     ) -> tuple[bool, list[tuple[int, Outcome]]]:
         name = f"{folder.parent.name}/{folder.name}"
         try:
-            touched = told is not None or not shards.is_untouched(folder)
+            touched = tables is not None or not shards.is_untouched(folder)
         except OSError as error:
             raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-        settled = []
+        completed = []
         if not touched:
             if self.sent:
                 self.journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
-        elif found := told or shards.read_left(folder / "journal.db"):
+        elif found := tables or shards.read_left(folder / "journal.db"):
             _move_responses(folder, self.directory)
-            settled = self.journal.perform(lambda db: shards.merge(db, found, name)).result()
+            completed = self.journal.perform(lambda db: shards.merge(db, found, name)).result()
             with suppress(OSError), (self.directory / "run.log").open("ab") as log:
                 log.write((folder / "run.log").read_bytes())
-        # What a journal in memory has taken is gone with this process, and the folder has it still.
+        # A journal in memory ends with this process. In that case the folder is still needed.
         if self.journal.trouble is None:
             shutil.rmtree(folder, ignore_errors=True)
-        return touched, settled
-
-
-def lost(reason: str) -> Ending:
-    """How a shard ended that came to no end."""
-    return Ending.cut(ShardLost(reason))
+        return touched, completed
 
 
 def _move_responses(folder: Path, directory: Path) -> None:
-    """One that cannot be moved is missed where the remediation is made, and said there."""
+    """Move the response files. The remediation reports each that is missing."""
     for kind, suffix in ((".responses", ".zip"), ("responses", ".csv")):
         for place, _, names in os.walk(folder / kind):
             for path in (Path(place, name) for name in names if name.endswith(suffix)):
@@ -150,42 +157,46 @@ def _move(source: Path, target: Path) -> None:
             shutil.copyfileobj(file, copy)
 
 
-async def collect(
+async def merge_left_behind(
     journal: Journal, info: RunInfo, settings: Settings, directory: Path, sessions: int
 ) -> None:
-    """Brings back what the shards of the last of ``sessions`` did. Those that are still at work are told to end.
+    """Merge what the shards of the last of ``sessions`` left behind. Shards that still run are told to end.
 
-    Raises RunDirectoryError where one does not, or StorageError where it cannot be read.
+    Raises RunDirectoryError if one does not end, UsageError if other users could have changed the results, and
+    StorageError if they cannot be read.
     """
-    way = Homecoming(journal, directory, info.command != "plan", settings.timeout)
-    home = home_of(settings, directory, info.id)
+    merge = ShardMerge(journal, directory, info.command != "plan", settings.timeout)
+    folder = sessions_folder(settings, directory, info.id)
     try:
-        for session in folders_in(home):
+        left_behind = subfolders(folder)
+        if left_behind:
+            refuse_foreign(folder)
+        for session in left_behind:
             with suppress(OSError):
-                orders.give(session, Orders(cut="The run is resumed elsewhere.", exit_status=4))
-            if overtaken(session, sessions):
+                control.write(session, ControlMessage(cut="The run is resumed elsewhere.", exit_status=4))
+            if is_superseded(session, sessions):
                 remove(session)
                 continue
-            for folder in folders_in(session):
-                await _collect(way, folder, folder.name if info.tenants else "")
-            clear(session)
+            for shard in subfolders(session):
+                await _merge_left_behind(merge, shard, shard.name if info.tenants else "")
+            remove_if_merged(session)
     except OSError as error:
         raise StorageError(
-            f"The folder {home} of this run's shards cannot be read: {error.strerror}."
+            f"The folder {folder} of this run's shards cannot be read: {error.strerror}."
         ) from error
 
 
-async def _collect(way: Homecoming, folder: Path, tenant: str) -> None:
+async def _merge_left_behind(merge: ShardMerge, shard: Path, tenant: str) -> None:
     try:
-        await way.bring_back(folder, tenant)
+        await merge.merge(shard, tenant)
     except DirectoryInUse:
         raise RunDirectoryError(
-            f"A dask worker is still at work in {folder}: let it end, or end it, and resume again."
+            f"A dask worker is still at work in {shard}. Wait until it ends, or end it, and resume again."
         ) from None
     except NoDirectory:
-        pass  # whoever resumes a copy of the run was faster: what is not here was perhaps stopped
+        pass  # a resume of a copy of the run was faster: a key that is not here was possibly stopped
     except StorageError as error:
         raise StorageError(
-            f"{error} Make it readable and resume again; or take {folder} away: its keys then count as perhaps "
-            "stopped, and are stopped once more, which does no harm."
+            f"{error} Make it readable and resume again. Or remove {shard}: its keys then count as possibly stopped, "
+            "and are stopped again, which does no harm."
         ) from error

@@ -1,4 +1,4 @@
-"""What the caller of a cluster and the workers of its shards tell each other, and in what words."""
+"""What the caller and the workers send each other: a shard, how it ended, and its progress."""
 
 from collections import Counter
 from dataclasses import fields
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from orchestrator.cluster.control import Ordered
+from orchestrator.cluster.control import EndedByCaller
 from orchestrator.engine.cutoff import Ending
 from orchestrator.errors import MassStopError, TenantError, UsageError
 from orchestrator.journal import shards
@@ -19,9 +19,10 @@ from orchestrator.settings.tenants import Tenant
 
 
 class Shard(Struct, frozen=True):
-    """One tenant's part of one session. ``number`` is the tenant's place among all, ``deadline`` a wall-clock time.
+    """One tenant's part of one session.
 
-    Only a shard for this machine carries secrets: in ``tenant``, and the proxy's.
+    ``name`` is empty in a run of one tenant, ``number`` is the tenant's place among all, ``deadline`` a wall-clock
+    time. Only a shard for a worker of this machine contains secrets: those of the tenant, and the proxy's.
     """
 
     info: RunInfo
@@ -36,62 +37,64 @@ class Shard(Struct, frozen=True):
 
 
 def encode_shard(shard: Shard) -> bytes:
-    """Return ``shard`` as bytes, with the secrets of its tenant if there are any."""
-    return msgspec.msgpack.encode(shard, enc_hook=lambda value: _checked(value).reveal())
+    """Return ``shard`` as bytes, including its secrets."""
+    return msgspec.msgpack.encode(shard, enc_hook=_reveal)
 
 
 def decode_shard(data: bytes) -> Shard:
-    """Return the shard that :func:`encode_shard` made bytes of."""
+    """Return the shard that :func:`encode_shard` encoded."""
     return msgspec.msgpack.decode(data, type=Shard, dec_hook=lambda _, text: Secret(text))
 
 
-def _checked(value: object) -> Secret:
+def _reveal(value: object) -> str:
     if not isinstance(value, Secret):
         raise NotImplementedError(type(value))
-    return value
+    return value.reveal()
 
 
 _KINDS: dict[str, type[MassStopError]] = {"tenant": TenantError, "usage": UsageError}
 
 
-class Done(Struct, frozen=True):
-    """How a shard ended. ``kind`` says whose fault a cut was: the tenant's, the usage's, or another's.
+class ShardResult(Struct, frozen=True):
+    """How a shard ended. ``kind`` is the kind of error that ended it: of the tenant, of usage, or another.
 
-    ``told`` is all that its journal holds, where the disk took no more of it.
+    ``tables`` is all that its journal contains, if the disk could not take it.
     """
 
     state: str
     reason: str | None
     exit_status: int
     kind: str = ""
-    told: shards.Tables | None = None
+    tables: shards.Tables | None = None
 
     @classmethod
-    def of(cls, ending: Ending) -> "Done":
+    def of(cls, ending: Ending) -> "ShardResult":
+        """Return the result that stands for ``ending``."""
         if ending.cut_by is None:
             return cls(ending.state, ending.reason, 0)
         kind = next((kind for kind, error in _KINDS.items() if isinstance(ending.cut_by, error)), "")
         return cls(ending.state, ending.reason, ending.cut_by.exit_status, kind)
 
     def ending(self) -> Ending:
+        """Return the ending that the result stands for."""
         if not self.exit_status:
             return Ending(self.state, self.reason)
         kind = _KINDS.get(self.kind)
         reason = self.reason or ""
-        return Ending(self.state, reason, kind(reason) if kind else Ordered(reason, self.exit_status))
+        return Ending(self.state, reason, kind(reason) if kind else EndedByCaller(reason, self.exit_status))
 
 
 def topic(run_id: str) -> str:
-    """Where the counts of a run's shards are told."""
+    """Return the dask topic under which the shards of a run report their progress."""
     return f"mass-stop-{run_id}"
 
 
 NAMED = 5
-"""Keys that need a person and are told by name."""
+"""Keys that need a person and are reported with their names."""
 
 
-def counts_of(tally: Tally, now: float) -> dict[str, Any]:
-    """What a worker tells of a shard at ``now`` (monotonic seconds), in plain values."""
+def progress_of(tally: Tally, now: float) -> dict[str, Any]:
+    """Return the progress of a shard at ``now`` (monotonic seconds) in plain values."""
     counts = {field.name: getattr(tally, field.name) for field in fields(tally)}
     counts = {name: value for name, value in counts.items() if type(value) is int}
     latest = list(tally.latest)[-NAMED:]
@@ -102,15 +105,15 @@ def counts_of(tally: Tally, now: float) -> dict[str, Any]:
     }
 
 
-def take_counts(tally: Tally, told: dict[str, Any], now: float) -> None:
-    """Makes ``tally``, which counts all keys of a tenant, show what :func:`counts_of` told of those in the shard."""
-    elsewhere = tally.keys - told["keys"]  # over before, and not sent along
-    for name, value in told.items():
+def apply_progress(tally: Tally, progress: dict[str, Any], now: float) -> None:
+    """Set ``tally``, which counts all keys of a tenant, to the ``progress`` of the keys in its shard."""
+    elsewhere = tally.keys - progress["keys"]  # completed before, and not part of the shard
+    for name, value in progress.items():
         if name not in ("keys", "outcomes", "latest", "closed_for"):
             setattr(tally, name, value)
     tally.sent_before += elsewhere
     tally.over_before += elsewhere
-    tally.outcomes = Counter({Outcome(name): count for name, count in told["outcomes"].items()})
+    tally.outcomes = Counter({Outcome(name): count for name, count in progress["outcomes"].items()})
     tally.latest.clear()
-    tally.latest.extend(NeedsPerson(key, Outcome(outcome), why) for key, outcome, why in told["latest"])
-    tally.closed_until = now + told["closed_for"]
+    tally.latest.extend(NeedsPerson(key, Outcome(outcome), why) for key, outcome, why in progress["latest"])
+    tally.closed_until = now + progress["closed_for"]

@@ -1,4 +1,4 @@
-"""The journal of a shard, on the worker: an earlier try's, gone on with, or a new one."""
+"""The journal of a shard on its worker: the journal of an earlier try, or a new one."""
 
 from contextlib import suppress
 
@@ -14,9 +14,9 @@ from orchestrator.runs.rundir import RunDirectory
 
 
 def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:
-    """The shard's journal: an earlier try's, or a new one with the keys it carries.
+    """Return the shard's journal: that of an earlier try, or a new one with the shard's keys.
 
-    Raises StorageError where that of an earlier try cannot be read, which is left as it is.
+    Raises StorageError if the journal of an earlier try cannot be read; it is left as it is.
     """
     try:
         untouched = shards.is_untouched(directory.path)
@@ -26,13 +26,13 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journal
     if earlier is not None:
         earlier.close()
         return journals.reopen(directory.journal, clock, shared=True)
-    journal = _created(directory, clock)
+    journal = _create(directory, clock)
     try:
         _fill(journal, shard)
-        if not untouched:  # the journal of the earlier try is gone
-            journal.perform(shards.doubt).result()
-        else:
+        if untouched:
             _touch(directory)
+        else:  # the journal of the earlier try is gone
+            journal.perform(shards.doubt).result()
     except BaseException:
         with suppress(StorageError):
             journal.close()
@@ -40,8 +40,8 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journal
     return journal
 
 
-def _created(directory: RunDirectory, clock: Clock) -> journals.Journal:
-    """In the place of one that was begun and holds nothing, if there is one."""
+def _create(directory: RunDirectory, clock: Clock) -> journals.Journal:
+    """Create a journal. It replaces one that an earlier try began and did not fill."""
     for begun in directory.path.glob("journal.*"):
         with suppress(OSError):
             begun.unlink()

@@ -1,51 +1,57 @@
-"""The folders in which shards journal: one a session, and in it one a tenant."""
+"""The folders in which shards keep their journals: one for each session, and in it one for each tenant."""
 
 import secrets
 import shutil
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.cluster import control as orders
-from orchestrator.cluster.control import Orders
+from orchestrator.cluster import control
+from orchestrator.cluster.control import ControlMessage
 from orchestrator.errors import RunDirectoryError, UsageError
 from orchestrator.journal import shards
 from orchestrator.runs import rundir
 from orchestrator.settings import Settings
+from orchestrator.settings.owners import is_foreign, user_name
 
 
-def home_of(settings: Settings, directory: Path, run_id: str) -> Path:
-    """Where the sessions' folders of the run ``run_id`` are: in the shared folder, or in its own ``directory``."""
+def sessions_folder(settings: Settings, directory: Path, run_id: str) -> Path:
+    """Return the folder of all sessions of a run: in the shared folder, or in the run's own ``directory``."""
     if settings.shared_dir:
         return (Path(settings.shared_dir) / f"mass-stop-{run_id}").absolute()
     return (directory / "shards").absolute()
 
 
-def new_name(session: int) -> str:
-    """The name of a session's folder, which no other has: not even a second resume of a copy of the run."""
+def new_session_name(session: int) -> str:
+    """Return a name for a session's folder that no other has, not even a second resume of a copy of the run."""
     return f"{session}-{secrets.token_hex(2)}"
 
 
-def overtaken(session: Path, sessions: int) -> bool:
-    """Whether a session came after that of the folder: it went on without what was not there, and knows more by now."""
+def is_superseded(session: Path, sessions: int) -> bool:
+    """Whether a later session than that of the folder took place. It knows more about the keys by now."""
     return int(session.name.partition("-")[0]) < sessions
 
 
-def lay_out(session: Path, folders: Sequence[Path]) -> None:
-    """Makes the folder of a session, and in it those of its shards; all of them or none.
+def create_session(session: Path, folders: Sequence[Path]) -> None:
+    """Create the folder of a session, and in it those of its shards; all of them or none.
 
-    Raises UsageError, also where they have no locks: that is known before anything is handed out.
+    Raises UsageError if that fails, if other users could change the folders, or if the file system has no locks.
     """
     try:
-        session.mkdir(mode=0o700, parents=True)
+        session.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_foreign(session.parent)
+        session.mkdir(mode=0o700)
+    except UsageError:
+        with suppress(OSError):
+            session.parent.rmdir()
+        raise
     except FileExistsError:
-        raise UsageError(
-            f"--shared-dir: {session} is there already. Is this run resumed elsewhere too?"
-        ) from None
+        raise UsageError(f"--shared-dir: {session} exists. Is this run resumed elsewhere too?") from None
     except OSError as error:
-        raise UsageError(f"--shared-dir: {session} cannot be made: {error.strerror}.") from None
+        raise UsageError(f"--shared-dir: {session} cannot be created: {error.strerror}.") from None
     try:
-        orders.give(session, Orders())
+        control.write(session, ControlMessage())
         for folder in folders:
             shards.lay_out(folder)
         rundir.reopen(folders[0], shared=True).close()
@@ -56,23 +62,46 @@ def lay_out(session: Path, folders: Sequence[Path]) -> None:
         raise UsageError(f"--shared-dir: {session} cannot be filled: {error.strerror}.") from None
 
 
-def folders_in(path: Path) -> list[Path]:
-    """Raises OSError where it cannot be told; none where ``path`` is not there."""
+def refuse_foreign(sessions: Path) -> None:
+    """Raise UsageError if another user could have made the folder ``sessions``, or could replace it.
+
+    The journals in it decide what the report says. Raises OSError.
+    """
+    shared = sessions.parent
+    mode = shared.stat().st_mode
+    if not mode & stat.S_IWOTH:
+        return
+    found = sessions.lstat()
+    if is_foreign(found) or not stat.S_ISDIR(found.st_mode):
+        raise UsageError(
+            f"--shared-dir: {sessions} belongs to {user_name(found.st_uid)}, who could put false results there. "
+            "Remove it, or give another folder."
+        )
+    keeps_modes = not found.st_mode & 0o077
+    if keeps_modes and not mode & stat.S_ISVTX:
+        raise UsageError(
+            f"--shared-dir: every user of this machine can replace what is in {shared}. "
+            f"Give a folder that only you can change, or run: chmod +t {shared}"
+        )
+
+
+def subfolders(path: Path) -> list[Path]:
+    """Return the folders in ``path``, sorted; none if it does not exist. Raises OSError if it cannot be read."""
     try:
         return sorted(folder for folder in path.iterdir() if folder.is_dir())
     except FileNotFoundError:
         return []
 
 
-def clear(session: Path) -> None:
-    """Takes away what a session's shards have left, if all of them are back."""
+def remove_if_merged(session: Path) -> None:
+    """Remove the folder of a session if no shard's folder is left in it."""
     with suppress(OSError):
-        if session.is_dir() and not folders_in(session):
+        if session.is_dir() and not subfolders(session):
             remove(session)
 
 
 def remove(session: Path) -> None:
-    """Takes the folder of a session away, and the home of the run's if it was the last."""
+    """Remove the folder of a session, and the folder of all sessions if it was the last."""
     shutil.rmtree(session, ignore_errors=True)
     with suppress(OSError):
         session.parent.rmdir()

@@ -1,4 +1,4 @@
-"""A worker process of a local cluster: ``python -m orchestrator.cluster.worker``, started by the caller.
+"""A worker process of a local cluster, started by the caller.
 
 The caller sends its setup, which contains the private key, as one line on standard input. The process prints one line
 once it has joined the cluster, and ends when standard input is closed.
@@ -72,7 +72,3 @@ async def _work(setup: Setup) -> None:
     print(worker.address, flush=True)  # noqa: T201 - the caller waits for this line
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     await worker.finished()
-
-
-if __name__ == "__main__":
-    main()

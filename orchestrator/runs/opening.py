@@ -223,11 +223,13 @@ async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Pa
     """Brings in what dask workers did for an earlier session, whatever engine this one has."""
     told = msgspec.convert(info.settings, Settings)
     if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
-        from orchestrator.cluster.merge import collect
+        from orchestrator.cluster import merge_left_behind
 
         sessions = await wrap_future(journal.perform(lambda db: len(_sessions(db))))
         for where in {told.shared_dir, settings.shared_dir, None}:
-            await collect(journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions)
+            await merge_left_behind(
+                journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions
+            )
 
 
 def _sessions(connection: sqlite3.Connection) -> list[tuple[object, ...]]:

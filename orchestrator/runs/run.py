@@ -253,13 +253,13 @@ class Run:
         with self.cutoff.deadline(None if deadline is None else deadline - self._clock.wall()):
             # A plan starts no processes. But a cluster that is there may be the only place with the credentials.
             if self.settings.engine == "dask" and not (common.planning and self.settings.scheduler is None):
-                from orchestrator.cluster.shards import Shards
+                from orchestrator.cluster import ClusterSession
 
-                shards = Shards(
+                cluster = ClusterSession(
                     common, self.info, self._session, self.settings, self.tenants, self.standings, self.tally,
                     self.cutoff, self.directory.path, deadline,
                 )  # fmt: skip
-                return await shards.run(intake)
+                return await cluster.run(intake)
             if self.tenants:
                 from orchestrator.runs.several import MultiTenantSession
 

@@ -13,7 +13,7 @@ from orchestrator.settings.addresses import ENVIRONMENTS
 from orchestrator.settings.declared import SETTINGS, Setting, Settings
 from orchestrator.settings.forms import Secret
 from orchestrator.settings.network import check_ca_file, split_proxy
-from orchestrator.settings.scheduler import refuse_open_scheduler
+from orchestrator.settings.scheduler import refuse_open
 from orchestrator.settings.secrets import checked_secret, secret_in, secret_of_variable
 from orchestrator.settings.text import from_variable, is_unset
 
@@ -124,7 +124,7 @@ def completed(values: dict[str, Any]) -> Settings:
             "--scheduler needs --shared-dir: a folder that this machine and every worker see under one path."
         )
     if values.get("engine") == "dask" and values.get("scheduler") and not values.get("insecure_scheduler"):
-        refuse_open_scheduler(values["scheduler"])
+        refuse_open("--scheduler", values["scheduler"])
     if values.get("no_results") and values.get("save_responses"):
         raise UsageError(
             "--no-results fetches no response files and --save-responses keeps them: leave one out."

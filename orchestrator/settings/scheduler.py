@@ -24,10 +24,10 @@ def reach_of(address: str) -> Reach:
     return "machine" if protocol == "tcp" and is_loopback(host) else "network"
 
 
-def refuse_open_scheduler(address: str) -> None:
-    """Raise UsageError if everyone on the network can use the scheduler at ``address``."""
+def refuse_open(what: str, address: str) -> None:
+    """Raise UsageError, which begins with ``what``, if everyone on the network can use dask at ``address``."""
     if reach_of(address) == "network":
         raise UsageError(
-            f"--scheduler {address} is not encrypted: everyone on its network can run code on its workers and read "
-            "their secrets. Use a scheduler with TLS (tls://), or accept this with --insecure-scheduler."
+            f"{what} {address} is not encrypted: everyone on its network can run code on the workers and read their "
+            "secrets. Use scheduler and workers with TLS (tls://), or accept this with --insecure-scheduler."
         )

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from orchestrator.clock import Clock
-from orchestrator.cluster import control as orders
-from orchestrator.cluster.control import Orders
-from orchestrator.cluster.merge import Homecoming
-from orchestrator.cluster.messages import Done, Shard
+from orchestrator.cluster import control
+from orchestrator.cluster.control import ControlMessage
+from orchestrator.cluster.merge import ShardMerge
+from orchestrator.cluster.messages import Shard, ShardResult
 from orchestrator.cluster.shard import work
 from orchestrator.journal import database, shards
 from orchestrator.journal import journal as journals
@@ -39,7 +39,7 @@ class Job:
         self.folder = home / "1" / "north"
         self.folder.parent.mkdir()
         shards.lay_out(self.folder)
-        orders.give(self.folder.parent, Orders())
+        control.write(self.folder.parent, ControlMessage())
         secret = home / "secret"
         secret.touch(0o600)
         secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])
@@ -69,13 +69,15 @@ class Job:
         self.run.admit(source, rows, False).result()
         return self.run.perform(lambda db: shards.take(db, "north", sending=True)).result()
 
-    def work(self) -> Done:
-        return msgspec.msgpack.decode(work(msgspec.msgpack.encode(self.shard), self.told.append), type=Done)
+    def work(self) -> ShardResult:
+        return msgspec.msgpack.decode(
+            work(msgspec.msgpack.encode(self.shard), self.told.append), type=ShardResult
+        )
 
-    def bring_back(self, done: Done | None = None) -> bool:
-        """Takes the shard's rows into the run's journal; without ``done``, nobody heard how it ended."""
-        told = done.told if done else None
-        return anyio.run(Homecoming(self.run, self.home, True, 30.0).bring_back, self.folder, "north", told)
+    def merge(self, done: ShardResult | None = None) -> bool:
+        """Merge the shard into the run's journal; without ``done``, how it ended is not known."""
+        tables = done.tables if done else None
+        return anyio.run(ShardMerge(self.run, self.home, True, 30.0).merge, self.folder, "north", tables)
 
     @property
     def reported(self) -> dict[str, int]:

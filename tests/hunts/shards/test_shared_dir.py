@@ -73,7 +73,7 @@ def test_a_journal_that_the_second_worker_cannot_read_is_kept_for_resume(here, o
     is_true(one, ended)
     refused = here("resume", "run", "--engine", "local")
     assert refused.status == 5, refused
-    assert f"take {journal.parent} away" in refused.err
+    assert f"remove {journal.parent}:" in refused.err
     for path in whole.iterdir():
         path.rename(journal.parent / path.name)
     resumed(here, one)
@@ -158,7 +158,7 @@ def test_a_shared_folder_that_comes_back_only_after_the_run_is_brought_in_by_res
     away = cluster.shared.rename(here.home / "away")
     ended = going.end(LONGEST)
     assert ended.status == 5, ended
-    assert "What its shard did is not back: There is no run directory" in ended.err
+    assert "The results of its shard are missing: There is no run directory" in ended.err
     assert two.outcomes(report_of(ended)) == {"north": {"unconfirmed"}, "south": {"unconfirmed"}}
     away.rename(cluster.shared)
     resumed(here, two)

@@ -1,10 +1,10 @@
-"""Dask's own settings, where they let nobody join a cluster."""
+"""Settings of dask with which no connection to a cluster is possible."""
 
 import dask.config
 import distributed  # before any setting of it is changed: it brings their defaults
 import pytest
 
-from orchestrator.cluster import cluster
+from orchestrator.cluster.client import connect
 from orchestrator.errors import UsageError
 
 assert distributed
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio
 @pytest.mark.parametrize("told", ["5s", 10, "soon", "10 apples"])
 async def test_a_timeout_with_which_dask_makes_no_connection_is_refused_by_its_name(told):
     with dask.config.set({"distributed.comm.timeouts.tcp": told}), pytest.raises(UsageError) as refused:
-        async with cluster.connected(None, 2, {}):
+        async with connect(None, 2, {}):
             pass
     sentence = str(refused.value)
     assert sentence.startswith(f"dask's own setting distributed.comm.timeouts.tcp is {told!r}")

@@ -23,7 +23,7 @@ def workers() -> set[int]:
     return {
         one.pid
         for one in psutil.Process().children()
-        if one.status() != psutil.STATUS_ZOMBIE and "orchestrator.cluster.worker" in one.cmdline()
+        if one.status() != psutil.STATUS_ZOMBIE and "orchestrator.cluster.worker" in " ".join(one.cmdline())
     }
 
 

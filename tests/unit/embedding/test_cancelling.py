@@ -21,7 +21,7 @@ from orchestrator import (
     stop_all,
     stop_all_blocking,
 )
-from orchestrator.cluster import cluster
+from orchestrator.cluster import session
 from orchestrator.report import read_report
 from tests.unit.embedding.served import (
     ACTIONS,
@@ -74,7 +74,7 @@ async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
         await anyio.sleep_forever()
         yield
 
-    monkeypatch.setattr(cluster, "connected", never)
+    monkeypatch.setattr(session, "connect", never)
     run = await runs.begin(structs.replace(settings, engine="dask"), "run", None)
     async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
         group.start_soon(run.execute, await embedding._intake(run, list(served.tenant.keys)))

@@ -1,9 +1,9 @@
-"""How the parts of a run ended, told from a worker to the caller, and of several as one."""
+"""How the parts of a run ended: a worker reports it to the caller, and several endings become one."""
 
 import pytest
 
-from orchestrator.cluster.control import Ordered
-from orchestrator.cluster.messages import Done
+from orchestrator.cluster.control import EndedByCaller
+from orchestrator.cluster.messages import ShardResult
 from orchestrator.engine.cutoff import DeadlineReached, Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, StorageError, TenantError, UsageError
 from orchestrator.runs.several import together
@@ -16,21 +16,21 @@ GONE = Ending.cut(TenantError("It is gone."))
     [
         (CredentialsRefused("No."), TenantError),
         (UsageError("No secret."), UsageError),
-        (StorageError("The disk is full."), Ordered),
-        (DeadlineReached("It is over."), Ordered),
-        (Interrupted("By a signal.", 143), Ordered),
+        (StorageError("The disk is full."), EndedByCaller),
+        (DeadlineReached("It is over."), EndedByCaller),
+        (Interrupted("By a signal.", 143), EndedByCaller),
     ],
 )
 def test_how_a_shard_ended_is_the_same_for_its_caller(reason, comes_as):
     ended = Ending.cut(reason)
-    told = Done.of(ended).ending()
+    told = ShardResult.of(ended).ending()
     assert (told.state, told.reason) == (ended.state, ended.reason)
     assert isinstance(told.cut_by, comes_as)
     assert told.cut_by.exit_status == reason.exit_status
 
 
 def test_a_shard_that_came_to_its_end_was_not_cut():
-    assert Done.of(Ending("finished")).ending() == Ending("finished")
+    assert ShardResult.of(Ending("finished")).ending() == Ending("finished")
 
 
 @pytest.mark.parametrize(

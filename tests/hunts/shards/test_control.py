@@ -1,4 +1,4 @@
-"""Ctrl-C where the shared folder takes no orders, and a worker whose clock is off."""
+"""Ctrl-C while the shared folder takes no control message, and a worker whose clock is wrong."""
 
 import signal
 from contextlib import suppress
