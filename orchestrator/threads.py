@@ -52,4 +52,6 @@ def is_no_thread(error: BaseException) -> bool:
     """Whether ``error``, or an error in this group, says that no thread could be started."""
     if isinstance(error, BaseExceptionGroup):
         return any(is_no_thread(part) for part in error.exceptions)
+    if isinstance(error, StorageError):
+        return str(error) == NO_THREAD
     return isinstance(error, RuntimeError) and "start new thread" in str(error)

@@ -137,11 +137,10 @@ class Run:
         except UsageError:
             self.started = False  # nothing was sent: no trace is left
             raise
-        except MassStopError:
-            raise
         except Exception as error:
-            self.log.error("run.crashed", traceback=traceback.format_exc())
             if not is_no_thread(error):
+                if not isinstance(error, MassStopError):
+                    self.log.error("run.crashed", traceback=traceback.format_exc())
                 raise
             self.ending = Ending.cut(StorageError(NO_THREAD))
         cut_by = self.ending.cut_by

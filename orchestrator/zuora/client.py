@@ -5,6 +5,7 @@ import random
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -17,6 +18,7 @@ from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnrea
 from orchestrator.model import ActionState, Answered, Grant
 from orchestrator.settings import Settings
 from orchestrator.settings.network import route_to
+from orchestrator.threads import in_thread
 from orchestrator.version import VERSION
 from orchestrator.zuora.deadlines import Deadlines
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
@@ -164,10 +166,12 @@ class ZuoraClient:
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines(self._settings.timeout)
+        # Reading the system's certificates takes 30 ms, in which the loop of a calling program goes on.
+        trusted = await in_thread(partial(context_for, self._base, self._settings.ca_file))
         # The time of a call is bounded around it, so the session's own timers would only cost; but that a connection
         # never came about is worth knowing (a reused one starts no such timer).
         self._session = aiohttp.ClientSession(
-            connector=Connector(context_for(self._base, self._settings.ca_file)),
+            connector=Connector(trusted),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
             ),

@@ -27,7 +27,8 @@ from orchestrator import (
     stop_all,
     stop_all_blocking,
 )
-from orchestrator.errors import CallError, Kind
+from orchestrator.errors import CallError, Kind, StorageError
+from orchestrator.threads import NO_THREAD
 from orchestrator.zuora.client import ZuoraClient
 from tests.unit.embedding.served import ACTIONS, LONGEST, Served, other_tasks, until_some_stop_arrived
 
@@ -178,13 +179,14 @@ async def test_a_run_whose_every_key_is_refused_for_its_credentials_ends_as_one_
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), StorageError(NO_THREAD)], ids=str)
 async def test_a_run_that_finds_no_thread_for_a_call_leaves_its_report(
-    settings: Settings, keys: list[str], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, keys: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
-    """As when the system resolves names in a thread."""
+    """As when names are resolved or certificates read in a thread."""
 
     async def refuse(*_: str) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(ZuoraClient, "stop", refuse)
     report = await stop_all(keys[:2], settings)
