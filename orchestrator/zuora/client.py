@@ -1,9 +1,7 @@
 """The calls of the tenant's API that this product makes, over aiohttp."""
 
 import asyncio
-import random
 import re
-from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
@@ -14,7 +12,7 @@ import msgspec
 from yarl import URL
 
 from orchestrator.clock import Clock
-from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
+from orchestrator.errors import CallError, Kind, TenantUnreachable, UsageError
 from orchestrator.model import ActionState, Answered, Grant
 from orchestrator.settings import Settings
 from orchestrator.settings.network import route_to
@@ -25,7 +23,8 @@ from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_
 from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
-from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken, Token, TokenSource
+from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken, TokenSource
+from orchestrator.zuora.token_endpoint import TokenEndpoint
 from orchestrator.zuora.transport import (
     FAILURES,
     Connector,
@@ -42,9 +41,8 @@ from orchestrator.zuora.wire import (
     Answer,
     FileStatusAnswer,
     StatusAnswer,
-    TokenAnswer,
     failure,
-    shortened,
+    understood,
 )
 
 A = TypeVar("A", bound=Answer)
@@ -67,20 +65,11 @@ MOST_HEADERS = 200
 LONGEST_CONNECT = 10.0
 """Seconds for a connection to come about. Where none does, no stop can have been carried out."""
 
-TOKEN_TRIES = 5
-TOKEN_BACKOFF = 0.5
-TOKEN_CAP = 30.0
-"""Tries for the first token, and the seconds between tries: the first, and the most. Once the tenant has issued a
-token its credentials are good, and it is given as many tries as any call: an outage of the token endpoint alone must
-not end a run."""
-
 _FILE_ID = re.compile(r"(?:.*/)?v1/files/([0-9A-Za-z_-]+)(?:\.[^/]*)?/?", re.DOTALL)
 """The path of a response file's address, up to its query: the id is one segment, an extension may follow."""
 
 LONGEST_SHOWN = 300
 """Characters of an unusable address that an error message shows."""
-ALLOW_LIST = "Check that the tenant's allow list contains this machine's address, or that of its proxy."
-OUTAGE = "Check the address and the network. https://trust.zuora.com shows Zuora's outages and maintenance."
 
 _NO_FILE = ("text/html", "application/json")
 
@@ -93,7 +82,6 @@ _CSV = ("text/csv", "application/csv")
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
 _FILE_STATUS = msgspec.json.Decoder(FileStatusAnswer)
-_TOKEN = msgspec.json.Decoder(TokenAnswer)
 
 
 class ZuoraClient:
@@ -106,10 +94,10 @@ class ZuoraClient:
         on_token: told of each call for a token.
         tokens: shared with other clients, for those that have the same address and credentials.
 
-    Nothing is retried here but the token's own call. A call is sent once, redirects are not followed, and each is
-    bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` on the whole).
-    An answer that names another of our calls (``Zuora-Track-Id``) is not taken for this one's. ``granted`` tells of the
-    token issued last. ``redact`` takes the credentials out of a text; all that the tenant says has gone through it.
+    Nothing is retried here except the token's own call. A call is sent once, redirects are not followed, and each is
+    bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` as a whole). A
+    response that names another of our calls (``Zuora-Track-Id``) is refused. ``redact`` removes the credentials from a
+    text; every text of the tenant passes through it. ``route`` says through which proxy calls go.
     """
 
     def __init__(
@@ -129,7 +117,7 @@ class ZuoraClient:
         self.on_answer = on_answer
         self._on_token = on_token
         self._tokens = tokens
-        self.granted: Grant | None = None
+        self._endpoint: TokenEndpoint | None = None
         self.route = route_to(settings)
         self._through = through(self.route.proxy)
         self._answered_before = False
@@ -153,16 +141,13 @@ class ZuoraClient:
                 "No credentials: set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET (or --client-secret-file), "
                 "or a ready bearer token in ZUORA_TOKEN (or --token-file)."
             )
-        self._form = {
-            "client_id": settings.client_id,
-            "client_secret": settings.client_secret.reveal(),
-            "grant_type": "client_credentials",
-        }
-        owner = (self._base, settings.client_id, settings.client_secret.reveal())
-        fetch: FetchToken = self._fetch_token
+        client_id, secret = settings.client_id, settings.client_secret.reveal()
+        redact = Redaction.of_client(client_id, secret, *others)
+        self._endpoint = TokenEndpoint(settings, self._post, redact, self._clock, self._on_token)
+        fetch: FetchToken = self._endpoint.fetch
         if self._tokens is not None:
-            fetch = self._tokens.of(owner, settings.entity_id, fetch)
-        return Redaction.of_client(*owner[1:], *others), OAuthToken(fetch, self._clock)
+            fetch = self._tokens.of((self._base, client_id, secret), settings.entity_id, fetch)
+        return redact, OAuthToken(fetch, self._clock)
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines(self._settings.timeout)
@@ -189,6 +174,11 @@ class ZuoraClient:
             await self._token.close()
         self._deadlines.close()
         await self._session.close()
+
+    @property
+    def granted(self) -> Grant | None:
+        """What came with the token issued last; None before the first, and for a bearer token that was given."""
+        return self._endpoint.granted if self._endpoint is not None else None
 
     async def authenticate(self) -> None:
         """Sees to a token before the first call needs it. Raises TenantError."""
@@ -237,7 +227,7 @@ class ZuoraClient:
                 # A gateway answers HTML under 200 as well, and the API its failures as JSON.
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
-                    refusal = self._refusal(response, _understood(body, _ANSWER), body, token)
+                    refusal = self._refusal(response, understood(body, _ANSWER), body, token)
                     self.on_answer(self._answered(response, refusal, started))
                     raise refusal
                 self._token.accepted(token)
@@ -302,7 +292,7 @@ class ZuoraClient:
         except FAILURES as error:
             raise self._failure(error) from error
         self._answered_before = True
-        answer = _understood(body, decoder)
+        answer = understood(body, decoder)
         if answer is not None and _says_yes(response.status, answer):
             self._token.accepted(token)
             self.on_answer(self._answered(response, None, started))
@@ -367,31 +357,12 @@ class ZuoraClient:
             date=response.headers.get("Date"),
         )
 
-    async def _fetch_token(self) -> Token:
-        """Asks for a token until one comes, a few times. Raises CredentialsRefused or TenantUnreachable."""
-        most = self._settings.max_attempts
-        tries = most if self.granted else min(TOKEN_TRIES, most)
-        for attempt in range(1, tries + 1):
-            try:
-                return await self._ask_for_token()
-            except CallError as error:
-                if attempt == tries:
-                    advice = ALLOW_LIST if error.http_status == 403 else OUTAGE
-                    raise TenantUnreachable(
-                        f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} {advice}"
-                    ) from error
-                jitter = random.uniform(0, min(TOKEN_CAP, TOKEN_BACKOFF * 2 ** min(attempt - 1, 16)))
-                wait = max(jitter, min(error.retry_after or 0.0, TOKEN_CAP))
-            await asyncio.sleep(wait)
-        raise AssertionError("the last try returns or raises")
-
-    async def _ask_for_token(self) -> Token:
-        self._on_token()
+    async def _post(self, url: str, form: Mapping[str, str]) -> tuple[aiohttp.ClientResponse, bytes]:
         try:
             with self._deadlines:
                 async with self._session.post(
-                    f"{self._base}/oauth/token",
-                    data=self._form,
+                    url,
+                    data=form,
                     allow_redirects=False,
                     headers={"Content-Type": "application/x-www-form-urlencoded"},
                     **self._through,
@@ -400,24 +371,7 @@ class ZuoraClient:
         except FAILURES as error:
             raise self._failure(error) from error
         self._answered_before = True
-        said = _understood(body, _ANSWER)
-        if response.status in (400, 401, 403) and (said is not None or not body.strip()):
-            reason = said.text if said is not None else None
-            raise CredentialsRefused(
-                f"{self._base} refused the OAuth client's credentials (HTTP {response.status})"
-                f"{f': {shortened(self.redact(reason))}' if reason else '.'} "
-                "Check the client id, the secret, and that they belong to this tenant."
-            )
-        try:  # a token under any success is good
-            answer = _TOKEN.decode(body.removeprefix(BOM_UTF8)) if response.status // 100 == 2 else None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            answer = None
-        if answer is None:
-            wait = read_retry_after(response.headers, self._clock.wall())
-            raise failure(response.status, said, None, wait, self.redact, page=body)
-        self.redact.add_token(answer.access_token)
-        self.granted = answer.grant(self.redact)
-        return Token(answer.access_token, self.granted)
+        return response, body
 
 
 def _file_id(address: str) -> str:
@@ -448,13 +402,6 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Re
         raise _not_understood(
             f"it belongs to another call ({told})", read_request_id(response.headers, redact)
         )
-
-
-def _understood(body: bytes, decoder: msgspec.json.Decoder[A]) -> A | None:
-    try:
-        return decoder.decode(body.removeprefix(BOM_UTF8))  # a mark that RFC 8259 lets a reader ignore
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _says_yes(http_status: int, answer: Answer) -> bool:

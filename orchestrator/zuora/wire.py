@@ -2,9 +2,11 @@
 
 import html
 import re
-from typing import Annotated, Any
+from codecs import BOM_UTF8
+from typing import Annotated, Any, TypeVar
 
-from msgspec import Meta, Struct, ValidationError, convert, field
+from msgspec import DecodeError, Meta, Struct, ValidationError, convert, field
+from msgspec.json import Decoder
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Grant, Records, Status, plain_entity
@@ -231,6 +233,17 @@ def _message(answer: Answer | None, page: bytes, kind: Kind, http_status: int, r
             "The tenant's answer is not what the API documents (empty, cut short, HTML, or of a wrong type)."
         )
     return f"The tenant answered HTTP {http_status} without a reason."
+
+
+A = TypeVar("A")
+
+
+def understood(body: bytes, decoder: Decoder[A]) -> A | None:
+    """What ``body`` says, by ``decoder``; None if it is not such JSON."""
+    try:
+        return decoder.decode(body.removeprefix(BOM_UTF8))  # a mark that RFC 8259 allows a reader to ignore
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def page_text(page: bytes) -> str | None:

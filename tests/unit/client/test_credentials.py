@@ -8,9 +8,10 @@ from orchestrator.clock import Clock
 from orchestrator.engine.retry import tries
 from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
 from orchestrator.settings import Secret
-from orchestrator.zuora.client import TOKEN_TRIES, ZuoraClient
+from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import FRESH_TOKENS
+from orchestrator.zuora.token_endpoint import TOKEN_TRIES
 from tests.unit.client.scripted import (
     FILE,
     KEY,
