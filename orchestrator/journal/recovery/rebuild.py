@@ -46,16 +46,21 @@ def rebuilt(copy: Path, path: Path, problem: str) -> tuple[sqlite3.Connection, l
             damaged.text_factory = partial(str, encoding="utf-8", errors="replace")
             damaged.execute("PRAGMA writable_schema = ON")  # otherwise a file that was cut is not read at all
             memory = in_current_form(damaged)
-        memory.executescript(sql("complete"))
-        error = msgspec.json.encode(_DISTRUSTED).decode()
-        distrusted = [row for (row,) in memory.execute(sql("distrust"), {"error": error})]
-        if not memory.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0]:
-            raise StorageError("no row of the input can be read")
-        return memory, [
-            f"The journal {path} is damaged ({problem}).",
-            *_lost(memory),
-            *_unconfirmed(sorted(distrusted)),
-        ]
+        try:
+            memory.executescript(sql("complete"))
+            error = msgspec.json.encode(_DISTRUSTED).decode()
+            distrusted = [row for (row,) in memory.execute(sql("distrust"), {"error": error})]
+            if not memory.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0]:
+                raise StorageError("no row of the input can be read")
+            sentences = [
+                f"The journal {path} is damaged ({problem}).",
+                *_lost(memory),
+                *_unconfirmed(sorted(distrusted)),
+            ]
+        except BaseException:
+            memory.close()
+            raise
+        return memory, sentences
     except BROKEN as broken:
         raise StorageError(
             f"The journal {path} is damaged, and nothing can be read from it: {broken}."

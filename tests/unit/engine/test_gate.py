@@ -1,6 +1,7 @@
 """The gate, with calls that only say when they started."""
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -50,7 +51,9 @@ class Bench:
         self.cutoff = Cutoff()
         self.token: Callable[[], Awaitable[None]] = self._has_token
         log = make_log(Sink(None, None), clock, "run")
-        pace = Pace(self.pacer, self.backlog, journals.inline(clock), Tally(), clock, log)
+        journal = journals.inline(clock)
+        weakref.finalize(self, journal.close)
+        pace = Pace(self.pacer, self.backlog, journal, Tally(), clock, log)
         self.gate = Gate(pace, self.backlog, self.cutoff, clock, ramp or Ramp(), lambda: self.token())
         self.began: list[tuple[str, float]] = []
         self.ended: list[tuple[str, float]] = []
