@@ -207,3 +207,10 @@ def test_archived_response_files_are_reported_and_do_not_change_the_exit_status(
         f"PUT {tenant.environment['ZUORA_BASE_URL']}/v1/files/" in error["message"] for error in errors
     )
     assert tenant.sent("file") == ended.report["summary"]["calls"]["file"]
+
+
+def test_response_files_that_are_named_late_are_read(mass_stop: MassStop) -> None:
+    with Tenant(**PROCESSING | {"file_delay": (0.3, 1.5)}, actions=6) as tenant:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    assert ended.status == 0
+    assert {action["records"]["source"] for action in ended.report["actions"]} == {"response_file"}

@@ -22,6 +22,16 @@ def hunted(case: str) -> ParameterSet:
     return pytest.param(case, marks=pytest.mark.hunt)
 
 
+ENCODINGS: tuple[Callable[[str], str], ...] = (
+    lambda text: b64encode(f"Authorization: Bearer {text}".encode()).decode()[20:],
+    lambda text: "".join(f"%{ord(char):02x}" for char in text),
+    lambda text: "".join(f"&#{ord(char)};" for char in text),
+    lambda text: text.encode().hex(),
+    lambda text: " ".join(text.swapcase()),
+)
+"""Some of the ways in which a tenant may write what it was sent; the unit tests have them all."""
+
+
 class Stranger:
     """Another origin. It need not answer: that anybody connects is too much."""
 
@@ -124,12 +134,14 @@ def test_what_the_tenant_repeats_of_a_call_is_told_without_the_credentials_in_it
     told = tenant.environment
     basic = b64encode(f"{told['ZUORA_CLIENT_ID']}:{told['ZUORA_CLIENT_SECRET']}".encode()).decode()
     sought = [told["ZUORA_CLIENT_SECRET"], basic]
+    encoded: list[str] = []
 
     async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
         if asked.kind != kind or asked.nth > 2:
             return await honest(asked, answer, back)
         sought.extend(tenant.tokens())
-        text = " ".join([*sought, *(secret[:20] for secret in sought)])
+        encoded[:] = [encode(secret) for secret in sought for encode in ENCODINGS]
+        text = " ".join([*sought, *(secret[:20] for secret in sought), *encoded])
         said = {
             "success": asked.kind == "status" and asked.nth == 1,
             "processId": text, "reasons": [{"code": 50000061, "message": text}],
@@ -147,4 +159,5 @@ def test_what_the_tenant_repeats_of_a_call_is_told_without_the_credentials_in_it
     assert len(sought) > 2
     kept = [ended.out, ended.err.encode(), *(path.read_bytes() for path in ended.directory.rglob("*.*"))]
     assert not any(secret[:15].encode() in data for secret in sought for data in kept)
+    assert not any(text[20:60].encode() in data for text in encoded for data in kept)
     assert "…" in ended.err
