@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
 from orchestrator.sources.cells import bulk_key, looks_damaged
-from orchestrator.sources.json_rows import is_json, parse_json
+from orchestrator.sources.json_rows import check_json, is_json, parse_json
 from orchestrator.sources.raw import Descriptor, sentence, unpack
 from orchestrator.sources.records import parse_records
 from orchestrator.sources.rows import Wanted, parse_rows
@@ -163,7 +163,7 @@ class Source:
         fd = self._open(on_wait)
         try:
             if stat.S_ISREG(os.fstat(fd).st_mode):
-                self._check(fd, wanted, on_wait)
+                self._check(fd, on_wait)
             raw = Descriptor(fd, self.name, on_wait)
             for row in self._parse(raw, wanted):
                 if row is None:
@@ -199,12 +199,14 @@ class Source:
         records = parse_records(split_lines(pieces), wanted.headers, any_key=wanted.any_key)
         return parse_rows(records, self.name, wanted)
 
-    def _check(self, fd: int, wanted: Wanted, on_wait: Callable[[], None]) -> None:
+    def _check(self, fd: int, on_wait: Callable[[], None]) -> None:
         """Read a regular file to its end, so that no key is sent before the whole file is known to be readable."""
         begin = os.lseek(fd, 0, os.SEEK_CUR)
         raw = Descriptor(fd, self.name, on_wait)
         start, pieces = read_start(decode(unpack(raw, self.name), self.name))
-        for _ in parse_json(pieces, self.name, wanted) if is_json(start) else pieces:
+        if is_json(start):
+            check_json(pieces, self.name)
+        for _ in pieces:
             pass
         self.content = Content(raw.size, raw.sha256.hexdigest())
         os.lseek(fd, begin, os.SEEK_SET)

@@ -50,6 +50,12 @@ def parse_json(pieces: Iterable[str], name: str, wanted: Wanted) -> Iterator[Inp
             raise _invalid(name, line, "its values are nested too deeply") from None
 
 
+def check_json(pieces: Iterable[str], name: str) -> None:
+    """Raise InputError if the content is not JSON or is cut short."""
+    for _ in _values(pieces, name):
+        pass
+
+
 def _values(pieces: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
     """The values of all outermost arrays, and those outside of arrays, each with the line where it starts."""
     decoder = json.JSONDecoder(object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=str)

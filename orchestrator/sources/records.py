@@ -64,7 +64,11 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str], *, any_key: bool
             return
         except csv.Error:
             cells = []
-        if not settled and (len(cells) != 1 or ";" in source.record[0] or "\t" in source.record[0]):
+        if (
+            not settled
+            and source.size > 32  # a shorter record has no key, so it decides nothing
+            and (len(cells) != 1 or ";" in source.record[0] or "\t" in source.record[0])
+        ):
             best, (keyed, _, count) = _best(source.record, wanted)
             settled = keyed and count > 1
             if settled and best != delimiter:
@@ -119,7 +123,7 @@ class _Lines:
     def __init__(self, lines: Iterable[str], sep: str | None) -> None:
         self.number = 0
         self.record: list[str] = []
-        self._size = 0
+        self.size = 0
         self._repeated = 0
         self._fresh = iter(lines)
         self._again: list[str] = []
@@ -127,7 +131,7 @@ class _Lines:
 
     def start_record(self) -> None:
         self.record = []
-        self._size = 0
+        self.size = 0
 
     def read_again(self, first: int) -> None:
         """Put the record's lines back, from the ``first`` (from 0) on."""
@@ -145,14 +149,14 @@ class _Lines:
             while line[0] in _SKIPPED_START and self._is_skipped(line):
                 line = self._next()
         self.record.append(line)
-        self._size += len(line)
+        self.size += len(line)
         weary = len(self.record) > 1 and self._repeated > _PATIENCE * (self.number + _PATIENT_LINES)
-        if weary or self._size > LIMIT:
+        if weary or self.size > LIMIT:
             raise csv.Error
         return line
 
     def _is_skipped(self, line: str) -> bool:
-        if line[0] == "#" or (self._sep is not None and line.strip(INVISIBLE) == self._sep):
+        if line.lstrip("\ufeff")[:1] == "#" or (self._sep is not None and line.strip(INVISIBLE) == self._sep):
             return True
         return not line.strip(_NOTHING) and len(line) <= LIMIT
 

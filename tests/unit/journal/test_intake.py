@@ -489,3 +489,17 @@ def test_a_program_that_passes_other_keys_than_before_is_refused(journal, info, 
 def test_an_input_of_a_program_without_a_key_is_refused_with_its_first_problem(journal):
     with pytest.raises(InputError, match=r"nothing to stop\. keys, row 1: no key$"):
         asyncio.run(handed(journal, [InputRow(1, "x", problem="no key")]))
+
+
+def test_the_digest_of_rows_whose_numbers_repeat_holds(journal, connection):
+    """A plan of several files has the line numbers of all of them."""
+    (info,) = journal.add_sources([("plan", None)])
+    journal.admit(info, [InputRow(row, key(n)) for n, row in enumerate([1, 2, 3, 1, 2])], False).result(20)
+    assert integrity.chain_of(connection, known(journal)) == known(journal).chain
+
+
+def test_keys_as_arguments_that_were_not_all_read_are_known_at_resume(journal):
+    (info,) = journal.add_sources([("<arguments>", f"{key(1)} {key(2)}")])
+    journal.admit(info, rows(1), False).result(20)
+    assert read(journal, Path(f"{key(1)} {key(2)}"), known(journal)) == [1]
+    assert [action.bulk_key for action in report(journal).actions] == [key(1), key(2)]

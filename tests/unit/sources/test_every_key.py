@@ -118,6 +118,11 @@ def test_a_repeated_header_is_skipped(keys, again):
     assert brief(keys(f"BulkJobId,Note\n{A},x\n{again}\n{B},y\n")) == [(2, A), (4, B)]
 
 
+def test_joined_files_with_byte_order_marks_are_read_like_one(keys):
+    part = "\ufeff# exported\nBulkJobId,Note\n"
+    assert brief(keys(f"{part}{A},x\n{part}{B},y\n")) == [(3, A), (6, B)]
+
+
 def test_a_number_beyond_the_columns_is_refused_with_their_number(keys):
     with pytest.raises(InputError, match=r"keys\.csv has no column 9: its first row has 3\.$"):
         keys(f"a,{A},b\n", column="9")
