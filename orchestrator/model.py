@@ -47,6 +47,15 @@ OVER = frozenset(
 )
 """Outcomes after which the action processes no more records; a run of nothing else exits with 0."""
 
+GOOD = OVER | {Outcome.WOULD_STOP}
+"""Outcomes that need no person."""
+
+RESUMABLE = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
+"""Outcomes that a resumed run may still change."""
+
+FAILED = frozenset({Outcome.REJECTED, Outcome.UNREACHABLE})
+"""Outcomes that count for ``--max-failures``."""
+
 
 class Status(StrEnum):
     """The states of a mass action (Zuora API, "Retrieve the status of a mass action")."""

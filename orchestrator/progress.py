@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.model import OVER, Answered, Limits, Outcome
+from orchestrator.model import GOOD, Answered, Limits, Outcome
 
 LATEST = 20
 """Keys that need a person and are kept by name; more are only counted."""
@@ -73,9 +73,7 @@ class Tally:
     @property
     def need_a_person(self) -> int:
         """Keys that came to an end that is not known to be one of the action."""
-        return self.settled - sum(
-            self.outcomes[outcome] for outcome in self.outcomes if outcome in OVER | {Outcome.WOULD_STOP}
-        )
+        return self.settled - sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
 
     def heard(self, answer: Answered) -> None:
         """Takes what an answer told besides its meaning."""

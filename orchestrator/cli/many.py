@@ -2,14 +2,12 @@
 
 from orchestrator.cli.confirm import add_implicit, add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
-from orchestrator.model import OVER, Outcome
+from orchestrator.model import GOOD
 from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry
 from orchestrator.settings import Settings, kind_of_tenant
 
 SHOWN = 20
 """Tenants told one by one; of more, the rest is summed up."""
-
-_GOOD = OVER | {Outcome.WOULD_STOP}
 
 
 def question(
@@ -49,14 +47,14 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
     used = {name: one for name, one in by_tenant.items() if one.outcomes}
     if not used:
         return
-    left = {name: sum(n for o, n in one.outcomes.items() if o not in _GOOD) for name, one in used.items()}
+    left = {name: sum(n for o, n in one.outcomes.items() if o not in GOOD) for name, one in used.items()}
     person = sum(map(bool, left.values()))
     page.entry(
         "tenants", f"{len(used)}, of which {person or 'none'} need{'' if person > 1 else 's'} a person"
     )
     ordered = sorted(used, key=lambda name: -left[name])
     for name in ordered[:SHOWN]:
-        counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in _GOOD)
+        counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in GOOD)
         told = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
         reason = tenants[name].reason
         told += f"  ({reason})" if isinstance(reason, str) else ""

@@ -12,7 +12,7 @@ from orchestrator.cli.options import TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo, read_sources
-from orchestrator.model import OVER, Outcome
+from orchestrator.model import OVER, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary
 from orchestrator.settings import show_duration
 
@@ -25,7 +25,6 @@ _PERSON = {
     Outcome.SKIPPED_BY_GUARD: "left alone by a guard",
     Outcome.MALFORMED: "no bulk key",
 }
-_OPEN = (Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED)
 _FILES = {
     "failed.csv": "were processed and failed",
     "unprocessed.csv": "were not processed",
@@ -199,7 +198,7 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
     """What is to be done, with the command. ``here`` says whether this machine is what failed."""
     counts = known.summary.outcomes
     steps = Page(page.look)
-    is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in _OPEN)
+    is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
     if known.run.command != "drill" and is_open:
         _resume(steps, known, directory, here=here)
     if counts.get(Outcome.REJECTED):

@@ -23,12 +23,13 @@ from orchestrator.cluster.shared_dir import (
     sessions_folder,
 )
 from orchestrator.engine.cutoff import Cutoff, Ending
-from orchestrator.engine.guards import FAILURES, too_many
+from orchestrator.engine.guards import too_many
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import NOTHING, RunInfo, Standing
+from orchestrator.model import FAILED
 from orchestrator.progress import Tally
 from orchestrator.runs.session import Common, first_tally
 from orchestrator.runs.several import add_up, together
@@ -272,7 +273,7 @@ class ClusterSession:
             if name in self.tallies:
                 apply_progress(self.tallies[name], one, self._common.clock.now())
         add_up(self.tally, self.tallies.values())
-        failures = sum(self.tally.outcomes[outcome] for outcome in FAILURES)
+        failures = sum(self.tally.outcomes[outcome] for outcome in FAILED)
         tried = self.tally.through - self._through_before
         reason = too_many(self._settings.max_failures_total, failures, tried, in_all=True)
         if reason is not None:

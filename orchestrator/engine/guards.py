@@ -2,10 +2,9 @@
 
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.errors import MassStopError
-from orchestrator.model import ActionState, Outcome, Problem
+from orchestrator.model import FAILED, ActionState, Outcome, Problem
 from orchestrator.settings import Settings, Threshold
 
-FAILURES = frozenset({Outcome.REJECTED, Outcome.UNREACHABLE})
 PERCENTAGE_FROM = 20
 """A percentage of failures says little of the first few keys; it counts from this one on."""
 
@@ -60,8 +59,8 @@ class FailureGuard:
     def ended(self, outcome: Outcome) -> None:
         """A key was completed without an accepted stop."""
         self._tried += 1
-        self._failures += outcome in FAILURES
-        if outcome in FAILURES or self._tried == PERCENTAGE_FROM:
+        self._failures += outcome in FAILED
+        if outcome in FAILED or self._tried == PERCENTAGE_FROM:
             self._check()
 
     def _check(self) -> None:

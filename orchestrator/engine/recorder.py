@@ -11,7 +11,7 @@ from orchestrator.engine.guards import FailureGuard
 from orchestrator.errors import CallError, Kind
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
-from orchestrator.model import OVER, Outcome, Problem, Reading, Records
+from orchestrator.model import GOOD, Outcome, Problem, Reading, Records
 from orchestrator.progress import NeedsPerson, Tally
 
 _NOTHING = Records()
@@ -132,7 +132,7 @@ class Recorder:
         progress.settled += 1
         progress.settled_unsent += not action.accepted
         progress.outcomes[outcome] += 1
-        if outcome in OVER or outcome is Outcome.WOULD_STOP:
+        if outcome in GOOD:
             self._log.debug("action.completed", bulk_key=action.bulk_key, outcome=outcome)
         else:
             reason = problem.message if problem else ""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from orchestrator.action import Attempts
+from orchestrator.backoff import full_jitter
 from orchestrator.errors import CallError, Kind
 
 BASE = 0.5
@@ -54,12 +55,8 @@ def again(error: CallError, attempt: int, max_attempts: int) -> bool:
 
 
 def delay(attempt: int, retry_after: float | None, uniform: Callable[[float, float], float]) -> float:
-    """Seconds until the next try, after try number ``attempt``: full jitter, never under ``retry_after``.
-
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    jitter = uniform(0.0, min(CAP, BASE * 2 ** min(attempt - 1, 16)))
-    return max(jitter, min(retry_after or 0.0, LONGEST_WAIT))
+    """Seconds until the next attempt, after attempt number ``attempt``: full jitter, never under ``retry_after``."""
+    return max(full_jitter(attempt, BASE, CAP, uniform), min(retry_after or 0.0, LONGEST_WAIT))
 
 
 class Retry:

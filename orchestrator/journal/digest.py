@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import done_in
-from orchestrator.model import OVER, Outcome
+from orchestrator.model import GOOD, Outcome
 
 REASONS = 5
 NAMED = 3
@@ -81,7 +81,7 @@ class Planned(Struct, frozen=True):
 
 def read_troubles(connection: sqlite3.Connection) -> list[Trouble]:
     """The most frequent reasons for which keys need a person, each with its first keys."""
-    fine = json.dumps([outcome.value for outcome in sorted(OVER | {Outcome.WOULD_STOP})])
+    fine = json.dumps([outcome.value for outcome in sorted(GOOD)])
     found: Iterable[tuple[str, str | None, int | None, str | None, int, int]] = connection.execute(
         statements()["needs_a_person"], {"fine": fine, "most": REASONS}
     ).fetchall()

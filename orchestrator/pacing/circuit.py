@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from orchestrator.backoff import half_jitter
+
 SILENCE = 5
 """Calls in a row that come to no answer, after which the tenant is taken for gone."""
 
@@ -48,5 +50,4 @@ class Circuit:
         elif was_open or not self.open:
             return  # it left before the silence was noticed, or there is none
         self._probing = False
-        longest = min(CAP, BASE * 2 ** min(self.failed_probes, 16))
-        self._probe_at = now + self._uniform(longest / 2, longest)
+        self._probe_at = now + half_jitter(self.failed_probes + 1, BASE, CAP, self._uniform)

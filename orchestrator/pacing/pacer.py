@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from orchestrator.backoff import half_jitter
 from orchestrator.model import Answered, Window
 from orchestrator.pacing.circuit import Circuit
 from orchestrator.pacing.slots import SlotController
@@ -130,9 +131,8 @@ class Pacer:
             if left_at > self._refused_left_at and self.gate > now + SHORT_WAIT:
                 self.gate = now  # The wait concerned one call only: a later call was accepted.
         elif self.in_flight == 1:
-            longest = min(ALONE_CAP, ALONE_BASE * 2 ** min(self._refused_alone, 16))
             self._refused_alone += 1
-            self.close(now, self._uniform(longest / 2, longest))
+            self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
 
     def unanswered(self, now: float) -> None:
         """A call came to no answer at all."""

@@ -19,7 +19,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import NOTHING, RunInfo, Standing, forgiven_in_vain
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log, Screen, Sink, make_log
-from orchestrator.model import OVER, Outcome, Problem
+from orchestrator.model import GOOD, RESUMABLE, Outcome, Problem
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.runs.files import Files
 from orchestrator.runs.rundir import RunDirectory
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 OnCompleted = Callable[[int, Outcome], None]
-
-OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
-"""Outcomes that a resumed run may still change."""
-
-GOOD = OVER | {Outcome.WOULD_STOP}
 
 
 class RunIntake(Intake, IntakeByTenant, Protocol):
@@ -183,7 +178,7 @@ class Run:
             status = await self._end_anew(StorageError.exit_status)
         from orchestrator import report as reports
 
-        over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & OPEN
+        over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & RESUMABLE
         # A file that could not be had may be had by a resume, which then needs all the others too.
         if (
             self.saved

@@ -114,7 +114,7 @@ class ZuoraClient:
         prefix = self._url.raw_path.rstrip("/")
         self._bulk, self._files = f"{prefix}/v1/bulk", f"{prefix}/v1/files"
         self._clock = clock
-        self.on_answer = on_answer
+        self._on_answer = on_answer
         self._on_token = on_token
         self._tokens = tokens
         self._endpoint: TokenEndpoint | None = None
@@ -228,10 +228,10 @@ class ZuoraClient:
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
                     refusal = self._refusal(response, understood(body, _ANSWER), body, token)
-                    self.on_answer(self._answered(response, refusal, started))
+                    self._on_answer(self._answered(response, refusal, started))
                     raise refusal
                 self._token.accepted(token)
-                self.on_answer(self._answered(response, None, started))
+                self._on_answer(self._answered(response, None, started))
                 plain = response.content_type in _CSV
                 async for chunk in response.content.iter_any():
                     if not size and not plain and not chunk.startswith(_ZIP):
@@ -295,10 +295,10 @@ class ZuoraClient:
         answer = understood(body, decoder)
         if answer is not None and _says_yes(response.status, answer):
             self._token.accepted(token)
-            self.on_answer(self._answered(response, None, started))
+            self._on_answer(self._answered(response, None, started))
             return answer, response.headers
         refusal = self._refusal(response, answer, body, token)
-        self.on_answer(self._answered(response, refusal, started))
+        self._on_answer(self._answered(response, refusal, started))
         raise refusal
 
     def _request(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import aiohttp
 import msgspec
 
+from orchestrator.backoff import full_jitter
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, CredentialsRefused, TenantUnreachable
 from orchestrator.model import Grant
@@ -74,7 +75,7 @@ class TokenEndpoint:
                     raise TenantUnreachable(
                         f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} {advice}"
                     ) from error
-                jitter = random.uniform(0, min(TOKEN_CAP, TOKEN_BACKOFF * 2 ** min(attempt - 1, 16)))
+                jitter = full_jitter(attempt, TOKEN_BACKOFF, TOKEN_CAP, random.uniform)
                 wait = max(jitter, min(error.retry_after or 0.0, TOKEN_CAP))
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo, read_run
-from orchestrator.model import OVER, Outcome
+from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
 from orchestrator.report import RunEntry, Summary, read_head
 from orchestrator.report.pages.wording import (
@@ -200,9 +200,8 @@ class View(Struct, frozen=True):
     @property
     def open_ends(self) -> bool:
         """Whether ``resume`` has something to go on with. A drill's tenant is gone."""
-        unsettled = (Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED)
         return self.run.command != "drill" and any(
-            self.summary.outcomes.get(outcome) for outcome in unsettled
+            self.summary.outcomes.get(outcome) for outcome in RESUMABLE
         )
 
     @property
@@ -353,7 +352,7 @@ def _most(shares: list[Share]) -> list[Share]:
 def _cases(connection: sqlite3.Connection, summary: Summary) -> Iterable[Cases]:
     for outcome, words in OUTCOMES.items():
         count = summary.outcomes.get(outcome, 0)
-        if count and outcome not in OVER and outcome is not Outcome.WOULD_STOP:
+        if count and outcome not in GOOD:
             rows = connection.execute(_sql("cases"), {"outcome": outcome.value, "most": FIRST})
             first = [
                 Case(printable(key), printable(source), row, printable(message or ""), printable(tenant))
