@@ -1,7 +1,6 @@
 """The calls of the tenant's API that this product makes, over aiohttp."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
@@ -19,6 +18,7 @@ from orchestrator.settings.network import route_to
 from orchestrator.threads import in_thread
 from orchestrator.version import VERSION
 from orchestrator.zuora.deadlines import Deadlines
+from orchestrator.zuora.file_address import file_id
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
 from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
@@ -37,7 +37,6 @@ from orchestrator.zuora.transport import (
     through,
 )
 from orchestrator.zuora.wire import (
-    LONGEST_ADDRESS,
     Answer,
     FileStatusAnswer,
     StatusAnswer,
@@ -64,12 +63,6 @@ MOST_HEADERS = 200
 
 LONGEST_CONNECT = 10.0
 """Seconds for a connection to come about. Where none does, no stop can have been carried out."""
-
-_FILE_ID = re.compile(r"(?:.*/)?v1/files/([0-9A-Za-z_-]+)(?:\.[^/]*)?/?", re.DOTALL)
-"""The path of a response file's address, up to its query: the id is one segment, an extension may follow."""
-
-LONGEST_SHOWN = 300
-"""Characters of an unusable address that an error message shows."""
 
 _NO_FILE = ("text/html", "application/json")
 
@@ -213,7 +206,7 @@ class ZuoraClient:
         Raises:
             CallError: of kind ``no_response_file``, without a call, if ``address`` contains no file id.
         """
-        url = self._url.with_path(f"{self._files}/{_file_id(address)}", encoded=True)
+        url = self._url.with_path(f"{self._files}/{file_id(address)}", encoded=True)
         token = await self._token.bearer()
         started, began = self._clock.now(), asyncio.get_running_loop().time()
         size = 0
@@ -261,7 +254,7 @@ class ZuoraClient:
 
         Returns a sentence with the call that restores the file, or None if the tenant can deliver it.
         """
-        path = f"{self._files}/{_file_id(address)}"
+        path = f"{self._files}/{file_id(address)}"
         answer, _ = await self._call("GET", f"{path}/status", track_id, _FILE_STATUS)
         state = answer.archived(self.redact)
         if state is None:
@@ -372,19 +365,6 @@ class ZuoraClient:
             raise self._failure(error) from error
         self._answered_before = True
         return response, body
-
-
-def _file_id(address: str) -> str:
-    """The id of the response file at ``address``, absolute or relative. Raises CallError if there is none."""
-    path = re.split("[?#]", address, maxsplit=1)[0]
-    found = _FILE_ID.fullmatch(path) if len(address) < LONGEST_ADDRESS else None
-    if found is None:
-        shown = address if len(address) <= LONGEST_SHOWN else f"{address[:LONGEST_SHOWN]}…"
-        raise CallError(
-            Kind.NO_RESPONSE_FILE,
-            f"The tenant's address of the response file contains no file id: {shown}",
-        )
-    return found[1]
 
 
 def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Redact) -> None:

@@ -25,9 +25,10 @@ from msgspec import UNSET, Struct
 
 from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, PlanEntry, Write, read_actions, write_json
+from orchestrator.report.pages.breakdowns import NO_TYPE
 from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.timeline import read_timeline
-from orchestrator.report.pages.view import NO_TYPE, read_view
+from orchestrator.report.pages.view import read_view
 from orchestrator.report.pages.wording import OUTCOMES, error_words, group_of
 from orchestrator.settings import show_duration
 

@@ -2,17 +2,18 @@
 
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo, read_run
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
 from orchestrator.report import RunEntry, Summary, read_head
+from orchestrator.report.pages.breakdowns import Breakdown, Cell, Sums, added, read_breakdowns
 from orchestrator.report.pages.wording import (
     OUTCOMES,
     Group,
@@ -36,51 +37,8 @@ from orchestrator.settings import (
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""
 
-MOST_SHARES = 200
 MOST_ERRORS = 100
-"""Lines of one breakdown, and kinds of errors, that are shown: action types and codes are the tenant's texts."""
-
-NO_TYPE = "not known"
-
-
-class Sums(Struct, frozen=True):
-    """Actions of one kind; ``known`` of them have counts, and the counts are of their records."""
-
-    actions: int = 0
-    known: int = 0
-    total: int = 0
-    processed: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    unprocessed: int = 0
-
-    @property
-    def counted(self) -> int:
-        """Records whose fate is known. It may differ from ``total`` where a tenant's own counts do not add up."""
-        return self.succeeded + self.failed + self.unprocessed
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
-
-
-class Share(Struct, frozen=True):
-    """One line of a breakdown. ``field`` and ``value`` say which actions it counts, in the table's terms.
-
-    ``value`` is empty for a line that adds up all others.
-    """
-
-    name: str
-    field: str
-    value: str
-    sums: Sums
-
-
-class Breakdown(Struct, frozen=True):
-    """Actions and their records by one property: ``title`` is for the caption, ``column`` heads the names."""
-
-    title: str
-    column: str
-    shares: list[Share]
+"""Kinds of errors that are shown: their codes are the tenant's."""
 
 
 class Case(Struct, frozen=True):
@@ -228,7 +186,7 @@ def read_view(connection: sqlite3.Connection) -> View:
     run, summary = read_head(connection)
     info = read_run(connection)
     cells = [
-        _Cell(tenant, Outcome(outcome), action_type, source, Sums(*sums))
+        Cell(tenant, Outcome(outcome), action_type, source, Sums(*sums))
         for tenant, outcome, action_type, source, *sums in connection.execute(_sql("groups"))
     ]
     groups: dict[Group, int] = {"stopped": 0, "over": 0, "person": 0, "planned": 0}
@@ -244,7 +202,7 @@ def read_view(connection: sqlite3.Connection) -> View:
         headline=headline(run, summary),
         groups=groups,
         fate=_fate(cells),
-        breakdowns=_breakdowns(connection, cells, tenants=tenants),
+        breakdowns=read_breakdowns(connection, cells, tenants=tenants),
         cases=list(_cases(connection, summary)),
         errors=[_failing(*row) for row in errors[:MOST_ERRORS]],
         more_errors=max(0, len(errors) - MOST_ERRORS),
@@ -266,26 +224,9 @@ def _places(run: RunEntry) -> list[Place]:
     ]
 
 
-class _Cell(Struct, frozen=True):
-    """What one row of the statement ``groups`` counts."""
-
-    tenant: str
-    outcome: Outcome
-    action_type: str
-    source: int
-    sums: Sums
-
-
-def _added(cells: Iterable[_Cell], by: Callable[[_Cell], Any]) -> dict[Any, Sums]:
-    sums: dict[Any, Sums] = {}
-    for cell in cells:
-        sums[by(cell)] = sums.get(by(cell), Sums()) + cell.sums
-    return sums
-
-
-def _fate(cells: list[_Cell]) -> Fate:
+def _fate(cells: list[Cell]) -> Fate:
     every = sum((cell.sums for cell in cells), Sums())
-    rest = _added(cells, lambda cell: group_of(cell.outcome))
+    rest = added(cells, lambda cell: group_of(cell.outcome))
     left = {group: sums.unprocessed for group, sums in rest.items()}
     return Fate(
         succeeded=every.succeeded,
@@ -295,58 +236,6 @@ def _fate(cells: list[_Cell]) -> Fate:
         at_risk=left.get("person", 0) + left.get("planned", 0),
         uncounted=every.actions - every.known,
     )
-
-
-def _breakdowns(connection: sqlite3.Connection, cells: list[_Cell], *, tenants: bool) -> list[Breakdown]:
-    by_outcome = _added(cells, lambda cell: cell.outcome)
-    by_type = _added(cells, lambda cell: cell.action_type)
-    by_source = _added(cells, lambda cell: cell.source)
-    names = {row[0]: printable(row[1]) for row in connection.execute(statements()["sources"])}
-    breakdowns = [
-        Breakdown(
-            "By outcome",
-            "Outcome",
-            [
-                Share(OUTCOMES[outcome].title, "outcome", outcome.value, by_outcome[outcome])
-                for outcome in OUTCOMES
-                if outcome in by_outcome
-            ],
-        ),
-        Breakdown(
-            "By action type",
-            "Action type",
-            [
-                Share(printable(name) or NO_TYPE, "action_type", printable(name) or NO_TYPE, by_type[name])
-                for name in sorted(by_type, key=lambda name: -by_type[name].actions)
-            ],
-        ),
-        Breakdown(
-            "By source",
-            "Source",
-            [
-                Share(names[number], "source", names[number], by_source.get(number, Sums()))
-                for number in names
-            ],
-        ),
-    ]
-    if tenants:
-        by_tenant = _added(cells, lambda cell: cell.tenant)
-        shares = [
-            Share(printable(name) or "none", "tenant", printable(name), sums)
-            for name, sums in sorted(by_tenant.items())
-        ]
-        breakdowns.insert(1, Breakdown("By tenant", "Tenant", shares))
-    return [structs.replace(one, shares=_most(one.shares)) for one in breakdowns]
-
-
-def _most(shares: list[Share]) -> list[Share]:
-    """``shares``, or those with the most actions and a line for all others."""
-    if len(shares) <= MOST_SHARES:
-        return shares
-    ordered = sorted(shares, key=lambda share: -share.sums.actions)
-    others = ordered[MOST_SHARES:]
-    sums = sum((share.sums for share in others), Sums())
-    return [*ordered[:MOST_SHARES], Share(f"{len(others):,} others", shares[0].field, "", sums)]
 
 
 def _cases(connection: sqlite3.Connection, summary: Summary) -> Iterable[Cases]:

@@ -18,10 +18,11 @@ from orchestrator.model import OVER, Outcome, Problem, Records, Status
 from orchestrator.printable import printable
 from orchestrator.report import read_report
 from orchestrator.report.pages import html
+from orchestrator.report.pages.breakdowns import MOST_SHARES
 from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
-from orchestrator.report.pages.view import FIRST, MOST_ERRORS, MOST_SHARES, Place, read_view
+from orchestrator.report.pages.view import FIRST, MOST_ERRORS, Place, read_view
 from orchestrator.report.pages.wording import ERRORS, OUTCOMES, error_words, group_of
 from orchestrator.settings import kind_of_tenant
 from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each

@@ -1,0 +1,128 @@
+"""Actions and their records, added up by one property after the other."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct, structs
+
+from orchestrator.journal.database import statements
+from orchestrator.model import Outcome
+from orchestrator.printable import printable
+from orchestrator.report.pages.wording import OUTCOMES
+
+MOST_SHARES = 200
+"""Lines of one breakdown that are shown: action types are the tenant's texts."""
+
+NO_TYPE = "not known"
+
+
+class Sums(Struct, frozen=True):
+    """Actions of one kind; ``known`` of them have counts, and the counts are of their records."""
+
+    actions: int = 0
+    known: int = 0
+    total: int = 0
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    unprocessed: int = 0
+
+    @property
+    def counted(self) -> int:
+        """Records whose fate is known. It may differ from ``total`` where a tenant's own counts do not add up."""
+        return self.succeeded + self.failed + self.unprocessed
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+
+
+class Share(Struct, frozen=True):
+    """One line of a breakdown. ``field`` and ``value`` say which actions it counts, in the table's terms.
+
+    ``value`` is empty for a line that adds up all others.
+    """
+
+    name: str
+    field: str
+    value: str
+    sums: Sums
+
+
+class Breakdown(Struct, frozen=True):
+    """Actions and their records by one property: ``title`` is for the caption, ``column`` heads the names."""
+
+    title: str
+    column: str
+    shares: list[Share]
+
+
+class Cell(Struct, frozen=True):
+    """What one row of the statement ``groups`` counts."""
+
+    tenant: str
+    outcome: Outcome
+    action_type: str
+    source: int
+    sums: Sums
+
+
+def added(cells: Iterable[Cell], by: Callable[[Cell], Any]) -> dict[Any, Sums]:
+    """The sums of ``cells`` by what ``by`` returns for each."""
+    sums: dict[Any, Sums] = {}
+    for cell in cells:
+        sums[by(cell)] = sums.get(by(cell), Sums()) + cell.sums
+    return sums
+
+
+def read_breakdowns(connection: sqlite3.Connection, cells: list[Cell], *, tenants: bool) -> list[Breakdown]:
+    """By outcome, action type and source, and with ``tenants`` also by tenant."""
+    by_outcome = added(cells, lambda cell: cell.outcome)
+    by_type = added(cells, lambda cell: cell.action_type)
+    by_source = added(cells, lambda cell: cell.source)
+    names = {row[0]: printable(row[1]) for row in connection.execute(statements()["sources"])}
+    breakdowns = [
+        Breakdown(
+            "By outcome",
+            "Outcome",
+            [
+                Share(OUTCOMES[outcome].title, "outcome", outcome.value, by_outcome[outcome])
+                for outcome in OUTCOMES
+                if outcome in by_outcome
+            ],
+        ),
+        Breakdown(
+            "By action type",
+            "Action type",
+            [
+                Share(printable(name) or NO_TYPE, "action_type", printable(name) or NO_TYPE, by_type[name])
+                for name in sorted(by_type, key=lambda name: -by_type[name].actions)
+            ],
+        ),
+        Breakdown(
+            "By source",
+            "Source",
+            [
+                Share(names[number], "source", names[number], by_source.get(number, Sums()))
+                for number in names
+            ],
+        ),
+    ]
+    if tenants:
+        by_tenant = added(cells, lambda cell: cell.tenant)
+        shares = [
+            Share(printable(name) or "none", "tenant", printable(name), sums)
+            for name, sums in sorted(by_tenant.items())
+        ]
+        breakdowns.insert(1, Breakdown("By tenant", "Tenant", shares))
+    return [structs.replace(one, shares=_most(one.shares)) for one in breakdowns]
+
+
+def _most(shares: list[Share]) -> list[Share]:
+    """``shares``, or those with the most actions and a line for all others."""
+    if len(shares) <= MOST_SHARES:
+        return shares
+    ordered = sorted(shares, key=lambda share: -share.sums.actions)
+    others = ordered[MOST_SHARES:]
+    sums = sum((share.sums for share in others), Sums())
+    return [*ordered[:MOST_SHARES], Share(f"{len(others):,} others", shares[0].field, "", sums)]
