@@ -1,6 +1,7 @@
 """A run that its program cancels, and how the program goes on with it."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from orchestrator import (
 )
 from orchestrator.cluster import session
 from orchestrator.report import read_report
+from orchestrator.runs import opening, rundir
 from tests.unit.embedding.served import (
     ACTIONS,
     LONGEST,
@@ -175,3 +177,55 @@ async def test_a_cancelled_run_frees_its_directory(slow: Served, tmp_path: Path)
     await cut(slow, told)
     with pytest.raises(UsageError, match="holds a run already"):  # and not: another is at work
         await stop_all(slow.tenant.keys, told)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("step", ["opened", "closed"])
+async def test_a_run_that_is_cancelled_while_it_is_opened_or_closed_frees_its_directory(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    """The thread that opens or closes it comes to its end first."""
+    place, name = (rundir, "create") if step == "opened" else (runs.Run, "close")
+    usual = getattr(place, name)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        begun.set()
+        assert may_end.wait(LONGEST)
+        return usual(*arguments)
+
+    monkeypatch.setattr(place, name, slow)
+    task = asyncio.create_task(stop_all(served.tenant.keys, served.settings(tmp_path / "run")))
+    assert await asyncio.to_thread(begun.wait, LONGEST)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (tmp_path / "run").exists() == (step == "closed")
+    if step == "closed":
+        rundir.reopen(tmp_path / "run").close()
+
+
+@pytest.mark.asyncio
+async def test_a_resume_that_is_cancelled_while_the_run_is_opened_frees_its_directory(
+    slow: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = slow.settings(tmp_path / "run")
+    await cut(slow, settings)
+    begun = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "_collect", never)
+        task = asyncio.create_task(resume_all(tmp_path / "run", settings, slow.tenant.keys))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    report = await resume_all(tmp_path / "run", settings, slow.tenant.keys)
+    assert report.run.exit_status == 0
