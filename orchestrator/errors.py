@@ -69,6 +69,12 @@ class StorageError(MassStopError):
     exit_status = 5
 
 
+NO_MEMORY = (
+    "This machine gives mass-stop no more memory. What was stopped stays stopped, and the run directory holds what is "
+    "known. Raise the limit (ulimit -v, or the memory of the container), then: mass-stop resume RUN_DIR"
+)
+
+
 class Kind(StrEnum):
     """Why a call failed, in the words of the report's ``error.kind``."""
 

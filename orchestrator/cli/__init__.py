@@ -11,8 +11,9 @@ import click
 
 from orchestrator import collector
 from orchestrator.background import BackgroundStream
+from orchestrator.cli import memory
 from orchestrator.cli.output import say
-from orchestrator.errors import MassStopError
+from orchestrator.errors import NO_MEMORY, MassStopError
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def main() -> NoReturn:
     """Runs the command line; the one place where an error becomes an exit status."""
     os.umask(0o077)
     collector.seldom()
+    memory.end_without_memory()
     _no_core_dumps()
     _standard_streams()
     _clean_environment()
@@ -108,6 +110,8 @@ def ending(error: BaseException) -> tuple[str, int]:
         error = error.exceptions[0]
     if isinstance(error, MassStopError):
         return str(error), error.exit_status
+    if isinstance(error, MemoryError):
+        return NO_MEMORY, 5
     sentence = (
         f"a defect of mass-stop ended the run ({type(error).__name__}: {error}). What was stopped stays stopped. If a "
         "run directory was made, it holds what is known, and run.log the details. Finish the run with: mass-stop "

@@ -15,7 +15,7 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from orchestrator import collector, runs
-from orchestrator.cli import progress
+from orchestrator.cli import memory, progress
 from orchestrator.cli.output import say
 from orchestrator.errors import MassStopError, StorageError
 from orchestrator.logs import Screen
@@ -42,6 +42,7 @@ def conduct(settings: Settings, prepare: Prepare) -> int:
 
 
 async def _conduct(settings: Settings, prepare: Prepare) -> int:
+    memory.watch_loop()
     screen = screen_for(settings)
     stage = _Stage()
     failure: MassStopError | None = None

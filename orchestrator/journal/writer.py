@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from orchestrator.errors import StorageError
+from orchestrator.errors import NO_MEMORY, StorageError
 from orchestrator.journal import database, mark
 from orchestrator.journal.file import JournalFile
 from orchestrator.threads import NO_THREAD
@@ -76,6 +76,10 @@ class Ledger:
                 return self._apply(group)
             except sqlite3.DatabaseError as deeper:
                 raise StorageError(f"The journal cannot be kept, not even in memory: {deeper}.") from error
+        except MemoryError as error:
+            with suppress(sqlite3.Error):
+                self.connection.rollback()
+            raise StorageError(NO_MEMORY) from error
         if self._file is not None and self._mark != before:
             self._look_after(self._file)
         return results

@@ -1,0 +1,55 @@
+"""A process whose memory ends where no code can react to it: it ends at once instead of waiting for ever.
+
+An error in a callback of the event loop, of a destructor or of a thread is only printed. If it is a MemoryError, the
+task that the callback would wake waits for ever. Everything that is known is in the journal, as after kill -9.
+"""
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import NO_MEMORY
+
+if TYPE_CHECKING:
+    import asyncio
+
+_SENTENCE = f"\nmass-stop: {NO_MEMORY}\n".encode()
+
+
+def end_without_memory() -> None:
+    """From now on, a MemoryError that would only be printed ends the process with status 5."""
+    sys.unraisablehook = _unraisable
+    threading.excepthook = _in_thread
+
+
+def watch_loop() -> None:
+    """The same for errors in callbacks of the running event loop."""
+    import asyncio
+
+    asyncio.get_running_loop().set_exception_handler(_in_loop)
+
+
+def _unraisable(found: Any) -> None:
+    if found.exc_type in (MemoryError, SystemError):  # the interpreter itself had no memory for a MemoryError
+        _end()
+    sys.__unraisablehook__(found)
+
+
+def _in_thread(found: Any) -> None:
+    if found.exc_type in (MemoryError, SystemError):
+        _end()
+    threading.__excepthook__(found)
+
+
+def _in_loop(loop: "asyncio.AbstractEventLoop", context: dict[str, Any]) -> None:
+    if isinstance(context.get("exception"), MemoryError):
+        _end()
+    loop.default_exception_handler(context)
+
+
+def _end() -> None:
+    try:
+        os.write(2, _SENTENCE)
+    finally:
+        os._exit(5)
