@@ -4,6 +4,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ class RecordingProxy(socketserver.ThreadingTCPServer):
         credentials: ``user:password`` that CONNECT must carry, or None.
         answer: the whole answer to every CONNECT, instead of a tunnel; None for none at all, which hangs.
         tls: a server context for an https:// proxy, or None.
+        delay: seconds before each answer to CONNECT.
 
     ``seen`` holds all bytes that passed; ``heads`` the head of every request to the proxy itself.
     """
@@ -32,12 +34,14 @@ class RecordingProxy(socketserver.ThreadingTCPServer):
         credentials: str | None = None,
         answer: bytes | None = b"",
         tls: ssl.SSLContext | None = None,
+        delay: float = 0.0,
     ) -> None:
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.ports = dict(ports or {})
         self.credentials = credentials
         self.answer = answer
         self.tls = tls
+        self.delay = delay
         self.seen = bytearray()
         self.heads: list[str] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
@@ -82,6 +86,7 @@ class RecordingProxy(socketserver.ThreadingTCPServer):
         if self.answer is None:
             client.recv(1)
             return
+        time.sleep(self.delay)
         answer = self.answer or self._refusal(head)
         if answer:
             client.sendall(answer)

@@ -1,9 +1,10 @@
 """How aiohttp's failures are told as ours, and the guards around one request."""
 
 import asyncio
+import math
 import ssl
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -35,6 +36,9 @@ BEFORE_SENDING = (
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 """What aiohttp raises when a call does not come to a readable answer."""
 
+LARGEST_HEAD = 256 << 10
+"""Bytes of a response's headers together."""
+
 MOST_INTERIM = 100
 """Interim answers (HTTP 1xx) that are read over before the answer itself; a patient gateway sends one now and then."""
 
@@ -65,21 +69,42 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Connection(ResponseHandler):
-    """The client's end of a connection, hung up where interim answers come without end.
+    """The client's end of a connection. It is closed if a response never ends its headers or its interim responses.
 
-    aiohttp reads over them, but only once it has taken apart, and queued, all that the socket held: forty times as
-    much memory, on each connection at once, for as long as the call has time.
+    aiohttp bounds each header, and reads over interim responses. But it does so once it has parsed and queued all that
+    the socket held: forty times as much memory, on each connection at once, for as long as the call may take.
     """
 
     _interim = 0
+    _head_left: float = LARGEST_HEAD
+
+    def set_response_params(self, **params: Any) -> None:
+        """Prepare for the response to the next request."""
+        self._head_left = LARGEST_HEAD
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Receive a piece of a response."""
+        super().data_received(data)
+        self._head_left -= len(data)
+        if self._head_left < 0:
+            self._refuse("headers without end")
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        self._interim = self._interim + 1 if data[0].code < 200 else 0
+        """Receive the head of a response, and the reader of its body."""
+        if data[0].code < 200:
+            self._interim += 1
+        else:
+            self._interim, self._head_left = 0, math.inf
         if self._interim <= MOST_INTERIM:
             super().feed_data(data, size)
-        elif self.transport is not None:
+        else:
+            self._refuse("interim answers without end")
+
+    def _refuse(self, why: str) -> None:
+        if self.transport is not None:
             self.abort()
-            self.set_exception(HttpProcessingError(message="interim answers without end"))
+            self.set_exception(HttpProcessingError(message=why))
 
 
 class SendOnce:

@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes
+from tests.acceptance.tenants import Tenants
 from tests.recording_proxy import RecordingProxy
 
 MakeTenant = Callable[..., Tenant]
@@ -246,6 +247,21 @@ def test_a_socks_proxy_is_refused_with_one_sentence(mass_stop: MassStop, behind:
     (sentence,) = ended.sentences
     assert "SOCKS is not supported" in sentence
     assert not (mass_stop.home / "run").exists()
+
+
+def test_a_socks_proxy_is_refused_for_several_tenants_too(mass_stop: MassStop, behind: Behind) -> None:
+    tenants = Tenants(mass_stop.home, {"north": behind.tenant, "south": behind.tenant})
+    file = tenants.file.read_text().replace(
+        behind.tenant.environment["ZUORA_BASE_URL"], behind.environment["ZUORA_BASE_URL"]
+    )
+    tenants.file.write_text(file)
+    ended = mass_stop.run(
+        None, tenants.keys(), "--tenants", str(tenants.file),
+        env=tenants.environment | {"HTTPS_PROXY": "socks5://proxy.example.com:1080"},
+    )  # fmt: skip
+    assert (ended.status, behind.tenant.log) == (2, []), ended
+    assert "SOCKS is not supported" in text(ended)
+    assert "Traceback" not in ended.err
 
 
 def test_no_proxy_is_used_for_a_loopback_address(

@@ -102,6 +102,11 @@ async def endless_headers(back: asyncio.StreamWriter) -> None:
     await _for_ever(back, b"x-header: 1\r\n" * 1_000)
 
 
+async def endless_long_headers(back: asyncio.StreamWriter) -> None:
+    back.write(HEAD)
+    await _for_ever(back, b"x-header: " + b"x" * 60_000 + b"\r\n")
+
+
 async def an_endless_header(back: asyncio.StreamWriter) -> None:
     back.write(HEAD + b"x-header: ")
     await _for_ever(back, b"x" * 65_536)
@@ -139,7 +144,8 @@ async def a_length_beyond_all(back: asyncio.StreamWriter) -> None:
 
 FLOODS: list[Flood] = [
     gzip_bomb, deflate_bomb, gzip_in_gzip, endless_body, endless_chunks, endless_small_chunks, a_chunk_of_absurd_size,
-    an_endless_chunk_extension, endless_trailers, endless_headers, an_endless_header, an_endless_status_line,
+    an_endless_chunk_extension, endless_trailers, endless_headers, endless_long_headers, an_endless_header,
+    an_endless_status_line,
     a_header_a_byte_at_a_time, a_body_a_byte_at_a_time, a_length_beyond_all, endless_continues, endless_early_hints,
 ]  # fmt: skip
 

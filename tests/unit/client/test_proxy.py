@@ -130,3 +130,10 @@ async def test_an_unresolved_call_is_a_failed_call_and_not_the_end(behind: Behin
         proxy.ports.clear()
         with pytest.raises(CallError, match=r"HTTP 502, Bad Gateway, ERR_DNS_FAIL"):
             await client.stop(KEY, "track")
+
+
+@pytest.mark.asyncio
+async def test_a_slow_proxy_is_waited_for(behind: Behind):
+    async with behind(delay=0.3) as (server, client, _):
+        await client.stop(KEY, "track")
+    assert len(server.requests) == 1

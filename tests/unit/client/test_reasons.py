@@ -122,9 +122,18 @@ async def test_headers_of_64_kib_and_of_200_lines_are_accepted(count):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("count", "size"), [(1, 70_000), (300, 10)])
+@pytest.mark.parametrize(("count", "size"), [(1, 70_000), (300, 10), (100, 60_000)])
 async def test_more_headers_than_that_are_a_malformed_answer(count, size):
     extra = {f"X_Gateway_{number}": "x" * size for number in range(count)}
     async with serving(says(ACCEPTED, 200, **extra)) as server, opened(server) as client:
         error = await failure_of(client.stop(KEY, "track"))
     assert error.kind is Kind.MALFORMED_ANSWER
+
+
+@pytest.mark.asyncio
+async def test_the_size_of_a_body_is_not_counted_as_headers():
+    body = b'{"success": true, "x": "' + b"x" * 250_000 + b'"}'
+    async with serving(says(body, 200, X_Gateway="x" * 60_000)) as server, opened(server) as client:
+        for number in range(3):
+            await client.stop(KEY, f"track-{number}")
+    assert server.connections == 1
