@@ -5,7 +5,7 @@ from enum import IntEnum
 from msgspec import Struct, field
 
 from orchestrator.errors import Kind
-from orchestrator.model import Outcome, Problem, Records
+from orchestrator.model import ActionState, Outcome, Problem, Records
 
 
 class Step(IntEnum):
@@ -53,6 +53,7 @@ class Action(Struct):
         problem: why the last stop failed.
         outcome: the outcome, if only the response file is missing.
         output_url: the address of that response file.
+        action_type: the type that the status gave.
         counts: the last counts that the status gave.
         first_polled_at: when the status was first read after the stop, in the session's seconds.
         polls: readings since then that did not show the end.
@@ -70,6 +71,12 @@ class Action(Struct):
     problem: Problem | None = None
     outcome: Outcome | None = None
     output_url: str | None = None
+    action_type: str | None = None
     counts: Records = Records()
     first_polled_at: float | None = None
     polls: int = 0
+
+    def read(self, state: ActionState) -> None:
+        """Take the type and the counts of a status."""
+        self.action_type = state.action_type or self.action_type
+        self.counts = state.records

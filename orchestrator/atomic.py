@@ -133,3 +133,16 @@ def _refuse_what_is_no_file(path: Path) -> None:
         return
     if not stat.S_ISREG(kind):
         raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))
+
+
+def append(path: Path, data: bytes | memoryview) -> None:
+    """Writes ``data`` at the end of ``path``; a new file is 0600. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+
+
+def sync(path: Path) -> None:
+    """Makes the content of ``path`` survive a power cut. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -123,7 +123,11 @@ class Limits(Struct, frozen=True):
 
 
 class Records(Struct, frozen=True):
-    """Counts of an action's records, and where they come from: ``response_file``, ``status`` or ``none``."""
+    """Counts of an action's records, and where they come from: ``response_file``, ``status`` or ``none``.
+
+    ``held_by_group`` are the unprocessed records behind a failed record of their own group; only a response file shows
+    them.
+    """
 
     total: int | None = None
     processed: int | None = None
@@ -131,6 +135,7 @@ class Records(Struct, frozen=True):
     failed: int | None = None
     unprocessed: int | None = None
     source: str = "none"
+    held_by_group: int | None = None
 
 
 class ActionState(Struct, frozen=True):

@@ -143,7 +143,7 @@ class _Session:
             return _refused(f"On the worker {_host()}: {error}")
         clock = self._callers_clock(directory)
         journal = await anyio.to_thread.run_sync(open_journal, directory, shard, clock)
-        responses = ResponseFiles(directory.path, save=settings.save_responses)
+        responses = ResponseFiles(directory.path, save=settings.save_responses, sort=False)
         sink = Sink(directory.log, None)
         try:
             await journal.reopen(kept=responses.keeps)

@@ -255,13 +255,13 @@ class Journey:
                 return self._not_read(action, failure)
             status = reading.state.status
             if status.terminal:
-                action.counts = reading.state.records
+                action.read(reading.state)
                 completion = self._over(action, reading)
             elif action.outcome is not None:  # the action was over before, so this status is stale
                 self._recorder.stale_status(action, reading)
                 completion = self._await_address(action, action.outcome)
             else:
-                action.counts = reading.state.records
+                action.read(reading.state)
                 self._recorder.status(action, reading)
                 completion = await self._not_over(action, status)
             if completion is not None or action.step is Step.FETCH:

@@ -127,7 +127,7 @@ class Reader:
             action.due = self._clock.now() + wait
         self._recorder.file_read(action, retried=attempts.made > 1)
         try:
-            records = await self._responses.count(action.bulk_key)
+            records = await self._responses.count(action.bulk_key, action.action_type)
         except CallError as error:
             return self._unusable(action, error)
         self._recorder.file_counted(action, records)

@@ -120,6 +120,12 @@ def action_name(tenant: str, bulk_key: str) -> str:
     return f"{tenant}/{bulk_key}" if tenant else bulk_key
 
 
+def split_action_name(name: str) -> tuple[str, str]:
+    """Tenant and bulk key of what :func:`action_name` gave; the tenant is empty in a run of one."""
+    tenant, slash, bulk_key = name.partition("/")
+    return (tenant, bulk_key) if slash else ("", name)
+
+
 def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
     """Every source of the run, in the order they were given."""
     rows = connection.execute(statements()["sources"])
@@ -159,13 +165,15 @@ def same_rows(source: SourceInfo, chain: str) -> None:
 def to_action(
     seq: int, bulk_key: str, stage: int, attempts: int, due_at: float, accepted: int, lost: int, outcome: str | None,
     output_url: str | None, error: str | None, read_from: float | None, polls: int, total: int | None,
-    processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None,
+    processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None, action_type: str | None,
 ) -> Action:  # fmt: skip
     """The action in memory for a row of the statements ``claim`` and ``claim_parked``.
 
     A claimed key starts with all its attempts. A parked one continues with those it had left.
     """
-    action = Action(seq, bulk_key, accepted=bool(accepted), possibly_stopped=bool(lost))
+    action = Action(
+        seq, bulk_key, accepted=bool(accepted), possibly_stopped=bool(lost), action_type=action_type
+    )
     if stage == Stage.FOLLOWING:
         action.step = Step.FETCH if outcome and output_url else Step.POLL
         action.stops.made = 0 if accepted else attempts

@@ -111,7 +111,7 @@ class Journal:
             connection.execute(_sql("forget_trouble"))
             connection.execute(_sql("forgive_refused_credentials"))
             connection.execute(_sql("reopen"))
-            for tenant, bulk_key in connection.execute(_sql("filed_keys")).fetchall():
+            for tenant, bulk_key, _ in connection.execute(_sql("filed_keys")).fetchall():
                 if not kept(action_name(tenant, bulk_key)):
                     connection.execute(_sql("fetch_again"), {"tenant": tenant, "bulk_key": bulk_key})
             return sum(standings(connection).values(), NOTHING)
@@ -257,7 +257,13 @@ class Journal:
         self._writer.note("ended", seq=seq, outcome=outcome.value, output_url=output_url)
 
     def filed(self, seq: int, records: Records, mismatch: Mapping[str, Records] | None) -> None:
-        self._writer.note("filed", seq=seq, mismatch=mismatch and _json(mismatch), **_counts(records))
+        self._writer.note(
+            "filed",
+            seq=seq,
+            mismatch=mismatch and _json(mismatch),
+            held_by_group=records.held_by_group,
+            **_counts(records),
+        )  # fmt: skip
 
     def completed(
         self,

@@ -85,7 +85,7 @@ def _action(
     """One row of the report's query; its duplicates stand in ``rows`` of ``sources``."""
     (
         _, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
-        lost, total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, _,
+        lost, total, processed, succeeded, failed, unprocessed, held, counts_from, mismatch, speed, error, _,
         tenant,
     ) = row  # fmt: skip
     elsewhere = sources.count(source) < len(sources)
@@ -105,7 +105,7 @@ def _action(
             request_id,
             "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else UNSET,
         ),
-        records=Records(total, processed, succeeded, failed, unprocessed, counts_from),
+        records=Records(total, processed, succeeded, failed, unprocessed, counts_from, held),
         error=msgspec.json.decode(error, type=Problem) if error else None,
         duplicates=[DuplicateEntry(names[where], at) for where, at in zip(sources, rows, strict=True)]
         if elsewhere
@@ -195,7 +195,7 @@ class _Counts:
 
     def summary(self, start: str) -> Summary:
         (
-            keys, malformed, total, processed, succeeded, failed, unprocessed, stops, statuses, files, retried,
+            keys, malformed, total, processed, succeeded, failed, unprocessed, held, stops, statuses, files, retried,
             throttled,
         ) = self.sums  # fmt: skip
         return Summary(
@@ -203,7 +203,7 @@ class _Counts:
             duplicates=self.duplicates,
             malformed=malformed,
             outcomes=dict(self.outcomes),
-            records=RecordTotals(total, processed, succeeded, failed, unprocessed),
+            records=RecordTotals(total, processed, succeeded, failed, unprocessed, held),
             calls=CallTotals(stops, statuses, files, self.token_calls, retried, throttled),
             timing=Timing(
                 seconds_between(start, self.first_stop),
@@ -213,7 +213,7 @@ class _Counts:
         )
 
 
-_SUMS = 12
+_SUMS = 13
 """Columns of the statement ``summaries`` that are added up."""
 
 

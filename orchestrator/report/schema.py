@@ -56,13 +56,17 @@ class RunEntry(Struct, frozen=True):
 
 
 class RecordTotals(Struct, frozen=True):
-    """Sums over all actions whose counts are known."""
+    """Sums over all actions whose counts are known.
+
+    ``held_by_group`` are the unprocessed records behind a failed record of their own group.
+    """
 
     total: int
     processed: int
     succeeded: int
     failed: int
     unprocessed: int
+    held_by_group: int
 
 
 class CallTotals(Struct, frozen=True):

@@ -14,7 +14,7 @@ from orchestrator.model import Problem
 from orchestrator.printable import printable, printable_json
 from orchestrator.report.building import read_actions, read_head
 from orchestrator.report.schema import SCHEMA, ActionEntry
-from orchestrator.results.remediation import guard
+from orchestrator.results.formula_guard import guard
 
 Write = Callable[[bytes], object]
 

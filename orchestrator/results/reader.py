@@ -1,6 +1,6 @@
 """The response file of a mass action: a zip with one CSV, read as a stream and believed in nothing.
 
-    path ─► _Guarded ─► zipfile ─► _Contents ─► lines ─► csv ─► (number, verdict, cells)
+    path ─► _Guarded ─► zipfile ─► Contents ─► lines ─► csv ─► (number, verdict, cells)
             what zipfile may        size, ratio,  length of
             hold at once            CRC, NULs     one record
 
@@ -108,17 +108,17 @@ def read_rows(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[ResponseR
         BadResponseFile: the file cannot be used.
         StorageError: the machine cannot read it.
     """
-    with _open_csv(path, bounds) as contents:
+    with open_csv(path, bounds) as contents:
         # csv's limit is one for the process. It is only ever raised, so that threads cannot get in each other's way;
         # the bound that counts is on the record.
         if csv.field_size_limit() < bounds.record:
             csv.field_size_limit(bounds.record)
         records = _records(contents, bounds)
-        with _damage_told():
+        with refusing_damage():
             header = next(records, None)
             if header is None:
                 raise _bad("is empty: it has not even a header")
-            place = _success_place(header)
+            place = success_place(header)
         yield ResponseRows(header, _rows(records, len(header), place))
 
 
@@ -147,9 +147,9 @@ def extract_csv(path: Path, destination: BinaryIO, bounds: Bounds = DEFAULT_BOUN
         BadResponseFile: the zip cannot be used.
         StorageError: the machine cannot read it. What ``destination`` raises is passed on.
     """
-    with _open_csv(path, bounds) as contents:
+    with open_csv(path, bounds) as contents:
         while True:
-            with _damage_told():
+            with refusing_damage():
                 chunk = contents.chunk()
             if not chunk:
                 return
@@ -157,7 +157,7 @@ def extract_csv(path: Path, destination: BinaryIO, bounds: Bounds = DEFAULT_BOUN
 
 
 def _rows(records: Iterator[list[str]], width: int, place: int) -> Iterator[Row]:
-    with _damage_told():
+    with refusing_damage():
         for number, cells in enumerate(records, 1):
             if len(cells) > width:
                 if any(cells[width:]):
@@ -170,14 +170,15 @@ def _rows(records: Iterator[list[str]], width: int, place: int) -> Iterator[Row]
             yield number, verdict, cells
 
 
-def _success_place(header: list[str]) -> int:
+def success_place(header: list[str]) -> int:
+    """The place of the one ``Success`` column. Raises BadResponseFile."""
     places = [n for n, name in enumerate(header) if name.strip(" \t\r\n\xa0\ufeff").casefold() == "success"]
     if len(places) != 1:
         raise _bad(f"has {len(places) or 'no'} Success columns; expected one")
     return places[0]
 
 
-def _records(contents: "_Contents", bounds: Bounds) -> Iterator[list[str]]:
+def _records(contents: "Contents", bounds: Bounds) -> Iterator[list[str]]:
     """The records of the CSV that are not blank lines, the header among them."""
     spent = 0  # characters since the last record was complete: quoted line ends make records of many lines
 
@@ -205,7 +206,7 @@ def _records(contents: "_Contents", bounds: Bounds) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _open_csv(path: Path, bounds: Bounds) -> Iterator["_Contents"]:
+def open_csv(path: Path, bounds: Bounds) -> Iterator["Contents"]:
     """The bytes of the one CSV in the zip at ``path``."""
     try:
         file = path.open("rb")
@@ -215,14 +216,14 @@ def _open_csv(path: Path, bounds: Bounds) -> Iterator["_Contents"]:
         size = file.seek(0, io.SEEK_END)
         if size > bounds.compressed:
             raise _bad(f"is larger than {bounds.compressed:,} bytes")
-        with _damage_told():
+        with refusing_damage():
             archive = zipfile.ZipFile(_Guarded(file))
         with archive:
-            with _damage_told():
+            with refusing_damage():
                 info = _only_csv(archive, bounds)
                 entry = archive.open(info)
             with entry:
-                yield _Contents(entry, info.file_size, size, bounds)
+                yield Contents(entry, info.file_size, size, bounds)
 
 
 def _only_csv(archive: zipfile.ZipFile, bounds: Bounds) -> zipfile.ZipInfo:
@@ -274,7 +275,7 @@ class _Guarded:
         return data
 
 
-class _Contents(io.RawIOBase):
+class Contents(io.RawIOBase):
     """The unpacked bytes of one entry, within the bounds. It refuses NULs when read as a file (that is, as text)."""
 
     def __init__(self, entry: IO[bytes], size: int, packed: int, bounds: Bounds) -> None:
@@ -305,7 +306,7 @@ class _Contents(io.RawIOBase):
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def refusing_damage() -> Iterator[None]:
     """Turns what the libraries raise on damaged input into our sentence. Never put a caller's code inside."""
     try:
         yield

@@ -1,223 +1,289 @@
-"""The records of all response files, sorted by what became of them: what a person takes to put things right.
+"""The records of all response files, sorted for the people who put things right after the stop.
 
-``remediation/succeeded.csv``, ``failed.csv`` and ``unprocessed.csv`` hold every record once, in the form it was
-uploaded in. To upload records again, take ``unprocessed.csv`` (or ``failed.csv`` once the cause is gone), drop
-``bulk_key``, ``row`` and the columns the API added, and undo the formula guard; ``succeeded.csv`` is what may have to
-be reversed by hand. The columns the API added (``Success``, the reason of an error) stay in all three files: a person
-needs the reasons, and which columns they are is not documented, so none is dropped on a guess.
-
-The files are UTF-8 without a BOM, with a header, comma, CRLF and quotes where needed (RFC 4180). ``row`` is the
-record's number within its response file, from 1. Cells are as they were, bytes that are not UTF-8 included, but for
-the formula guard.
-
-The formula guard: a spreadsheet runs a cell that starts with ``=``, ``+``, ``-`` or ``@``, also in their full-width
-forms, and behind blanks, control and zero-width characters; TAB and CR in front count as well. Such a cell gets an
-apostrophe in front, unless it is a plain number (``-12.50``, ``+3``); so does a cell that starts with apostrophes and
-then one of these, so that the guard can be undone: where apostrophes are followed by one of these, drop one.
+Each response file is read as it arrives. ``remediation/`` appears whole at the end; its ``README.md`` says what each
+file is for.
 """
 
-import csv
-import io
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from operator import itemgetter
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
-from orchestrator.atomic import own_directory, replacing_all, sync_directory
-from orchestrator.errors import MassStopError, StorageError
+import pyarrow as pa
+import pyarrow.compute as pc
 
-VERDICTS = ("succeeded", "failed", "unprocessed")
+from orchestrator.atomic import own_directory, sync_directory
+from orchestrator.errors import StorageError
+from orchestrator.journal.entries import split_action_name
+from orchestrator.model import Records
+from orchestrator.results.action_types import ERROR, GROUP, SCHEDULE, Layout, layout_of
+from orchestrator.results.csv_text import constant, joined, numbers, quoted
+from orchestrator.results.general_files import GeneralFiles
+from orchestrator.results.guide import Guide, write_guide
+from orchestrator.results.payments import PaymentList
+from orchestrator.results.reader import BadResponseFile
+from orchestrator.results.tables import RecordTable, read_tables
+from orchestrator.results.upload_files import UploadFiles
+from orchestrator.results.verdicts import (
+    AFTER_FAILURE,
+    HAS_PAYMENT,
+    FailedGroups,
+    Verdicts,
+    stripped,
+    verdicts,
+)
 
-_PIECE = 1 << 16  # characters
-_UNSEEN = r"[\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
-_FORMULA = rf"(?:{_UNSEEN}*[=+\-@＝＋－＠]|[\t\r])"
-_DANGER = re.compile(rf"'*{_FORMULA}")
-_GUARDED = re.compile(rf"'+{_FORMULA}")
-_PLAIN_NUMBER = re.compile(r" *[+-](?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) *")
+_IN_MEMORY = 4
+"""Tables of one response file kept in memory while it is checked; a longer file is read a second time."""
+
+_SCHEDULES = ("Revenue Schedule Number",)
+_INFORMATION = {
+    "resend": ("#bulk_key", "#row"),
+    "retry": ("#bulk_key", "#row", "#error"),
+    "held": ("#bulk_key", "#row", "#why"),
+    "reverse": ("#bulk_key", "#row"),
+}
 
 
-class Rows(Protocol):
-    """The records of one response file: its header, and by iteration ``(number, verdict, cells)``.
+@dataclass
+class _Counts:
+    """Records of one response file by verdict."""
 
-    ``verdict`` is one of `VERDICTS`; there may be fewer cells than the header has, not more.
+    succeeded: int = 0
+    failed: int = 0
+    unprocessed: int = 0
+    held_by_group: int = 0
+
+    def add(self, found: Verdicts) -> None:
+        self.succeeded += _count(found.succeeded)
+        self.failed += _count(found.failed)
+        self.unprocessed += _count(found.unprocessed)
+        self.held_by_group += _count(found.held_by_group)
+
+    def records(self) -> Records:
+        processed = self.succeeded + self.failed
+        return Records(
+            total=processed + self.unprocessed,
+            processed=processed,
+            succeeded=self.succeeded,
+            failed=self.failed,
+            unprocessed=self.unprocessed,
+            held_by_group=self.held_by_group,
+            source="response_file",
+        )
+
+
+@dataclass
+class Remediation:
+    """Sorts the records of response files into the files of ``directory/remediation``.
+
+    ``tenants`` says that the run has several tenants: a file then has the records of one. One thread at a time.
     """
+
+    directory: Path
+    tenants: bool = False
+    added: set[str] = field(default_factory=set)
+    _uploads: dict[tuple[str, str, str], UploadFiles] = field(default_factory=dict)
+    _payments: dict[str, PaymentList] = field(default_factory=dict)
+    _unknown: dict[str, int] = field(default_factory=dict)
+    _general: GeneralFiles | None = None
+
+    def add(self, name: str, path: Path, action_type: str | None) -> Records:
+        """Counts and sorts the records of the response file at ``path``.
+
+        ``name`` is the bulk key, behind the tenant's name and a slash in a run of several tenants. A bad file, even one
+        that is bad only at its last byte, contributes no record.
+
+        Raises:
+            BadResponseFile: the file cannot be used.
+            StorageError: this machine cannot read the file or write the sorted records.
+        """
+        counts = _Counts()
+        groups = FailedGroups()
+        tables = read_tables(path)
+        first = list(islice(tables, _IN_MEMORY))
+        layout = layout_of(action_type, first[0].header)
+        found = [verdicts(table, layout, groups) for table in first]
+        for verdict in found:
+            counts.add(verdict)
+        complete = len(first) < _IN_MEMORY
+        for table in tables:
+            complete = False
+            counts.add(verdicts(table, layout, groups))
+        try:
+            if complete:
+                self._sort(name, action_type, layout, zip(first, found, strict=True))
+            else:
+                del first, found
+                self._sort(name, action_type, layout, _again(path, layout))
+        except OSError as error:
+            raise StorageError(
+                f"The remediation files in {self.directory} cannot be written: {error.strerror}."
+            ) from error
+        self.added.add(name)
+        return counts.records()
+
+    def finish(self) -> None:
+        """Publishes ``remediation/``, whole or not at all. Raises StorageError."""
+        work, target = self._work, self.directory / "remediation"
+        replaced = self.directory / ".remediation-replaced"
+        try:
+            if self._general is None:
+                self._begin()
+            assert self._general is not None
+            self._general.finish()
+            for uploads in self._uploads.values():
+                uploads.sync()
+            for payments in self._payments.values():
+                payments.finish()
+            write_guide(work / "README.md", self._guide())
+            shutil.rmtree(replaced, ignore_errors=True)
+            if target.exists():
+                target.rename(replaced)
+            work.rename(target)
+            sync_directory(self.directory)
+            shutil.rmtree(replaced, ignore_errors=True)
+        except OSError as error:
+            raise StorageError(
+                f"The remediation files in {target} cannot be written: {error.strerror}."
+            ) from error
 
     @property
-    def header(self) -> Sequence[str]:
-        """The names of the columns."""
+    def _work(self) -> Path:
+        return self.directory / ".remediation"
 
-    def __iter__(self) -> Iterator[tuple[int, str, list[str]]]: ...
+    def _begin(self) -> GeneralFiles:
+        shutil.rmtree(self._work, ignore_errors=True)
+        own_directory(self._work)
+        self._general = GeneralFiles(self._work, tenants=self.tenants)
+        return self._general
+
+    def _sort(
+        self,
+        name: str,
+        action_type: str | None,
+        layout: Layout | None,
+        tables: Iterator[tuple[RecordTable, Verdicts]],
+    ) -> None:
+        general = self._general or self._begin()
+        tenant, key = split_action_name(name)
+        grouped: dict[tuple[str, str], list[_Selection]] = {}
+        for table, found in tables:
+            general.add(table, found, key, tenant)
+            if layout is None:
+                kind = action_type or "unknown"
+                self._unknown[kind] = self._unknown.get(kind, 0) + len(table.marks)
+                continue
+            for selection in _selections(key, layout, table, found):
+                if selection.groups is None:
+                    self._write(tenant, layout, selection)
+                else:  # a group may reach over several tables, and belongs into one file
+                    grouped.setdefault((selection.folder, selection.kind), []).append(selection)
+            if _count(found.has_payment):
+                self._payment_list(tenant).add(table, layout, key, found.has_payment)
+        if layout is not None:
+            for selections in grouped.values():
+                self._write(tenant, layout, _concatenated(selections))
+
+    def _payment_list(self, tenant: str) -> PaymentList:
+        if tenant not in self._payments:
+            folder = self._work / "reverse" / tenant
+            own_directory(self._work / "reverse")
+            own_directory(folder)
+            self._payments[tenant] = PaymentList(folder)
+        return self._payments[tenant]
+
+    def _write(self, tenant: str, layout: Layout, selection: "_Selection") -> None:
+        folder, kind = selection.folder, selection.kind
+        files = self._uploads.get((folder, tenant, kind))
+        if files is None:
+            own_directory(self._work / folder)
+            files = UploadFiles(self._work / folder / tenant, kind, _INFORMATION[folder])
+            self._uploads[folder, tenant, kind] = files
+        header = layout.header if kind == layout.action_type.name else _SCHEDULES
+        files.add(header, selection.lines, selection.information, selection.groups)
+
+    def _guide(self) -> Guide:
+        assert self._general is not None
+        return Guide(
+            self._work,
+            self._general.records,
+            {place: uploads.files for place, uploads in sorted(self._uploads.items())},
+            self._payments,
+            self._unknown,
+        )
 
 
-Opener = Callable[[], AbstractContextManager[Rows]]
-"""Opens one response file from its start; called twice. It and its rows say by a MassStopError that it is bad."""
+@dataclass(frozen=True)
+class _Selection:
+    """Records of one action for one folder: their uploaded cells as CSV, informational cells, and groups if any."""
+
+    folder: str
+    kind: str
+    lines: pa.Array
+    information: list[pa.Array]
+    groups: pa.Array | None
 
 
-def write_remediation(
-    directory: Path, files: Iterable[tuple[str, Opener]], *, tenants: bool = False
-) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Write the three files into ``directory / "remediation"`` (0700, made if missing), each 0600.
+def _selections(key: str, layout: Layout, table: RecordTable, found: Verdicts) -> Iterator[_Selection]:
+    length = len(table.marks)
+    kind = layout.action_type.name
+    lines = joined([quoted(table.columns[place]) for place in layout.uploaded])
+    information = [constant(key.encode(), length), numbers(table.first, length)]
+    grouping = layout.place(GROUP) if layout.action_type.grouped else None
+    groups = None if grouping is None else stripped(table.columns[grouping])
 
-    ``files`` are the bulk keys with their response files; it is gone through twice, first for the headers. With
-    ``tenants`` each key has its tenant's name and a slash in front. The columns are ``bulk_key``, ``row``, then
-    ``tenant`` where there are several, then those of all files in the order of their first appearance, blank where an
-    action has them not. Columns are the same by exact name (the nth of that name in a file, with the nth in another),
-    only ``Success`` whatever its case and the spaces around it. Memory grows with the columns, not with the records.
+    def selection(
+        folder: str,
+        kind: str,
+        chosen: pa.Array,
+        lines: pa.Array,
+        more: Sequence[pa.Array] = (),
+        groups: pa.Array | None = None,
+    ) -> Iterator[_Selection]:
+        if _count(chosen):
+            cells = [column.filter(chosen) for column in (*information, *more)]
+            picked = None if groups is None else groups.filter(chosen)
+            yield _Selection(folder, kind, lines.filter(chosen), cells, picked)
 
-    The three appear whole, and all of them or none. An action whose file turns out bad, be it at its last byte,
-    contributes no record to any of them: what was written of it is taken out again.
+    yield from selection("resend", kind, found.resend, lines, (), groups)
+    error = layout.place(ERROR)
+    errors = constant(b"", length) if error is None else quoted(table.columns[error])
+    yield from selection("retry", kind, found.retry, lines, (errors,), groups)
+    why = pc.if_else(found.has_payment, HAS_PAYMENT, AFTER_FAILURE)
+    yield from selection("held", kind, found.held, lines, (why,), groups)
+    if layout.action_type.reversed_by is None:
+        if layout.action_type.grouped:  # payments have a list of their own
+            yield from selection("reverse", kind, found.succeeded, lines)
+    elif (created := layout.place(SCHEDULE)) is not None:
+        schedules = table.columns[created]
+        named = pc.and_(found.succeeded, pc.not_equal(stripped(schedules), b""))
+        yield from selection("reverse", layout.action_type.reversed_by, named, quoted(schedules))
 
-    Returns:
-        How many records each verdict has; and the bulk key and a sentence for each file left out, in order.
 
-    Raises:
-        StorageError: the machine cannot write the files; what stood there before still stands.
-    """
-    if isinstance(files, Iterator):
-        files = list(files)
-    target = directory / "remediation"
+def _concatenated(selections: Sequence[_Selection]) -> _Selection:
+    first, *others = selections
+    if not others:
+        return first
+    columns = zip(*(selection.information for selection in selections), strict=True)
+    return _Selection(
+        first.folder,
+        first.kind,
+        pa.concat_arrays([selection.lines for selection in selections]),
+        [pa.concat_arrays(column) for column in columns],
+        pa.concat_arrays([selection.groups for selection in selections]),
+    )
+
+
+def _again(path: Path, layout: Layout | None) -> Iterator[tuple[RecordTable, Verdicts]]:
+    groups = FailedGroups()
     try:
-        own_directory(target)
-        sync_directory(directory)
-        columns, bad = _columns(files)
-        with replacing_all([target / f"{verdict}.csv" for verdict in VERDICTS]) as outputs:
-            tables = {verdict: _Table(output) for verdict, output in zip(VERDICTS, outputs, strict=True)}
-            header = ["bulk_key", "row", *(["tenant"] if tenants else []), *map(guard, columns.values())]
-            for table in tables.values():
-                table.add(header)
-            for place, (bulk_key, opener) in enumerate(files):
-                if place not in bad:
-                    tenant, slash, key = bulk_key.partition("/")
-                    front = (guard(key), [guard(tenant)]) if slash else (guard(bulk_key), [])
-                    problem = _add(tables, columns, front, opener)
-                    if problem is not None:
-                        bad[place] = (bulk_key, problem)
-            for table in tables.values():
-                table.flush()
-    except OSError as error:
-        raise StorageError(
-            f"The remediation files in {target} cannot be written: {error.strerror}."
-        ) from error
-    return {verdict: table.rows for verdict, table in tables.items()}, [bad[place] for place in sorted(bad)]
+        for table in read_tables(path):
+            yield table, verdicts(table, layout, groups)
+    except BadResponseFile as error:
+        raise StorageError("A response file changed while its records were sorted.") from error
 
 
-def guard(cell: str) -> str:
-    """``cell`` such that no spreadsheet runs it as a formula; most cells as they are. See the top of this file."""
-    return f"'{cell}" if _DANGER.match(cell) and not _PLAIN_NUMBER.fullmatch(cell) else cell
-
-
-def unguard(cell: str) -> str:
-    """The cell that `guard` was given."""
-    return cell[1:] if _GUARDED.match(cell) else cell
-
-
-_Column = tuple[str, int]  # a name, and which one of that name in its file
-
-
-def _keys(header: Sequence[str]) -> list[_Column]:
-    seen: dict[str, int] = {}
-    keys = []
-    for name in header:
-        same = "success" if name.strip().casefold() == "success" else name
-        seen[same] = seen.get(same, 0) + 1
-        keys.append((same, seen[same]))
-    return keys
-
-
-def _columns(files: Iterable[tuple[str, Opener]]) -> tuple[dict[_Column, str], dict[int, tuple[str, str]]]:
-    """The union of all columns with their names, and the files, by place, whose header could not be read."""
-    columns: dict[_Column, str] = {}
-    bad: dict[int, tuple[str, str]] = {}
-    for place, (bulk_key, opener) in enumerate(files):
-        try:
-            with opener() as rows:
-                header = rows.header
-        except MassStopError as error:
-            bad[place] = (bulk_key, str(error))
-        else:
-            for key, name in zip(_keys(header), header, strict=True):
-                columns.setdefault(key, name)
-    return columns, bad
-
-
-class _Table:
-    """One of the three files, still without its name. Lines gather in memory until there is a good piece of them."""
-
-    def __init__(self, output: BinaryIO) -> None:
-        self._output = output
-        self.rows = -1  # the header is none
-        self._text = io.StringIO(newline="")
-        # CRLF is also what makes the csv module of Python 3.11 put a lone CR in quotes.
-        self._quoting = csv.writer(self._text, lineterminator="\r\n")
-
-    def add(self, cells: Sequence[str]) -> None:
-        """Write one line of at least two cells."""
-        # Most lines need no quotes, and the csv module takes three times as long for them.
-        line = ",".join(cells)
-        if '"' in line or "\n" in line or "\r" in line or line.count(",") != len(cells) - 1:
-            self._quoting.writerow(cells)
-        else:
-            self._text.write(line + "\r\n")
-        self.rows += 1
-        if self._text.tell() > _PIECE:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand on what gathered. What was read with ``surrogateescape`` becomes the same bytes again."""
-        self._output.write(self._text.getvalue().encode("utf-8", "surrogateescape"))
-        self._text.seek(0)
-        self._text.truncate()
-
-    def mark(self) -> tuple[int, int]:
-        """Where the file stands, for `back`."""
-        self.flush()
-        return self._output.tell(), self.rows
-
-    def back(self, mark: tuple[int, int]) -> None:
-        """Forget what was written since ``mark``."""
-        self.flush()
-        place, self.rows = mark
-        self._output.seek(place)
-        self._output.truncate()
-
-
-_Front = tuple[
-    str, list[str]
-]  # what every line of a file starts with: its key, and what follows the row's number
-
-
-def _add(tables: dict[str, _Table], columns: dict[_Column, str], front: _Front, opener: Opener) -> str | None:
-    """Add the records of one file to the tables. If it is bad, add none and return the sentence that says so."""
-    marks = {verdict: table.mark() for verdict, table in tables.items()}
-    try:
-        with opener() as rows:
-            _copy(rows, tables, columns, front)
-    except MassStopError as error:
-        for verdict, table in tables.items():
-            table.back(marks[verdict])
-        return str(error)
-    return None
-
-
-def _copy(rows: Rows, tables: dict[str, _Table], columns: dict[_Column, str], front: _Front) -> None:
-    bulk_key, behind = front
-    before = 2 + len(behind)
-    places = {key: place for place, key in enumerate(_keys(rows.header), before)}
-    if not places.keys() <= columns.keys():
-        raise StorageError("The response file changed while the remediation files were written.")
-    # Every record gets a blank at its end, where a column that this action has not finds its cell.
-    arranged = itemgetter(*range(before), *(places.get(key, -1) for key in columns))
-    same = list(places) == list(columns)
-    width = len(places)
-    for number, verdict, cells in rows:
-        table = tables[verdict]
-        # Nearly every cell starts with an ASCII letter or digit: the comparisons are only there to be quick.
-        safe = [
-            cell if "A" <= cell < "\x7f" or "0" <= cell < ":" or not cell else guard(cell) for cell in cells
-        ]
-        line = [bulk_key, str(number), *behind, *safe]
-        if not same or len(cells) != width:
-            line = arranged([*line, *[""] * (width - len(cells) + 1)])
-        table.add(line)
+def _count(mask: pa.Array) -> int:
+    return int(pc.sum(mask).as_py() or 0)

@@ -1,15 +1,16 @@
 """Response files between the tenant and the run directory.
 
-What unpacks them is imported when the first one is there: the first stop does not wait for it.
+The libraries that read them are imported with the first file: the first stop does not wait for them.
 """
 
+import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import anyio
 
@@ -19,8 +20,17 @@ from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
 from orchestrator.threads import run_sync
 
-AT_ONCE = 2
-"""Files read at once: unpacking is work for a core, not for a slot."""
+if TYPE_CHECKING:
+    from orchestrator.results.remediation import Remediation
+
+AT_ONCE = 1
+"""Files read at once: reading is work for a second core, and the sorted records have one writer."""
+
+RESERVE = 32 << 20
+"""Bytes of disk that response files leave to the journal and the report."""
+
+Filed = tuple[str, str | None]
+"""The name of an action whose response file was counted, and its action type."""
 
 
 class Fetch(Protocol):
@@ -35,23 +45,26 @@ class Responses(Protocol):
     async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
         """Keeps the file that ``fetch`` brings."""
 
-    async def count(self, bulk_key: str) -> Records:
+    async def count(self, bulk_key: str, action_type: str | None) -> Records:
         """Counts the records of the file that was kept."""
 
 
 class ResponseFiles:
-    """Keeps response files in ``directory/.responses`` until the remediation is made of them.
+    """Keeps response files in ``directory/.responses`` and sorts their records into ``directory/remediation``.
 
-    Each is kept by its action's name: the bulk key, behind the tenant's name and a slash where there are several.
-    With ``save`` its CSV is also kept as ``directory/responses/NAME.csv``.
-    ``trouble`` is a sentence, once the machine could not keep a file.
+    Each is kept under its action's name: the bulk key, behind the tenant's name and a slash in a run of several
+    ``tenants``. With ``save`` its CSV is also kept as ``directory/responses/NAME.csv``. Without ``sort`` the records
+    are only counted. ``trouble`` is a sentence once this machine could not keep a file or its records.
     """
 
-    def __init__(self, directory: Path, *, save: bool) -> None:
+    def __init__(self, directory: Path, *, save: bool, tenants: bool = False, sort: bool = True) -> None:
         self._directory = directory
         self._spool = directory / ".responses"
         self._saved = directory / "responses" if save else None
         self._readers = anyio.CapacityLimiter(AT_ONCE)
+        self._tenants = tenants
+        self._sorting = sort
+        self._remediation: Remediation | None = None
         self.trouble: str | None = None
 
     def of(self, tenant: str) -> Responses:
@@ -62,6 +75,8 @@ class ResponseFiles:
         """Keeps the file that ``fetch`` brings, whole or not at all. What comes as a bare CSV is kept in a zip."""
         part = self._spool / f"{name}.part"
         try:
+            if shutil.disk_usage(self._directory).free < RESERVE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             _make_folder(part.parent, self._directory)
             with _created(part) as file:
                 await fetch(write=file.write)
@@ -71,32 +86,24 @@ class ResponseFiles:
         except (OSError, StorageError) as error:
             raise self._not_kept(error) from error
 
-    async def count(self, name: str) -> Records:
-        """Counts the records of the file that was kept."""
+    async def count(self, name: str, action_type: str | None) -> Records:
+        """Counts and sorts the records of the file that was kept."""
         from orchestrator.results.reader import BadResponseFile
 
         try:
-            return await run_sync(partial(self._read, name), self._readers)
+            return await run_sync(partial(self._read, name, action_type), self._readers)
         except BadResponseFile as error:
             raise CallError(Kind.BAD_FILE, str(error)) from error
         except (OSError, StorageError) as error:
             raise self._not_kept(error) from error
 
-    async def remediate(self, names: Iterable[str], *, tenants: bool = False) -> list[tuple[str, str]]:
-        """Makes the remediation files of all files kept; returns the names left out, each with a sentence why.
+    async def remediate(self, filed: Sequence[Filed]) -> list[tuple[str, str]]:
+        """Publishes the sorted records of all ``filed`` actions; returns the names left out, each with a reason.
 
-        ``tenants``: there are several, and a column tells whose each record is. What was left out is not kept any
-        longer, so that a resumed run fetches it again. Raises StorageError where the remediation files cannot be
-        written.
+        Files of an earlier session are sorted now. A file that was left out is removed, so that a resumed run fetches
+        it again. Raises StorageError where the remediation files cannot be written.
         """
-        from orchestrator.results.reader import read_rows
-        from orchestrator.results.remediation import write_remediation
-
-        files = [(name, partial(read_rows, self._path(name))) for name in names]
-        _, left_out = await run_sync(partial(write_remediation, self._directory, files, tenants=tenants))
-        for name, _ in left_out:
-            self._path(name).unlink(missing_ok=True)
-        return left_out
+        return await run_sync(partial(self._publish, filed), self._readers)
 
     @property
     def remediated(self) -> bool:
@@ -124,16 +131,50 @@ class ResponseFiles:
     def _path(self, name: str) -> Path:
         return self._spool / f"{name}.zip"
 
-    def _read(self, name: str) -> Records:
-        from orchestrator.results.reader import count, extract_csv
+    def _read(self, name: str, action_type: str | None) -> Records:
+        from orchestrator.results.reader import extract_csv
 
-        records = count(self._path(name))
+        records = self._sort(name, action_type)
         if self._saved is not None:
             saved = self._saved / f"{name}.csv"
             _make_folder(saved.parent, self._directory)
             with replacing(saved) as file:
                 extract_csv(self._path(name), file)
         return records
+
+    def _sort(self, name: str, action_type: str | None) -> Records:
+        from orchestrator.results.reader import count
+
+        if self._sorting:
+            from orchestrator.results.remediation import Remediation
+
+            self._remediation = self._remediation or Remediation(self._directory, self._tenants)
+            try:
+                return self._remediation.add(name, self._path(name), action_type)
+            except StorageError as error:
+                self._sorting = False
+                self.trouble = str(error)
+        return count(self._path(name))
+
+    def _publish(self, filed: Sequence[Filed]) -> list[tuple[str, str]]:
+        from orchestrator.results.reader import BadResponseFile
+        from orchestrator.results.remediation import Remediation
+
+        if not self._sorting:
+            raise StorageError(self.trouble or "The records were only counted, not sorted.")
+        self._remediation = self._remediation or Remediation(self._directory, self._tenants)
+        left_out = []
+        for name, action_type in filed:
+            if name not in self._remediation.added:
+                try:
+                    if not self._path(name).exists():
+                        raise BadResponseFile("The response file is missing in the run directory.")
+                    self._remediation.add(name, self._path(name), action_type)
+                except BadResponseFile as error:
+                    left_out.append((name, str(error)))
+                    self._path(name).unlink(missing_ok=True)
+        self._remediation.finish()
+        return left_out
 
     def _not_kept(self, error: OSError | StorageError) -> CallError:
         why = error.strerror if isinstance(error, OSError) else str(error).removesuffix(".")
@@ -151,8 +192,8 @@ class _OfTenant:
     async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
         await self._files.fetch(action_name(self._tenant, bulk_key), fetch)
 
-    async def count(self, bulk_key: str) -> Records:
-        return await self._files.count(action_name(self._tenant, bulk_key))
+    async def count(self, bulk_key: str, action_type: str | None) -> Records:
+        return await self._files.count(action_name(self._tenant, bulk_key), action_type)
 
 
 def _created(path: Path) -> BinaryIO:

@@ -31,16 +31,16 @@ class Files:
         self._log = log
         self._report_sha256: str | None = None
 
-    async def remediate(self, *, tenants: bool) -> None:
-        """The remediation files, of all response files that were counted; of several ``tenants``, or of one."""
+    async def remediate(self) -> None:
+        """Publish the sorted records of all response files that were counted."""
         if self._responses.remediated:
             return
         rows = await wrap_future(
             self._journal.perform(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
         )
         try:
-            names = (action_name(*row) for row in rows)
-            for name, sentence in await self._responses.remediate(names, tenants=tenants):
+            filed = [(action_name(tenant, key), action_type) for tenant, key, action_type in rows]
+            for name, sentence in await self._responses.remediate(filed):
                 self._log.error("remediation.left_out", bulk_key=name, message=sentence)
                 self.troubles.append(f"The remediation files lack the records of {name}: {sentence}")
         except StorageError as error:

@@ -83,7 +83,9 @@ class Run:
         self._on_completed = on_completed
         self._session = session
         self._refused = refused
-        self._responses = ResponseFiles(directory.path, save=settings.save_responses)
+        self._responses = ResponseFiles(
+            directory.path, save=settings.save_responses, tenants=bool(self.tenants)
+        )
         self._files = Files(directory, journal, self._responses, self.log)
 
     @property
@@ -170,7 +172,7 @@ class Run:
             )
             self.ending = Ending.cut(refused)
         if self.info.command != "plan" and not self.settings.no_results:
-            await self._files.remediate(tenants=bool(self.tenants))
+            await self._files.remediate()
         status = await self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         await self._files.write_report()

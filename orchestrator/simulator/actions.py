@@ -8,16 +8,8 @@ from typing import NamedTuple
 
 from orchestrator.model import Status
 from orchestrator.simulator.config import TenantConfig
-from orchestrator.simulator.dice import between, between_in_log, roll
-
-
-class Counts(NamedTuple):
-    """Records of one action at one moment; ``processed`` is ``succeeded`` plus ``failed``."""
-
-    total: int
-    processed: int
-    succeeded: int
-    failed: int
+from orchestrator.simulator.dice import between, between_in_log, hexadecimal, roll
+from orchestrator.simulator.files import Counts, Upload
 
 
 class ActionTruth(NamedTuple):
@@ -50,13 +42,14 @@ class Action:
 
     __slots__ = (
         "action_type", "born", "completes", "denied", "fail_share", "fails", "file_reads", "halts", "key",
-        "linger", "speed", "starts", "status_reads", "stop_at", "stops_received", "total", "uploaded_by",
+        "linger", "speed", "starts", "status_reads", "stop_at", "stops_received", "total", "upload", "uploaded_by",
     )  # fmt: skip
 
     def __init__(self, config: TenantConfig, key: str, born: float, *, state: Status) -> None:
         size, pace, flaw, wait, linger, direct, kind, owner = roll(config.seed, key, "action")
         self.key = key
         self.born = born
+        self.upload: Upload | None = None
         self.total = round(between(config.records, size))
         self.speed = between_in_log(config.speed, pace)
         self.fail_share = between(config.failing, flaw)
@@ -168,6 +161,19 @@ class Actions:
         names = random.Random(f"keys {config.seed}").randbytes(16 * config.actions).hex()
         self.keys = [names[at : at + 32] for at in range(0, len(names), 32)]
         self._known = frozenset(self.keys)
+
+    def start(self, upload: Upload, action_type: str, now: float) -> Action:
+        """A new action of ``upload``, which starts at once and fails at no record."""
+        serial = len(self.keys)
+        key = hexadecimal(32, self._config.seed, "started", serial)
+        action = Action(self._config, key, now, state=Status.PENDING)
+        action.upload, action.action_type, action.total = upload, action_type, len(upload.rows)
+        action.fails, action.denied, action.fail_share, action.starts = False, False, 0.0, now
+        action.completes = now + action.total / action.speed
+        self._live[key] = action
+        self.keys.append(key)
+        self._known |= {key}
+        return action
 
     def find(self, key: str) -> Action | None:
         """The action of ``key``, kept from now on; None if the tenant has no such key."""

@@ -5,10 +5,8 @@ import io
 import random
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, cast
-
-from orchestrator.simulator.actions import Counts
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, cast
 
 _FILE_ID = re.compile(r"[0-9a-f]{32}")
 _CHUNK = 2000  # rows written at a time: a file of millions need not stand in memory twice
@@ -24,6 +22,40 @@ _NOTES = (
     "'Y'",
     "N",
 )
+
+
+class Columns(NamedTuple):
+    """The columns of one action type: what a user uploads, and what the API adds behind ``Success``."""
+
+    uploaded: tuple[str, ...]
+    added: tuple[str, ...]
+    grouped: bool = True
+
+
+_PLAIN = ("Error Message",)
+
+COLUMNS = {
+    "UpdateAccountingCode": Columns(
+        ("Group ID", "Object Key", "Object Type", "Deferred Revenue Accounting Code", "#note"), _PLAIN
+    ),
+    "CreateRevenueSchedule": Columns(
+        ("Group ID", "Subscription Charge Key", "Effective Date", "#note"),
+        ("Revenue Schedule Number", "Error Message"),
+    ),
+    "UpdateRevenueSchedule": Columns(("Group ID", "Revenue Schedule Number", "Effective Date", "#note"), _PLAIN),
+    "DeleteRevenueSchedule": Columns(("Group ID", "Revenue Schedule Number", "#note"), _PLAIN),
+    "ImportFXRate": Columns(("Group ID", "Currency Pair", "Effective Date", "#note"), _PLAIN),
+    "MPU": Columns(
+        (
+            "Billing Account ID", "Payment Invoice", "Payment Amount", "Currency", "Effective Date",
+            "Payment Method ID", "Payment Type", "#note",
+        ),
+        ("Error Message", "Payment ID", "Gateway Response Code", "Gateway Response Message", "Payment Status"),
+        grouped=False,
+    ),
+}  # fmt: skip
+"""By action type, as the API documents them for its mass actions."""
+
 _HEADERS = ("Success", "Success", "Success", "success", "SUCCESS")
 
 
@@ -37,8 +69,34 @@ def key_of(mask: int, file_id: str) -> str | None:
     return f"{int(file_id, 16) ^ mask:032x}" if _FILE_ID.fullmatch(file_id) else None
 
 
-def response_file(seed: int, key: str, counts: Counts) -> bytes:
-    """The zip of one action: ``succeeded`` rows say Y, ``failed`` ones N, the rest nothing."""
+class Counts(NamedTuple):
+    """Records of one action at one moment; ``processed`` is ``succeeded`` plus ``failed``."""
+
+    total: int
+    processed: int
+    succeeded: int
+    failed: int
+
+
+class Upload(NamedTuple):
+    """What a user uploaded: the names of the columns, and the cells of each record."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+def response_file(
+    seed: int,
+    key: str,
+    counts: Counts,
+    action_type: str = "UpdateAccountingCode",
+    upload: Upload | None = None,
+) -> bytes:
+    """The zip of one action: ``succeeded`` rows say Y, ``failed`` ones N, the rest nothing.
+
+    Records are processed in the order of the file. After a failed record the later records of its group are not
+    processed. Without an ``upload`` the records are made up, the same ones each time.
+    """
     dice = random.Random(f"file {seed} {key}")
     raw = io.BytesIO()
     # A zip written to a pipe, as servers do, has its sizes after the data and zeros before it.
@@ -49,29 +107,30 @@ def response_file(seed: int, key: str, counts: Counts) -> bytes:
         info = zipfile.ZipInfo(f"{folder}{key}.csv", (2026, 11, 23, 23, 0, 0))
         info.compress_type = method
         with archive.open(info, "w") as entry:
-            for chunk in _chunks(dice, key, counts):
+            for chunk in _chunks(dice, key, counts, action_type, upload):
                 entry.write(chunk)
     return raw.getvalue()
 
 
-def _chunks(dice: random.Random, key: str, counts: Counts) -> Iterator[bytes]:
-    place = dice.choice((0, 1, 3, 3, 3))
-    header = ["Amendment", "Effective Date", "Note"]
-    header.insert(place, dice.choice(_HEADERS))
+def _chunks(
+    dice: random.Random, key: str, counts: Counts, action_type: str, upload: Upload | None
+) -> Iterator[bytes]:
+    columns = COLUMNS.get(action_type, COLUMNS["UpdateAccountingCode"])
+    uploaded = list(columns.uploaded) if upload is None else upload.header
+    place = dice.choice((0, 1, len(uploaded), len(uploaded), len(uploaded)))
+    success = dice.choice(_HEADERS)
     end = dice.choice(("\n", "\r\n"))
     quote_all = dice.random() < 0.3
     if dice.random() < 0.3:
         yield b"\xef\xbb\xbf"
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL)
-    writer.writerow(header)
-    marks = _marks(dice, counts)
-    last = len(marks) - 1
+    writer.writerow([*uploaded[:place], success, *uploaded[place:], *columns.added])
     no_final_end = dice.random() < 0.2
-    for n, mark in enumerate(marks):
-        row = [f"A-S{key[:6]}{n:06d}", f"2026-{n % 12 + 1:02d}-28", _NOTES[n * 7 % len(_NOTES)]]
-        row.insert(place, mark)
-        writer.writerow(row)
+    last = counts.total - 1
+    for n, (cells, mark) in enumerate(_processed(dice, key, counts, columns, upload)):
+        added = _added(columns, mark, f"{key[:6]}{n:06d}")
+        writer.writerow([*cells[:place], mark, *cells[place:], *added])
         if n % _CHUNK == _CHUNK - 1 and n != last:
             yield text.getvalue().encode()
             text.seek(0)
@@ -80,14 +139,62 @@ def _chunks(dice: random.Random, key: str, counts: Counts) -> Iterator[bytes]:
     yield (rest.removesuffix(end) if no_final_end else rest).encode()
 
 
-def _marks(dice: random.Random, counts: Counts) -> Sequence[str]:
-    """One mark a record, sometimes in the order of processing, sometimes in none."""
-    marks = ["Y"] * counts.succeeded + ["N"] * counts.failed
-    dice.shuffle(marks)
-    marks += [""] * (counts.total - counts.processed)
-    if dice.random() < 0.5:
-        dice.shuffle(marks)
-    return marks
+def _processed(
+    dice: random.Random, key: str, counts: Counts, columns: Columns, upload: Upload | None
+) -> Iterator[tuple[list[str], str]]:
+    """Each record with its mark. Made-up groups are such that the marks agree with ``counts``."""
+    failing = set(dice.sample(range(counts.processed), counts.failed))
+    uploaded = columns.uploaded if upload is None else upload.header
+    grouping = uploaded.index("Group ID") if columns.grouped and "Group ID" in uploaded else None
+    size = dice.choice((0, 3, 10))
+    failed: set[str] = set()
+    done = 0
+    for n in range(counts.total):
+        cells = _made_up(columns, key, n, size) if upload is None else upload.rows[n]
+        group = "" if grouping is None else cells[grouping]
+        if group in failed and upload is None and counts.total - n <= counts.processed - done:
+            cells[grouping or 0] = group = ""  # too few records are left for another one to be skipped
+        if done == counts.processed or (group and group in failed):
+            yield cells, ""
+            continue
+        mark = "N" if done in failing else "Y"
+        done += 1
+        if mark == "N" and group:
+            failed.add(group)
+        yield cells, mark
+
+
+def _made_up(columns: Columns, key: str, n: int, size: int) -> list[str]:
+    values = {
+        "Group ID": f"G{n // size}" if size and n % 4 else "",
+        "Payment Type": ("Electronic", "External", "")[n % 3],
+        "#note": _NOTES[n * 7 % len(_NOTES)],
+        "Effective Date": f"2026-{n % 12 + 1:02d}-28",
+        "Payment Amount": f"{n % 500}.50",
+    }
+    return [values.get(name, f"{name[:1]}-S{key[:6]}{n:06d}") for name in columns.uploaded]
+
+
+def _added(columns: Columns, mark: str, number: str) -> list[str]:
+    created = {
+        "Error Message": "The accounting period is closed." if mark == "N" else "",
+        "Revenue Schedule Number": f"RS-{number}" if mark == "Y" else "",
+        "Payment ID": f"P-{number}" if mark == "Y" or (mark == "N" and number.endswith("7")) else "",
+        "Payment Status": {"Y": "Processed", "N": "Error"}.get(mark, ""),
+    }
+    return [created.get(name, "") for name in columns.added]
+
+
+def read_upload(data: bytes) -> Upload:
+    """The upload in ``data``, a CSV or a zip with one. Raises ValueError where it is neither."""
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            (name,) = archive.namelist()
+            data = archive.read(name)
+    header, *rows = filter(None, csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError("a record has more or fewer cells than the header")
+    return Upload(header, rows)
 
 
 class _Pipe:

@@ -10,6 +10,8 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -189,6 +191,11 @@ class SimulatedTenant:
             form = (await request.read()).decode("utf-8", "replace")
             answer = tenant.grant(call, form)
             await self._wait(1.0)
+        elif call.kind == "upload":
+            parts = await _parts(request)
+            parameters = parts.get("params", b"").decode("utf-8", "replace")
+            authorization = request.headers.get("Authorization")
+            answer = tenant.start(call, authorization, parameters, parts.get("file", b""))
         else:
             answer = tenant.other(call)
         return await self._deliver(request, call, answer, b"")
@@ -238,6 +245,20 @@ class SimulatedTenant:
         if request.query.get("actions") != "0":
             facts["actions"] = {key: self.truth(key)._asdict() for key in self.keys}
         return web.json_response(facts)
+
+
+async def _parts(request: web.BaseRequest) -> dict[str, bytes]:
+    """The parts of a multipart form by their names. aiohttp's own reader stops at 1 MiB."""
+    head = f"Content-Type: {request.headers.get('Content-Type', '')}\r\n\r\n".encode()
+    form = message_from_bytes(head + await request.content.read())
+    parts = form.get_payload() if form.is_multipart() else []
+    found: dict[str, bytes] = {}
+    for part in parts:
+        if isinstance(part, Message):
+            content = part.get_payload(decode=True)
+            name = part.get_param("name", header="content-disposition")
+            found[str(name)] = content if isinstance(content, bytes) else b""
+    return found
 
 
 async def _turns() -> None:

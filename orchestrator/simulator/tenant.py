@@ -1,7 +1,9 @@
 """The tenant itself, without its socket: who may call, what a call does, what it answers. It never waits."""
 
+import json
 import re
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
@@ -11,11 +13,14 @@ from orchestrator.simulator.answers import Answer, Writer
 from orchestrator.simulator.config import TenantConfig
 from orchestrator.simulator.dice import hexadecimal, roll
 from orchestrator.simulator.faults import FaultDraw
-from orchestrator.simulator.files import file_name, key_of, response_file
+from orchestrator.simulator.files import COLUMNS, file_name, key_of, read_upload, response_file
 from orchestrator.simulator.ledger import API_CALLS, Call, Ledger
 from orchestrator.simulator.limits import Limits, RateWindows
 
 _KEY = re.compile(r"[0-9A-Za-z]{32}")
+MOST_UPLOADED = 4_000_000
+"""Bytes of an uploaded file at most."""
+
 _HEAVY_FILE = 3000  # records: above, a file is written in a thread and does not hold up the other calls
 
 
@@ -56,6 +61,8 @@ class Tenant:
         match (method, path.strip("/").split("/")):
             case ("POST", ["oauth", "token"]):
                 return "token", None
+            case ("POST", ["v1", "bulk"]):
+                return "upload", None
             case ("PUT", ["v1", "bulk", key, "stop"]):
                 return "stop", key
             case ("GET", ["v1", "bulk", key]):
@@ -149,11 +156,30 @@ class Tenant:
         counts = action.counts(now)
         return Answer(
             200,
-            lambda: response_file(self.config.seed, action.key, counts),
+            lambda: response_file(self.config.seed, action.key, counts, action.action_type, action.upload),
             "application/zip;charset=UTF-8",
             {"Content-Disposition": f'attachment; filename="{action.key}.csv.zip"'},
             heavy=counts.total > _HEAVY_FILE,
         )
+
+    def start(self, call: Call, authorization: str | None, parameters: str, file: bytes) -> Answer:
+        """Starts a mass action of an uploaded ``file``; ``parameters`` is a JSON object."""
+        if not self._knows(authorization):
+            return self.writer.unauthorized()
+        try:
+            action_type = json.loads(parameters)["actionType"]
+            if len(file) > MOST_UPLOADED:
+                raise ValueError("the file is larger than 4 MB")
+            columns = COLUMNS[action_type]
+            upload = read_upload(file)
+            added = {name.lower() for name in ("Success", *columns.added)}
+            if wrong := [name for name in upload.header if name.strip().lower() in added]:
+                raise ValueError(f"no column of an upload is called {wrong[0]}")
+        except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            self.ledger.problem(call, f"unusable upload: {error!r}")
+            return self.writer.failure(53900020, f"The upload cannot be used: {error}.", 400)
+        action = self.actions.start(upload, action_type, self.clock())
+        return self.writer.json({"bulkKey": action.key, "success": True})
 
     def grant(self, call: Call, form: str) -> Answer:
         """Answers the token endpoint."""

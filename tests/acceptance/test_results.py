@@ -1,14 +1,22 @@
 """What lies in the run directory when all is over."""
 
+import asyncio
 import csv
+import io
 import json
 import shutil
 import stat
+import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
+from orchestrator.model import Status
 from orchestrator.simulator import FaultPlan
 from tests.acceptance.support import (
     PROCESSING,
@@ -17,6 +25,7 @@ from tests.acceptance.support import (
     Tenant,
     publish_schema,
     table,
+    until,
 )
 
 VERDICTS = ("succeeded", "failed", "unprocessed")
@@ -62,6 +71,7 @@ def test_counts_of_each_action_are_those_of_its_response_file(done: tuple[Tenant
     tenant, ended = done
     for action in ended.report["actions"]:
         truth = tenant.truth(action["bulk_key"])
+        held = _held(ended.directory / "responses" / f"{action['bulk_key']}.csv")
         assert action["records"] == {
             "total": truth.total,
             "processed": truth.processed,
@@ -69,7 +79,112 @@ def test_counts_of_each_action_are_those_of_its_response_file(done: tuple[Tenant
             "failed": truth.failed,
             "unprocessed": truth.total - truth.processed,
             "source": "response_file",
+            "held_by_group": held,
         }
+
+
+def _held(path: Path) -> int:
+    """Unprocessed records behind a failed record of their group, in a response file."""
+    failed: set[str] = set()
+    held = 0
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for record in csv.DictReader(file):
+            mark = next(value for name, value in record.items() if name.lower() == "success")
+            group = record.get("Group ID", "")
+            held += mark == "" and group in failed
+            if mark == "N" and group:
+                failed.add(group)
+    return held
+
+
+def _identity(record: dict[str, str]) -> tuple[str, ...]:
+    """The uploaded cells of a record that tell it from every other."""
+    names = (
+        "Object Key",
+        "Subscription Charge Key",
+        "Revenue Schedule Number",
+        "Currency Pair",
+        "Payment Invoice",
+    )
+    return tuple(record[name] for name in names if record.get(name))
+
+
+async def _upload(tenant: Tenant, files: list[Path]) -> dict[str, list[dict[str, str]]]:
+    """Uploads ``files`` and lets them complete; the records of each new action, as its response file has them."""
+    environment = tenant.environment
+    form = {
+        "client_id": environment["ZUORA_CLIENT_ID"],
+        "client_secret": environment["ZUORA_CLIENT_SECRET"],
+        "grant_type": "client_credentials",
+    }
+    found = {}
+    async with aiohttp.ClientSession(environment["ZUORA_BASE_URL"]) as session:
+        async with session.post("/oauth/token", data=form) as answer:
+            headers = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
+        for path in files:
+            upload = aiohttp.FormData()
+            upload.add_field("file", io.BytesIO(path.read_bytes()), filename=path.name)
+            upload.add_field("params", json.dumps({"actionType": path.name.partition("-")[0]}))
+            async with session.post("/v1/bulk", data=upload, headers=headers) as answer:
+                key = (await answer.json())["bulkKey"]
+            over = partial(_completed, tenant, key)
+            await asyncio.to_thread(until, over, "a completed action")
+            told = await _get(session, f"/v1/bulk/{key}", headers)
+            async with session.get(told["outputURL"], headers=headers) as answer:
+                archive = zipfile.ZipFile(io.BytesIO(await answer.read()))
+            text = io.TextIOWrapper(archive.open(archive.namelist()[0]), "utf-8-sig", newline="")
+            found[key] = list(csv.DictReader(text))
+    return found
+
+
+def _completed(tenant: Tenant, key: str) -> bool:
+    return tenant.truth(key).status is Status.COMPLETED
+
+
+async def _get(session: aiohttp.ClientSession, address: str, headers: dict[str, str]) -> dict[str, Any]:
+    async with session.get(address, headers=headers) as answer:
+        told: dict[str, Any] = await answer.json()
+    return told
+
+
+def test_spared_records_are_uploaded_again_and_each_is_processed_once(
+    mass_stop: MassStop, make_tenant: Callable[..., Tenant]
+) -> None:
+    types = ("MPU", "ImportFXRate", "CreateRevenueSchedule", "UpdateAccountingCode")
+    changes = {"records": (40, 80), "speed": (20.0, 400.0), "failing": (0.0, 0.2), "action_types": types}
+    tenant = make_tenant(**PROCESSING | changes, actions=16)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    remediation = ended.directory / "remediation"
+    resend = sorted((remediation / "resend").glob("*.csv"))
+    completed = asyncio.run(_upload(tenant, resend))
+    first = [_identity(record) for record in table(remediation / "succeeded.csv")]
+    second = [_identity(record) for records in completed.values() for record in records]
+    marks = {
+        value for records in completed.values() for record in records
+        for name, value in record.items() if name.lower() == "success"
+    }  # fmt: skip
+    spared = sum(truth.total - truth.processed for truth in map(tenant.truth, _distinct(ended)))
+    held = ended.report["summary"]["records"]["held_by_group"]
+    assert (marks, len(second)) == ({"Y"}, spared - held)
+    assert max(Counter(first + second).values()) == 1
+
+
+def _distinct(ended: Ended) -> list[str]:
+    return [action["bulk_key"] for action in ended.report["actions"]]
+
+
+def test_every_record_of_a_known_type_is_in_exactly_one_place(done: tuple[Tenant, Ended]) -> None:
+    _, ended = done
+    remediation = ended.directory / "remediation"
+    places = Counter(
+        (record["#bulk_key"], record["#row"])
+        for folder in ("resend", "retry", "held")
+        for path in (remediation / folder).glob("*.csv")
+        for record in table(path)
+    )
+    places.update((record["bulk_key"], record["row"]) for record in table(remediation / "succeeded.csv"))
+    everything = sum(action["records"]["total"] for action in ended.report["actions"])
+    assert (len(places), set(places.values())) == (everything, {1})
 
 
 def test_responses_are_kept_one_a_key(done: tuple[Tenant, Ended]) -> None:

@@ -36,7 +36,7 @@ class MemoryResponses:
         await fetch(write=chunks.append)
         self.files[bulk_key] = b"".join(chunks)
 
-    async def count(self, bulk_key: str) -> Records:
+    async def count(self, bulk_key: str, action_type: str | None) -> Records:
         await asyncio.sleep(0.01)
         if bulk_key in self._unusable:
             raise CallError(Kind.BAD_FILE, "the file is no zip")

@@ -163,7 +163,7 @@ def a_plan() -> planned.KnownPlan:
         0,
         0,
         outcomes,
-        RecordTotals(0, 0, 0, 0, 0),
+        RecordTotals(0, 0, 0, 0, 0, 0),
         CallTotals(0, 0, 0, 0, 0, 0),
         Timing(None, None, None),
     )

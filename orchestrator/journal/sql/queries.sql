@@ -33,7 +33,7 @@ UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + :intent
 WHERE seq IN (SELECT seq FROM action WHERE tenant = :tenant AND stage = 0 ORDER BY rank, seq LIMIT :most)
 RETURNING rank, seq, bulk_key, stage, attempts, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error,
-          read_from, polls, total, processed, succeeded, failed, unprocessed;
+          read_from, polls, total, processed, succeeded, failed, unprocessed, action_type;
 
 -- name: release
 -- The stop never left: as if it had not been taken.
@@ -67,7 +67,7 @@ UPDATE action SET claimed = 1
 WHERE seq IN (
     SELECT seq FROM action WHERE tenant = :tenant AND stage = 2 AND claimed = 0 ORDER BY due_at LIMIT :most)
 RETURNING seq, bulk_key, stage, attempts, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error, read_from,
-          polls, total, processed, succeeded, failed, unprocessed;
+          polls, total, processed, succeeded, failed, unprocessed, action_type;
 
 -- name: read
 -- A status was read and is not the end, or a reading failed.
@@ -90,7 +90,8 @@ UPDATE action SET outcome = :outcome, output_url = :output_url WHERE seq = :seq;
 
 -- name: filed
 UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded, failed = :failed,
-                  unprocessed = :unprocessed, counts_from = 'response_file', mismatch = :mismatch
+                  unprocessed = :unprocessed, held_by_group = :held_by_group, counts_from = 'response_file',
+                  mismatch = :mismatch
 WHERE seq = :seq;
 
 -- name: completed
@@ -215,7 +216,7 @@ SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(*) FILTER (WHERE outcome IS 'malformed') AS malformed,
        COALESCE(SUM(total), 0) AS total, COALESCE(SUM(processed), 0) AS processed,
        COALESCE(SUM(succeeded), 0) AS succeeded, COALESCE(SUM(failed), 0) AS failed,
-       COALESCE(SUM(unprocessed), 0) AS unprocessed,
+       COALESCE(SUM(unprocessed), 0) AS unprocessed, COALESCE(SUM(held_by_group), 0) AS held_by_group,
        COALESCE(SUM(attempts), 0) AS stop_calls, COALESCE(SUM(status_calls), 0) AS status_calls,
        COALESCE(SUM(file_calls), 0) AS file_calls,
        COALESCE(SUM(retried), 0) AS retried, COALESCE(SUM(throttled), 0) AS throttled,
@@ -288,7 +289,7 @@ SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER
 
 -- name: filed_keys
 -- Actions whose response file was counted, in input order.
-SELECT tenant, bulk_key FROM action WHERE counts_from = 'response_file' ORDER BY seq;
+SELECT tenant, bulk_key, action_type FROM action WHERE counts_from = 'response_file' ORDER BY seq;
 
 -- name: foreign_file_addresses
 -- Addresses of response files that do not begin with the tenant's own address.

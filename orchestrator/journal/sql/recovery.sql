@@ -56,6 +56,7 @@ SELECT 'action' FROM action WHERE NOT (
     AND (succeeded IS NULL OR typeof(succeeded) = 'integer' AND succeeded < 1e12)
     AND (failed IS NULL OR typeof(failed) = 'integer' AND failed < 1e12)
     AND (unprocessed IS NULL OR typeof(unprocessed) = 'integer' AND unprocessed < 1e12)
+    AND (held_by_group IS NULL OR typeof(held_by_group) = 'integer' AND held_by_group <= unprocessed)
     AND (sent_at IS NULL OR length(sent_at) = 24 AND julianday(sent_at) IS NOT NULL)
     AND (accepted_at IS NULL OR length(accepted_at) = 24 AND julianday(accepted_at) IS NOT NULL)
     AND (settled_at IS NULL OR length(settled_at) = 24 AND julianday(settled_at) IS NOT NULL)

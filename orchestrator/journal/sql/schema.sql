@@ -92,6 +92,7 @@ CREATE TABLE action (
     succeeded     INTEGER,
     failed        INTEGER,
     unprocessed   INTEGER,
+    held_by_group INTEGER,                        -- unprocessed behind a failed record of their group
     counts_from   TEXT NOT NULL DEFAULT 'none',   -- response_file, status, none
     mismatch      TEXT,                           -- JSON: both counts, where file and status disagree
     speed         REAL,                           -- plan: records a second
@@ -143,5 +144,5 @@ SELECT seq, bulk_key, source, row, labels,
            WHEN stage = 2 THEN 'unconfirmed'
            ELSE 'not_attempted' END) AS outcome,
        status, action_type, attempts, accepted_at, track_id, request_id, lost,
-       total, processed, succeeded, failed, unprocessed, counts_from, mismatch, speed, error, settled_at, tenant
+       total, processed, succeeded, failed, unprocessed, held_by_group, counts_from, mismatch, speed, error, settled_at, tenant
 FROM action;

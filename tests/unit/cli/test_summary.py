@@ -51,7 +51,7 @@ def said(
         duplicates=0,
         malformed=0,
         outcomes=outcomes,
-        records=RecordTotals(0, 0, 0, 0, 0),
+        records=RecordTotals(0, 0, 0, 0, 0, 0),
         calls=CallTotals(0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )

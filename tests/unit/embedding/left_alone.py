@@ -5,7 +5,9 @@ own, since tests have imported what a program imports at its first use.
 """
 
 import asyncio
+import contextlib
 import gc
+import importlib
 import logging
 import os
 import resource
@@ -49,6 +51,8 @@ def state() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(ImportError):
+        importlib.import_module("numpy")  # pyarrow imports it where it is installed, and it filters warnings
     before = state()
     from orchestrator import Secret, Settings, stop_all
 

@@ -51,10 +51,10 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
     with anyio.CancelScope() as scope:
         remediate = run._files.remediate
 
-        async def cut_then_remediate(*, tenants: bool) -> None:
+        async def cut_then_remediate() -> None:
             run.cutoff.cancel(runs.interrupted("SIGINT", 130))
             scope.cancel()
-            await remediate(tenants=tenants)
+            await remediate()
 
         monkeypatch.setattr(run._files, "remediate", cut_then_remediate)
         run.exit_status = -1

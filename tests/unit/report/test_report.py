@@ -266,8 +266,8 @@ def test_the_summary_counts_keys_duplicates_and_malformed_rows(book):
 def test_records_are_summed_where_they_are_known(book):
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)), InputRow(4, key(3)))
     book.journal.status_read(1, "Stopped", "MPU", Records(10, 4, 3, 1, 6, "status"), retried=False)
-    book.journal.filed(2, Records(5, 5, 5, 0, 0, "response_file"), None)
-    assert msgspec.structs.astuple(book.report().summary.records) == (15, 9, 8, 1, 6)
+    book.journal.filed(2, Records(5, 4, 4, 0, 1, "response_file", held_by_group=1), None)
+    assert msgspec.structs.astuple(book.report().summary.records) == (15, 8, 7, 1, 7, 1)
 
 
 def test_seconds_count_from_the_start_of_the_process(book):

@@ -3,10 +3,13 @@
 import asyncio
 import io
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
 from orchestrator.errors import CallError, StorageError
+from orchestrator.results import spool
+from orchestrator.results.remediation import Remediation
 from orchestrator.results.spool import ResponseFiles
 
 KEY = "0" * 32
@@ -46,7 +49,7 @@ def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
 
     async def counted():
         await responses.fetch(KEY, fetch)
-        return await responses.count(KEY)
+        return await responses.count(KEY, None)
 
     records = asyncio.run(counted())
     assert (records.succeeded, records.failed, records.unprocessed) == (1, 1, 1)
@@ -68,18 +71,49 @@ def test_a_file_that_the_remediation_left_out_is_not_kept_any_longer(responses, 
     broken[45] ^= 0xFF
     kept.write_bytes(broken)
     assert responses.keeps(KEY)
-    ((key, _),) = asyncio.run(responses.remediate([KEY]))
+    ((key, _),) = asyncio.run(responses.remediate([(KEY, None)]))
     assert (key, responses.keeps(KEY)) == (KEY, False)
 
 
+def test_a_file_that_is_gone_is_left_out_with_a_reason(responses):
+    ((key, reason),) = asyncio.run(responses.remediate([(KEY, None)]))
+    assert (key, "missing" in reason) == (KEY, True)
+
+
+def test_records_of_an_earlier_session_are_sorted_at_the_end(responses, kept, tmp_path):
+    asyncio.run(responses.remediate([(KEY, "MPU")]))
+    assert (tmp_path / "remediation" / "succeeded.csv").read_text().splitlines()[1:] == [f"{KEY},1,1,Y"]
+
+
+def test_a_disk_without_room_keeps_no_file_and_leaves_the_rest_to_the_journal(responses, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=spool.RESERVE - 1))
+
+    async def fetch(write):
+        raise AssertionError("nothing is fetched")
+
+    with pytest.raises(CallError, match="No space left"):
+        asyncio.run(responses.fetch(KEY, fetch))
+
+
+def test_records_that_cannot_be_sorted_are_still_counted(responses, kept, monkeypatch):
+    def refuse(*_):
+        raise StorageError("The remediation files cannot be written: No space left on device.")
+
+    monkeypatch.setattr(Remediation, "add", refuse)
+    records = asyncio.run(responses.count(KEY, "MPU"))
+    assert (records.succeeded, "cannot be written" in (responses.trouble or "")) == (1, True)
+    with pytest.raises(StorageError, match="cannot be written"):
+        asyncio.run(responses.remediate([(KEY, "MPU")]))
+
+
 def test_what_was_discarded_counts_as_remediated(responses, kept):
-    asyncio.run(responses.remediate([KEY]))
+    asyncio.run(responses.remediate([(KEY, None)]))
     responses.discard()
     assert responses.remediated
 
 
 def test_discarding_that_was_cut_halfway_counts_as_done(responses, kept, monkeypatch):
-    asyncio.run(responses.remediate([KEY]))
+    asyncio.run(responses.remediate([(KEY, None)]))
     monkeypatch.setattr("orchestrator.results.spool.shutil.rmtree", lambda *_, **__: None)
     responses.discard()
     assert responses.remediated
@@ -104,10 +138,10 @@ def test_a_remediation_that_was_begun_and_not_written_is_none(responses, tmp_pat
     [OSError(28, "No space left on device", "/runs/1/.responses"), StorageError("No space left on device.")],
 )
 def test_a_file_that_the_machine_does_not_keep_is_told_in_a_plain_sentence(responses, error, monkeypatch):
-    def read(name):
+    def read(name, action_type):
         raise error
 
     monkeypatch.setattr(responses, "_read", read)
     with pytest.raises(CallError):
-        asyncio.run(responses.count(KEY))
+        asyncio.run(responses.count(KEY, None))
     assert responses.trouble == "A response file could not be kept on this machine: No space left on device."

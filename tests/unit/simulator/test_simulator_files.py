@@ -5,8 +5,9 @@ import io
 import zipfile
 from collections import Counter
 
-from orchestrator.simulator.actions import Counts
-from orchestrator.simulator.files import file_name, key_of, response_file
+import pytest
+
+from orchestrator.simulator.files import COLUMNS, Counts, file_name, key_of, read_upload, response_file
 
 
 def _rows(data: bytes) -> tuple[list[str], list[list[str]], bytes]:
@@ -39,7 +40,7 @@ def test_files_come_in_every_style_that_the_api_may_choose() -> None:
     assert any("\n" in field for _, rows, _ in contents for row in rows for field in row)
     assert {
         header.index(name) for header, _, _ in contents for name in header if name.lower() == "success"
-    } == {0, 1, 3}
+    } == {0, 1, 5}
     assert {bool(data[6] & 8) for data in files} == {True, False}
 
 
@@ -58,7 +59,7 @@ def test_a_long_file_has_every_row_once() -> None:
 def test_a_file_of_no_records_has_a_header() -> None:
     """An empty upload is an upload."""
     header, rows, _ = _rows(response_file(1, "c" * 32, Counts(0, 0, 0, 0)))
-    assert len(header) == 4
+    assert len(header) == 7
     assert rows == []
 
 
@@ -71,3 +72,40 @@ def test_a_file_id_gives_back_its_key() -> None:
     assert key_of(mask, name) == key
     assert key_of(mask, "no such file") is None
     assert key_of(mask, "+" + "1" * 31) is None
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_each_action_type_has_its_documented_columns(kind):
+    header, *_ = _rows(response_file(1, "d" * 32, Counts(5, 3, 2, 1), kind))
+    documented = {"Success", *COLUMNS[kind].uploaded, *COLUMNS[kind].added}
+    assert {name.title() if name.lower() == "success" else name for name in header} == documented
+
+
+@pytest.mark.parametrize("n", range(30))
+def test_no_record_is_processed_behind_a_failed_record_of_its_group(n):
+    header, rows, _ = _rows(response_file(1, f"{n:032x}", Counts(60, 40, 30, 10)))
+    group, mark = header.index("Group ID"), [name.lower() for name in header].index("success")
+    failed = set()
+    for row in rows:
+        assert not (row[mark] and row[group] in failed)
+        if row[mark] == "N" and row[group]:
+            failed.add(row[group])
+
+
+def test_payments_have_ids_and_some_failed_ones_too():
+    header, rows, _ = _rows(response_file(1, "e" * 32, Counts(400, 300, 200, 100), "MPU"))
+    payment, mark = header.index("Payment ID"), [name.lower() for name in header].index("success")
+    with_id = Counter(row[mark] for row in rows if row[payment])
+    assert (with_id["Y"], with_id[""], 0 < with_id["N"] < 100) == (200, 0, True)
+
+
+def test_an_uploaded_file_comes_back_with_its_own_cells():
+    upload = read_upload(b'Object Key,#note\r\nK1,"a,b"\r\nK2,\r\n')
+    header, rows, _ = _rows(response_file(1, "f" * 32, Counts(2, 2, 2, 0), upload=upload))
+    cells = [[row[header.index(name)] for name in ("Object Key", "#note")] for row in rows]
+    assert cells == [["K1", "a,b"], ["K2", ""]]
+
+
+def test_a_record_with_too_many_cells_is_no_upload():
+    with pytest.raises(ValueError, match="cells"):
+        read_upload(b"Object Key\r\nK1,x\r\n")

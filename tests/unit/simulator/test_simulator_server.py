@@ -3,6 +3,8 @@
 import asyncio
 import csv
 import gc
+import io
+import json
 import socket
 import subprocess
 import sys
@@ -195,3 +197,42 @@ async def test_who_connects_as_the_tenant_stops_leaves_no_socket_behind() -> Non
     for caller in callers:
         caller.close()
     gc.collect()  # what was left open complains, and a complaint fails the test
+
+
+def _upload(data: bytes, kind: str = "ImportFXRate") -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", io.BytesIO(data), filename="upload.csv", content_type="text/csv")
+    form.add_field("params", json.dumps({"actionType": kind}))
+    return form
+
+
+@pytest.mark.asyncio
+async def test_an_uploaded_file_becomes_an_action_that_completes() -> None:
+    now = 0.0
+    async with (
+        SimulatedTenant(clock=lambda: now, actions=1, latency=0, failing=(1.0, 1.0)) as tenant,
+        await _session(tenant) as session,
+    ):
+        async with session.post("/v1/bulk", data=_upload(b"Currency Pair\r\nEUR-USD\r\n")) as answer:
+            key = (await answer.json())["bulkKey"]
+        now = 1_000.0
+        truth = tenant.truth(key)
+        assert (truth.status, truth.action_type, truth.succeeded) == (Status.COMPLETED, "ImportFXRate", 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "form",
+    [
+        _upload(b"Currency Pair,Success\r\nEUR-USD,\r\n"),
+        _upload(b"Currency Pair\r\nEUR-USD\r\n", "Unheard"),
+        _upload(b"#note\r\n" + b"x" * 4_000_000),
+        _upload(b"PK no zip"),
+    ],
+    ids=["a column of the API", "an unknown type", "too large", "no zip"],
+)
+async def test_an_upload_that_cannot_be_used_is_refused(form: aiohttp.FormData) -> None:
+    async with SimulatedTenant(actions=1, latency=0) as tenant, await _session(tenant) as session:
+        async with session.post("/v1/bulk", data=form) as answer:
+            assert (answer.status, (await answer.json())["success"]) == (400, False)
+        assert len(tenant.keys) == 1

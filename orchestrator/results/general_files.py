@@ -1,0 +1,115 @@
+"""Three tables of all records, by what became of each: for people and spreadsheets."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from orchestrator.atomic import append, sync
+from orchestrator.results.action_types import normalised
+from orchestrator.results.csv_text import constant, guarded, header_line, joined, numbers, quoted, with_ends
+from orchestrator.results.formula_guard import guard
+from orchestrator.results.tables import RecordTable
+from orchestrator.results.verdicts import Verdicts
+
+GENERAL = ("succeeded", "failed", "unprocessed")
+
+PIECE = 1 << 22
+"""Bytes of a file that are read again at a time; a record has at most a quarter of it."""
+
+_Column = tuple[str, int]  # a name, and which column of that name in its file
+
+
+class GeneralFiles:
+    """``succeeded.csv``, ``failed.csv`` and ``unprocessed.csv`` in ``folder``, with the formula guard.
+
+    The columns are ``bulk_key``, ``row``, then ``tenant`` in a run of ``tenants``, then the columns of all response
+    files in the order of their first appearance. A cell is blank where its action has no such column. Columns are the
+    same by exact name (the nth of that name in a file, with the nth in another), ``Success`` whatever its case.
+
+    The columns are known only at the end, but the records are written as they come. So each new set of columns begins
+    a new set of files, and the last set takes in the records of the earlier ones.
+    """
+
+    def __init__(self, folder: Path, *, tenants: bool) -> None:
+        self._folder = folder
+        self._ours = ["bulk_key", "row", *(["tenant"] if tenants else [])]
+        self._columns: dict[_Column, str] = {}
+        self._sets: list[tuple[bytes, int]] = []  # the header of each, and how many columns it has
+        self.records = dict.fromkeys(GENERAL, 0)
+
+    def add(self, table: RecordTable, verdicts: Verdicts, bulk_key: str, tenant: str) -> None:
+        """Writes the records of ``table``. Raises OSError."""
+        places = {column: place for place, column in enumerate(_columns(table.header))}
+        if not self._sets or not places.keys() <= self._columns.keys():
+            for column, name in zip(places, table.header, strict=True):
+                self._columns.setdefault(column, name)
+            self._begin()
+        length = len(table.marks)
+        front = [guard(bulk_key).encode(), *([guard(tenant).encode()] if len(self._ours) > 2 else [])]
+        key, *whose = (quoted(constant(cell, length)) for cell in front)
+        blank = constant(b"", length)
+        cells = [
+            quoted(guarded(table.columns[places[column]])) if column in places else blank
+            for column in self._columns
+        ]
+        lines = joined([key, numbers(table.first, length), *whose, *cells])
+        for name in GENERAL:
+            chosen = lines.filter(getattr(verdicts, name))
+            self.records[name] += len(chosen)
+            append(self._path(name, len(self._sets)), with_ends(chosen))
+
+    def finish(self) -> None:
+        """Makes one file of each set of files. Raises OSError."""
+        if not self._sets:
+            self._begin()
+        for name in GENERAL:
+            whole = self._path(name, len(self._sets))
+            for number, (header, width) in enumerate(self._sets[:-1], 1):
+                earlier = self._path(name, number)
+                for columns in _records(earlier, header, width):
+                    blank = constant(b"", len(columns[0]))
+                    missing = [blank] * (self._sets[-1][1] - width)
+                    append(whole, with_ends(joined([*map(quoted, columns), *missing])))
+                earlier.unlink()
+            sync(whole)
+            whole.rename(self._folder / f"{name}.csv")
+
+    def _begin(self) -> None:
+        names = [*self._ours, *map(guard, self._columns.values())]
+        header = header_line(names)
+        self._sets.append((header, len(names)))
+        for name in GENERAL:
+            append(self._path(name, len(self._sets)), header)
+
+    def _path(self, name: str, number: int) -> Path:
+        return self._folder / f".{name}-{number}"
+
+
+def _columns(header: Sequence[str]) -> list[_Column]:
+    seen: dict[str, int] = {}
+    columns = []
+    for name in header:
+        same = "success" if normalised(name) == "success" else name
+        seen[same] = seen.get(same, 0) + 1
+        columns.append((same, seen[same]))
+    return columns
+
+
+def _records(path: Path, header: bytes, width: int) -> Iterator[list[pa.Array]]:
+    """The columns of one of our own files, piece by piece."""
+    if path.stat().st_size == len(header):
+        return
+    names = [str(number) for number in range(width)]
+    with path.open("rb") as file:
+        file.seek(len(header))
+        for batch in pacsv.open_csv(
+            file,
+            pacsv.ReadOptions(use_threads=False, column_names=names, block_size=PIECE),
+            pacsv.ParseOptions(newlines_in_values=True),
+            pacsv.ConvertOptions(
+                check_utf8=False, strings_can_be_null=False, column_types=dict.fromkeys(names, pa.binary())
+            ),
+        ):
+            yield batch.columns

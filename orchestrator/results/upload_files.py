@@ -1,0 +1,135 @@
+"""Numbered files of records that can be uploaded as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from orchestrator.atomic import append, own_directory, sync
+from orchestrator.results.csv_text import header_line, joined, with_ends
+
+MOST_BYTES = 4_000_000
+"""Bytes of one file; the API takes uploads up to 4 MB."""
+
+
+class UploadFile(Struct):
+    """One file that was written. ``plain`` says that it lacks the informational columns, which did not fit.
+
+    ``groups`` are the groups in it.
+    """
+
+    path: Path
+    plain: bool = False
+    records: int = 0
+    size: int = 0
+    groups: set[bytes] = set()
+
+    @property
+    def oversize(self) -> bool:
+        """Whether one group alone exceeds the limit; such a file must be zipped before it is uploaded."""
+        return self.size > MOST_BYTES
+
+    def write(self, text: bytes, records: int = 0) -> None:
+        append(self.path, text)
+        self.size += len(text)
+        self.records += records
+
+
+class UploadFiles:
+    """Writes records of one tenant and one action type to ``folder/STEM-001.csv`` and so on.
+
+    A file has one header. No group is split over two files, and no two actions that use the same group share a file.
+    ``more`` are the names of the informational columns behind the uploaded columns.
+    """
+
+    def __init__(self, folder: Path, stem: str, more: Sequence[str]) -> None:
+        self.files: list[UploadFile] = []
+        self._folder = folder
+        self._stem = stem
+        self._more = more
+        self._open: dict[tuple[str, ...], UploadFile] = {}
+
+    def add(
+        self, names: tuple[str, ...], lines: pa.Array, more: Sequence[pa.Array], groups: pa.Array | None
+    ) -> None:
+        """Writes some records of one action, in the order of processing.
+
+        ``lines`` are the uploaded cells of each record, under ``names``, as CSV. ``more`` are the cells of the
+        informational columns. ``groups`` has the group of each record, if the action has groups. Raises OSError.
+        """
+        whole = joined([lines, *more])
+        text = with_ends(whole)
+        header = header_line([*names, *self._more])
+        if len(header) + len(text) > MOST_BYTES:
+            self._split(names, lines, whole, groups)
+            return
+        named = set() if groups is None else set(pc.unique(groups).to_pylist()) - {b""}
+        file = self._open.get(names)
+        if file is None or file.size + len(text) > MOST_BYTES or file.groups & named:
+            file = self._open[names] = self._begin(header)
+        file.groups |= named
+        file.write(text, len(lines))
+
+    def sync(self) -> None:
+        """Writes the files to the disk that are not there yet. Raises OSError."""
+        for file in self._open.values():
+            sync(file.path)
+
+    def _split(
+        self, names: tuple[str, ...], lines: pa.Array, whole: pa.Array, groups: pa.Array | None
+    ) -> None:
+        header = header_line([*names, *self._more])
+        named = [b""] * len(lines) if groups is None else groups.to_pylist()
+        sizes = _sizes(whole)
+        plain = len(header) + max(_totals(sizes, named).values(), default=0) > MOST_BYTES
+        if plain:
+            if len(names) == 1:  # a blank line would be no record
+                lines = pc.if_else(pc.equal(lines, b""), b'""', lines)
+            header, whole, sizes = header_line(names), lines, _sizes(lines)
+        for records in _shares(sizes, named, MOST_BYTES - len(header)):
+            file = self._begin(header, plain=plain)
+            file.write(with_ends(whole.take(pa.array(records, pa.int64()))), len(records))
+            sync(file.path)
+
+    def _begin(self, header: bytes, *, plain: bool = False) -> UploadFile:
+        own_directory(self._folder)
+        file = UploadFile(self._folder / f"{self._stem}-{len(self.files) + 1:03d}.csv", plain, groups=set())
+        self.files.append(file)
+        file.write(header)
+        return file
+
+
+def _sizes(lines: pa.Array) -> list[int]:
+    return [size + 2 for size in pc.binary_length(lines).to_pylist()]
+
+
+def _totals(sizes: Sequence[int], groups: Sequence[bytes]) -> dict[bytes, int]:
+    """The bytes of each group; a record without a group is none."""
+    totals: dict[bytes, int] = {}
+    for size, group in zip(sizes, groups, strict=True):
+        if group:
+            totals[group] = totals.get(group, 0) + size
+    return totals
+
+
+def _shares(sizes: Sequence[int], groups: Sequence[bytes], most: int) -> list[list[int]]:
+    """The places of the records of each file, in order; a group is whole, and a file has ``most`` bytes if it can."""
+    totals = _totals(sizes, groups)
+    shares: list[list[int]] = []
+    share_of: dict[bytes, list[int]] = {}
+    room = 0
+    for place, (size, group) in enumerate(zip(sizes, groups, strict=True)):
+        if group in share_of:
+            share_of[group].append(place)
+            continue
+        needed = totals[group] if group else size
+        if not shares or needed > room:
+            shares.append([])
+            room = most
+        room -= needed
+        shares[-1].append(place)
+        if group:
+            share_of[group] = shares[-1]
+    return shares

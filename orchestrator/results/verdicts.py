@@ -1,0 +1,94 @@
+"""What to do with each record: send it again, correct it first, review it, or reverse it."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from orchestrator.results.action_types import GROUP, PAYMENT_ID, Layout, normalised
+from orchestrator.results.tables import RecordTable
+
+AFTER_FAILURE = b"An earlier record of its group failed."
+HAS_PAYMENT = b"It carries a payment id: a payment may exist. Sending it again may charge twice."
+
+_BLANKS = b" \t\r\n\xc2\xa0"
+
+
+class Verdicts(Struct, frozen=True):
+    """One mask of booleans a verdict, over the records of a table. ``resend``, ``retry`` and ``held`` are disjoint.
+
+    ``held_by_group`` are the unprocessed records behind a failed record of their own group.
+    """
+
+    succeeded: pa.Array
+    failed: pa.Array
+    unprocessed: pa.Array
+    resend: pa.Array
+    retry: pa.Array
+    held: pa.Array
+    held_by_group: pa.Array
+    has_payment: pa.Array
+
+
+class FailedGroups:
+    """The groups of one response file in which a record has failed so far; its tables come in their order."""
+
+    def __init__(self) -> None:
+        self._failed = pa.array([], pa.binary())
+
+    def behind(self, groups: pa.Array, failed: pa.Array, unprocessed: pa.Array) -> pa.Array:
+        """Which of the ``unprocessed`` records stand behind a ``failed`` record of their group."""
+        named = pc.not_equal(groups, b"")
+        failing = pc.and_(failed, named)
+        earlier = pc.is_in(groups, value_set=self._failed)
+        if not pc.any(failing).as_py():
+            return pc.and_(unprocessed, earlier)
+        places = pa.array(range(len(groups)), pa.int64())
+        first = pa.table({"group": groups.filter(failing), "at": places.filter(failing)})
+        first = first.group_by("group").aggregate([("at", "min")])
+        found = first["group"].combine_chunks()
+        failed_at = pc.take(first["at_min"].combine_chunks(), pc.index_in(groups, value_set=found))
+        here = pc.fill_null(pc.less(failed_at, places), False)
+        self._failed = pc.unique(pa.concat_arrays([self._failed, found]))
+        return pc.and_(pc.and_(unprocessed, named), pc.or_(here, earlier))
+
+
+def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) -> Verdicts:
+    """The verdicts on the records of ``table``.
+
+    Source of the rules: Zuora API, mass action files. After a failed record, the later records of its ``Group ID`` are
+    not processed. A payment record may have failed and still carry a payment id.
+    """
+    succeeded, failed, unprocessed = (pc.equal(table.marks, mark) for mark in (b"Y", b"N", b""))
+    nothing = pa.repeat(pa.scalar(False), len(table.marks))
+    by_group, has_payment = nothing, nothing
+    grouping = group_place(table.header, layout)
+    if grouping is not None:
+        by_group = groups.behind(stripped(table.columns[grouping]), failed, unprocessed)
+    if layout is not None and not layout.action_type.grouped:
+        payment = layout.place(PAYMENT_ID)
+        if payment is not None:
+            has_payment = pc.not_equal(stripped(table.columns[payment]), b"")
+    held = pc.or_(by_group, pc.and_(has_payment, pc.or_(failed, unprocessed)))
+    return Verdicts(
+        succeeded,
+        failed,
+        unprocessed,
+        resend=pc.and_not(unprocessed, held),
+        retry=pc.and_not(failed, held),
+        held=held,
+        held_by_group=by_group,
+        has_payment=has_payment,
+    )
+
+
+def group_place(header: list[str], layout: Layout | None) -> int | None:
+    """Where the column of groups is, if the file has one that counts."""
+    if layout is not None:
+        return layout.place(GROUP) if layout.action_type.grouped else None
+    names = [normalised(name) for name in header]
+    return names.index(GROUP) if names.count(GROUP) == 1 else None
+
+
+def stripped(column: pa.Array) -> pa.Array:
+    """``column`` without blanks around its cells."""
+    return pc.ascii_trim_whitespace(column.view(pa.string())).view(pa.binary())
