@@ -4,8 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator.journal import database, mark
-from orchestrator.journal.recovery import checksum
+from orchestrator.journal import checksum, database, mark
 
 
 def remove_digest(journal: Path) -> None:

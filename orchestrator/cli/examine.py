@@ -7,7 +7,7 @@ from orchestrator.cli.findings import Finding
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind, TenantUnreachable
 from orchestrator.model import Answered
-from orchestrator.runs.rundir import new_run_id
+from orchestrator.rundir import new_run_id
 from orchestrator.settings import Settings
 from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.probe import reach

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from orchestrator import rundir
 from orchestrator.atomic import replacing
 from orchestrator.cluster import control
 from orchestrator.cluster.control import INTERVAL, ControlMessage
@@ -27,8 +28,7 @@ from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome
-from orchestrator.runs import rundir
-from orchestrator.runs.rundir import DirectoryInUse, NoDirectory, RunDirectory
+from orchestrator.rundir import DirectoryInUse, NoDirectory, RunDirectory
 from orchestrator.settings import Settings
 
 PATIENCE = 15.0

@@ -31,8 +31,8 @@ from orchestrator.journal import shards
 from orchestrator.journal.entries import NOTHING, RunInfo, Standing
 from orchestrator.model import FAILED
 from orchestrator.progress import Tally
-from orchestrator.runs.session import Common, first_tally
-from orchestrator.runs.several import add_up, together
+from orchestrator.sessions.session import Common, first_tally
+from orchestrator.sessions.several import add_up, together
 from orchestrator.settings import SECRETS, Settings
 from orchestrator.settings.scheduler import reach_of, refuse_open
 from orchestrator.settings.tenants import Tenant

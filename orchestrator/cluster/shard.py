@@ -21,6 +21,7 @@ import anyio.to_thread
 import msgspec
 from anyio.from_thread import BlockingPortalProvider
 
+from orchestrator import rundir
 from orchestrator.clock import Clock
 from orchestrator.cluster import control
 from orchestrator.cluster.control import INTERVAL, ControlMessage
@@ -34,9 +35,8 @@ from orchestrator.journal.intake import ReadAlready
 from orchestrator.logs import Sink, make_log
 from orchestrator.progress import Tally
 from orchestrator.results.spool import ResponseFiles
-from orchestrator.runs import rundir
-from orchestrator.runs.rundir import DirectoryInUse, RunDirectory
-from orchestrator.runs.session import Common, first_tally, tenant_session, track_letters
+from orchestrator.rundir import DirectoryInUse, RunDirectory
+from orchestrator.sessions.session import Common, first_tally, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
 from orchestrator.version import VERSION

@@ -10,7 +10,7 @@ from orchestrator.errors import StorageError
 from orchestrator.journal import journal as journals
 from orchestrator.journal import shards
 from orchestrator.journal.entries import TenantInfo
-from orchestrator.runs.rundir import RunDirectory
+from orchestrator.rundir import RunDirectory
 
 
 def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journals.Journal:

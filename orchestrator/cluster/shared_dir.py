@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator import rundir
 from orchestrator.cluster import control
 from orchestrator.cluster.control import ControlMessage
 from orchestrator.errors import RunDirectoryError, UsageError
 from orchestrator.journal import shards
-from orchestrator.runs import rundir
 from orchestrator.settings import Settings
 from orchestrator.settings.owners import is_foreign, user_name
 

@@ -17,8 +17,7 @@ import msgspec
 
 from orchestrator.atomic import replacing, sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
-from orchestrator.journal import mark
-from orchestrator.journal.recovery import checksum
+from orchestrator.journal import checksum, mark
 
 FORM = 4
 OLDEST_FORM = 3

@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator.journal import checksum
 from orchestrator.journal.mark import log_of
-from orchestrator.journal.recovery import checksum
 
 
 class JournalFile:

@@ -13,7 +13,7 @@ from orchestrator.journal.entries import action_name
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.results.spool import ResponseFiles
-from orchestrator.runs.rundir import RunDirectory
+from orchestrator.rundir import RunDirectory
 
 
 class Files:

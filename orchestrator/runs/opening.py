@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from orchestrator import rundir
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.journal import database
@@ -26,9 +27,8 @@ from orchestrator.journal.entries import (
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
-from orchestrator.runs import rundir
+from orchestrator.rundir import RunDirectory
 from orchestrator.runs.run import OnCompleted, Run
-from orchestrator.runs.rundir import RunDirectory
 from orchestrator.settings import SECRETS, Settings, same_address
 from orchestrator.threads import in_thread
 from orchestrator.version import VERSION

@@ -21,9 +21,9 @@ from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import GOOD, RESUMABLE, Outcome, Problem
 from orchestrator.results.spool import ResponseFiles
+from orchestrator.rundir import RunDirectory
 from orchestrator.runs.files import Files
-from orchestrator.runs.rundir import RunDirectory
-from orchestrator.runs.session import Common, first_tally, tenant_session, track_letters
+from orchestrator.sessions.session import Common, first_tally, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.threads import NO_THREAD, in_thread, is_no_thread
 from orchestrator.version import VERSION
@@ -257,7 +257,7 @@ class Run:
                 )  # fmt: skip
                 return await cluster.run(intake)
             if self.tenants:
-                from orchestrator.runs.several import MultiTenantSession
+                from orchestrator.sessions.several import MultiTenantSession
 
                 sessions = MultiTenantSession(
                     common, self.settings, self.tenants, self.standings, self.tally, self.cutoff

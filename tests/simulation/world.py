@@ -27,7 +27,7 @@ from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Tally
 from orchestrator.report import ActionEntry, Report, read_report
 from orchestrator.results.spool import ResponseFiles
-from orchestrator.runs.session import Common, TenantSession
+from orchestrator.sessions.session import Common, TenantSession
 from orchestrator.settings import Settings
 from tests.simulation.memory import Batch, LaggingWriter, MemoryIntake, MemoryResponses, SlowJournal
 from tests.simulation.tenant import VirtualTenant, bulk_key

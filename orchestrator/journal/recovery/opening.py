@@ -24,9 +24,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError, StorageError
-from orchestrator.journal import database, mark
+from orchestrator.journal import checksum, database, mark
 from orchestrator.journal.database import UNREADABLE
-from orchestrator.journal.recovery import checksum
 from orchestrator.journal.recovery.integrity import problem_of, sql
 from orchestrator.journal.recovery.rebuild import in_current_form, rebuilt
 

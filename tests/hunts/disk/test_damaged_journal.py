@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.journal.recovery import checksum
+from orchestrator.journal import checksum
 from tests.hunts.disk.journals import lies, make, told
 
 Places = Callable[[bytes, pytest.Config], Iterable[int]]

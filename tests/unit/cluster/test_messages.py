@@ -14,7 +14,7 @@ from orchestrator.journal.entries import RunInfo, Standing
 from orchestrator.journal.shards import Rows
 from orchestrator.model import Outcome
 from orchestrator.progress import NeedsPerson, Tally
-from orchestrator.runs.session import first_tally
+from orchestrator.sessions.session import first_tally
 from orchestrator.settings import Secret, Settings
 from orchestrator.settings.tenants import Tenant
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import rundir
 from orchestrator.clock import Clock
 from orchestrator.cluster import control
 from orchestrator.cluster.control import ControlMessage
@@ -20,7 +21,6 @@ from orchestrator.cluster.shared_dir import (
 from orchestrator.errors import UsageError
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import RunInfo
-from orchestrator.runs import rundir
 from orchestrator.settings import Settings
 
 

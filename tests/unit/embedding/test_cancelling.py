@@ -18,13 +18,14 @@ from orchestrator import (
     embedding,
     resume_all,
     resume_all_blocking,
+    rundir,
     runs,
     stop_all,
     stop_all_blocking,
 )
 from orchestrator.cluster import session
 from orchestrator.report import read_report
-from orchestrator.runs import opening, rundir
+from orchestrator.runs import opening
 from tests.unit.embedding.served import (
     ACTIONS,
     LONGEST,

@@ -7,10 +7,9 @@ import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.errors import RunDirectoryError, StorageError
-from orchestrator.journal import database, entries
+from orchestrator.journal import checksum, database, entries
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import Standing
-from orchestrator.journal.recovery import checksum
 from orchestrator.model import Outcome, Problem, Records
 from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
 

@@ -10,9 +10,8 @@ from queue import SimpleQueue
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.journal import database
+from orchestrator.journal import checksum, database
 from orchestrator.journal import writer as writers
-from orchestrator.journal.recovery import checksum
 from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter
 from tests.unit.ledgers import BIG, add, no_room_for_more, sessions
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import rundir
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs import rundir
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path):
 
 def test_a_directory_at_work_is_refused_to_another_process(directory):
     code = (
-        "from pathlib import Path; from orchestrator.runs import rundir; "
+        "from pathlib import Path; from orchestrator import rundir; "
         f"rundir.reopen(Path({str(directory.path)!r}))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -104,7 +104,7 @@ def shared(tmp_path):
 
 def refusal_of_another_process(directory: Path) -> str:
     code = (
-        "from pathlib import Path; from orchestrator.runs import rundir; "
+        "from pathlib import Path; from orchestrator import rundir; "
         f"rundir.reopen(Path({str(directory)!r}), shared=True)"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
@@ -162,7 +162,7 @@ def test_a_directory_that_was_let_go_is_free(directory):
 
 def test_a_directory_is_free_when_its_process_was_killed(tmp_path):
     code = (
-        "import os, signal; from pathlib import Path; from orchestrator.runs import rundir; "
+        "import os, signal; from pathlib import Path; from orchestrator import rundir; "
         f"held = rundir.create(Path({str(tmp_path)!r})); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

@@ -15,8 +15,8 @@ from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.journal.entries import NOTHING, Standing
 from orchestrator.progress import LATEST, Tally
-from orchestrator.runs.loop_lag import TICK, LoopLagMonitor
-from orchestrator.runs.session import Common, TenantSession, first_tally, tenant_session
+from orchestrator.sessions.loop_lag import TICK, LoopLagMonitor
+from orchestrator.sessions.session import Common, TenantSession, first_tally, tenant_session
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant, settings_of
 from orchestrator.zuora.shared_tokens import SharedTokens

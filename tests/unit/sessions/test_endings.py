@@ -6,7 +6,7 @@ from orchestrator.cluster.control import EndedByCaller
 from orchestrator.cluster.messages import ShardResult
 from orchestrator.engine.cutoff import DeadlineReached, Ending, Interrupted
 from orchestrator.errors import CredentialsRefused, StorageError, TenantError, UsageError
-from orchestrator.runs.several import together
+from orchestrator.sessions.several import together
 
 GONE = Ending.cut(TenantError("It is gone."))
 

@@ -1,6 +1,6 @@
 """Results of one tenant and stops of another on one core."""
 
-from orchestrator.runs.loop_lag import LATE, LoopLagMonitor
+from orchestrator.sessions.loop_lag import LATE, LoopLagMonitor
 
 
 def test_nothing_is_held_while_the_loop_is_in_time():
