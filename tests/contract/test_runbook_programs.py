@@ -68,7 +68,7 @@ def test_each_key_that_is_not_over_is_told_as_it_ends(settings: Settings):
     left = asyncio.run(stopping.stop_list_watched(keys, settings, said.append))
     assert [action.bulk_key for action in left] == ["no-key"]
     assert len(said) == 1
-    assert said[0].startswith("no-key: malformed. This is no bulk key")
+    assert said[0].startswith("no-key: malformed. Character 3 of the key is '-' (U+002D)")
 
 
 # ---------------------------------------------------------------------------------------------- Airflow
