@@ -54,8 +54,8 @@ async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = Non
             never raised. With several tenants, each item is a pair: the tenant's name and the bulk key.
         settings: the tenant, its credentials and limits; ``Settings(base_url=…, client_id=…, client_secret=Secret(…))``
             or :func:`orchestrator.resolve`. ``out`` names the run directory, or a new one is made under ``runs``. With
-            ``engine="dask"`` the tenants are spread over the workers of the cluster at ``scheduler`` (or of one on this
-            machine: the program's main module must then be importable, as for every use of processes).
+            ``engine="dask"`` the tenants are spread over the workers of the cluster at ``scheduler``, or over worker
+            processes of this machine.
         tenants: several tenants by name, or the file that ``settings.tenants`` names; what one does not say is as in
             ``settings``.
 

@@ -197,6 +197,6 @@ async def _merge_left_behind(merge: ShardMerge, shard: Path, tenant: str) -> Non
         pass  # a resume of a copy of the run was faster: a key that is not here was possibly stopped
     except StorageError as error:
         raise StorageError(
-            f"{error} Make it readable and resume again. Or remove {shard}: its keys then count as possibly stopped, "
-            "and are stopped again, which does no harm."
+            f"{error} Put a readable copy in its place and resume again. Or remove {shard}: its keys then count as "
+            "possibly stopped, and are stopped again, which does no harm."
         ) from error

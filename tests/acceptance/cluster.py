@@ -18,18 +18,18 @@ LONGEST = 90.0
 
 
 UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
-"""Dask's profiler, which looks at every worker a hundred times a second, is of no use here."""
+"""Without dask's profiler, which samples every worker a hundred times a second."""
 
 
 class Host(NamedTuple):
-    """Where a process runs: the words in front of its command, and the address it is spoken to at."""
+    """Where a process runs: the words in front of its command, and its address."""
 
     address: str = "127.0.0.1"
     enter: tuple[str, ...] = ()
 
 
 class Cluster:
-    """A scheduler and two workers, each a process; what is killed can be started again.
+    """A scheduler and two workers, each a process. A killed one can be replaced.
 
     The scheduler runs on the first of ``hosts``, each further worker on the next one of the others.
     """
@@ -79,14 +79,14 @@ class Cluster:
         return address
 
     def complete(self, workers: int = 2) -> None:
-        """Sees to it that so many workers are there."""
+        """Start workers until there are so many."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < workers:
             options = ("--no-nanny", "--nthreads", "4", "--no-dashboard")
             self.workers.append(self._start(next(self._places), "dask_worker", *options))
 
     def worker_of(self, tenant: str) -> int:
-        """The process that is at work on the shard of ``tenant``, once one is."""
+        """The process that works on the shard of ``tenant``."""
 
         def found() -> int | None:
             for log in self.shared.glob(f"mass-stop-*/*/{tenant}/run.log"):

@@ -1,4 +1,4 @@
-"""What ends the waiting of a run whose dask cluster is not there yet, or whose keys are still to come."""
+"""A run that waits for its dask cluster, or for its keys, can be ended."""
 
 import signal
 import subprocess

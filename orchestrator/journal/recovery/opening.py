@@ -172,9 +172,9 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
     """
     database.finish_replacing(path)
     state = _State(path)
-    refusal = _DAMAGED.format(path.parent)
+    refusal = "" if shared else _DAMAGED.format(path.parent)  # of a shard, the run says what to do
     if state.damaged:
-        raise StorageError(f"The journal {path} is damaged (its digest does not match). {refusal}")
+        raise StorageError(f"The journal {path} is damaged (its digest does not match). {refusal}".rstrip())
     if state.foreign:
         raise StorageError(f"{_FOREIGN.format(mark.log_of(path))} {_MOVE}")
     if state.closed:
@@ -184,7 +184,7 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
     try:
         lost = _close(path, state, path, shared=shared, check=check)
     except _Damaged as problem:
-        raise StorageError(f"The journal {path} is damaged ({problem}). {refusal}") from problem
+        raise StorageError(f"The journal {path} is damaged ({problem}). {refusal}".rstrip()) from problem
     if state.lost == _LEFT:
         database.unmark(path)
     return [_SHORTENED.format(path, lost)] if lost else []

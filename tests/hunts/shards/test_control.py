@@ -17,7 +17,7 @@ __all__ = ["faked"]
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
 LONG = 150
-"""Keys that take longer than anybody waits for a run that was interrupted."""
+"""Keys that take longer than a test waits for an interrupted run."""
 
 
 def fill(folder: Path) -> None:
@@ -26,7 +26,7 @@ def fill(folder: Path) -> None:
             pass
 
 
-def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_full(here, make_tenants, start_cluster):
+def test_an_interrupt_drains_shards_although_the_shared_folder_is_full(here, make_tenants, start_cluster):
     tenants = make_tenants("north", "south", actions=LONG)
     cluster = start_cluster(2)
     with small_disk(cluster.shared, "3m"):
@@ -40,7 +40,7 @@ def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_full(here,
     assert all(tenant.sent("stop") < LONG for tenant in tenants.named.values())
 
 
-def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_gone(here, make_tenants, start_cluster):
+def test_an_interrupt_drains_shards_although_the_shared_folder_is_gone(here, make_tenants, start_cluster):
     tenants = make_tenants("north", "south", actions=LONG)
     cluster = start_cluster(2)
     going = start(here, tenants, cluster)
@@ -54,9 +54,7 @@ def test_an_interrupt_drains_the_shards_although_the_shared_folder_is_gone(here,
 
 
 @needs_faketime
-def test_a_worker_whose_clock_is_ahead_of_the_callers_takes_no_deadline_for_over(
-    here, two, start_cluster, faked
-):
+def test_a_worker_whose_clock_is_ahead_does_not_end_at_once(here, two, start_cluster, faked):
     ahead = (f"{name}={value}" for name, value in faked(FAKETIME="+10m").items())
     cluster = start_cluster(2, ("env", *ahead))
     ended = start(here, two, cluster, "--deadline", "5m").end(LONGEST)

@@ -1,4 +1,4 @@
-"""kill -9 of caller, workers and scheduler, at moments chosen by dice."""
+"""kill -9 of caller, workers and scheduler, at random moments."""
 
 import json
 import random
@@ -23,7 +23,7 @@ KILLED = ("caller", "worker", "worker", "both workers", "scheduler")
 
 
 class Chaos:
-    """A run, and what is done to it; whatever is told of it meanwhile must be true."""
+    """A run and what is done to it. Every report of it must be true."""
 
     def __init__(self, here: MassStop, tenants: Tenants, cluster: Cluster, dice: random.Random) -> None:
         self._here = here
@@ -74,7 +74,7 @@ class Chaos:
         return self._here.start("resume", "run", *engine)
 
 
-def test_what_is_killed_at_any_moment_is_told_truly_and_finished_by_resume(
+def test_a_run_killed_at_any_moment_is_reported_truly_and_finished_by_resume(
     here: MassStop, make_tenants: Callable[..., Tenants], tmp_path: Path, run_seed: int
 ) -> None:
     dice = random.Random(run_seed)

@@ -1,4 +1,4 @@
-"""A shared folder that fails the shards in it: on real workers, which die beside."""
+"""A shared folder that fails, on real workers that are killed as well."""
 
 import shutil
 import signal
@@ -36,8 +36,8 @@ def replaced(cluster: Cluster) -> None:
     cluster.complete(1)
 
 
-def test_a_second_worker_that_is_refused_leaves_what_the_first_did(here, one, start_cluster):
-    """Nothing else was sent, which is no reason to say that nothing was."""
+def test_a_second_worker_that_is_refused_keeps_the_results_of_the_first(here, one, start_cluster):
+    """The second worker sent nothing, but the first did."""
     cluster = start_cluster(1)
     going = start(here, one, cluster)
     until(lambda: some_stops(one), "some stops", LONGEST)
@@ -54,7 +54,7 @@ def test_a_second_worker_that_is_refused_leaves_what_the_first_did(here, one, st
     resumed(here, one)
 
 
-def test_a_journal_that_the_second_worker_cannot_read_is_kept_for_resume(here, one, start_cluster):
+def test_a_journal_that_the_second_worker_cannot_read_stays_for_resume(here, one, start_cluster):
     cluster = start_cluster(1)
     going = start(here, one, cluster)
     until(lambda: some_stops(one), "some stops", LONGEST)
@@ -68,7 +68,7 @@ def test_a_journal_that_the_second_worker_cannot_read_is_kept_for_resume(here, o
     cluster.complete(1)
     ended = going.end(LONGEST)
     assert ended.status == 5, ended
-    assert f"The journal {journal} cannot be read" in ended.err
+    assert f"The journal {journal} is damaged" in ended.err
     assert one.outcomes(report_of(ended)) == {"north": {"unconfirmed"}}
     is_true(one, ended)
     refused = here("resume", "run", "--engine", "local")
@@ -80,9 +80,7 @@ def test_a_journal_that_the_second_worker_cannot_read_is_kept_for_resume(here, o
     assert list(cluster.shared.iterdir()) == []
 
 
-def test_a_journal_that_stays_unreadable_is_taken_away_and_every_key_stopped_once_more(
-    here, one, start_cluster
-):
+def test_keys_of_an_unreadable_journal_that_was_removed_are_stopped_again(here, one, start_cluster):
     cluster = start_cluster(1)
     going = start(here, one, cluster)
     until(lambda: some_stops(one), "some stops", LONGEST)
@@ -94,7 +92,7 @@ def test_a_journal_that_stays_unreadable_is_taken_away_and_every_key_stopped_onc
     resumed(here, one)
 
 
-def test_workers_whose_disk_fills_up_stop_everything_and_tell_all_of_it(here, two, start_cluster):
+def test_workers_with_a_full_disk_stop_every_key_and_report_it(here, two, start_cluster):
     cluster = start_cluster(2, SMALL_FILES)
     ended = start(here, two, cluster).end(LONGEST)
     assert ended.status == 5, ended
@@ -103,7 +101,7 @@ def test_workers_whose_disk_fills_up_stop_everything_and_tell_all_of_it(here, tw
     assert all_stopped(two, ended)
 
 
-def test_a_worker_whose_disk_filled_up_and_who_is_killed_is_replaced(here, one, start_cluster):
+def test_a_killed_worker_with_a_full_disk_is_replaced(here, one, start_cluster):
     cluster = start_cluster(1, SMALL_FILES)
     going = start(here, one, cluster)
     until(lambda: one.named["north"].answered("stop") >= 15, "some stops", LONGEST)
@@ -129,7 +127,7 @@ def test_a_shared_folder_on_a_small_disk_delays_no_stop(here, two, start_cluster
 
 
 @needs_strace
-def test_a_worker_whose_folder_has_no_locks_is_told_at_once(here, one, start_cluster):
+def test_a_folder_without_locks_is_reported_before_anything_is_sent(here, one, start_cluster):
     cluster = start_cluster(1, WITHOUT_LOCKS)
     ended = start(here, one, cluster).end(LONGEST)
     assert ended.status == 2, ended
@@ -138,7 +136,7 @@ def test_a_worker_whose_folder_has_no_locks_is_told_at_once(here, one, start_clu
     assert one.named["north"].nothing_sent()
 
 
-def test_a_shared_folder_that_goes_away_and_comes_back_loses_nothing(here, two, start_cluster):
+def test_a_shared_folder_that_returns_during_the_run_loses_nothing(here, two, start_cluster):
     cluster = start_cluster(2)
     going = start(here, two, cluster)
     until(lambda: some_stops(two), "some stops", LONGEST)
@@ -151,7 +149,7 @@ def test_a_shared_folder_that_goes_away_and_comes_back_loses_nothing(here, two, 
     assert all_stopped(two, ended)
 
 
-def test_a_shared_folder_that_comes_back_only_after_the_run_is_brought_in_by_resume(here, two, start_cluster):
+def test_a_shared_folder_that_returns_after_the_run_is_merged_by_resume(here, two, start_cluster):
     cluster = start_cluster(2)
     going = start(here, two, cluster)
     until(lambda: some_stops(two), "some stops", LONGEST)
@@ -165,7 +163,7 @@ def test_a_shared_folder_that_comes_back_only_after_the_run_is_brought_in_by_res
     assert stops_of_each_key(two) == {1}
 
 
-def test_a_shared_folder_that_comes_back_after_the_resume_changes_nothing_any_more(here, two, start_cluster):
+def test_a_shared_folder_that_returns_after_resume_changes_nothing(here, two, start_cluster):
     cluster = start_cluster(2)
     going = start(here, two, cluster)
     until(lambda: some_stops(two), "some stops", LONGEST)
@@ -180,7 +178,7 @@ def test_a_shared_folder_that_comes_back_after_the_resume_changes_nothing_any_mo
     assert list(cluster.shared.iterdir()) == []
 
 
-def test_what_the_shards_did_outlives_a_caller_whose_disk_is_full(here, two, start_cluster):
+def test_results_of_shards_survive_a_caller_with_a_full_disk(here, two, start_cluster):
     cluster = start_cluster(2)
     (here.home / "small").mkdir()
     with small_disk(here.home / "small", "160k") as grow:
@@ -209,9 +207,7 @@ NOTHING_WORKS = (
 
 
 @needs_strace
-def test_a_worker_whose_disk_fails_in_mid_shard_stops_everything_and_tells_all_of_it(
-    here, one, start_cluster
-):
+def test_a_worker_whose_disk_fails_stops_every_key_and_reports_it(here, one, start_cluster):
     ended = start(here, one, start_cluster(1, WRITES_FAIL)).end(LONGEST)
     assert ended.status == 5, ended
     assert "The journal can no longer be written" in ended.err
@@ -220,7 +216,7 @@ def test_a_worker_whose_disk_fails_in_mid_shard_stops_everything_and_tells_all_o
 
 
 @needs_strace
-def test_a_worker_whose_disk_is_gone_in_mid_shard_is_told_in_a_sentence(here, one, start_cluster):
+def test_a_worker_whose_disk_is_gone_is_reported_in_a_sentence(here, one, start_cluster):
     ended = start(here, one, start_cluster(1, NOTHING_WORKS)).end(LONGEST)
     assert ended.status == 5, ended
     assert "ExceptionGroup" not in ended.err

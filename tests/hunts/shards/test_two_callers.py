@@ -13,7 +13,7 @@ from tests.hunts.shards.runs import some_stops, start
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
 
-def test_two_runs_at_once_each_tell_their_own_rows_once_and_truly(here, two, start_cluster):
+def test_two_runs_at_once_each_report_their_own_rows_once_and_truly(here, two, start_cluster):
     cluster = start_cluster(2)
     halves = {
         name: [(tenant, key) for tenant, one in two.named.items() for key in one.keys[part]]
@@ -46,7 +46,7 @@ def killed_in_the_middle(here, tenants, cluster):
     going.process.wait()
 
 
-def test_of_two_resumes_of_one_run_at_once_one_is_refused_and_the_other_finishes_it(here, two, start_cluster):
+def test_one_of_two_resumes_at_once_is_refused_and_the_other_finishes(here, two, start_cluster):
     cluster = start_cluster(2)
     killed_in_the_middle(here, two, cluster)
     both = [here.start("resume", "run") for _ in range(2)]
@@ -57,8 +57,8 @@ def test_of_two_resumes_of_one_run_at_once_one_is_refused_and_the_other_finishes
     is_true(two, ended)
 
 
-def test_a_run_and_a_copy_of_it_that_are_resumed_at_once_are_both_told_truly(here, two, start_cluster):
-    """To each the other is somebody else, whose stops it may find."""
+def test_a_run_and_its_copy_resumed_at_once_are_both_reported_truly(here, two, start_cluster):
+    """Each may find stops of the other."""
     cluster = start_cluster(2)
     killed_in_the_middle(here, two, cluster)
     shutil.copytree(here.home / "run", here.home / "copy")
