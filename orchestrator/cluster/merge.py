@@ -127,7 +127,7 @@ class ShardMerge:
         completed = []
         if not touched:
             if self.sent:
-                self.journal.perform(lambda db: shards.take_back(db, tenant, name)).result()
+                self.journal.perform(lambda db: shards.return_untouched(db, tenant, name)).result()
         elif found := tables or shards.read_left(folder / "journal.db"):
             _move_responses(folder, self.directory)
             completed = self.journal.perform(lambda db: shards.merge(db, found, name)).result()

@@ -32,7 +32,7 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journal
         if untouched:
             _touch(directory)
         else:  # the journal of the earlier try is gone
-            journal.perform(shards.doubt).result()
+            journal.perform(shards.doubt_unsent).result()
     except BaseException:
         with suppress(StorageError):
             journal.close()

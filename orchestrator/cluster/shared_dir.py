@@ -53,7 +53,7 @@ def create_session(session: Path, folders: Sequence[Path]) -> None:
     try:
         control.write(session, ControlMessage())
         for folder in folders:
-            shards.lay_out(folder)
+            shards.create_folder(folder)
         rundir.reopen(folders[0], shared=True).close()
     except (OSError, RunDirectoryError) as error:
         remove(session)

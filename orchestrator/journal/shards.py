@@ -1,8 +1,8 @@
-"""A tenant's keys, out of the run's journal into one of their own, and back with what came of them.
+"""The rows of a shard: from the run's journal into a journal of their own, and merged back with the results.
 
-A shard journals in a folder that its caller makes, with a mark in it: nobody has worked on the keys yet. Whoever does
-takes the mark away before the first call, which needs no room on the disk. So nothing was sent where the mark is,
-whatever else is there; and where it is not, a stop may have been sent, whatever is missing.
+The caller creates the shard's folder with a mark in it. The worker removes the mark before its first call, which needs
+no room on the disk. While the mark is there, nothing was sent, whatever else is in the folder. Without it, a stop may
+have been sent, whatever is missing.
 """
 
 import os
@@ -25,30 +25,30 @@ from orchestrator.model import Outcome
 _UNTOUCHED = "untouched"
 
 _RECORDS = ("failure", "pace")
-"""Tables that tell what happened, and to which a shard adds."""
+"""Tables of events. A merge adds the shard's rows to them."""
 
 
 class Rows(Struct, frozen=True):
-    """Rows of the table ``action`` as they stand, with the names of their columns."""
+    """Rows of a table, with the names of their columns."""
 
     columns: list[str]
     values: list[list[Any]]
 
 
 Tables = dict[str, Rows]
-"""All that the journal of a shard brings back, by table."""
+"""All rows of a shard's journal that are merged, by table."""
 
 
-def lay_out(folder: Path) -> None:
-    """Makes the folder of a shard, with the mark in it. Raises OSError."""
+def create_folder(folder: Path) -> None:
+    """Create the folder of a shard, with the mark in it. Raises OSError."""
     folder.mkdir(mode=0o700)
     (folder / _UNTOUCHED).touch(mode=0o600, exist_ok=False)
 
 
 def is_untouched(folder: Path) -> bool:
-    """Whether nobody has worked yet on the keys whose shard has ``folder``. Raises OSError."""
+    """Whether no worker has started the shard in ``folder``. Raises OSError."""
     try:
-        # A network's file system asks its server whether a file can be opened, and may only remember that it is there.
+        # To open a file, a network file system asks its server. Whether a file exists it may answer from a cache.
         os.close(os.open(folder / _UNTOUCHED, os.O_RDONLY | os.O_CLOEXEC))
     except FileNotFoundError:
         return False
@@ -56,16 +56,16 @@ def is_untouched(folder: Path) -> bool:
 
 
 def touch(folder: Path) -> None:
-    """Takes the mark away: from now on a call may leave. Raises OSError."""
+    """Remove the mark: from now on a call may be sent. Raises OSError."""
     (folder / _UNTOUCHED).unlink(missing_ok=True)
     sync_directory(folder)
 
 
-def take(connection: sqlite3.Connection, tenant: str, *, sending: bool) -> Rows:
-    """The rows of ``tenant`` that are not over, to be worked on elsewhere.
+def hand_over(connection: sqlite3.Connection, tenant: str, *, sending: bool) -> Rows:
+    """Return the rows of ``tenant`` that are not completed, for its shard.
 
-    Where stops will be sent there, this journal takes each that waits for one that may have been sent, from now until
-    the rows are back (:func:`merge`) or are known not to have been touched (:func:`take_back`).
+    If the shard is ``sending`` stops, this journal records each waiting key as possibly stopped. That ends when the
+    rows are merged (:func:`merge`), or when it is known that the shard did not start (:func:`return_untouched`).
     """
     found = connection.execute(statements()["open_actions"], {"tenant": tenant})
     rows = Rows([column[0] for column in found.description], [list(row) for row in found])
@@ -74,18 +74,18 @@ def take(connection: sqlite3.Connection, tenant: str, *, sending: bool) -> Rows:
     return rows
 
 
-def take_back(connection: sqlite3.Connection, tenant: str, name: str) -> None:
-    """Nobody has worked on the rows that were taken for the shard ``name``, unless they are back from it already."""
+def return_untouched(connection: sqlite3.Connection, tenant: str, name: str) -> None:
+    """Record that the shard ``name`` did not start, unless it was merged already."""
     connection.execute(statements()["take_back"], {"tenant": tenant, "shard": name})
 
 
 def put(connection: sqlite3.Connection, rows: Rows) -> None:
-    """Puts ``rows`` into the table ``action``, in the place of those that have their numbers."""
+    """Insert ``rows`` into the table ``action``. They replace rows with the same numbers."""
     _insert(connection, "action", rows, "INSERT OR REPLACE")
 
 
 def earlier(path: Path) -> sqlite3.Connection | None:
-    """A connection to read with to the journal at ``path`` that an earlier try left; None if it holds no key.
+    """Return a connection for reading the journal at ``path`` of an earlier try; None if it has no key.
 
     The journal is recovered first. Only for the process that holds the folder. Raises StorageError if it is damaged or
     cannot be read; then it is left as it is.
@@ -108,18 +108,18 @@ def earlier(path: Path) -> sqlite3.Connection | None:
     return None
 
 
-def doubt(connection: sqlite3.Connection) -> None:
-    """What is held as not sent may have been sent: an earlier try went on in memory, and that is lost."""
+def doubt_unsent(connection: sqlite3.Connection) -> None:
+    """Record each waiting key as possibly stopped: the journal of an earlier try is lost."""
     connection.execute(sql("doubt_unsent"))
 
 
 def read(connection: sqlite3.Connection) -> Tables:
-    """All that the journal of a shard brings back."""
+    """Return all rows of a shard's journal that are merged."""
     return {name: _all(connection, name) for name in ("action", "session", "tenant", *_RECORDS)}
 
 
 def read_left(path: Path) -> Tables | None:
-    """All that a try which is over left in the journal at ``path``; None for none. Raises as :func:`earlier`."""
+    """Return all rows that an ended try left in the journal at ``path``; None if none. Raises as :func:`earlier`."""
     connection = earlier(path)
     if connection is None:
         return None
@@ -128,11 +128,11 @@ def read_left(path: Path) -> Tables | None:
 
 
 def merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tuple[int, Outcome]]:
-    """Brings back all that the journal of the shard ``name`` holds, once; gives number and outcome of what is over.
+    """Merge the rows of the shard ``name``, once. Return number and outcome of each completed key.
 
-    A tenant is in one shard at a time, and its rows travel whole, so that they simply take the place of those here.
+    A tenant has one shard at a time, and its rows travel whole, so that they replace the rows here.
 
-    Raises StorageError where they do not fit.
+    Raises StorageError if they do not fit.
     """
     if not connection.execute(statements()["merge_once"], {"shard": name}).rowcount:
         return []

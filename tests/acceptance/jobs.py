@@ -38,7 +38,7 @@ class Job:
         self.home = home
         self.folder = home / "1" / "north"
         self.folder.parent.mkdir()
-        shards.lay_out(self.folder)
+        shards.create_folder(self.folder)
         control.write(self.folder.parent, ControlMessage())
         secret = home / "secret"
         secret.touch(0o600)
@@ -67,7 +67,7 @@ class Job:
         (source,) = self.run.add_sources([("keys.csv", None)])
         rows = [InputRow(number, key, tenant="north") for number, key in enumerate(keys, 1)]
         self.run.admit(source, rows, False).result()
-        return self.run.perform(lambda db: shards.take(db, "north", sending=True)).result()
+        return self.run.perform(lambda db: shards.hand_over(db, "north", sending=True)).result()
 
     def work(self) -> ShardResult:
         return msgspec.msgpack.decode(

@@ -73,7 +73,7 @@ def shard_of(rows: shards.Rows) -> Book:
 
 
 def take(run: Book, tenant: str, *, sending: bool = True) -> shards.Rows:
-    return run.journal.perform(lambda db: shards.take(db, tenant, sending=sending)).result()
+    return run.journal.perform(lambda db: shards.hand_over(db, tenant, sending=sending)).result()
 
 
 def merge(run: Book, shard: Book, name: str = "1/north") -> list[tuple[int, Outcome]]:
@@ -102,7 +102,7 @@ def test_keys_of_a_plan_that_are_elsewhere_were_not_sent(run):
 def test_rows_that_nobody_has_worked_on_are_as_before(run):
     before = run.connection.execute("SELECT * FROM action").fetchall()
     take(run, "north")
-    run.journal.perform(lambda db: shards.take_back(db, "north", "1/north")).result()
+    run.journal.perform(lambda db: shards.return_untouched(db, "north", "1/north")).result()
     assert run.connection.execute("SELECT * FROM action").fetchall() == before
 
 
@@ -111,7 +111,7 @@ def test_rows_that_are_back_stay_as_they_came_where_their_folder_was_taken_away_
     shard.stop(3, "north")
     shard.connection.execute("UPDATE action SET stage = 1, attempts = 1 WHERE seq = 1")  # a stop under way
     merge(run, shard)
-    run.journal.perform(lambda db: shards.take_back(db, "north", "1/north")).result()
+    run.journal.perform(lambda db: shards.return_untouched(db, "north", "1/north")).result()
     assert run.outcomes == ["unconfirmed", "not_attempted", "stopped"]
 
 
