@@ -37,7 +37,7 @@ BATCH = 2_000
 
 OnNew = Callable[[int], None]
 OnNewByTenant = Callable[[Counter[str]], None]
-"""What is told of each batch: how many new keys it brought, in all or by tenant."""
+"""Receives the number of new keys of each batch, in all or by tenant."""
 
 
 class Admission:

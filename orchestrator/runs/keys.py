@@ -188,8 +188,8 @@ def _unordered(settings: Settings, intake: FileIntake) -> str | None:
     """What is to be said where the order that was asked for does not hold for every row."""
     none = intake.unweighed == intake.rows > 0
     if settings.plan:
-        told = f"The plan in {settings.plan} tells the speed of no key that was read"
-        return f"{told}: the keys are stopped in the order of the input." if none else None
+        unknown = f"The plan in {settings.plan} tells the speed of no key that was read"
+        return f"{unknown}: the keys are stopped in the order of the input." if none else None
     if none:
         return f"No row has a number in column {settings.order!r}: the keys are stopped in the order of the input."
     if intake.unweighed:

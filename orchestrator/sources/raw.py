@@ -1,4 +1,4 @@
-"""From a descriptor to bytes: tells before it waits, hashes what it read, unpacks gzip."""
+"""Turn a descriptor into bytes: report before it may wait, hash what was read, decompress gzip."""
 
 import gzip
 import hashlib
@@ -12,16 +12,16 @@ from typing import Any
 from orchestrator.errors import InputError
 
 CHUNK = 64 * 1024
-"""The most bytes asked of a descriptor at once."""
+"""The maximum number of bytes of one read."""
 
 _GZIP = b"\x1f\x8b"  # never the start of UTF-8 text
 
 
 class Descriptor(io.RawIOBase):
-    """A file descriptor read without buffer or lock: a thread that waits in it can be left behind at exit.
+    """A file descriptor read without buffer or lock, so that the process may exit while a thread waits in a read.
 
-    ``on_wait`` is called right before every read; ``sha256`` covers the bytes read so far, ``size`` of them. Closing it
-    leaves the descriptor open: that is its owner's. A read that fails raises InputError, with ``name`` in it.
+    ``on_wait`` is called before every read. ``sha256`` covers the ``size`` bytes read so far. Closing this object leaves
+    the descriptor open for its owner. A failed read raises InputError with ``name``.
     """
 
     def __init__(self, fd: int, name: str, on_wait: Callable[[], None]) -> None:
@@ -36,7 +36,7 @@ class Descriptor(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills ``buffer`` with what one read gives, at most ``CHUNK`` bytes; 0 at the end."""
+        """Fill ``buffer`` with the bytes of one read, at most ``CHUNK``. Return their number, 0 at the end."""
         size = min(len(buffer), CHUNK)
         data = self._ahead or self._pull(size)
         data, self._ahead = data[:size], data[size:]
@@ -44,7 +44,7 @@ class Descriptor(io.RawIOBase):
         return len(data)
 
     def starts_with(self, magic: bytes) -> bool:
-        """Whether the bytes to come start with ``magic``, none of which is used up."""
+        """Whether the next bytes are ``magic``; they are not consumed."""
         while len(self._ahead) < len(magic) and (data := self._pull(CHUNK)):
             self._ahead += data
         return self._ahead.startswith(magic)
@@ -65,7 +65,7 @@ class Descriptor(io.RawIOBase):
 
 
 def unpack(raw: Descriptor, name: str) -> Iterator[bytes]:
-    """Yields the content as it comes, at most ``CHUNK`` bytes at once; gzip (by first bytes or name) undone.
+    """Yield the content as it arrives, at most ``CHUNK`` bytes at once. Gzip (by first bytes or name) is decompressed.
 
     Raises:
         InputError: the gzip data is damaged, cut short, or no gzip data although the name ends in ``.gz``.
@@ -87,7 +87,7 @@ def unpack(raw: Descriptor, name: str) -> Iterator[bytes]:
 
 
 def sentence(name: str, error: OSError | ValueError) -> str:
-    """What the operator reads when ``name`` cannot be opened or read."""
+    """The message for a source that cannot be opened or read."""
     match error:
         case FileNotFoundError():
             return f"{name} does not exist; check the path, or use - for standard input."
