@@ -60,6 +60,11 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
+def mentions_key(cell: str) -> bool:
+    """Whether a cell contains a key, with or without other text."""
+    return _KEY_INSIDE.search(cell) is not None
+
+
 def hides_key(cell: str) -> bool:
     """Whether a cell that is no key looks like several keys, or like one with signs around it.
 

@@ -95,30 +95,39 @@ class _Reader:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
 
-    def rows(self, line: int, value: Any) -> Iterator[InputRow]:
+    def rows(self, line: int, value: Any) -> list[InputRow]:
         """The rows of one value: at least one."""
-        rows = list(self._found(line, value, deep=False))
-        if not rows:
-            labels = self._labels(value, ()) if isinstance(value, _Object) else {}
-            yield InputRow(line, "", labels, problem=self._missing(), tenant=self._tenant(value))
-        yield from rows
+        return self._found(line, value, deep=False) or [self._malformed(line, value)]
 
-    def _found(self, line: int, value: Any, *, deep: bool) -> Iterator[InputRow]:
-        """``deep`` inside an object without a key: there, only keys count."""
+    def _found(self, line: int, value: Any, *, deep: bool) -> list[InputRow]:
+        """The rows of the keys in ``value``. ``deep`` inside an object, other texts than keys are no rows."""
         if isinstance(value, _Object):
             names = self._key_names(value)
+            rows = []
             for name, member in value:
                 if name in names:
-                    for key in member if type(member) is list else [member]:
-                        yield self._row(line, key, self._labels(value, names), value)
-            for name, member in value:
-                if name not in names and isinstance(member, list):
-                    yield from self._found(line, member, deep=True)
-        elif isinstance(value, list):
-            for item in value:
-                yield from self._found(line, item, deep=deep)
-        elif not deep or (isinstance(value, str) and bulk_key(value) is not None):
-            yield self._row(line, value, {}, None)
+                    keys = member if type(member) is list else [member]
+                    rows += [self._row(line, key, self._labels(value, names), value) for key in keys]
+                elif isinstance(member, list):
+                    rows += self._found(line, member, deep=True)
+            return rows
+        if isinstance(value, list):
+            parts = [self._found(line, item, deep=deep) for item in value]
+            if any(parts):  # a list of keys: an item without one is malformed
+                parts = [
+                    rows or [self._malformed(line, item)] for rows, item in zip(parts, value, strict=True)
+                ]
+            return [row for rows in parts for row in rows]
+        if deep and (not isinstance(value, str) or bulk_key(value) is None):
+            return []
+        return [self._row(line, value, {}, None)]
+
+    def _malformed(self, line: int, value: Any) -> InputRow:
+        if not isinstance(value, _Object):
+            return self._row(line, value, {}, None)
+        return InputRow(
+            line, "", self._labels(value, ()), problem=self._missing(), tenant=self._tenant(value)
+        )
 
     def _key_names(self, members: _Object) -> set[str]:
         """The names in ``members`` that the keys have."""

@@ -20,8 +20,8 @@ _GZIP = b"\x1f\x8b"  # never the start of UTF-8 text
 class Descriptor(io.RawIOBase):
     """A file descriptor read without buffer or lock, so that the process may exit while a thread waits in a read.
 
-    ``on_wait`` is called before every read. ``sha256`` covers the ``size`` bytes read so far. Closing this object leaves
-    the descriptor open for its owner. A failed read raises InputError with ``name``.
+    ``on_wait`` is called before every read. ``sha256`` covers the ``size`` bytes read so far. Closing this object
+    leaves the descriptor open for its owner. A failed read raises InputError with ``name``.
     """
 
     def __init__(self, fd: int, name: str, on_wait: Callable[[], None]) -> None:

@@ -17,6 +17,7 @@ from orchestrator.sources.cells import (
     hides_key,
     key_problem,
     looks_damaged,
+    mentions_key,
     safe_key,
 )
 from orchestrator.sources.headers import (
@@ -240,7 +241,8 @@ def _lay_out(held: list[Record], records: Iterator[Record], name: str, wanted: W
         keys, at = frozenset({0}), 0
     elif not headed and first.problem is None and not _keys_in(first, None):
         found = _hold(held, records, index)
-        if found and not any(looks_damaged(cells[column]) for column in found if column < len(cells)):
+        damaged = any(looks_damaged(cells[column]) for column in found if column < len(cells))
+        if found and not damaged and not any(map(mentions_key, cells)):
             headed, keys = True, _titled(cells, found, name, held[-1].number)
         at = found[0] if found else at
         headed = headed or any(

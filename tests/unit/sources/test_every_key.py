@@ -88,7 +88,18 @@ def test_the_delimiter_of_an_unknown_header_is_the_one_that_separates_the_key(ke
 
 
 @pytest.mark.parametrize(
-    "damaged", [C[1:], f"{C}f", "2c92c0f8-7f1d-4c5c-9b8a-6d5e4f3a2b1c", "k3j4h5g6f7d8s9a0q1w2e3r4t5y6u7i"]
+    "damaged",
+    [
+        C[1:],
+        f"{C}f",
+        "2c92c0f8-7f1d-4c5c-9b8a-6d5e4f3a2b1c",
+        "k3j4h5g6f7d8s9a0q1w2e3r4t5y6u7i",
+        f"({B})",
+        f"{B}.",
+        f"{B} {C}",
+        f"{B}|{C}",
+        f"PUT /v1/bulk/{B}/stop",
+    ],
 )
 def test_a_first_row_with_a_damaged_key_is_reported_and_no_header(keys, damaged):
     rows = keys(f"{damaged}\n{A}\n")

@@ -79,6 +79,20 @@ def test_a_value_without_a_key_is_malformed(keys, content, sentence):
     assert problem(keys(content)).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'{{"data": [{{"bulkKey": "{A}"}}, {{"id": "{B}"}}]}}',
+        f'[[{{"bulkKey": "{A}"}}, {{"id": "{B}"}}]]',
+        f'{{"keys": ["{A}", "{B[1:]}"]}}',
+        f'{{"keys": ["{A}", null]}}',
+    ],
+    ids=["object", "array", "text", "null"],
+)
+def test_an_item_without_a_key_beside_items_with_keys_is_malformed(keys, content):
+    assert [row.problem is None for row in keys(content)] == [True, False]
+
+
 def test_a_chosen_column_is_a_member(keys):
     assert keys(f'{{"job": "{A}", "bulkKey": "{B}"}}', column="job") == [InputRow(1, A, {"bulkKey": B})]
 
