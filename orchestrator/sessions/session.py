@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from string import ascii_lowercase
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -135,6 +136,7 @@ class TenantSession:
             track_ids, uniform,
         )  # fmt: skip
         self._claim_with_intent = not common.planning and not Expectations(settings)
+        self._recorder = recorder
         self._tenant = tenant
         self._gate = gate
         self._pace = pace
@@ -147,6 +149,7 @@ class TenantSession:
 
     async def run(self, intake: Intake) -> Ending:
         """Work until every key is completed, or until the run ends early and the calls in flight have finished."""
+        backlog = self._backlog
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_input, intake)
@@ -156,8 +159,11 @@ class TenantSession:
                 await intake.finish()
                 group.cancel_scope.cancel()
         finally:
+            for (
+                action
+            ) in backlog.active.values():  # claimed, but the run was cancelled before its task started
+                self._recorder.released(action)
             self._pace.close()
-        backlog = self._backlog
         left = self._reading or backlog.waiting > 0 or any(backlog.released.values())
         return self._cutoff.ending(keys_remain=left)
 
@@ -192,7 +198,8 @@ class TenantSession:
         # Shielded: otherwise a claimed key could not be reported as unsent.
         with anyio.CancelScope(shield=True):
             try:
-                actions = await self._journal.claim(self._gate.claimable, intent=self._claim_with_intent)
+                claim = self._journal.claim(self._gate.claimable, intent=self._claim_with_intent)
+                actions = await self._in_any_case(claim)
                 # A journal that lost its disk may hold fewer keys than were counted. Keys read meanwhile stay counted.
                 backlog.waiting -= len(actions) if actions else counted
                 self._start(journeys, actions)
@@ -200,6 +207,16 @@ class TenantSession:
             finally:
                 backlog.claiming = False
         self._gate.pump()
+
+    async def _in_any_case(self, claim: Coroutine[Any, Any, list[Action]]) -> list[Action]:
+        """Await ``claim``. If a program cancels its task meanwhile, release the claimed keys."""
+        task = asyncio.ensure_future(claim)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            for action in await task:
+                self._recorder.released(action)
+            raise
 
     async def _claim_parked(self, journeys: TaskGroup) -> None:
         backlog = self._backlog

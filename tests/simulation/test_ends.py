@@ -118,6 +118,28 @@ def test_a_run_that_is_cancelled_knows_which_stops_never_left():
     assert world.report().summary.outcomes == {Outcome.NOT_ATTEMPTED: 95, Outcome.UNCONFIRMED: 5}
 
 
+@pytest.mark.parametrize("told", [{}, {"expect_action_type": ("MPU",)}], ids=["unguarded", "guarded"])
+@pytest.mark.parametrize("disk", [0.0, 0.2])
+def test_a_run_cancelled_in_any_pass_of_the_loop_knows_which_stops_never_left(disk, told):
+    async def main(world: World, passes: int) -> None:
+        running = asyncio.ensure_future(world.session(rows_of(60)).run())
+        await asyncio.sleep(0)
+        await asyncio.sleep(disk)
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    for passes in range(20):
+        tenant = VirtualTenant(actions_of(60), latency=lambda: 1.0)
+        world = World(tenant, settings(concurrency=5, **told), disk=disk)
+        virtually(main(world, passes))
+        sent = {call.bulk_key for call in stops(world)}
+        entries = world.report().actions
+        assert {one.bulk_key for one in entries if one.outcome is not Outcome.NOT_ATTEMPTED} == sent
+
+
 def test_no_call_starts_after_the_deadline():
     world = World(VirtualTenant(actions_of(100), latency=lambda: 0.3), settings(concurrency=5, deadline=2.0))
     virtually(world.run(rows_of(100)))
