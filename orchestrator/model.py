@@ -139,13 +139,33 @@ class Records(Struct, frozen=True):
 
 
 class ActionState(Struct, frozen=True):
-    """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one."""
+    """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one.
+
+    The three times are the tenant's own text: its zone is not documented.
+    """
 
     status: Status
     action_type: str | None = None
     uploaded_by: str | None = None
+    uploaded_on: str | None = None
+    started_on: str | None = None
+    ended_on: str | None = None
     records: Records = Records()
     output_url: str | None = None
+
+
+class Provenance(Struct, frozen=True, omit_defaults=True):
+    """Who uploaded an action, and when it was uploaded, started and ended, in the tenant's own words."""
+
+    uploaded_by: str | None = None
+    uploaded_on: str | None = None
+    started_on: str | None = None
+    ended_on: str | None = None
+
+
+def provenance_of(state: ActionState) -> Provenance:
+    """What ``state`` says of the action's origin and course."""
+    return Provenance(state.uploaded_by, state.uploaded_on, state.started_on, state.ended_on)
 
 
 class Reading(Struct, frozen=True):

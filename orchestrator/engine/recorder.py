@@ -11,7 +11,7 @@ from orchestrator.engine.guards import FailureGuard
 from orchestrator.errors import CallError, Kind
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
-from orchestrator.model import GOOD, Outcome, Problem, Reading, Records
+from orchestrator.model import GOOD, Outcome, Problem, Reading, Records, provenance_of
 from orchestrator.progress import NeedsPerson, Tally
 
 _NOTHING = Records()
@@ -105,8 +105,9 @@ class Recorder:
         """The status was read, and the action continues."""
         state = reading.state
         self._journal.status_read(
-            action.seq, state.status, state.action_type, state.records, retried=reading.retried
-        )
+            action.seq, state.status, state.action_type, state.records, retried=reading.retried,
+            provenance=provenance_of(state),
+        )  # fmt: skip
 
     def stale_status(self, action: Action, reading: Reading) -> None:
         """An older status was read than before. Only the call counts."""

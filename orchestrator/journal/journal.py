@@ -27,7 +27,7 @@ from orchestrator.journal.entries import (
     to_action,
 )
 from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter, Writer
-from orchestrator.model import InputRow, Outcome, Problem, Reading, Records, Stage
+from orchestrator.model import InputRow, Outcome, Problem, Provenance, Reading, Records, Stage, provenance_of
 
 R = TypeVar("R")
 
@@ -240,9 +240,23 @@ class Journal:
         self._writer.note("park", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
 
     def status_read(
-        self, seq: int, status: str | None, action_type: str | None, records: Records, *, retried: bool
+        self,
+        seq: int,
+        status: str | None,
+        action_type: str | None,
+        records: Records,
+        *,
+        retried: bool,
+        provenance: Provenance | None = None,
     ) -> None:
-        self._read(seq, retried=retried, status=status, action_type=action_type, records=records)
+        self._read(
+            seq,
+            retried=retried,
+            status=status,
+            action_type=action_type,
+            records=records,
+            provenance=provenance,
+        )
 
     def read_failed(
         self, seq: int, call: str, track_id: str, problem: Problem, *, throttled: bool, retried: bool
@@ -278,6 +292,7 @@ class Journal:
         self._writer.note(
             "completed", seq=seq, outcome=str(outcome), error=problem and _json(problem), speed=speed,
             at=self._clock.stamp(), status=state and state.status, action_type=state and state.action_type,
+            provenance=_json(provenance_of(state)) if state is not None else None,
             status_calls=int(reading is not None), retried=int(reading is not None and reading.retried),
             **(_counts(state.records) if state is not None else _NO_COUNTS),
         )  # fmt: skip
@@ -296,12 +311,14 @@ class Journal:
         retried: bool,
         status: str | None = None,
         action_type: str | None = None,
+        provenance: Provenance | None = None,
         records: Records | None = None,
         throttled: bool = False,
         file: bool = False,
     ) -> None:
         self._writer.note(
-            "read", seq=seq, status=status, action_type=action_type, status_calls=int(not file), file_calls=int(file),
+            "read", seq=seq, status=status, action_type=action_type, provenance=provenance and _json(provenance),
+            status_calls=int(not file), file_calls=int(file),
             retried=int(retried), throttled=int(throttled), **(_counts(records) if records is not None else _NO_COUNTS),
         )  # fmt: skip
 

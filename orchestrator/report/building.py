@@ -12,7 +12,7 @@ from msgspec import UNSET
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo, TenantStanding, done_in, read_run, read_tenants
-from orchestrator.model import Outcome, Problem, Records
+from orchestrator.model import Outcome, Problem, Provenance, Records
 from orchestrator.report.schema import (
     SCHEMA,
     ActionEntry,
@@ -84,10 +84,11 @@ def _action(
 ) -> ActionEntry:
     """One row of the report's query; its duplicates stand in ``rows`` of ``sources``."""
     (
-        _, key, source, number, labels, outcome, status, action_type, attempts, accepted_at, track_id, request_id,
-        lost, total, processed, succeeded, failed, unprocessed, held, counts_from, mismatch, speed, error, _,
-        tenant,
+        _, key, source, number, labels, outcome, status, action_type, provenance, attempts, accepted_at, track_id,
+        request_id, lost, total, processed, succeeded, failed, unprocessed, held, counts_from, mismatch, speed, error,
+        _, tenant,
     ) = row  # fmt: skip
+    origin = msgspec.json.decode(provenance, type=Provenance) if provenance else _UNKNOWN
     elsewhere = sources.count(source) < len(sources)
     return ActionEntry(
         bulk_key=key,
@@ -98,6 +99,10 @@ def _action(
         outcome=Outcome(outcome),
         status=status,
         action_type=action_type,
+        uploaded_by=origin.uploaded_by,
+        uploaded_on=origin.uploaded_on,
+        started_on=origin.started_on,
+        ended_on=origin.ended_on,
         stop=StopEntry(
             attempts,
             accepted_at,
@@ -214,6 +219,7 @@ class _Counts:
 
 
 _SUMS = 13
+_UNKNOWN = Provenance()
 """Columns of the statement ``summaries`` that are added up."""
 
 

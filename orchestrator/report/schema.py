@@ -146,6 +146,10 @@ class ActionEntry(Struct, frozen=True):
     outcome: Outcome
     status: str | None
     action_type: str | None
+    uploaded_by: str | None
+    uploaded_on: str | None
+    started_on: str | None
+    ended_on: str | None
     stop: StopEntry
     records: Records
     error: Problem | None

@@ -78,6 +78,9 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
     status: str | None = None
     action_type: Any = None
     uploaded_by: Any = None
+    uploaded_on: Any = None
+    started_on: Any = None
+    ended_on: Any = None
     output_url: Any = field(default=None, name="outputURL")
     total_count: Any = None
     processed_count: Any = None
@@ -92,6 +95,9 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
             status=_status(self.status, redact),
             action_type=_text(self.action_type, LONGEST_TEXT, redact),
             uploaded_by=_text(self.uploaded_by, LONGEST_TEXT, redact),
+            uploaded_on=_text(self.uploaded_on, LONGEST_TEXT, redact) or None,
+            started_on=_text(self.started_on, LONGEST_TEXT, redact) or None,
+            ended_on=_text(self.ended_on, LONGEST_TEXT, redact) or None,
             records=Records(
                 total=total,
                 processed=processed,

@@ -196,8 +196,8 @@ class VirtualTenant:
             status = action.status(seen_at)
             over = status in (Status.STOPPED, Status.COMPLETED)
             return ActionState(
-                status, action.action_type, action.uploaded_by, action.records(seen_at),
-                action.file_address or f"https://tenant.invalid/v1/files/{bulk_key}"
+                status, action.action_type, action.uploaded_by, records=action.records(seen_at),
+                output_url=action.file_address or f"https://tenant.invalid/v1/files/{bulk_key}"
                 if over and action.has_file and now() >= action.file_named_at
                 else None,
             )  # fmt: skip

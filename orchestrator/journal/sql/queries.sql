@@ -72,6 +72,7 @@ RETURNING seq, bulk_key, stage, attempts, due_at, accepted_at IS NOT NULL, lost,
 -- name: read
 -- A status was read and is not the end, or a reading failed.
 UPDATE action SET status = COALESCE(:status, status), action_type = COALESCE(:action_type, action_type),
+                  provenance = COALESCE(:provenance, provenance),
                   status_calls = status_calls + :status_calls, file_calls = file_calls + :file_calls,
                   retried = retried + :retried, throttled = throttled + :throttled,
                   total = COALESCE(:total, total), processed = COALESCE(:processed, processed),
@@ -98,6 +99,7 @@ WHERE seq = :seq;
 -- With it the status that told of the end, where that was just read: one change of the row instead of two.
 UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at,
                   status = COALESCE(:status, status), action_type = COALESCE(:action_type, action_type),
+                  provenance = COALESCE(:provenance, provenance),
                   status_calls = status_calls + :status_calls, retried = retried + :retried,
                   total = COALESCE(:total, total), processed = COALESCE(:processed, processed),
                   succeeded = COALESCE(:succeeded, succeeded), failed = COALESCE(:failed, failed),

@@ -45,6 +45,8 @@ SELECT 'tenant' FROM tenant WHERE state NOT IN ('unused', 'running', 'finished',
 UNION ALL
 SELECT 'failure' FROM failure WHERE json_type(problem) <> 'object'
 UNION ALL
+SELECT 'action' FROM action WHERE json_type(provenance) <> 'object'
+UNION ALL
 SELECT 'action' FROM action WHERE NOT (
     typeof(row) = 'integer' AND source IN (SELECT id FROM source) AND stage IN (0, 1, 2, 3)
     AND (outcome IS NULL OR outcome IN (SELECT value FROM json_each(:outcomes)))
@@ -92,7 +94,7 @@ UPDATE tenant SET state = 'running' WHERE state NOT IN ('unused', 'running', 'fi
 UPDATE tenant SET token_calls = 0 WHERE typeof(token_calls) <> 'integer';
 UPDATE tenant SET org_ids = '[]' WHERE NOT json_valid(org_ids);
 UPDATE action SET sent_at = NULL WHERE julianday(sent_at) IS NULL OR length(sent_at) <> 24;
-UPDATE action SET mismatch = NULL, counts_from = 'none', speed = NULL, action_type = NULL
+UPDATE action SET mismatch = NULL, counts_from = 'none', speed = NULL, action_type = NULL, provenance = NULL
 WHERE counts_from NOT IN ('none', 'status', 'response_file') OR mismatch IS NOT NULL OR typeof(speed) = 'text';
 UPDATE action SET status_calls = 0, file_calls = 0, retried = 0, throttled = 0
 WHERE typeof(status_calls) <> 'integer' OR typeof(file_calls) <> 'integer' OR typeof(retried) <> 'integer'
@@ -105,9 +107,9 @@ DELETE FROM failure WHERE NOT json_valid(problem);
 -- name: distrust
 -- No seal vouches for the row: its action may have been stopped, and nothing else is claimed.
 UPDATE action SET stage = 3, outcome = 'unconfirmed', error = :error, row = CAST(row AS INTEGER), labels = NULL,
-                  status = NULL, action_type = NULL, attempts = 0, accepted_at = NULL, track_id = NULL,
+                  status = NULL, action_type = NULL, provenance = NULL, attempts = 0, accepted_at = NULL, track_id = NULL,
                   request_id = NULL, lost = 1, total = NULL, processed = NULL, succeeded = NULL, failed = NULL,
-                  unprocessed = NULL, counts_from = 'none', mismatch = NULL, speed = NULL, settled_at = NULL,
+                  unprocessed = NULL, held_by_group = NULL, counts_from = 'none', mismatch = NULL, speed = NULL, settled_at = NULL,
                   output_url = NULL, seal = NULL
 WHERE seal IS NOT seal(tenant, bulk_key, source, row, labels, outcome, status, attempts, accepted_at, request_id, lost,
                        total, processed, succeeded, failed, unprocessed, error, settled_at)

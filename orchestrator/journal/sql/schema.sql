@@ -72,6 +72,7 @@ CREATE TABLE action (
     outcome       TEXT,
     status        TEXT,
     action_type   TEXT,
+    provenance    TEXT,                           -- JSON: orchestrator.model.Provenance
     attempts      INTEGER NOT NULL DEFAULT 0,     -- stop calls intended: written before each leaves
     accepted_at   TEXT,
     track_id      TEXT,
@@ -143,6 +144,6 @@ SELECT seq, bulk_key, source, row, labels,
            WHEN error IS NOT NULL THEN 'unreachable'
            WHEN stage = 2 THEN 'unconfirmed'
            ELSE 'not_attempted' END) AS outcome,
-       status, action_type, attempts, accepted_at, track_id, request_id, lost,
+       status, action_type, provenance, attempts, accepted_at, track_id, request_id, lost,
        total, processed, succeeded, failed, unprocessed, held_by_group, counts_from, mismatch, speed, error, settled_at, tenant
 FROM action;

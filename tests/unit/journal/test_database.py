@@ -21,11 +21,13 @@ CHANGES: dict[str, dict[str, Any]] = {
         "claimed": 1, "due_at": 1.5, "request_id": "r", "track_id": "t", "sent_at": "s", "at": "a", "seq": 1,
     },
     "read": COUNTS | {
-        "throttled": 1, "retried": 1, "file_calls": 0, "status_calls": 1, "action_type": "MPU", "status": "Stopping",
+        "throttled": 1, "retried": 1, "file_calls": 0, "status_calls": 1, "action_type": "MPU", "provenance": None,
+        "status": "Stopping",
         "seq": 1,
     },
     "completed": COUNTS | {
-        "seq": 1, "retried": 0, "status_calls": 1, "action_type": None, "status": "Stopped", "at": "e", "error": None,
+        "seq": 1, "retried": 0, "status_calls": 1, "action_type": None, "provenance": "{}",
+        "status": "Stopped", "at": "e", "error": None,
         "speed": 2.5, "outcome": "stopped",
     },
 }  # fmt: skip

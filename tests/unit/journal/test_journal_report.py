@@ -6,7 +6,7 @@ import pytest
 from orchestrator.errors import InputError
 from orchestrator.journal import entries
 from orchestrator.journal.entries import SourceInfo, Standing
-from orchestrator.model import ActionState, InputRow, Outcome, Problem, Reading, Records, Status
+from orchestrator.model import ActionState, InputRow, Outcome, Problem, Provenance, Reading, Records, Status
 from tests.unit.journal_book import NOW, PROBLEM, SENT, key, row, table
 
 
@@ -238,3 +238,18 @@ def test_pace_is_kept_as_it_stood(book):
         (NOW, "", 36, 12, 4.5, 3, 100),
         (NOW, "north", 1, 0, None, 0, 2),
     ]
+
+
+def test_the_report_says_who_uploaded_an_action_and_when_it_ran(book):
+    book.admit(row(2))
+    book.accept(1)
+    early = Provenance("jane@example.com", "2026-11-23 10:00:00", "2026-11-23 10:00:05")
+    book.journal.status_read(1, "Stopping", "MPU", Records(), retried=False, provenance=early)
+    state = ActionState(
+        Status.STOPPED, "MPU", "jane@example.com", early.uploaded_on, early.started_on, "2026-11-23 10:05:00"
+    )
+    book.journal.completed(1, Outcome.STOPPED, None, reading=Reading(state, retried=False))
+    (action,) = book.report().actions
+    assert (action.uploaded_by, action.uploaded_on, action.started_on, action.ended_on) == (
+        "jane@example.com", "2026-11-23 10:00:00", "2026-11-23 10:00:05", "2026-11-23 10:05:00",
+    )  # fmt: skip

@@ -334,7 +334,7 @@ def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
         "position",  # the digest of the source covers the order of its rows
         "malformed",  # only for the index, which SQLite checks by it; the outcome tells it
         "claimed", "due_at", "read_from", "polls", "output_url", "sent_at",  # of the session at work
-        "action_type", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence
+        "action_type", "provenance", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence
         "status_calls", "file_calls", "retried", "throttled",  # counts of calls
     }  # fmt: skip
 

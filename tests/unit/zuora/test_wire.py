@@ -272,6 +272,8 @@ def test_the_documented_sample_is_read_whole():
         status="Stopped",
         uploadedBy="jane@example.com",
         uploadedOn="2026-11-23 10:00:00",
+        startedOn="2026-11-23 10:00:05",
+        endedOn="2026-11-23 10:05:00",
         inputSize=1024,
         outputSize=2048,
         outputType="(url:.csv.zip)",
@@ -285,6 +287,9 @@ def test_the_documented_sample_is_read_whole():
         Status.STOPPED,
         "MPU",
         "jane@example.com",
+        "2026-11-23 10:00:00",
+        "2026-11-23 10:00:05",
+        "2026-11-23 10:05:00",
         Records(10, 4, 3, 1, 6, "status"),
         "https://rest.zuora.com/v1/files/abc",
     )
