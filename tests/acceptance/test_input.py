@@ -46,6 +46,8 @@ def test_the_summary_counts_what_the_tenant_counted(mass_stop: MassStop, tenant:
     summary = ended.report["summary"]
     truths = [tenant.truth(key) for key in tenant.keys]
     assert summary["outcomes"] == {"stopped": 12}
+    held = summary["records"].pop("held_by_group")  # a part of the unprocessed records
+    assert 0 <= held <= summary["records"]["unprocessed"]
     assert summary["records"] == {
         "total": sum(truth.total for truth in truths),
         "processed": sum(truth.processed for truth in truths),
