@@ -1,13 +1,11 @@
 """The connection to a dask cluster. Dask is imported here, and only when a run asks for it."""
 
-import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    contextmanager,
     suppress,
 )
 from pkgutil import resolve_name
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from orchestrator.cluster import shard
+from orchestrator.cluster.loading import loaded_dask
 from orchestrator.cluster.local import LONGEST_CLOSE, local_cluster
 from orchestrator.errors import MassStopError, UsageError
 from orchestrator.version import VERSION
@@ -31,9 +30,6 @@ LONGEST_JOINING = 35
 
 LONGEST_SENDING = 5
 """Seconds to wait until every worker has received a control message."""
-
-LEAST_TIMEOUT = 11
-"""Seconds: dask makes no connection if its own setting ``distributed.comm.timeouts.tcp`` is less."""
 
 RETRIES = 3
 """How often a shard is tried again that ended in an error. If its worker died, dask itself tries it again."""
@@ -56,16 +52,14 @@ async def connect(
 
     Raises UsageError if dask is not installed, or if no scheduler can be reached or started.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
-    _check_timeout()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_quiet())
         address, security = scheduler, None
         if address is None:
             address, security = await stack.enter_async_context(_local_cluster(shards, environment))
+        else:
+            await stack.enter_async_context(loaded_dask())
+        from distributed import Client
+
         client = Client(address, security=security, asynchronous=True, set_as_default=False)
         stack.push_async_callback(_close, client)
         try:
@@ -91,43 +85,6 @@ def _local_cluster(
 async def _close(client: "Client") -> None:
     with anyio.move_on_after(LONGEST_CLOSE, shield=True):
         await client.close()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Turn off dask's own log messages while the block runs: the run reports what matters in its own words."""
-    loggers = [
-        logger
-        for name, logger in logging.root.manager.loggerDict.items()
-        if f"{name}.".startswith("distributed.") and isinstance(logger, logging.Logger)
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _check_timeout() -> None:
-    """Raise UsageError for a setting with which dask would try to connect for ever, without a message."""
-    import dask.config
-    from dask.utils import parse_timedelta
-
-    name = "distributed.comm.timeouts.tcp"
-    value = dask.config.get(name)
-    try:
-        good = parse_timedelta(value, default="seconds") >= LEAST_TIMEOUT
-    except (KeyError, TypeError, ValueError):
-        good = False
-    if not good:
-        raise UsageError(
-            f"dask's own setting {name} is {value!r}, and dask makes no connection with less than {LEAST_TIMEOUT}s. "
-            "Set it to 30s, the default, here and for scheduler and workers: in "
-            "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP, or in the file below ~/.config/dask that contains it."
-        )
 
 
 def _on_one_line(error: Exception) -> str:

@@ -10,13 +10,15 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import msgspec
 
+from orchestrator.cluster.loading import loaded_dask
 from orchestrator.cluster.worker import Setup
 from orchestrator.errors import UsageError
 
@@ -43,28 +45,33 @@ async def local_cluster(
 
     Raises UsageError if the cluster cannot be started.
     """
-    security = _temporary_security()
-    # Dask puts its folders on the import path. Its default is a folder in /tmp that all users share; this one is 0700.
-    with tempfile.TemporaryDirectory(prefix="mass-stop-", ignore_cleanup_errors=True) as folder:
-        scheduler = await _start_scheduler(security, folder)
-        setup = Setup(
-            scheduler=scheduler.address,
-            certificate=security.tls_worker_cert,
-            key=security.tls_worker_key,
-            threads=threads,
-            folder=folder,
+    async with AsyncExitStack() as stack:
+        # Dask puts its folders on the import path. Its default is one in /tmp that all users share; this one is 0700.
+        folder = tempfile.TemporaryDirectory(prefix="mass-stop-", ignore_cleanup_errors=True)
+        processes = _WorkerProcesses(Path(stack.enter_context(folder)), environment)
+        stack.push_async_callback(processes.kill)
+        await processes.spawn(workers)  # they load dask meanwhile
+        await stack.enter_async_context(loaded_dask())
+        security = await anyio.to_thread.run_sync(_temporary_security)
+        scheduler = await _start_scheduler(security, folder.name)
+        stack.push_async_callback(_close, scheduler, processes)
+        await processes.join(
+            Setup(
+                scheduler=scheduler.address,
+                certificate=security.tls_worker_cert,
+                key=security.tls_worker_key,
+                threads=threads,
+                folder=folder.name,
+            )
         )
-        processes = _WorkerProcesses(setup, environment)
-        try:
-            await processes.start(workers)
-            yield scheduler.address, security
-        finally:
-            processes.stop_starting()
-            with anyio.move_on_after(LONGEST_CLOSE, shield=True):
-                await scheduler.close()  # also closes the workers
-                await processes.wait()
-            with anyio.CancelScope(shield=True):
-                await processes.kill()
+        yield scheduler.address, security
+
+
+async def _close(scheduler: "Scheduler", processes: "_WorkerProcesses") -> None:
+    processes.stop_starting()
+    with anyio.move_on_after(LONGEST_CLOSE, shield=True):
+        await scheduler.close()  # also closes the workers
+        await processes.wait()
 
 
 def _temporary_security() -> "Security":
@@ -106,45 +113,45 @@ def _not_started(reason: str) -> UsageError:
 
 
 class _WorkerProcesses:
-    """The worker processes of the cluster."""
+    """The worker processes of the cluster. Their files are in ``folder``."""
 
-    def __init__(self, setup: Setup, environment: Mapping[str, str]) -> None:
-        self._setup = msgspec.json.encode(setup) + b"\n"
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         # The current folder is no place to import from: other users may write there.
         path = os.pathsep.join(path for path in sys.path if Path(path).is_absolute())
         self._environment = {**environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-        self._errors = Path(setup.folder) / "worker.err"
+        self._errors = folder / "worker.err"
+        self._setup = b""
         self._processes: set[Process] = set()
         self._joined: set[Process] = set()
         self._replacing: list[asyncio.Task[None]] = []
 
-    async def start(self, count: int) -> None:
-        """Start ``count`` workers, and from then on replace each that ends.
+    async def spawn(self, count: int) -> None:
+        """Start ``count`` processes. They wait for their setup. Raises UsageError."""
+        for _ in range(count):
+            await self._spawn()
 
-        Raises UsageError if one does not start.
+    async def join(self, setup: Setup) -> None:
+        """Let all processes join the cluster, and from then on replace each that ends.
+
+        Raises UsageError if one does not join.
         """
-        started = await asyncio.gather(*(self._start() for _ in range(count)), return_exceptions=True)
-        for process in started:
-            if isinstance(process, BaseException):
-                raise process
+        self._setup = msgspec.json.encode(setup) + b"\n"
+        processes = list(self._processes)
+        results = await asyncio.gather(*map(self._join, processes), return_exceptions=True)
+        for process, result in zip(processes, results, strict=True):
+            if result is not None:
+                raise result
             self._replacing.append(asyncio.create_task(self._replace(process)))
-
-    def stop_starting(self) -> None:
-        """Start no further worker, and kill those that have not joined the cluster: it cannot close them."""
-        for task in self._replacing:
-            task.cancel()
-        for process in self._processes - self._joined:
-            with suppress(ProcessLookupError):
-                process.kill()
 
     async def _replace(self, process: Process) -> None:
         while True:
             await process.wait()
             await asyncio.sleep(PAUSE)
             with suppress(UsageError, OSError):
-                process = await self._start()
+                process = await self._spawn()
+                await self._join(process)
 
-    async def _start(self) -> Process:
+    async def _spawn(self) -> Process:
         with self._errors.open("ab") as errors:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -154,6 +161,9 @@ class _WorkerProcesses:
             except OSError as error:
                 raise _not_started(f"{sys.executable}: {error.strerror}") from None
         self._processes.add(process)
+        return process
+
+    async def _join(self, process: Process) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         # The worker reads its key from here. It ends when the other end is closed, also if this process is killed.
@@ -164,11 +174,18 @@ class _WorkerProcesses:
         if not ready:
             raise _not_started(self._last_error())
         self._joined.add(process)
-        return process
 
     def _last_error(self) -> str:
         lines = self._errors.read_text(errors="replace").split("\n")
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no answer in time")
+
+    def stop_starting(self) -> None:
+        """Start no further worker, and kill those that have not joined the cluster: it cannot close them."""
+        for task in self._replacing:
+            task.cancel()
+        for process in self._processes - self._joined:
+            with suppress(ProcessLookupError):
+                process.kill()
 
     async def wait(self) -> None:
         """Wait until all processes have ended."""
@@ -177,9 +194,10 @@ class _WorkerProcesses:
 
     async def kill(self) -> None:
         """Kill the processes that still run, and close their pipes."""
-        for process in self._processes:
-            with suppress(ProcessLookupError):
-                process.kill()
-            assert process.stdin is not None
-            process.stdin.close()
-        await self.wait()
+        with anyio.CancelScope(shield=True):
+            for process in self._processes:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                assert process.stdin is not None
+                process.stdin.close()
+            await self.wait()

@@ -35,6 +35,8 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain tokens
+    import distributed  # noqa: F401 - while the caller prepares the setup
+
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
     threading.Thread(target=_exit_with_the_caller, daemon=True).start()
     asyncio.run(_work(setup))

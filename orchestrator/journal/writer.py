@@ -88,7 +88,7 @@ class Ledger:
         """Closes the database. One that lost its disk is written there again, if there is room by now."""
         with suppress(sqlite3.Error, OSError):
             if self._file is not None:
-                if missing := self._file.missing():
+                if missing := self._missing(self._file):
                     self._put_back(self._file, missing)
                 _, pages, moved = self.connection.execute("PRAGMA wal_checkpoint").fetchone()
                 if pages == moved:
@@ -122,10 +122,19 @@ class Ledger:
         try:
             if file.begin():
                 self.connection.execute(f"PRAGMA wal_autocheckpoint = {database.CHECKPOINT}")
-            elif missing := file.missing():
+            elif missing := self._missing(file):
                 self._put_back(file, missing)
         except (sqlite3.DatabaseError, OSError) as error:
             self._leave_disk(error)
+
+    def _missing(self, file: JournalFile) -> list[Path]:
+        """As :meth:`JournalFile.missing`. A shared folder may be away for a while: then nothing was removed from it."""
+        missing = file.missing()
+        return [] if missing and self._is_shared and not file.path.parent.exists() else missing
+
+    @property
+    def _is_shared(self) -> bool:
+        return bool(self.connection.execute("PRAGMA locking_mode").fetchone()[0] == "exclusive")
 
     def _put_back(self, file: JournalFile, missing: list[Path]) -> None:
         """Writes the journal again in its place. A file that is there instead is kept under another name."""
@@ -137,7 +146,7 @@ class Ledger:
         if file.path in missing and file.path.exists():
             file.path.rename(file.path.with_suffix(".replaced"))
         self.connection.execute("UPDATE mark SET trouble = ?", (trouble,))
-        shared = self.connection.execute("PRAGMA locking_mode").fetchone()[0] == "exclusive"
+        shared = self._is_shared
         database.copy_to_file(self.connection, file.path)
         self.connection.close()
         file.close()

@@ -273,3 +273,18 @@ def test_a_journal_whose_directory_is_gone_continues_in_memory(ledger, path):
     ledger.commit([("begin_session", {"at": "after"})])
     assert "kept in memory only" in ledger.trouble
     assert sessions(ledger.connection) == ["before", "after"]
+
+
+def test_a_shared_journal_whose_directory_is_away_for_a_while_loses_nothing(tmp_path):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    ledger = Ledger(database.create(home / "journal.db", shared=True), home=home / "journal.db")
+    ledger.commit([("begin_session", {"at": "before"})])
+    home.rename(away)
+    ledger.commit([("begin_session", {"at": "meanwhile"})])
+    away.rename(home)
+    ledger.commit([("begin_session", {"at": "after"})])
+    ledger.close()
+    assert ledger.trouble is None
+    with closing(database.reopen(home / "journal.db")) as again:
+        assert sessions(again) == ["before", "meanwhile", "after"]
