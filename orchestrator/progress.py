@@ -23,14 +23,14 @@ class NeedsPerson:
 
 
 @dataclass(slots=True)
-class Tally:
+class Progress:
     """Counts of one session, kept by the engine and read by the screen.
 
-    ``settled_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
+    ``completed_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
     earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``slots`` and ``in_flight`` are of
     this moment. ``limits`` and ``call_seconds`` come from the tenant's latest answers. Before ``closed_until``
     (monotonic seconds) no call starts, because the tenant asked for a pause. ``planning`` is a run that sends no stop.
-    ``given_up`` says why no more is sent to this tenant. ``tenants`` are the tallies of which this one is the sum.
+    ``given_up`` says why no more is sent to this tenant. ``tenants`` are the by_tenant of which this one is the sum.
     """
 
     keys: int = 0
@@ -38,8 +38,8 @@ class Tally:
     planning: bool = False
     stops_sent: int = 0
     accepted: int = 0
-    settled: int = 0
-    settled_unsent: int = 0
+    completed: int = 0
+    completed_unsent: int = 0
     over_before: int = 0
     sent_before: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Tally:
     call_seconds: float | None = None
     closed_until: float = float("-inf")
     given_up: str | None = None
-    tenants: dict[str, "Tally"] = field(default_factory=dict)
+    tenants: dict[str, "Progress"] = field(default_factory=dict)
 
     @property
     def answered(self) -> bool:
@@ -63,17 +63,17 @@ class Tally:
     @property
     def through(self) -> int:
         """Keys whose stop was accepted, or that came to their end without one."""
-        return min(self.keys, self.accepted + self.settled_unsent + self.sent_before)
+        return min(self.keys, self.accepted + self.completed_unsent + self.sent_before)
 
     @property
     def over(self) -> int:
         """Keys that came to their end."""
-        return min(self.keys, self.settled + self.over_before)
+        return min(self.keys, self.completed + self.over_before)
 
     @property
     def need_a_person(self) -> int:
         """Keys that came to an end that is not known to be one of the action."""
-        return self.settled - sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
+        return self.completed - sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
 
     def heard(self, answer: Answered) -> None:
         """Takes what an answer told besides its meaning."""

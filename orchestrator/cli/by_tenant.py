@@ -3,33 +3,33 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from orchestrator.cli.page import counted, duration
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 
 LONGEST_NAME, SHORT_NAME = 16, 9
 """Columns that a tenant's name may take, the second on a narrow screen."""
 
 
 def rows_of(
-    tallies: Mapping[str, Tally], now: float, most: int, *, narrow: bool
+    by_tenant: Mapping[str, Progress], now: float, most: int, *, narrow: bool
 ) -> Iterator[tuple[str, str]]:
     """A head and a line for each tenant with its style, ``most`` in all; the last sums up what does not fit.
 
     ``now`` is in monotonic seconds. Nothing where the run is of one tenant, or where there is no room.
     """
-    if len(tallies) < 2 or most < 3:
+    if len(by_tenant) < 2 or most < 3:
         return
-    ordered = sorted(tallies, key=lambda name: _urgency(tallies[name], now))
+    ordered = sorted(by_tenant, key=lambda name: _urgency(by_tenant[name], now))
     shown = ordered if len(ordered) < most else ordered[: most - 2]
-    planning = any(tally.planning for tally in tallies.values())
-    counts = [["read"] if planning else ["stops", "settled"], *(_counts(tallies[name]) for name in shown)]
+    planning = any(progress.planning for progress in by_tenant.values())
+    counts = [["read"] if planning else ["stops", "settled"], *(_counts(by_tenant[name]) for name in shown)]
     columns = list(zip(*counts, strict=True))[: 1 if narrow else None]
     names = [name[: SHORT_NAME if narrow else LONGEST_NAME] for name in ("tenant", *shown)]
     padded = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
-    states = [("bold", ""), *(_state(tallies[name], now, narrow=narrow) for name in shown)]
+    states = [("bold", ""), *(_state(by_tenant[name], now, narrow=narrow) for name in shown)]
     for cells, (style, state) in zip(zip(*padded, strict=True), states, strict=True):
         yield style, "  ".join([*cells, state]).rstrip()
     if rest := ordered[len(shown) :]:
-        at_work = sum(not _is_done(tallies[name]) for name in rest)
+        at_work = sum(not _is_done(by_tenant[name]) for name in rest)
         yield "", f"and {counted(len(rest), 'more tenant')}, {at_work or 'none'} of them at work"
 
 
@@ -38,34 +38,44 @@ def _aligned(texts: Sequence[str], align: Callable[[str, int], str]) -> list[str
     return [align(text, width) for text in texts]
 
 
-def _counts(tally: Tally) -> list[str]:
-    if tally.planning:
-        return [f"{tally.over:,}/{tally.keys:,}"]
-    return [f"{tally.through:,}/{tally.keys:,}", f"{tally.over:,}"]
+def _counts(progress: Progress) -> list[str]:
+    if progress.planning:
+        return [f"{progress.over:,}/{progress.keys:,}"]
+    return [f"{progress.through:,}/{progress.keys:,}", f"{progress.over:,}"]
 
 
-def _state(tally: Tally, now: float, *, narrow: bool) -> tuple[str, str]:
+def _state(progress: Progress, now: float, *, narrow: bool) -> tuple[str, str]:
     """Its style, and what is to be said of a tenant besides its counts."""
-    if tally.given_up is not None:
-        return "bold red", f"given up: {tally.given_up}"
-    needing = tally.need_a_person
+    if progress.given_up is not None:
+        return "bold red", f"given up: {progress.given_up}"
+    needing = progress.need_a_person
     parts = [f"{needing:,} {'needs' if needing == 1 else 'need'} a person"] if needing else []
-    if _is_done(tally):
+    if _is_done(progress):
         parts = parts or ["done"]
-    elif tally.closed_until > now:
-        parts.append(f"waits {duration(tally.closed_until - now)}")
+    elif progress.closed_until > now:
+        parts.append(f"waits {duration(progress.closed_until - now)}")
     elif not (narrow and parts):
-        parts.append(f"{tally.in_flight}/{tally.slots} slots" if tally.slots else "asking the tenant")
-    style = "bold red" if needing else "yellow" if tally.closed_until > now and not _is_done(tally) else ""
+        parts.append(
+            f"{progress.in_flight}/{progress.slots} slots" if progress.slots else "asking the tenant"
+        )
+    style = (
+        "bold red" if needing else "yellow" if progress.closed_until > now and not _is_done(progress) else ""
+    )
     return style, "  ".join(parts)
 
 
-def _urgency(tally: Tally, now: float) -> tuple[bool, int, bool, bool, int]:
+def _urgency(progress: Progress, now: float) -> tuple[bool, int, bool, bool, int]:
     """Sorts first what was given up, then what needs a person, what waits, what is at work; the most left first."""
-    done = _is_done(tally)
-    waits = tally.closed_until > now and not done
-    return tally.given_up is None, -tally.need_a_person, not waits, done, tally.through - tally.keys
+    done = _is_done(progress)
+    waits = progress.closed_until > now and not done
+    return (
+        progress.given_up is None,
+        -progress.need_a_person,
+        not waits,
+        done,
+        progress.through - progress.keys,
+    )
 
 
-def _is_done(tally: Tally) -> bool:
-    return tally.given_up is not None or (tally.read_to_end and tally.over == tally.keys)
+def _is_done(progress: Progress) -> bool:
+    return progress.given_up is not None or (progress.read_to_end and progress.over == progress.keys)

@@ -19,7 +19,7 @@ from orchestrator.background import BackgroundStream, is_behind
 from orchestrator.cli.by_tenant import rows_of
 from orchestrator.cli.page import NARROW, Look, counted, duration
 from orchestrator.logs import Screen
-from orchestrator.progress import Speed, Tally
+from orchestrator.progress import Progress, Speed
 
 EVERY = 0.2
 PEOPLE = 5
@@ -37,12 +37,12 @@ LONGEST_FORECAST = 86_400.0
 
 
 @asynccontextmanager
-async def showing(tally: Tally, screen: Screen, look: Look) -> AsyncIterator[None]:
-    """Shows ``tally`` while the block runs, and leaves nothing of it behind; events of ``screen`` appear above it."""
+async def showing(progress: Progress, screen: Screen, look: Look) -> AsyncIterator[None]:
+    """Show ``progress`` while the block runs, and remove it afterwards. Events of ``screen`` appear above it."""
     errors = sys.stderr  # while something is shown, rich has its own in that place
     stream = cast(TextIO, _Lenient(errors))
     console = _Console(look, file=stream, width=(look.width or 0) - ECHO, no_color=not look.colour)
-    picture = Picture(tally, look, height=lambda: console.height)
+    picture = Picture(progress, look, height=lambda: console.height)
 
     with (
         Live(console=console, auto_refresh=False, transient=True) as live,
@@ -82,50 +82,50 @@ async def _stop_with_cursor(console: Console, errors: TextIO) -> None:
 
 
 class Picture:
-    """What is shown of ``tally`` at one moment.
+    """What is shown of ``progress`` at one moment.
 
     ``o_clock`` says what time it will be in so many seconds, ``height`` how many lines the screen has.
     """
 
     def __init__(
         self,
-        tally: Tally,
+        progress: Progress,
         look: Look,
         o_clock: Callable[[float], str] | None = None,
         height: Callable[[], int] = lambda: USUAL_HEIGHT,
     ) -> None:
         self._height = height
-        self._tally = tally
+        self._progress = progress
         self._look = look
         self._o_clock = o_clock or _o_clock
-        self._sent = Speed(lambda: tally.through)
-        self._over = Speed(lambda: tally.over)
+        self._sent = Speed(lambda: progress.through)
+        self._over = Speed(lambda: progress.over)
         self._narrow = (look.width or 0) < NARROW
 
     def at(self, now: float) -> RenderableType:
         """The picture at ``now`` (monotonic seconds)."""
-        tally = self._tally
+        progress = self._progress
         sent, over = self._sent.look(now), self._over.look(now)
         bars = Table.grid(padding=(0, 1), expand=False)
-        if tally.planning:
-            self._bar(bars, "read", tally.over, self._over)
+        if progress.planning:
+            self._bar(bars, "read", progress.over, self._over)
         else:
-            self._bar(bars, "stops", tally.through, self._sent)
-            self._bar(bars, "settled", tally.over, self._over)
-        lines = [self._pace(over if tally.planning or tally.through == tally.keys else sent)]
-        if tally.closed_until > now:
-            wait = tally.closed_until - now
+            self._bar(bars, "stops", progress.through, self._sent)
+            self._bar(bars, "settled", progress.over, self._over)
+        lines = [self._pace(over if progress.planning or progress.through == progress.keys else sent)]
+        if progress.closed_until > now:
+            wait = progress.closed_until - now
             lines.append(("yellow", f"waiting for the tenant until {self._o_clock(wait)} ({duration(wait)})"))
         people = list(self._people())
         room = self._height() - bars.row_count - len(lines) - len(people) - 1  # the cursor's own line
-        lines += [*rows_of(tally.tenants, now, room, narrow=self._narrow), *people]
+        lines += [*rows_of(progress.tenants, now, room, narrow=self._narrow), *people]
         return Group(bars, *(self._line(text, style) for style, text in lines))
 
     def _bar(self, bars: Table, title: str, done: int, speed: Speed) -> None:
-        total = self._tally.keys
-        known = self._tally.read_to_end or self._tally.planning
+        total = self._progress.keys
+        known = self._progress.read_to_end or self._progress.planning
         width, suffix = (6, "") if self._narrow else (24, " left")
-        its_turn = title != "settled" or self._tally.through == total  # results wait for the stops
+        its_turn = title != "settled" or self._progress.through == total  # results wait for the stops
         left = speed.seconds_for(total - done) if known and its_turn and done < total else None
         bars.add_row(
             Text(f"{title:<7}"),
@@ -137,22 +137,22 @@ class Picture:
         )
 
     def _pace(self, speed: float | None) -> tuple[str, str]:
-        tally = self._tally
-        parts = [f"{tally.in_flight}/{tally.slots} slots" if tally.slots else "asking the tenant"]
+        progress = self._progress
+        parts = [f"{progress.in_flight}/{progress.slots} slots" if progress.slots else "asking the tenant"]
         if speed is not None:
             parts.append(f"{speed:.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
-        if tally.retries:
-            parts.append(f"{tally.retries:,} tried again")
-        if tally.throttled:
-            parts.append(f"{tally.throttled:,} throttled")
+        if progress.retries:
+            parts.append(f"{progress.retries:,} tried again")
+        if progress.throttled:
+            parts.append(f"{progress.throttled:,} throttled")
         return "", "  ".join(parts)
 
     def _people(self) -> Iterable[tuple[str, str]]:
-        needing = self._tally.need_a_person
+        needing = self._progress.need_a_person
         if not needing:
             return
         yield "bold red", f"{counted(needing, 'key')} {'needs' if needing == 1 else 'need'} a person:"
-        latest = list(self._tally.latest)[-PEOPLE:]
+        latest = list(self._progress.latest)[-PEOPLE:]
         for one in reversed(latest):
             if self._narrow:
                 yield "", f"  {one.bulk_key}"

@@ -14,7 +14,7 @@ from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_
 from orchestrator.journal import digest
 from orchestrator.model import Limits, Outcome
 from orchestrator.pacing.forecast import Calls, Forecast, forecast, quotas
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
 
@@ -63,28 +63,28 @@ class Ahead(Struct, frozen=True):
 
 
 def forecast_run(
-    plan: KnownPlan, settings: Settings, tally: Tally, tenants: Mapping[str, Tenant]
+    plan: KnownPlan, settings: Settings, progress: Progress, tenants: Mapping[str, Tenant]
 ) -> dict[str, Ahead]:
     """What a run over these keys will take in each tenant, at the pace and the limits that the plan met there.
 
     A run of one has it under an empty name. A tenant whose calls were not made in this process (but by dask's workers)
     has told it nothing, and is left out.
     """
-    tallies = tally.tenants or {"": tally}
-    by_tenant = plan.known.summary.by_tenant
-    summaries = by_tenant if isinstance(by_tenant, dict) else {"": plan.known.summary}
+    by_tenant = progress.tenants or {"": progress}
+    known = plan.known.summary
+    summaries = known.by_tenant if isinstance(known.by_tenant, dict) else {"": known}
     return {
         name: Ahead(
             _forecast(
                 plan.by_tenant.get(name, digest.PlanTotals()),
                 summary.outcomes,
                 _own(settings, tenants.get(name)),
-                tallies[name],
+                by_tenant[name],
             ),
-            tallies[name].limits,
+            by_tenant[name].limits,
         )
         for name, summary in summaries.items()
-        if name in tallies and tallies[name].call_seconds is not None
+        if name in by_tenant and by_tenant[name].call_seconds is not None
     }
 
 
@@ -95,7 +95,7 @@ def _own(settings: Settings, tenant: Tenant | None) -> Settings:
 
 
 def _forecast(
-    totals: digest.PlanTotals, outcomes: Mapping[Outcome, int], settings: Settings, tally: Tally
+    totals: digest.PlanTotals, outcomes: Mapping[Outcome, int], settings: Settings, progress: Progress
 ) -> Forecast:
     """A key that is over costs a stop, which is refused, and a look; one that never processed anything has no file."""
     over = sum(outcomes.get(name, 0) for name in (Outcome.ALREADY_STOPPED, Outcome.ALREADY_COMPLETED))
@@ -109,9 +109,9 @@ def _forecast(
     )
     return forecast(
         calls,
-        quotas(tally.limits),
-        slots=max(tally.slots, 1),
-        call_seconds=tally.call_seconds or 0.0,
+        quotas(progress.limits),
+        slots=max(progress.slots, 1),
+        call_seconds=progress.call_seconds or 0.0,
         headroom=settings.headroom / 100,
         rate=settings.rate,
     )

@@ -62,7 +62,7 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
             intake = runs.file_intake(run, await runs.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await runs.read_ahead(run, intake)
-            if tty is not None and run.tally.keys:  # without any the run says so itself
+            if tty is not None and run.progress.keys:  # without any the run says so itself
                 await _confirm(run, settings, tty)
             yield run, intake
 

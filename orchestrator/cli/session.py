@@ -79,7 +79,7 @@ class _Stage:
 
 
 async def _work(run: runs.Run, intake: runs.RunIntake, screen: Screen, settings: Settings) -> None:
-    async with progress.shown(run.tally, run.log, screen, settings):
+    async with progress.shown(run.progress, run.log, screen, settings):
         await run.execute(intake)
 
 
@@ -166,7 +166,7 @@ async def _last_words(run: runs.Run, settings: Settings) -> str:
     from orchestrator.cli import planned
 
     plan = await run.read(planned.read_plan)
-    ahead = planned.forecast_run(plan, settings, run.tally, run.tenants)
+    ahead = planned.forecast_run(plan, settings, run.progress, run.tenants)
     return planned.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
 
 

@@ -13,7 +13,7 @@ from orchestrator.errors import MassStopError, TenantError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo
 from orchestrator.model import Outcome
-from orchestrator.progress import NeedsPerson, Tally
+from orchestrator.progress import NeedsPerson, Progress
 from orchestrator.settings.forms import Secret
 from orchestrator.settings.tenants import Tenant
 
@@ -93,27 +93,27 @@ NAMED = 5
 """Keys that need a person and are reported with their names."""
 
 
-def progress_of(tally: Tally, now: float) -> dict[str, Any]:
+def progress_of(progress: Progress, now: float) -> dict[str, Any]:
     """Return the progress of a shard at ``now`` (monotonic seconds) in plain values."""
-    counts = {field.name: getattr(tally, field.name) for field in fields(tally)}
+    counts = {field.name: getattr(progress, field.name) for field in fields(progress)}
     counts = {name: value for name, value in counts.items() if type(value) is int}
-    latest = list(tally.latest)[-NAMED:]
+    latest = list(progress.latest)[-NAMED:]
     return counts | {
-        "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
+        "outcomes": {outcome.value: count for outcome, count in progress.outcomes.items()},
         "latest": [(one.bulk_key, one.outcome.value, one.reason) for one in latest],
-        "closed_for": max(0.0, tally.closed_until - now),
+        "closed_for": max(0.0, progress.closed_until - now),
     }
 
 
-def apply_progress(tally: Tally, progress: dict[str, Any], now: float) -> None:
-    """Set ``tally``, which counts all keys of a tenant, to the ``progress`` of the keys in its shard."""
-    elsewhere = tally.keys - progress["keys"]  # completed before, and not part of the shard
-    for name, value in progress.items():
+def apply_progress(progress: Progress, values: dict[str, Any], now: float) -> None:
+    """Set ``progress``, which counts all keys of a tenant, to the ``values`` of the keys in its shard."""
+    elsewhere = progress.keys - values["keys"]  # completed before, and not part of the shard
+    for name, value in values.items():
         if name not in ("keys", "outcomes", "latest", "closed_for"):
-            setattr(tally, name, value)
-    tally.sent_before += elsewhere
-    tally.over_before += elsewhere
-    tally.outcomes = Counter({Outcome(name): count for name, count in progress["outcomes"].items()})
-    tally.latest.clear()
-    tally.latest.extend(NeedsPerson(key, Outcome(outcome), why) for key, outcome, why in progress["latest"])
-    tally.closed_until = now + progress["closed_for"]
+            setattr(progress, name, value)
+    progress.sent_before += elsewhere
+    progress.over_before += elsewhere
+    progress.outcomes = Counter({Outcome(name): count for name, count in values["outcomes"].items()})
+    progress.latest.clear()
+    progress.latest.extend(NeedsPerson(key, Outcome(outcome), why) for key, outcome, why in values["latest"])
+    progress.closed_until = now + values["closed_for"]

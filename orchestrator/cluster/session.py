@@ -28,10 +28,10 @@ from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
-from orchestrator.journal.entries import NOTHING, RunInfo, Standing
+from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo
 from orchestrator.model import FAILED
-from orchestrator.progress import Tally
-from orchestrator.sessions.session import Common, first_tally
+from orchestrator.progress import Progress
+from orchestrator.sessions.session import Common, initial_progress
 from orchestrator.sessions.several import add_up, together
 from orchestrator.settings import SECRETS, Settings
 from orchestrator.settings.scheduler import reach_of, refuse_open
@@ -55,14 +55,14 @@ class ClusterSession:
         session: int,
         settings: Settings,
         tenants: Mapping[str, Tenant],
-        standings: Mapping[str, Standing],
-        tally: Tally,
+        counts: Mapping[str, Counts],
+        progress: Progress,
         cutoff: Cutoff,
         directory: Path,
         deadline: float | None,
     ) -> None:
-        self.tally = tally
-        self.tallies = tally.tenants
+        self.progress = progress
+        self.by_tenant = progress.tenants
         self._through_before = 0
         self._waits: dict[str, anyio.CancelScope] = {}
         self._common = common
@@ -73,7 +73,7 @@ class ClusterSession:
         self._settings = settings
         self._tenants = tenants_for_workers(tenants, settings)
         self._environment = environment_without_secrets(tenants.values())
-        self._standings = {name: one for name, one in standings.items() if name in self._tenants}
+        self._counts = {name: one for name, one in counts.items() if name in self._tenants}
         self._merge = ShardMerge(
             common.journal, directory, not common.planning, settings.timeout, common.on_completed
         )
@@ -90,7 +90,7 @@ class ClusterSession:
         """Work until every shard is over and merged."""
         try:
             await self._read(intake)
-            names = [name for name, one in self._standings.items() if one.waiting or one.following]
+            names = [name for name, one in self._counts.items() if one.waiting or one.following]
             if names and self._cutoff.cancelled_by is None:
                 await self._work_on(names)
         except UsageError as error:  # no shard was handed over yet
@@ -111,22 +111,22 @@ class ClusterSession:
             intake.read_by_tenant(new.update),
             self._cutoff,
             self._common.log,
-            any_key=lambda: bool(new) or any(one.keys for one in self._standings.values()),
+            any_key=lambda: bool(new) or any(one.keys for one in self._counts.values()),
             any_sent=lambda: False,  # nothing is sent before all is read
             whose="" if "" in self._tenants else " of a known tenant",
         )
         for name, count in new.items():
-            read = Standing(keys=count, accepted=0, waiting=count, following=0)
-            self._standings[name] = self._standings.get(name, NOTHING) + read
-        self.tally.keys = sum(one.keys for one in self._standings.values())
-        self.tally.read_to_end = complete
+            read = Counts(keys=count, accepted=0, waiting=count, following=0)
+            self._counts[name] = self._counts.get(name, NO_KEYS) + read
+        self.progress.keys = sum(one.keys for one in self._counts.values())
+        self.progress.read_to_end = complete
         planning = self._common.planning
-        self.tallies.update(
-            {name: first_tally(one, planning=planning) for name, one in self._standings.items()}
+        self.by_tenant.update(
+            {name: initial_progress(one, planning=planning) for name, one in self._counts.items()}
         )
-        for tally in self.tallies.values():
-            tally.read_to_end = self.tally.read_to_end
-        self._through_before = sum(one.through for one in self.tallies.values())
+        for progress in self.by_tenant.values():
+            progress.read_to_end = self.progress.read_to_end
+        self._through_before = sum(one.through for one in self.by_tenant.values())
         self._read_or_cut.set()
 
     def _send_control(self) -> None:
@@ -184,7 +184,7 @@ class ClusterSession:
             await self._control.resend(cluster.send_control)
 
     async def _run_all(self, cluster: Cluster, workers: list[str], names: list[str]) -> None:
-        keys = {name: self._standings[name].waiting + self._standings[name].following for name in names}
+        keys = {name: self._counts[name].waiting + self._counts[name].following for name in names}
         places = place(keys, workers)
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, cluster)
@@ -211,7 +211,7 @@ class ClusterSession:
             self._common.log.error("shard.lost", tenant=name, message=ending.reason)
         ending = self._endings[name] = await self._merge.conclude(self._folder(name), name, ending, tables)
         if ending.cut_by is not None and self._cutoff.cancelled_by is None:
-            self.tallies[name].given_up = ending.reason
+            self.by_tenant[name].given_up = ending.reason
         if name:
             self._common.journal.of(name).tenant_state(ending.state, ending.reason)
 
@@ -267,14 +267,14 @@ class ClusterSession:
     def _warn_without_workers(self) -> None:
         self._common.log.warning("cluster.without_workers", gives_up_after=LONGEST_WAIT)
 
-    def _show_progress(self, progress: dict[str, Any]) -> None:
+    def _show_progress(self, values: dict[str, Any]) -> None:
         """Count the progress that a worker reports of its shards."""
-        for name, one in progress.items():
-            if name in self.tallies:
-                apply_progress(self.tallies[name], one, self._common.clock.now())
-        add_up(self.tally, self.tallies.values())
-        failures = sum(self.tally.outcomes[outcome] for outcome in FAILED)
-        tried = self.tally.through - self._through_before
+        for name, one in values.items():
+            if name in self.by_tenant:
+                apply_progress(self.by_tenant[name], one, self._common.clock.now())
+        add_up(self.progress, self.by_tenant.values())
+        failures = sum(self.progress.outcomes[outcome] for outcome in FAILED)
+        tried = self.progress.through - self._through_before
         reason = too_many(self._settings.max_failures_total, failures, tried, in_all=True)
         if reason is not None:
             self._cutoff.stop_sending(reason)

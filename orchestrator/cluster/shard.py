@@ -30,13 +30,13 @@ from orchestrator.cluster.shard_journal import open_journal
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.errors import MassStopError, StorageError, UsageError
 from orchestrator.journal import shards
-from orchestrator.journal.entries import NOTHING, Standing, standings
+from orchestrator.journal.entries import NO_KEYS, Counts, counts_by_tenant
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.logs import Sink, make_log
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.rundir import DirectoryInUse, RunDirectory
-from orchestrator.sessions.session import Common, first_tally, tenant_session, track_letters
+from orchestrator.sessions.session import Common, initial_progress, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
 from orchestrator.version import VERSION
@@ -105,7 +105,7 @@ class _Session:
         self._folder = folder
         self._report = report
         self._message = ControlMessage()
-        self._running: dict[str, tuple[Cutoff, Tally]] = {}
+        self._running: dict[str, tuple[Cutoff, Progress]] = {}
         self._watch: asyncio.Task[None] | None = None
 
     async def work(self, shard: Shard) -> ShardResult:
@@ -147,7 +147,7 @@ class _Session:
         sink = Sink(directory.log, None)
         try:
             await journal.reopen(kept=responses.keeps)
-            standing = (await wrap_future(journal.perform(standings))).get(shard.name, NOTHING)
+            counts = (await wrap_future(journal.perform(counts_by_tenant))).get(shard.name, NO_KEYS)
             sessions = await wrap_future(journal.perform(_sessions_in))
             journal.begin_session()
             log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)
@@ -159,11 +159,9 @@ class _Session:
                 responses=responses,
                 label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{track_letters()}",
             )
-            log.info(
-                "shard.started", tenant=shard.name, waiting=standing.waiting, following=standing.following
-            )
-            tally = first_tally(standing, planning=common.planning)
-            result = await self._run(shard, common, settings, tally, standing)
+            log.info("shard.started", tenant=shard.name, waiting=counts.waiting, following=counts.following)
+            progress = initial_progress(counts, planning=common.planning)
+            result = await self._run(shard, common, settings, progress, counts)
             if shard.name:
                 journal.of(shard.name).tenant_state(result.state, result.reason)
             await journal.end_session(result.state, result.reason, result.exit_status)
@@ -191,7 +189,7 @@ class _Session:
         return Clock()
 
     async def _run(
-        self, shard: Shard, common: Common, settings: Settings, progress: Tally, standing: Standing
+        self, shard: Shard, common: Common, settings: Settings, progress: Progress, counts: Counts
     ) -> ShardResult:
         cutoff = Cutoff()
         self._running[shard.name] = cutoff, progress
@@ -202,7 +200,7 @@ class _Session:
         try:
             with cutoff.deadline(seconds):
                 async with tenant_session(
-                    common, settings, cutoff, progress, standing, name=shard.name, number=shard.number
+                    common, settings, cutoff, progress, counts, name=shard.name, number=shard.number
                 ) as session:
                     return ShardResult.of(await session.run(ReadAlready()))
         except MassStopError as error:

@@ -8,7 +8,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.model import Answered
 from orchestrator.pacing.pacer import Pacer
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 
 EVERY = 1.0
 """Seconds between two rows of the journal."""
@@ -26,7 +26,7 @@ class Pace:
     """
 
     def __init__(
-        self, pacer: Pacer, backlog: Backlog, journal: Journal, progress: Tally, clock: Clock, log: Log
+        self, pacer: Pacer, backlog: Backlog, journal: Journal, progress: Progress, clock: Clock, log: Log
     ) -> None:
         self.pacer = pacer
         self.responses = 0

@@ -12,7 +12,7 @@ from orchestrator.errors import CallError, Kind
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.model import GOOD, Outcome, Problem, Reading, Records, provenance_of
-from orchestrator.progress import NeedsPerson, Tally
+from orchestrator.progress import NeedsPerson, Progress
 
 _NOTHING = Records()
 
@@ -36,7 +36,7 @@ class Recorder:
         self,
         journal: Journal,
         backlog: Backlog,
-        progress: Tally,
+        progress: Progress,
         guards: Sequence[FailureGuard],
         clock: Clock,
         log: Log,
@@ -130,8 +130,8 @@ class Recorder:
         """The action came to its end."""
         outcome, problem, progress = completion.outcome, completion.problem, self._progress
         self._journal.completed(action.seq, outcome, problem, completion.speed, completion.reading)
-        progress.settled += 1
-        progress.settled_unsent += not action.accepted
+        progress.completed += 1
+        progress.completed_unsent += not action.accepted
         progress.outcomes[outcome] += 1
         if outcome in GOOD:
             self._log.debug("action.completed", bulk_key=action.bulk_key, outcome=outcome)

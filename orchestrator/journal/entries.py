@@ -58,7 +58,7 @@ class SourceInfo(Struct, frozen=True):
     digest: str | None = None
 
 
-class Standing(Struct, frozen=True):
+class Counts(Struct, frozen=True):
     """Counts of keys: all, with an accepted stop, yet to be sent, and being followed."""
 
     keys: int
@@ -66,12 +66,12 @@ class Standing(Struct, frozen=True):
     waiting: int
     following: int
 
-    def __add__(self, other: "Standing") -> "Standing":
+    def __add__(self, other: "Counts") -> "Counts":
         pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
-        return Standing(*(one + another for one, another in pairs))
+        return Counts(*(one + another for one, another in pairs))
 
 
-NOTHING = Standing(0, 0, 0, 0)
+NO_KEYS = Counts(0, 0, 0, 0)
 
 
 def read_run(connection: sqlite3.Connection) -> RunInfo:
@@ -88,7 +88,7 @@ def read_run(connection: sqlite3.Connection) -> RunInfo:
 TenantState = Literal["finished", "interrupted", "aborted", "running", "unused"]
 
 
-class TenantStanding(Struct, frozen=True):
+class TenantRow(Struct, frozen=True):
     """A tenant's part in a run of several: how it stands, and its calls for a token."""
 
     info: TenantInfo
@@ -97,10 +97,10 @@ class TenantStanding(Struct, frozen=True):
     token_calls: int
 
 
-def read_tenants(connection: sqlite3.Connection) -> dict[str, TenantStanding]:
+def read_tenants(connection: sqlite3.Connection) -> dict[str, TenantRow]:
     """The tenants of a run that has several, by name, in the order of their file."""
     return {
-        name: TenantStanding(
+        name: TenantRow(
             TenantInfo(base_url, entity_id, msgspec.json.decode(org_ids, type=tuple[str, ...])),
             state, reason, token_calls,
         )
@@ -110,9 +110,9 @@ def read_tenants(connection: sqlite3.Connection) -> dict[str, TenantStanding]:
     }  # fmt: skip
 
 
-def standings(connection: sqlite3.Connection) -> dict[str, Standing]:
+def counts_by_tenant(connection: sqlite3.Connection) -> dict[str, Counts]:
     """Where each tenant's keys stand, by the tenant's name."""
-    return {name: Standing(*counts) for name, *counts in connection.execute(statements()["standings"])}
+    return {name: Counts(*counts) for name, *counts in connection.execute(statements()["counts_by_tenant"])}
 
 
 def action_name(tenant: str, bulk_key: str) -> str:

@@ -16,14 +16,14 @@ from orchestrator.clock import Clock
 from orchestrator.errors import StorageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import (
-    NOTHING,
+    NO_KEYS,
+    Counts,
     RunInfo,
     SourceInfo,
-    Standing,
     action_name,
     chained,
+    counts_by_tenant,
     read_sources,
-    standings,
     to_action,
 )
 from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter, Writer
@@ -101,20 +101,20 @@ class Journal:
         self._writer.note("end_tenants", state=state, reason=reason)
         await wrap_future(self.perform(lambda _: None))
 
-    async def reopen(self, kept: Callable[[str], bool]) -> Standing:
+    async def reopen(self, kept: Callable[[str], bool]) -> Counts:
         """Takes back what an earlier session held in memory or gave up, and says where the run stands.
 
         A response file that was counted but is not ``kept`` any more, by its name, is fetched again.
         """
 
-        def work(connection: sqlite3.Connection) -> Standing:
+        def work(connection: sqlite3.Connection) -> Counts:
             connection.execute(_sql("forget_trouble"))
             connection.execute(_sql("forgive_refused_credentials"))
             connection.execute(_sql("reopen"))
             for tenant, bulk_key, _ in connection.execute(_sql("filed_keys")).fetchall():
                 if not kept(action_name(tenant, bulk_key)):
                     connection.execute(_sql("fetch_again"), {"tenant": tenant, "bulk_key": bulk_key})
-            return sum(standings(connection).values(), NOTHING)
+            return sum(counts_by_tenant(connection).values(), NO_KEYS)
 
         return await wrap_future(self.perform(work))
 

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.journal.database import statements
-from orchestrator.journal.entries import RunInfo, TenantStanding, done_in, read_run, read_tenants
+from orchestrator.journal.entries import RunInfo, TenantRow, done_in, read_run, read_tenants
 from orchestrator.model import Outcome, Problem, Provenance, Records
 from orchestrator.report.schema import (
     SCHEMA,
@@ -143,7 +143,7 @@ def _run(
     connection: sqlite3.Connection,
     info: RunInfo,
     sessions: list[Any],
-    tenants: dict[str, TenantStanding],
+    tenants: dict[str, TenantRow],
     file_hosts: dict[str, str | None],
 ) -> RunEntry:
     _, _, ended_at, state, reason, exit_status, _ = sessions[-1]
@@ -224,7 +224,7 @@ _UNKNOWN = Provenance()
 
 
 def _summary(
-    connection: sqlite3.Connection, info: RunInfo, sessions: list[Any], tenants: dict[str, TenantStanding]
+    connection: sqlite3.Connection, info: RunInfo, sessions: list[Any], tenants: dict[str, TenantRow]
 ) -> Summary:
     every = _Counts()
     of: defaultdict[str, _Counts] = defaultdict(_Counts)

@@ -12,9 +12,9 @@ import msgspec
 from orchestrator.errors import InputError, UsageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import (
-    NOTHING,
+    NO_KEYS,
+    Counts,
     SourceInfo,
-    Standing,
     action_name,
     read_run,
 )
@@ -176,9 +176,9 @@ async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
     keys: Counter[str] = Counter()
     await intake.read_by_tenant(keys.update)
     for name, count in keys.items():
-        read = Standing(keys=count, accepted=0, waiting=count, following=0)
-        run.standings[name] = run.standings.get(name, NOTHING) + read
-    run.tally.keys = run.standing.keys
+        read = Counts(keys=count, accepted=0, waiting=count, following=0)
+        run.counts[name] = run.counts.get(name, NO_KEYS) + read
+    run.progress.keys = run.total_counts.keys
     if isinstance(intake, FileIntake) and (run.settings.order or run.settings.plan):
         run.unordered = _unordered(run.settings, intake)
     return ReadAlready()

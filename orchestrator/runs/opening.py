@@ -19,10 +19,10 @@ from orchestrator.journal.entries import (
     RunInfo,
     SourceInfo,
     TenantInfo,
+    counts_by_tenant,
     read_run,
     read_sources,
     refused_credentials,
-    standings,
 )
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Screen
@@ -187,12 +187,12 @@ async def reopen(
         await _collect(journal, info, settings, path)
         refused = await wrap_future(journal.perform(refused_credentials))
         await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
-        standing = await wrap_future(journal.perform(standings))
+        counts = await wrap_future(journal.perform(counts_by_tenant))
         sessions = await wrap_future(journal.perform(_sessions))
         run = await in_thread(
             partial(
                 Run, settings, info, directory, journal, clock, screen,
-                session=len(sessions) + 1, standings=standing, refused=refused, tenants=tenants,
+                session=len(sessions) + 1, counts=counts, refused=refused, tenants=tenants,
             ),
         )  # fmt: skip
     except BaseException:

@@ -16,14 +16,14 @@ from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
 from orchestrator.journal import database
-from orchestrator.journal.entries import NOTHING, RunInfo, Standing, forgiven_in_vain
+from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo, forgiven_in_vain
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import GOOD, RESUMABLE, Outcome, Problem
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.rundir import RunDirectory
 from orchestrator.runs.files import Files
-from orchestrator.sessions.session import Common, first_tally, tenant_session, track_letters
+from orchestrator.sessions.session import Common, initial_progress, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.threads import NO_THREAD, in_thread, is_no_thread
 from orchestrator.version import VERSION
@@ -60,7 +60,7 @@ class Run:
         screen: Screen | None,
         *,
         session: int = 1,
-        standings: Mapping[str, Standing] | None = None,
+        counts: Mapping[str, Counts] | None = None,
         refused: frozenset[int] = frozenset(),
         tenants: "Mapping[str, Tenant] | None" = None,
         on_completed: OnCompleted = lambda *_: None,
@@ -69,11 +69,11 @@ class Run:
         self.info = info
         self.directory = directory
         self.journal = journal
-        self.standings = dict(standings or {})
+        self.counts = dict(counts or {})
         self.tenants = tenants or {}
         self.sink = Sink(directory.log, screen)
         self.log: Log = make_log(self.sink, clock, info.id)
-        self.tally = first_tally(self.standing, planning=info.command == "plan")
+        self.progress = initial_progress(self.total_counts, planning=info.command == "plan")
         self.unordered: str | None = None
         self.exit_status = 0
         self.cutoff = Cutoff()
@@ -89,9 +89,9 @@ class Run:
         self._files = Files(directory, journal, self._responses, self.log)
 
     @property
-    def standing(self) -> Standing:
+    def total_counts(self) -> Counts:
         """Where the keys of all tenants stand as the session begins."""
-        return sum(self.standings.values(), NOTHING)
+        return sum(self.counts.values(), NO_KEYS)
 
     @property
     def troubles(self) -> list[str]:
@@ -142,7 +142,7 @@ class Run:
             self.ending = Ending.cut(StorageError(NO_THREAD))
         cut_by = self.ending.cut_by
         if isinstance(cut_by, UsageError):
-            if self._session == 1 or not self.tally.answered:
+            if self._session == 1 or not self.progress.answered:
                 self.started = False
             else:
                 await self.finish()
@@ -252,7 +252,7 @@ class Run:
                 from orchestrator.cluster import ClusterSession
 
                 cluster = ClusterSession(
-                    common, self.info, self._session, self.settings, self.tenants, self.standings, self.tally,
+                    common, self.info, self._session, self.settings, self.tenants, self.counts, self.progress,
                     self.cutoff, self.directory.path, deadline,
                 )  # fmt: skip
                 return await cluster.run(intake)
@@ -260,11 +260,11 @@ class Run:
                 from orchestrator.sessions.several import MultiTenantSession
 
                 sessions = MultiTenantSession(
-                    common, self.settings, self.tenants, self.standings, self.tally, self.cutoff
+                    common, self.settings, self.tenants, self.counts, self.progress, self.cutoff
                 )
                 return await sessions.run(intake)
             async with tenant_session(
-                common, self.settings, self.cutoff, self.tally, self.standing
+                common, self.settings, self.cutoff, self.progress, self.total_counts
             ) as tenant:
                 return await tenant.run(intake)
 
@@ -277,7 +277,7 @@ class Run:
         if self.troubles:
             return 5
         if isinstance(cut_by, TenantError):
-            # Of the journal, not of the tally: what shards on other machines tell of theirs may be late, or lost.
+            # Of the journal, not of the progress: what shards on other machines tell of theirs may be late, or lost.
             if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(_any_accepted):
                 return 4
             return cut_by.exit_status

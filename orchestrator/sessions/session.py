@@ -29,13 +29,13 @@ from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.retry import Retry
 from orchestrator.errors import TenantError
-from orchestrator.journal.entries import NOTHING, Standing
+from orchestrator.journal.entries import NO_KEYS, Counts
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.model import Outcome
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 from orchestrator.results.spool import ResponseFiles, Responses
 from orchestrator.settings import Settings
 from orchestrator.zuora.client import ZuoraClient
@@ -70,22 +70,22 @@ async def tenant_session(
     common: Common,
     settings: Settings,
     cutoff: Cutoff,
-    progress: Tally,
-    standing: Standing = NOTHING,
+    progress: Progress,
+    counts: Counts = NO_KEYS,
     *,
     name: str = "",
     number: int = 0,
     tokens: SharedTokens | None = None,
     hold_results: Callable[[], bool] = lambda: False,
 ) -> "AsyncIterator[TenantSession]":
-    """A session with one tenant, from what an earlier one left (``standing``).
+    """A session with one tenant, from what an earlier one left (``counts``).
 
     ``name`` is the tenant's name in a run of several, ``number`` its place among them. Raises UsageError without
     credentials.
     """
     journal = common.journal.of(name)
     log = common.log.bind(tenant=name) if name else common.log
-    backlog = Backlog(waiting=standing.waiting, parked=standing.following)
+    backlog = Backlog(waiting=counts.waiting, parked=counts.following)
     headroom = settings.headroom / 100
     slots = TenantSlots(headroom, settings.concurrency)
     pacer = Pacer(slots, headroom, settings.rate, common.random.uniform)
@@ -116,7 +116,7 @@ class TenantSession:
         cutoff: Cutoff,
         journal: Journal,
         responses: Responses | None,
-        progress: Tally,
+        progress: Progress,
         log: Log,
         *,
         track_prefix: str,
@@ -265,13 +265,13 @@ def track_letters() -> str:
     return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
 
 
-def first_tally(standing: Standing, *, planning: bool) -> Tally:
-    """The counts of a session that begins with ``standing``."""
-    left = standing.keys - standing.waiting
-    return Tally(
-        keys=standing.keys,
-        accepted=standing.accepted,
-        sent_before=left - standing.accepted,
-        over_before=left - standing.following,
+def initial_progress(counts: Counts, *, planning: bool) -> Progress:
+    """The progress of a session that begins with ``counts``."""
+    left = counts.keys - counts.waiting
+    return Progress(
+        keys=counts.keys,
+        accepted=counts.accepted,
+        sent_before=left - counts.accepted,
+        over_before=left - counts.following,
         planning=planning,
     )

@@ -13,10 +13,10 @@ from orchestrator.engine.guards import FailureGuard
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
-from orchestrator.journal.entries import NOTHING, Standing
-from orchestrator.progress import LATEST, Tally
+from orchestrator.journal.entries import NO_KEYS, Counts
+from orchestrator.progress import LATEST, Progress
 from orchestrator.sessions.loop_lag import TICK, LoopLagMonitor
-from orchestrator.sessions.session import Common, TenantSession, first_tally, tenant_session
+from orchestrator.sessions.session import Common, TenantSession, initial_progress, tenant_session
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant, settings_of
 from orchestrator.zuora.shared_tokens import SharedTokens
@@ -48,17 +48,17 @@ class MultiTenantSession:
         common: Common,
         settings: Settings,
         tenants: Mapping[str, Tenant],
-        standings: Mapping[str, Standing],
-        progress: Tally,
+        counts: Mapping[str, Counts],
+        progress: Progress,
         cutoff: Cutoff,
     ) -> None:
         self._progress = progress
         self._by_tenant = progress.tenants
         self._tenants = tenants
         self._settings = settings
-        self._standings = {name: one for name, one in standings.items() if name in tenants and one.keys}
+        self._counts = {name: one for name, one in counts.items() if name in tenants and one.keys}
         self._by_tenant.update(
-            {name: first_tally(one, planning=common.planning) for name, one in self._standings.items()}
+            {name: initial_progress(one, planning=common.planning) for name, one in self._counts.items()}
         )
         most = settings.max_failures_total
         self._common = replace(
@@ -82,7 +82,7 @@ class MultiTenantSession:
             group.start_soon(self._add_up_regularly)
             group.start_soon(self._watch_loop)
             self._start_all(
-                group, [name for name, one in self._standings.items() if one.waiting or one.following]
+                group, [name for name, one in self._counts.items() if one.waiting or one.following]
             )
             while not self._over():
                 self._changed = anyio.Event()
@@ -106,8 +106,8 @@ class MultiTenantSession:
     def _start_all(self, group: TaskGroup, names: Sequence[str]) -> None:
         """Start a session for each tenant. One without credentials ends at once; the others are not affected."""
         for name in names:
-            progress = self._by_tenant[name] = first_tally(
-                self._standings.get(name, NOTHING), planning=self._common.planning
+            progress = self._by_tenant[name] = initial_progress(
+                self._counts.get(name, NO_KEYS), planning=self._common.planning
             )
             try:
                 settings = settings_of(name, self._tenants[name], self._settings)
@@ -126,7 +126,7 @@ class MultiTenantSession:
         try:
             async with tenant_session(
                 self._common, settings, Cutoff(self._cutoff), self._by_tenant[name],
-                self._standings.get(name, NOTHING), name=name, number=1 + list(self._tenants).index(name),
+                self._counts.get(name, NO_KEYS), name=name, number=1 + list(self._tenants).index(name),
                 tokens=self._tokens, hold_results=partial(self._monitor.holds, name),
             ) as session:  # fmt: skip
                 self._sessions[name] = session
@@ -227,14 +227,14 @@ def together(endings: Mapping[str, Ending]) -> Ending:
     return Ending.cut(PartlyCut(reason, StorageError.exit_status if failed else 4))
 
 
-def add_up(total: Tally, tallies: Iterable[Tally]) -> None:
-    """Make every count of ``total`` the sum of those of ``tallies``. It waits for a tenant if all of them do."""
-    every = list(tallies)
-    for field in fields(Tally):
-        values = [getattr(tally, field.name) for tally in every]
+def add_up(total: Progress, by_tenant: Iterable[Progress]) -> None:
+    """Make every count of ``total`` the sum of those of ``by_tenant``. It waits for a tenant if all of them do."""
+    every = list(by_tenant)
+    for field in fields(Progress):
+        values = [getattr(progress, field.name) for progress in every]
         if isinstance(getattr(total, field.name), Counter):
             setattr(total, field.name, sum(values, Counter()))
         elif type(getattr(total, field.name)) is int:
             setattr(total, field.name, sum(values))
-    total.latest = deque((one for tally in every for one in tally.latest), LATEST)
-    total.closed_until = min((tally.closed_until for tally in every), default=total.closed_until)
+    total.latest = deque((one for progress in every for one in progress.latest), LATEST)
+    total.closed_until = min((progress.closed_until for progress in every), default=total.closed_until)

@@ -82,10 +82,10 @@ def test_the_end_of_a_pause_is_shown_as_the_time_of_the_next_call():
 
         async def look() -> None:
             await asyncio.sleep(1.0)
-            shown.append(session.tally.closed_until - session.clock.now() + now())
+            shown.append(session.progress.closed_until - session.clock.now() + now())
 
         await asyncio.gather(session.run(), look())
-        assert session.tally.closed_until < session.clock.now()
+        assert session.progress.closed_until < session.clock.now()
 
     world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(3_600.0)]})))
     virtually(main())

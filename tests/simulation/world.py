@@ -16,7 +16,7 @@ from orchestrator.engine.gate import Gate, Ramp
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database, entries
-from orchestrator.journal.entries import RunInfo, SourceInfo, Standing
+from orchestrator.journal.entries import Counts, RunInfo, SourceInfo
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import InlineWriter, Ledger
@@ -24,7 +24,7 @@ from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, InputRow, Outcome
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 from orchestrator.report import ActionEntry, Report, read_report
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.sessions.session import Common, TenantSession
@@ -135,7 +135,7 @@ class Session:
         self.writer = LaggingWriter(ledger)
         inline = InlineWriter(ledger)
         self.journal = SlowJournal(self.writer if world.lagging else inline, self.clock, world.disk)
-        self.tally = Tally()
+        self.progress = Progress()
         self.cutoff = Cutoff()
         self.backlog = Backlog()
         self.batches = batches
@@ -143,7 +143,7 @@ class Session:
         log = make_log(Sink(None, None), self.clock, "run")
         slots = TenantSlots(settings.headroom / 100, settings.concurrency)
         self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, Random(world.seed).uniform)
-        self.pace = Pace(self.pacer, self.backlog, self.journal, self.tally, self.clock, log)
+        self.pace = Pace(self.pacer, self.backlog, self.journal, self.progress, self.clock, log)
         self.gate = WatchedGate(self.pace, self.backlog, self.cutoff, self.clock, world.tenant, self.journal)
         common = Common(
             planning=world.command == "plan",
@@ -157,13 +157,13 @@ class Session:
         )
         self.session = TenantSession(
             common, settings, world.tenant, self.gate, self.pace, self.backlog, self.cutoff, self.journal,
-            None if settings.no_results else world.responses, self.tally, log, track_prefix=common.label,
+            None if settings.no_results else world.responses, self.progress, log, track_prefix=common.label,
         )  # fmt: skip
 
     async def run(self) -> Ending:
-        standing, info = await self._open()
-        self.tally.keys, self.tally.accepted = standing.keys, standing.accepted
-        self.backlog.waiting, self.backlog.parked = standing.waiting, standing.following
+        counts, info = await self._open()
+        self.progress.keys, self.progress.accepted = counts.keys, counts.accepted
+        self.backlog.waiting, self.backlog.parked = counts.waiting, counts.following
         self.journal.begin_session()
         self.world.tenant.answered = self._receive
         intake = ReadAlready() if info.complete else MemoryIntake(self.journal, info, self.batches)
@@ -184,11 +184,11 @@ class Session:
         self.pace.receive(answer)
         self.world.most_held = max(self.world.most_held, self.backlog.followed)
 
-    async def _open(self) -> tuple[Standing, SourceInfo]:
+    async def _open(self) -> tuple[Counts, SourceInfo]:
         if self.world.sessions > 1:
             files = self.world.responses.files if self.world.responses else {}
-            standing = await self.journal.reopen(kept=files.__contains__)
-            return standing, entries.read_sources(self.world.connection)[0]
+            counts = await self.journal.reopen(kept=files.__contains__)
+            return counts, entries.read_sources(self.world.connection)[0]
         self.journal.begin(
             RunInfo(
                 id="run",
@@ -203,7 +203,7 @@ class Session:
             )
         )
         (info,) = self.journal.add_sources([("keys.csv", "keys.csv")])
-        return Standing(0, 0, 0, 0), info
+        return Counts(0, 0, 0, 0), info
 
 
 def _batches(

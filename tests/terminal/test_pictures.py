@@ -14,7 +14,7 @@ from orchestrator.cli.summary import Known
 from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
-from orchestrator.progress import NeedsPerson, Tally
+from orchestrator.progress import NeedsPerson, Progress
 from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
 from orchestrator.settings import Settings
 from tests.terminal.screen import Screen
@@ -31,15 +31,15 @@ SHAPES = pytest.mark.parametrize(
 )
 
 
-def drawn(tally: Tally, look: Look, height: int = display.USUAL_HEIGHT, **changes: int) -> str:
-    """The screen ten seconds after a moment at which ``tally`` was as it is but for ``changes``."""
-    picture = display.Picture(tally, look, lambda seconds: f"03:00:{seconds:.0f}", lambda: height)
-    later = {name: getattr(tally, name) for name in changes}
+def drawn(progress: Progress, look: Look, height: int = display.USUAL_HEIGHT, **changes: int) -> str:
+    """The screen ten seconds after a moment at which ``progress`` was as it is but for ``changes``."""
+    picture = display.Picture(progress, look, lambda seconds: f"03:00:{seconds:.0f}", lambda: height)
+    later = {name: getattr(progress, name) for name in changes}
     for name, before in changes.items():
-        setattr(tally, name, before)
+        setattr(progress, name, before)
     picture.at(100.0)
     for name, after in later.items():
-        setattr(tally, name, after)
+        setattr(progress, name, after)
     stream = io.StringIO()
     console = display._Console(
         look, file=stream, width=(look.width or 0) - display.ECHO, force_terminal=True, no_color=True
@@ -48,67 +48,67 @@ def drawn(tally: Tally, look: Look, height: int = display.USUAL_HEIGHT, **change
     return Screen(look.width or 80).show(stream.getvalue().replace("\n", "\r\n"))
 
 
-def a_run(**fields: Any) -> Tally:
-    tally = Tally(keys=12_000, accepted=4_321, settled=17, slots=36, in_flight=35, **fields)
-    tally.outcomes.update({Outcome.STOPPED: 10, Outcome.REJECTED: 7})
+def a_run(**fields: Any) -> Progress:
+    progress = Progress(keys=12_000, accepted=4_321, completed=17, slots=36, in_flight=35, **fields)
+    progress.outcomes.update({Outcome.STOPPED: 10, Outcome.REJECTED: 7})
     for number in range(7):
         key = f"{number:032x}"
-        tally.latest.append(
+        progress.latest.append(
             NeedsPerson(key, Outcome.REJECTED, "You do not have permission\x1b[31m to do that.")
         )
-    return tally
+    return progress
 
 
 @SHAPES
 def test_stops_while_the_input_is_still_read(as_kept: AsKept, name: str, look: Look) -> None:
-    tally = Tally(keys=500, accepted=120, slots=36, in_flight=36)
-    as_kept(f"progress-reading-{name}", drawn(tally, look, accepted=0), passing=False)
+    progress = Progress(keys=500, accepted=120, slots=36, in_flight=36)
+    as_kept(f"progress-reading-{name}", drawn(progress, look, accepted=0), passing=False)
 
 
 @SHAPES
 def test_stops_with_what_needs_a_person(as_kept: AsKept, name: str, look: Look) -> None:
-    tally = a_run(read_to_end=True, retries=31, throttled=4)
-    as_kept(f"progress-people-{name}", drawn(tally, look, accepted=4_000, settled=10), passing=False)
+    progress = a_run(read_to_end=True, retries=31, throttled=4)
+    as_kept(f"progress-people-{name}", drawn(progress, look, accepted=4_000, completed=10), passing=False)
 
 
 def test_before_the_tenant_has_answered(as_kept: AsKept) -> None:
-    as_kept("progress-first", drawn(Tally(), Look(width=80, animated=True)), passing=False)
+    as_kept("progress-first", drawn(Progress(), Look(width=80, animated=True)), passing=False)
 
 
 def test_while_the_tenant_says_wait(as_kept: AsKept) -> None:
-    tally = Tally(keys=5, accepted=2, read_to_end=True, slots=36, throttled=1, closed_until=138.4)
-    as_kept("progress-waiting", drawn(tally, Look(width=80, animated=True), accepted=1), passing=False)
+    progress = Progress(keys=5, accepted=2, read_to_end=True, slots=36, throttled=1, closed_until=138.4)
+    as_kept("progress-waiting", drawn(progress, Look(width=80, animated=True), accepted=1), passing=False)
 
 
 def test_settling_once_every_stop_is_accepted(as_kept: AsKept) -> None:
-    tally = Tally(keys=500, accepted=500, settled=250, read_to_end=True, slots=36, in_flight=12)
-    tally.outcomes[Outcome.STOPPED] = 250
-    as_kept("progress-settling", drawn(tally, Look(width=80, animated=True), settled=125), passing=False)
+    progress = Progress(keys=500, accepted=500, completed=250, read_to_end=True, slots=36, in_flight=12)
+    progress.outcomes[Outcome.STOPPED] = 250
+    as_kept("progress-settling", drawn(progress, Look(width=80, animated=True), completed=125), passing=False)
 
 
 def test_a_plan_reads_and_sends_no_stop(as_kept: AsKept) -> None:
-    tally = Tally(keys=500, settled=250, read_to_end=True, planning=True, slots=36, in_flight=12)
-    tally.outcomes[Outcome.WOULD_STOP] = 250
-    as_kept("progress-plan", drawn(tally, Look(width=80, animated=True), settled=125), passing=False)
+    progress = Progress(keys=500, completed=250, read_to_end=True, planning=True, slots=36, in_flight=12)
+    progress.outcomes[Outcome.WOULD_STOP] = 250
+    as_kept("progress-plan", drawn(progress, Look(width=80, animated=True), completed=125), passing=False)
 
 
-def some_tenants() -> Tally:
+def some_tenants() -> Progress:
     """A run of twelve tenants: one dead, one with refusals, one throttled, two done, seven at work."""
-    total = Tally(keys=12_000, accepted=5_200, settled=2_100, read_to_end=True, slots=252, in_flight=250)
+    total = Progress(keys=12_000, accepted=5_200, completed=2_100, read_to_end=True, slots=252, in_flight=250)
     for number in range(9):
         done = 1_000 if number < 2 else number
-        total.tenants[f"entity-{number}"] = Tally(
-            keys=1_000, accepted=1_000 if number < 2 else 100 * number, settled=done, read_to_end=True, slots=36,
+        total.tenants[f"entity-{number}"] = Progress(
+            keys=1_000, accepted=1_000 if number < 2 else 100 * number, completed=done, read_to_end=True, slots=36,
             in_flight=36 - number, outcomes=Counter({Outcome.STOPPED: done}),
         )  # fmt: skip
-    total.tenants["south-west-of-everywhere"] = Tally(
+    total.tenants["south-west-of-everywhere"] = Progress(
         keys=1_000, read_to_end=True, slots=36, closed_until=148.0
     )
-    total.tenants["north"] = Tally(
-        keys=1_000, accepted=640, settled=40, settled_unsent=3, read_to_end=True, slots=36, in_flight=36,
+    total.tenants["north"] = Progress(
+        keys=1_000, accepted=640, completed=40, completed_unsent=3, read_to_end=True, slots=36, in_flight=36,
         outcomes=Counter({Outcome.STOPPED: 37, Outcome.REJECTED: 3}),
     )  # fmt: skip
-    total.tenants["dead"] = Tally(
+    total.tenants["dead"] = Progress(
         keys=1_000, read_to_end=True, given_up="The tenant does not answer any more: Connection refused."
     )
     total.outcomes.update({Outcome.STOPPED: 2_097, Outcome.REJECTED: 3})
@@ -129,13 +129,17 @@ def test_on_a_low_screen_the_tenants_that_do_not_fit_are_summed_up(as_kept: AsKe
 
 
 def test_a_plan_of_several_tenants(as_kept: AsKept) -> None:
-    tally = Tally(keys=20, settled=15, read_to_end=True, planning=True, slots=72, in_flight=5)
-    tally.outcomes[Outcome.WOULD_STOP] = 15
-    tally.tenants["north"] = Tally(keys=10, settled=10, planning=True, read_to_end=True)
-    tally.tenants["north"].outcomes[Outcome.WOULD_STOP] = 10
-    tally.tenants["south"] = Tally(keys=10, settled=5, planning=True, read_to_end=True, slots=36, in_flight=5)
-    tally.tenants["south"].outcomes[Outcome.WOULD_STOP] = 5
-    as_kept("progress-tenants-plan", drawn(tally, Look(width=80, animated=True), settled=10), passing=False)
+    progress = Progress(keys=20, completed=15, read_to_end=True, planning=True, slots=72, in_flight=5)
+    progress.outcomes[Outcome.WOULD_STOP] = 15
+    progress.tenants["north"] = Progress(keys=10, completed=10, planning=True, read_to_end=True)
+    progress.tenants["north"].outcomes[Outcome.WOULD_STOP] = 10
+    progress.tenants["south"] = Progress(
+        keys=10, completed=5, planning=True, read_to_end=True, slots=36, in_flight=5
+    )
+    progress.tenants["south"].outcomes[Outcome.WOULD_STOP] = 5
+    as_kept(
+        "progress-tenants-plan", drawn(progress, Look(width=80, animated=True), completed=10), passing=False
+    )
 
 
 SANDBOX = Limits(
@@ -190,17 +194,17 @@ def a_plan() -> planned.KnownPlan:
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
-    tally = Tally(limits=SANDBOX, slots=36, call_seconds=0.3)
+    progress = Progress(limits=SANDBOX, slots=36, call_seconds=0.3)
     plan = a_plan()
-    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), tally, {})
+    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), progress, {})
     directory = Path("runs/20261124-034914-940a1b")
     text = planned.closing(plan, ahead, Look(width=width), directory, [], saved=True) + "\n"
     as_kept(f"plan-at-work-{width}", text, passing=False)
 
 
 def calls_of(plan: planned.KnownPlan, settings: Settings) -> Calls:
-    tally = Tally(slots=1, call_seconds=0.3)
-    return planned.forecast_run(plan, settings, tally, {})[""].expected.calls
+    progress = Progress(slots=1, call_seconds=0.3)
+    return planned.forecast_run(plan, settings, progress, {})[""].expected.calls
 
 
 def test_the_calls_of_a_plan_are_those_of_its_run() -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from orchestrator.clock import Clock
 from orchestrator.journal import database
-from orchestrator.journal.entries import RunInfo, Standing
+from orchestrator.journal.entries import Counts, RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Problem
@@ -65,7 +65,7 @@ class Book:
     def fail(self, seq: int, *, lost: bool = False) -> None:
         self.journal.stop_failed(seq, SENT, "track", PROBLEM, lost=lost, throttled=False)
 
-    def reopen(self, *, kept: bool = True) -> Standing:
+    def reopen(self, *, kept: bool = True) -> Counts:
         """As after kill -9: the file is all that is left, and the response files, if they were ``kept``."""
         self.connection = database.copy_to_memory(self.connection)
         weakref.finalize(self, self.connection.close)

@@ -10,7 +10,7 @@ from orchestrator.cli import progress
 from orchestrator.clock import Clock
 from orchestrator.logs import Screen, Sink, make_log
 from orchestrator.model import Answered, Limits, Outcome
-from orchestrator.progress import SPAN, Speed, Tally
+from orchestrator.progress import SPAN, Progress, Speed
 
 
 def answer(limits: Limits | None = None, **changes: Any) -> Answered:
@@ -19,39 +19,39 @@ def answer(limits: Limits | None = None, **changes: Any) -> Answered:
 
 
 def test_a_key_is_through_once_its_stop_was_accepted_or_needed_none():
-    tally = Tally(keys=10, accepted=3, settled_unsent=2)
-    assert tally.through == 5
+    progress = Progress(keys=10, accepted=3, completed_unsent=2)
+    assert progress.through == 5
 
 
 def test_a_resumed_run_begins_where_the_earlier_session_ended():
-    tally = Tally(keys=10, accepted=4, sent_before=1, over_before=3)
-    assert (tally.through, tally.over) == (5, 3)
+    progress = Progress(keys=10, accepted=4, sent_before=1, over_before=3)
+    assert (progress.through, progress.over) == (5, 3)
 
 
 def test_no_count_goes_beyond_the_whole():
-    tally = Tally(keys=10, accepted=10, settled_unsent=4, settled=14)
-    assert (tally.through, tally.over) == (10, 10)
+    progress = Progress(keys=10, accepted=10, completed_unsent=4, completed=14)
+    assert (progress.through, progress.over) == (10, 10)
 
 
 def test_what_came_to_no_good_end_needs_a_person():
-    tally = Tally(settled=4)
-    tally.outcomes.update([Outcome.STOPPED, Outcome.WOULD_STOP, Outcome.REJECTED, Outcome.UNREACHABLE])
-    assert tally.need_a_person == 2
+    progress = Progress(completed=4)
+    progress.outcomes.update([Outcome.STOPPED, Outcome.WOULD_STOP, Outcome.REJECTED, Outcome.UNREACHABLE])
+    assert progress.need_a_person == 2
 
 
 def test_an_answer_that_tells_no_limits_forgets_none():
-    tally = Tally()
+    progress = Progress()
     limits = Limits(concurrency=40)
-    tally.heard(answer(limits))
-    tally.heard(answer())
-    assert tally.limits == limits
+    progress.heard(answer(limits))
+    progress.heard(answer())
+    assert progress.limits == limits
 
 
 def test_a_refusal_says_nothing_of_how_long_a_call_takes():
-    tally = Tally()
-    tally.heard(answer(seconds=0.2))
-    tally.heard(answer(seconds=0.0, throttled=True))
-    assert tally.call_seconds == 0.2
+    progress = Progress()
+    progress.heard(answer(seconds=0.2))
+    progress.heard(answer(seconds=0.0, throttled=True))
+    assert progress.call_seconds == 0.2
 
 
 def test_a_speed_is_that_of_late():
@@ -82,9 +82,9 @@ def test_the_time_left_is_what_is_left_at_that_speed():
 
 
 def test_an_event_of_progress_says_how_far_the_run_is():
-    tally = Tally(keys=10, accepted=4, settled=3, slots=36, in_flight=2, closed_until=25.0)
-    tally.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
-    told = progress.fields(tally, Speed(lambda: 4), 20.0)
+    counts = Progress(keys=10, accepted=4, completed=3, slots=36, in_flight=2, closed_until=25.0)
+    counts.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
+    told = progress.fields(counts, Speed(lambda: 4), 20.0)
     assert told == {
         "keys": 10, "stops": 4, "settled": 3, "need_a_person": 1, "per_second": None, "retries": 0,
         "throttled": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
@@ -92,7 +92,7 @@ def test_an_event_of_progress_says_how_far_the_run_is():
 
 
 def test_a_plan_tells_of_no_stops():
-    assert "stops" not in progress.fields(Tally(planning=True), Speed(lambda: 0), 0.0)
+    assert "stops" not in progress.fields(Progress(planning=True), Speed(lambda: 0), 0.0)
 
 
 class Heard(io.StringIO):
@@ -111,7 +111,7 @@ class Heard(io.StringIO):
 async def test_progress_is_logged_now_and_then_until_the_run_ends():
     heard = Heard()
     log = make_log(Sink(None, Screen(heard, "info", json=True)), Clock(), "run")
-    async with progress.told(Tally(keys=3), log, every=0.001):
+    async with progress.told(Progress(keys=3), log, every=0.001):
         await heard.event.wait()
     before = heard.getvalue()
     await asyncio.sleep(0.01)

@@ -252,7 +252,7 @@ SELECT n, started_at, ended_at, state, reason, exit_status, token_calls FROM ses
 -- Standard input cannot be read twice: what is given again on resume takes its place.
 UPDATE source SET path = :path, name = :name WHERE id = :id;
 
--- name: standings
+-- name: counts_by_tenant
 -- Where each tenant of a resumed run stands: keys, stops accepted, and how many are left to send and to follow.
 SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(accepted_at) AS accepted,

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli.display import EVERY, showing
 from orchestrator.cli.page import Look
 from orchestrator.logs import Screen
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 
 
 class Hanging(StringIO):
@@ -31,8 +31,8 @@ class Hanging(StringIO):
 async def test_a_terminal_that_hangs_up_does_not_end_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Hanging()
     monkeypatch.setattr(sys, "stderr", terminal)
-    tally = Tally(keys=3)
-    async with showing(tally, Screen(terminal, "info", json=False), Look(width=80, animated=True)):
+    progress = Progress(keys=3)
+    async with showing(progress, Screen(terminal, "info", json=False), Look(width=80, animated=True)):
         await asyncio.sleep(0)
         terminal.gone = True
         await asyncio.sleep(2 * EVERY)

@@ -10,52 +10,52 @@ from orchestrator.cluster.messages import (
     encode_shard,
     progress_of,
 )
-from orchestrator.journal.entries import RunInfo, Standing
+from orchestrator.journal.entries import Counts, RunInfo
 from orchestrator.journal.shards import Rows
 from orchestrator.model import Outcome
-from orchestrator.progress import NeedsPerson, Tally
-from orchestrator.sessions.session import first_tally
+from orchestrator.progress import NeedsPerson, Progress
+from orchestrator.sessions.session import initial_progress
 from orchestrator.settings import Secret, Settings
 from orchestrator.settings.tenants import Tenant
 
 
-def sent(tally: Tally, now: float = 0.0) -> dict[str, object]:
+def sent(progress: Progress, now: float = 0.0) -> dict[str, object]:
     """Progress as it arrives."""
-    progress: dict[str, object] = msgspec.msgpack.decode(msgspec.msgpack.encode(progress_of(tally, now)))
-    return progress
+    values: dict[str, object] = msgspec.msgpack.decode(msgspec.msgpack.encode(progress_of(progress, now)))
+    return values
 
 
 def test_the_caller_shows_what_the_worker_counted():
-    there = Tally(keys=10, accepted=4, settled=3, settled_unsent=1, slots=36, in_flight=6, retries=2)
+    there = Progress(keys=10, accepted=4, completed=3, completed_unsent=1, slots=36, in_flight=6, retries=2)
     there.outcomes.update([Outcome.STOPPED, Outcome.STOPPED, Outcome.REJECTED])
-    here = Tally(keys=10)
+    here = Progress(keys=10)
     apply_progress(here, sent(there), now=0.0)
     assert (here.through, here.over, here.slots, here.in_flight, here.retries) == (5, 3, 36, 6, 2)
     assert (here.outcomes, here.need_a_person) == (there.outcomes, 1)
 
 
 def test_keys_that_were_completed_before_and_are_not_in_the_shard_count():
-    before = first_tally(Standing(keys=100, accepted=70, waiting=20, following=10), planning=False)
-    shard = first_tally(Standing(keys=30, accepted=8, waiting=20, following=10), planning=False)
-    here = first_tally(Standing(keys=100, accepted=70, waiting=20, following=10), planning=False)
+    before = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)
+    shard = initial_progress(Counts(keys=30, accepted=8, waiting=20, following=10), planning=False)
+    here = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)
     apply_progress(here, sent(shard), now=0.0)
     assert (here.keys, here.through, here.over) == (before.keys, before.through, before.over) == (100, 80, 70)
     shard.accepted += 20
-    shard.settled += 30
+    shard.completed += 30
     apply_progress(here, sent(shard), now=0.0)
     assert (here.through, here.over) == (100, 100)
 
 
 def test_a_wait_is_sent_in_seconds_since_machines_share_no_clock():
-    here = Tally(keys=1)
-    apply_progress(here, sent(Tally(keys=1, closed_until=1_040.0), now=1_000.0), now=5.0)
+    here = Progress(keys=1)
+    apply_progress(here, sent(Progress(keys=1, closed_until=1_040.0), now=1_000.0), now=5.0)
     assert here.closed_until == 45.0
 
 
 def test_the_last_keys_that_need_a_person_are_sent_with_their_names():
-    there = Tally(keys=NAMED + 2)
+    there = Progress(keys=NAMED + 2)
     there.latest.extend(NeedsPerson(f"{n:032x}", Outcome.REJECTED, "No.") for n in range(NAMED + 2))
-    here = Tally(keys=NAMED + 2)
+    here = Progress(keys=NAMED + 2)
     for _ in range(2):
         apply_progress(here, sent(there), now=0.0)
     assert list(here.latest) == list(there.latest)[-NAMED:]

@@ -21,7 +21,7 @@ from orchestrator.journal import journal as journals
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, Limits
 from orchestrator.pacing.pacer import Pacer
-from orchestrator.progress import Tally
+from orchestrator.progress import Progress
 from tests.simulation.virtual import now, virtually
 
 
@@ -53,7 +53,7 @@ class Bench:
         log = make_log(Sink(None, None), clock, "run")
         journal = journals.inline(clock)
         weakref.finalize(self, journal.close)
-        pace = Pace(self.pacer, self.backlog, journal, Tally(), clock, log)
+        pace = Pace(self.pacer, self.backlog, journal, Progress(), clock, log)
         self.gate = Gate(pace, self.backlog, self.cutoff, clock, ramp or Ramp(), lambda: self.token())
         self.began: list[tuple[str, float]] = []
         self.ended: list[tuple[str, float]] = []

@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.journal.entries import Standing
+from orchestrator.journal.entries import Counts
 from orchestrator.model import Outcome, Stage
 from tests.unit.journal_book import PROBLEM, Book, key, row
 
@@ -154,7 +154,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def die_and_reopen(self) -> None:
-        standing = self.book.reopen()
+        counts = self.book.reopen()
         self.held.clear()
         for known in self.model.values():
             if known.stage is Stage.ARMED and known.left:
@@ -164,7 +164,7 @@ class AnyOrder(RuleBasedStateMachine):
                 known.outcome = None
                 known.stage = Stage.FOLLOWING if known.accepted else Stage.WAITING
         stages = [known.stage for known in self.model.values()]
-        assert standing == Standing(
+        assert counts == Counts(
             keys=len(self.model),
             accepted=sum(known.accepted for known in self.model.values()),
             waiting=stages.count(Stage.WAITING),

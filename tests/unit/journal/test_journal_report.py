@@ -5,7 +5,7 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.journal import entries
-from orchestrator.journal.entries import SourceInfo, Standing
+from orchestrator.journal.entries import Counts, SourceInfo
 from orchestrator.model import ActionState, InputRow, Outcome, Problem, Provenance, Reading, Records, Status
 from tests.unit.journal_book import NOW, PROBLEM, SENT, key, row, table
 
@@ -67,7 +67,7 @@ def test_a_source_that_is_given_again_takes_the_place_of_the_one_that_is_gone(bo
 
 def test_a_malformed_row_is_over_as_soon_as_it_is_read(book):
     book.admit(InputRow(2, "x", problem="no key"))
-    assert book.reopen() == Standing(keys=0, accepted=0, waiting=0, following=0)
+    assert book.reopen() == Counts(keys=0, accepted=0, waiting=0, following=0)
     assert book.action().error == Problem(kind="malformed", message="no key")
 
 

@@ -9,7 +9,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import checksum, database, entries
 from orchestrator.journal import journal as journals
-from orchestrator.journal.entries import Standing
+from orchestrator.journal.entries import Counts
 from orchestrator.model import Outcome, Problem, Records
 from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
 
@@ -36,7 +36,7 @@ def test_an_accepted_stop_is_followed_after_the_process_died_and_never_armed(boo
     book.admit(row(2))
     book.claim()
     book.accept(1)
-    assert (book.reopen(), book.claim()) == (Standing(keys=1, accepted=1, waiting=0, following=1), [])
+    assert (book.reopen(), book.claim()) == (Counts(keys=1, accepted=1, waiting=0, following=1), [])
 
 
 def test_seconds_of_a_dead_process_mean_nothing_to_the_next(book):
@@ -71,18 +71,18 @@ def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept
 
 
 @pytest.mark.parametrize(
-    ("outcome", "accepted", "standing"),
+    ("outcome", "accepted", "counts"),
     [
-        (Outcome.UNCONFIRMED, True, Standing(1, 1, 0, 1)),
-        (Outcome.UNCONFIRMED, False, Standing(1, 0, 1, 0)),
-        (Outcome.UNREACHABLE, False, Standing(1, 0, 1, 0)),
-        (Outcome.REJECTED, False, Standing(1, 0, 0, 0)),
-        (Outcome.SKIPPED_BY_GUARD, False, Standing(1, 0, 0, 0)),
-        (Outcome.STOPPED, True, Standing(1, 1, 0, 0)),
-        (Outcome.ALREADY_STOPPED, False, Standing(1, 0, 0, 0)),
+        (Outcome.UNCONFIRMED, True, Counts(1, 1, 0, 1)),
+        (Outcome.UNCONFIRMED, False, Counts(1, 0, 1, 0)),
+        (Outcome.UNREACHABLE, False, Counts(1, 0, 1, 0)),
+        (Outcome.REJECTED, False, Counts(1, 0, 0, 0)),
+        (Outcome.SKIPPED_BY_GUARD, False, Counts(1, 0, 0, 0)),
+        (Outcome.STOPPED, True, Counts(1, 1, 0, 0)),
+        (Outcome.ALREADY_STOPPED, False, Counts(1, 0, 0, 0)),
     ],
 )
-def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, outcome, accepted, standing):
+def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, outcome, accepted, counts):
     book.admit(row(2))
     book.claim()
     if accepted:
@@ -90,7 +90,7 @@ def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, o
     else:
         book.fail(1, lost=outcome is Outcome.UNCONFIRMED)
     book.journal.completed(1, outcome, PROBLEM)
-    assert book.reopen() == standing
+    assert book.reopen() == counts
 
 
 def test_what_was_refused_for_its_credentials_is_tried_again_and_what_was_for_itself_is_not(book):

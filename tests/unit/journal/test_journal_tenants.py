@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.journal import database, entries
-from orchestrator.journal.entries import RunInfo, Standing, TenantInfo
+from orchestrator.journal.entries import Counts, RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import Outcome, Records
@@ -98,11 +98,11 @@ def test_where_the_tenants_stand_is_added_up(fleet):
     fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
     fleet.wait(fleet.journal.of("south").claim(1, True))
     fleet.accept(2)
-    assert entries.standings(fleet.connection) == {
-        "north": Standing(1, 0, 1, 0),
-        "south": Standing(2, 1, 1, 1),
+    assert entries.counts_by_tenant(fleet.connection) == {
+        "north": Counts(1, 0, 1, 0),
+        "south": Counts(2, 1, 1, 1),
     }
-    assert fleet.reopen() == Standing(keys=3, accepted=1, waiting=2, following=1)
+    assert fleet.reopen() == Counts(keys=3, accepted=1, waiting=2, following=1)
 
 
 def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
@@ -111,8 +111,8 @@ def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
         fleet.journal.ended(seq, Outcome.STOPPED, "https://tenant.invalid/file")
         fleet.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
         fleet.journal.completed(seq, Outcome.STOPPED, None)
-    standing = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
-    assert standing.following == 1
+    counts = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
+    assert counts.following == 1
     assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_parked(9))] == [2]
 
 

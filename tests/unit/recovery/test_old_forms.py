@@ -46,10 +46,10 @@ def test_a_journal_of_any_form_is_resumed(directory, how):
     connection.close()
     journal = journals.reopen(path, Clock())
     try:
-        standing = asyncio.run(journal.reopen(kept=lambda _: True))
+        counts = asyncio.run(journal.reopen(kept=lambda _: True))
     finally:
         journal.close()
-    assert (standing.keys, standing.accepted, standing.waiting) == (KEYS, KEYS - 1, 1)
+    assert (counts.keys, counts.accepted, counts.waiting) == (KEYS, KEYS - 1, 1)
     assert sentences == []
     assert [action["outcome"] for action in told(path).actions.values()] == OUTCOMES
 
