@@ -14,6 +14,7 @@ from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo, read_sources
 from orchestrator.model import OVER, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary
+from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 from orchestrator.settings import show_duration
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
@@ -25,17 +26,13 @@ _PERSON = {
     Outcome.SKIPPED_BY_GUARD: "left alone by a guard",
     Outcome.MALFORMED: "no bulk key",
 }
-_FILES = {
-    "failed.csv": "were processed and failed",
-    "unprocessed.csv": "were not processed",
-    "succeeded.csv": "went through; what must not stand is yours to reverse",
-}
 
 
 class Known(Struct, frozen=True):
     """What the journal tells of a run that has ended, as far as the summary says it.
 
-    ``unread`` are sources that were not read to their end.
+    ``unread`` are sources that were not read to their end. ``payments_since`` is when the first action started that
+    made payments, in the tenant's own words.
     """
 
     run: RunEntry
@@ -43,6 +40,7 @@ class Known(Struct, frozen=True):
     troubles: list[digest.Trouble] = []
     files_missing: int = 0
     unread: list[SourceInfo] = []
+    payments_since: str | None = None
 
 
 def read_known(connection: sqlite3.Connection) -> Known:
@@ -54,6 +52,7 @@ def read_known(connection: sqlite3.Connection) -> Known:
         digest.read_troubles(connection),
         reports.count_missing_files(connection),
         [source for source in read_sources(connection) if not source.complete],
+        reports.payments_since(connection),
     )
 
 
@@ -210,15 +209,25 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
         steps.step("What a guard left alone runs on. Was the guard right?")
     if counts.get(Outcome.MALFORMED):
         steps.step("Mend the rows that hold no bulk key, and run them by themselves.")
-    for name, meaning in _FILES.items():
-        path = directory / "remediation" / name
-        if _has_rows(path):
-            steps.step(f"Records that {meaning}:")
-            steps.command(as_argument(path))
+    if (index := read_index(directory)) is not None:
+        _records_to_handle(steps, index, known.payments_since, directory)
     if steps.lines:
         page.line()
         page.line("Next:", "bold")
         page.lines += steps.lines
+
+
+def _records_to_handle(steps: Page, index: Index, payments_since: str | None, directory: Path) -> None:
+    """What to do with the records, by folder."""
+    if index.electronic_payments:
+        since = f", since {payments_since} (tenant's time) at the earliest" if payments_since else ""
+        steps.step(
+            f"{counted(index.electronic_payments, 'electronic payment')} went through{since}. {PAYMENTS}"
+        )
+    for folder, advice in FOLDERS.items():
+        if records := index.records_in(folder):
+            steps.step(f"{counted(records, 'record')} {advice}")
+            steps.command(as_argument(directory / "remediation" / folder))
 
 
 def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
@@ -260,12 +269,3 @@ def _deadline_of_the_next() -> str:
     if given_again("deadline"):
         return "No deadline holds then, unless you give a new --deadline."
     return "The deadline is set for every run here and holds again from then on: give a longer --deadline."
-
-
-def _has_rows(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            file.readline()
-            return bool(file.read(1))
-    except OSError:
-        return False

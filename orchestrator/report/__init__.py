@@ -5,6 +5,7 @@
 
 from orchestrator.report.building import (
     count_missing_files,
+    payments_since,
     read_actions,
     read_head,
     read_report,
@@ -43,6 +44,7 @@ __all__ = [
     "Write",
     "count_missing_files",
     "json_schema",
+    "payments_since",
     "read_actions",
     "read_head",
     "read_report",

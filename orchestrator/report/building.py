@@ -60,6 +60,12 @@ def count_missing_files(connection: sqlite3.Connection) -> int:
     return count
 
 
+def payments_since(connection: sqlite3.Connection) -> str | None:
+    """When the first action started that made payments, in the tenant's own words; None if none did."""
+    since: str | None = connection.execute(_sql("payments_since")).fetchone()[0]
+    return since
+
+
 def read_actions(
     connection: sqlite3.Connection, which: str = "actions", values: dict[str, Any] | None = None
 ) -> Iterator[ActionEntry]:

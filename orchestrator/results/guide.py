@@ -6,6 +6,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from orchestrator.atomic import append, sync
+from orchestrator.results.index import NAME, Index, RemediationFile, encode
 from orchestrator.results.payments import PaymentList
 from orchestrator.results.upload_files import UploadFile
 
@@ -68,10 +69,26 @@ class Guide(Struct, frozen=True):
     unknown: Mapping[str, int]
 
 
-def write_guide(path: Path, guide: Guide) -> None:
-    """Writes the page to ``path``. Raises OSError."""
-    append(path, "\n".join(_page(guide)).encode())
-    sync(path)
+def write_guide(guide: Guide) -> None:
+    """Writes the page and the index. Raises OSError."""
+    for name, content in (("README.md", "\n".join(_page(guide)).encode()), (NAME, encode(_index(guide)))):
+        append(guide.folder / name, content)
+        sync(guide.folder / name)
+
+
+def _index(guide: Guide) -> Index:
+    general = [RemediationFile(f"{name}.csv", "", records) for name, records in guide.general.items()]
+    uploads = [
+        RemediationFile(_name(guide, file.path), folder, file.records)
+        for (folder, _, _), files in guide.uploads.items()
+        for file in files
+    ]
+    payments = [
+        RemediationFile(_name(guide, found.path), "reverse", found.electronic + found.external)
+        for found in guide.payments.values()
+    ]
+    electronic = sum(found.electronic for found in guide.payments.values())
+    return Index([*general, *uploads, *payments], electronic, sum(guide.unknown.values()))
 
 
 def _page(guide: Guide) -> Iterator[str]:

@@ -137,7 +137,7 @@ class Remediation:
                 uploads.sync()
             for payments in self._payments.values():
                 payments.finish()
-            write_guide(work / "README.md", self._guide())
+            write_guide(self._guide())
             shutil.rmtree(replaced, ignore_errors=True)
             if target.exists():
                 target.rename(replaced)

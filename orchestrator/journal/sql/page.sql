@@ -4,7 +4,8 @@
 -- One scan for every breakdown: the caller adds up what it needs.
 SELECT tenant, reported.outcome, COALESCE(reported.action_type, ''), reported.source, COUNT(*),
        COUNT(reported.total), COALESCE(SUM(reported.total), 0), COALESCE(SUM(reported.processed), 0),
-       COALESCE(SUM(reported.succeeded), 0), COALESCE(SUM(reported.failed), 0), COALESCE(SUM(reported.unprocessed), 0)
+       COALESCE(SUM(reported.succeeded), 0), COALESCE(SUM(reported.failed), 0), COALESCE(SUM(reported.unprocessed), 0),
+       COALESCE(SUM(reported.held_by_group), 0)
 FROM reported_action AS reported
 GROUP BY 1, 2, 3, 4;
 

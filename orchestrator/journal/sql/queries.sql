@@ -331,3 +331,7 @@ FROM action WHERE outcome = 'would_stop' GROUP BY tenant;
 -- In the order in which a run by this plan stops them.
 SELECT bulk_key, status, action_type, unprocessed, speed, tenant FROM action WHERE outcome = 'would_stop'
 ORDER BY speed IS NULL, speed DESC, seq LIMIT :most;
+
+-- name: payments_since
+-- No column says when a payment was made: the start of its action is the earliest possible time.
+SELECT MIN(json_extract(provenance, '$.started_on')) FROM action WHERE action_type = 'MPU' AND processed > 0;

@@ -18,7 +18,10 @@ NO_TYPE = "not known"
 
 
 class Sums(Struct, frozen=True):
-    """Actions of one kind; ``known`` of them have counts, and the counts are of their records."""
+    """Actions of one kind; ``known`` of them have counts, and the counts are of their records.
+
+    ``held`` of the unprocessed records are behind a failed record of their group.
+    """
 
     actions: int = 0
     known: int = 0
@@ -27,6 +30,7 @@ class Sums(Struct, frozen=True):
     succeeded: int = 0
     failed: int = 0
     unprocessed: int = 0
+    held: int = 0
 
     @property
     def counted(self) -> int:

@@ -30,6 +30,7 @@ from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import read_view
 from orchestrator.report.pages.wording import OUTCOMES, error_words, group_of
+from orchestrator.results.index import FOLDERS, PAYMENTS, read_index
 from orchestrator.settings import show_duration
 
 ROWS_IN_BLOCK = 2_000
@@ -163,6 +164,10 @@ def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sh
     selection = select(connection, view.actions, view.groups["person"])
     pieces = _template().generate(
         view=view,
+        index=read_index(directory),
+        folders=FOLDERS,
+        payments=PAYMENTS,
+        remediation=printable(str(directory / "remediation")),
         timeline=timeline,
         charts=draw(timeline, view.summary.keys, planning=view.run.command == "plan"),
         command=lambda words: f"mass-stop {words} {printable(shlex.quote(str(directory)))}",

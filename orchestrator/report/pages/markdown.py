@@ -14,6 +14,7 @@ from orchestrator.printable import printable
 from orchestrator.report import Write
 from orchestrator.report.pages.view import Cases, Place, View, read_view
 from orchestrator.report.pages.wording import OUTCOMES
+from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 from orchestrator.settings import show_duration
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
@@ -101,8 +102,9 @@ def _records(view: View) -> Iterator[str]:
         yield f"{through}; {fate.at_risk:,} are yet to be processed: a stop now would save them."
         return
     spared = f", {fate.spared:,} were left in actions that were over before it" if fate.spared else ""
+    held = f", {fate.held:,} were not processed because a record of their group failed" if fate.held else ""
     at_risk = f", **{fate.at_risk:,} are still at risk**" if fate.at_risk else ""
-    yield f"{through}, {fate.saved:,} were saved by the stop{spared}{at_risk}."
+    yield f"{through}, {fate.saved:,} were saved by the stop{spared}{held}{at_risk}."
     if fate.uncounted:
         yield f"The records of {fate.uncounted:,} actions are not known."
 
@@ -129,9 +131,18 @@ def _next(view: View, directory: Path) -> Iterator[str]:
         yield "Next: see above, by outcome."
     else:
         yield "Next: nothing is left to stop."
-    if (directory / "remediation").is_dir() and (view.fate.succeeded or view.fate.failed):
-        yield f"The records themselves, by what became of each: {code(str(directory / 'remediation'))}"
+    if (index := read_index(directory)) is not None:
+        yield from _records_to_handle(index, view.payments_since, directory)
     yield f"The full report: {code(str(directory / 'report.json'))}, to read: {code(str(directory / 'report.html'))}"
+
+
+def _records_to_handle(index: Index, payments_since: str | None, directory: Path) -> Iterator[str]:
+    if index.electronic_payments:
+        since = f", since {code(payments_since)} at the earliest" if payments_since else ""
+        yield f"**{index.electronic_payments:,} electronic payments went through{since}.** {PAYMENTS}"
+    for folder, advice in FOLDERS.items():
+        if records := index.records_in(folder):
+            yield f"- {records:,} records {advice} {code(str(directory / 'remediation' / folder))}"
 
 
 def _duration(seconds: float) -> str:

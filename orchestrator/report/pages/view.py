@@ -12,7 +12,7 @@ from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo, read_run
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
-from orchestrator.report import RunEntry, Summary, read_head
+from orchestrator.report import RunEntry, Summary, payments_since, read_head
 from orchestrator.report.pages.breakdowns import Breakdown, Cell, Sums, added, read_breakdowns
 from orchestrator.report.pages.wording import (
     OUTCOMES,
@@ -93,7 +93,7 @@ class Setback(Struct, frozen=True):
 
 
 class Fate(Struct, frozen=True):
-    """What became of the records. The three kinds of records not processed add up to the report's ``unprocessed``."""
+    """What became of the records. The four kinds of records not processed add up to the report's ``unprocessed``."""
 
     succeeded: int
     failed: int
@@ -103,13 +103,15 @@ class Fate(Struct, frozen=True):
     """Not processed, in actions that were over without this run."""
     at_risk: int
     """Not processed yet, in actions that are not known to be over."""
+    held: int
+    """Not processed, because a record of their group failed before."""
     uncounted: int
     """Actions whose records are not known."""
 
     @property
     def counted(self) -> int:
         """Records whose fate is known."""
-        return self.succeeded + self.failed + self.saved + self.spared + self.at_risk
+        return self.succeeded + self.failed + self.saved + self.spared + self.at_risk + self.held
 
 
 _TOLD = (
@@ -149,6 +151,7 @@ class View(Struct, frozen=True):
     """Kinds of errors that are not in ``errors``."""
     setbacks: list[Setback]
     tenants: bool
+    payments_since: str | None
     """Whether the run has several tenants, told apart by name."""
 
     @property
@@ -161,11 +164,6 @@ class View(Struct, frozen=True):
         return self.run.command != "drill" and any(
             self.summary.outcomes.get(outcome) for outcome in RESUMABLE
         )
-
-    @property
-    def has_remediation(self) -> bool:
-        """Whether the run's response files were fetched, and their records sorted."""
-        return self.run.command != "plan" and not self.info.settings.get("no_results")
 
     @property
     def tenants_option(self) -> str:
@@ -211,6 +209,7 @@ def read_view(connection: sqlite3.Connection) -> View:
             for call, kind, calls, first_at, last_at in connection.execute(_sql("setbacks"))
         ],
         tenants=tenants,
+        payments_since=payments_since(connection),
     )
 
 
@@ -227,13 +226,14 @@ def _places(run: RunEntry) -> list[Place]:
 def _fate(cells: list[Cell]) -> Fate:
     every = sum((cell.sums for cell in cells), Sums())
     rest = added(cells, lambda cell: group_of(cell.outcome))
-    left = {group: sums.unprocessed for group, sums in rest.items()}
+    left = {group: sums.unprocessed - sums.held for group, sums in rest.items()}
     return Fate(
         succeeded=every.succeeded,
         failed=every.failed,
         saved=left.get("stopped", 0),
         spared=left.get("over", 0),
         at_risk=left.get("person", 0) + left.get("planned", 0),
+        held=every.held,
         uncounted=every.actions - every.known,
     )
 

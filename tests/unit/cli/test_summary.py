@@ -12,6 +12,7 @@ from orchestrator.journal.digest import Named, Trouble
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.model import Outcome
 from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+from orchestrator.results.index import Index, RemediationFile, encode
 
 DIRECTORY = Path("runs/one")
 KEY = "0123456789abcdef0123456789abcdef"
@@ -28,6 +29,7 @@ def said(
     width: int | None = None,
     trouble: str | None = None,
     tenants: dict[str, TenantEntry] | None = None,
+    since: str | None = None,
     **run: Any,
 ) -> str:
     """The summary of a run with these outcomes."""
@@ -55,7 +57,7 @@ def said(
         calls=CallTotals(0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )
-    known = Known(entry, summary, troubles or [], files_missing, unread or [])
+    known = Known(entry, summary, troubles or [], files_missing, unread or [], since)
     return closing(known, Look(width=width), directory, [trouble] if trouble else [], saved=True)
 
 
@@ -180,12 +182,20 @@ def test_the_directory_of_a_command_comes_through_a_shell_as_it_is(name: str):
     assert not word.startswith("-")
 
 
-@pytest.mark.parametrize("rows", [0, 1])
-def test_a_remediation_file_is_named_where_it_has_rows(tmp_path: Path, rows: int):
+@pytest.mark.parametrize("records", [0, 1_200])
+def test_a_folder_of_records_is_named_with_their_number(tmp_path: Path, records: int):
     (tmp_path / "remediation").mkdir()
-    (tmp_path / "remediation" / "failed.csv").write_text("bulk_key,row\n" + f"{KEY},1\n" * rows)
+    index = Index([RemediationFile("retry/MPU-001.csv", "retry", records)])
+    (tmp_path / "remediation" / "index.json").write_bytes(encode(index))
     text = said({Outcome.STOPPED: 1}, last_stop=1.0, directory=tmp_path)
-    assert (f"{tmp_path}/remediation/failed.csv" in text) == bool(rows)
+    assert (f"{tmp_path}/remediation/retry" in text, "1,200 records failed" in text) == (bool(records),) * 2
+
+
+def test_electronic_payments_are_named_with_the_earliest_time(tmp_path: Path):
+    (tmp_path / "remediation").mkdir()
+    (tmp_path / "remediation" / "index.json").write_bytes(encode(Index([], electronic_payments=12)))
+    text = said({Outcome.STOPPED: 1}, last_stop=1.0, directory=tmp_path, since="2026-11-23 10:00:05")
+    assert ("12 electronic payments went through" in text, "2026-11-23 10:00:05" in text) == (True, True)
 
 
 def test_keys_that_need_a_person_are_named_with_the_reason_and_the_rest_is_counted():
