@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Say what run would do; sends no stop.",
     "resume": "Go on with a run that was interrupted or crashed.",
     "report": "Write the report of a run again.",
+    "keys": "Find bulk keys in logs, traces and exports.",
     "drill": "Rehearse the whole job against a simulated tenant.",
     "simulate": "Serve the simulated tenant for other clients.",
     "check": "Check credentials, reachability, clock and limits.",

@@ -132,6 +132,15 @@ def count_lines(text: str) -> int:
 
 
 def _unreadable(name: str, head: bytes, what: str, line: int, offset: int) -> InputError:
-    known = next((found for magic, found in _KNOWN.items() if head.startswith(magic)), None)
-    found, advice = known or (f"{what} in line {line} (byte {offset + 1})", _SAVE)
+    found, advice = _known(head) or (f"{what} in line {line} (byte {offset + 1})", _SAVE)
     return InputError(f"{name} {found}. {advice}")
+
+
+def known_format(head: bytes) -> str | None:
+    """What a source that begins with ``head`` is, if no text can be read from it: "is a zip archive"."""
+    known = _known(head)
+    return known[0] if known is not None and not head.startswith((b"\xff\xfe", b"\xfe\xff")) else None
+
+
+def _known(head: bytes) -> tuple[str, str] | None:
+    return next((found for magic, found in _KNOWN.items() if head.startswith(magic)), None)
