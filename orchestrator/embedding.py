@@ -5,7 +5,6 @@ the command, so that ``mass-stop resume`` works on it as well.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -28,6 +27,7 @@ from orchestrator import runs
 from orchestrator.errors import UsageError
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import RowIntake
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import InputRow, Outcome
 from orchestrator.report import ActionEntry, Report
 from orchestrator.settings import Settings
@@ -215,9 +215,9 @@ def _refuse_no_list(keys: object) -> None:
         raise UsageError(f"keys must be a list or another iterable of bulk keys, not {type(keys).__name__}.")
 
 
-def _actions(seqs: Sequence[int], connection: sqlite3.Connection) -> list[ActionEntry]:
-    return [action for seq in seqs for action in reports.read_actions(connection, "action", {"seq": seq})]
+def _actions(seqs: Sequence[int], reader: JournalReader) -> list[ActionEntry]:
+    return [action for seq in seqs if (action := reports.read_action(reader, seq)) is not None]
 
 
-def _unsettled(connection: sqlite3.Connection) -> list[ActionEntry]:
-    return list(reports.read_actions(connection, "unsettled", {}))
+def _unsettled(reader: JournalReader) -> list[ActionEntry]:
+    return list(reports.read_actions(reader, "unsettled"))

@@ -1,6 +1,5 @@
 """What a plan found, on one screen: what each action is doing, what a stop now saves, and what a run will take."""
 
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from orchestrator.cli.page import Look, Page, counted, duration
 from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
 from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_argument, read_known
 from orchestrator.journal import digest
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Limits, Outcome
 from orchestrator.pacing.forecast import Calls, Forecast, forecast, quotas
 from orchestrator.progress import Progress
@@ -46,12 +46,12 @@ class KnownPlan(Struct, frozen=True):
         return self.known.run.tenant is None
 
 
-def read_plan(connection: sqlite3.Connection) -> KnownPlan:
+def read_plan(reader: JournalReader) -> KnownPlan:
     """All that :func:`closing` needs of the journal."""
     return KnownPlan(
-        read_known(connection),
-        digest.read_plan_totals(connection),
-        digest.read_plan_first(connection, SHOWN),
+        read_known(reader),
+        reader.plan_totals(),
+        reader.plan_first(SHOWN),
     )
 
 

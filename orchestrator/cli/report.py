@@ -14,8 +14,7 @@ from orchestrator.errors import StorageError, UsageError
 from orchestrator.printable import printable
 
 if TYPE_CHECKING:
-    import sqlite3
-
+    from orchestrator.journal.reader import JournalReader
     from orchestrator.report import Write
 
 SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
@@ -60,29 +59,30 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     if run_dir is None:
         raise UsageError("Which run? Give its directory: mass-stop report RUN_DIR")
 
-    import sqlite3
+    import msgspec
 
     from orchestrator.cli.copies import copy_report, shown
+    from orchestrator.journal.reader import UNREADABLE
     from orchestrator.journal.recovery.opening import is_read_only, open_for_report
 
     targets.refuse_report_target(target)
     path = target or str(run_dir / f"report.{SUFFIXES[form]}")
-    connection, sentences = open_for_report(run_dir / "journal.db")
+    reader, sentences = open_for_report(run_dir / "journal.db")
     try:
         if target is None and is_read_only(run_dir / "journal.db"):
             raise UsageError(
                 f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
                 "for standard output."
             )
-        copy_report(path, partial(_writer(form, run_dir), connection))
+        copy_report(path, partial(_writer(form, run_dir), reader))
     except ConnectionError:
         pass  # whoever read it has read enough
     except OSError as error:
         raise StorageError(f"The report could not be written to {shown(path)}: {error.strerror}.") from error
-    except sqlite3.Error as error:
+    except (*UNREADABLE, msgspec.MsgspecError) as error:
         raise StorageError(f"The journal in {run_dir} cannot be read: {error}.") from error
     finally:
-        connection.close()
+        reader.close()
     if path != "-":
         sys.stderr.write(f"{printable(path)}\n")
     for sentence in sentences:
@@ -90,18 +90,18 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     return 5 if sentences else 0
 
 
-def _writer(form: str, run_dir: Path) -> "Callable[[sqlite3.Connection, Write], None]":
+def _writer(form: str, run_dir: Path) -> "Callable[[JournalReader, Write], None]":
     from orchestrator import report as reports
 
     match form:
         case "html":
             from orchestrator.report.pages.html import report_sha256, write_html
 
-            return lambda db, write: write_html(db, write, run_dir, report_sha256(db))
+            return lambda reader, write: write_html(reader, write, run_dir, report_sha256(reader))
         case "markdown":
             from orchestrator.report.pages.markdown import write_markdown
 
-            return lambda db, write: write_markdown(db, write, run_dir)
+            return lambda reader, write: write_markdown(reader, write, run_dir)
         case "csv":
             return reports.write_csv
     return reports.write_json

@@ -121,7 +121,7 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
         for sentence in _errors_alone(run):
             say(sentence)
     if not run.saved:
-        await run.read(lambda db: reports.write_json(db, _to_standard_error))
+        await run.read(lambda reader: reports.write_json(reader, _to_standard_error))
     if settings.report is not None and stage.delivery is not None:
         with stage.delivery:
             await _deliver(run, settings.report)
@@ -142,7 +142,7 @@ async def _deliver(run: runs.Run, target: str) -> None:
             write_to = partial(read_out, run.directory.report)
             await to_thread.run_sync(copy_report, target, write_to, abandon_on_cancel=True)
         else:
-            await run.read(lambda db: copy_report(target, partial(reports.write_json, db)))
+            await run.read(lambda reader: copy_report(target, partial(reports.write_json, reader)))
     except ConnectionError:
         whole = f" It is whole in {run.directory.report}." if run.saved else ""
         say(f"The reader closed {shown(target)} before the report was complete.{whole}")

@@ -1,7 +1,6 @@
 """The closing summary: is it over, what went through, what is to be done next."""
 
 import shlex
-import sqlite3
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,7 +10,8 @@ from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.journal import digest
-from orchestrator.journal.entries import SourceInfo, read_sources
+from orchestrator.journal.entries import SourceInfo
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import OVER, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
@@ -43,16 +43,16 @@ class Known(Struct, frozen=True):
     payments_since: str | None = None
 
 
-def read_known(connection: sqlite3.Connection) -> Known:
+def read_known(reader: JournalReader) -> Known:
     """All that :func:`closing` needs of the journal."""
-    run, summary = reports.read_head(connection)
+    run, summary = reports.read_head(reader)
     return Known(
         run,
         summary,
-        digest.read_troubles(connection),
-        reports.count_missing_files(connection),
-        [source for source in read_sources(connection) if not source.complete],
-        reports.payments_since(connection),
+        reader.troubles(),
+        reader.missing_files(),
+        [source for source in reader.sources() if not source.complete],
+        reader.payments_since(),
     )
 
 

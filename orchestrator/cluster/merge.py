@@ -127,10 +127,10 @@ class ShardMerge:
         completed = []
         if not touched:
             if self.sent:
-                self.journal.perform(lambda db: shards.return_untouched(db, tenant, name)).result()
+                shards.return_untouched(self.journal, tenant, name).result()
         elif found := tables or shards.read_left(folder / "journal.db"):
             _move_responses(folder, self.directory)
-            completed = self.journal.perform(lambda db: shards.merge(db, found, name)).result()
+            completed = shards.merge(self.journal, found, name).result()
             with suppress(OSError), (self.directory / "run.log").open("ab") as log:
                 log.write((folder / "run.log").read_bytes())
         # A journal in memory ends with this process. In that case the folder is still needed.

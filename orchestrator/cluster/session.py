@@ -217,7 +217,7 @@ class ClusterSession:
 
     async def _hand_over(self, name: str) -> Shard:
         sending = not self._common.planning
-        take = self._common.journal.perform(lambda db: shards.hand_over(db, name, sending=sending))
+        take = shards.hand_over(self._common.journal, name, sending=sending)
         rows = await wrap_future(take)
         if name:
             self._common.journal.of(name).tenant_state("running", None)

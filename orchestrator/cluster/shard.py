@@ -7,7 +7,6 @@ collection and loggers are not changed, and the thread ends with the last shard.
 
 import asyncio
 import os
-import sqlite3
 import time
 from asyncio import wrap_future
 from collections.abc import Callable
@@ -30,8 +29,9 @@ from orchestrator.cluster.shard_journal import open_journal
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.errors import MassStopError, StorageError, UsageError
 from orchestrator.journal import shards
-from orchestrator.journal.entries import NO_KEYS, Counts, counts_by_tenant
+from orchestrator.journal.entries import NO_KEYS, Counts
 from orchestrator.journal.intake import ReadAlready
+from orchestrator.journal.reader import JournalReader
 from orchestrator.logs import Sink, make_log
 from orchestrator.progress import Progress
 from orchestrator.results.spool import ResponseFiles
@@ -147,8 +147,10 @@ class _Session:
         sink = Sink(directory.log, None)
         try:
             await journal.reopen(kept=responses.keeps)
-            counts = (await wrap_future(journal.perform(counts_by_tenant))).get(shard.name, NO_KEYS)
-            sessions = await wrap_future(journal.perform(_sessions_in))
+            counts = (await wrap_future(journal.read(JournalReader.counts_by_tenant))).get(
+                shard.name, NO_KEYS
+            )
+            sessions = len(await wrap_future(journal.read(JournalReader.sessions)))
             journal.begin_session()
             log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)
             common = Common(
@@ -169,7 +171,7 @@ class _Session:
                 reason = f"On the worker {_host()}: {trouble}"
                 result = ShardResult("aborted", reason, StorageError.exit_status)
             if journal.trouble:
-                tables = await wrap_future(journal.perform(shards.read))
+                tables = await wrap_future(shards.read(journal))
                 result = msgspec.structs.replace(result, tables=tables)
             return result
         finally:
@@ -249,11 +251,6 @@ class _Session:
 
 def _refused(sentence: str) -> ShardResult:
     return ShardResult.of(Ending.cut(UsageError(sentence)))
-
-
-def _sessions_in(connection: sqlite3.Connection) -> int:
-    count: int = connection.execute("SELECT COUNT(*) FROM session").fetchone()[0]
-    return count
 
 
 def _host() -> str:

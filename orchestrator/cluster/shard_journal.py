@@ -32,7 +32,7 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> journal
         if untouched:
             _touch(directory)
         else:  # the journal of the earlier try is gone
-            journal.perform(shards.doubt_unsent).result()
+            shards.doubt_unsent(journal).result()
     except BaseException:
         with suppress(StorageError):
             journal.close()
@@ -51,7 +51,7 @@ def _create(directory: RunDirectory, clock: Clock) -> journals.Journal:
 def _fill(journal: journals.Journal, shard: Shard) -> None:
     tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
     journal.begin(msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {}))
-    journal.perform(lambda connection: shards.put(connection, shard.rows)).result()
+    shards.put(journal, shard.rows).result()
 
 
 def _touch(directory: RunDirectory) -> None:

@@ -1,14 +1,9 @@
 """What the last screen of a command needs of the journal: bounded, however many keys the run has."""
 
-import json
-import sqlite3
-from collections.abc import Iterable
-
 from msgspec import Struct
 
-from orchestrator.journal.database import statements
 from orchestrator.journal.entries import done_in
-from orchestrator.model import GOOD, Outcome
+from orchestrator.model import Outcome
 
 REASONS = 5
 NAMED = 3
@@ -77,37 +72,3 @@ class Planned(Struct, frozen=True):
     def done_in(self) -> float | None:
         """Seconds until it would have come to its end by itself."""
         return done_in(self.unprocessed, self.speed)
-
-
-def read_troubles(connection: sqlite3.Connection) -> list[Trouble]:
-    """The most frequent reasons for which keys need a person, each with its first keys."""
-    fine = json.dumps([outcome.value for outcome in sorted(GOOD)])
-    found: Iterable[tuple[str, str | None, int | None, str | None, int, int]] = connection.execute(
-        statements()["needs_a_person"], {"fine": fine, "most": REASONS}
-    ).fetchall()
-    return [
-        Trouble(
-            Outcome(outcome),
-            keys,
-            code,
-            message or "",
-            [
-                Named(*row)
-                for row in connection.execute(
-                    statements()["needs_a_person_first"],
-                    {"outcome": outcome, "kind": kind, "code": code, "most": NAMED},
-                )
-            ],
-        )
-        for outcome, kind, code, message, keys, _ in found
-    ]
-
-
-def read_plan_totals(connection: sqlite3.Connection) -> dict[str, PlanTotals]:
-    """Sums over the actions that a run would stop, by tenant; in a run of one, its name is empty."""
-    return {tenant: PlanTotals(*sums) for tenant, *sums in connection.execute(statements()["plan_totals"])}
-
-
-def read_plan_first(connection: sqlite3.Connection, most: int) -> list[Planned]:
-    """The first ``most`` actions that a run by this plan would stop."""
-    return [Planned(*row) for row in connection.execute(statements()["plan_first"], {"most": most})]

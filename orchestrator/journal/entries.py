@@ -1,16 +1,14 @@
 """The values that the journal gives out, and how they are read from it."""
 
 import hashlib
-import sqlite3
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from orchestrator.action import Action, Step
-from orchestrator.errors import InputError, Kind, StorageError
-from orchestrator.journal.database import statements
+from orchestrator.errors import InputError
 from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
 
 
@@ -74,17 +72,6 @@ class Counts(Struct, frozen=True):
 NO_KEYS = Counts(0, 0, 0, 0)
 
 
-def read_run(connection: sqlite3.Connection) -> RunInfo:
-    """Raises StorageError where the journal holds no run."""
-    row = connection.execute(statements()["run"]).fetchone()
-    if row is None:
-        raise StorageError("The journal holds no run: its first commit did not come through.")
-    values = dict(zip(RunInfo.__struct_fields__, row, strict=False))
-    values |= {name: msgspec.json.decode(values[name]) for name in ("org_ids", "settings")}
-    values["tenants"] = {name: told.info for name, told in read_tenants(connection).items()}
-    return msgspec.convert(values, RunInfo)
-
-
 TenantState = Literal["finished", "interrupted", "aborted", "running", "unused"]
 
 
@@ -97,24 +84,6 @@ class TenantRow(Struct, frozen=True):
     token_calls: int
 
 
-def read_tenants(connection: sqlite3.Connection) -> dict[str, TenantRow]:
-    """The tenants of a run that has several, by name, in the order of their file."""
-    return {
-        name: TenantRow(
-            TenantInfo(base_url, entity_id, msgspec.json.decode(org_ids, type=tuple[str, ...])),
-            state, reason, token_calls,
-        )
-        for name, base_url, entity_id, org_ids, state, reason, token_calls in connection.execute(
-            statements()["tenants"]
-        )
-    }  # fmt: skip
-
-
-def counts_by_tenant(connection: sqlite3.Connection) -> dict[str, Counts]:
-    """Where each tenant's keys stand, by the tenant's name."""
-    return {name: Counts(*counts) for name, *counts in connection.execute(statements()["counts_by_tenant"])}
-
-
 def action_name(tenant: str, bulk_key: str) -> str:
     """What an action and its response file are called; the same key may stand in several tenants."""
     return f"{tenant}/{bulk_key}" if tenant else bulk_key
@@ -124,15 +93,6 @@ def split_action_name(name: str) -> tuple[str, str]:
     """Tenant and bulk key of what :func:`action_name` gave; the tenant is empty in a run of one."""
     tenant, slash, bulk_key = name.partition("/")
     return (tenant, bulk_key) if slash else ("", name)
-
-
-def read_sources(connection: sqlite3.Connection) -> list[SourceInfo]:
-    """Every source of the run, in the order they were given."""
-    rows = connection.execute(statements()["sources"])
-    return [
-        msgspec.convert(dict(zip(SourceInfo.__struct_fields__, row, strict=True)), SourceInfo, strict=False)
-        for row in rows
-    ]
 
 
 def done_in(unprocessed: int | None, speed: float | None) -> float | None:
@@ -183,17 +143,3 @@ def to_action(
         source = "none" if total is None else "status"
         action.counts = Records(total, processed, succeeded, failed, unprocessed, source)
     return action
-
-
-def refused_credentials(connection: sqlite3.Connection) -> frozenset[int]:
-    """The keys that were refused for their credentials, and that a resume tries again."""
-    return frozenset(seq for (seq,) in connection.execute(statements()["refused_credentials"]))
-
-
-def forgiven_in_vain(connection: sqlite3.Connection, refused: Container[int]) -> list[tuple[int, Problem]]:
-    """Those of the keys ``refused`` by an earlier session that this one did not come to try; with the refusal."""
-    rows = connection.execute(statements()["unsettled"])
-    at = {column[0]: number for number, column in enumerate(rows.description)}
-    unsent = (row for row in rows if row[at["seq"]] in refused and row[at["outcome"]] == Outcome.UNREACHABLE)
-    told = ((row[at["seq"]], msgspec.json.decode(row[at["error"]], type=Problem)) for row in unsent)
-    return [(seq, problem) for seq, problem in told if problem.kind == Kind.UNAUTHENTICATED]

@@ -1,10 +1,9 @@
 """Find what the operator must know about an input once all of it was read."""
 
-import sqlite3
 from collections.abc import Callable
 
 from orchestrator.errors import InputError
-from orchestrator.journal.database import statements
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import InputRow, is_bulk_key
 
 Notify = Callable[[str, str], None]
@@ -25,13 +24,9 @@ class Findings:
             self.first = (source, row)
         self.mixed_case = self.mixed_case or row.key != row.key.lower()
 
-    def of_journal(self, connection: sqlite3.Connection) -> tuple[bool, list[tuple[str, str]]]:
+    def of_journal(self, reader: JournalReader) -> tuple[bool, list[tuple[str, str]]]:
         """Whether the journal has any key, and the first keys that differ only in case."""
-        (any_key,) = connection.execute(statements()["any_key"]).fetchone()
-        twins = statements()["case_twins"]
-        return bool(any_key), connection.execute(
-            twins, {"most": _TWINS + 1}
-        ).fetchall() if self.mixed_case else []
+        return reader.any_key(), reader.case_twins(_TWINS + 1) if self.mixed_case else []
 
     def report(
         self, found: tuple[bool, list[tuple[str, str]]], notify: Notify, unusable: str, hint: str = ""

@@ -174,7 +174,7 @@ class FileIntake:
                 notify(
                     "input.skipped", f"{source.name}: skipped rows without a bulk key: {source.skipped:,}."
                 )
-        found = self._journal.perform(self._findings.of_journal).result()
+        found = self._journal.read(self._findings.of_journal).result()
         hint = " If another column contains the keys, name it with --column."
         self._findings.report(found, notify, self._no_rows(), "" if self._column or self._any_key else hint)
 
@@ -292,7 +292,7 @@ class RowIntake:
                 if not self._admission.empty:
                     on_new(self._admission.done(await wrap_future(self._admission.start())))
         self._admission.complete(None)
-        found = await wrap_future(self._journal.perform(self._findings.of_journal))
+        found = await wrap_future(self._journal.read(self._findings.of_journal))
         self._findings.report(found, self._notify, "The input holds no usable bulk key: nothing to stop.")
 
     async def finish(self) -> None:

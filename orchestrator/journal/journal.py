@@ -22,10 +22,9 @@ from orchestrator.journal.entries import (
     SourceInfo,
     action_name,
     chained,
-    counts_by_tenant,
-    read_sources,
     to_action,
 )
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter, Writer
 from orchestrator.model import InputRow, Outcome, Problem, Provenance, Reading, Records, Stage, provenance_of
 
@@ -62,6 +61,10 @@ class Journal:
     def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
         """Run ``work`` on the database, after every earlier change. With ``batched``, it causes no commit."""
         return self._writer.perform(work, batched=batched)
+
+    def read(self, work: Callable[[JournalReader], R], *, batched: bool = False) -> "Future[R]":
+        """Runs ``work`` on the journal, after all that was said before; ``batched`` as in :meth:`perform`."""
+        return self.perform(lambda connection: work(JournalReader(connection)), batched=batched)
 
     def close(self) -> None:
         self._writer.close()
@@ -114,7 +117,7 @@ class Journal:
             for tenant, bulk_key, _ in connection.execute(_sql("filed_keys")).fetchall():
                 if not kept(action_name(tenant, bulk_key)):
                     connection.execute(_sql("fetch_again"), {"tenant": tenant, "bulk_key": bulk_key})
-            return sum(counts_by_tenant(connection).values(), NO_KEYS)
+            return sum(JournalReader(connection).counts_by_tenant().values(), NO_KEYS)
 
         return await wrap_future(self.perform(work))
 
@@ -126,7 +129,7 @@ class Journal:
         def work(connection: sqlite3.Connection) -> list[SourceInfo]:
             for name, path in sources:
                 connection.execute(_sql("add_source"), {"name": name, "path": path})
-            every = read_sources(connection)
+            every = JournalReader(connection).sources()
             return every[len(every) - len(sources) :]
 
         return self.perform(work).result()

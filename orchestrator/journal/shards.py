@@ -8,6 +8,7 @@ have been sent, whatever is missing.
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.database import UNREADABLE, statements
+from orchestrator.journal.journal import Journal
 from orchestrator.journal.recovery.integrity import broken_seals, sql
 from orchestrator.journal.recovery.opening import recover
 from orchestrator.model import Outcome
@@ -61,27 +63,32 @@ def touch(folder: Path) -> None:
     sync_directory(folder)
 
 
-def hand_over(connection: sqlite3.Connection, tenant: str, *, sending: bool) -> Rows:
+def hand_over(journal: Journal, tenant: str, *, sending: bool) -> "Future[Rows]":
     """Return the rows of ``tenant`` that are not completed, for its shard.
 
     If the shard is ``sending`` stops, this journal records each waiting key as possibly stopped. That ends when the
     rows are merged (:func:`merge`), or when it is known that the shard did not start (:func:`return_untouched`).
     """
-    found = connection.execute(statements()["open_actions"], {"tenant": tenant})
-    rows = Rows([column[0] for column in found.description], [list(row) for row in found])
-    if sending:
-        connection.execute(statements()["hand_over"], {"tenant": tenant})
-    return rows
+
+    def work(connection: sqlite3.Connection) -> Rows:
+        found = connection.execute(statements()["open_actions"], {"tenant": tenant})
+        rows = Rows([column[0] for column in found.description], [list(row) for row in found])
+        if sending:
+            connection.execute(statements()["hand_over"], {"tenant": tenant})
+        return rows
+
+    return journal.perform(work)
 
 
-def return_untouched(connection: sqlite3.Connection, tenant: str, name: str) -> None:
+def return_untouched(journal: Journal, tenant: str, name: str) -> "Future[object]":
     """Record that the shard ``name`` did not start, unless it was merged already."""
-    connection.execute(statements()["take_back"], {"tenant": tenant, "shard": name})
+    values = {"tenant": tenant, "shard": name}
+    return journal.perform(lambda connection: connection.execute(statements()["take_back"], values))
 
 
-def put(connection: sqlite3.Connection, rows: Rows) -> None:
+def put(journal: Journal, rows: Rows) -> "Future[None]":
     """Insert ``rows`` into the table ``action``. They replace rows with the same numbers."""
-    _insert(connection, "action", rows, "INSERT OR REPLACE")
+    return journal.perform(lambda connection: _put(connection, rows))
 
 
 def earlier(path: Path) -> sqlite3.Connection | None:
@@ -108,13 +115,17 @@ def earlier(path: Path) -> sqlite3.Connection | None:
     return None
 
 
-def doubt_unsent(connection: sqlite3.Connection) -> None:
+def doubt_unsent(journal: Journal) -> "Future[object]":
     """Record each waiting key as possibly stopped: the journal of an earlier try is lost."""
-    connection.execute(sql("doubt_unsent"))
+    return journal.perform(lambda connection: connection.execute(sql("doubt_unsent")))
 
 
-def read(connection: sqlite3.Connection) -> Tables:
+def read(journal: Journal) -> "Future[Tables]":
     """Return all rows of a shard's journal that are merged."""
+    return journal.perform(_tables)
+
+
+def _tables(connection: sqlite3.Connection) -> Tables:
     return {name: _all(connection, name) for name in ("action", "session", "tenant", *_RECORDS)}
 
 
@@ -124,22 +135,26 @@ def read_left(path: Path) -> Tables | None:
     if connection is None:
         return None
     with closing(connection):
-        return read(connection)
+        return _tables(connection)
 
 
-def merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tuple[int, Outcome]]:
+def merge(journal: Journal, shard: Tables, name: str) -> "Future[list[tuple[int, Outcome]]]":
     """Merge the rows of the shard ``name``, once. Return number and outcome of each completed key.
 
     A tenant has one shard at a time, and its rows travel whole, so that they replace the rows here.
 
     Raises StorageError if they do not fit.
     """
+    return journal.perform(lambda connection: _merge(connection, shard, name))
+
+
+def _merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tuple[int, Outcome]]:
     if not connection.execute(statements()["merge_once"], {"shard": name}).rowcount:
         return []
     try:
         for table in _RECORDS:
             _insert(connection, table, shard[table], "INSERT")
-        put(connection, shard["action"])
+        _put(connection, shard["action"])
     except sqlite3.IntegrityError as error:
         raise StorageError(f"The journal of the shard {name} is damaged: {error}.") from error
     for tenant in _named(shard["tenant"]):
@@ -148,6 +163,10 @@ def merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tupl
     connection.execute(statements()["merge_session"], {"token_calls": token_calls})
     seq, outcome, settled = map(shard["action"].columns.index, ("seq", "outcome", "settled_at"))
     return [(row[seq], Outcome(row[outcome])) for row in shard["action"].values if row[settled] is not None]
+
+
+def _put(connection: sqlite3.Connection, rows: Rows) -> None:
+    _insert(connection, "action", rows, "INSERT OR REPLACE")
 
 
 def _named(rows: Rows) -> Iterator[dict[str, Any]]:

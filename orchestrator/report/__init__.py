@@ -4,12 +4,10 @@
 """
 
 from orchestrator.report.building import (
-    count_missing_files,
-    payments_since,
+    read_action,
     read_actions,
     read_head,
     read_report,
-    read_run_entry,
 )
 from orchestrator.report.schema import (
     ActionEntry,
@@ -42,13 +40,11 @@ __all__ = [
     "TenantEntry",
     "Timing",
     "Write",
-    "count_missing_files",
     "json_schema",
-    "payments_since",
+    "read_action",
     "read_actions",
     "read_head",
     "read_report",
-    "read_run_entry",
     "write_csv",
     "write_json",
 ]

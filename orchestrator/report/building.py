@@ -1,8 +1,7 @@
 """The report out of the journal: what stands above the actions, and each action as it comes."""
 
-import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,8 +9,8 @@ import msgspec
 from msgspec import UNSET
 
 from orchestrator.clock import seconds_between, stamp
-from orchestrator.journal.database import statements
-from orchestrator.journal.entries import RunInfo, TenantRow, done_in, read_run, read_tenants
+from orchestrator.journal.entries import RunInfo, TenantRow, done_in
+from orchestrator.journal.reader import Actions, JournalReader, SessionRow
 from orchestrator.model import Outcome, Problem, Provenance, Records
 from orchestrator.report.schema import (
     SCHEMA,
@@ -30,56 +29,45 @@ from orchestrator.report.schema import (
 )
 
 
-def read_report(connection: sqlite3.Connection) -> Report:
+def read_report(reader: JournalReader) -> Report:
     """The whole report in memory."""
-    run, summary = read_head(connection)
-    return Report(SCHEMA, run, summary, list(read_actions(connection)))
+    run, summary = read_head(reader)
+    return Report(SCHEMA, run, summary, list(read_actions(reader)))
 
 
-def read_head(connection: sqlite3.Connection) -> tuple[RunEntry, Summary]:
+def read_head(reader: JournalReader) -> tuple[RunEntry, Summary]:
     """What stands above the actions. Raises StorageError where the journal holds no run."""
-    info = read_run(connection)
-    sessions = connection.execute(_sql("sessions")).fetchall()
-    tenants = read_tenants(connection)
+    info = reader.run()
+    sessions = reader.sessions()
+    tenants = reader.tenants()
     addresses = {name: told.info.base_url for name, told in tenants.items()} or {"": info.base_url}
-    hosts = {name: _file_host(connection, name, address) for name, address in addresses.items()}
-    run = _run(connection, info, sessions, tenants, hosts)
-    return run, _summary(connection, info, sessions, tenants)
-
-
-def read_run_entry(connection: sqlite3.Connection) -> RunEntry:
-    """The run without its summary and file hosts, which cost time per action. Raises StorageError as `read_head`."""
-    info = read_run(connection)
-    sessions = connection.execute(_sql("sessions")).fetchall()
-    return _run(connection, info, sessions, read_tenants(connection), {})
-
-
-def count_missing_files(connection: sqlite3.Connection) -> int:
-    """Response files that the tenant offers and that could not be fetched or understood."""
-    count: int = connection.execute(_sql("files_missing")).fetchone()[0]
-    return count
-
-
-def payments_since(connection: sqlite3.Connection) -> str | None:
-    """When the first action started that made payments, in the tenant's own words; None if none did."""
-    since: str | None = connection.execute(_sql("payments_since")).fetchone()[0]
-    return since
+    hosts = {name: _file_host(reader, name, address) for name, address in addresses.items()}
+    run = _run(reader, info, sessions, tenants, hosts)
+    return run, _summary(reader, info, sessions, tenants)
 
 
 def read_actions(
-    connection: sqlite3.Connection, which: str = "actions", values: dict[str, Any] | None = None
+    reader: JournalReader, which: Actions = "actions", outcomes: Sequence[Outcome] = ()
 ) -> Iterator[ActionEntry]:
-    """The rows of the input, each once, in input order: all, or those of the statement ``which``."""
-    names = {row[0]: row[1] for row in connection.execute(_sql("sources"))}
-    any_duplicates = connection.execute("SELECT EXISTS (SELECT 1 FROM duplicate)").fetchone()[0]
-    info = read_run(connection)
+    """The rows of the input, each once, in input order. ``which`` and ``outcomes`` as in `JournalReader.actions`."""
+    return _entries(reader, reader.actions(which, outcomes))
+
+
+def read_action(reader: JournalReader, seq: int) -> ActionEntry | None:
+    """The row ``seq`` of the input, or None."""
+    return next(_entries(reader, reader.action(seq)), None)
+
+
+def _entries(reader: JournalReader, found: Iterator[tuple[Any, ...]]) -> Iterator[ActionEntry]:
+    names = {source.id: source.name for source in reader.sources()}
+    any_duplicates = reader.any_duplicate()
+    info = reader.run()
     planned, several = info.command == "plan", bool(info.tenants)
-    for row in connection.execute(_sql(which), values or {}):
+    for row in found:
         sources: list[int] = []
         rows: list[int] = []
         # A key may have a million duplicates: as pairs they would take three times the room.
-        query = connection.execute(_sql("duplicates_of"), {"first": row[0]}) if any_duplicates else ()
-        for where, number in query:
+        for where, number in reader.duplicates_of(row[0]) if any_duplicates else ():
             sources.append(where)
             rows.append(number)
         yield _action(row, names, sources, rows, planned=planned, several=several)
@@ -129,11 +117,10 @@ def _action(
     )
 
 
-def _file_host(connection: sqlite3.Connection, tenant: str, base_url: str) -> str | None:
+def _file_host(reader: JournalReader, tenant: str, base_url: str) -> str | None:
     """The first host other than the tenant's own that an address of a response file names."""
     own = _host(base_url)
-    values = {"tenant": tenant, "own": f"{base_url.rstrip('/')}/"}
-    hosts = (_host(address) for (address,) in connection.execute(_sql("foreign_file_addresses"), values))
+    hosts = map(_host, reader.foreign_file_addresses(tenant, f"{base_url.rstrip('/')}/"))
     return next((host for host in hosts if host and host != own), None)
 
 
@@ -146,29 +133,28 @@ def _host(address: str) -> str | None:
 
 
 def _run(
-    connection: sqlite3.Connection,
+    reader: JournalReader,
     info: RunInfo,
-    sessions: list[Any],
+    sessions: list[SessionRow],
     tenants: dict[str, TenantRow],
     file_hosts: dict[str, str | None],
 ) -> RunEntry:
-    _, _, ended_at, state, reason, exit_status, _ = sessions[-1]
-    sources = connection.execute(_sql("sources")).fetchall()
+    last = sessions[-1]
     return RunEntry(
         id=info.id,
         command=info.command,
         version=info.version,
         started_at=info.started_at,
-        ended_at=ended_at,
-        duration_seconds=seconds_between(info.started_at, ended_at),
+        ended_at=last.ended_at,
+        duration_seconds=seconds_between(info.started_at, last.ended_at),
         tenant=None
         if tenants
         else TenantEntry(info.base_url, info.entity_id, info.org_ids, file_host=file_hosts.get("")),
-        sources=[SourceEntry(row[1], row[3], row[4]) for row in sources],
-        state=state,
-        reason=reason,
+        sources=[SourceEntry(one.name, one.sha256, one.rows) for one in reader.sources()],
+        state=last.state,  # type: ignore[arg-type]  # checked when the journal was opened
+        reason=last.reason,
         resumed=len(sessions) - 1,
-        exit_status=exit_status,
+        exit_status=last.exit_status,
         tenants={
             name: TenantEntry(
                 told.info.base_url,
@@ -230,29 +216,26 @@ _UNKNOWN = Provenance()
 
 
 def _summary(
-    connection: sqlite3.Connection, info: RunInfo, sessions: list[Any], tenants: dict[str, TenantRow]
+    reader: JournalReader, info: RunInfo, sessions: list[SessionRow], tenants: dict[str, TenantRow]
 ) -> Summary:
     every = _Counts()
     of: defaultdict[str, _Counts] = defaultdict(_Counts)
-    for row in connection.execute(_sql("summaries")):
-        sums, times, tenant = row[:_SUMS], row[_SUMS:-1], row[-1]
+    for *sums, first_stop, last_stop, completed, tenant in reader.summaries():
         for counts in (every, of[tenant]):
-            counts.add(sums, *times)
-    for tenant, outcome, count in connection.execute(_sql("outcomes_by_tenant")):
+            counts.add(sums, first_stop, last_stop, completed)
+    for tenant, outcome, count in reader.outcomes_by_tenant():
         for counts in (every, of[tenant]):
             counts.outcomes[Outcome(outcome)] += count
-    for tenant, count in connection.execute(_sql("duplicates_by_tenant")):
+    for tenant, count in reader.duplicates_by_tenant():
         for counts in (every, of[tenant]):
             counts.duplicates += count
     for name, told in tenants.items():
         of[name].token_calls = told.token_calls
-    every.token_calls = sum(row[-1] for row in sessions) + sum(one.token_calls for one in tenants.values())
+    every.token_calls = sum(row.token_calls for row in sessions) + sum(
+        one.token_calls for one in tenants.values()
+    )
     start = stamp(info.process_started_at)
     summary = every.summary(start)
     if not tenants:
         return summary
     return msgspec.structs.replace(summary, by_tenant={name: of[name].summary(start) for name in tenants})
-
-
-def _sql(name: str) -> str:
-    return statements()[name]

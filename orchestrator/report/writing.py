@@ -2,14 +2,13 @@
 
 import csv
 import io
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from orchestrator.journal.entries import read_tenants
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Problem
 from orchestrator.printable import printable, printable_json
 from orchestrator.report.building import read_actions, read_head
@@ -22,17 +21,17 @@ PIECE = 64 << 10
 """Bytes of actions that are handed on together: a write and a digest for each action would cost as much as the rest."""
 
 
-def write_json(connection: sqlite3.Connection, write: Write) -> None:
+def write_json(reader: JournalReader, write: Write) -> None:
     """Writes the report to ``write``, some actions at a time."""
     encoder = msgspec.json.Encoder()
     encode = encoder.encode
-    run, summary = read_head(connection)
+    run, summary = read_head(reader)
     write(b'{\n"schema": ' + encode(SCHEMA))
     write(b',\n"run": ' + printable_json(msgspec.json.format(encode(run), indent=2)))
     write(b',\n"summary": ' + printable_json(msgspec.json.format(encode(summary), indent=2)))
     write(b',\n"actions": [')
     gathered, before = bytearray(), b"\n"
-    for action in read_actions(connection):
+    for action in read_actions(reader):
         gathered += before
         encoder.encode_into(action, gathered, -1)
         before = b",\n"
@@ -43,7 +42,7 @@ def write_json(connection: sqlite3.Connection, write: Write) -> None:
     write(b"\n]\n}\n")
 
 
-def write_csv(connection: sqlite3.Connection, write: Write) -> None:
+def write_csv(reader: JournalReader, write: Write) -> None:
     """Writes one line for each action, with formulas disarmed and hidden characters escaped."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
@@ -53,9 +52,9 @@ def write_csv(connection: sqlite3.Connection, write: Write) -> None:
         text.seek(0)
         text.truncate()
 
-    several = bool(read_tenants(connection))
+    several = bool(reader.tenants())
     table.writerow((*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS)
-    for action in read_actions(connection):
+    for action in read_actions(reader):
         cells = [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
         table.writerow([guard(_visible(cell)) if isinstance(cell, str) else cell for cell in cells])
         flush()

@@ -1,16 +1,15 @@
 """The files of a run that are made of its journal, whole or not at all."""
 
 import hashlib
-import sqlite3
 import traceback
 from asyncio import wrap_future
 from pathlib import Path
 
 from orchestrator.atomic import replacing
 from orchestrator.errors import StorageError
-from orchestrator.journal import database
 from orchestrator.journal.entries import action_name
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.logs import Log
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.rundir import RunDirectory
@@ -35,9 +34,7 @@ class Files:
         """Publish the sorted records of all response files that were counted."""
         if self._responses.remediated:
             return
-        rows = await wrap_future(
-            self._journal.perform(lambda db: db.execute(database.statements()["filed_keys"]).fetchall())
-        )
+        rows = await wrap_future(self._journal.read(JournalReader.filed_keys))
         try:
             filed = [(action_name(tenant, key), action_type) for tenant, key, action_type in rows]
             for name, sentence in await self._responses.remediate(filed):
@@ -49,7 +46,7 @@ class Files:
     async def write_report(self) -> None:
         path = self._directory.report
         try:
-            writing = self._journal.perform(lambda db: _write_report(db, path))
+            writing = self._journal.read(lambda reader: _write_report(reader, path))
             self._report_sha256 = await wrap_future(writing)
             self.saved = True
         except OSError as error:
@@ -60,7 +57,7 @@ class Files:
         """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
         path, sha256 = self._directory.page, self._report_sha256 if self.saved else None
         try:
-            await wrap_future(self._journal.perform(lambda db: _write_page(db, path, sha256)))
+            await wrap_future(self._journal.read(lambda reader: _write_page(reader, path, sha256)))
         except Exception as error:  # noqa: BLE001 - told and logged; whatever it is, report.json stands
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             self._log.error("page.failed", traceback=traceback.format_exc())
@@ -70,7 +67,7 @@ class Files:
             )
 
 
-def _write_report(connection: sqlite3.Connection, path: Path) -> str:
+def _write_report(reader: JournalReader, path: Path) -> str:
     """Gives the report's SHA-256. Raises OSError."""
     from orchestrator import report as reports
 
@@ -81,13 +78,13 @@ def _write_report(connection: sqlite3.Connection, path: Path) -> str:
             digest.update(data)
             file.write(data)
 
-        reports.write_json(connection, write)
+        reports.write_json(reader, write)
     return digest.hexdigest()
 
 
-def _write_page(connection: sqlite3.Connection, path: Path, report_sha256: str | None) -> None:
+def _write_page(reader: JournalReader, path: Path, report_sha256: str | None) -> None:
     """Raises OSError."""
     from orchestrator.report.pages.html import write_html
 
     with replacing(path) as file:
-        write_html(connection, file.write, path.parent, report_sha256)
+        write_html(reader, file.write, path.parent, report_sha256)

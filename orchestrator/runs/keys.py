@@ -1,25 +1,21 @@
 """Where a run's keys come from: files, standard input, what an earlier session did not read, or a plan."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from orchestrator.errors import InputError, UsageError
-from orchestrator.journal import database
 from orchestrator.journal.entries import (
     NO_KEYS,
     Counts,
     SourceInfo,
     action_name,
-    read_run,
 )
 from orchestrator.journal.findings import Notify
 from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow, Outcome
 from orchestrator.runs.run import Run, RunIntake
@@ -202,8 +198,8 @@ async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
     """The first actions of a run, as they stand; rows without a key are none."""
     from orchestrator import report as reports
 
-    def read(connection: sqlite3.Connection) -> list[reports.ActionEntry]:
-        actions = reports.read_actions(connection)
+    def read(reader: JournalReader) -> list[reports.ActionEntry]:
+        actions = reports.read_actions(reader)
         return list(islice((one for one in actions if one.outcome is not Outcome.MALFORMED), most))
 
     return await run.read(read)
@@ -212,13 +208,7 @@ async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
 def _planned(path: Path) -> list[InputRow]:
     from orchestrator.journal.recovery.opening import open_undamaged
 
-    connection = open_undamaged(path / "journal.db")
-    try:
-        if read_run(connection).command != "plan":
+    with open_undamaged(path / "journal.db") as reader:
+        if reader.run().command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
-        return [
-            InputRow(row, key, msgspec.json.decode(labels) if labels else {}, speed, tenant=tenant)
-            for row, key, labels, speed, tenant in connection.execute(database.statements()["planned"])
-        ]
-    finally:
-        connection.close()
+        return list(reader.planned())

@@ -1,6 +1,5 @@
 """How a run is opened: a new one, or one that an earlier session left."""
 
-import sqlite3
 from asyncio import wrap_future
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -13,18 +12,14 @@ import msgspec
 from orchestrator import rundir
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.errors import StorageError, UsageError
-from orchestrator.journal import database
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import (
     RunInfo,
     SourceInfo,
     TenantInfo,
-    counts_by_tenant,
-    read_run,
-    read_sources,
-    refused_credentials,
 )
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import UNREADABLE, JournalReader
 from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.rundir import RunDirectory
@@ -128,14 +123,13 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
     """
     from orchestrator.journal.recovery.opening import open_for_resume
 
-    connection, sentences = open_for_resume(path / "journal.db")
-    try:
-        info = read_run(connection)
-        return info, msgspec.convert(info.settings, Settings), read_sources(connection), sentences
-    except (sqlite3.Error, msgspec.ValidationError) as error:
-        raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
-    finally:
-        connection.close()
+    reader, sentences = open_for_resume(path / "journal.db")
+    with reader:
+        try:
+            info = reader.run()
+            return info, msgspec.convert(info.settings, Settings), reader.sources(), sentences
+        except (*UNREADABLE, msgspec.ValidationError) as error:
+            raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
 
 
 _OF_ONE_SESSION = frozenset(
@@ -185,10 +179,10 @@ async def reopen(
     try:
         responses = ResponseFiles(path, save=settings.save_responses)
         await _collect(journal, info, settings, path)
-        refused = await wrap_future(journal.perform(refused_credentials))
+        refused = await wrap_future(journal.read(JournalReader.refused_credentials))
         await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
-        counts = await wrap_future(journal.perform(counts_by_tenant))
-        sessions = await wrap_future(journal.perform(_sessions))
+        counts = await wrap_future(journal.read(JournalReader.counts_by_tenant))
+        sessions = await wrap_future(journal.read(JournalReader.sessions))
         run = await in_thread(
             partial(
                 Run, settings, info, directory, journal, clock, screen,
@@ -225,15 +219,11 @@ async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Pa
     if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
         from orchestrator.cluster import merge_left_behind
 
-        sessions = await wrap_future(journal.perform(lambda db: len(_sessions(db))))
+        sessions = await wrap_future(journal.read(lambda reader: len(reader.sessions())))
         for where in {told.shared_dir, settings.shared_dir, None}:
             await merge_left_behind(
                 journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions
             )
-
-
-def _sessions(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return connection.execute(database.statements()["sessions"]).fetchall()
 
 
 def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:

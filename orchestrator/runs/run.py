@@ -1,6 +1,5 @@
 """One session of one run, from its parts to its files; readable from top to bottom."""
 
-import sqlite3
 import traceback
 from asyncio import wrap_future
 from collections.abc import Callable, Mapping
@@ -15,9 +14,9 @@ from orchestrator.engine.cutoff import Cutoff, Ending, Interrupted
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
-from orchestrator.journal import database
-from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo, forgiven_in_vain
+from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.logs import Log, Screen, Sink, make_log
 from orchestrator.model import GOOD, RESUMABLE, Outcome, Problem
 from orchestrator.results.spool import ResponseFiles
@@ -163,8 +162,8 @@ class Run:
 
     async def _finish(self) -> int:
         if self._refused:
-            self._refuse_again(await self.read(partial(forgiven_in_vain, refused=self._refused)))
-        outcomes = await self.read(lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall()))
+            self._refuse_again(await self.read(partial(JournalReader.still_refused, refused=self._refused)))
+        outcomes = await self.read(JournalReader.outcomes)
         if self.ending.cut_by is None and await self._refused_as_a_whole(set(outcomes)):
             refused = CredentialsRefused(
                 "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
@@ -178,7 +177,6 @@ class Run:
         await self._files.write_report()
         if self.troubles and status != 5:
             status = await self._end_anew(StorageError.exit_status)
-        from orchestrator import report as reports
 
         over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & RESUMABLE
         # A file that could not be had may be had by a resume, which then needs all the others too.
@@ -186,7 +184,7 @@ class Run:
             self.saved
             and over
             and not self._files.troubles
-            and not await self.read(reports.count_missing_files)
+            and not await self.read(JournalReader.missing_files)
         ):
             await in_thread(self._responses.discard)
         await self._files.write_page()
@@ -201,8 +199,8 @@ class Run:
         """
         with suppress(StorageError):
             if not self.started and self._session > 1:
-                in_vain = partial(forgiven_in_vain, refused=self._refused)
-                self._refuse_again(self.journal.perform(in_vain).result())
+                in_vain = partial(JournalReader.still_refused, refused=self._refused)
+                self._refuse_again(self.journal.read(in_vain).result())
                 self.journal.withdraw_session()
             self.journal.close()
         self.sink.close()
@@ -210,9 +208,9 @@ class Run:
             self.directory.discard()
         self.directory.close()
 
-    async def read(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> R:
+    async def read(self, work: Callable[[JournalReader], R], *, batched: bool = False) -> R:
         """Read the journal, including every change so far. With ``batched``, wait for the next commit."""
-        return await wrap_future(self.journal.perform(work, batched=batched))
+        return await wrap_future(self.journal.read(work, batched=batched))
 
     async def undelivered(self, sentence: str, exit_status: int) -> None:
         """Writes down that a copy of the report was not written, ``sentence`` why, and the exit status that it makes.
@@ -278,7 +276,9 @@ class Run:
             return 5
         if isinstance(cut_by, TenantError):
             # Of the journal, not of the progress: what shards on other machines tell of theirs may be late, or lost.
-            if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(_any_accepted):
+            if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(
+                JournalReader.any_accepted
+            ):
                 return 4
             return cut_by.exit_status
         if cut_by is not None:
@@ -291,16 +291,11 @@ class Run:
         """Whether every key was refused, and for the credentials alone."""
         if Outcome.REJECTED not in outcomes or outcomes - {Outcome.REJECTED, Outcome.MALFORMED}:
             return False
-        query = database.statements()["rejected_for_themselves"]
-        return await self.read(lambda db: db.execute(query).fetchone() == (0,))
+        return await self.read(JournalReader.rejected_for_themselves) == 0
 
     def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
         for seq, problem in forgiven:
             self.journal.completed(seq, Outcome.REJECTED, problem)
-
-
-def _any_accepted(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute(database.statements()["any_accepted"]).fetchone()[0])
 
 
 def interrupted(signal_name: str, exit_status: int) -> Interrupted:

@@ -67,7 +67,7 @@ class Job:
         (source,) = self.run.add_sources([("keys.csv", None)])
         rows = [InputRow(number, key, tenant="north") for number, key in enumerate(keys, 1)]
         self.run.admit(source, rows, False).result()
-        return self.run.perform(lambda db: shards.hand_over(db, "north", sending=True)).result()
+        return shards.hand_over(self.run, "north", sending=True).result()
 
     def work(self) -> ShardResult:
         return msgspec.msgpack.decode(

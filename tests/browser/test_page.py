@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome
 from orchestrator.report.pages import html
 from orchestrator.report.pages.html import ROWS_AT_ONCE, write_html
@@ -56,7 +57,7 @@ LONGEST = 15_000
 def save(run: MadeRun, folder: Path) -> Path:
     path = folder / "report.html"
     with path.open("wb") as file:
-        write_html(run.connection, file.write, folder, "ab" * 32)
+        write_html(JournalReader(run.connection), file.write, folder, "ab" * 32)
     return path
 
 

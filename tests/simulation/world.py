@@ -15,10 +15,11 @@ from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.engine.gate import Gate, Ramp
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import MassStopError
-from orchestrator.journal import database, entries
+from orchestrator.journal import database
 from orchestrator.journal.entries import Counts, RunInfo, SourceInfo
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, InputRow, Outcome
@@ -119,7 +120,7 @@ class World:
         return Session(self, _batches(rows), msgspec.structs.replace(self.settings, **options))
 
     def report(self) -> Report:
-        return read_report(self.connection)
+        return read_report(JournalReader(self.connection))
 
 
 class Session:
@@ -188,7 +189,7 @@ class Session:
         if self.world.sessions > 1:
             files = self.world.responses.files if self.world.responses else {}
             counts = await self.journal.reopen(kept=files.__contains__)
-            return counts, entries.read_sources(self.world.connection)[0]
+            return counts, JournalReader(self.world.connection).sources()[0]
         self.journal.begin(
             RunInfo(
                 id="run",

@@ -9,6 +9,7 @@ from orchestrator.clock import Clock
 from orchestrator.journal import database
 from orchestrator.journal.entries import Counts, RunInfo
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Problem
 from orchestrator.report import ActionEntry, Report, read_report
@@ -73,7 +74,7 @@ class Book:
         return self.wait(self.journal.reopen(kept=lambda _: kept))
 
     def report(self) -> Report:
-        return read_report(self.connection)
+        return read_report(JournalReader(self.connection))
 
     def action(self, seq: int = 1) -> ActionEntry:
         return self.report().actions[seq - 1]

@@ -11,7 +11,8 @@ import msgspec
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database
 from orchestrator.journal.database import UNREADABLE, statements
-from orchestrator.journal.entries import SourceInfo, chained, read_sources
+from orchestrator.journal.entries import SourceInfo, chained
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import InputRow, Outcome
 
 _OUTCOMES = {"outcomes": msgspec.json.encode(list(Outcome)).decode()}
@@ -79,7 +80,7 @@ def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
 
 def _broken_rows(connection: sqlite3.Connection, path: Path) -> str | None:
     try:
-        for source in read_sources(connection):
+        for source in JournalReader(connection).sources():
             if chain_of(connection, source) != source.chain:
                 return f"the rows of {source.name} are not those that were read"
         if problem := broken_seals(connection, path):

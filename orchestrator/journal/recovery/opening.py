@@ -26,6 +26,7 @@ from pathlib import Path
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import checksum, database, mark
 from orchestrator.journal.database import UNREADABLE
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.integrity import problem_of, sql
 from orchestrator.journal.recovery.rebuild import in_current_form, rebuilt
 
@@ -107,8 +108,8 @@ def is_read_only(path: Path) -> bool:
     return not path.stat().st_mode & 0o222 and _State(path).lost != _LEFT
 
 
-def open_for_report(path: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """A connection to read the journal at ``path`` with, and sentences on what it lacks. Modifies nothing.
+def open_for_report(path: Path) -> tuple[JournalReader, list[str]]:
+    """A reader of the journal at ``path``, and sentences on what it lacks. Modifies nothing.
 
     Raises:
         RunDirectoryError: there is no journal, or a later version wrote it.
@@ -117,7 +118,7 @@ def open_for_report(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     _require_directory(path.parent)
     with _held(path.parent) as held, _local_failures(path):
         if not held:
-            return database.read_only(path, at_work=True), []
+            return JournalReader(database.read_only(path, at_work=True)), []
         if database.whole(path).is_file():
             path = database.whole(path)
         state = _State(path)
@@ -125,22 +126,22 @@ def open_for_report(path: Path) -> tuple[sqlite3.Connection, list[str]]:
             connection = database.read_only(path)
             if database.form_of(connection) == database.FORM:
                 foreign = [_FOREIGN.format(mark.log_of(path))] if state.foreign else []
-                return _begun(connection, path), [*_trouble(connection), *foreign]
+                return _begun(connection, path, foreign)
             connection.close()
         return _open_copy(path, state)
 
 
-def open_undamaged(path: Path) -> sqlite3.Connection:
+def open_undamaged(path: Path) -> JournalReader:
     """As :func:`open_for_report`, for a journal that lacks nothing. Raises StorageError for any other."""
-    connection, sentences = open_for_report(path)
+    reader, sentences = open_for_report(path)
     if not sentences:
-        return connection
-    connection.close()
+        return reader
+    reader.close()
     raise StorageError(" ".join(sentences))
 
 
-def open_for_resume(path: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """A connection to read the journal at ``path`` with, and sentences on what it lacks.
+def open_for_resume(path: Path) -> tuple[JournalReader, list[str]]:
+    """A reader of the journal at ``path``, and sentences on what it lacks.
 
     The journal is brought into the closed state and the current form first. Where commits are lost, it records that
     what it holds as not sent may have been sent.
@@ -155,10 +156,9 @@ def open_for_resume(path: Path) -> tuple[sqlite3.Connection, list[str]]:
         if is_read_only(path):
             raise RunDirectoryError(_READ_ONLY.format(path.parent))
         if not held:  # the session at work will refuse a second one
-            return database.read_only(path, at_work=True), []
+            return JournalReader(database.read_only(path, at_work=True)), []
         sentences = recover(path)
-        connection = _begun(database.read_only(path), path)
-        return connection, [*_trouble(connection), *sentences]
+        return _begun(database.read_only(path), path, sentences)
 
 
 Check = Callable[[sqlite3.Connection, Path], str | None]
@@ -190,7 +190,7 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
     return [_SHORTENED.format(path, lost)] if lost else []
 
 
-def _open_copy(path: Path, state: _State) -> tuple[sqlite3.Connection, list[str]]:
+def _open_copy(path: Path, state: _State) -> tuple[JournalReader, list[str]]:
     """As :func:`open_for_report`, from a temporary copy that is recovered as a resumed run would do it."""
     directory, copy = _copied(path, with_log=not state.foreign)
     try:
@@ -201,17 +201,14 @@ def _open_copy(path: Path, state: _State) -> tuple[sqlite3.Connection, list[str]
         except _Damaged as problem:
             connection, sentences = rebuilt(copy, path, str(problem))
             directory.cleanup()
-            return connection, sentences
+            return JournalReader(connection), sentences
         connection = database.read_only(copy, factory=_Copy)
         assert isinstance(connection, _Copy)
         connection.directory = directory
     except BaseException:
         directory.cleanup()
         raise
-    return _begun(connection, path), [
-        *_trouble(connection),
-        *([_SHORTENED.format(path, lost)] if lost else []),
-    ]
+    return _begun(connection, path, [_SHORTENED.format(path, lost)] if lost else [])
 
 
 def _close(
@@ -308,16 +305,15 @@ class _Copy(sqlite3.Connection):
             self.directory.cleanup()
 
 
-def _begun(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    """Raises NotBegun if the journal holds no run: its first commit was never made."""
+def _begun(
+    connection: sqlite3.Connection, path: Path, sentences: list[str]
+) -> tuple[JournalReader, list[str]]:
+    """A reader with ``connection``, and the sentences on its gaps. Raises NotBegun if the journal holds no run."""
     if connection.execute(sql("holds_run")).fetchone()[0]:
-        return connection
+        trouble = [sentence for (sentence,) in connection.execute(sql("trouble"))]
+        return JournalReader(connection), [*trouble, *sentences]
     connection.close()
     raise database.NotBegun(_NOT_BEGUN.format(path))
-
-
-def _trouble(connection: sqlite3.Connection) -> list[str]:
-    return [sentence for (sentence,) in connection.execute(sql("trouble"))]
 
 
 @contextmanager

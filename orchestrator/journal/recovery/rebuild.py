@@ -12,7 +12,7 @@ import msgspec
 from orchestrator.errors import StorageError
 from orchestrator.journal import database
 from orchestrator.journal.database import UNREADABLE
-from orchestrator.journal.entries import read_sources
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.integrity import BROKEN, chain_of, sql
 from orchestrator.model import Problem
 
@@ -93,7 +93,7 @@ def _readable(source: sqlite3.Connection, select: str) -> Iterator[tuple[Any, ..
 
 def _lost(memory: sqlite3.Connection) -> Iterator[str]:
     """Sentences on rows of the input that are missing, or whose keys cannot be trusted."""
-    for source in read_sources(memory):
+    for source in JournalReader(memory).sources():
         rows = memory.execute(sql("admitted"), {"source": source.id}).fetchall()
         if len(rows) < source.rows:
             yield f"{source.rows - len(rows)} of the {source.rows} rows of {source.name} are lost."

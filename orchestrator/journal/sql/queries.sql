@@ -202,6 +202,10 @@ SELECT * FROM reported_action WHERE outcome IN (SELECT value FROM json_each(:out
 -- name: action
 SELECT * FROM reported_action WHERE seq = :seq;
 
+-- name: unreachable
+-- Keys without an end that no call has reached, with the last error.
+SELECT seq, error FROM reported_action WHERE settled_at IS NULL AND outcome = 'unreachable' ORDER BY seq;
+
 -- name: unsettled
 -- What never came to an end, and rows that hold no key.
 SELECT * FROM reported_action WHERE settled_at IS NULL ORDER BY seq;
@@ -284,6 +288,9 @@ UPDATE session SET token_calls = token_calls + :token_calls WHERE n = (SELECT MA
 -- name: planned
 -- An earlier plan's keys, with the speed it saw.
 SELECT row, bulk_key, labels, speed, tenant FROM action WHERE outcome IS NOT 'malformed' ORDER BY seq;
+
+-- name: any_duplicate
+SELECT EXISTS (SELECT 1 FROM duplicate);
 
 -- name: duplicates_of
 SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER BY rowid;

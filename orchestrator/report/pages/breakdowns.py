@@ -1,12 +1,11 @@
 """Actions and their records, added up by one property after the other."""
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct, structs
 
-from orchestrator.journal.database import statements
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome
 from orchestrator.printable import printable
 from orchestrator.report.pages.wording import OUTCOMES
@@ -79,12 +78,12 @@ def added(cells: Iterable[Cell], by: Callable[[Cell], Any]) -> dict[Any, Sums]:
     return sums
 
 
-def read_breakdowns(connection: sqlite3.Connection, cells: list[Cell], *, tenants: bool) -> list[Breakdown]:
+def read_breakdowns(reader: JournalReader, cells: list[Cell], *, tenants: bool) -> list[Breakdown]:
     """By outcome, action type and source, and with ``tenants`` also by tenant."""
     by_outcome = added(cells, lambda cell: cell.outcome)
     by_type = added(cells, lambda cell: cell.action_type)
     by_source = added(cells, lambda cell: cell.source)
-    names = {row[0]: printable(row[1]) for row in connection.execute(statements()["sources"])}
+    names = {source.id: printable(source.name) for source in reader.sources()}
     breakdowns = [
         Breakdown(
             "By outcome",

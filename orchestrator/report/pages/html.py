@@ -9,7 +9,6 @@ import base64
 import hashlib
 import re
 import shlex
-import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
+from orchestrator.journal.reader import Actions, JournalReader
 from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, PlanEntry, Write, read_actions, write_json
 from orchestrator.report.pages.breakdowns import NO_TYPE
@@ -118,29 +118,29 @@ _BLANK = Row(
 class Selection(Struct, frozen=True):
     """The actions that the page shows: the first ``shown`` rows of the statement ``which``."""
 
-    which: str
+    which: Actions
     shown: int
     complete: bool
     """Whether these are all actions of the run."""
 
-    def read(self, connection: sqlite3.Connection) -> Iterator[Row]:
+    def read(self, reader: JournalReader) -> Iterator[Row]:
         """The selected actions, in input order."""
-        return map(_row, islice(read_actions(connection, self.which, _PEOPLE), self.shown))
+        return map(_row, islice(read_actions(reader, self.which, _PEOPLE), self.shown))
 
 
-_PEOPLE = {"outcomes": msgspec.json.encode([one for one in OUTCOMES if group_of(one) == "person"]).decode()}
+_PEOPLE = [outcome for outcome in OUTCOMES if group_of(outcome) == "person"]
 
 
-def select(connection: sqlite3.Connection, actions: int, people: int) -> Selection:
+def select(reader: JournalReader, actions: int, people: int) -> Selection:
     """All ``actions`` if the page has room for them, otherwise the ``people`` that need a person, as far as they fit.
 
     If no action needs a person, the first that fit are shown.
     """
-    fitting = _count_fitting(map(_row, read_actions(connection)))
+    fitting = _count_fitting(map(_row, read_actions(reader)))
     if fitting == actions or not people:
         return Selection("actions", fitting, fitting == actions)
-    which = "actions_by_outcome"
-    fitting = _count_fitting(map(_row, read_actions(connection, which, _PEOPLE)))
+    which: Actions = "actions_by_outcome"
+    fitting = _count_fitting(map(_row, read_actions(reader, which, _PEOPLE)))
     return Selection(which, fitting, complete=False)
 
 
@@ -154,14 +154,14 @@ def _count_fitting(rows: Iterable[Row]) -> int:
     return count
 
 
-def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sha256: str | None) -> None:
+def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str | None) -> None:
     """Writes the page of the run in ``directory`` to ``write``.
 
     ``sha256`` is of the ``report.json`` made from this journal; None where there is none.
     """
-    view = read_view(connection)
-    timeline = read_timeline(connection)
-    selection = select(connection, view.actions, view.groups["person"])
+    view = read_view(reader)
+    timeline = read_timeline(reader)
+    selection = select(reader, view.actions, view.groups["person"])
     pieces = _template().generate(
         view=view,
         index=read_index(directory),
@@ -177,8 +177,8 @@ def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sh
         policy=_policy(),
         blank=_BLANK,
         selection=selection,
-        first_rows=list(islice(selection.read(connection), ROWS_AT_ONCE)),
-        blocks=_blocks(selection.read(connection)),
+        first_rows=list(islice(selection.read(reader), ROWS_AT_ONCE)),
+        blocks=_blocks(selection.read(reader)),
         setup=_safe_json(
             msgspec.json.encode(
                 {
@@ -194,10 +194,10 @@ def write_html(connection: sqlite3.Connection, write: Write, directory: Path, sh
         write(piece.encode("utf-8"))
 
 
-def report_sha256(connection: sqlite3.Connection) -> str:
+def report_sha256(reader: JournalReader) -> str:
     """Of the ``report.json`` that this journal makes, whatever file of that name there may be."""
     digest = hashlib.sha256()
-    write_json(connection, digest.update)
+    write_json(reader, digest.update)
     return digest.hexdigest()
 
 

@@ -6,10 +6,10 @@ table, ping somebody or become a link are replaced by their likes: the report ha
 """
 
 import shlex
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
 from orchestrator.report import Write
 from orchestrator.report.pages.view import Cases, Place, View, read_view
@@ -24,9 +24,9 @@ _PLACES = 6
 """Tenants told in full."""
 
 
-def write_markdown(connection: sqlite3.Connection, write: Write, directory: Path) -> None:
+def write_markdown(reader: JournalReader, write: Write, directory: Path) -> None:
     """Writes the report of the run in ``directory``. Raises StorageError where the journal holds no run."""
-    view = read_view(connection)
+    view = read_view(reader)
     write(("\n".join(_lines(view, directory)) + "\n").encode("utf-8"))
 
 

@@ -4,16 +4,14 @@ A run that was resumed worked in several sessions, perhaps hours apart. They are
 but take no room.
 """
 
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime
 from math import ceil
-from typing import Any
 
 from msgspec import Struct
 
-from orchestrator.journal.database import statements
+from orchestrator.journal.reader import JournalReader, Moment
 
 MOST_STRETCHES = 120
 
@@ -62,16 +60,16 @@ class Timeline(Struct, frozen=True):
         return len(self.accepted)
 
 
-def read_timeline(connection: sqlite3.Connection) -> Timeline:
+def read_timeline(reader: JournalReader) -> Timeline:
     """From a journal that holds a run."""
-    sessions = list(_sessions(connection))
+    sessions = list(_sessions(reader))
     seconds = sessions[-1].offset + sessions[-1].seconds
     width = next((one for one in _WIDTHS if seconds / one <= MOST_STRETCHES), seconds / MOST_STRETCHES)
     axis = _Axis(sessions, width, max(1, ceil(seconds / width - 1e-9)))
 
-    def counted(name: str, column: int = 1) -> list[int]:
+    def counted(name: Moment, column: int = 1) -> list[int]:
         stretches = [0] * axis.stretches
-        for row in connection.execute(_sql(name), axis.buckets):
+        for row in reader.over_time(name, origin=axis.origin, width=width):
             stretches[axis.stretch(row[0])] += row[column]
         return stretches
 
@@ -83,7 +81,7 @@ def read_timeline(connection: sqlite3.Connection) -> Timeline:
         settled=counted("settled_over_time"),
         failed=counted("failures_over_time"),
         throttled=counted("failures_over_time", 2),
-        pace=list(_pace(connection, axis)),
+        pace=list(_pace(reader, axis)),
     )
 
 
@@ -94,12 +92,12 @@ class _Axis:
         self.stretches = stretches
         self._sessions = sessions
         self._starts = [_epoch(session.started_at) for session in sessions]
-        self._width = width
+        self.width = width
 
     @property
-    def buckets(self) -> dict[str, Any]:
-        """What the statements ``…_over_time`` are to group by."""
-        return {"origin": self._starts[0], "width": self._width}
+    def origin(self) -> float:
+        """The start of the first session, in seconds since the epoch."""
+        return self._starts[0]
 
     def seconds(self, moment: float) -> float:
         """Where ``moment`` (seconds since the epoch) lies, in seconds on the axis."""
@@ -108,13 +106,15 @@ class _Axis:
         return session.offset + min(max(0.0, moment - self._starts[place]), session.seconds)
 
     def stretch(self, moment: float) -> int:
-        return min(int(self.seconds(moment) / self._width), self.stretches - 1)
+        return min(int(self.seconds(moment) / self.width), self.stretches - 1)
 
 
-def _pace(connection: sqlite3.Connection, axis: _Axis) -> Iterator[Pace]:
+def _pace(reader: JournalReader, axis: _Axis) -> Iterator[Pace]:
     """Of several tenants the sum, each with what was last told of it."""
     last: dict[str, tuple[float, float, float | None]] = {}
-    for moment, tenant, slots, in_flight, others in connection.execute(_sql("pace_over_time"), axis.buckets):
+    for moment, tenant, slots, in_flight, others in reader.over_time(
+        "pace_over_time", origin=axis.origin, width=axis.width
+    ):
         last[tenant] = (slots, in_flight, others)
         known = [load for _, _, load in last.values() if load is not None]
         yield Pace(
@@ -125,27 +125,18 @@ def _pace(connection: sqlite3.Connection, axis: _Axis) -> Iterator[Pace]:
         )
 
 
-def _sessions(connection: sqlite3.Connection) -> Iterator[Session]:
-    rows = connection.execute(statements()["sessions"]).fetchall()
+def _sessions(reader: JournalReader) -> Iterator[Session]:
+    rows = reader.sessions()
     offset, before = 0.0, None
     for place, (_, started_at, ended_at, state, reason, _, _) in enumerate(rows):
-        following = rows[place + 1][1] if place + 1 < len(rows) else "9999"
-        last = ended_at or _last_event(connection, following) or started_at
+        following = rows[place + 1].started_at if place + 1 < len(rows) else "9999"
+        # A killed session has no end but its last event.
+        last = ended_at or reader.last_event(following) or started_at
         seconds = max(0.0, _epoch(last) - _epoch(started_at))
         pause = max(0.0, _epoch(started_at) - before) if before is not None else 0.0
         yield Session(started_at, ended_at, state, reason, offset, seconds, pause)
         offset, before = offset + seconds, _epoch(started_at) + seconds
 
 
-def _last_event(connection: sqlite3.Connection, before: str) -> str | None:
-    """Of a session that was killed nothing tells the end but what it did last."""
-    found: str | None = connection.execute(_sql("last_event"), {"before": before}).fetchone()[0]
-    return found
-
-
 def _epoch(stamp: str) -> float:
     return datetime.fromisoformat(stamp).timestamp()
-
-
-def _sql(name: str) -> str:
-    return statements("page.sql")[name]

@@ -1,7 +1,6 @@
 """What the page and the Markdown form show, read from the journal: the report's numbers, added up by group."""
 
 import shlex
-import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,10 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from orchestrator.journal.database import statements
-from orchestrator.journal.entries import RunInfo, read_run
+from orchestrator.journal.entries import RunInfo
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
-from orchestrator.report import RunEntry, Summary, payments_since, read_head
+from orchestrator.report import RunEntry, Summary, read_head
 from orchestrator.report.pages.breakdowns import Breakdown, Cell, Sums, added, read_breakdowns
 from orchestrator.report.pages.wording import (
     OUTCOMES,
@@ -179,19 +179,19 @@ class View(Struct, frozen=True):
         return [(one.option, printable(_shown(one, value))) for one, value in told if value != one.default]
 
 
-def read_view(connection: sqlite3.Connection) -> View:
+def read_view(reader: JournalReader) -> View:
     """Raises StorageError where the journal holds no run."""
-    run, summary = read_head(connection)
-    info = read_run(connection)
+    run, summary = read_head(reader)
+    info = reader.run()
     cells = [
         Cell(tenant, Outcome(outcome), action_type, source, Sums(*sums))
-        for tenant, outcome, action_type, source, *sums in connection.execute(_sql("groups"))
+        for tenant, outcome, action_type, source, *sums in reader.groups()
     ]
     groups: dict[Group, int] = {"stopped": 0, "over": 0, "person": 0, "planned": 0}
     for cell in cells:
         groups[group_of(cell.outcome)] += cell.sums.actions
     tenants = any(cell.tenant for cell in cells)
-    errors = connection.execute(_sql("errors")).fetchall()
+    errors = reader.errors()
     return View(
         run=run,
         summary=summary,
@@ -200,16 +200,16 @@ def read_view(connection: sqlite3.Connection) -> View:
         headline=headline(run, summary),
         groups=groups,
         fate=_fate(cells),
-        breakdowns=read_breakdowns(connection, cells, tenants=tenants),
-        cases=list(_cases(connection, summary)),
+        breakdowns=read_breakdowns(reader, cells, tenants=tenants),
+        cases=list(_cases(reader, summary)),
         errors=[_failing(*row) for row in errors[:MOST_ERRORS]],
         more_errors=max(0, len(errors) - MOST_ERRORS),
         setbacks=[
             Setback(call, error_words(kind), calls, first_at, last_at)
-            for call, kind, calls, first_at, last_at in connection.execute(_sql("setbacks"))
+            for call, kind, calls, first_at, last_at in reader.setbacks()
         ],
         tenants=tenants,
-        payments_since=payments_since(connection),
+        payments_since=reader.payments_since(),
     )
 
 
@@ -238,11 +238,11 @@ def _fate(cells: list[Cell]) -> Fate:
     )
 
 
-def _cases(connection: sqlite3.Connection, summary: Summary) -> Iterable[Cases]:
+def _cases(reader: JournalReader, summary: Summary) -> Iterable[Cases]:
     for outcome, words in OUTCOMES.items():
         count = summary.outcomes.get(outcome, 0)
         if count and outcome not in GOOD:
-            rows = connection.execute(_sql("cases"), {"outcome": outcome.value, "most": FIRST})
+            rows = reader.cases(outcome, FIRST)
             first = [
                 Case(printable(key), printable(source), row, printable(message or ""), printable(tenant))
                 for key, source, row, message, tenant in rows

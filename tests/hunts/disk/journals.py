@@ -75,13 +75,13 @@ class Told(NamedTuple):
 def told(path: Path) -> Told:
     """What ``mass-stop report`` tells of the journal at ``path``."""
     try:
-        connection, sentences = open_for_report(path)
+        reader, sentences = open_for_report(path)
     except MassStopError as error:
         return Told({}, [str(error)])
     try:
-        report = msgspec.to_builtins(read_report(connection))
+        report = msgspec.to_builtins(read_report(reader))
     finally:
-        connection.close()
+        reader.close()
     return Told({action["row"]: action for action in report["actions"]}, sentences)
 
 

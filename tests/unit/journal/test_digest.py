@@ -12,12 +12,10 @@ from orchestrator.journal.digest import (
     NAMED,
     REASONS,
     PlanTotals,
-    read_plan_first,
-    read_plan_totals,
-    read_troubles,
 )
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import read_actions
@@ -65,7 +63,7 @@ def test_keys_with_one_reason_are_told_together_and_the_first_by_name(connection
         book.refuse(seq)
     for seq in (1, 10):
         book.journal.completed(seq, Outcome.STOPPED, None)
-    (trouble,) = read_troubles(connection)
+    (trouble,) = JournalReader(connection).troubles()
     assert (trouble.outcome, trouble.keys, trouble.code) == (Outcome.REJECTED, 8, 53900010)
     assert trouble.message.startswith("You may not")
     assert [(one.bulk_key, one.source, one.row) for one in trouble.named] == [
@@ -80,20 +78,20 @@ def test_the_reason_of_most_keys_comes_first_and_no_more_are_told_than_fit(conne
     book = Book(connection, 40)
     for seq in range(1, 41):
         book.refuse(seq, code=None if seq > 20 else 53900010 + 100 * seq)
-    troubles = read_troubles(connection)
+    troubles = JournalReader(connection).troubles()
     assert len(troubles) == REASONS
     assert (troubles[0].keys, troubles[0].code) == (20, None)
 
 
 def test_what_was_never_sent_needs_a_person_without_a_reason(connection):
     Book(connection, 2, "run")
-    (trouble,) = read_troubles(connection)
+    (trouble,) = JournalReader(connection).troubles()
     assert (trouble.outcome, trouble.keys, trouble.message) == (Outcome.NOT_ATTEMPTED, 2, "")
 
 
 def test_what_would_be_stopped_needs_nobody(connection):
     Book(connection, 1).see(1, Status.PENDING, None, None)
-    assert read_troubles(connection) == []
+    assert JournalReader(connection).troubles() == []
 
 
 def test_a_plan_sums_up_what_the_actions_are_doing(connection):
@@ -103,7 +101,7 @@ def test_a_plan_sums_up_what_the_actions_are_doing(connection):
     book.see(3, Status.PROCESSING, 70, 0.0)
     book.see(4, Status.PENDING, None, None)
     book.see(5, Status.COMPLETED, 0, None, Outcome.ALREADY_COMPLETED)
-    totals = read_plan_totals(connection)[""]
+    totals = JournalReader(connection).plan_totals()[""]
     assert (totals.processing, totals.pending, totals.stopping, totals.actions) == (3, 1, 0, 4)
     assert (totals.unprocessed, totals.still, totals.done_in) == (700, 1, 120.0)
     assert totals.within_a_minute == 300 + 30
@@ -111,7 +109,7 @@ def test_a_plan_sums_up_what_the_actions_are_doing(connection):
 
 def test_a_plan_without_actions_has_nothing_to_sum_up(connection):
     Book(connection, 1).refuse(1)
-    assert read_plan_totals(connection) == {}
+    assert JournalReader(connection).plan_totals() == {}
 
 
 def test_plans_of_several_tenants_add_up_and_the_slowest_tells_when_all_would_be_done():
@@ -125,7 +123,7 @@ def test_the_first_of_a_plan_are_the_fastest(connection):
     book = Book(connection, 4)
     for seq, speed in ((1, None), (2, 1.0), (3, 8.0), (4, 0.0)):
         book.see(seq, Status.PROCESSING if speed is not None else Status.PENDING, 80, speed)
-    assert [one.bulk_key for one in read_plan_first(connection, 3)] == [key(3), key(2), key(4)]
+    assert [one.bulk_key for one in JournalReader(connection).plan_first(3)] == [key(3), key(2), key(4)]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +131,8 @@ def test_the_first_of_a_plan_are_the_fastest(connection):
 )
 def test_an_action_of_a_plan_tells_when_it_would_be_done_by_itself(connection, left, speed, seconds):
     Book(connection, 1).see(1, Status.PROCESSING, left, speed)
-    (first,) = read_plan_first(connection, 1)
-    (action,) = read_actions(connection)
+    (first,) = JournalReader(connection).plan_first(1)
+    (action,) = read_actions(JournalReader(connection))
     assert first.done_in == seconds
     assert action.plan
     assert (action.plan.records_per_second, action.plan.remaining) == (speed, left)

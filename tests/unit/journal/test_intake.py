@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.errors import InputError
-from orchestrator.journal import database, entries
+from orchestrator.journal import database
 from orchestrator.journal import intake as intakes
 from orchestrator.journal.entries import RunInfo, SourceInfo
 from orchestrator.journal.intake import (
@@ -21,6 +21,7 @@ from orchestrator.journal.intake import (
     RowIntake,
 )
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery import integrity
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.journal.writer import Ledger, ThreadWriter
@@ -66,11 +67,11 @@ def info(journal) -> SourceInfo:
 
 
 def report(journal: Journal) -> Report:
-    return journal.perform(read_report).result(20)
+    return journal.read(read_report).result(20)
 
 
 def known(journal: Journal) -> SourceInfo:
-    return journal.perform(entries.read_sources).result(20)[0]
+    return journal.read(JournalReader.sources).result(20)[0]
 
 
 def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -> list[int]:
@@ -340,7 +341,7 @@ async def test_an_unknown_tenant_of_a_megabyte_is_shortened_in_row_and_message(j
     tenancy = Tenancy({"north"}, "tenants.toml")
     rows = [InputRow(1, key(1), tenant="t" * 1_000_000), InputRow(2, key(2), tenant="north")]
     await RowIntake(journal, rows, info, ranked=False, tenancy=tenancy).read(lambda new: None)
-    action, _ = read_report(connection).actions
+    action, _ = read_report(JournalReader(connection)).actions
     assert len(str(action.tenant)) < 1_100
     assert action.error
     assert len(action.error.message) < 300

@@ -5,6 +5,7 @@ import pytest
 from orchestrator.action import Action, Attempts, Step
 from orchestrator.errors import InputError
 from orchestrator.journal import entries
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import InputRow, Outcome, Records
 from tests.unit.journal_book import PROBLEM, key, row
 
@@ -66,7 +67,7 @@ def test_a_key_is_armed_once(book):
 
 def test_rows_and_how_far_the_source_was_read_are_committed_together(book):
     book.admit(row(2), row(7))
-    (known,) = entries.read_sources(book.connection)
+    (known,) = JournalReader(book.connection).sources()
     assert (known.rows, known.last_row, known.complete) == (2, 7, False)
 
 

@@ -6,6 +6,7 @@ import pytest
 from orchestrator.errors import InputError
 from orchestrator.journal import entries
 from orchestrator.journal.entries import Counts, SourceInfo
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import ActionState, InputRow, Outcome, Problem, Provenance, Reading, Records, Status
 from tests.unit.journal_book import NOW, PROBLEM, SENT, key, row, table
 
@@ -24,7 +25,7 @@ def test_how_far_a_source_is_read_grows_from_batch_to_batch(book):
     book.admit(row(2), row(3))
     book.admit(row(9))
     assert (book.source.rows, book.source.last_row) == (3, 9)
-    assert entries.read_sources(book.connection) == [book.source]
+    assert JournalReader(book.connection).sources() == [book.source]
 
 
 def test_a_digest_goes_on_from_the_rows_before(book):
@@ -62,7 +63,7 @@ def test_only_the_sources_that_were_added_are_given_back(book):
 
 def test_a_source_that_is_given_again_takes_the_place_of_the_one_that_is_gone(book):
     book.journal.replace_source(book.source, "again.csv", "/again.csv")
-    assert entries.read_sources(book.connection) == [SourceInfo(1, "again.csv", "/again.csv")]
+    assert JournalReader(book.connection).sources() == [SourceInfo(1, "again.csv", "/again.csv")]
 
 
 def test_a_malformed_row_is_over_as_soon_as_it_is_read(book):

@@ -7,9 +7,10 @@ import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.errors import RunDirectoryError, StorageError
-from orchestrator.journal import checksum, database, entries
+from orchestrator.journal import checksum, database
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import Counts
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, Problem, Records
 from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
 
@@ -110,12 +111,12 @@ def test_each_session_is_counted(book):
 
 def test_the_run_is_as_its_first_process_wrote_it(book):
     book.reopen()
-    assert entries.read_run(book.connection) == INFO
+    assert JournalReader(book.connection).run() == INFO
 
 
 def test_a_journal_without_a_run_is_told_as_such():
     with closing(database.in_memory()) as connection, pytest.raises(StorageError) as raised:
-        entries.read_run(connection)
+        JournalReader(connection).run()
     assert str(raised.value) == "The journal holds no run: its first commit did not come through."
 
 
@@ -137,7 +138,7 @@ def test_what_is_on_the_disk_is_the_whole_journal(tmp_path):
     journal.begin_session()
     journal.close()
     with closing(database.reopen(tmp_path / "journal.db")) as connection:
-        assert entries.read_run(connection) == INFO
+        assert JournalReader(connection).run() == INFO
 
 
 def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_path):
@@ -149,7 +150,7 @@ def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_
         r"The run goes on and is kept in memory only\.",
         journal.trouble or "",
     )
-    assert journal.perform(entries.read_run).result(20) == INFO
+    assert journal.read(JournalReader.run).result(20) == INFO
     journal.close()
 
 
@@ -160,7 +161,7 @@ def test_a_journal_that_found_no_place_at_first_is_put_there_at_the_end(tmp_path
     path.parent.mkdir()
     journal.close()
     with closing(database.reopen(path)) as connection:
-        assert entries.read_run(connection) == INFO
+        assert JournalReader(connection).run() == INFO
 
 
 def test_a_journal_that_is_not_there_cannot_be_reopened(tmp_path):
@@ -176,7 +177,7 @@ def test_a_journal_goes_on_where_its_last_session_ended(tmp_path):
     again = journals.reopen(path, Clock(lambda: 0.0, wall=1_795_000_000.0))
     again.begin_session()
     assert again.trouble is None
-    assert again.perform(entries.read_run).result(20) == INFO
+    assert again.read(JournalReader.run).result(20) == INFO
     assert again.perform(lambda db: db.execute("SELECT started_at FROM session").fetchall()).result(20) == [
         (NOW,)
     ]
@@ -200,5 +201,5 @@ def test_a_journal_in_memory_commits_as_it_is_told():
     journal = journals.inline(Clock())
     journal.begin(INFO)
     journal.begin_session()
-    assert journal.perform(entries.read_run).result(0) == INFO
+    assert journal.read(JournalReader.run).result(0) == INFO
     journal.close()

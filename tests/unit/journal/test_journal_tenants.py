@@ -9,6 +9,7 @@ from orchestrator.clock import Clock
 from orchestrator.journal import database, entries
 from orchestrator.journal.entries import Counts, RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import Outcome, Records
 from tests.unit.journal_book import INFO, SENT, key, row, table
@@ -27,7 +28,7 @@ def fleet(book):
 
 def test_the_tenants_of_a_run_are_kept_in_order_with_all_that_is_known_of_them(fleet):
     fleet.reopen()
-    assert list(entries.read_run(fleet.connection).tenants.items()) == [("north", NORTH), ("south", SOUTH)]
+    assert list(JournalReader(fleet.connection).run().tenants.items()) == [("north", NORTH), ("south", SOUTH)]
 
 
 def test_all_that_a_run_is_comes_back():
@@ -36,7 +37,7 @@ def test_all_that_a_run_is_comes_back():
     )
     with closing(database.in_memory()) as connection:
         Journal(InlineWriter(Ledger(connection)), Clock()).begin(info)
-        assert entries.read_run(connection) == info
+        assert JournalReader(connection).run() == info
 
 
 def test_the_same_key_is_one_of_each_tenant_and_armed_for_its_own(fleet):
@@ -57,7 +58,7 @@ def test_new_keys_are_counted_by_tenant(fleet):
 def test_each_tenant_tells_how_its_part_stands_and_counts_its_own_tokens(fleet):
     fleet.journal.of("south").tenant_state("aborted", "It is gone.")
     fleet.journal.of("south").token_call()
-    told = entries.read_tenants(fleet.connection)
+    told = JournalReader(fleet.connection).tenants()
     assert [(one.state, one.reason, one.token_calls) for one in told.values()] == [
         ("unused", None, 0),
         ("aborted", "It is gone.", 1),
@@ -68,7 +69,7 @@ def test_each_tenant_tells_how_its_part_stands_and_counts_its_own_tokens(fleet):
 def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | None]]:
     """How the tenants stand, once the session has ended so."""
     fleet.wait(fleet.journal.end_session(state, reason, 0))
-    return [(one.state, one.reason) for one in entries.read_tenants(fleet.connection).values()]
+    return [(one.state, one.reason) for one in JournalReader(fleet.connection).tenants().values()]
 
 
 def test_a_tenant_with_nothing_left_to_do_since_it_was_killed_is_finished(fleet):
@@ -98,7 +99,7 @@ def test_where_the_tenants_stand_is_added_up(fleet):
     fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
     fleet.wait(fleet.journal.of("south").claim(1, True))
     fleet.accept(2)
-    assert entries.counts_by_tenant(fleet.connection) == {
+    assert JournalReader(fleet.connection).counts_by_tenant() == {
         "north": Counts(1, 0, 1, 0),
         "south": Counts(2, 1, 1, 1),
     }

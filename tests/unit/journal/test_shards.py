@@ -1,6 +1,5 @@
 """A tenant's rows in another journal and back."""
 
-import sqlite3
 import weakref
 
 import pytest
@@ -10,6 +9,7 @@ from orchestrator.errors import StorageError
 from orchestrator.journal import database, shards
 from orchestrator.journal.entries import RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Outcome, Problem
 from orchestrator.report import Report, read_report
@@ -46,7 +46,7 @@ class Book:
 
     @property
     def report(self) -> Report:
-        return read_report(self.connection)
+        return read_report(JournalReader(self.connection))
 
     @property
     def outcomes(self) -> list[str]:
@@ -68,19 +68,16 @@ def run() -> Book:
 
 def shard_of(rows: shards.Rows) -> Book:
     book = Book()
-    shards.put(book.connection, rows)
+    shards.put(book.journal, rows).result()
     return book
 
 
 def take(run: Book, tenant: str, *, sending: bool = True) -> shards.Rows:
-    return run.journal.perform(lambda db: shards.hand_over(db, tenant, sending=sending)).result()
+    return shards.hand_over(run.journal, tenant, sending=sending).result()
 
 
 def merge(run: Book, shard: Book, name: str = "1/north") -> list[tuple[int, Outcome]]:
-    def work(connection: sqlite3.Connection) -> list[tuple[int, Outcome]]:
-        return shards.merge(connection, shards.read(shard.connection), name)
-
-    return run.journal.perform(work).result()
+    return shards.merge(run.journal, shards.read(shard.journal).result(), name).result()
 
 
 def test_a_shard_has_the_open_rows_of_its_tenant_and_no_others(run):
@@ -102,7 +99,7 @@ def test_keys_of_a_plan_that_are_elsewhere_were_not_sent(run):
 def test_rows_that_nobody_has_worked_on_are_as_before(run):
     before = run.connection.execute("SELECT * FROM action").fetchall()
     take(run, "north")
-    run.journal.perform(lambda db: shards.return_untouched(db, "north", "1/north")).result()
+    shards.return_untouched(run.journal, "north", "1/north").result()
     assert run.connection.execute("SELECT * FROM action").fetchall() == before
 
 
@@ -111,7 +108,7 @@ def test_rows_that_are_back_stay_as_they_came_where_their_folder_was_taken_away_
     shard.stop(3, "north")
     shard.connection.execute("UPDATE action SET stage = 1, attempts = 1 WHERE seq = 1")  # a stop under way
     merge(run, shard)
-    run.journal.perform(lambda db: shards.return_untouched(db, "north", "1/north")).result()
+    shards.return_untouched(run.journal, "north", "1/north").result()
     assert run.outcomes == ["unconfirmed", "not_attempted", "stopped"]
 
 
@@ -160,11 +157,11 @@ def test_how_a_tenant_stands_comes_with_its_shard(run):
 
 def test_rows_that_do_not_fit_are_refused_and_the_journal_goes_on(run):
     book = shard_of(take(run, "north"))
-    shard = shards.read(book.connection)
+    shard = shards.read(book.journal).result()
     stage = shard["action"].columns.index("stage")
     shard["action"].values[0][stage] = None
     with pytest.raises(StorageError, match="1/north is damaged"):
-        run.journal.perform(lambda db: shards.merge(db, shard, "1/north")).result()
+        shards.merge(run.journal, shard, "1/north").result()
     assert run.journal.trouble is None
     assert run.outcomes == ["unconfirmed", "not_attempted", "unconfirmed"]
 
@@ -173,4 +170,10 @@ def test_every_table_of_a_journal_is_brought_back_from_a_shard_or_is_the_runs_ow
     tables = {
         name for (name,) in run.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     }
-    assert tables - shards.read(run.connection).keys() == {"mark", "run", "merged", "source", "duplicate"}
+    assert tables - shards.read(run.journal).result().keys() == {
+        "mark",
+        "run",
+        "merged",
+        "source",
+        "duplicate",
+    }

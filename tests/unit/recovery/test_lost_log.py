@@ -85,8 +85,8 @@ def test_the_report_leaves_a_killed_journal_and_its_log_as_they_are(killed):
 
 def test_a_resumed_journal_still_knows_what_it_lost(killed):
     lose_log(killed)
-    connection, sentences = open_for_resume(killed)
-    connection.close()
+    reader, sentences = open_for_resume(killed)
+    reader.close()
     assert "is missing" in sentences[0]
     assert told(killed).sentences == []
     assert outcomes(killed) == {"unconfirmed", "malformed"}
@@ -96,8 +96,8 @@ def test_keys_read_after_the_loss_may_have_been_stopped_too(killed):
     """The lost commits may have held their rows and their stops."""
     change_as_killed(drop_log(killed), "UPDATE source SET complete = 0")
     lose_log(drop_log(killed))
-    connection, _ = open_for_resume(killed)
-    with closing(connection):
+    open_for_resume(killed)[0].close()
+    with closing(database.read_only(killed)) as connection:
         assert connection.execute("SELECT doubted FROM source").fetchall() == [(1,)]
 
 
@@ -154,9 +154,9 @@ def test_a_run_killed_right_after_its_first_commit_keeps_it(tmp_path, monkeypatc
     journal.add_sources([("keys.csv", None)])
     shutil.copytree(tmp_path, tmp_path / "killed")
     journal.close()
-    connection, sentences = open_for_resume(tmp_path / "killed" / "journal.db")
-    with closing(connection):
-        assert connection.execute("SELECT name FROM source").fetchall() == [("keys.csv",)]
+    reader, sentences = open_for_resume(tmp_path / "killed" / "journal.db")
+    with reader:
+        assert [source.name for source in reader.sources()] == ["keys.csv"]
     assert sentences == []
 
 

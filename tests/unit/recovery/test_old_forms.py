@@ -42,8 +42,8 @@ def test_the_report_of_a_journal_of_any_form_modifies_nothing(directory, how):
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_a_journal_of_any_form_is_resumed(directory, how):
     path = directory / how / "journal.db"
-    connection, sentences = open_for_resume(path)
-    connection.close()
+    reader, sentences = open_for_resume(path)
+    reader.close()
     journal = journals.reopen(path, Clock())
     try:
         counts = asyncio.run(journal.reopen(kept=lambda _: True))
@@ -64,8 +64,8 @@ def test_a_journal_of_any_form_without_its_log_calls_no_key_unattempted(director
 
 def test_a_resumed_journal_has_the_current_form(directory):
     path = directory / "killed" / "journal.db"
-    connection, _ = open_for_resume(path)
-    with closing(connection):
+    open_for_resume(path)[0].close()
+    with closing(database.read_only(path)) as connection:
         assert database.form_of(connection) == database.FORM
 
 

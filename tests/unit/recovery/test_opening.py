@@ -48,8 +48,8 @@ def outcomes(path: Path) -> dict[int, str]:
 
 
 def test_a_whole_journal_has_nothing_to_say(path):
-    connection, sentences = open_for_report(path)
-    connection.close()
+    reader, sentences = open_for_report(path)
+    reader.close()
     assert sentences == []
 
 
@@ -92,8 +92,8 @@ def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
 
 
 def test_a_journal_that_kill_9_left_whole_is_gone_on_with(killed):
-    connection, sentences = open_for_resume(killed)
-    connection.close()
+    reader, sentences = open_for_resume(killed)
+    reader.close()
     assert sentences == []
 
 
@@ -102,8 +102,8 @@ def test_an_index_of_the_log_that_is_not_what_was_written_does_not_say_that_fram
     header = bytearray(index.read_bytes())
     header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
     index.write_bytes(header)
-    connection, sentences = open_for_resume(killed)
-    connection.close()
+    reader, sentences = open_for_resume(killed)
+    reader.close()
     assert sentences == []
 
 
@@ -217,8 +217,8 @@ def test_it_stays_so_when_it_is_opened_again(shortened):
 
 
 def test_a_shortened_journal_is_gone_on_with(shortened):
-    connection, sentences = open_for_resume(shortened)
-    connection.close()
+    reader, sentences = open_for_resume(shortened)
+    reader.close()
     assert len(sentences) == 1
 
 
@@ -246,8 +246,8 @@ def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent(left):
 
 
 def test_such_a_journal_loses_its_mark_once_it_is_resumed(left):
-    connection, _ = open_for_resume(left)
-    connection.close()
+    reader, _ = open_for_resume(left)
+    reader.close()
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
     assert "not_attempted" not in outcomes(left).values()
 
@@ -276,8 +276,8 @@ def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_d
     with pytest.raises(StorageError):
         open_for_resume(on_a_full_disk)
     monkeypatch.undo()
-    connection, sentences = open_for_resume(on_a_full_disk)
-    connection.close()
+    reader, sentences = open_for_resume(on_a_full_disk)
+    reader.close()
     assert "ends before its run did" in sentences[0]
     assert "not_attempted" not in outcomes(on_a_full_disk).values()
 
@@ -341,9 +341,9 @@ def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
 
 def test_the_report_of_a_damaged_journal_adds_up(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
-    connection, _ = open_for_report(path)
-    report = read_report(connection)
-    connection.close()
+    reader, _ = open_for_report(path)
+    report = read_report(reader)
+    reader.close()
     assert sum(report.summary.outcomes.values()) == len(report.actions)
 
 

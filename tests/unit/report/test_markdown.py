@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome
 from orchestrator.report import read_head
 from orchestrator.report.pages.markdown import code, write_markdown
@@ -21,7 +22,7 @@ READER = MarkdownIt("gfm-like")  # with tables, and with addresses made links wh
 
 def told(run: MadeRun) -> str:
     buffer = io.BytesIO()
-    write_markdown(run.connection, buffer.write, Path("runs/one"))
+    write_markdown(JournalReader(run.connection), buffer.write, Path("runs/one"))
     return buffer.getvalue().decode()
 
 
@@ -74,7 +75,7 @@ def test_a_run_of_everything_has_no_link_and_no_markup(run):
 
 def test_the_counts_are_those_of_the_report(run):
     one_of_each(run)
-    _, summary = read_head(run.connection)
+    _, summary = read_head(JournalReader(run.connection))
     text = told(run)
     (whole,) = re.findall(r"^\| \*\*All\*\* \| \*\*([\d,]+)\*\* \| ([\d,]+) ", text, re.M)
     assert [int(one.replace(",", "")) for one in whole] == [

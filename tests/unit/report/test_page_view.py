@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.clock import stamp
 from orchestrator.errors import Kind, StorageError
 from orchestrator.journal import database
+from orchestrator.journal.reader import JournalReader
 from orchestrator.model import OVER, Outcome, Problem, Records, Status
 from orchestrator.printable import printable
 from orchestrator.report import read_report
@@ -40,7 +41,7 @@ def run():
 
 def page(run: MadeRun, sha256: str | None = "ab" * 32) -> str:
     buffer = io.BytesIO()
-    write_html(run.connection, buffer.write, Path("runs/one"), sha256)
+    write_html(JournalReader(run.connection), buffer.write, Path("runs/one"), sha256)
     return buffer.getvalue().decode()
 
 
@@ -61,7 +62,7 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
     with made_run() as run:
         for outcome in ends:
             run.add(outcome)
-        view, report = read_view(run.connection), read_report(run.connection)
+        view, report = read_view(JournalReader(run.connection)), read_report(JournalReader(run.connection))
         summary, told = report.summary, rows(page(run))
     assert view.actions == len(report.actions) == len(told)
     assert sum(view.groups[name] for name in ("stopped", "over")) == sum(
@@ -85,7 +86,7 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
 def test_the_share_of_a_breakdown_leads_to_the_rows_it_counts(run):
     one_of_each(run)
     told = rows(page(run))
-    for breakdown in read_view(run.connection).breakdowns:
+    for breakdown in read_view(JournalReader(run.connection)).breakdowns:
         for share in breakdown.shares:
             assert sum(row[share.field] == share.value for row in told) == share.sums.actions
 
@@ -93,7 +94,7 @@ def test_the_share_of_a_breakdown_leads_to_the_rows_it_counts(run):
 def test_an_error_of_the_table_leads_to_the_rows_it_counts(run):
     one_of_each(run)
     told = rows(page(run))
-    errors = read_view(run.connection).errors
+    errors = read_view(JournalReader(run.connection)).errors
     assert {one.words.title for one in errors} == {"Not found", "Timed out", "No bulk key"}
     for one in errors:
         assert sum(row["error"] == one.words.title for row in told) == one.actions
@@ -103,14 +104,14 @@ def test_records_are_saved_only_where_this_run_stopped_the_action(run):
     run.add(Outcome.STOPPED)
     run.add(Outcome.ALREADY_STOPPED)
     run.add(Outcome.UNCONFIRMED)
-    fate = read_view(run.connection).fate
+    fate = read_view(JournalReader(run.connection)).fate
     assert (fate.saved, fate.spared, fate.at_risk) == (6, 12, 18)
 
 
 def test_actions_without_counts_are_told(run):
     run.add(Outcome.STOPPED)
     run.add(None)
-    assert read_view(run.connection).fate.uncounted == 1
+    assert read_view(JournalReader(run.connection)).fate.uncounted == 1
 
 
 def test_in_a_run_of_several_tenants_every_case_and_every_error_says_whose_it_is():
@@ -118,7 +119,7 @@ def test_in_a_run_of_several_tenants_every_case_and_every_error_says_whose_it_is
     with made_run(tenants=names) as run:
         for name in names:
             run.add(Outcome.REJECTED, tenant=name)
-        view, text = read_view(run.connection), page(run)
+        view, text = read_view(JournalReader(run.connection)), page(run)
     (cases,), (error,) = view.cases, view.errors
     assert [case.tenant for case in cases.first] == list(names)
     assert (error.tenant, error.tenants) == (names[0], sorted(names))
@@ -135,19 +136,22 @@ def test_the_next_step_after_a_plan_of_several_tenants_names_their_file():
 def test_only_the_first_keys_of_an_outcome_are_named_at_once(run):
     for _ in range(FIRST + 5):
         run.add(Outcome.REJECTED)
-    (cases,) = read_view(run.connection).cases
+    (cases,) = read_view(JournalReader(run.connection)).cases
     assert (cases.count, len(cases.first)) == (FIRST + 5, FIRST)
 
 
 def test_settings_at_their_default_are_not_told(run):
-    assert read_view(run.connection).limits == [("--headroom", "20"), ("--max-failures", "5 % of the keys")]
+    assert read_view(JournalReader(run.connection)).limits == [
+        ("--headroom", "20"),
+        ("--max-failures", "5 % of the keys"),
+    ]
 
 
 def test_a_journal_without_a_run_is_refused():
     connection = database.in_memory()
     try:
         with pytest.raises(StorageError):
-            read_view(connection)
+            read_view(JournalReader(connection))
     finally:
         connection.close()
 
@@ -186,7 +190,7 @@ def test_the_headline_claims_no_more_than_is_known(ends, state, command, title):
             run.add(outcome)
         if state != "running":
             run.end(state)
-        assert read_view(run.connection).headline.title == title
+        assert read_view(JournalReader(run.connection)).headline.title == title
 
 
 @given(st.text())
@@ -200,7 +204,7 @@ def test_what_is_made_visible_has_nothing_left_that_is_not(text):
 def test_every_event_is_in_one_stretch_of_the_timeline(run):
     one_of_each(run)
     run.end()
-    timeline = read_timeline(run.connection)
+    timeline = read_timeline(JournalReader(run.connection))
     assert (sum(timeline.accepted), sum(timeline.settled)) == (3, 10)
     assert sum(timeline.failed) == 2
     assert timeline.stretches <= MOST_STRETCHES
@@ -211,7 +215,7 @@ def test_an_event_is_where_it_happened(run):
     run.add(Outcome.STOPPED)  # at 50.05 s
     run.seconds.now = 100.0
     run.end()
-    timeline = read_timeline(run.connection)
+    timeline = read_timeline(JournalReader(run.connection))
     assert timeline.accepted.index(1) == int(50.05 / timeline.width)
 
 
@@ -223,7 +227,7 @@ def test_the_pauses_of_a_resumed_run_take_no_room(run):
     run.add(Outcome.STOPPED)
     run.seconds.now = 7_230.0
     run.end()
-    timeline = read_timeline(run.connection)
+    timeline = read_timeline(JournalReader(run.connection))
     assert timeline.seconds == pytest.approx(30.0)
     assert [one.pause for one in timeline.sessions] == [0.0, pytest.approx(7_200.0)]
     assert timeline.accepted.index(1) == int(10.1 / timeline.width)
@@ -236,14 +240,14 @@ def test_a_session_that_was_killed_lasted_to_its_last_event(run):
     run.journal.begin_session()
     run.seconds.now = 501.0
     run.end()
-    first, second = read_timeline(run.connection).sessions
+    first, second = read_timeline(JournalReader(run.connection)).sessions
     assert first.ended_at is None
     assert [first.seconds, second.seconds] == pytest.approx([5.1, 1.0])
 
 
 def test_a_run_of_no_time_has_a_timeline(run):
     run.end()
-    timeline = read_timeline(run.connection)
+    timeline = read_timeline(JournalReader(run.connection))
     assert timeline.stretches == 1
     assert draw(timeline, 0, planning=False).ticks
 
@@ -253,7 +257,7 @@ def test_slots_of_several_tenants_are_added_up(run):
         run.journal.of(tenant).paced(slots, 5, None, 0, 0)
     run.seconds.now = 60.0
     run.end()
-    assert max(one.slots for one in read_timeline(run.connection).pace) == 40
+    assert max(one.slots for one in read_timeline(JournalReader(run.connection)).pace) == 40
 
 
 @settings(max_examples=30)
@@ -265,7 +269,7 @@ def test_no_chart_leaves_its_square(steps):
             run.add(outcome)
             run.journal.paced(36, 40, 99.0, 0, 0)
         run.end()
-        charts = draw(read_timeline(run.connection), len(steps), planning=False)
+        charts = draw(read_timeline(JournalReader(run.connection)), len(steps), planning=False)
     for panel in charts.panels:
         for shape in panel.shapes:
             numbers = [float(one) for one in re.findall(r"-?[\d.]+", shape.path)]
@@ -305,9 +309,9 @@ def test_the_page_is_the_same_each_time(run):
 
 def test_the_page_has_the_hashes_of_what_went_in_and_came_out(run):
     run.journal.source_complete(run.sources[0], "cd" * 32)
-    text = page(run, report_sha256(run.connection))
+    text = page(run, report_sha256(JournalReader(run.connection)))
     assert "cd" * 32 in text
-    assert report_sha256(run.connection) in text
+    assert report_sha256(JournalReader(run.connection)) in text
 
 
 def test_a_report_that_was_not_saved_has_no_hash(run):
@@ -339,7 +343,7 @@ def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
 
     def peak() -> int:
         tracemalloc.start()
-        write_html(run.connection, lambda data: None, Path("run"), None)
+        write_html(JournalReader(run.connection), lambda data: None, Path("run"), None)
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return highest
@@ -417,7 +421,7 @@ def test_of_very_many_action_types_those_with_few_actions_are_added_up(run, coun
     for number in range(count):
         run.add(Outcome.STOPPED)
         run.journal.status_read(number + 1, Status.STOPPED, f"type {number}", Records(10), retried=False)
-    view = read_view(run.connection)
+    view = read_view(JournalReader(run.connection))
     (by_type,) = (one for one in view.breakdowns if one.column == "Action type")
     assert sum(share.sums.actions for share in by_type.shares) == count
     assert len(by_type.shares) == min(count, MOST_SHARES + 1)
@@ -430,7 +434,7 @@ def test_of_very_many_kinds_of_errors_the_most_frequent_are_shown(run):
     for code in range(MOST_ERRORS + 7):
         run.add(None)
         run.journal.completed(code + 1, Outcome.REJECTED, Problem("unknown", 50_000_000 + code, 200, "No."))
-    view = read_view(run.connection)
+    view = read_view(JournalReader(run.connection))
     assert (len(view.errors), view.more_errors) == (MOST_ERRORS, 7)
     assert "and 7 more kinds of errors" in page(run)
 

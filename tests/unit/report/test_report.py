@@ -19,6 +19,7 @@ from orchestrator.errors import StorageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
+from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import InlineWriter, Ledger
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import Report, json_schema, read_actions, read_report, write_csv, write_json
@@ -65,17 +66,17 @@ class Journalled:
         self.journal.accepted(seq, at, at, f"track-{seq}", "request", 0.0, True)
 
     def report(self) -> Report:
-        return read_report(self.connection)
+        return read_report(JournalReader(self.connection))
 
     def written(self) -> dict[str, object]:
         buffer = io.BytesIO()
-        write_json(self.connection, buffer.write)
+        write_json(JournalReader(self.connection), buffer.write)
         written: dict[str, object] = json.loads(buffer.getvalue())
         return written
 
     def table(self) -> list[dict[str, str]]:
         buffer = io.BytesIO()
-        write_csv(self.connection, buffer.write)
+        write_csv(JournalReader(self.connection), buffer.write)
         return list(csv.DictReader(io.StringIO(buffer.getvalue().decode(), newline="")))
 
 
@@ -220,7 +221,7 @@ def test_a_report_without_actions_is_whole(book):
 
 def test_a_journal_without_a_run_has_no_report():
     with closing(database.in_memory()) as connection, pytest.raises(StorageError):
-        read_report(connection)
+        read_report(JournalReader(connection))
 
 
 # What it says
@@ -353,9 +354,9 @@ def test_hidden_characters_of_any_origin_are_escaped_in_table_and_json(hidden, p
         book.journal.admit(source, [row], False).result()
         for write in (write_csv, write_json):
             written = io.BytesIO()
-            write(connection, written.write)
+            write(JournalReader(connection), written.write)
             assert hidden not in written.getvalue().decode()
-        assert read_report(book.connection).actions[0].labels == {"name": text}
+        assert read_report(JournalReader(book.connection)).actions[0].labels == {"name": text}
 
 
 @pytest.mark.parametrize("start", list("=+-@\t\r＝＋－＠"))
@@ -376,7 +377,7 @@ def test_quotes_commas_and_line_breaks_stay_in_their_cell(book):
 def test_a_long_report_takes_no_more_memory_than_a_short_one(book):
     def peak() -> int:
         tracemalloc.start()
-        write_json(book.connection, lambda data: None)
+        write_json(JournalReader(book.connection), lambda data: None)
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return highest
@@ -391,13 +392,13 @@ def test_a_long_report_takes_no_more_memory_than_a_short_one(book):
 def test_a_report_is_written_in_pieces_that_do_not_grow_with_the_run(book):
     book.admit(*(InputRow(n, key(n)) for n in range(2, 1_502)))
     pieces: list[bytes] = []
-    write_json(book.connection, pieces.append)
+    write_json(JournalReader(book.connection), pieces.append)
     assert max(map(len, pieces)) < PIECE + 2_000 < sum(map(len, pieces)) / 4
 
 
 def test_actions_can_be_read_one_at_a_time(book):
     book.admit(*(InputRow(n, key(n)) for n in range(2, 502)))
-    assert next(read_actions(book.connection)).bulk_key == key(2)
+    assert next(read_actions(JournalReader(book.connection))).bulk_key == key(2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,245 @@
+"""Every query that the product asks a journal, as a method. No other package contains SQL."""
+
+import json
+import sqlite3
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import msgspec
+
+from orchestrator.errors import Kind, StorageError
+from orchestrator.journal.database import UNREADABLE, statements
+from orchestrator.journal.digest import NAMED, REASONS, Named, Planned, PlanTotals, Trouble
+from orchestrator.journal.entries import Counts, RunInfo, SourceInfo, TenantInfo, TenantRow
+from orchestrator.model import OVER, InputRow, Outcome, Problem
+
+__all__ = ["UNREADABLE", "Actions", "JournalReader", "SessionRow"]
+
+Actions = Literal["actions", "actions_by_outcome", "unsettled"]
+"""Which rows of the input, and in which order: all in that of the input, by outcome, or those without an end."""
+
+Moment = Literal["accepted_over_time", "settled_over_time", "failures_over_time", "pace_over_time"]
+
+
+class SessionRow(NamedTuple):
+    """One process that worked on the run."""
+
+    n: int
+    started_at: str
+    ended_at: str | None
+    state: str
+    reason: str | None
+    exit_status: int | None
+    token_calls: int
+
+
+class JournalReader:
+    """Reads the journal behind ``connection``. Every method may raise sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. Only for a reader that does not belong to a session at work."""
+        self._connection.close()
+
+    # The run
+
+    def run(self) -> RunInfo:
+        """The run as its first session described it. Raises StorageError if the journal holds no run."""
+        row = self._one("run")
+        if row is None:
+            raise StorageError("The journal holds no run: its first commit did not come through.")
+        values = dict(zip(RunInfo.__struct_fields__, row, strict=False))
+        values |= {name: msgspec.json.decode(values[name]) for name in ("org_ids", "settings")}
+        values["tenants"] = {name: found.info for name, found in self.tenants().items()}
+        return msgspec.convert(values, RunInfo)
+
+    def tenants(self) -> dict[str, TenantRow]:
+        """The tenants of a run with several, by name, in the order of their file."""
+        return {
+            name: TenantRow(
+                TenantInfo(base_url, entity_id, msgspec.json.decode(org_ids, type=tuple[str, ...])),
+                state, reason, token_calls,
+            )
+            for name, base_url, entity_id, org_ids, state, reason, token_calls in self._rows("tenants")
+        }  # fmt: skip
+
+    def sessions(self) -> list[SessionRow]:
+        """Every session, the first one first."""
+        return [SessionRow(*row) for row in self._rows("sessions")]
+
+    def sources(self) -> list[SourceInfo]:
+        """Every source, in the order they were given."""
+        return [
+            msgspec.convert(
+                dict(zip(SourceInfo.__struct_fields__, row, strict=True)), SourceInfo, strict=False
+            )
+            for row in self._rows("sources")
+        ]
+
+    def counts_by_tenant(self) -> dict[str, Counts]:
+        """Where the keys of each tenant stand, by its name."""
+        return {name: Counts(*counts) for name, *counts in self._rows("counts_by_tenant")}
+
+    # Outcomes
+
+    def outcomes(self) -> dict[str, int]:
+        """The number of actions by outcome."""
+        return dict(self._rows("outcomes"))
+
+    def any_accepted(self) -> bool:
+        """Whether the tenant accepted a stop."""
+        return bool(self._value("any_accepted"))
+
+    def rejected_for_themselves(self) -> int:
+        """Keys that were refused for another reason than the credentials."""
+        return int(self._value("rejected_for_themselves"))
+
+    def refused_credentials(self) -> frozenset[int]:
+        """The keys that were refused for their credentials. A resumed run tries them again."""
+        return frozenset(seq for (seq,) in self._rows("refused_credentials"))
+
+    def still_refused(self, refused: Container[int]) -> list[tuple[int, Problem]]:
+        """Those of the ``refused`` keys of an earlier session that this one did not try, with the refusal."""
+        unsent = (
+            (seq, msgspec.json.decode(error, type=Problem))
+            for seq, error in self._rows("unreachable")
+            if seq in refused
+        )
+        return [(seq, problem) for seq, problem in unsent if problem.kind == Kind.UNAUTHENTICATED]
+
+    def filed_keys(self) -> list[tuple[str, str, str | None]]:
+        """Tenant, key and action type of each action whose response file was counted, in input order."""
+        return list(self._rows("filed_keys"))
+
+    def missing_files(self) -> int:
+        """Response files that the tenant offers and that could not be downloaded or understood."""
+        return int(self._value("files_missing"))
+
+    def payments_since(self) -> str | None:
+        """When the first action started that made payments, as the tenant writes it; None if none did."""
+        found: str | None = self._value("payments_since")
+        return found
+
+    def planned(self) -> Iterator[InputRow]:
+        """The keys of a plan with their speed as weight."""
+        for row, key, labels, speed, tenant in self._rows("planned"):
+            yield InputRow(row, key, msgspec.json.decode(labels) if labels else {}, speed, tenant=tenant)
+
+    # The input
+
+    def any_key(self) -> bool:
+        """Whether a row holds a key."""
+        return bool(self._value("any_key"))
+
+    def case_twins(self, most: int) -> list[tuple[str, str]]:
+        """At most ``most`` pairs of keys that differ only in case."""
+        return list(self._rows("case_twins", most=most))
+
+    # The report
+
+    def actions(
+        self, which: Actions = "actions", outcomes: Sequence[Outcome] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of the view ``reported_action``. ``outcomes`` are those that come first, by ``actions_by_outcome``."""
+        return self._rows(which, outcomes=json.dumps(outcomes))
+
+    def action(self, seq: int) -> Iterator[tuple[Any, ...]]:
+        """The row ``seq`` of the view ``reported_action``."""
+        return self._rows("action", seq=seq)
+
+    def any_duplicate(self) -> bool:
+        """Whether a key is in the input twice."""
+        return bool(self._value("any_duplicate"))
+
+    def duplicates_of(self, seq: int) -> Iterator[tuple[int, int]]:
+        """Source and row of each duplicate of the action ``seq``."""
+        return self._rows("duplicates_of", first=seq)
+
+    def foreign_file_addresses(self, tenant: str, own: str) -> Iterator[str]:
+        """Addresses of response files that do not start with ``own``."""
+        return (address for (address,) in self._rows("foreign_file_addresses", tenant=tenant, own=own))
+
+    def summaries(self) -> Iterator[tuple[Any, ...]]:
+        """Sums and times of each tenant; its name is the last column."""
+        return self._rows("summaries")
+
+    def outcomes_by_tenant(self) -> Iterator[tuple[str, str, int]]:
+        """Tenant, outcome and number of actions."""
+        return self._rows("outcomes_by_tenant")
+
+    def duplicates_by_tenant(self) -> Iterator[tuple[str, int]]:
+        """Tenant and number of duplicates."""
+        return self._rows("duplicates_by_tenant")
+
+    # The page
+
+    def groups(self) -> Iterator[tuple[Any, ...]]:
+        """Tenant, outcome, action type, source, and sums of each combination."""
+        return self._page("groups")
+
+    def errors(self) -> list[tuple[Any, ...]]:
+        """The errors at the end, the most frequent first."""
+        return list(self._page("errors"))
+
+    def cases(self, outcome: Outcome, most: int) -> Iterator[tuple[str, str, int, str | None, str]]:
+        """Key, source, row, message and tenant of the first actions with ``outcome``."""
+        return self._page("cases", outcome=outcome.value, most=most)
+
+    def setbacks(self) -> Iterator[tuple[str, str, int, str, str]]:
+        """Call, kind, number, first and last time of the calls that failed on the way."""
+        return self._page("setbacks")
+
+    def last_event(self, before: str) -> str | None:
+        """The time of the last event before ``before``."""
+        row = self._page("last_event", before=before).fetchone()
+        return None if row is None else row[0]
+
+    def over_time(self, which: Moment, *, origin: float, width: float) -> Iterator[tuple[Any, ...]]:
+        """Events in buckets of ``width`` seconds from ``origin``, each with the mean of its times."""
+        return self._page(which, origin=origin, width=width)
+
+    # The last screen
+
+    def troubles(self) -> list[Trouble]:
+        """The most frequent reasons for which keys need a person, each with its first keys."""
+        fine = json.dumps([outcome.value for outcome in sorted(OVER | {Outcome.WOULD_STOP})])
+        found: Iterable[tuple[str, str | None, int | None, str | None, int, int]]
+        found = self._rows("needs_a_person", fine=fine, most=REASONS).fetchall()
+        return [
+            Trouble(
+                Outcome(outcome), keys, code, message or "",
+                [
+                    Named(*row)
+                    for row in self._rows("needs_a_person_first", outcome=outcome, kind=kind, code=code, most=NAMED)
+                ],
+            )
+            for outcome, kind, code, message, keys, _ in found
+        ]  # fmt: skip
+
+    def plan_totals(self) -> dict[str, PlanTotals]:
+        """Sums over the actions that a run would stop, by tenant; in a run of one, its name is empty."""
+        return {tenant: PlanTotals(*sums) for tenant, *sums in self._rows("plan_totals")}
+
+    def plan_first(self, most: int) -> list[Planned]:
+        """The first ``most`` actions that a run by this plan would stop."""
+        return [Planned(*row) for row in self._rows("plan_first", most=most)]
+
+    def _rows(self, name: str, **values: Any) -> sqlite3.Cursor:
+        return self._connection.execute(statements()[name], values)
+
+    def _page(self, name: str, **values: Any) -> sqlite3.Cursor:
+        return self._connection.execute(statements("page.sql")[name], values)
+
+    def _one(self, name: str) -> Any:
+        return self._rows(name).fetchone()
+
+    def _value(self, name: str) -> Any:
+        return self._one(name)[0]
