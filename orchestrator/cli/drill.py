@@ -1,5 +1,6 @@
 """``mass-stop drill``."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -39,9 +40,11 @@ from orchestrator.cli.simulate import FAULTS
 @options.settings_options(*options.PACE, *options.ENDS, *options.OUTPUT)
 def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     """Does the whole job against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
+    from anyio import to_thread
     from msgspec import structs
 
     from orchestrator import runs
+    from orchestrator.cli.resend import resend
     from orchestrator.cli.session import conduct
     from orchestrator.cli.simulate import fault_plan
     from orchestrator.logs import Screen
@@ -71,5 +74,8 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 keys = run.directory.path / "keys.csv"
                 write_keys(tenant, keys)
                 yield run, runs.file_intake(run, await runs.new_sources(run, [str(keys)]))
+                if run.saved and not settings.quiet:
+                    sentence = await to_thread.run_sync(resend, run.directory.path, tenant)
+                    sys.stderr.write(f"\n{sentence}\n" if sentence else "")
 
     return conduct(settings, prepare)

@@ -47,7 +47,7 @@ COLUMNS = {
     "ImportFXRate": Columns(("Group ID", "Currency Pair", "Effective Date", "#note"), _PLAIN),
     "MPU": Columns(
         (
-            "Billing Account ID", "Payment Invoice", "Payment Amount", "Currency", "Effective Date",
+            "Billing Account ID", "Payment Invoice", "Payment Amount", "Currency", "Payment Date",
             "Payment Method ID", "Payment Type", "#note",
         ),
         ("Error Message", "Payment ID", "Gateway Response Code", "Gateway Response Message", "Payment Status"),
@@ -170,6 +170,7 @@ def _made_up(columns: Columns, key: str, n: int, size: int) -> list[str]:
         "Payment Type": ("Electronic", "External", "")[n % 3],
         "#note": _NOTES[n * 7 % len(_NOTES)],
         "Effective Date": f"2026-{n % 12 + 1:02d}-28",
+        "Payment Date": f"2026-{n % 12 + 1:02d}-28",
         "Payment Amount": f"{n % 500}.50",
     }
     return [values.get(name, f"{name[:1]}-S{key[:6]}{n:06d}") for name in columns.uploaded]
@@ -183,6 +184,21 @@ def _added(columns: Columns, mark: str, number: str) -> list[str]:
         "Payment Status": {"Y": "Processed", "N": "Error"}.get(mark, ""),
     }
     return [created.get(name, "") for name in columns.added]
+
+
+def processed_records(
+    seed: int, key: str, counts: Counts, action_type: str, upload: Upload | None
+) -> list[tuple[str, ...]]:
+    """The uploaded cells of the records that :func:`response_file` marks with Y, without ``#`` columns."""
+    archive = zipfile.ZipFile(io.BytesIO(response_file(seed, key, counts, action_type, upload)))
+    text = io.TextIOWrapper(archive.open(archive.namelist()[0]), "utf-8-sig", newline="")
+    added = {"success", *(name.lower() for name in COLUMNS[action_type].added)}
+    header, *rows = csv.reader(text)
+    mark = next(place for place, name in enumerate(header) if name.lower() == "success")
+    uploaded = [
+        place for place, name in enumerate(header) if name.lower() not in added and not name.startswith("#")
+    ]
+    return [tuple(row[place] for place in uploaded) for row in rows if row[mark] == "Y"]
 
 
 def read_upload(data: bytes) -> Upload:

@@ -116,6 +116,19 @@ class SimulatedTenant:
         """What really is the case with one action, now. KeyError for a key the tenant does not have."""
         return self._tenant.actions.peek(key).truth(self._tenant.clock())
 
+    def upload(self, action_type: str, data: bytes) -> str:
+        """Starts a mass action of an uploaded CSV and lets it run to its end. The new bulk key.
+
+        Raises ValueError for a file that the API would refuse.
+        """
+        action = self._tenant.accept_upload(action_type, data)
+        action.completes = action.starts
+        return action.key
+
+    def processed(self, key: str) -> list[tuple[str, ...]]:
+        """The uploaded cells of every record of an action that was processed with success, without ``#`` columns."""
+        return self._tenant.processed(key)
+
     @property
     def log(self) -> list[Call]:
         """Every call in order of arrival; empty with ``keep_log`` off."""

@@ -13,7 +13,14 @@ from orchestrator.simulator.answers import Answer, Writer
 from orchestrator.simulator.config import TenantConfig
 from orchestrator.simulator.dice import hexadecimal, roll
 from orchestrator.simulator.faults import FaultDraw
-from orchestrator.simulator.files import COLUMNS, file_name, key_of, read_upload, response_file
+from orchestrator.simulator.files import (
+    COLUMNS,
+    file_name,
+    key_of,
+    processed_records,
+    read_upload,
+    response_file,
+)
 from orchestrator.simulator.ledger import API_CALLS, Call, Ledger
 from orchestrator.simulator.limits import Limits, RateWindows
 
@@ -167,19 +174,34 @@ class Tenant:
         if not self._knows(authorization):
             return self.writer.unauthorized()
         try:
-            action_type = json.loads(parameters)["actionType"]
-            if len(file) > MOST_UPLOADED:
-                raise ValueError("the file is larger than 4 MB")
-            columns = COLUMNS[action_type]
-            upload = read_upload(file)
-            added = {name.lower() for name in ("Success", *columns.added)}
-            if wrong := [name for name in upload.header if name.strip().lower() in added]:
-                raise ValueError(f"no column of an upload is called {wrong[0]}")
-        except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            action = self.accept_upload(json.loads(parameters)["actionType"], file)
+        except (KeyError, TypeError, ValueError) as error:
             self.ledger.problem(call, f"unusable upload: {error!r}")
             return self.writer.failure(53900020, f"The upload cannot be used: {error}.", 400)
-        action = self.actions.start(upload, action_type, self.clock())
         return self.writer.json({"bulkKey": action.key, "success": True})
+
+    def accept_upload(self, action_type: str, file: bytes) -> Action:
+        """A new action of an uploaded ``file``. Raises ValueError for a file that cannot be used."""
+        if len(file) > MOST_UPLOADED:
+            raise ValueError("the file is larger than 4 MB")
+        if action_type not in COLUMNS:
+            raise ValueError(f"{action_type} is no action type")
+        try:
+            upload = read_upload(file)
+        except zipfile.BadZipFile as error:
+            raise ValueError(str(error)) from error
+        added = {name.lower() for name in ("Success", *COLUMNS[action_type].added)}
+        if wrong := [name for name in upload.header if name.strip().lower() in added]:
+            raise ValueError(f"no column of an upload is called {wrong[0]}")
+        return self.actions.start(upload, action_type, self.clock())
+
+    def processed(self, key: str) -> list[tuple[str, ...]]:
+        """See :meth:`SimulatedTenant.processed`."""
+        action = self.actions.peek(key)
+        now = self.clock()
+        if not action.has_file(now):
+            return []
+        return processed_records(self.config.seed, key, action.counts(now), action.action_type, action.upload)
 
     def grant(self, call: Call, form: str) -> Answer:
         """Answers the token endpoint."""
