@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import options
+from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.page import Page
@@ -16,40 +17,59 @@ if TYPE_CHECKING:
 
 
 @click.command("check", cls=options.Sectioned)
-@options.settings_options(*options.TENANT, "tenants", "tenant", "timeout", "concurrency", "headroom", "rate")
-def command(**given: Any) -> int:
+@click.argument("key", metavar="[KEY]", required=False)
+@options.settings_options(
+    *options.TENANT, "tenants", "tenant", "timeout", "concurrency", "headroom", "rate", "any_key"
+)
+def command(key: str | None, **given: Any) -> int:
     """Checks reachability, credentials, clock and limits of the tenant. Stops nothing.
+
+    With KEY it also reads that mass action: its state, its user, its records, and whether this user can see it.
 
     With --tenants it checks every tenant of the file, a few lines for each; with --tenant NAME, one of them in full.
 
     Ends in exit status 0 where a run may start, in 3 where the tenant cannot be reached or refuses the credentials. Of
-    several tenants, it is 4 where that is so of some only, and 2 where a credential is nowhere to be found.
+    several tenants, it is 4 where that is so of some only, and 2 where a credential is nowhere to be found. It is 1 if
+    KEY cannot be read.
     """
     import anyio
 
     settings = options.read_settings(given)
     options.need_tenant(settings)
+    wanted = None if key is None else _readable(key, settings)
     if settings.tenants is None:
-        return anyio.run(_check_one, settings)
+        return anyio.run(_check_one, settings, wanted)
 
     from orchestrator.runs import tenants_of
     from orchestrator.settings.tenants import settings_of
 
     tenants = tenants_of(settings)
     if settings.tenant is not None:
-        return anyio.run(_check_one, settings_of(settings.tenant, tenants[settings.tenant], settings))
+        return anyio.run(_check_one, settings_of(settings.tenant, tenants[settings.tenant], settings), wanted)
     return anyio.run(_check_all, settings, tenants)
 
 
-async def _check_one(settings: "Settings") -> int:
+def _readable(argument: str, settings: "Settings") -> str:
+    """The bulk key of ``argument``. Raises UsageError."""
+    from orchestrator.sources.cells import bulk_key, key_problem, safe_key
+
+    if settings.tenants is not None and settings.tenant is None:
+        raise UsageError("A key does not say which tenant it belongs to: add --tenant NAME.")
+    key = (safe_key if settings.any_key else bulk_key)(argument)
+    if key is None:
+        raise UsageError(f"{argument} is no bulk key. {key_problem(argument, any_key=settings.any_key)}")
+    return key
+
+
+async def _check_one(settings: "Settings", key: str | None) -> int:
     from orchestrator.cli.examine import findings_of
     from orchestrator.cli.page import Page, look_of
-    from orchestrator.errors import MassStopError, UsageError
+    from orchestrator.errors import MassStopError
 
     look = look_of(sys.stderr)
-    why = ""
+    why, status = "", 0
     try:
-        async with aclosing(findings_of(settings)) as found:
+        async with aclosing(findings_of(settings, key)) as found:
             async for finding in found:
                 page = Page(look)
                 page.entry(finding.title, finding.text, "red" if finding.bad else None)
@@ -57,18 +77,20 @@ async def _check_one(settings: "Settings") -> int:
                     page.entry("", f"-> {finding.advice}", "yellow")
                 _tell(page)
                 if finding.bad:
-                    why = f"see {finding.title}."
+                    why, status = f"see {finding.title}.", finding.status
     except UsageError:
         raise
     except MassStopError as error:
-        why = str(error)
+        why, status = str(error), 3
     page = Page(look)
-    if why:
+    if status == 1:
+        page.line(f"The tenant is ready, but the action could not be read: {why}", "red")
+    elif why:
         page.line(f"NOT ready: {why}", "red")
     else:
         page.line("Ready: mass-stop plan, or run, may start.", "green")
     _tell(page)
-    return 3 if why else 0
+    return status
 
 
 async def _check_all(settings: "Settings", tenants: "Mapping[str, Tenant]") -> int:

@@ -19,10 +19,10 @@ NOBODY = "0" * 32
 LONGEST_CONNECT = 10.0
 
 
-async def findings_of(settings: Settings) -> AsyncGenerator[Finding, None]:
+async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenerator[Finding, None]:
     """Each finding as soon as it is known: where the tenant hangs, the screen shows at which step.
 
-    Raises TenantError where no further step can be taken.
+    With ``key``, the last one is about its action. Raises TenantError where no further step can be taken.
     """
     clock = Clock()
     answers: list[Answered] = []
@@ -43,11 +43,14 @@ async def findings_of(settings: Settings) -> AsyncGenerator[Finding, None]:
         if not answers:
             raise TenantUnreachable(f"{settings.address} gave no answer: {error and error.message}")
         yield findings.permission(error, settings)
+        action = None if key is None else await _read_action(tenant, settings, key)
     answer = answers[-1]
     yield findings.clock(answer, clock.wall())
     for finding in findings.limits(answer.limits, settings):
         yield finding
     yield findings.ahead(answer.limits, answer.seconds, settings)
+    if action is not None:
+        yield action
 
 
 async def _read_nobody(tenant: ZuoraClient, settings: Settings) -> CallError | None:
@@ -58,3 +61,11 @@ async def _read_nobody(tenant: ZuoraClient, settings: Settings) -> CallError | N
             await tenant.authenticate()  # raises where a token that was handed over is at fault
         return error
     return None
+
+
+async def _read_action(tenant: ZuoraClient, settings: Settings, key: str) -> Finding:
+    try:
+        state = await tenant.status(key, f"{settings.track_prefix}-check-{new_run_id()}")
+    except CallError as error:
+        return findings.unread_action(key, error)
+    return findings.action(key, state)

@@ -6,7 +6,7 @@ from orchestrator.cli.page import counted, duration
 from orchestrator.cli.quotas import in_words, looks_until_stopped
 from orchestrator.clock import stamp
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import Answered, Grant, Limits, plain_entity
+from orchestrator.model import ActionState, Answered, Grant, Limits, plain_entity
 from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
 from orchestrator.settings import Settings, kind_of_tenant
@@ -35,12 +35,13 @@ MISSING = {
 
 
 class Finding(Struct, frozen=True):
-    """One line of the screen. ``bad`` ends the check in exit status 3; ``advice`` says what to do."""
+    """One line of the screen. ``bad`` ends the check in exit status ``status``; ``advice`` says what to do."""
 
     title: str
     text: str
     advice: str | None = None
     bad: bool = False
+    status: int = 3
 
 
 def tenant(settings: Settings) -> Finding:
@@ -93,9 +94,7 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
         return Finding(
             "permission", "mass actions may be read; whether they may be stopped shows with the first stop"
         )
-    code = "" if error.code is None else f", code {error.code}"
-    request = "" if error.request_id is None else f", request id {error.request_id}"
-    told = f"{error.message} (HTTP {error.http_status}{code}{request})"
+    told = _quoted(error)
     if error.kind in (Kind.NO_PERMISSION, Kind.UNAUTHENTICATED):
         what = MISSING["entity"] if settings.entity_id or settings.org_ids else MISSING["read"]
         return Finding("permission", f"NO: the tenant says: {told}", what, bad=True)
@@ -107,6 +106,31 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
         "the tenant has a problem (see trust.zuora.com), or this is not Zuora: try again",
         bad=True,
     )
+
+
+def action(key: str, state: ActionState) -> Finding:
+    """The action of a key that this user can read."""
+    records = state.records
+    parts = [
+        f"{key}: {state.status}, {state.action_type or 'of unknown type'}",
+        f"uploaded by {state.uploaded_by or 'an unknown user'} on {state.uploaded_on or 'an unknown day'}",
+        f"{records.processed:,} of {counted(records.total, 'record')} processed"
+        if records.processed is not None and records.total is not None
+        else "its records are not counted yet",
+    ]
+    advice = "it is over: run would stop nothing" if state.status.terminal else None
+    return Finding("action", "; ".join(parts), advice)
+
+
+def unread_action(key: str, error: CallError) -> Finding:
+    """The action of a key that could not be read."""
+    if error.kind is Kind.NOT_FOUND:
+        advice = (
+            "the key belongs to another tenant or entity, it is mistyped, or this user may not see the action"
+        )
+    else:
+        advice = "see the message above, then try again"
+    return Finding("action", f"{key}: NOT read: {_quoted(error)}", advice, bad=True, status=1)
 
 
 def clock(answer: Answered, now: float) -> Finding:
@@ -174,6 +198,13 @@ def slots(told: Limits, settings: Settings) -> int:
     """Calls that a run has in flight at most."""
     allowed = int((told.concurrency or USUAL_LIMIT) * (1 - settings.headroom / 100))
     return max(1, min(allowed, settings.concurrency or allowed))
+
+
+def _quoted(error: CallError) -> str:
+    code = "" if error.code is None else f", code {error.code}"
+    request = "" if error.request_id is None else f", request id {error.request_id}"
+    http = "no answer" if error.http_status is None else f"HTTP {error.http_status}"
+    return f"{error.message} ({http}{code}{request})"
 
 
 def duration_ms(seconds: float) -> str:
