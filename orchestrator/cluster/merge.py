@@ -160,7 +160,7 @@ def _move(source: Path, target: Path) -> None:
 async def merge_left_behind(
     journal: Journal, info: RunInfo, settings: Settings, directory: Path, sessions: int
 ) -> None:
-    """Merge what the shards of the last of ``sessions`` left behind. Shards that still run are told to end.
+    """Merge what the shards of the last of ``sessions`` left behind. It cuts shards that still run.
 
     Raises RunDirectoryError if one does not end, UsageError if other users could have changed the results, and
     StorageError if they cannot be read.

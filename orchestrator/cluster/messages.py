@@ -69,14 +69,14 @@ class ShardResult(Struct, frozen=True):
 
     @classmethod
     def of(cls, ending: Ending) -> "ShardResult":
-        """Return the result that stands for ``ending``."""
+        """Return the result for ``ending``."""
         if ending.cut_by is None:
             return cls(ending.state, ending.reason, 0)
         kind = next((kind for kind, error in _KINDS.items() if isinstance(ending.cut_by, error)), "")
         return cls(ending.state, ending.reason, ending.cut_by.exit_status, kind)
 
     def ending(self) -> Ending:
-        """Return the ending that the result stands for."""
+        """Return the ending of the shard."""
         if not self.exit_status:
             return Ending(self.state, self.reason)
         kind = _KINDS.get(self.kind)

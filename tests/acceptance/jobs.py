@@ -43,7 +43,7 @@ class Job:
         secret = home / "secret"
         secret.touch(0o600)
         secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])
-        self.told: list[dict[str, Any]] = []
+        self.progress: list[dict[str, Any]] = []
         self.run = journals.inline(Clock())
         address = tenant.environment["ZUORA_BASE_URL"]
         settings = msgspec.to_builtins(Settings(concurrency=2))
@@ -71,7 +71,7 @@ class Job:
 
     def work(self) -> ShardResult:
         return msgspec.msgpack.decode(
-            work(msgspec.msgpack.encode(self.shard), self.told.append), type=ShardResult
+            work(msgspec.msgpack.encode(self.shard), self.progress.append), type=ShardResult
         )
 
     def merge(self, done: ShardResult | None = None) -> bool:
@@ -81,7 +81,7 @@ class Job:
 
     @property
     def reported(self) -> dict[str, int]:
-        """How many keys of each outcome the run's own journal tells."""
+        """How many keys of each outcome the run's own journal has."""
         return self.run.perform(
             lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall())
         ).result()

@@ -15,7 +15,7 @@ MakeTenant = Callable[..., Tenant]
 
 pytestmark = pytest.mark.timeout(240)
 
-NOBODY = ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--shared-dir", "shared"]
+NO_SCHEDULER = ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--shared-dir", "shared"]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def not_one_sent(tenants: Tenants, ended_report: dict[str, object]) -> bool:
 def fed(here: MassStop, tenants: Tenants, *options: str) -> Going:
     """A run that has read all but the end of its keys."""
     going = here.start(
-        "run", "-", "--tenants", tenants.file, "--tenant", "north", "--yes", "--out", "run", *NOBODY, *options,
+        "run", "-", "--tenants", tenants.file, "--tenant", "north", "--yes", "--out", "run", *NO_SCHEDULER, *options,
         stdin=subprocess.PIPE,
     )  # fmt: skip
     going.feed(tenants.named["north"].keys)

@@ -129,7 +129,7 @@ def test_keys_of_a_started_shard_without_a_journal_count_as_possibly_stopped(job
 
 
 class Killed(Exception):
-    """Stands for kill -9."""
+    """Used as kill -9."""
 
 
 def killed(*_: object) -> None:

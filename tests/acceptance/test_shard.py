@@ -25,7 +25,7 @@ __all__ = ["job", "make_job", "tenant"]
 def test_a_shard_stops_its_keys_and_reports_its_progress(job):
     assert job.work() == ShardResult("finished", None, 0)
     assert job.outcomes == {"stopped": 12}
-    assert job.told[-1]["north"]["outcomes"] == {"stopped": 12}
+    assert job.progress[-1]["north"]["outcomes"] == {"stopped": 12}
 
 
 def test_the_journal_of_a_shard_needs_no_memory_that_processes_share(job):

@@ -11,11 +11,11 @@ assert distributed
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.mark.parametrize("told", ["5s", 10, "soon", "10 apples"])
-async def test_a_timeout_with_which_dask_makes_no_connection_is_refused_by_its_name(told):
-    with dask.config.set({"distributed.comm.timeouts.tcp": told}), pytest.raises(UsageError) as refused:
+@pytest.mark.parametrize("value", ["5s", 10, "soon", "10 apples"])
+async def test_a_timeout_with_which_dask_makes_no_connection_is_refused(value):
+    with dask.config.set({"distributed.comm.timeouts.tcp": value}), pytest.raises(UsageError) as refused:
         async with connect(None, 2, {}):
             pass
     sentence = str(refused.value)
-    assert sentence.startswith(f"dask's own setting distributed.comm.timeouts.tcp is {told!r}")
+    assert sentence.startswith(f"dask's own setting distributed.comm.timeouts.tcp is {value!r}")
     assert "30s" in sentence
