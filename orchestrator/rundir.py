@@ -94,6 +94,10 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def handover(self) -> Path:
+        return self.path / "needs-person.csv"
+
+    @property
     def log(self) -> Path:
         return self.path / "run.log"
 

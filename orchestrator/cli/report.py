@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli import complete, output, targets
+from orchestrator.cli.latest import run_or_latest
 from orchestrator.errors import StorageError, UsageError
+from orchestrator.model import Outcome
 from orchestrator.printable import printable
 
 if TYPE_CHECKING:
     from orchestrator.journal.reader import JournalReader
     from orchestrator.report import Write
 
+PERSON = "needs-person"
 SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
 
 
@@ -45,8 +48,17 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
     shell_complete=complete.files,
     help="Where to write it; - is standard output [default: in RUN_DIR].",
 )
+@click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
+@click.option(
+    "--only",
+    envvar="MASS_STOP_ONLY",
+    type=click.Choice((PERSON, *(outcome.value for outcome in Outcome))),
+    help="List only the actions that need a person, or those of one outcome (json and csv).",
+)
 @click.option("--schema", is_flag=True, help="Print the report's JSON Schema and do nothing else.")
-def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -> int:
+def command(
+    run_dir: Path | None, form: str, target: str | None, latest: bool, only: str | None, schema: bool
+) -> int:
     """Writes the report of the run in RUN_DIR again, from its journal, whether the run is finished or not.
 
     The journal is never modified. For a read-only RUN_DIR, name the place of the report with --report.
@@ -56,8 +68,13 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     if schema:
         output.tell_out(json.dumps(reports.json_schema(), indent=2) + "\n")
         return 0
-    if run_dir is None:
-        raise UsageError("Which run? Give its directory: mass-stop report RUN_DIR")
+    if only is not None and form not in ("json", "csv"):
+        raise UsageError(f"--only: a report in the form {form} has all actions; choose --format json or csv.")
+    if only is not None and target is None:
+        raise UsageError(
+            "--only: say where the list goes, so that it does not replace the report: --report PATH|-"
+        )
+    run_dir = run_or_latest(run_dir, latest=latest, command="report")
 
     import msgspec
 
@@ -74,7 +91,7 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
                 f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
                 "for standard output."
             )
-        copy_report(path, partial(_writer(form, run_dir), reader))
+        copy_report(path, partial(_writer(form, run_dir, only), reader))
     except ConnectionError:
         pass  # whoever read it has read enough
     except OSError as error:
@@ -90,8 +107,11 @@ def command(run_dir: Path | None, form: str, target: str | None, schema: bool) -
     return 5 if sentences else 0
 
 
-def _writer(form: str, run_dir: Path) -> "Callable[[JournalReader, Write], None]":
+def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalReader, Write], None]":
     from orchestrator import report as reports
+    from orchestrator.report.handover import NEEDS_PERSON
+
+    outcomes = () if only is None else NEEDS_PERSON if only == PERSON else (Outcome(only),)
 
     match form:
         case "html":
@@ -103,5 +123,5 @@ def _writer(form: str, run_dir: Path) -> "Callable[[JournalReader, Write], None]
 
             return lambda reader, write: write_markdown(reader, write, run_dir)
         case "csv":
-            return reports.write_csv
-    return reports.write_json
+            return partial(reports.write_csv, only=outcomes)
+    return partial(reports.write_json, only=outcomes)

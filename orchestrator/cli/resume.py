@@ -8,22 +8,29 @@ from typing import Any
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.latest import run_or_latest
 from orchestrator.cli.output import say
 
 
 @click.command("resume", cls=options.Sectioned)
-@click.argument(
-    "run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path), shell_complete=complete.folders
+@click.argument("places", metavar="[RUN_DIR] [SOURCE]...", nargs=-1, shell_complete=complete.files)
+@click.option(
+    "--latest", is_flag=True, help="Resume the newest run in runs/; every argument is then a SOURCE."
 )
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
+@click.option(
+    "--retry-rejected",
+    is_flag=True,
+    envvar="MASS_STOP_RETRY_REJECTED",
+    help="Also stop keys again that the tenant refused permanently [env: MASS_STOP_RETRY_REJECTED]",
+)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:],
     unused=("yes",),
 )  # fmt: skip
-def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
-    """Goes on with the run in RUN_DIR and ends with one report of the whole.
+def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given: Any) -> int:
+    """Continues the run in RUN_DIR and writes one report of the whole run.
 
-    Limits and deadlines can be given anew. SOURCE is needed only where the cut came while standard input was still
+    Limits and deadlines can be changed. SOURCE is needed only where the cut came while standard input was still
     being read: give the same input again.
     """
     from orchestrator.zuora import tls
@@ -33,6 +40,8 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
+    named, sources = (None, places) if latest else (Path(*places[:1]) if places else None, places[1:])
+    run_dir = run_or_latest(named, latest=latest, command="resume")
     info, told, known, sentences = runs.earlier(run_dir)
     for sentence in sentences:
         say(sentence)
@@ -42,7 +51,9 @@ def command(run_dir: Path, sources: tuple[str, ...], **given: Any) -> int:
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
-        async with runs.opened(runs.reopen(run_dir, info, settings, screen)) as run:
+        async with runs.opened(
+            runs.reopen(run_dir, info, settings, screen, retry_rejected=retry_rejected)
+        ) as run:
             yield run, await runs.rest_of_input(run, unread, told.plan)
 
     return conduct(settings, prepare)

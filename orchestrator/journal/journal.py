@@ -104,15 +104,16 @@ class Journal:
         self._writer.note("end_tenants", state=state, reason=reason)
         await wrap_future(self.perform(lambda _: None))
 
-    async def reopen(self, kept: Callable[[str], bool]) -> Counts:
-        """Takes back what an earlier session held in memory or gave up, and says where the run stands.
+    async def reopen(self, kept: Callable[[str], bool], *, retry_rejected: bool = False) -> Counts:
+        """Take back what an earlier session held in memory or gave up, and return where the run stands.
 
-        A response file that was counted but is not ``kept`` any more, by its name, is fetched again.
+        A response file that was counted but is not ``kept`` any more, by its name, is fetched again. With
+        ``retry_rejected``, refused keys are stopped again, whatever the reason.
         """
 
         def work(connection: sqlite3.Connection) -> Counts:
             connection.execute(_sql("forget_trouble"))
-            connection.execute(_sql("forgive_refused_credentials"))
+            connection.execute(_sql("retry_refused"), {"every": retry_rejected})
             connection.execute(_sql("reopen"))
             for tenant, bulk_key, _ in connection.execute(_sql("filed_keys")).fetchall():
                 if not kept(action_name(tenant, bulk_key)):

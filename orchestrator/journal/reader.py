@@ -2,12 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
 
-from orchestrator.errors import Kind, StorageError
+from orchestrator.errors import StorageError
 from orchestrator.journal.database import UNREADABLE, statements
 from orchestrator.journal.digest import NAMED, REASONS, Named, Planned, PlanTotals, Trouble
 from orchestrator.journal.entries import Counts, RunInfo, SourceInfo, TenantInfo, TenantRow
@@ -102,18 +102,17 @@ class JournalReader:
         """Keys that were refused for another reason than the credentials."""
         return int(self._value("rejected_for_themselves"))
 
-    def refused_credentials(self) -> frozenset[int]:
-        """The keys that were refused for their credentials. A resumed run tries them again."""
-        return frozenset(seq for (seq,) in self._rows("refused_credentials"))
+    def refused(self, *, every: bool) -> dict[int, str]:
+        """The refused keys that a resumed run tries again, with the error: those of bad credentials, or ``every``."""
+        return dict(self._rows("refused", every=every))
 
-    def still_refused(self, refused: Container[int]) -> list[tuple[int, Problem]]:
+    def still_refused(self, refused: Mapping[int, str]) -> list[tuple[int, Problem]]:
         """Those of the ``refused`` keys of an earlier session that this one did not try, with the refusal."""
-        unsent = (
+        return [
             (seq, msgspec.json.decode(error, type=Problem))
             for seq, error in self._rows("unreachable")
-            if seq in refused
-        )
-        return [(seq, problem) for seq, problem in unsent if problem.kind == Kind.UNAUTHENTICATED]
+            if refused.get(seq) == error
+        ]
 
     def filed_keys(self) -> list[tuple[str, str, str | None]]:
         """Tenant, key and action type of each action whose response file was counted, in input order."""

@@ -2,14 +2,15 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Problem
+from orchestrator.model import Outcome, Problem
 from orchestrator.printable import printable, printable_json
 from orchestrator.report.building import read_actions, read_head
 from orchestrator.report.schema import SCHEMA, ActionEntry
@@ -21,8 +22,8 @@ PIECE = 64 << 10
 """Bytes of actions that are handed on together: a write and a digest for each action would cost as much as the rest."""
 
 
-def write_json(reader: JournalReader, write: Write) -> None:
-    """Writes the report to ``write``, some actions at a time."""
+def write_json(reader: JournalReader, write: Write, only: Sequence[Outcome] = ()) -> None:
+    """Writes the report to ``write``, some actions at a time: all actions, or ``only`` those of some outcomes."""
     encoder = msgspec.json.Encoder()
     encode = encoder.encode
     run, summary = read_head(reader)
@@ -31,7 +32,7 @@ def write_json(reader: JournalReader, write: Write) -> None:
     write(b',\n"summary": ' + printable_json(msgspec.json.format(encode(summary), indent=2)))
     write(b',\n"actions": [')
     gathered, before = bytearray(), b"\n"
-    for action in read_actions(reader):
+    for action in _chosen(reader, only):
         gathered += before
         encoder.encode_into(action, gathered, -1)
         before = b",\n"
@@ -42,23 +43,32 @@ def write_json(reader: JournalReader, write: Write) -> None:
     write(b"\n]\n}\n")
 
 
-def write_csv(reader: JournalReader, write: Write) -> None:
+def write_csv(reader: JournalReader, write: Write, only: Sequence[Outcome] = ()) -> None:
     """Writes one line for each action, with formulas disarmed and hidden characters escaped."""
+    several = bool(reader.tenants())
+    write_table(
+        (*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS,
+        (
+            [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
+            for action in _chosen(reader, only)
+        ),
+        write,
+    )
+
+
+def write_table(header: Sequence[str], rows: Iterable[Sequence[Any]], write: Write) -> None:
+    """Write a CSV table to ``write``, one row at a time, with formulas disarmed and hidden characters escaped."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
-
-    def flush() -> None:
+    for cells in chain((header,), rows):
+        table.writerow([guard(_visible(cell)) if isinstance(cell, str) else cell for cell in cells])
         write(text.getvalue().encode("utf-8", "surrogateescape"))
         text.seek(0)
         text.truncate()
 
-    several = bool(reader.tenants())
-    table.writerow((*_CSV_COLUMNS, "tenant") if several else _CSV_COLUMNS)
-    for action in read_actions(reader):
-        cells = [*_csv_cells(action), action.tenant] if several else _csv_cells(action)
-        table.writerow([guard(_visible(cell)) if isinstance(cell, str) else cell for cell in cells])
-        flush()
-    flush()
+
+def _chosen(reader: JournalReader, only: Sequence[Outcome]) -> Iterator[ActionEntry]:
+    return read_actions(reader, "actions_by_outcome", only) if only else read_actions(reader)
 
 
 _CSV_COLUMNS = (

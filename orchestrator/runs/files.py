@@ -53,6 +53,14 @@ class Files:
             self.troubles.append(f"The report {path} could not be written: {error.strerror}.")
             self.saved = False
 
+    async def write_handover(self) -> None:
+        """Write ``needs-person.csv``, the keys that need a person."""
+        path = self._directory.handover
+        try:
+            await wrap_future(self._journal.read(lambda reader: _write_handover(reader, path)))
+        except OSError as error:
+            self.troubles.append(f"The list {path} could not be written: {error.strerror}.")
+
     async def write_page(self) -> None:
         """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
         path, sha256 = self._directory.page, self._report_sha256 if self.saved else None
@@ -80,6 +88,14 @@ def _write_report(reader: JournalReader, path: Path) -> str:
 
         reports.write_json(reader, write)
     return digest.hexdigest()
+
+
+def _write_handover(reader: JournalReader, path: Path) -> None:
+    """Raises OSError."""
+    from orchestrator.report.handover import write_handover
+
+    with replacing(path) as file:
+        write_handover(reader, file.write)
 
 
 def _write_page(reader: JournalReader, path: Path, report_sha256: str | None) -> None:

@@ -161,8 +161,13 @@ async def reopen(
     settings: Settings,
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None" = None,
+    *,
+    retry_rejected: bool = False,
 ) -> Run:
-    """One more session of the run in ``path``. Raises RunDirectoryError, UsageError or StorageError."""
+    """One more session of the run in ``path``; with ``retry_rejected``, refused keys are stopped again.
+
+    Raises RunDirectoryError, UsageError or StorageError.
+    """
     if info.command == "drill":
         raise UsageError(
             "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
@@ -179,8 +184,10 @@ async def reopen(
     try:
         responses = ResponseFiles(path, save=settings.save_responses)
         await _collect(journal, info, settings, path)
-        refused = await wrap_future(journal.read(JournalReader.refused_credentials))
-        await journal.reopen(kept=lambda name: responses.remediated or responses.keeps(name))
+        refused = await wrap_future(journal.read(partial(JournalReader.refused, every=retry_rejected)))
+        await journal.reopen(
+            kept=lambda name: responses.remediated or responses.keeps(name), retry_rejected=retry_rejected
+        )
         counts = await wrap_future(journal.read(JournalReader.counts_by_tenant))
         sessions = await wrap_future(journal.read(JournalReader.sessions))
         run = await in_thread(

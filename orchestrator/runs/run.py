@@ -45,8 +45,8 @@ class Run:
     ``cutoff`` ends it early. ``started`` says whether calls may have left. ``on_completed`` is called with the number
     in the journal and the outcome of each completed key.
 
-    ``refused`` are the keys that the sessions before saw refused for their credentials. ``unordered`` says, once all
-    keys were read, for which the order that was asked for does not hold.
+    ``refused`` are the keys that the sessions before saw refused and that this one tries again, with the error.
+    ``unordered`` says, once all keys were read, for which the order that was asked for does not hold.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Run:
         *,
         session: int = 1,
         counts: Mapping[str, Counts] | None = None,
-        refused: frozenset[int] = frozenset(),
+        refused: Mapping[int, str] | None = None,
         tenants: "Mapping[str, Tenant] | None" = None,
         on_completed: OnCompleted = lambda *_: None,
     ) -> None:
@@ -81,7 +81,7 @@ class Run:
         self._clock = clock
         self._on_completed = on_completed
         self._session = session
-        self._refused = refused
+        self._refused = refused or {}
         self._responses = ResponseFiles(
             directory.path, save=settings.save_responses, tenants=bool(self.tenants)
         )
@@ -175,6 +175,7 @@ class Run:
         status = await self._exit_status({Outcome(name) for name in outcomes})
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         await self._files.write_report()
+        await self._files.write_handover()
         if self.troubles and status != 5:
             status = await self._end_anew(StorageError.exit_status)
 

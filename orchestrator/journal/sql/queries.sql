@@ -123,13 +123,14 @@ GROUP BY tenant, LOWER(bulk_key) HAVING COUNT(*) > 1 ORDER BY MIN(seq) LIMIT :mo
 -- name: any_key
 SELECT EXISTS (SELECT 1 FROM action WHERE malformed = 0);
 
--- name: forgive_refused_credentials
--- What was refused for the credentials alone (HTTP 401) is tried again with those of the session to come.
+-- name: retry_refused
+-- The next session tries these keys again: those refused for the credentials alone (HTTP 401), or every refused key.
 UPDATE action SET outcome = 'unreachable'
-WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated';
+WHERE outcome = 'rejected' AND (:every OR json_extract(error, '$.kind') = 'unauthenticated');
 
--- name: refused_credentials
-SELECT seq FROM action WHERE outcome = 'rejected' AND json_extract(error, '$.kind') = 'unauthenticated';
+-- name: refused
+SELECT seq, error FROM action
+WHERE outcome = 'rejected' AND (:every OR json_extract(error, '$.kind') = 'unauthenticated');
 
 -- name: forget_trouble
 -- A resumed run knows of it.

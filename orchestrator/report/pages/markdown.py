@@ -131,6 +131,8 @@ def _next(view: View, directory: Path) -> Iterator[str]:
         yield "Next: see above, by outcome."
     else:
         yield "Next: nothing is left to stop."
+    if view.groups["person"]:
+        yield f"Keys that need a person: {code(str(directory / 'needs-person.csv'))}"
     if (index := read_index(directory)) is not None:
         yield from _records_to_handle(index, view.payments_since, directory)
     yield f"The full report: {code(str(directory / 'report.json'))}, to read: {code(str(directory / 'report.html'))}"

@@ -1,0 +1,50 @@
+"""The newest run in the folder of runs, for ``--latest``."""
+
+import re
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from orchestrator.cli.output import say
+from orchestrator.errors import MassStopError, UsageError
+
+RUNS = Path("runs")
+
+_RUN_ID = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
+
+
+def run_or_latest(run_dir: Path | None, *, latest: bool, command: str) -> Path:
+    """``run_dir``, or with ``latest`` the newest run, which is named on standard error. Raises UsageError."""
+    if latest and run_dir is not None:
+        raise UsageError("Give RUN_DIR or --latest, not both.")
+    if run_dir is not None:
+        return run_dir
+    if latest:
+        return latest_run()
+    raise UsageError(f"Which run? Give its directory: mass-stop {command} RUN_DIR, or --latest")
+
+
+def latest_run() -> Path:
+    """The newest run in ``runs/``. Of several that began in the same second, the later id counts. Raises UsageError."""
+    runs = [run for path in RUNS.glob("*/journal.db") if (run := (_started(path.parent), path.parent))[0]]
+    if not runs:
+        raise UsageError(f"There is no run in {RUNS.absolute()}. Give its directory instead of --latest.")
+    second, newest = max(runs, key=lambda run: (run[0], run[1].name))
+    others = [str(path) for began, path in runs if began == second and path != newest]
+    also = f" {', '.join(sorted(others))} began in the same second; the later id counts." if others else ""
+    say(f"The latest run is {newest}.{also}")
+    return newest
+
+
+def _started(path: Path) -> str:
+    """The second in which a run began, as its id says it; "" if that is not known."""
+    if named := _RUN_ID.fullmatch(path.name):
+        return named[1]
+    from orchestrator.journal.recovery.opening import open_for_report
+
+    with suppress(MassStopError):
+        reader, _ = open_for_report(path / "journal.db")
+        with reader:
+            began = datetime.fromisoformat(reader.run().started_at)
+            return f"{began:%Y%m%d-%H%M%S}"
+    return ""
