@@ -4,6 +4,7 @@ What a run needs only at its end is imported there: the first stop does not wait
 """
 
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -31,6 +32,10 @@ def screen_for(settings: Settings) -> Screen:
     """Standard error in the form that suits it."""
     json = settings.log_format == "json" or (settings.log_format == "auto" and not _is_terminal())
     return Screen(sys.stderr, "error" if settings.quiet else settings.log_level, json)
+
+
+# Arrow's own allocators keep freed memory for later. In the command's process nothing else needs them.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def conduct(settings: Settings, prepare: Prepare) -> int:

@@ -39,8 +39,10 @@ class GeneralFiles:
         self._sets: list[tuple[bytes, int]] = []  # the header of each, and how many columns it has
         self.records = dict.fromkeys(GENERAL, 0)
 
-    def add(self, table: RecordTable, verdicts: Verdicts, bulk_key: str, tenant: str) -> None:
-        """Writes the records of ``table``. Raises OSError."""
+    def add(
+        self, table: RecordTable, cells: Sequence[pa.Array], verdicts: Verdicts, bulk_key: str, tenant: str
+    ) -> None:
+        """Writes the records of ``table``; ``cells`` are its columns, quoted. Raises OSError."""
         places = {column: place for place, column in enumerate(_columns(table.header))}
         if not self._sets or not places.keys() <= self._columns.keys():
             for column, name in zip(places, table.header, strict=True):
@@ -50,11 +52,11 @@ class GeneralFiles:
         front = [guard(bulk_key).encode(), *([guard(tenant).encode()] if len(self._ours) > 2 else [])]
         key, *whose = (quoted(constant(cell, length)) for cell in front)
         blank = constant(b"", length)
-        cells = [
-            quoted(guarded(table.columns[places[column]])) if column in places else blank
+        safe = [
+            _guarded(table.columns[places[column]], cells[places[column]]) if column in places else blank
             for column in self._columns
         ]
-        lines = joined([key, numbers(table.first, length), *whose, *cells])
+        lines = joined([key, numbers(table.first, length), *whose, *safe])
         for name in GENERAL:
             chosen = lines.filter(getattr(verdicts, name))
             self.records[name] += len(chosen)
@@ -85,6 +87,12 @@ class GeneralFiles:
 
     def _path(self, name: str, number: int) -> Path:
         return self._folder / f".{name}-{number}"
+
+
+def _guarded(column: pa.Array, cells: pa.Array) -> pa.Array:
+    """``column`` guarded and quoted; ``cells``, which is quoted only, if no cell needs the guard."""
+    safe = guarded(column)
+    return cells if safe is column else quoted(safe)
 
 
 def _columns(header: Sequence[str]) -> list[_Column]:

@@ -170,12 +170,13 @@ class Remediation:
         tenant, key = split_action_name(name)
         grouped: dict[tuple[str, str], list[_Selection]] = {}
         for table, found in tables:
-            general.add(table, found, key, tenant)
+            cells = [quoted(column) for column in table.columns]
+            general.add(table, cells, found, key, tenant)
             if layout is None:
                 kind = action_type or "unknown"
                 self._unknown[kind] = self._unknown.get(kind, 0) + len(table.marks)
                 continue
-            for selection in _selections(key, layout, table, found):
+            for selection in _selections(key, layout, table, cells, found):
                 if selection.groups is None:
                     self._write(tenant, layout, selection)
                 else:  # a group may reach over several tables, and belongs into one file
@@ -226,10 +227,12 @@ class _Selection:
     groups: pa.Array | None
 
 
-def _selections(key: str, layout: Layout, table: RecordTable, found: Verdicts) -> Iterator[_Selection]:
+def _selections(
+    key: str, layout: Layout, table: RecordTable, cells: Sequence[pa.Array], found: Verdicts
+) -> Iterator[_Selection]:
     length = len(table.marks)
     kind = layout.action_type.name
-    lines = joined([quoted(table.columns[place]) for place in layout.uploaded])
+    lines = joined([cells[place] for place in layout.uploaded])
     information = [constant(key.encode(), length), numbers(table.first, length)]
     grouping = layout.place(GROUP) if layout.action_type.grouped else None
     groups = None if grouping is None else stripped(table.columns[grouping])
@@ -243,13 +246,13 @@ def _selections(key: str, layout: Layout, table: RecordTable, found: Verdicts) -
         groups: pa.Array | None = None,
     ) -> Iterator[_Selection]:
         if _count(chosen):
-            cells = [column.filter(chosen) for column in (*information, *more)]
+            shown = [column.filter(chosen) for column in (*information, *more)]
             picked = None if groups is None else groups.filter(chosen)
-            yield _Selection(folder, kind, lines.filter(chosen), cells, picked)
+            yield _Selection(folder, kind, lines.filter(chosen), shown, picked)
 
     yield from selection("resend", kind, found.resend, lines, (), groups)
     error = layout.place(ERROR)
-    errors = constant(b"", length) if error is None else quoted(table.columns[error])
+    errors = constant(b"", length) if error is None else cells[error]
     yield from selection("retry", kind, found.retry, lines, (errors,), groups)
     why = pc.if_else(found.has_payment, HAS_PAYMENT, AFTER_FAILURE)
     yield from selection("held", kind, found.held, lines, (why,), groups)
@@ -259,7 +262,7 @@ def _selections(key: str, layout: Layout, table: RecordTable, found: Verdicts) -
     elif (created := layout.place(SCHEDULE)) is not None:
         schedules = table.columns[created]
         named = pc.and_(found.succeeded, pc.not_equal(stripped(schedules), b""))
-        yield from selection("reverse", layout.action_type.reversed_by, named, quoted(schedules))
+        yield from selection("reverse", layout.action_type.reversed_by, named, cells[created])
 
 
 def _concatenated(selections: Sequence[_Selection]) -> _Selection:

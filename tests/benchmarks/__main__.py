@@ -18,6 +18,7 @@ BENCHES = {
     "tenants": "many tenants in one process and on dask workers",
     "pacing": "use, refusals and order of many seeded days in virtual time (PICTURES=FOLDER draws them)",
     "scaling": "many tenants on many cores, by a model",
+    "records": "response files: CPU a record against a pyarrow script, time to the exit, memory",
     "instead": "what else one might pick: xargs and curl, an asyncio script",
 }
 

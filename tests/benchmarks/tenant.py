@@ -23,6 +23,8 @@ def facts(tenant: SimulatedTenant) -> dict[str, Any]:
         "peak": tenant.peak_in_flight,
     }
     stops = [call for call in tenant.log if call.kind == "stop"]
+    if files := [call.ended for call in tenant.log if call.kind == "file" and call.ended is not None]:
+        found["last_file"] = max(files)
     if not stops:
         return found
     first, last = min(call.t for call in stops), max(call.t for call in stops)

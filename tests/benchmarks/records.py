@@ -1,0 +1,131 @@
+"""Response files: CPU a record against a pyarrow script, the time from the last file to the exit, and memory."""
+
+import csv
+import io
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from tests.benchmarks import common
+from tests.benchmarks.table import Table
+
+FILES, RECORDS = 60, 15_000
+ACTIONS, EACH = 300, 3_000
+HEADER = [
+    "Group ID", "Object Key", "Object Type", "Deferred Revenue Accounting Code", "Recognized Revenue Accounting Code",
+    "Note", "Success", "Error Message",
+]  # fmt: skip
+
+
+def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
+    """Sorts the same zips with the product and with the script, in turn, each in a process of its own."""
+    _cpu(table, rounds or 5)
+    _to_the_exit(table, rounds or 2, 1_000 if long else ACTIONS)
+
+
+def _cpu(table: Table, rounds: int) -> None:
+    table.head(f"records: {FILES} response files of {RECORDS} records, all files written, one core")
+    with tempfile.TemporaryDirectory(prefix="mass-stop-bench-") as place:
+        folder = Path(place)
+        _make_zips(folder)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(_cpu_of("product", folder))
+            theirs.append(_cpu_of("script", folder))
+    table.row("mass-stop: general, resend, retry, held, reverse", ours, "us a record")
+    table.row("pyarrow script: three files by Success", theirs, "us a record")
+    table.ratio("mass-stop : script", ours, theirs, "<= 2")
+
+
+def _to_the_exit(table: Table, rounds: int, actions: int) -> None:
+    table.head(f"records: {actions} actions of {EACH} records, as they arrive")
+    waits, extra = [], []
+    changes = {"actions": actions, "latency": 0.08, "records": (EACH, EACH), "mix": {"Completed": 1.0}}
+    for _ in range(rounds):
+        with common.tenant(**changes) as at:
+            ended = common.run(common.mass_stop(at, "--quiet"), at)
+            waits.append(ended.launched + ended.wall - at.facts()["last_file"])
+        with common.tenant(**changes) as at:
+            extra.append(
+                ended.peak_mb - common.run(common.mass_stop(at, "--quiet", "--no-results"), at).peak_mb
+            )
+    table.row("from the last file's arrival to the exit", waits, "s", wanted="<= 1.5")
+    table.row("memory above a run without results", extra, "MiB", 0, wanted="<= 64")
+
+
+def _cpu_of(which: str, folder: Path) -> float:
+    with tempfile.TemporaryDirectory(prefix="mass-stop-bench-") as out:
+        command = [sys.executable, "-m", "tests.benchmarks.records", which, str(folder), out]
+        done = subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def _make_zips(folder: Path) -> None:
+    for number in range(FILES):
+        dice = random.Random(number)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, quoting=csv.QUOTE_ALL if number % 3 == 0 else csv.QUOTE_MINIMAL)
+        writer.writerow(HEADER)
+        for n in range(RECORDS):
+            mark = "Y" if n < 5_000 and dice.random() < 0.9 else "N" if n < 5_500 else ""
+            group = f"{number}-{n // 7}" if n % 3 else ""
+            note = "plain" if dice.random() < 0.9 else "Doe, Jane"
+            error = "The period is closed." if mark == "N" else ""
+            writer.writerow(
+                [group, f"A-S{number:06d}{n:06d}", "Charge", "Deferred", "Revenue", note, mark, error]
+            )
+        with zipfile.ZipFile(folder / f"{number:032x}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("response.csv", text.getvalue())
+
+
+def _product(paths: list[Path], out: Path) -> None:
+    from orchestrator.results.remediation import Remediation
+
+    remediation = Remediation(out)
+    for path in paths:
+        remediation.add(path.stem, path, "UpdateAccountingCode")
+    remediation.finish()
+
+
+def _script(paths: list[Path], out: Path) -> None:
+    """What somebody who knows pyarrow would write."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv as pacsv
+
+    pa.set_cpu_count(1)
+    files = {mark: (out / f"{mark or 'blank'}.csv").open("wb") for mark in ("Y", "N", "")}
+    for path in paths:
+        with zipfile.ZipFile(path) as archive:
+            data = archive.read("response.csv")
+        names = next(csv.reader([data[: data.index(b"\n")].decode()]))
+        table = pacsv.read_csv(
+            pa.BufferReader(data),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+        for mark, file in files.items():
+            found = table.filter(pc.equal(table["Success"], mark))
+            pacsv.write_csv(found, file, pacsv.WriteOptions(include_header=False))
+    for file in files.values():
+        file.close()
+
+
+def main() -> None:
+    """One contender in its own process, on one core: prints its CPU in microseconds a record."""
+    which, folder, out = sys.argv[1:]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    paths = sorted(Path(folder).glob("*.zip"))
+    {"product": _product, "script": _script}[which](paths, Path(out))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print((usage.ru_utime + usage.ru_stime) / (FILES * RECORDS) * 1e6)
+
+
+if __name__ == "__main__":
+    main()
