@@ -1,8 +1,12 @@
-"""One session of one run, from its parts to its files; readable from top to bottom."""
+"""One session of one run, from its parts to its files.
+
+The run owns a journal, one cutoff and the sessions of its tenants. :meth:`Run.execute` works through the keys and then
+writes the files. What happens to one key is in :mod:`orchestrator.engine.journey`.
+"""
 
 import traceback
 from asyncio import wrap_future
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -36,17 +40,23 @@ OnCompleted = Callable[[int, Outcome], None]
 
 
 class RunIntake(Intake, IntakeByTenant, Protocol):
-    """Where a run's keys come from, be they of one tenant or of several."""
+    """Where a run's keys come from, for one tenant or for several."""
 
 
 class Run:
-    """One session of one run, wired and ready. ``tenants`` are its tenants, where it has several by name.
+    """One session of one run.
 
-    ``cutoff`` ends it early. ``started`` says whether calls may have left. ``on_completed`` is called with the number
-    in the journal and the outcome of each completed key.
+    Attributes:
+        tenants: the tenants by name, if the run has several.
+        counts: by tenant, the keys that earlier sessions left.
+        progress: what the screen shows.
+        cutoff: ends the run early.
+        started: whether calls may have been made.
+        ending: how the session ended.
+        unordered: a sentence on the rows without a number, if an order was asked for. Known once all keys were read.
 
-    ``refused`` are the keys that the sessions before saw refused and that this one tries again, with the error.
-    ``unordered`` says, once all keys were read, for which the order that was asked for does not hold.
+    ``refused`` are the keys that earlier sessions saw refused and that this one tries again, with the error.
+    ``on_completed`` is called with the number in the journal and the outcome of each completed key.
     """
 
     def __init__(
@@ -89,25 +99,25 @@ class Run:
 
     @property
     def total_counts(self) -> Counts:
-        """Where the keys of all tenants stand as the session begins."""
+        """The keys that earlier sessions left, of all tenants."""
         return sum(self.counts.values(), NO_KEYS)
 
     @property
     def troubles(self) -> list[str]:
-        """Sentences on what the machine could not do for this run."""
+        """Sentences on what this machine could not do for the run."""
         without_thread = NO_THREAD if str(self.ending.cut_by) == NO_THREAD else None
         found = (self.journal.trouble, self._responses.trouble, self.sink.trouble, without_thread)
         return [*self._files.troubles, *(trouble for trouble in found if trouble)]
 
     @property
     def saved(self) -> bool:
-        """Whether the report is written."""
+        """Whether the report was written."""
         return self._files.saved
 
     async def execute(self, intake: RunIntake) -> int:
-        """Works to the end of the run and writes its files. Returns the exit status of the contract.
+        """Work through all keys, then write the files of the run. Return the exit status of the contract.
 
-        Cancelling it cuts calls short and still leaves a report.
+        If it is cancelled, calls in flight are cancelled too, and the files are written all the same.
 
         Raises:
             UsageError: the input cannot be used; nothing was sent.
@@ -120,7 +130,7 @@ class Run:
         if self.unordered:
             self.log.warning("input.unordered", message=self.unordered)
         try:
-            self.ending = await self._execute(intake)
+            self.ending = await self._work(intake)
         except anyio.get_cancelled_exc_class():
             how = (
                 "A second signal cut the calls under way."
@@ -131,7 +141,7 @@ class Run:
             await self.finish()
             raise
         except UsageError:
-            self.started = False  # nothing was sent: no trace is left
+            self.started = False  # nothing was sent, so nothing is left behind
             raise
         except Exception as error:
             if not is_no_thread(error):
@@ -151,87 +161,8 @@ class Run:
             raise cut_by.error
         return status
 
-    async def finish(self) -> int:
-        """Writes down how the session ended, then remediation and report. Returns the exit status.
-
-        A signal that comes now has no calls to cut, and must not cut the report.
-        """
-        with anyio.CancelScope(shield=True):
-            self.exit_status = await self._finish()
-        return self.exit_status
-
-    async def _finish(self) -> int:
-        if self._refused:
-            self._refuse_again(await self.read(partial(JournalReader.still_refused, refused=self._refused)))
-        outcomes = await self.read(JournalReader.outcomes)
-        if self.ending.cut_by is None and await self._refused_as_a_whole(set(outcomes)):
-            refused = CredentialsRefused(
-                "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
-                "OAuth client's user may use the API, and --entity-id."
-            )
-            self.ending = Ending.cut(refused)
-        if self.info.command != "plan" and not self.settings.no_results:
-            await self._files.remediate()
-        status = await self._exit_status({Outcome(name) for name in outcomes})
-        await self.journal.end_session(self.ending.state, self.ending.reason, status)
-        await self._files.write_report()
-        await self._files.write_handover()
-        if self.troubles and status != 5:
-            status = await self._end_anew(StorageError.exit_status)
-
-        over = self.ending.state == "finished" and not {Outcome(name) for name in outcomes} & RESUMABLE
-        # A file that could not be had may be had by a resume, which then needs all the others too.
-        if (
-            self.saved
-            and over
-            and not self._files.troubles
-            and not await self.read(JournalReader.missing_files)
-        ):
-            await in_thread(self._responses.discard)
-        await self._files.write_page()
-        why = {"reason": self.ending.reason} if self.ending.reason else {}
-        self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
-        return status
-
-    def close(self) -> None:
-        """Close journal, log and directory. Blocks until all is on the disk.
-
-        A session that never started leaves nothing behind.
-        """
-        with suppress(StorageError):
-            if not self.started and self._session > 1:
-                in_vain = partial(JournalReader.still_refused, refused=self._refused)
-                self._refuse_again(self.journal.read(in_vain).result())
-                self.journal.withdraw_session()
-            self.journal.close()
-        self.sink.close()
-        if not self.started and self._session == 1:
-            self.directory.discard()
-        self.directory.close()
-
-    async def read(self, work: Callable[[JournalReader], R], *, batched: bool = False) -> R:
-        """Read the journal, including every change so far. With ``batched``, wait for the next commit."""
-        return await wrap_future(self.journal.read(work, batched=batched))
-
-    async def undelivered(self, sentence: str, exit_status: int) -> None:
-        """Writes down that a copy of the report was not written, ``sentence`` why, and the exit status that it makes.
-
-        What the run leaves behind must not say that all went well.
-        """
-        with anyio.CancelScope(shield=True):
-            self._files.troubles.append(sentence)
-            self.log.error("report.undelivered", message=sentence)
-            if self.exit_status != StorageError.exit_status:
-                self.exit_status = await self._end_anew(exit_status)
-                await self._files.write_page()
-
-    async def _end_anew(self, status: int) -> int:
-        """Writes journal and report once more: with the first trouble, and the exit status that it makes."""
-        await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
-        await self._files.write_report()
-        return status
-
-    async def _execute(self, intake: RunIntake) -> Ending:
+    async def _work(self, intake: RunIntake) -> Ending:
+        """Run the session of the tenant, or of all tenants, in this process or on a dask cluster."""
         # The first session's id is unique. A later one may be that of a copy of the run as well.
         session = f"{self._session}{track_letters() if self._session > 1 else ''}"
         common = Common(
@@ -268,15 +199,52 @@ class Run:
                 return await tenant.run(intake)
 
     def _deadline(self) -> float | None:
-        """The wall-clock time of the deadline, which counts from the start of this process."""
+        """The deadline in seconds since the epoch. It counts from the start of this process."""
         return None if self.settings.deadline is None else process_started_at() + self.settings.deadline
 
-    async def _exit_status(self, outcomes: set[Outcome]) -> int:
+    async def finish(self) -> int:
+        """Record how the session ended, then write all files. Return the exit status.
+
+        Shielded: a signal that comes now has no calls to cancel, and must not prevent the report.
+        """
+        with anyio.CancelScope(shield=True):
+            self.exit_status = await self._finish()
+        return self.exit_status
+
+    async def _finish(self) -> int:
+        if self._refused:
+            self._reject_again(await self.read(partial(JournalReader.still_refused, refused=self._refused)))
+        outcomes = {Outcome(name) for name in await self.read(JournalReader.outcomes)}
+        if self.ending.cut_by is None and await self._only_credentials_were_refused(outcomes):
+            refused = CredentialsRefused(
+                "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
+                "OAuth client's user may use the API, and --entity-id."
+            )
+            self.ending = Ending.cut(refused)
+        if self.info.command != "plan" and not self.settings.no_results:
+            await self._files.remediate()
+        status = await self._exit_status(outcomes)
+        await self.journal.end_session(self.ending.state, self.ending.reason, status)
+        await self._files.write_report()
+        await self._files.write_handover()
+        if self.troubles and status != StorageError.exit_status:
+            status = await self._end_again(StorageError.exit_status)
+        complete = self.ending.state == "finished" and not outcomes & RESUMABLE
+        # If a file is missing, resume may still fetch it, and then needs all the others too.
+        missing = await self.read(JournalReader.missing_files)
+        if complete and self.saved and not missing and not self._files.troubles:
+            await in_thread(self._responses.discard)
+        await self._files.write_page()
+        why = {"reason": self.ending.reason} if self.ending.reason else {}
+        self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
+        return status
+
+    async def _exit_status(self, outcomes: Set[Outcome]) -> int:
         cut_by = self.ending.cut_by
         if self.troubles:
-            return 5
+            return StorageError.exit_status
         if isinstance(cut_by, TenantError):
-            # Of the journal, not of the progress: what shards on other machines tell of theirs may be late, or lost.
+            # The journal knows. The progress of shards on other machines may be late, or lost.
             if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(
                 JournalReader.any_accepted
             ):
@@ -288,13 +256,49 @@ class Run:
             return 130
         return 0 if outcomes <= GOOD else 1
 
-    async def _refused_as_a_whole(self, outcomes: set[str]) -> bool:
-        """Whether every key was refused, and for the credentials alone."""
+    async def _only_credentials_were_refused(self, outcomes: Set[Outcome]) -> bool:
+        """Whether every key was rejected, and each of them for the credentials."""
         if Outcome.REJECTED not in outcomes or outcomes - {Outcome.REJECTED, Outcome.MALFORMED}:
             return False
         return await self.read(JournalReader.rejected_for_themselves) == 0
 
-    def _refuse_again(self, forgiven: list[tuple[int, Problem]]) -> None:
+    async def undelivered(self, sentence: str, exit_status: int) -> None:
+        """Record that a copy of the report was not written, why (``sentence``), and the exit status that follows."""
+        with anyio.CancelScope(shield=True):
+            self._files.troubles.append(sentence)
+            self.log.error("report.undelivered", message=sentence)
+            if self.exit_status != StorageError.exit_status:
+                self.exit_status = await self._end_again(exit_status)
+                await self._files.write_page()
+
+    async def _end_again(self, status: int) -> int:
+        """Write journal and report once more, with the first trouble and the exit status that follows."""
+        await self.journal.end_session(self.ending.state, self.ending.reason or self.troubles[0], status)
+        await self._files.write_report()
+        return status
+
+    async def read(self, work: Callable[[JournalReader], R], *, batched: bool = False) -> R:
+        """Read the journal, including every change so far. With ``batched``, wait for the next commit."""
+        return await wrap_future(self.journal.read(work, batched=batched))
+
+    def close(self) -> None:
+        """Close journal, log and directory. Blocks until all is on the disk.
+
+        A session that never started leaves nothing behind.
+        """
+        with suppress(StorageError):
+            if not self.started and self._session > 1:
+                in_vain = partial(JournalReader.still_refused, refused=self._refused)
+                self._reject_again(self.journal.read(in_vain).result())
+                self.journal.withdraw_session()
+            self.journal.close()
+        self.sink.close()
+        if not self.started and self._session == 1:
+            self.directory.discard()
+        self.directory.close()
+
+    def _reject_again(self, forgiven: list[tuple[int, Problem]]) -> None:
+        """Keys that this session did not come to try keep the rejection of the session before."""
         for seq, problem in forgiven:
             self.journal.completed(seq, Outcome.REJECTED, problem)
 
