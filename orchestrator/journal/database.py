@@ -15,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from orchestrator.atomic import replacing, sync_directory
+from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import checksum, mark
 
@@ -68,16 +68,26 @@ def create(path: Path, *, shared: bool = False) -> sqlite3.Connection:
     with closing(in_memory()) as made:
         image = bytearray(made.serialize())
     image[18:20] = b"\2\2"  # with a write-ahead log, as SQLite notes it in the header
+    fresh = path.with_suffix(".fresh")
     try:
-        with replacing(path) as file:
+        with os.fdopen(_created(fresh), "wb") as file:
             file.write(checksum.with_digest(bytes(image)))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)  # SQLite syncs the directory, and with it this name, when it creates the log
         return connect(path, shared=shared)
     except BaseException:
-        for suffix in ("", "-wal", "-shm"):
+        for left in (fresh, path, mark.log_of(path), path.with_name(f"{path.name}-shm")):
             with suppress(OSError):
-                path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+                left.unlink(missing_ok=True)
         mark_left(path)
         raise
+
+
+def _created(fresh: Path) -> int:
+    """A descriptor of a new file that only its owner can read. Raises OSError."""
+    fresh.unlink(missing_ok=True)
+    return os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def mark_left(path: Path) -> None:
@@ -191,8 +201,7 @@ def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
     Cut at any moment, it leaves the old journal or the new one: see :func:`_put_in_place`.
     """
     fresh = path.with_suffix(".fresh")
-    fresh.unlink(missing_ok=True)
-    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    os.close(_created(fresh))
     try:
         with closing(sqlite3.connect(fresh)) as target:
             connection.backup(target)

@@ -41,7 +41,8 @@ def holds_what_was_stopped(mass_stop: MassStop, tenant: Tenant, directory: str |
     report = valid(ended.out)
     assert lies(report, tenant) == []
     assert "not_attempted" not in outcomes(report).values()
-    assert set(outcomes(report)) == set(tenant.keys)
+    assert set(outcomes(report)) <= set(tenant.keys)
+    assert len(report["actions"]) > 1000
     assert "nothing was sent" not in ended.err
 
 
@@ -102,17 +103,17 @@ def test_a_journal_copied_alone_after_a_kill_claims_nothing_that_only_the_log_kn
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     """Its rows are in the file, and its stops in the log."""
-    tenant = make_tenant(**SLOW | {"latency": 0.01}, actions=1500)
+    tenant = make_tenant(**SLOW | {"latency": 0.01}, actions=4000)
     keys = mass_stop.keys(tenant.keys)
-    going = mass_stop.start("run", "--yes", "--out", "run", keys, tenant=tenant)
+    going = mass_stop.start("run", "--yes", "--out", "run", "--no-results", keys, tenant=tenant)
     journal = going.directory / "journal.db"
     until(lambda: journal.exists() and journal.stat().st_size > 300_000, "a checkpoint", 60)
-    until(lambda: tenant.answered() > 800, "more stops", 60)
     kill(going)
+    assert tenant.sent() < len(tenant.keys)
     (mass_stop.home / "copy").mkdir()
     shutil.copyfile(journal, mass_stop.home / "copy" / "journal.db")
     holds_what_was_stopped(mass_stop, tenant, "copy")
-    resumed = mass_stop("resume", "copy", keys, tenant=tenant)
+    resumed = mass_stop("resume", "copy", "--no-results", keys, tenant=tenant, longest=120)
     assert resumed.status == 0, resumed
     assert outcomes(resumed.report) == dict.fromkeys(tenant.keys, "stopped")
 

@@ -68,8 +68,8 @@ def _attached(
 ) -> Ended:
     """Runs ``mass-stop run -`` to its end, with strace on the one thread from when the run waits for its keys."""
     going = standing_ready(mass_stop, tenant, *arguments)
-    main, journal = sorted(int(task.name) for task in Path(f"/proc/{going.process.pid}/task").iterdir())[:2]
-    tracer = attach(main if thread == "main" else journal, options, trace)
+    number = going.process.pid if thread == "main" else int((mass_stop.home / "journal-thread").read_text())
+    tracer = attach(number, options, trace)
     going.feed((mass_stop.home / "keys.txt").read_text().splitlines())
     assert going.process.stdin is not None
     going.process.stdin.close()
@@ -94,12 +94,26 @@ def under_strace(
     return mass_stop(*command, *arguments, tenant=tenant, env=COMPILED, shell=shell, longest=PATIENCE)
 
 
+WRITE_THREAD = """
+import threading
+run = threading.Thread.run
+def write(self):
+    if self.name == "journal":
+        with open("journal-thread", "w") as file:
+            file.write(str(threading.get_native_id()))
+    run(self)
+threading.Thread.run = write
+"""
+"""Writes the number of the journal's thread, which strace needs, into a file."""
+
+
 def standing_ready(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
     """A run that has its journal and waits for keys on its standard input."""
     log = mass_stop.home / "run" / "run.log"
     going = mass_stop.start(
-        "run", "--yes", "--out", "run", *arguments, "-", tenant=tenant, env=COMPILED, stdin=subprocess.PIPE
-    )
+        "run", "--yes", "--out", "run", *arguments, "-",
+        tenant=tenant, env=COMPILED, stdin=subprocess.PIPE, shell=mass_stop.after(WRITE_THREAD),
+    )  # fmt: skip
     until(lambda: log.exists() and b"run.started" in log.read_bytes(), "the run's start", PATIENCE)
     return going
 

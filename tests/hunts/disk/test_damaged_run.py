@@ -70,7 +70,7 @@ def test_a_response_file_of_which_a_power_cut_left_the_name_is_fetched_again(
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=4)
     mass_stop.keys(tenant.keys)
-    assert run_killed_at(mass_stop, tenant, Point("first", "fchmod", 2))  # all is counted, nothing remediated
+    assert run_killed_at(mass_stop, tenant, Point("first", "fchmod", 1))  # all is counted, nothing remediated
     files = sorted((mass_stop.home / "run" / ".responses").iterdir())
     assert len(files) == 4
     assert all(zipfile.is_zipfile(file) for file in files)
