@@ -1,12 +1,15 @@
 """The site's pages do what they say: each is followed from top to bottom, in a folder of its own, as a reader would."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator import report as reports
 from orchestrator.cli import COMMANDS
-from tests.contract.examples import ROOT, examples_in, run
+from tests.contract.examples import ROOT, examples_in, run, shell
 from tests.contract.test_docs_options import options_of
 
 DOCS = ROOT / "docs"
@@ -41,7 +44,7 @@ def test_a_block_says_in_which_language_it_is(page: str):
     assert {example.language for example in examples_in(PAGES[page])} <= LANGUAGES
 
 
-FOREIGN = {"--preserve-status", "--stop-timeout", "--env-file", "--rm", "--volume"}
+FOREIGN = {"--preserve-status", "--stop-timeout", "--env-file", "--rm", "--volume", "--nthreads"}
 """Options of other programs that the prose names."""
 
 
@@ -59,3 +62,34 @@ def test_an_option_that_a_page_names_is_one_of_the_commands(page: str):
         for option in re.findall(r"(?<=\s)--[a-z-]+", call)
     ]
     assert {*prose, *called} - known - FOREIGN == set()
+
+
+def test_the_example_of_a_report_uses_the_names_of_its_schema():
+    (block,) = [
+        example.code for example in examples_in(PAGES["reference/report.md"]) if example.language == "json"
+    ]
+    properties = reports.json_schema()["$defs"]
+
+    def unknown(value: object, kind: str) -> Iterator[str]:
+        assert isinstance(value, dict)
+        yield from (f"{kind}.{name}" for name in value if name not in properties[kind]["properties"])
+
+    report = json.loads(block)
+    (action,) = report["actions"]
+    pairs = (
+        (report, "Report"), (report["run"], "RunEntry"), (report["summary"], "Summary"), (action, "ActionEntry"),
+        (report["summary"]["records"], "RecordTotals"), (action["stop"], "StopEntry"), (action["records"], "Records"),
+    )  # fmt: skip
+    assert [name for value, kind in pairs for name in unknown(value, kind)] == []
+
+
+def test_the_closing_summary_has_the_lines_that_the_page_shows(folder: Path, environment: dict[str, str]):
+    done = shell("mass-stop drill --actions 30", folder, environment)
+    (shown,) = [
+        example.code for example in examples_in(PAGES["reference/screen.md"]) if "All over" in example.code
+    ]
+
+    def titles(text: str) -> list[str]:
+        return re.findall(r"^  ([a-z][a-z ]*?)  +\S", text, re.M)
+
+    assert titles(done.stderr) == titles(shown)
