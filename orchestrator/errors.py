@@ -102,6 +102,10 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+NO_RESPONSE = frozenset({Kind.CONNECT_FAILED, Kind.CONNECTION_LOST, Kind.TIMEOUT})
+"""Failures of calls to which no response came."""
+
+
 class CallError(MassStopError):
     """One call failed.
 

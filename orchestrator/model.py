@@ -53,8 +53,8 @@ GOOD = OVER | {Outcome.WOULD_STOP}
 RESUMABLE = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
 """Outcomes that a resumed run may still change."""
 
-FAILED = frozenset({Outcome.REJECTED, Outcome.UNREACHABLE})
-"""Outcomes that count for ``--max-failures``."""
+FAILED = frozenset({Outcome.REJECTED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
+"""Outcomes of completed keys that count for ``--max-failures``."""
 
 
 class Status(StrEnum):

@@ -27,10 +27,11 @@ class Progress:
     """Counts of one session, kept by the engine and read by the screen.
 
     ``completed_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
-    earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``slots`` and ``in_flight`` are of
-    this moment. ``limits`` and ``call_seconds`` come from the tenant's latest answers. Before ``closed_until``
-    (monotonic seconds) no call starts, because the tenant asked for a pause. ``planning`` is a run that sends no stop.
-    ``given_up`` says why no more is sent to this tenant. ``tenants`` are the by_tenant of which this one is the sum.
+    earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``failed`` keys count for
+    ``--max-failures``. ``slots`` and ``in_flight`` are of this moment. ``limits`` and ``call_seconds`` come from the
+    tenant's latest answers. Before ``closed_until`` (monotonic seconds) no call starts, because the tenant asked for a
+    pause. ``planning`` is a run that sends no stop. ``given_up`` says why no more is sent to this tenant.
+    ``tenants`` are those of which this one is the sum.
     """
 
     keys: int = 0
@@ -40,6 +41,7 @@ class Progress:
     accepted: int = 0
     completed: int = 0
     completed_unsent: int = 0
+    failed: int = 0
     over_before: int = 0
     sent_before: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)

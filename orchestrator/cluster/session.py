@@ -29,7 +29,6 @@ from orchestrator.engine.ports import IntakeByTenant
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo
-from orchestrator.model import FAILED
 from orchestrator.progress import Progress
 from orchestrator.sessions.session import Common, initial_progress
 from orchestrator.sessions.several import add_up, together
@@ -273,9 +272,8 @@ class ClusterSession:
             if name in self.by_tenant:
                 apply_progress(self.by_tenant[name], one, self._common.clock.now())
         add_up(self.progress, self.by_tenant.values())
-        failures = sum(self.progress.outcomes[outcome] for outcome in FAILED)
         tried = self.progress.through - self._through_before
-        reason = too_many(self._settings.max_failures_total, failures, tried, in_all=True)
+        reason = too_many(self._settings.max_failures_total, self.progress.failed, tried, in_all=True)
         if reason is not None:
             self._cutoff.stop_sending(reason)
 

@@ -2,7 +2,7 @@
 
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.errors import MassStopError
-from orchestrator.model import FAILED, ActionState, Outcome, Problem
+from orchestrator.model import ActionState, Problem
 from orchestrator.settings import Settings, Threshold
 
 PERCENTAGE_FROM = 20
@@ -56,11 +56,11 @@ class FailureGuard:
         if self._tried == PERCENTAGE_FROM:  # from then on an accepted key only lowers the percentage
             self._check()
 
-    def ended(self, outcome: Outcome) -> None:
-        """A key was completed without an accepted stop."""
+    def ended(self, *, failed: bool) -> None:
+        """A key was completed without an accepted stop. ``failed``: it was refused or unreachable."""
         self._tried += 1
-        self._failures += outcome in FAILED
-        if outcome in FAILED or self._tried == PERCENTAGE_FROM:
+        self._failures += failed
+        if failed or self._tried == PERCENTAGE_FROM:
             self._check()
 
     def _check(self) -> None:

@@ -13,15 +13,15 @@ from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.gate import Closed, Gate
 from orchestrator.engine.guards import Expectations
-from orchestrator.engine.outage import NO_RESPONSE, Outage
+from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import FIRST_READ, PollSchedule
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
 from orchestrator.engine.reading import AttemptsExhausted, Reader, TrackIds
 from orchestrator.engine.recorder import Completion, Recorder, as_problem
 from orchestrator.engine.retry import Retry, is_final
-from orchestrator.engine.verdict import file_is_due, given_up, verdict
-from orchestrator.errors import CallError, Kind, TenantError
+from orchestrator.engine.verdict import file_is_due, refused, verdict, without_status
+from orchestrator.errors import NO_RESPONSE, CallError, Kind, TenantError
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome, Problem, Reading, Status
 from orchestrator.settings import Settings, show_duration
@@ -125,9 +125,12 @@ class Journey:
         try:
             reading = await self._reader.status(action, Priority.GUARD, again=Priority.RETRY)
         except AttemptsExhausted as failure:
-            if is_final(failure.error.kind) and not action.possibly_stopped:
-                return Completion(Outcome.REJECTED, failure.problem)
-            outcome = given_up(accepted=False, possibly_stopped=action.possibly_stopped)
+            if action.possibly_stopped:
+                return Completion(Outcome.UNCONFIRMED, failure.problem)
+            if is_final(failure.error.kind):
+                return Completion(refused(failure.problem), failure.problem)
+            unreachable = failure.error.kind in NO_RESPONSE
+            outcome = Outcome.UNREACHABLE if unreachable else Outcome.NOT_ATTEMPTED
             return Completion(outcome, failure.problem)
         state = reading.state
         # An action that a stop of this run has put to Stopping did not escape the guard.
@@ -205,7 +208,8 @@ class Journey:
         """Return the seconds until the next attempt, or None if no attempt is left."""
         action.in_flight = action.intent = False
         action.possibly_stopped |= error.may_have_worked
-        action.problem = as_problem(error)
+        if error.kind not in NO_RESPONSE or action.problem is None or action.problem.kind in NO_RESPONSE:
+            action.problem = as_problem(error)  # the last response says more than a later failure without one
         wait = self._retry.wait(action.stops, error)
         self._recorder.stop_failed(action, error, track_id, sent_at, wait=wait)
         if error.kind in NO_RESPONSE:
@@ -217,9 +221,10 @@ class Journey:
         if error.kind in NO_RESPONSE and not self._outage.answered_since(action.stops.first_at):
             self._outage.attempts_exhausted(error, action.stops.first_at)
             if not action.possibly_stopped:
-                return Completion(Outcome.UNREACHABLE, action.problem)
+                return self._without_status(action, action.problem)
         elif is_final(error.kind) and error.kind is not Kind.WRONG_STATE and not action.possibly_stopped:
-            return Completion(Outcome.REJECTED, action.problem)
+            problem = as_problem(error)
+            return Completion(refused(problem), problem)
         self._poll_from_now_on(action)
         return None
 
@@ -308,7 +313,9 @@ class Journey:
     async def _stop_again(self, action: Action) -> Completion | None:
         """The action runs, and no stop was accepted: send another one, if an attempt is left."""
         if action.problem is None or action.stops.made >= self._settings.max_attempts:
-            return Completion(Outcome.UNREACHABLE, action.problem)
+            credentials = action.problem is not None and action.problem.kind == Kind.UNAUTHENTICATED
+            outcome = Outcome.NOT_ATTEMPTED if credentials else Outcome.UNCONFIRMED  # the tenant did answer
+            return Completion(outcome, action.problem)
         due = self._clock.now() + self._uniform(0.0, STOP_AGAIN)
         self._gate.check(Priority.RETRY)
         self._backlog.move(action, Step.STOP)
@@ -325,10 +332,14 @@ class Journey:
     def _not_read(self, action: Action, failure: AttemptsExhausted) -> Completion:
         if action.outcome is not None:
             return Completion(action.outcome, failure.problem)
+        problem = action.problem or failure.problem
         if failure.error.kind is Kind.NOT_FOUND and not action.accepted:
-            return Completion(Outcome.REJECTED, action.problem or failure.problem)
-        outcome = given_up(accepted=action.accepted, possibly_stopped=action.possibly_stopped)
-        return Completion(outcome, action.problem or failure.problem)
+            return Completion(Outcome.REJECTED, problem)
+        return self._without_status(action, problem)
+
+    def _without_status(self, action: Action, problem: Problem | None) -> Completion:
+        outcome = without_status(problem, accepted=action.accepted, possibly_stopped=action.possibly_stopped)
+        return Completion(outcome, problem)
 
 
 def _not_settled(status: Status, settle: float) -> Problem:

@@ -6,9 +6,6 @@ from orchestrator.engine.gate import Gate
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import CallError, Kind, TenantUnreachable
 
-NO_RESPONSE = frozenset({Kind.CONNECT_FAILED, Kind.CONNECTION_LOST, Kind.TIMEOUT})
-"""Failures of calls to which no response came."""
-
 
 class Outage:
     """Counts calls without a response, and ends the run if the tenant is gone.

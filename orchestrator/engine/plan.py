@@ -6,7 +6,7 @@ from orchestrator.engine.queue import Priority
 from orchestrator.engine.reading import AttemptsExhausted
 from orchestrator.engine.recorder import Completion
 from orchestrator.engine.retry import is_final
-from orchestrator.engine.verdict import verdict
+from orchestrator.engine.verdict import refused, verdict, without_status
 from orchestrator.model import ActionState, Outcome, Status
 
 BETWEEN_READINGS = 2.0
@@ -26,8 +26,10 @@ class PlanJourney(Journey):
                 return Completion(Outcome.WOULD_STOP)
             state = await self._observe(action, Priority.POLL, began + BETWEEN_READINGS)
         except AttemptsExhausted as failure:
-            refused = is_final(failure.error.kind)
-            return Completion(Outcome.REJECTED if refused else Outcome.UNREACHABLE, failure.problem)
+            problem = failure.problem
+            if is_final(failure.error.kind):
+                return Completion(refused(problem), problem)
+            return Completion(without_status(problem, accepted=False, possibly_stopped=False), problem)
         if (completion := self._without_stop(state)) is not None:
             return completion
         after = state.records.processed

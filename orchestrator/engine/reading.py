@@ -7,13 +7,13 @@ from msgspec import structs
 from orchestrator.action import Action, Attempts, Step
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate
-from orchestrator.engine.outage import NO_RESPONSE, Outage
+from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import PollSchedule
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
 from orchestrator.engine.recorder import Recorder, as_problem
 from orchestrator.engine.retry import Retry
-from orchestrator.errors import CallError, Kind
+from orchestrator.errors import NO_RESPONSE, CallError, Kind
 from orchestrator.model import Problem, Reading
 from orchestrator.results.spool import Responses
 

@@ -11,7 +11,7 @@ from orchestrator.engine.guards import FailureGuard
 from orchestrator.errors import CallError, Kind
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
-from orchestrator.model import GOOD, Outcome, Problem, Reading, Records, provenance_of
+from orchestrator.model import FAILED, GOOD, Outcome, Problem, Reading, Records, provenance_of
 from orchestrator.progress import NeedsPerson, Progress
 
 _NOTHING = Records()
@@ -144,8 +144,11 @@ class Recorder:
             )  # fmt: skip
         self._on_completed(action.seq, outcome)
         if not action.accepted:
+            refused = outcome is Outcome.UNCONFIRMED and not action.possibly_stopped
+            failed = outcome in FAILED or refused
+            progress.failed += failed
             for guard in self._guards:
-                guard.ended(outcome)
+                guard.ended(failed=failed)
 
     def released(self, action: Action) -> None:
         """The session ends before the action does. A stop in flight may have taken effect, so its intent stays."""

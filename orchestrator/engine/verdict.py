@@ -1,6 +1,7 @@
 """From the status of an action to its outcome."""
 
-from orchestrator.model import ActionState, Outcome, Status
+from orchestrator.errors import NO_RESPONSE, Kind
+from orchestrator.model import ActionState, Outcome, Problem, Status
 
 
 def verdict(status: Status, *, accepted: bool, possibly_stopped: bool) -> Outcome:
@@ -19,9 +20,23 @@ def verdict(status: Status, *, accepted: bool, possibly_stopped: bool) -> Outcom
             raise ValueError(f"{status} is not the end of an action")
 
 
-def given_up(*, accepted: bool, possibly_stopped: bool) -> Outcome:
-    """The outcome of an action whose end was not seen."""
-    return Outcome.UNCONFIRMED if accepted or possibly_stopped else Outcome.UNREACHABLE
+def refused(problem: Problem) -> Outcome:
+    """The outcome of an action for which the API refused a call for good."""
+    return Outcome.NOT_ATTEMPTED if problem.kind == Kind.UNAUTHENTICATED else Outcome.REJECTED
+
+
+def without_status(problem: Problem | None, *, accepted: bool, possibly_stopped: bool) -> Outcome:
+    """The outcome of an action whose end was not seen. The view ``reported_action`` of the journal decides alike.
+
+    ``problem`` is the last response to a stop, or why no stop got a response.
+    """
+    if accepted or possibly_stopped:
+        return Outcome.UNCONFIRMED
+    if problem is not None and problem.kind == Kind.UNAUTHENTICATED:
+        return Outcome.NOT_ATTEMPTED
+    if problem is not None and problem.kind in NO_RESPONSE:
+        return Outcome.UNREACHABLE
+    return Outcome.UNCONFIRMED
 
 
 def file_is_due(state: ActionState) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from orchestrator.action import Action
 from orchestrator.clock import Clock
-from orchestrator.errors import StorageError
+from orchestrator.errors import NO_RESPONSE, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import (
     NO_KEYS,
@@ -221,7 +221,7 @@ class Journal:
         error = _json(problem)
         self._writer.note(
             "stop_failed", seq=seq, sent_at=sent_at, track_id=track_id, request_id=problem.request_id,
-            lost=int(lost), error=error, throttled=int(throttled),
+            lost=int(lost), error=error, answered=int(problem.kind not in NO_RESPONSE), throttled=int(throttled),
         )  # fmt: skip
         self._failure(seq, "stop", track_id, error)
 

@@ -98,9 +98,9 @@ class JournalReader:
         """Whether the tenant accepted a stop."""
         return bool(self._value("any_accepted"))
 
-    def rejected_for_themselves(self) -> int:
-        """Keys that were refused for another reason than the credentials."""
-        return int(self._value("rejected_for_themselves"))
+    def all_credentials_refused(self) -> bool:
+        """Whether every key was refused, and only because of the credentials."""
+        return bool(self._value("all_credentials_refused"))
 
     def refused(self, *, every: bool) -> dict[int, str]:
         """The refused keys that a resumed run tries again, with the error: those of bad credentials, or ``every``."""
@@ -110,7 +110,7 @@ class JournalReader:
         """Those of the ``refused`` keys of an earlier session that this one did not try, with the refusal."""
         return [
             (seq, msgspec.json.decode(error, type=Problem))
-            for seq, error in self._rows("unreachable")
+            for seq, error in self._rows("unsent_errors")
             if refused.get(seq) == error
         ]
 

@@ -215,7 +215,7 @@ class Run:
         if self._refused:
             self._reject_again(await self.read(partial(JournalReader.still_refused, refused=self._refused)))
         outcomes = {Outcome(name) for name in await self.read(JournalReader.outcomes)}
-        if self.ending.cut_by is None and await self._only_credentials_were_refused(outcomes):
+        if self.ending.cut_by is None and await self.read(JournalReader.all_credentials_refused):
             refused = CredentialsRefused(
                 "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
                 "OAuth client's user may use the API, and --entity-id."
@@ -255,12 +255,6 @@ class Run:
         if self.ending.state == "interrupted":
             return 130
         return 0 if outcomes <= GOOD else 1
-
-    async def _only_credentials_were_refused(self, outcomes: Set[Outcome]) -> bool:
-        """Whether every key was rejected, and each of them for the credentials."""
-        if Outcome.REJECTED not in outcomes or outcomes - {Outcome.REJECTED, Outcome.MALFORMED}:
-            return False
-        return await self.read(JournalReader.rejected_for_themselves) == 0
 
     async def undelivered(self, sentence: str, exit_status: int) -> None:
         """Record that a copy of the report was not written, why (``sentence``), and the exit status that follows."""

@@ -77,25 +77,44 @@ def test_the_report_of_a_cut_run_counts_only_retries_that_left():
     assert (world.report().summary.calls.stop, world.report().summary.calls.retried) == (5, 0)
 
 
-def test_a_key_that_waits_for_its_next_try_when_the_run_is_cut_is_unreachable():
+def test_a_throttled_key_that_waits_when_the_run_is_cut_is_unconfirmed():
     world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(60.0)]})))
     cut_after(30.0, world, 1)
-    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
 
 
-def test_a_key_whose_tries_ran_out_when_the_run_is_cut_is_unreachable():
+def test_a_key_whose_attempts_ran_out_when_the_run_is_cut_is_unconfirmed():
     script = scripted(stop={1: [fault(Kind.LOCKED)] * 8}, status={1: [throttled(300.0)]})
     world = World(VirtualTenant(actions_of(1), script=script))
     cut_after(200.0, world, 1)
-    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
 
 
-def test_a_key_that_was_refused_for_its_state_and_not_read_when_the_run_is_cut_is_unreachable():
-    """The state that refused it may be any: ``resume`` finds out, which it would not try for a rejected one."""
+def test_a_key_refused_for_its_state_when_the_run_is_cut_has_the_words_of_the_tenant():
+    """Any state may have refused it. ``resume`` reads the status."""
     script = scripted(stop={1: [fault(Kind.WRONG_STATE)]}, status={1: [throttled(60.0)]})
     world = World(VirtualTenant(actions_of(1), script=script))
     cut_after(30.0, world, 1)
-    assert entry(world.report(), 1).outcome is Outcome.UNREACHABLE
+    found = entry(world.report(), 1)
+    assert (found.outcome, found.error and found.error.kind) == (Outcome.UNCONFIRMED, "wrong_state")
+
+
+@pytest.mark.parametrize(
+    ("responses", "outcome", "kind"),
+    [
+        ([fault(Kind.CONNECT_FAILED)] * 9, Outcome.UNREACHABLE, "connect_failed"),
+        ([fault(Kind.UNAUTHENTICATED, http_status=401)] * 9, Outcome.NOT_ATTEMPTED, "unauthenticated"),
+        ([fault(Kind.SERVER), *[fault(Kind.CONNECT_FAILED)] * 8], Outcome.UNCONFIRMED, "server_error"),
+    ],
+)
+def test_the_last_response_names_the_outcome_of_a_key_in_a_cut_run(responses, outcome, kind):
+    """A failure without a response does not hide the response before it."""
+    world = World(
+        VirtualTenant(actions_of(2), script=scripted(stop={1: responses}, status={2: [throttled(9.0)]}))
+    )
+    cut_after(1.5, world, 2)
+    found = entry(world.report(), 1)
+    assert (found.outcome, found.error and found.error.kind) == (outcome, kind)
 
 
 def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():
@@ -392,8 +411,8 @@ def test_credentials_that_end_in_the_middle_are_counted_as_they_were():
     assert type(ending.cut_by) is CredentialsRefused
     assert (calls.stop, calls.retried) == (len(stops(world)), 0)
     for action in world.report().actions:
-        sent = world.tenant.of("stop", action.bulk_key)
-        assert (action.outcome is Outcome.NOT_ATTEMPTED) == (not sent)
+        accepted = action.bulk_key <= bulk_key(10)
+        assert action.outcome is (Outcome.UNCONFIRMED if accepted else Outcome.NOT_ATTEMPTED)
 
 
 def test_an_input_without_a_key_ends_the_run_as_wrong_input():

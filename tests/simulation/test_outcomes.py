@@ -124,10 +124,10 @@ def test_a_rejected_stop_is_sent_once():
     assert one(Action(bulk_key(1), refuses=Kind.NOT_FOUND)).stop.attempts == 1
 
 
-def test_a_stop_whose_tries_ran_out_on_a_running_action_is_unreachable():
+def test_an_action_that_runs_after_the_last_attempt_to_stop_it_is_unconfirmed():
     found = one(stop=[fault(Kind.LOCKED, code=50000050, http_status=200)] * 8)
     assert (found.outcome, found.error and found.error.kind, found.stop.attempts) == (
-        Outcome.UNREACHABLE, "locked", 8,
+        Outcome.UNCONFIRMED, "locked", 8,
     )  # fmt: skip
 
 
@@ -153,9 +153,9 @@ def test_a_stop_whose_answer_was_lost_and_that_was_seen_at_work_came_before_the_
     assert (found.outcome, found.stop.accepted_at) == (Outcome.COMPLETED_BEFORE_STOP, None)
 
 
-def test_a_stop_that_is_always_refused_for_its_state_on_a_running_action_is_unreachable_in_the_end():
+def test_a_running_action_whose_state_always_refuses_the_stop_is_unconfirmed():
     found = one(stop=[fault(Kind.WRONG_STATE)] * 99)
-    assert (found.outcome, found.stop.attempts) == (Outcome.UNREACHABLE, 8)
+    assert (found.outcome, found.stop.attempts) == (Outcome.UNCONFIRMED, 8)
 
 
 def test_a_key_that_no_call_was_made_for_before_the_deadline_is_not_attempted():
@@ -210,9 +210,9 @@ def test_a_guarded_action_that_does_not_exist_is_rejected():
     assert entry(world.report(), 1).outcome is Outcome.REJECTED
 
 
-def test_a_guarded_action_whose_state_cannot_be_read_is_unreachable():
+def test_a_guarded_action_whose_state_cannot_be_read_is_not_attempted():
     found = one(status=[fault(Kind.TEMPORARY)] * 8, expect_action_type=("MPU",))
-    assert (found.outcome, found.stop.attempts) == (Outcome.UNREACHABLE, 0)
+    assert (found.outcome, found.stop.attempts) == (Outcome.NOT_ATTEMPTED, 0)
 
 
 def test_a_row_that_holds_no_key_is_malformed_beside_its_neighbours():
@@ -253,7 +253,7 @@ def test_a_plan_sends_no_stop():
     [
         (Kind.NOT_FOUND, Outcome.REJECTED),
         (Kind.NO_PERMISSION, Outcome.REJECTED),
-        (Kind.LOCKED, Outcome.UNREACHABLE),
+        (Kind.LOCKED, Outcome.UNCONFIRMED),
     ],
 )
 def test_a_plan_whose_reading_is_refused_tells_whether_that_is_for_good(kind, outcome):

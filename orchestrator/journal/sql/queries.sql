@@ -50,7 +50,11 @@ UPDATE action SET stage = 2, accepted_at = :at, track_id = :track_id, request_id
 WHERE seq = :seq;
 
 -- name: stop_failed
-UPDATE action SET track_id = :track_id, request_id = :request_id, lost = lost OR :lost, error = :error,
+-- The error is the last response. A failure without a response does not replace it.
+UPDATE action SET track_id = :track_id, request_id = :request_id, lost = lost OR :lost,
+                  error = CASE WHEN :answered OR error IS NULL
+                               OR json_extract(error, '$.kind') IN ('connect_failed', 'connection_lost', 'timeout')
+                          THEN :error ELSE error END,
                   throttled = throttled + :throttled, sent_at = COALESCE(sent_at, :sent_at)
 WHERE seq = :seq;
 
@@ -125,7 +129,7 @@ SELECT EXISTS (SELECT 1 FROM action WHERE malformed = 0);
 
 -- name: retry_refused
 -- The next session tries these keys again: those refused for the credentials alone (HTTP 401), or every refused key.
-UPDATE action SET outcome = 'unreachable'
+UPDATE action SET outcome = 'not_attempted'
 WHERE outcome = 'rejected' AND (:every OR json_extract(error, '$.kind') = 'unauthenticated');
 
 -- name: refused
@@ -137,19 +141,18 @@ WHERE outcome = 'rejected' AND (:every OR json_extract(error, '$.kind') = 'unaut
 UPDATE mark SET trouble = NULL;
 
 -- name: reopen
--- A resumed run holds nothing in memory yet, and what was given up gets another chance: whose stop was accepted, or
--- whose end is known, is followed again; anything else is stopped again, with tries of its own. So does a response file
--- that could not be had.
+-- A resumed run has no action in memory. Every action that is not known to be over continues: it is polled if its stop
+-- was accepted, and stopped otherwise, with all its attempts. A missing response file is fetched again.
 UPDATE action SET
     claimed = 0, due_at = 0, read_from = NULL, polls = 0,
     lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1 ELSE lost END,
     stage = CASE
         WHEN accepted_at IS NOT NULL THEN 2
-        WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable') THEN 2
+        WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable', 'not_attempted') THEN 2
         ELSE 0 END,
-    outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable') THEN NULL ELSE outcome END,
+    outcome = CASE WHEN outcome IN ('unconfirmed', 'unreachable', 'not_attempted') THEN NULL ELSE outcome END,
     settled_at = NULL, seal = NULL
-WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable')
+WHERE stage IN (1, 2) OR outcome IN ('unconfirmed', 'unreachable', 'not_attempted')
    OR (output_url IS NOT NULL AND counts_from <> 'response_file')
    OR json_extract(error, '$.kind') = 'no_response_file';
 
@@ -189,10 +192,10 @@ SELECT EXISTS (SELECT 1 FROM action WHERE accepted_at IS NOT NULL);
 -- name: outcomes
 SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
 
--- name: rejected_for_themselves
--- Keys that were refused for another reason than the credentials.
-SELECT COUNT(*) FROM reported_action
-WHERE outcome = 'rejected' AND json_extract(error, '$.kind') IS NOT 'unauthenticated';
+-- name: all_credentials_refused
+-- Whether every key was refused because of the credentials alone.
+SELECT COUNT(*) > 0 AND MIN(json_extract(error, '$.kind') IS 'unauthenticated') FROM reported_action
+WHERE outcome <> 'malformed';
 
 -- name: actions
 SELECT * FROM reported_action ORDER BY seq;
@@ -203,9 +206,9 @@ SELECT * FROM reported_action WHERE outcome IN (SELECT value FROM json_each(:out
 -- name: action
 SELECT * FROM reported_action WHERE seq = :seq;
 
--- name: unreachable
--- Keys without an end that no call has reached, with the last error.
-SELECT seq, error FROM reported_action WHERE settled_at IS NULL AND outcome = 'unreachable' ORDER BY seq;
+-- name: unsent_errors
+-- Keys to which this session has sent no stop yet, with the last error of an earlier session.
+SELECT seq, error FROM action WHERE stage = 0 AND error IS NOT NULL ORDER BY seq;
 
 -- name: unsettled
 -- What never came to an end, and rows that hold no key.

@@ -136,14 +136,17 @@ CREATE TABLE pace (
     waiting   INTEGER NOT NULL                    -- stops not accepted yet
 );
 
--- The lines of the report. What is not settled is named by how far it came: a stop that left may have worked.
+-- The rows of the report. An action without an outcome gets one from what the tenant said so far. The function
+-- without_status in engine/verdict.py decides alike for actions in memory.
 CREATE VIEW reported_action AS
 SELECT seq, bulk_key, source, row, labels,
        COALESCE(outcome, CASE
            WHEN accepted_at IS NOT NULL OR lost OR (stage = 1 AND attempts > 0) THEN 'unconfirmed'
-           WHEN error IS NOT NULL THEN 'unreachable'
-           WHEN stage = 2 THEN 'unconfirmed'
-           ELSE 'not_attempted' END) AS outcome,
+           WHEN json_extract(error, '$.kind') = 'unauthenticated' THEN 'not_attempted'
+           WHEN stage <> 2 AND attempts = 0 THEN 'not_attempted'
+           WHEN status IS NULL AND json_extract(error, '$.kind') IN ('connect_failed', 'connection_lost', 'timeout')
+           THEN 'unreachable'
+           ELSE 'unconfirmed' END) AS outcome,
        status, action_type, provenance, attempts, accepted_at, track_id, request_id, lost,
        total, processed, succeeded, failed, unprocessed, held_by_group, counts_from, mismatch, speed, error, settled_at, tenant
 FROM action;

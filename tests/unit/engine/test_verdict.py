@@ -2,8 +2,9 @@
 
 import pytest
 
-from orchestrator.engine.verdict import given_up, verdict
-from orchestrator.model import OVER, Outcome, Status
+from orchestrator.engine.verdict import refused, verdict, without_status
+from orchestrator.errors import NO_RESPONSE, Kind
+from orchestrator.model import OVER, Outcome, Problem, Status
 
 ENDS = [status for status in Status if status.terminal]
 
@@ -52,14 +53,22 @@ def test_an_action_still_under_way_has_no_verdict(status):
         verdict(status, accepted=True, possibly_stopped=False)
 
 
-@pytest.mark.parametrize(
-    ("accepted", "possibly_stopped", "outcome"),
-    [
-        (True, False, Outcome.UNCONFIRMED),
-        (True, True, Outcome.UNCONFIRMED),
-        (False, True, Outcome.UNCONFIRMED),
-        (False, False, Outcome.UNREACHABLE),
-    ],
-)
-def test_an_end_that_was_not_seen_is_claimed_by_nobody(accepted, possibly_stopped, outcome):
-    assert given_up(accepted=accepted, possibly_stopped=possibly_stopped) is outcome
+@pytest.mark.parametrize(("accepted", "possibly_stopped"), [(True, False), (True, True), (False, True)])
+@pytest.mark.parametrize("kind", [None, *Kind])
+def test_an_action_that_may_have_been_stopped_is_unconfirmed(accepted, possibly_stopped, kind):
+    problem = kind and Problem(kind)
+    found = without_status(problem, accepted=accepted, possibly_stopped=possibly_stopped)
+    assert found is Outcome.UNCONFIRMED
+
+
+@pytest.mark.parametrize("kind", [*Kind])
+def test_an_action_whose_end_was_not_seen_is_named_by_the_last_response(kind):
+    expected = Outcome.UNREACHABLE if kind in NO_RESPONSE else Outcome.UNCONFIRMED
+    if kind is Kind.UNAUTHENTICATED:
+        expected = Outcome.NOT_ATTEMPTED
+    assert without_status(Problem(kind), accepted=False, possibly_stopped=False) is expected
+
+
+def test_a_key_refused_for_its_credentials_was_not_attempted():
+    assert refused(Problem(Kind.UNAUTHENTICATED)) is Outcome.NOT_ATTEMPTED
+    assert refused(Problem(Kind.NOT_FOUND)) is Outcome.REJECTED

@@ -77,6 +77,7 @@ def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept
         (Outcome.UNCONFIRMED, True, Counts(1, 1, 0, 1)),
         (Outcome.UNCONFIRMED, False, Counts(1, 0, 1, 0)),
         (Outcome.UNREACHABLE, False, Counts(1, 0, 1, 0)),
+        (Outcome.NOT_ATTEMPTED, False, Counts(1, 0, 1, 0)),
         (Outcome.REJECTED, False, Counts(1, 0, 0, 0)),
         (Outcome.SKIPPED_BY_GUARD, False, Counts(1, 0, 0, 0)),
         (Outcome.STOPPED, True, Counts(1, 1, 0, 0)),
