@@ -40,6 +40,8 @@ class TenantConfig:
     at the start by their names. ``start_failure`` is the share of Pending actions that turn Failed when they
     should start; ``denied`` the share of keys whose calls lack permission.
 
+    ``entities`` are those that a token's scope names.
+
     ``concurrency`` is the limit of calls in flight; ``production`` the mean number of them that other traffic
     holds. ``header_refresh`` is the age at which Concurrency-Limit-Remaining is taken anew. ``quotas`` are
     (calls, seconds) of each fixed rate window and ``token_quota`` that of the token endpoint.
@@ -67,6 +69,7 @@ class TenantConfig:
     stopping_time: tuple[float, float] = (0.2, 1.5)
     action_types: tuple[str, ...] = ACTION_TYPES
     uploaders: tuple[str, ...] = UPLOADERS
+    entities: tuple[str, ...] = ("11e643f4-a3ee-8bad-b061-0025904c57d6",)
     concurrency: int = 40
     production: float = 0.0
     concurrency_headers: bool = True

@@ -234,7 +234,7 @@ class Tenant:
                 "access_token": token,
                 "token_type": "bearer",
                 "expires_in": int(self.config.token_lifetime),
-                "scope": "entity.11e643f4-a3ee-8bad-b061-0025904c57d6 platform.write service.usage.write",
+                "scope": " ".join([*(f"entity.{one}" for one in self.config.entities), "platform.write"]),
                 "jti": token,
             }
         )

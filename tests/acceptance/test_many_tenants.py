@@ -156,14 +156,15 @@ def test_an_input_whose_tenants_cannot_be_known_is_refused(mass_stop, two, argum
     assert all(tenant.nothing_sent() for tenant in two.named.values())
 
 
-def test_one_client_of_many_entities_asks_for_one_token(mass_stop, make_tenant):
-    tenant = make_tenant(**PROCESSING, actions=9)
+@pytest.mark.parametrize(("scope", "tokens"), [(("one", "two", "three"), 1), (("one",), 3)])
+def test_entities_share_a_token_only_if_its_scope_names_them(mass_stop, make_tenant, scope, tokens):
+    tenant = make_tenant(**PROCESSING, actions=9, entities=scope)
     entities = dict.fromkeys(("one", "two", "three"), tenant)
     tenants = Tenants(mass_stop.home, entities, {name: f'entity_id = "{name}"' for name in entities})
     rows = [(key, name) for key, name in zip(tenant.keys, [*entities] * 3, strict=True)]
     ended = mass_stop.run(None, tenants.keys(rows), "--tenants", tenants.file, env=tenants.environment)
     assert ended.status == 0
-    assert tenant.sent("token") == ended.report["summary"]["calls"]["token"] == 1
+    assert tenant.sent("token") == ended.report["summary"]["calls"]["token"] == tokens
 
 
 def test_too_many_failures_give_up_the_tenant_that_has_them_and_no_other(mass_stop, make_tenant):

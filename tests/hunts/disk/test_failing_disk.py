@@ -18,7 +18,7 @@ ERRORS = {
     "unlink": ("EIO",), "ftruncate": ("EIO",), "fchmod": ("EIO",), "mkdir": ("ENOSPC",), "unlinkat": ("EIO",),
 }  # fmt: skip
 EVERYDAY = (
-    Point("journal", "pwrite64", 15, "ENOSPC"),
+    Point("journal", "pwrite64", 12, "ENOSPC"),
     Point("journal", "fsync", 1, "EIO"),
 )
 """No room for what comes after the intent, a sync of the report that fails."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,14 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(ledger: Ledger, group: Any) -> Any:
         made.append(len(group))
+        time.sleep(SLOW_DISK)  # keys are completed meanwhile, however slow this machine is
         return commit(ledger, group)
 
     monkeypatch.setattr(Ledger, "commit", counted)
     return made
+
+
+SLOW_DISK = 0.05
 
 
 @pytest.fixture
