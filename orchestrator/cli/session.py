@@ -89,31 +89,29 @@ async def _work(run: runs.Run, intake: runs.RunIntake, screen: Screen, settings:
 
 
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
-    """The first signal lets calls in flight, or the report's copy, come to their end; a second one cuts them.
+    """The first signal lets calls in flight, or the copy of the report, finish. A second one cancels them.
 
-    So does a terminal that goes away, unless nohup says that it is not to matter; of that the shell may tell as well.
+    A terminal that closes counts as a signal, unless nohup or the shell ignores it.
     """
     hung_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hung_up) as signals:
         task_status.started()
         async for number in signals:
-            if (
-                number == signal.SIGHUP
-                and stage.run is not None
-                and stage.run.cutoff.cancelled_by is not None
-            ):
+            if number == signal.SIGHUP and stage.run is not None and stage.run.cutoff.closing:
                 continue
             if stage.delivery is not None:
                 stage.signal = number
                 first = stage.delivery.deadline == math.inf
                 stage.delivery.deadline = anyio.current_time() + (PATIENCE if first else 0)
                 continue
-            if stage.run is None or not stage.run.started or stage.run.cutoff.cancelled_by is not None:
+            if stage.run is None or not stage.run.started or stage.run.cutoff.closing:
                 stage.signal = number
                 stage.scope.cancel()
                 continue
-            stage.run.cutoff.cancel(runs.interrupted(signal.Signals(number).name, 128 + number))
-            _tell("Interrupted: calls in flight are let finish; a second signal cuts them.\n")
+            stage.run.cutoff.interrupt(runs.interrupted(signal.Signals(number).name, 128 + number))
+            _tell(
+                "Interrupted: no stop is sent any more. Calls in flight finish; a second signal cancels them.\n"
+            )
 
 
 async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:

@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from orchestrator.errors import MassStopError
 
+GRACE = 5.0
+"""Seconds after a signal in which statuses are read that were never read before."""
+
 
 class Interrupted(MassStopError):
     """A signal asked the run to end. ``exit_status`` is 128 plus the signal's number."""
@@ -39,15 +42,19 @@ class Ending(Struct, frozen=True):
 class Cutoff:
     """How one run, or one tenant's part of it, ends early.
 
-    There are three degrees. :meth:`shorten` only says that the run is incomplete. :meth:`stop_sending` lets no further
-    stop start; keys that were sent are polled to their end. :meth:`cancel` lets no call start; calls in flight finish.
-    The first reason of the highest degree is the reason of the run.
+    There are four degrees. :meth:`shorten` only says that the run is incomplete. :meth:`stop_sending` lets no further
+    stop start; keys that were sent are polled to their end. :meth:`interrupt` lets each of them be read once more, for
+    a few seconds. :meth:`cancel` lets no call start; calls in flight finish. The first reason of the highest degree is
+    the reason of the run, but an interruption always is.
+
+    ``sending``: stops may start. ``confirming``: the run was interrupted, and a status may be read that was never read.
 
     A cutoff with a ``parent`` follows it, but not the other way around.
     """
 
     def __init__(self, parent: "Cutoff | None" = None) -> None:
         self.sending = True
+        self.interrupted_by: MassStopError | None = None
         self.cancelled_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
         self._if_keys_remain: MassStopError | None = None
@@ -64,7 +71,17 @@ class Cutoff:
     @property
     def reason(self) -> MassStopError | None:
         """Why the run ends early, or None."""
-        return self.cancelled_by or self._shortened_by
+        return self.cancelled_by or self.interrupted_by or self._shortened_by
+
+    @property
+    def closing(self) -> bool:
+        """Whether the session ends as soon as the calls under way have ended."""
+        return self.interrupted_by is not None or self.cancelled_by is not None
+
+    @property
+    def confirming(self) -> bool:
+        """Whether only statuses may be read, and each action only once."""
+        return self.interrupted_by is not None and self.cancelled_by is None
 
     def shorten(self, reason: MassStopError) -> None:
         """The run cannot be complete, because of ``reason``. All calls may still start."""
@@ -81,11 +98,21 @@ class Cutoff:
             self.shorten(reason)
         self._changed()
 
+    def interrupt(self, reason: MassStopError, grace: float | None = GRACE) -> None:
+        """Let no stop and no download start. After ``grace`` seconds, or never if None, let no call start."""
+        if self.closing:
+            return
+        self.interrupted_by = reason
+        self.sending = False
+        if grace is not None:
+            asyncio.get_running_loop().call_later(grace, self.cancel, reason)
+        self._changed()
+
     def cancel(self, reason: MassStopError) -> None:
         """Let no further call start."""
         if self.cancelled_by is not None:
             return
-        self.cancelled_by = reason
+        self.cancelled_by = self.interrupted_by or reason
         self.sending = False
         self._changed()
 
@@ -116,5 +143,7 @@ class Cutoff:
             return
         if self._parent.cancelled_by is not None:
             self.cancel(self._parent.cancelled_by)
+        elif self._parent.interrupted_by is not None:
+            self.interrupt(self._parent.interrupted_by, grace=None)
         elif not self._parent.sending and self._parent.reason is not None:
             self.stop_sending(self._parent.reason)

@@ -116,7 +116,11 @@ class Gate:
     def check(self, priority: Priority) -> None:
         """Raise :class:`Closed` if calls of ``priority`` may not start any more."""
         cutoff = self._cutoff
-        if cutoff.cancelled_by is not None or (priority <= Priority.RETRY and not cutoff.sending):
+        if (
+            cutoff.cancelled_by is not None
+            or (priority <= Priority.RETRY and not cutoff.sending)
+            or (priority is Priority.FILE and cutoff.confirming)
+        ):
             raise Closed
 
     async def acquire(self, priority: Priority, due: float) -> None:
@@ -238,6 +242,8 @@ class Gate:
             refused = self._queue.drain()
             if self._timer is not None:
                 self._timer.cancel()
+        elif self._cutoff.confirming:
+            refused = self._queue.drain()
         elif not self._cutoff.sending:
             refused = self._queue.drain_stops()
         for waiting in refused:

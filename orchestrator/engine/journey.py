@@ -6,6 +6,7 @@ statuses and files, :mod:`.verdict` names the outcome, and :mod:`.recorder` writ
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from contextlib import suppress
 
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
@@ -253,9 +254,7 @@ class Journey:
                 return Completion(action.outcome)
             try:
                 if reading is None:
-                    reading = await self._reader.status(
-                        action, Priority.POLL, action.due, again=Priority.POLL
-                    )
+                    reading = await self._poll(action)
             except AttemptsExhausted as failure:
                 return self._not_read(action, failure)
             status = reading.state.status
@@ -272,6 +271,15 @@ class Journey:
             if completion is not None or action.step is Step.FETCH:
                 return completion
             reading = None
+
+    async def _poll(self, action: Action) -> Reading:
+        """Read the status when it is due. If the run is interrupted, read it now, and only if it was never read."""
+        if not self._cutoff.confirming:
+            with suppress(Closed):
+                return await self._reader.status(action, Priority.POLL, action.due, again=Priority.POLL)
+        if not self._cutoff.confirming or action.polls > 0 or action.outcome is not None:
+            raise Closed
+        return await self._reader.status(action, Priority.POLL, again=Priority.POLL)
 
     def _over(self, action: Action, reading: Reading) -> Completion | None:
         state = reading.state

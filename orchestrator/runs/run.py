@@ -134,10 +134,10 @@ class Run:
         except anyio.get_cancelled_exc_class():
             how = (
                 "A second signal cut the calls under way."
-                if self.cutoff.cancelled_by
+                if self.cutoff.closing
                 else "The run was cancelled, and calls under way were cut."
             )
-            self.ending = Ending("interrupted", how, self.cutoff.cancelled_by)
+            self.ending = Ending("interrupted", how, self.cutoff.reason if self.cutoff.closing else None)
             await self.finish()
             raise
         except UsageError:
@@ -300,5 +300,6 @@ class Run:
 def interrupted(signal_name: str, exit_status: int) -> Interrupted:
     """The reason with which a signal cancels a run's cutoff."""
     return Interrupted(
-        f"Interrupted by {signal_name}: calls already sent were answered, nothing else was sent.", exit_status
+        f"Interrupted by {signal_name}: no stop was sent after it, and calls in flight were completed.",
+        exit_status,
     )

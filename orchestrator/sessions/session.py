@@ -178,9 +178,9 @@ class TenantSession:
         self._backlog.changed.set()
 
     async def _start_journeys(self, journeys: TaskGroup) -> None:
-        """Claim keys from the journal as there is room. Return when no key is left, or the run is cancelled."""
+        """Claim keys from the journal as there is room. Return when no key is left, or the session is closing."""
         backlog, gate = self._backlog, self._gate
-        while self._cutoff.cancelled_by is None:
+        while not self._cutoff.closing:
             if self._cutoff.sending and backlog.waiting > 0 and gate.claimable > 0:
                 await self._claim(journeys)
             elif backlog.claims_parked and not gate.results_wait:

@@ -101,7 +101,7 @@ class MultiTenantSession:
         at_work = self._shares.keys() - self._endings.keys()
         # If every tenant has ended, the keys that may still come cannot be sent.
         all_ended = self._endings.keys() >= self._tenants.keys()
-        return not at_work and (not self._reading or self._cutoff.cancelled_by is not None or all_ended)
+        return not at_work and (not self._reading or self._cutoff.closing or all_ended)
 
     def _start_all(self, group: TaskGroup, names: Sequence[str]) -> None:
         """Start a session for each tenant. One without credentials ends at once; the others are not affected."""

@@ -117,6 +117,49 @@ def test_the_last_response_names_the_outcome_of_a_key_in_a_cut_run(responses, ou
     assert (found.outcome, found.error and found.error.kind) == (outcome, kind)
 
 
+def interrupted_after(seconds: float, world: World, keys: int) -> Ending:
+    async def main() -> Ending:
+        session = world.session(rows_of(keys))
+        asyncio.get_running_loop().call_later(seconds, session.interrupt, Interrupted("SIGINT", 130))
+        return await session.run()
+
+    return virtually(main())
+
+
+def over_and_refused(keys: int, **rest: Any) -> VirtualTenant:
+    """A tenant on which every action is over already, and every stop is refused because of it."""
+    actions = [Action(bulk_key(number), born=Status.STOPPED) for number in range(1, keys + 1)]
+    refusals = {number: [fault(Kind.WRONG_STATE)] * 9 for number in range(1, keys + 1)}
+    return VirtualTenant(actions, script=scripted(stop=refusals), latency=lambda: 0.2, **rest)
+
+
+def test_an_interrupted_run_reads_each_status_once_that_it_has_not_read():
+    world = World(over_and_refused(100), settings(concurrency=5))
+    assert interrupted_after(2.05, world, 100).state == "interrupted"
+    outcomes = world.report().summary.outcomes
+    assert outcomes == {Outcome.ALREADY_STOPPED: 55, Outcome.NOT_ATTEMPTED: 45}
+    assert len(world.tenant.of("status")) == 55
+
+
+def test_no_stop_leaves_after_an_interruption():
+    world = World(over_and_refused(100), settings(concurrency=5))
+    interrupted_after(2.05, world, 100)
+    assert max(call.at for call in stops(world)) <= 2.05
+
+
+def test_no_call_starts_when_the_grace_after_an_interruption_is_over():
+    world = World(over_and_refused(400), settings(concurrency=1))
+    interrupted_after(40.05, world, 400)
+    assert 44.0 < max(call.at for call in world.tenant.calls) <= 45.05
+
+
+def test_an_interrupted_run_does_not_wait_for_an_action_that_is_still_stopping():
+    world = World(VirtualTenant(actions_of(5, stopping_for=60.0)))
+    interrupted_after(3.0, world, 5)
+    assert max(call.at for call in world.tenant.calls) <= 3.0
+    assert world.report().summary.outcomes == {Outcome.UNCONFIRMED: 5}
+
+
 def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():
     script = scripted(stop={1: [lost(), throttled(60.0)]})
     world = World(VirtualTenant(actions_of(1), script=script))

@@ -177,6 +177,9 @@ class Session:
     def cut(self, reason: MassStopError) -> None:
         self.cutoff.cancel(reason)
 
+    def interrupt(self, reason: MassStopError) -> None:
+        self.cutoff.interrupt(reason)
+
     def cut_if_running(self, reason: MassStopError) -> None:
         if not self.over:
             self.cutoff.cancel(reason)
