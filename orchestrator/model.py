@@ -73,14 +73,14 @@ class Status(StrEnum):
 
 
 class Stage(IntEnum):
-    """How far one row has come, as the journal keeps it."""
+    """How far a row of the journal is."""
 
     WAITING = 0
-    """Read, not sent."""
-    ARMED = 1
-    """A stop may be on its way, or is due to be tried again."""
-    FOLLOWING = 2
-    """No stop is sent any more; the status has yet to tell the end."""
+    """No stop was sent."""
+    CLAIMED = 1
+    """A stop may have left, or is due to be sent again."""
+    POLLING = 2
+    """No stop is due. The status decides."""
     OVER = 3
     """The outcome is known."""
 

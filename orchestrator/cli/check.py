@@ -62,8 +62,8 @@ def _readable(argument: str, settings: "Settings") -> str:
 
 
 async def _check_one(settings: "Settings", key: str | None) -> int:
-    from orchestrator.cli.examine import findings_of
     from orchestrator.cli.page import Page, look_of
+    from orchestrator.cli.preflight import findings_of
     from orchestrator.errors import MassStopError
 
     look = look_of(sys.stderr)
@@ -94,7 +94,7 @@ async def _check_one(settings: "Settings", key: str | None) -> int:
 
 
 async def _check_all(settings: "Settings", tenants: "Mapping[str, Tenant]") -> int:
-    from orchestrator.cli import muster
+    from orchestrator.cli import check_all
     from orchestrator.cli.page import Page, look_of
 
     look = look_of(sys.stderr)
@@ -102,15 +102,15 @@ async def _check_all(settings: "Settings", tenants: "Mapping[str, Tenant]") -> i
     page.entry("tenants", f"{len(tenants)} in {settings.tenants}", "bold")
     _tell(page)
     statuses: list[int] = []
-    async for one in muster.inspected(tenants, settings):
+    async for one in check_all.inspected(tenants, settings):
         page = Page(look)
-        muster.add(page, one)
+        check_all.add(page, one)
         _tell(page)
         statuses.append(one.status)
     page = Page(look)
-    muster.conclude(page, statuses, str(settings.tenants))
+    check_all.conclude(page, statuses, str(settings.tenants))
     _tell(page)
-    return muster.exit_status(statuses)
+    return check_all.exit_status(statuses)
 
 
 def _tell(page: "Page") -> None:

@@ -78,7 +78,7 @@ def command(
 
     import msgspec
 
-    from orchestrator.cli.copies import copy_report, shown
+    from orchestrator.cli.report_output import copy_report, shown
     from orchestrator.journal.reader import UNREADABLE
     from orchestrator.journal.recovery.opening import is_read_only, open_for_report
 

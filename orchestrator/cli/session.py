@@ -116,7 +116,7 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
 
 async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
     from orchestrator import report as reports
-    from orchestrator.cli.copies import shown
+    from orchestrator.cli.report_output import shown
 
     if not settings.quiet:
         _tell(f"{await _last_words(run, settings)}\n")
@@ -138,7 +138,7 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
 async def _deliver(run: runs.Run, target: str) -> None:
     """Writes the report's copy: from the file, where there is one, in a thread that a signal can leave behind."""
     from orchestrator import report as reports
-    from orchestrator.cli.copies import copy_report, read_out, shown
+    from orchestrator.cli.report_output import copy_report, read_out, shown
 
     try:
         if run.saved:
@@ -166,11 +166,11 @@ async def _last_words(run: runs.Run, settings: Settings) -> str:
     look, directory = look_of(sys.stderr), run.directory.path
     if run.info.command != "plan":
         return closing(await run.read(read_known), look, directory, run.troubles, saved=run.saved)
-    from orchestrator.cli import planned
+    from orchestrator.cli import plan_summary
 
-    plan = await run.read(planned.read_plan)
-    ahead = planned.forecast_run(plan, settings, run.progress, run.tenants)
-    return planned.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
+    plan = await run.read(plan_summary.read_plan)
+    ahead = plan_summary.forecast_run(plan, settings, run.progress, run.tenants)
+    return plan_summary.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
 
 
 def _errors_alone(run: runs.Run) -> list[str]:

@@ -134,7 +134,7 @@ def to_action(
     action = Action(
         seq, bulk_key, accepted=bool(accepted), possibly_stopped=bool(lost), action_type=action_type
     )
-    if stage == Stage.FOLLOWING:
+    if stage == Stage.POLLING:
         action.step = Step.FETCH if outcome and output_url else Step.POLL
         action.stops.made = 0 if accepted else attempts
         action.due, action.first_polled_at, action.polls = due_at, read_from, polls

@@ -21,6 +21,13 @@ from orchestrator.zuora.deadlines import Deadlines
 from orchestrator.zuora.file_address import file_id
 from orchestrator.zuora.headers import read_limits, read_request_id, read_retry_after
 from orchestrator.zuora.redaction import Redact, Redaction
+from orchestrator.zuora.responses import (
+    Answer,
+    FileStatusAnswer,
+    StatusAnswer,
+    failure,
+    understood,
+)
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
 from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken, TokenSource
@@ -35,13 +42,6 @@ from orchestrator.zuora.transport import (
     rejects_certificate,
     secrets_of,
     through,
-)
-from orchestrator.zuora.wire import (
-    Answer,
-    FileStatusAnswer,
-    StatusAnswer,
-    failure,
-    understood,
 )
 
 A = TypeVar("A", bound=Answer)

@@ -4,7 +4,7 @@ import re
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.printable import shortened
-from orchestrator.zuora.wire import LONGEST_ADDRESS
+from orchestrator.zuora.responses import LONGEST_ADDRESS
 
 LONGEST_SHOWN = 300
 """Characters of an unusable address that an error message shows."""

@@ -14,8 +14,8 @@ from orchestrator.model import Grant
 from orchestrator.settings import Settings
 from orchestrator.zuora.headers import read_retry_after
 from orchestrator.zuora.redaction import Redaction
+from orchestrator.zuora.responses import Answer, TokenAnswer, failure, shortened, understood
 from orchestrator.zuora.token import Token
-from orchestrator.zuora.wire import Answer, TokenAnswer, failure, shortened, understood
 
 TOKEN_TRIES = 5
 TOKEN_BACKOFF = 0.5

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import display, planned
+from orchestrator.cli import display, plan_summary
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known
 from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
@@ -150,7 +150,7 @@ SANDBOX = Limits(
 )
 
 
-def a_plan() -> planned.KnownPlan:
+def a_plan() -> plan_summary.KnownPlan:
     run = RunEntry(
         id="one", command="plan", version="0", started_at="2026-11-23T22:50:13.123Z", ended_at=None,
         duration_seconds=None, tenant=TenantEntry("https://rest.zuora.com", None, ()), sources=[],
@@ -189,22 +189,22 @@ def a_plan() -> planned.KnownPlan:
         Planned("c" * 32, "Processing", "MPU", 77, 0.0),
         Planned("d" * 32, "Pending", "ImportFXRate", None, None),
     ]
-    return planned.KnownPlan(Known(run, summary, [trouble]), {"": totals}, first)
+    return plan_summary.KnownPlan(Known(run, summary, [trouble]), {"": totals}, first)
 
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
     progress = Progress(limits=SANDBOX, slots=36, call_seconds=0.3)
     plan = a_plan()
-    ahead = planned.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), progress, {})
+    ahead = plan_summary.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), progress, {})
     directory = Path("runs/20261124-034914-940a1b")
-    text = planned.closing(plan, ahead, Look(width=width), directory, [], saved=True) + "\n"
+    text = plan_summary.closing(plan, ahead, Look(width=width), directory, [], saved=True) + "\n"
     as_kept(f"plan-at-work-{width}", text, passing=False)
 
 
-def calls_of(plan: planned.KnownPlan, settings: Settings) -> Calls:
+def calls_of(plan: plan_summary.KnownPlan, settings: Settings) -> Calls:
     progress = Progress(slots=1, call_seconds=0.3)
-    return planned.forecast_run(plan, settings, progress, {})[""].expected.calls
+    return plan_summary.forecast_run(plan, settings, progress, {})[""].expected.calls
 
 
 def test_the_calls_of_a_plan_are_those_of_its_run() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import targets
-from orchestrator.cli.copies import copy_report
+from orchestrator.cli.report_output import copy_report
 from orchestrator.errors import UsageError
 
 

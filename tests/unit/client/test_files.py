@@ -9,7 +9,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
 from orchestrator.zuora import client as client_module
 from orchestrator.zuora.client import ZuoraClient
-from orchestrator.zuora.wire import LONGEST_ADDRESS
+from orchestrator.zuora.responses import LONGEST_ADDRESS
 from tests.unit.client.scripted import BASE, FILE, OAUTH, TOKEN, calls, refusal, settings
 
 

@@ -34,10 +34,10 @@ class Model:
     def may_be_told_as(self) -> set[Outcome]:
         if self.outcome is not None:
             return {self.outcome}
-        if self.accepted or self.lost or (self.left and self.stage is Stage.ARMED):
+        if self.accepted or self.lost or (self.left and self.stage is Stage.CLAIMED):
             return {Outcome.UNCONFIRMED}
         if self.left:
-            refused = {Outcome.REJECTED} if self.stage is Stage.FOLLOWING else set()
+            refused = {Outcome.REJECTED} if self.stage is Stage.POLLING else set()
             return {Outcome.UNCONFIRMED, Outcome.UNREACHABLE} | refused
         return {Outcome.NOT_ATTEMPTED}
 
@@ -82,18 +82,18 @@ class AnyOrder(RuleBasedStateMachine):
         assert [one.bulk_key for one in armed] == waiting[:most]
         for one in armed:
             known = self.model[one.bulk_key]
-            known.stage = Stage.ARMED
+            known.stage = Stage.CLAIMED
             known.attempts += 1
             assert (one.intent, one.possibly_stopped) == (True, known.lost)
             assert self.book.action(one.seq).stop.attempts == known.attempts
             self.held.add(one.bulk_key)
 
     def armed_key(self, data: st.DataObject) -> str | None:
-        names = sorted(name for name in self.held if self.model[name].stage is Stage.ARMED)
+        names = sorted(name for name in self.held if self.model[name].stage is Stage.CLAIMED)
         return data.draw(st.sampled_from(names)) if names else None
 
     def followed_key(self, data: st.DataObject) -> str | None:
-        names = sorted(name for name in self.held if self.model[name].stage is Stage.FOLLOWING)
+        names = sorted(name for name in self.held if self.model[name].stage is Stage.POLLING)
         return data.draw(st.sampled_from(names)) if names else None
 
     @precondition(lambda self: self.held)
@@ -101,7 +101,7 @@ class AnyOrder(RuleBasedStateMachine):
     def accept(self, data: st.DataObject, claimed: bool) -> None:
         if name := self.armed_key(data):
             self.book.accept(self.seq(name), claimed=claimed)
-            self.model[name].accepted, self.model[name].stage = True, Stage.FOLLOWING
+            self.model[name].accepted, self.model[name].stage = True, Stage.POLLING
             self.held -= set() if claimed else {name}
 
     @precondition(lambda self: self.held)
@@ -115,7 +115,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.model[name].attempts += 1
             else:
                 self.book.journal.start_polling(self.seq(name), 0.0, claimed=True)
-                self.model[name].stage = Stage.FOLLOWING
+                self.model[name].stage = Stage.POLLING
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -136,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(most=st.integers(1, 5))
     def claim(self, most: int) -> None:
         claimed = {one.bulk_key for one in self.run(self.book.journal.claim_parked(most))}
-        free = {n for n, known in self.model.items() if known.stage is Stage.FOLLOWING and n not in self.held}
+        free = {n for n, known in self.model.items() if known.stage is Stage.POLLING and n not in self.held}
         assert claimed <= free
         assert len(claimed) == min(most, len(free))
         self.held |= claimed
@@ -157,18 +157,18 @@ class AnyOrder(RuleBasedStateMachine):
         counts = self.book.reopen()
         self.held.clear()
         for known in self.model.values():
-            if known.stage is Stage.ARMED and known.left:
+            if known.stage is Stage.CLAIMED and known.left:
                 known.lost = True
             given_up = known.outcome in (Outcome.UNCONFIRMED, Outcome.UNREACHABLE)
-            if given_up or known.stage in (Stage.ARMED, Stage.FOLLOWING):
+            if given_up or known.stage in (Stage.CLAIMED, Stage.POLLING):
                 known.outcome = None
-                known.stage = Stage.FOLLOWING if known.accepted else Stage.WAITING
+                known.stage = Stage.POLLING if known.accepted else Stage.WAITING
         stages = [known.stage for known in self.model.values()]
         assert counts == Counts(
             keys=len(self.model),
             accepted=sum(known.accepted for known in self.model.values()),
             waiting=stages.count(Stage.WAITING),
-            following=stages.count(Stage.FOLLOWING),
+            following=stages.count(Stage.POLLING),
         )
 
     @invariant()

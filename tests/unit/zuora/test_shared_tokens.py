@@ -9,9 +9,9 @@ import pytest
 from orchestrator.clock import Clock
 from orchestrator.errors import TenantUnreachable
 from orchestrator.model import Grant
+from orchestrator.zuora.responses import entities_of
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import Token
-from orchestrator.zuora.wire import entities_of
 
 
 class Issuer:

@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
-from orchestrator.cli.examine import findings_of
-from orchestrator.cli.findings import Finding
+from orchestrator.cli.check_results import Finding
 from orchestrator.cli.page import Page, counted
+from orchestrator.cli.preflight import findings_of
 from orchestrator.errors import MassStopError
 from orchestrator.settings import Settings, kind_of_tenant
 from orchestrator.settings.tenants import Tenant, settings_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import Kind
 from orchestrator.model import ActionState, Grant, Records, Status
 from orchestrator.zuora.redaction import Redact, Redaction
-from orchestrator.zuora.wire import (
+from orchestrator.zuora.responses import (
     LONGEST_ADDRESS,
     LONGEST_TEXT,
     Answer,

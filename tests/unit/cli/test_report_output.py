@@ -5,7 +5,7 @@ import threading
 from functools import partial
 
 from orchestrator.cli import output
-from orchestrator.cli.copies import PIECE, copy_report, read_out
+from orchestrator.cli.report_output import PIECE, copy_report, read_out
 from orchestrator.report import Write
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator
 
-from orchestrator.cli import findings
-from orchestrator.cli.findings import Finding
+from orchestrator.cli import check_results
+from orchestrator.cli.check_results import Finding
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind, TenantUnreachable
 from orchestrator.model import Answered
@@ -27,28 +27,28 @@ async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenera
     clock = Clock()
     answers: list[Answered] = []
     async with ZuoraClient(settings, clock, answers.append) as tenant:
-        yield findings.tenant(settings)
-        if finding := findings.proxy(tenant.route):
+        yield check_results.tenant(settings)
+        if finding := check_results.proxy(tenant.route):
             yield finding
         longest = min(LONGEST_CONNECT, settings.timeout)
         trusted = context_for(settings.address, settings.ca_file)
-        for finding in findings.reachable(
+        for finding in check_results.reachable(
             await reach(settings.address, longest, tenant.route, trusted), clock.wall()
         ):
             yield finding
         await tenant.authenticate()
         error = await _read_nobody(tenant, settings)
-        for finding in findings.credentials(tenant.granted, settings):
+        for finding in check_results.credentials(tenant.granted, settings):
             yield finding
         if not answers:
             raise TenantUnreachable(f"{settings.address} gave no answer: {error and error.message}")
-        yield findings.permission(error, settings)
+        yield check_results.permission(error, settings)
         action = None if key is None else await _read_action(tenant, settings, key)
     answer = answers[-1]
-    yield findings.clock(answer, clock.wall())
-    for finding in findings.limits(answer.limits, settings):
+    yield check_results.clock(answer, clock.wall())
+    for finding in check_results.limits(answer.limits, settings):
         yield finding
-    yield findings.ahead(answer.limits, answer.seconds, settings)
+    yield check_results.ahead(answer.limits, answer.seconds, settings)
     if action is not None:
         yield action
 
@@ -67,5 +67,5 @@ async def _read_action(tenant: ZuoraClient, settings: Settings, key: str) -> Fin
     try:
         state = await tenant.status(key, f"{settings.track_prefix}-check-{new_run_id()}")
     except CallError as error:
-        return findings.unread_action(key, error)
-    return findings.action(key, state)
+        return check_results.unread_action(key, error)
+    return check_results.action(key, state)

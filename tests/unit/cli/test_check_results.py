@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import findings
+from orchestrator.cli import check_results
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import Answered, Grant, Limits, Window
 from orchestrator.settings import Settings
 from orchestrator.zuora.probe import Reached, Tls
-from orchestrator.zuora.wire import entities_of
+from orchestrator.zuora.responses import entities_of
 
 NOW = 1_700_000_000.0
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -42,26 +42,26 @@ def a_certificate(days: float) -> Reached:
 
 
 def test_a_certificate_is_told_with_its_end():
-    _, tls = findings.reachable(a_certificate(90), NOW)
+    _, tls = check_results.reachable(a_certificate(90), NOW)
     assert "TLSv1.3" in tls.text
     assert "2024-02-12" in tls.text
     assert tls.advice is None
 
 
 def test_a_certificate_that_ends_soon_is_worth_a_word():
-    _, tls = findings.reachable(a_certificate(3), NOW)
+    _, tls = check_results.reachable(a_certificate(3), NOW)
     assert tls.advice is not None
     assert "3d00h" in tls.advice
 
 
 def test_a_token_is_told_with_its_life_and_scope():
-    good, scope = findings.credentials(Grant(3_599, f"entity.{ENTITY} platform.write"), settings())
+    good, scope = check_results.credentials(Grant(3_599, f"entity.{ENTITY} platform.write"), settings())
     assert "59m59s" in good.text
     assert (scope.advice, scope.bad) == (None, False)
 
 
 def test_a_token_that_may_not_write_is_worth_a_word():
-    _, scope = findings.credentials(Grant(3_599, f"entity.{ENTITY} service.usage.read"), settings())
+    _, scope = check_results.credentials(Grant(3_599, f"entity.{ENTITY} service.usage.read"), settings())
     assert scope.advice is not None
     assert "API Write Access" in scope.advice
 
@@ -72,21 +72,21 @@ def test_a_token_that_may_not_write_is_worth_a_word():
 def test_a_token_for_another_entity_is_worth_a_word(entity: str, warned: bool):
     scope = f"entity.{ENTITY} platform.write"
     grant = Grant(3_599, scope, entities_of(scope))
-    _, found = findings.credentials(grant, settings(entity_id=entity))
+    _, found = check_results.credentials(grant, settings(entity_id=entity))
     assert (found.advice is not None) is warned
 
 
 def test_a_tenant_that_tells_no_scope_gets_none_made_up():
-    assert len(findings.credentials(Grant(3_599), settings())) == 1
+    assert len(check_results.credentials(Grant(3_599), settings())) == 1
 
 
 @pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE])
 def test_a_key_that_nobody_has_is_refused_by_a_tenant_in_order(kind: Kind):
-    assert not findings.permission(refused(kind), settings()).bad
+    assert not check_results.permission(refused(kind), settings()).bad
 
 
 def test_a_wrong_permission_is_told_with_what_the_tenant_says_and_what_is_missing():
-    found = findings.permission(refused(Kind.NO_PERMISSION), settings())
+    found = check_results.permission(refused(Kind.NO_PERMISSION), settings())
     assert found.bad
     assert "You may not." in found.text
     assert "53900010" in found.text
@@ -96,21 +96,21 @@ def test_a_wrong_permission_is_told_with_what_the_tenant_says_and_what_is_missin
 
 
 def test_a_wrong_permission_under_an_entity_points_at_the_entity():
-    found = findings.permission(refused(Kind.NO_PERMISSION), settings(entity_id=ENTITY))
+    found = check_results.permission(refused(Kind.NO_PERMISSION), settings(entity_id=ENTITY))
     assert found.advice is not None
     assert "entity" in found.advice
 
 
 @pytest.mark.parametrize("kind", [Kind.SERVER, Kind.MALFORMED_ANSWER, Kind.THROTTLED, Kind.REDIRECTED])
 def test_a_tenant_in_trouble_is_not_ready(kind: Kind):
-    assert findings.permission(refused(kind), settings()).bad
+    assert check_results.permission(refused(kind), settings()).bad
 
 
 @pytest.mark.parametrize(
     ("skew", "said"), [(0, "right"), (29, "right"), (31, "31s ahead of"), (-90, "1m30s behind")]
 )
 def test_the_clock_is_held_against_the_tenants(skew: float, said: str):
-    found = findings.clock(answered(DATE), NOW + skew)
+    found = check_results.clock(answered(DATE), NOW + skew)
     assert said in found.text
     assert (found.advice is None) is (said == "right")
 
@@ -118,7 +118,7 @@ def test_the_clock_is_held_against_the_tenants(skew: float, said: str):
 def test_a_date_with_an_unknown_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
-    found = findings.clock(answered(DATE.replace("GMT", "-0000")), NOW)
+    found = check_results.clock(answered(DATE.replace("GMT", "-0000")), NOW)
     monkeypatch.undo()
     time.tzset()
     assert "right" in found.text
@@ -126,11 +126,11 @@ def test_a_date_with_an_unknown_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 14 Nov 99999999999 22:13:20 GMT"])
 def test_a_tenant_that_tells_no_time_is_no_trouble(date: str | None):
-    assert findings.clock(answered(date), NOW).text == "the tenant tells no time"
+    assert check_results.clock(answered(date), NOW).text == "the tenant tells no time"
 
 
 def test_every_window_is_told_with_what_is_left():
-    texts = [found.text for found in findings.limits(SANDBOX, settings())]
+    texts = [found.text for found in check_results.limits(SANDBOX, settings())]
     assert texts[0] == "40 calls at once, 12 free now; a run takes up to 36"
     assert texts[1] == "2,000 of 2,500 left this minute, anew in 20s"
     assert texts[2:] == ["4,000 or more of 5,000 left this hour", "8,000 or more of 10,000 left this day"]
@@ -138,20 +138,20 @@ def test_every_window_is_told_with_what_is_left():
 
 def test_a_window_of_which_hardly_anything_is_left_is_worth_a_word():
     limits = Limits(windows=(Window(2_500, 60),), nearest=2_500, remaining=100, reset=20.0)
-    assert findings.limits(limits, settings())[1].advice is not None
+    assert check_results.limits(limits, settings())[1].advice is not None
 
 
 def test_a_tenant_that_tells_no_limits_is_said_so():
-    texts = [found.text for found in findings.limits(Limits(), settings())]
+    texts = [found.text for found in check_results.limits(Limits(), settings())]
     assert texts == ["not told; 40 calls at once are assumed", "the tenant tells no limit"]
 
 
 def test_the_forecast_says_how_many_keys_what_is_left_carries():
-    found = findings.ahead(SANDBOX, 0.1, settings())
+    found = check_results.ahead(SANDBOX, 0.1, settings())
     assert "what is left carries 218 keys" in found.text  # 2,000 less 250 for others, 8 calls a key
     assert found.advice is not None
 
 
 def test_the_operators_own_limits_count_in_the_forecast():
-    assert findings.slots(SANDBOX, settings(concurrency=5)) == 5
-    assert findings.slots(SANDBOX, settings(headroom=50.0)) == 20
+    assert check_results.slots(SANDBOX, settings(concurrency=5)) == 5
+    assert check_results.slots(SANDBOX, settings(headroom=50.0)) == 20
