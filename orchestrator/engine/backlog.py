@@ -14,6 +14,7 @@ class Backlog:
     Attributes:
         waiting: keys in the journal to which no stop was sent.
         claiming: keys are on their way from the journal to the gate.
+        input_open: more keys may be read. The session closes it.
         parked: keys in the journal that are to be polled or fetched.
         active: the actions in memory, by their number in the journal.
         released: keys that returned to the journal because the session ends, by step.
@@ -24,6 +25,7 @@ class Backlog:
         self.waiting = waiting
         self.parked = parked
         self.claiming = False
+        self.input_open = True
         self.active: dict[int, Action] = {}
         self.released = dict.fromkeys(Step, 0)
         self.changed = asyncio.Event()
@@ -51,6 +53,11 @@ class Backlog:
     def unsent(self) -> int:
         """Keys for which no stop was accepted and whose status does not decide yet."""
         return self.waiting + self._by_step[Step.STOP] + self.released[Step.STOP]
+
+    @property
+    def stops_may_come(self) -> bool:
+        """Whether a stop may still have to be sent, as far as the keys are concerned."""
+        return self.input_open or self.unsent > 0
 
     @property
     def followed(self) -> int:

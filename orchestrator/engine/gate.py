@@ -18,6 +18,9 @@ LEAST_CLAIMED = 16
 MOST_RETRIES_WAITING = 10_000
 """Retried stops in memory. While there are so many, no new key is claimed."""
 
+DOWNLOAD_SHARE = 0.9
+"""The share of the slots that downloads may take while a stop may still come."""
+
 
 class Closed(Exception):
     """The call must not start: the run ends early."""
@@ -47,23 +50,44 @@ class Ramp:
         begin()
 
 
+class Preempted(Exception):
+    """The download was cancelled because a stop needs its slot. It is to be repeated."""
+
+
 class Slot:
     """One call's place among the calls in flight, as a context manager. See :meth:`Gate.slot`."""
 
-    __slots__ = ("_due", "_gate", "_priority")
+    __slots__ = ("_due", "_gate", "_preempted", "_priority", "_started", "_task")
 
     def __init__(self, gate: "Gate", priority: Priority, due: float) -> None:
         self._gate = gate
         self._priority = priority
         self._due = due
+        self._preempted = False
 
     async def __aenter__(self) -> None:
-        await self._gate.acquire(self._priority, self._due)
+        self._started = await self._gate.acquire(self._priority, self._due)
+        if self._priority is Priority.FILE:
+            self._task = asyncio.current_task()
+            self._gate.downloads[self] = None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._gate.release()
+        if self._priority is Priority.FILE:
+            del self._gate.downloads[self]
+            if self._preempted and self._task is not None:
+                self._gate.release()
+                if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+                    raise Preempted from error
+                return
+        self._gate.release(self._started if kind is asyncio.CancelledError else None)
+
+    def preempt(self) -> None:
+        """Cancel the download in this slot."""
+        if not self._preempted and self._task is not None:
+            self._preempted = True
+            self._task.cancel()
 
 
 class Gate:
@@ -90,6 +114,7 @@ class Gate:
         hold_results: Callable[[], bool] = lambda: False,
     ) -> None:
         self.in_flight = 0
+        self.downloads: dict[Slot, None] = {}
         self._pace = pace
         self._pacer = pace.pacer
         self._backlog = backlog
@@ -109,7 +134,7 @@ class Gate:
 
         Entering waits until ``due``, then for calls of higher priority, then for the tenant's limits, then for a token.
         It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError without a
-        token.
+        token. The block of a download raises :class:`Preempted` if a stop needs its slot.
         """
         return Slot(self, priority, due)
 
@@ -123,8 +148,8 @@ class Gate:
         ):
             raise Closed
 
-    async def acquire(self, priority: Priority, due: float) -> None:
-        """Enter a slot. Use :meth:`slot` instead."""
+    async def acquire(self, priority: Priority, due: float) -> float:
+        """Enter a slot. Return the time. Use :meth:`slot` instead."""
         self.check(priority)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.push(priority, granted, due)
@@ -147,18 +172,26 @@ class Gate:
         self.in_flight += 1
         if self._backlog.waiting and self.claimable:
             self._backlog.changed.set()
+        return self._clock.now()
 
-    def release(self) -> None:
-        """Leave a slot. Use :meth:`slot` instead."""
+    def release(self, cancelled_call: float | None = None) -> None:
+        """Leave a slot. ``cancelled_call``: when a call that was cancelled had started. Use :meth:`slot` instead."""
         self.in_flight -= 1
-        self._free()
+        if cancelled_call is None:
+            self._pacer.release()
+        else:
+            now = self._clock.now()
+            self._pacer.abandon(now, now - cancelled_call)
+        self.pump()
         self._pace.moved()
 
     def pump(self) -> None:
         """Grant slots to waiting calls. Needed after anything that may let a call start."""
         while self._pacer.in_flight < self._connections and self._grant():
             pass
-        if not (self._growing or self._pacer.full or self._pacer.in_flight < self._connections):
+        if self._pacer.full:
+            self._make_room()
+        elif not self._growing and self._pacer.in_flight >= self._connections:
             self._growing = True
             self._ramp.ask(self._grow)
 
@@ -210,7 +243,7 @@ class Gate:
             return False
         granted = self._next(now)
         if granted is None:
-            self._pump_at(now, self._queue.due())
+            self._pump_at(now, self._queue.due(now))
             return False
         self._pacer.take(now)
         granted.set_result(None)
@@ -220,13 +253,30 @@ class Gate:
     def _next(self, now: float) -> "asyncio.Future[None] | None":
         """The next call that still waits. A cancelled one is dropped."""
         probing = self._pacer.circuit.open
-        while (waiting := self._queue.pop(now, self._results_must_wait, probing=probing)) is not None:
+        while (
+            waiting := self._queue.pop(now, self._results_must_wait, self._files_must_wait, probing=probing)
+        ) is not None:
             if not waiting.done():
                 return waiting
         return None
 
     def _results_must_wait(self) -> bool:
         return self.results_wait
+
+    def _files_must_wait(self) -> bool:
+        """While a stop may still come, downloads leave a tenth of the slots to it."""
+        most = max(1, int(self._pacer.limit * DOWNLOAD_SHARE))
+        return len(self.downloads) >= most and self._cutoff.sending and self._backlog.stops_may_come
+
+    def _make_room(self) -> None:
+        """If all calls in flight are downloads, and a stop is due, cancel the download that started last."""
+        if not self.downloads or len(self.downloads) < self._pacer.in_flight:
+            return
+        now, due = self._clock.now(), self._queue.stop_due()
+        if due <= now:
+            next(reversed(self.downloads)).preempt()
+        else:
+            self._pump_at(now, due)
 
     def _pump_at(self, now: float, at: float) -> None:
         if self._timer is not None:

@@ -18,12 +18,14 @@ class Priority(IntEnum):
 
     STOP = 0
     """The first stop of a key."""
-    GUARD = 1
+    HEDGE = 1
+    """A stop that is sent again because the stop in flight is slow. It goes behind the new stops that wait already."""
+    GUARD = 2
     """The status before a stop, for ``--expect-…``; or a plan's first look at a key."""
-    RETRY = 2
+    RETRY = 3
     """A stop, or a guard's status, that failed before."""
-    POLL = 3
-    FILE = 4
+    POLL = 4
+    FILE = 5
 
 
 class Delayed(Generic[T]):
@@ -87,7 +89,7 @@ class PriorityQueue(Generic[T]):
     def push(self, priority: Priority, item: T, due: float = 0.0) -> None:
         """Add ``item``. Retries, polls and files start at ``due`` at the earliest."""
         match priority:
-            case Priority.STOP:
+            case Priority.STOP | Priority.HEDGE:
                 self.stops.append(item)
             case Priority.GUARD:
                 self.guards.append(item)
@@ -98,12 +100,20 @@ class PriorityQueue(Generic[T]):
             case Priority.FILE:
                 self.files.push(due, item)
 
-    def pop(self, now: float, results_wait: Callable[[], bool], *, probing: bool = False) -> T | None:
+    def pop(
+        self,
+        now: float,
+        results_wait: Callable[[], bool],
+        files_wait: Callable[[], bool] = lambda: False,
+        *,
+        probing: bool = False,
+    ) -> T | None:
         """Remove and return the next item, or None if none may start.
 
         Args:
             now: the current time.
             results_wait: whether late retries, polls and files wait, because more stops are about to be added.
+            files_wait: whether files wait, because a stop may need the slot.
             probing: the tenant does not answer. A retry is then as good a probe as a new stop, and costs less.
         """
         if probing:
@@ -116,14 +126,21 @@ class PriorityQueue(Generic[T]):
             return self.stops.popleft()
         if self.guards:
             return self.guards.popleft()
-        for delayed in (self._late_retries, self.polls, self.files):
+        for delayed in (self._late_retries, self.polls):
             if delayed.due <= now:
                 return None if results_wait() else delayed.pop()
+        if self.files.due <= now and not (results_wait() or files_wait()):
+            return self.files.pop()
         return None
 
-    def due(self) -> float:
-        """When the next delayed item is due; infinity if there is none."""
-        return min(self._retries.due, self._late_retries.due, self.polls.due, self.files.due)
+    def due(self, now: float) -> float:
+        """When the next delayed item becomes due after ``now``; infinity if there is none."""
+        delayed = (self._retries, self._late_retries, self.polls, self.files)
+        return min((one.due for one in delayed if one.due > now), default=inf)
+
+    def stop_due(self) -> float:
+        """When the next stop or guard's status is due, in the past if it waits already; infinity if there is none."""
+        return -inf if self.ready else min(self._retries.due, self._late_retries.due)
 
     def drain_stops(self) -> list[T]:
         """Remove and return every stop and every guard's reading."""

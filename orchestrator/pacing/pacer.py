@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from orchestrator.backoff import half_jitter
 from orchestrator.model import Answered, Window
+from orchestrator.pacing.abandoned import AbandonedCalls
 from orchestrator.pacing.circuit import Circuit
 from orchestrator.pacing.slots import SlotController
 from orchestrator.pacing.window import RateWindow
@@ -36,7 +37,7 @@ class Pacer:
     back with :meth:`release`. Every answer is shown to :meth:`answered`, and a call without one is told by
     :meth:`unanswered`. ``headroom`` is the share (0 to 1) of each limit that is left to others, ``rate`` the operator's
     own limit, ``uniform`` gives a random number between its two arguments. Until ``gate`` nothing may leave because the
-    tenant said "wait".
+    tenant said "wait". ``throttled_at`` is when the tenant last refused a call for its limits.
     """
 
     def __init__(
@@ -47,7 +48,10 @@ class Pacer:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.in_flight = 0
+        self.throttled_at = float("-inf")
         self.circuit = Circuit(uniform)
+        self._abandoned = AbandonedCalls()
+        self._has_header = False
         self._slots = slots
         self._headroom = headroom
         self._uniform = uniform
@@ -86,6 +90,10 @@ class Pacer:
         if self.in_flight >= self._slots.limit:
             return None
         at = self.gate if self.gate > self._spaced else self._spaced
+        if self._abandoned:
+            self._abandoned.expire(now)
+            if self.in_flight + len(self._abandoned) >= self._slots.limit:
+                at = max(at, self._abandoned.next_end)
         if self.circuit.open:
             probe_at = self.circuit.opens_at(self.in_flight)
             if probe_at is None:
@@ -109,12 +117,28 @@ class Pacer:
     def release(self) -> None:
         self.in_flight -= 1
 
+    def abandon(self, now: float, lasted: float) -> None:
+        """A call was cancelled after ``lasted`` seconds, and its slot is free. The tenant may still work on it.
+
+        Such calls count towards the limit for a while, but take half of the slots at most.
+        """
+        self.in_flight -= 1
+        self._abandoned.add(now, lasted, self._slots.limit // 2, header=self._has_header)
+
     def answered(self, answer: Answered, now: float) -> None:
         """Learns from what an answer told of the tenant's limits; a wait it asks for closes the gate for all."""
         limits = answer.limits
         if self.circuit.answered():
             self._slots.paused()
-        self._slots.answered(now, self.in_flight, answer)
+        if answer.throttled:
+            self.throttled_at = now
+        if limits.concurrency is not None and limits.concurrency_remaining is not None:
+            self._has_header = True
+            if self._abandoned:
+                in_use = limits.concurrency - limits.concurrency_remaining
+                self._abandoned.seen(now, in_use, self.in_flight)
+        ours = self.in_flight + len(self._abandoned)
+        self._slots.answered(now, ours, answer)
         if limits.windows and limits.windows != self._told:
             self._told = limits.windows
             self._told_by_quota = {window.quota: window for window in reversed(limits.windows)}
@@ -130,7 +154,7 @@ class Pacer:
             self._refused_alone = 0
             if left_at > self._refused_left_at and self.gate > now + SHORT_WAIT:
                 self.gate = now  # The wait concerned one call only: a later call was accepted.
-        elif self.in_flight == 1:
+        elif ours == 1:
             self._refused_alone += 1
             self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
 

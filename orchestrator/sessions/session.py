@@ -145,7 +145,6 @@ class TenantSession:
         self._journal = journal
         self._progress = progress
         self._log = log
-        self._reading = True
 
     async def run(self, intake: Intake) -> Ending:
         """Work until every key is completed, or until the run ends early and the calls in flight have finished."""
@@ -164,7 +163,7 @@ class TenantSession:
             ) in backlog.active.values():  # claimed, but the run was cancelled before its task started
                 self._recorder.released(action)
             self._pace.close()
-        left = self._reading or backlog.waiting > 0 or any(backlog.released.values())
+        left = backlog.input_open or backlog.waiting > 0 or any(backlog.released.values())
         return self._cutoff.ending(keys_remain=left)
 
     @property
@@ -233,7 +232,7 @@ class TenantSession:
 
     def _over(self) -> bool:
         backlog = self._backlog
-        stops_may_come = self._cutoff.sending and (self._reading or backlog.waiting > 0)
+        stops_may_come = self._cutoff.sending and (backlog.input_open or backlog.waiting > 0)
         return not (stops_may_come or backlog.active or backlog.parked)
 
     async def _authenticate(self) -> None:
@@ -251,8 +250,9 @@ class TenantSession:
             any_key=lambda: progress.keys > 0,
             any_sent=lambda: progress.stops_sent > 0,
         )
-        self._reading = False
+        self._backlog.input_open = False
         self._backlog.changed.set()
+        self._gate.pump()
 
     def _on_new(self, count: int) -> None:
         self._backlog.waiting += count

@@ -1,0 +1,131 @@
+"""When a slow call is sent a second time: arithmetic only, the time is an argument.
+
+See J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
+"""
+
+from collections import deque
+
+SAMPLES = 128
+"""Latencies that are remembered of each kind of call."""
+
+ENOUGH = 8
+"""Latencies from which quantiles are taken."""
+
+FLOOR = 0.25
+"""Seconds: no call is slow before. Below that, this machine's own pauses look like a slow tenant."""
+
+OUTLIER = 5.0
+"""A call that takes so many times the median is an outlier. No call is slow before."""
+
+QUANTILE, FACTOR = 0.95, 2.0
+"""The delay is this quantile of the calls that are no outliers, times this factor."""
+
+FEW_FLOOR, FEW_FACTOR = 1.0, 5.0
+"""With few latencies: the delay is this many seconds at least, or the longest latency times this factor."""
+
+UNKNOWN = 5.0
+"""Seconds of delay before the first latency is known."""
+
+PEERS, OVERTAKERS = 8, 5
+"""A call is overtaken if so many (``OVERTAKERS``) of the next ``PEERS`` calls have ended before it."""
+
+PATIENCE, PATIENCE_WITH_ALL = 2.0, 8.0
+"""How many delays a call waits that is not overtaken, and if most calls in flight are slow: the tenant may be slow."""
+
+SHARE, MOST_SHARE, FREE = 0.05, 0.15, 3
+"""Additional calls: a share of the calls, the share while that many calls are outliers, and a few at any time."""
+
+
+class CallLatency:
+    """Learns from the latencies of one kind of call when such a call is slow.
+
+    ``fixed`` is a delay in seconds that replaces the learned one.
+    """
+
+    def __init__(self, fixed: float | None = None) -> None:
+        self._fixed = fixed
+        self._samples: deque[float] = deque(maxlen=SAMPLES)
+        self._learned: float | None = None
+
+    def ended(self, seconds: float) -> None:
+        """A call got its response, or was cancelled, after ``seconds``."""
+        self._samples.append(seconds)
+        self._learned = None
+
+    @property
+    def delay(self) -> float:
+        """Seconds after which a call is slow."""
+        return self._learn() if self._fixed is None else self._fixed
+
+    def is_due(self, age: float, *, overtaken: bool, slow: int, in_flight: int) -> bool:
+        """Whether a call is slower than its peers, so that a second one is likely to be faster.
+
+        Args:
+            age: seconds since the call was sent.
+            overtaken: later calls have ended.
+            slow: how many calls are slow, itself included.
+            in_flight: how many calls are in flight, itself included.
+        """
+        if overtaken:
+            patience = 1.0
+        elif slow > 2 and slow * 2 > in_flight:
+            patience = PATIENCE_WITH_ALL
+        else:
+            patience = PATIENCE if self._fixed is None else 1.0
+        return age >= self.delay * patience
+
+    def is_outlier(self, age: float) -> bool:
+        """Whether ``age`` seconds are an outlier among the latencies."""
+        return age >= self._learn()
+
+    def _learn(self) -> float:
+        if self._learned is None:
+            self._learned = _delay(sorted(self._samples))
+        return self._learned
+
+
+def _delay(latencies: list[float]) -> float:
+    """The delay that the sorted ``latencies`` suggest."""
+    if not latencies:
+        return UNKNOWN
+    if len(latencies) < ENOUGH:
+        return max(FEW_FLOOR, FEW_FACTOR * latencies[-1])
+    median = latencies[len(latencies) // 2]
+    usual = [seconds for seconds in latencies if seconds <= OUTLIER * median]
+    return max(FLOOR, OUTLIER * median, FACTOR * usual[int(QUANTILE * (len(usual) - 1))])
+
+
+class StartOrder:
+    """Numbers calls in the order of their start, and knows which calls were overtaken."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._ended: deque[int] = deque(maxlen=SAMPLES)
+
+    def next(self) -> int:
+        """The number of a call that starts now."""
+        self._count += 1
+        return self._count
+
+    def ended(self, number: int) -> None:
+        """Call ``number`` ended."""
+        self._ended.append(number)
+
+    def is_overtaken(self, number: int) -> bool:
+        """Whether most of the next calls ended before call ``number``. If few have started since, it is not known."""
+        return sum(number < other <= number + PEERS for other in self._ended) >= OVERTAKERS
+
+
+class HedgeBudget:
+    """How many calls may be sent a second time: 5 % of all calls, and up to 15 % while that many are outliers."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.outliers = 0
+        self.hedges = 0
+
+    @property
+    def left(self) -> int:
+        """How many hedges are left."""
+        share = max(SHARE * self.calls, min(MOST_SHARE * self.calls, self.outliers))
+        return int(FREE + share) - self.hedges
