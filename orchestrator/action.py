@@ -47,7 +47,7 @@ class Action(Struct):
         accepted: the tenant accepted a stop of this run.
         possibly_stopped: a stop may have taken effect although its response was not seen.
         intent: the journal holds an intent for a stop that has not left yet.
-        in_flight: a stop has left and its response is not known.
+        in_flight: stops that have left and whose response is not known.
         stops: the stops sent so far.
         due: when the next call is due, in the session's seconds.
         problem: why the last stop failed.
@@ -65,7 +65,7 @@ class Action(Struct):
     accepted: bool = False
     possibly_stopped: bool = False
     intent: bool = False
-    in_flight: bool = False
+    in_flight: int = 0
     stops: Attempts = field(default_factory=Attempts)
     due: float = 0.0
     problem: Problem | None = None

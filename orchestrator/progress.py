@@ -48,6 +48,7 @@ class Progress:
     latest: deque[NeedsPerson] = field(default_factory=lambda: deque(maxlen=LATEST))
     retries: int = 0
     throttled: int = 0
+    hedged: int = 0
     records_succeeded: int = 0
     slots: int = 0
     in_flight: int = 0

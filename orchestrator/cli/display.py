@@ -145,6 +145,8 @@ class Picture:
             parts.append(f"{progress.retries:,} tried again")
         if progress.throttled:
             parts.append(f"{progress.throttled:,} throttled")
+        if progress.hedged:
+            parts.append(f"{progress.hedged:,} hedged")
         return "", "  ".join(parts)
 
     def _people(self) -> Iterable[tuple[str, str]]:

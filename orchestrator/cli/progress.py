@@ -57,6 +57,7 @@ def fields(progress: Progress, count: Speed, now: float) -> dict[str, object]:
     told: dict[str, object] = {
         "keys": progress.keys, **stops, "settled": progress.over, "need_a_person": progress.need_a_person,
         "per_second": speed and round(speed, 1), "retries": progress.retries, "throttled": progress.throttled,
+        "hedged": progress.hedged,
         "in_flight": progress.in_flight, "slots": progress.slots,
     }  # fmt: skip
     if len(progress.tenants) > 1:

@@ -158,7 +158,8 @@ def _timing(page: Page, summary: Summary) -> None:
     page.entry("time", told)
     calls = summary.calls
     made = f"{calls.stop:,} stop, {calls.status:,} status, {calls.file:,} file"
-    page.entry("calls", f"{made}; {calls.retried:,} tried again, {calls.throttled:,} throttled")
+    hedged = f", {calls.hedged:,} hedged" if calls.hedged else ""
+    page.entry("calls", f"{made}; {calls.retried:,} tried again, {calls.throttled:,} throttled{hedged}")
 
 
 def add_people(page: Page, known: Known) -> None:

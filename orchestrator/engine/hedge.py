@@ -70,6 +70,7 @@ class Send:
     def __init__(self, call: "_Call[Any]", origin: "Send | None" = None) -> None:
         self._call = call
         self.origin = origin
+        self.number, self.started = 0, 0.0
         self.left = self.in_flight = self.superseded = False
 
     @property

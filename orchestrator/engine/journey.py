@@ -1,12 +1,14 @@
 """One key's life from top to bottom: guards, stop, polls, response file, completion.
 
-What the steps use: :mod:`.gate` decides when a call starts, :mod:`.retry` whether it is repeated, :mod:`.reading` reads
-statuses and files, :mod:`.verdict` names the outcome, and :mod:`.recorder` writes everything down.
+What the steps use: :mod:`.gate` decides when a call starts, :mod:`.hedge` sends a slow call again, and :mod:`.retry`
+decides whether a failed call is repeated. :mod:`.reading` reads statuses and files, :mod:`.verdict` names the outcome,
+and :mod:`.recorder` writes everything down.
 """
 
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
@@ -14,12 +16,13 @@ from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.gate import Closed, Gate
 from orchestrator.engine.guards import Expectations
+from orchestrator.engine.hedge import CallKind, Failure, Hedging, Send
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import FIRST_READ, PollSchedule
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
 from orchestrator.engine.reading import AttemptsExhausted, Reader, TrackIds
-from orchestrator.engine.recorder import Completion, Recorder, as_problem
+from orchestrator.engine.recorder import AcceptedStop, Completion, Recorder, as_problem
 from orchestrator.engine.retry import Retry, is_final
 from orchestrator.engine.verdict import file_is_due, refused, verdict, without_status
 from orchestrator.errors import NO_RESPONSE, CallError, Kind, TenantError
@@ -54,6 +57,7 @@ class Journey:
         tenant: Tenant,
         journal: Journal,
         gate: Gate,
+        hedging: Hedging,
         outage: Outage,
         backlog: Backlog,
         cutoff: Cutoff,
@@ -69,6 +73,7 @@ class Journey:
         self._tenant = tenant
         self._journal = journal
         self._gate = gate
+        self._hedging = hedging
         self._outage = outage
         self._backlog = backlog
         self._cutoff = cutoff
@@ -166,27 +171,55 @@ class Journey:
     async def _send_stops(self, action: Action, due: float) -> Completion | None:
         priority = Priority.RETRY if action.stops.made else Priority.STOP
         while True:
-            async with self._gate.slot(priority, due):
-                track_id = self._track_ids.next()
-                action.stops.begin(self._clock.now())
-                sent_at = self._clock.stamp()
-                self._recorder.stop_sent()
-                action.in_flight = True
-                try:
-                    request_id = await self._tenant.stop(action.bulk_key, track_id)
-                except CallError as error:
-                    wait = self._stop_failed(action, error, track_id, sent_at)
-                    if wait is None:
-                        return self._no_attempt_left(action, error)
-                except TenantError:
-                    action.in_flight = False
-                    action.stops.made -= 1  # it never left
-                    raise
-                else:
-                    self._stop_accepted(action, sent_at, track_id, request_id)
-                    return None
-            priority, due = Priority.RETRY, self._clock.now() + wait
+            response = await self._hedging.first_accepted(
+                CallKind.STOP,
+                partial(self._send_stop, action, priority, due),
+                hedge=partial(self._send_hedge, action),
+            )
+            if isinstance(response, AcceptedStop):
+                self._stop_accepted(action, response)
+                return None
+            if response.wait is None:
+                return self._no_attempt_left(action, response.error)
+            priority, due = Priority.RETRY, self._clock.now() + response.wait
             await self._record_next_intent(action)
+
+    async def _send_stop(
+        self, action: Action, priority: Priority, due: float, send: Send
+    ) -> AcceptedStop | Failure:
+        """Send one stop. The journal has its intent already."""
+        async with self._gate.slot(priority, due):
+            track_id, sent_at = self._track_ids.next(), self._clock.stamp()
+            if send.is_hedge:
+                self._recorder.hedged(action, "stop", track_id)
+            else:
+                action.stops.begin(self._clock.now())
+            self._recorder.stop_sent()
+            action.in_flight += 1
+            try:
+                with send:
+                    request_id = await self._tenant.stop(action.bulk_key, track_id)
+                return AcceptedStop(sent_at, track_id, request_id)
+            except CallError as error:
+                wait = self._stop_failed(action, error, track_id, sent_at)
+                return Failure(error, wait)
+            except TenantError:
+                action.in_flight -= 1
+                action.stops.made -= not send.is_hedge  # it never left
+                raise
+            except CancelledError:
+                if send.superseded:
+                    self._stop_superseded(action, track_id, sent_at)
+                raise
+
+    async def _send_hedge(self, action: Action, send: Send) -> AcceptedStop | Failure:
+        """Send one more stop because the stop in flight is slow. It has an intent of its own."""
+        try:
+            await self._journal.record_intent(action.seq, retried=False)
+            return await self._send_stop(action, Priority.HEDGE, 0.0, send)
+        finally:
+            if not send.left:
+                self._journal.withdraw_hedge(action.seq)
 
     async def _record_next_intent(self, action: Action) -> None:
         """Before a stop leaves, the journal must have its intent on disk."""
@@ -195,19 +228,20 @@ class Journey:
         action.intent = True
         await self._journal.record_intent(action.seq, retried=True)
 
-    def _stop_accepted(self, action: Action, sent_at: str, track_id: str, request_id: str | None) -> None:
-        action.in_flight = action.intent = False
+    def _stop_accepted(self, action: Action, stop: AcceptedStop) -> None:
+        action.in_flight, action.intent = 0, False
         action.accepted, action.problem = True, None
         action.due = self._clock.now() + FIRST_READ
         keep = self._backlog.room > 0
-        self._recorder.stop_accepted(action, sent_at, track_id, request_id, due=action.due, keep=keep)
+        self._recorder.stop_accepted(action, stop, due=action.due, keep=keep)
         self._backlog.move(action, Step.POLL)
         if not keep:
             raise Parked
 
     def _stop_failed(self, action: Action, error: CallError, track_id: str, sent_at: str) -> float | None:
         """Return the seconds until the next attempt, or None if no attempt is left."""
-        action.in_flight = action.intent = False
+        action.in_flight -= 1
+        action.intent = False
         action.possibly_stopped |= error.may_have_worked
         if error.kind not in NO_RESPONSE or action.problem is None or action.problem.kind in NO_RESPONSE:
             action.problem = as_problem(error)  # the last response says more than a later failure without one
@@ -215,12 +249,20 @@ class Journey:
         self._recorder.stop_failed(action, error, track_id, sent_at, wait=wait)
         if error.kind in NO_RESPONSE:
             self._outage.unanswered(error)
+            if wait is None:
+                self._outage.attempts_exhausted(error, action.stops.first_at)
         return wait
+
+    def _stop_superseded(self, action: Action, track_id: str, sent_at: str) -> None:
+        """The stop was cancelled, and may have taken effect."""
+        action.in_flight -= 1
+        action.intent = False
+        action.possibly_stopped = True
+        self._recorder.stop_superseded(action, track_id, sent_at)
 
     def _no_attempt_left(self, action: Action, error: CallError) -> Completion | None:
         """How the action ends if that is known without its status, otherwise None."""
         if error.kind in NO_RESPONSE and not self._outage.answered_since(action.stops.first_at):
-            self._outage.attempts_exhausted(error, action.stops.first_at)
             if not action.possibly_stopped:
                 return self._without_status(action, action.problem)
         elif is_final(error.kind) and error.kind is not Kind.WRONG_STATE and not action.possibly_stopped:

@@ -18,7 +18,14 @@ class Tenant(Protocol):
 
     async def status(self, bulk_key: str, track_id: str) -> ActionState: ...
 
-    async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None: ...
+    async def download(
+        self,
+        address: str,
+        track_id: str,
+        write: Callable[[bytes], object],
+        on_headers: Callable[[], object],
+    ) -> None:
+        """Pass the file to ``write``, after calling ``on_headers`` once the response's headers are there."""
 
     async def archived(self, address: str, track_id: str) -> str | None:
         """A sentence with the restore call if the response file at ``address`` is archived, otherwise None."""

@@ -133,10 +133,10 @@ class PriorityQueue(Generic[T]):
             return self.files.pop()
         return None
 
-    def due(self, now: float) -> float:
-        """When the next delayed item becomes due after ``now``; infinity if there is none."""
+    def due(self, after: float = -inf) -> float:
+        """When the next delayed item is due, of those that are due ``after`` that time; infinity if there is none."""
         delayed = (self._retries, self._late_retries, self.polls, self.files)
-        return min((one.due for one in delayed if one.due > now), default=inf)
+        return min((one.due for one in delayed if one.due > after), default=inf)
 
     def stop_due(self) -> float:
         """When the next stop or guard's status is due, in the past if it waits already; infinity if there is none."""

@@ -1,12 +1,14 @@
 """The calls that read: a status, or a response file. Each is repeated until it succeeds or no attempt is left."""
 
+from asyncio import CancelledError
 from functools import partial
 
 from msgspec import structs
 
 from orchestrator.action import Action, Attempts, Step
 from orchestrator.clock import Clock
-from orchestrator.engine.gate import Gate
+from orchestrator.engine.gate import Gate, Preempted
+from orchestrator.engine.hedge import CallKind, Failure, Hedging, Send
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import PollSchedule
 from orchestrator.engine.ports import Tenant
@@ -51,6 +53,7 @@ class Reader:
         tenant: Tenant,
         responses: Responses | None,
         gate: Gate,
+        hedging: Hedging,
         outage: Outage,
         recorder: Recorder,
         schedule: PollSchedule,
@@ -61,6 +64,7 @@ class Reader:
         self._tenant = tenant
         self._responses = responses
         self._gate = gate
+        self._hedging = hedging
         self._outage = outage
         self._recorder = recorder
         self._schedule = schedule
@@ -90,20 +94,31 @@ class Reader:
         """
         attempts = Attempts()
         while True:
-            async with self._gate.slot(priority, due):
-                now = self._clock.now()
-                attempts.begin(now)
-                if action.step is Step.POLL and action.first_polled_at is None:
-                    action.first_polled_at = now
-                track_id = self._track_ids.next()
-                try:
+            response = await self._hedging.first_accepted(
+                CallKind.STATUS, partial(self._send_status, action, attempts, priority, due)
+            )
+            if isinstance(response, Reading):
+                return response
+            if response.wait is None or self._settle_time_is_over(action):
+                raise AttemptsExhausted(response.error) from response.error
+            priority, due = again, self._clock.now() + response.wait
+
+    async def _send_status(
+        self, action: Action, attempts: Attempts, priority: Priority, due: float, send: Send
+    ) -> Reading | Failure:
+        async with self._gate.slot(priority, due):
+            track_id = self._begin(action, "status", attempts, send)
+            if action.step is Step.POLL and action.first_polled_at is None:
+                action.first_polled_at = attempts.first_at
+            try:
+                with send:
                     state = await self._tenant.status(action.bulk_key, track_id)
-                    return Reading(state, retried=attempts.made > 1)
-                except CallError as error:
-                    wait = self._failed(action, "status", attempts, error, track_id)
-                    if wait is None or self._settle_time_is_over(action):
-                        raise AttemptsExhausted(error) from error
-            priority, due = again, self._clock.now() + wait
+                return Reading(state, retried=attempts.made > 1)
+            except CallError as error:
+                return Failure(error, self._failed(action, "status", attempts, error, track_id))
+            except CancelledError:
+                self._recorder.read_cancelled(action, "status", track_id)
+                raise
 
     async def file(self, action: Action) -> Problem | None:
         """Fetch the response file of ``action`` and count its records. Return the problem if that is not possible."""
@@ -111,20 +126,21 @@ class Reader:
             return None
         attempts = Attempts()
         while True:
-            async with self._gate.slot(Priority.FILE, action.due):
-                attempts.begin(self._clock.now())
-                track_id = self._track_ids.next()
-                download = partial(self._tenant.download, action.output_url, track_id)
-                try:
-                    await self._responses.fetch(action.bulk_key, download)
-                    break
-                except CallError as error:
-                    if error.kind is Kind.NO_RESPONSE_FILE:  # no call was made
-                        return self._unusable(action, error)
-                    wait = self._failed(action, "file", attempts, error, track_id)
-                    if wait is None:
-                        return await self._why_not_fetched(action, action.output_url, error)
-            action.due = self._clock.now() + wait
+            try:
+                failure = await self._hedging.first_accepted(
+                    CallKind.FILE,
+                    partial(self._send_file, action, action.output_url, self._responses, attempts),
+                )
+            except Preempted:
+                attempts.made -= 1
+                continue
+            if failure is None:
+                break
+            if failure.error.kind is Kind.NO_RESPONSE_FILE:  # no call was made
+                return self._unusable(action, failure.error)
+            if failure.wait is None:
+                return await self._why_not_fetched(action, action.output_url, failure.error)
+            action.due = self._clock.now() + failure.wait
         self._recorder.file_read(action, retried=attempts.made > 1)
         try:
             records = await self._responses.count(action.bulk_key, action.action_type)
@@ -132,6 +148,34 @@ class Reader:
             return self._unusable(action, error)
         self._recorder.file_counted(action, records)
         return None
+
+    async def _send_file(
+        self, action: Action, address: str, responses: Responses, attempts: Attempts, send: Send
+    ) -> Failure | None:
+        """Download once. The send is hedged only until the response headers arrive."""
+        async with self._gate.slot(Priority.FILE, action.due):
+            track_id = self._begin(action, "file", attempts, send)
+            download = partial(self._tenant.download, address, track_id, on_headers=send.responds)
+            try:
+                with send:
+                    await responses.fetch(action.bulk_key, download)
+                return None
+            except CallError as error:
+                if error.kind is Kind.NO_RESPONSE_FILE:
+                    return Failure(error, None)
+                return Failure(error, self._failed(action, "file", attempts, error, track_id))
+            except CancelledError:
+                self._recorder.read_cancelled(action, "file", track_id)
+                raise
+
+    def _begin(self, action: Action, call: str, attempts: Attempts, send: Send) -> str:
+        """Count a send that leaves now. Return its track id."""
+        track_id = self._track_ids.next()
+        if send.is_hedge:
+            self._recorder.hedged(action, call, track_id)
+        else:
+            attempts.begin(self._clock.now())
+        return track_id
 
     async def _why_not_fetched(self, action: Action, address: str, error: CallError) -> Problem:
         """``error``, or that the file is archived: how the tenant refuses an archived file is not documented."""

@@ -26,6 +26,14 @@ class Completion(Struct, frozen=True):
     speed: float | None = None
 
 
+class AcceptedStop(Struct, frozen=True):
+    """The tenant accepted this stop."""
+
+    sent_at: str
+    track_id: str
+    request_id: str | None
+
+
 class Recorder:
     """Writes down each event in the life of an action. It decides nothing.
 
@@ -54,16 +62,16 @@ class Recorder:
         """A stop leaves now."""
         self._progress.stops_sent += 1
 
-    def stop_accepted(
-        self, action: Action, sent_at: str, track_id: str, request_id: str | None, *, due: float, keep: bool
-    ) -> None:
+    def stop_accepted(self, action: Action, stop: AcceptedStop, *, due: float, keep: bool) -> None:
         """The tenant accepted a stop. ``keep``: the action stays in memory."""
-        self._journal.accepted(action.seq, self._clock.stamp(), sent_at, track_id, request_id, due, keep)
+        self._journal.accepted(
+            action.seq, self._clock.stamp(), stop.sent_at, stop.track_id, stop.request_id, due, keep
+        )
         self._progress.accepted += 1
         for guard in self._guards:
             guard.accepted()
         self._log.debug(
-            "stop.accepted", bulk_key=action.bulk_key, track_id=track_id, request_id=request_id,
+            "stop.accepted", bulk_key=action.bulk_key, track_id=stop.track_id, request_id=stop.request_id,
             attempt=action.stops.made,
         )  # fmt: skip
 
@@ -81,6 +89,22 @@ class Recorder:
     def stop_again(self) -> None:
         """A stop is about to be sent once more."""
         self._progress.retries += 1
+
+    def hedged(self, action: Action, call: str, track_id: str) -> None:
+        """A slow ``stop``, ``status`` or ``file`` call is sent once more."""
+        self._journal.hedged(action.seq)
+        self._progress.hedged += 1
+        self._log.debug("call.hedged", bulk_key=action.bulk_key, call=call, track_id=track_id)
+
+    def stop_superseded(self, action: Action, track_id: str, sent_at: str) -> None:
+        """A stop was cancelled because another send was faster, or needed its slot. It may have taken effect."""
+        self._journal.stop_superseded(action.seq, sent_at)
+        self._log_cancelled(action, "stop", track_id)
+
+    def read_cancelled(self, action: Action, call: str, track_id: str) -> None:
+        """A ``status`` or ``file`` call was cancelled, and its response is not known."""
+        self._journal.read_cancelled(action.seq, call)
+        self._log_cancelled(action, call, track_id)
 
     def read_failed(
         self,
@@ -159,6 +183,9 @@ class Recorder:
             self._journal.release(
                 action.seq, intent=action.intent, retried=action.intent and action.stops.made > 0
             )
+
+    def _log_cancelled(self, action: Action, call: str, track_id: str) -> None:
+        self._log.debug("call.cancelled", bulk_key=action.bulk_key, call=call, track_id=track_id)
 
     def _log_failure(
         self, event: str, action: Action, attempts: Attempts, error: CallError, track_id: str, wait: float | None,

@@ -225,6 +225,18 @@ class Journal:
         )  # fmt: skip
         self._failure(seq, "stop", track_id, error)
 
+    def withdraw_hedge(self, seq: int) -> None:
+        """The hedge that was intended last never left."""
+        self._writer.note("withdraw_hedge", seq=seq)
+
+    def hedged(self, seq: int) -> None:
+        """A slow call for ``seq`` was sent once more."""
+        self._writer.note("hedged", seq=seq)
+
+    def stop_superseded(self, seq: int, sent_at: str) -> None:
+        """A stop was cancelled in favour of another one. It may have taken effect."""
+        self._writer.note("stop_superseded", seq=seq, sent_at=sent_at)
+
     # Ends
 
     def start_polling(self, seq: int, due_at: float, claimed: bool) -> None:
@@ -267,6 +279,10 @@ class Journal:
     ) -> None:
         self._read(seq, retried=retried, throttled=throttled, file=call == "file")
         self._failure(seq, call, track_id, _json(problem))
+
+    def read_cancelled(self, seq: int, call: str) -> None:
+        """A ``status`` or ``file`` call was cancelled."""
+        self._read(seq, retried=False, file=call == "file")
 
     def file_read(self, seq: int, *, retried: bool) -> None:
         self._read(seq, retried=retried, file=True)

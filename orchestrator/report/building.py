@@ -193,7 +193,7 @@ class _Counts:
     def summary(self, start: str) -> Summary:
         (
             keys, malformed, total, processed, succeeded, failed, unprocessed, held, stops, statuses, files, retried,
-            throttled,
+            throttled, hedged,
         ) = self.sums  # fmt: skip
         return Summary(
             keys=keys,
@@ -201,7 +201,7 @@ class _Counts:
             malformed=malformed,
             outcomes=dict(self.outcomes),
             records=RecordTotals(total, processed, succeeded, failed, unprocessed, held),
-            calls=CallTotals(stops, statuses, files, self.token_calls, retried, throttled),
+            calls=CallTotals(stops, statuses, files, self.token_calls, retried, throttled, hedged),
             timing=Timing(
                 seconds_between(start, self.first_stop),
                 seconds_between(start, self.last_stop),
@@ -210,7 +210,7 @@ class _Counts:
         )
 
 
-_SUMS = 13
+_SUMS = 14
 _UNKNOWN = Provenance()
 """Columns of the statement ``summaries`` that are added up."""
 

@@ -70,7 +70,10 @@ class RecordTotals(Struct, frozen=True):
 
 
 class CallTotals(Struct, frozen=True):
-    """Calls made, those that repeated one that had failed, and those refused for the tenant's limits."""
+    """Calls made. ``retried`` repeated a call that had failed, ``throttled`` were refused for the tenant's limits.
+
+    ``hedged`` calls were sent because the call in flight was slow.
+    """
 
     stop: int
     status: int
@@ -78,6 +81,7 @@ class CallTotals(Struct, frozen=True):
     token: int
     retried: int
     throttled: int
+    hedged: int
 
 
 class Timing(Struct, frozen=True):

@@ -18,6 +18,7 @@ from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.engine.gate import Gate, Ramp
 from orchestrator.engine.guards import Expectations, FailureGuard
+from orchestrator.engine.hedge import Hedging
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.journey import Journey
 from orchestrator.engine.outage import Outage
@@ -129,10 +130,11 @@ class TenantSession:
         schedule = PollSchedule(pace.pacer, backlog, uniform, settings.settle, files=not settings.no_results)
         retry = Retry(settings.max_attempts, uniform)
         track_ids = TrackIds(track_prefix)
-        reader = Reader(tenant, responses, gate, outage, recorder, schedule, retry, clock, track_ids)
+        hedging = Hedging(pace.pacer, clock, settings.hedge)
+        reader = Reader(tenant, responses, gate, hedging, outage, recorder, schedule, retry, clock, track_ids)
         journey = PlanJourney if common.planning else Journey
         self._journey = journey(
-            settings, tenant, journal, gate, outage, backlog, cutoff, recorder, reader, schedule, retry, clock,
+            settings, tenant, journal, gate, hedging, outage, backlog, cutoff, recorder, reader, schedule, retry, clock,
             track_ids, uniform,
         )  # fmt: skip
         self._claim_with_intent = not common.planning and not Expectations(settings)

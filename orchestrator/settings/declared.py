@@ -15,6 +15,7 @@ from orchestrator.settings.forms import (
     ENVIRONMENT,
     FLAG,
     HEADER,
+    HEDGE,
     LOG_FORMAT,
     LOG_LEVEL,
     NUMBER,
@@ -122,6 +123,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     max_attempts: Annotated[int, NUMBER, About("tries for one call")] = 8
     timeout: Annotated[float, DURATION, About("longest wait for one call")] = 30.0
+    hedge: Annotated[
+        float | None, HEDGE, About("send a slow call once more after this delay (default: learned, or off)")
+    ] = None
     deadline: Annotated[
         float | None, DURATION, About("longest the run may take: no call starts after it (default: none)")
     ] = None

@@ -175,6 +175,12 @@ TEXT = Form("TEXT", "some text", _nonempty)
 PATH = Form("PATH", "a path", _nonempty)
 NUMBER = Form("N", "a whole number from 1 on", _whole)
 SLOTS = Form("N", "a whole number from 1 to 1000", lambda text: _whole(text, 1, 1000))
+HEDGE = Form(
+    "DURATION|off",
+    "a duration such as 500ms or 2s, or off",
+    lambda text: 0.0 if text.strip().lower() == "off" else _duration(text),
+    lambda seconds: show_duration(seconds) if seconds else "off",
+)
 DURATION = Form("DURATION", "a duration such as 30s, 10m, 1h30m or 500ms", _duration, show_duration)
 PERCENT = Form("PERCENT", "a percentage from 0 to 95", _percent, lambda value: f"{value:g}")
 RATE = Form("N/min", "calls and a unit, such as 600/min, 10/s or 5000/h", _rate, is_value=_is_rate)

@@ -194,7 +194,13 @@ class ZuoraClient:
         except ValueError as error:
             raise _not_understood(str(error), read_request_id(headers, self.redact)) from None
 
-    async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
+    async def download(
+        self,
+        address: str,
+        track_id: str,
+        write: Callable[[bytes], object],
+        on_headers: Callable[[], object] = lambda: None,
+    ) -> None:
         """``GET /v1/files/{file-id}``: passes the response file to ``write``, chunk by chunk.
 
         Args:
@@ -202,6 +208,7 @@ class ZuoraClient:
                 called, whatever host or prefix ``address`` names.
             track_id: the track id of this call.
             write: takes the next bytes of the file. An OSError that it raises is raised unchanged.
+            on_headers: called once the headers of a successful response are there.
 
         Raises:
             CallError: of kind ``no_response_file``, without a call, if ``address`` contains no file id.
@@ -225,6 +232,7 @@ class ZuoraClient:
                     raise refusal
                 self._token.accepted(token)
                 self._on_answer(self._answered(response, None, started))
+                on_headers()
                 plain = response.content_type in _CSV
                 async for chunk in response.content.iter_any():
                     if not size and not plain and not chunk.startswith(_ZIP):

@@ -204,7 +204,13 @@ class VirtualTenant:
 
         return await self._call("status", bulk_key, track_id, work)
 
-    async def download(self, address: str, track_id: str, write: Callable[[bytes], object]) -> None:
+    async def download(
+        self,
+        address: str,
+        track_id: str,
+        write: Callable[[bytes], object],
+        on_headers: Callable[[], object],
+    ) -> None:
         def work(action: Action, call: Call) -> bytes:
             if action.archived:
                 raise CallError(Kind.NOT_FOUND, "no such file", code=50000040, http_status=404)

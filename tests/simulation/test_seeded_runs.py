@@ -30,6 +30,7 @@ class Dice:
         self.share = random.choice([0.0, 0.05, 0.2, 0.5])
         self.slots = random.choice([1, 2, 5, 20, 40])
         self.slowest = random.choice([0.05, 0.5, 3.0])
+        self.hedge = random.choice([None, None, 0.0, 0.3])
         self.rows = list(self._rows())
 
     def _rows(self):
@@ -50,7 +51,7 @@ class Dice:
         return [batch for batch in batches if batch[1]]
 
     def world(self, seed: int, *, lagging: bool = False) -> World:
-        told = settings(concurrency=self.slots, settle=120.0)
+        told = settings(concurrency=self.slots, settle=120.0, hedge=self.hedge)
         tenant = VirtualTenant(
             [action for n in range(1, self.keys + 1) if (action := self._action(n)) is not None],
             latency=lambda: self.random.uniform(0.01, self.slowest),

@@ -168,7 +168,7 @@ def a_plan() -> plan_summary.KnownPlan:
         0,
         outcomes,
         RecordTotals(0, 0, 0, 0, 0, 0),
-        CallTotals(0, 0, 0, 0, 0, 0),
+        CallTotals(0, 0, 0, 0, 0, 0, 0),
         Timing(None, None, None),
     )
     trouble = Trouble(

@@ -87,7 +87,7 @@ def test_an_event_of_progress_says_how_far_the_run_is():
     told = progress.fields(counts, Speed(lambda: 4), 20.0)
     assert told == {
         "keys": 10, "stops": 4, "settled": 3, "need_a_person": 1, "per_second": None, "retries": 0,
-        "throttled": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
+        "throttled": 0, "hedged": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
     }  # fmt: skip
 
 

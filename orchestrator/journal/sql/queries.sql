@@ -44,6 +44,17 @@ WHERE seq = :seq;
 -- One more stop will leave for this key.
 UPDATE action SET stage = 1, attempts = attempts + 1, retried = retried + :retried WHERE seq = :seq;
 
+-- name: withdraw_hedge
+-- The intent was for a hedge that was never sent. Another send of the stop was.
+UPDATE action SET attempts = attempts - 1 WHERE seq = :seq;
+
+-- name: hedged
+UPDATE action SET hedged = hedged + 1 WHERE seq = :seq;
+
+-- name: stop_superseded
+-- The stop was cancelled in favour of another one. It may have taken effect.
+UPDATE action SET lost = 1, sent_at = COALESCE(sent_at, :sent_at) WHERE seq = :seq;
+
 -- name: accepted
 UPDATE action SET stage = 2, accepted_at = :at, track_id = :track_id, request_id = :request_id, due_at = :due_at,
                   claimed = :claimed, error = NULL, sent_at = COALESCE(sent_at, :sent_at)
@@ -230,6 +241,7 @@ SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COALESCE(SUM(attempts), 0) AS stop_calls, COALESCE(SUM(status_calls), 0) AS status_calls,
        COALESCE(SUM(file_calls), 0) AS file_calls,
        COALESCE(SUM(retried), 0) AS retried, COALESCE(SUM(throttled), 0) AS throttled,
+       COALESCE(SUM(hedged), 0) AS hedged,
        MIN(sent_at) AS first_stop_at, MAX(accepted_at) AS last_stop_at, MAX(settled_at) AS settled_at,
        tenant
 FROM action GROUP BY tenant;

@@ -52,6 +52,7 @@ SELECT 'action' FROM action WHERE NOT (
     AND (outcome IS NULL OR outcome IN (SELECT value FROM json_each(:outcomes)))
     AND typeof(attempts) = 'integer' AND typeof(lost) = 'integer' AND typeof(status_calls) = 'integer'
     AND typeof(file_calls) = 'integer' AND typeof(retried) = 'integer' AND typeof(throttled) = 'integer'
+    AND typeof(hedged) = 'integer'
     AND typeof(speed) IN ('null', 'real') AND counts_from IN ('none', 'status', 'response_file')
     AND (total IS NULL OR typeof(total) = 'integer' AND total < 1e12)
     AND (processed IS NULL OR typeof(processed) = 'integer' AND processed < 1e12)
@@ -96,9 +97,9 @@ UPDATE tenant SET org_ids = '[]' WHERE NOT json_valid(org_ids);
 UPDATE action SET sent_at = NULL WHERE julianday(sent_at) IS NULL OR length(sent_at) <> 24;
 UPDATE action SET mismatch = NULL, counts_from = 'none', speed = NULL, action_type = NULL, provenance = NULL
 WHERE counts_from NOT IN ('none', 'status', 'response_file') OR mismatch IS NOT NULL OR typeof(speed) = 'text';
-UPDATE action SET status_calls = 0, file_calls = 0, retried = 0, throttled = 0
+UPDATE action SET status_calls = 0, file_calls = 0, retried = 0, throttled = 0, hedged = 0
 WHERE typeof(status_calls) <> 'integer' OR typeof(file_calls) <> 'integer' OR typeof(retried) <> 'integer'
-   OR typeof(throttled) <> 'integer';
+   OR typeof(throttled) <> 'integer' OR typeof(hedged) <> 'integer';
 INSERT INTO source (id, name) SELECT DISTINCT source, 'an input whose name is lost' FROM action
 WHERE source NOT IN (SELECT id FROM source);
 DELETE FROM duplicate WHERE source NOT IN (SELECT id FROM source) OR typeof(row) <> 'integer';

@@ -77,7 +77,7 @@ CREATE TABLE action (
     accepted_at   TEXT,
     track_id      TEXT,
     request_id    TEXT,
-    lost          INTEGER NOT NULL DEFAULT 0,     -- a stop may have worked although its answer was not seen
+    lost          INTEGER NOT NULL DEFAULT 0,     -- a stop may have worked although its response was not seen
     sent_at       TEXT,                           -- when the first stop left
     due_at        REAL NOT NULL DEFAULT 0,        -- when the status is to be read next, in the session's seconds
     claimed       INTEGER NOT NULL DEFAULT 0,     -- held in memory by the session at work
@@ -88,6 +88,7 @@ CREATE TABLE action (
     file_calls    INTEGER NOT NULL DEFAULT 0,
     retried       INTEGER NOT NULL DEFAULT 0,
     throttled     INTEGER NOT NULL DEFAULT 0,
+    hedged        INTEGER NOT NULL DEFAULT 0,     -- calls sent once more because they were slow
     total         INTEGER,
     processed     INTEGER,
     succeeded     INTEGER,

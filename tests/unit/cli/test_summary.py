@@ -54,7 +54,7 @@ def said(
         malformed=0,
         outcomes=outcomes,
         records=RecordTotals(0, 0, 0, 0, 0, 0),
-        calls=CallTotals(0, 0, 0, 0, 0, 0),
+        calls=CallTotals(0, 0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )
     known = Known(entry, summary, troubles or [], files_missing, unread or [], since)

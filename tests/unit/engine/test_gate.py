@@ -111,7 +111,8 @@ def test_calls_start_by_priority():
     def script(made: Bench) -> None:
         made.stop("first")
         for priority in reversed(Priority):
-            made.call(priority)
+            if priority is not Priority.HEDGE:  # it goes behind the stops that wait already
+                made.call(priority)
 
     assert bench(script).order == ["first", "STOP", "RETRY", "GUARD", "POLL", "FILE"]
 
@@ -222,7 +223,7 @@ def test_the_end_of_sending_refuses_stops_and_guards_alone():
 
     made = bench(lambda made: script(made))
     assert made.order == ["under way", "POLL", "FILE"]
-    assert {name for name, _ in made.refused} == {"STOP", "GUARD", "RETRY"}
+    assert {name for name, _ in made.refused} == {"STOP", "HEDGE", "GUARD", "RETRY"}
 
 
 @pytest.mark.parametrize("priority", Priority)

@@ -41,8 +41,27 @@ def queue() -> PriorityQueue[str]:
 def test_stops_start_before_guards_late_retries_polls_and_files(queue):
     spent(queue)
     for priority in reversed(Priority):
-        queue.push(priority, priority.name)
+        if priority is not Priority.HEDGE:
+            queue.push(priority, priority.name)
     assert out(queue) == ["STOP", "GUARD", "RETRY", "POLL", "FILE"]
+
+
+def test_a_hedge_goes_behind_the_stops_that_wait_and_before_all_else(queue):
+    spent(queue)
+    for priority in (Priority.RETRY, Priority.GUARD, Priority.STOP, Priority.HEDGE):
+        queue.push(priority, priority.name)
+    assert out(queue) == ["STOP", "HEDGE", "GUARD", "RETRY"]
+
+
+def test_a_file_waits_while_a_stop_may_need_its_slot(queue):
+    queue.push(Priority.FILE, "file")
+    queue.push(Priority.POLL, "poll")
+    found = [
+        queue.pop(0.0, lambda: False, yes),
+        queue.pop(0.0, lambda: False, yes),
+        queue.pop(0.0, lambda: False),
+    ]
+    assert found == ["poll", None, "file"]
 
 
 def test_a_retry_within_the_budget_joins_the_stops_at_their_end(queue):
@@ -109,7 +128,7 @@ def test_stops_and_guards_are_ready_at_any_time(queue):
 def test_drained_stops_leave_polls_and_files(queue):
     for priority in Priority:
         queue.push(priority, priority.name)
-    assert queue.drain_stops() == ["STOP", "GUARD", "RETRY"]
+    assert queue.drain_stops() == ["STOP", "HEDGE", "GUARD", "RETRY"]
     assert out(queue) == ["POLL", "FILE"]
 
 

@@ -335,7 +335,7 @@ def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
         "malformed",  # only for the index, which SQLite checks by it; the outcome tells it
         "claimed", "due_at", "read_from", "polls", "output_url", "sent_at",  # of the session at work
         "action_type", "provenance", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence
-        "status_calls", "file_calls", "retried", "throttled",  # counts of calls
+        "status_calls", "file_calls", "retried", "throttled", "hedged",  # counts of calls
     }  # fmt: skip
 
 
