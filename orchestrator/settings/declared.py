@@ -124,7 +124,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_attempts: Annotated[int, NUMBER, About("tries for one call")] = 8
     timeout: Annotated[float, DURATION, About("longest wait for one call")] = 30.0
     hedge: Annotated[
-        float | None, HEDGE, About("send a slow call once more after this delay (default: learned, or off)")
+        float | None,
+        HEDGE,
+        About("delay after which a slow call is sent a second time, or off (default: automatic)"),
     ] = None
     deadline: Annotated[
         float | None, DURATION, About("longest the run may take: no call starts after it (default: none)")

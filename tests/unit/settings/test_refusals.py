@@ -43,6 +43,7 @@ WRONG = {
     "rate": "fast",
     "max_attempts": "0",
     "timeout": "soon",
+    "hedge": "sometimes",
     "deadline": "later",
     "settle": "never",
     "max_failures": "some",
