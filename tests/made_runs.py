@@ -9,7 +9,7 @@ from orchestrator.clock import Clock
 from orchestrator.journal import database
 from orchestrator.journal.entries import RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 
 WALL = 1_795_000_000.0
@@ -61,7 +61,7 @@ class MadeRun:
         self.connection = connection
         self.seconds = Seconds()
         self.clock = Clock(self.seconds, wall=WALL)
-        self.journal = Journal(InlineWriter(Ledger(connection)), self.clock)
+        self.journal = Journal(InlineWriter(FallbackConnection(connection)), self.clock)
         settings = {"headroom": 20.0, "max_failures": {"share": 0.05}}
         self.journal.begin(
             RunInfo(

@@ -25,7 +25,7 @@ from orchestrator.journal.entries import (
     to_action,
 )
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter, Writer
+from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter, Writer
 from orchestrator.model import InputRow, Outcome, Problem, Provenance, Reading, Records, Stage, provenance_of
 
 R = TypeVar("R")
@@ -351,19 +351,19 @@ class Journal:
 def create(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
     """A new journal; one in memory, with its ``trouble`` set, where the disk does not take it."""
     try:
-        ledger = Ledger(database.create(path, shared=shared), home=path)
+        fallback = FallbackConnection(database.create(path, shared=shared), home=path)
     except (sqlite3.Error, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         trouble = f"No journal can be written at {path} ({why}). The run goes on and is kept in memory only."
-        ledger = Ledger(database.in_memory(), trouble, home=path)
-    return Journal(ThreadWriter(ledger), clock)
+        fallback = FallbackConnection(database.in_memory(), trouble, home=path)
+    return Journal(ThreadWriter(fallback), clock)
 
 
 def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
     """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
     connection = database.reopen(path, shared=shared)
     try:
-        return Journal(ThreadWriter(Ledger(connection, home=path)), clock)
+        return Journal(ThreadWriter(FallbackConnection(connection, home=path)), clock)
     except (sqlite3.Error, OSError) as error:
         connection.close()
         why = error.strerror if isinstance(error, OSError) else error
@@ -372,7 +372,7 @@ def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
 
 def inline(clock: Clock) -> Journal:
     """A journal in memory that commits in the caller's thread."""
-    return Journal(InlineWriter(Ledger(database.in_memory())), clock)
+    return Journal(InlineWriter(FallbackConnection(database.in_memory())), clock)
 
 
 def _sql(name: str) -> str:

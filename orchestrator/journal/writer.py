@@ -44,7 +44,7 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-class Ledger:
+class FallbackConnection:
     """A database connection that continues in memory when its disk fails.
 
     When a write fails, everything that the disk still returns is copied into memory, the failed group is applied again
@@ -204,15 +204,15 @@ def deliver(future: "Future[Any]", result: Any) -> None:
 class InlineWriter:
     """Commits each change at once, in the caller's thread: for runs under virtual time, which wait for no thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, connection: FallbackConnection) -> None:
+        self._connection = connection
 
     @property
     def trouble(self) -> str | None:
-        return self._ledger.trouble
+        return self._connection.trouble
 
     def note(self, statement: str, **values: Any) -> None:
-        self._ledger.commit([(statement, values)])
+        self._connection.commit([(statement, values)])
 
     def perform(
         self,
@@ -221,12 +221,12 @@ class InlineWriter:
         batched: bool = False,  # noqa: ARG002 - every change is committed at once
     ) -> "Future[R]":
         future: Future[R] = Future()
-        for done, result in self._ledger.commit([(work, future)]):
+        for done, result in self._connection.commit([(work, future)]):
             deliver(done, result)
         return future
 
     def close(self) -> None:
-        self._ledger.close()
+        self._connection.close()
 
 
 class ThreadWriter:
@@ -236,8 +236,8 @@ class ThreadWriter:
     a commit of the intent that precedes each.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, connection: FallbackConnection) -> None:
+        self._connection = connection
         self._entries: deque[_Entry] = deque()
         self._idle = False
         self._awaited = False
@@ -248,12 +248,12 @@ class ThreadWriter:
         try:
             self._thread.start()
         except RuntimeError as error:
-            ledger.close()
+            connection.close()
             raise StorageError(NO_THREAD) from error
 
     @property
     def trouble(self) -> str | None:
-        return self._ledger.trouble
+        return self._connection.trouble
 
     def note(self, statement: str, **values: Any) -> None:
         # A deque needs no lock. The thread says that it is idle before it looks for entries a last time, so that one
@@ -281,7 +281,7 @@ class ThreadWriter:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._ledger.close()
+        self._connection.close()
         if self._broken is not None:
             raise self._broken
 
@@ -289,7 +289,7 @@ class ThreadWriter:
         group: list[_Entry] = []
         try:
             while group := self._next_group():
-                for future, result in self._ledger.commit(group):
+                for future, result in self._connection.commit(group):
                     deliver(future, result)
         except StorageError as error:
             self._break(error, group)

@@ -10,7 +10,7 @@ from orchestrator.cluster.messages import ShardResult
 from orchestrator.errors import StorageError
 from orchestrator.journal import database, shards
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from tests.acceptance.jobs import BEGUN, full, job, make_job, room_for, tenant
 
 __all__ = ["job", "make_job", "tenant"]
@@ -93,7 +93,10 @@ def test_response_files_that_cannot_be_listed_do_not_prevent_the_merge(job, monk
 def test_a_shards_folder_stays_while_the_callers_journal_is_in_memory(job):
     """Otherwise the results would end with the caller."""
     job.work()
-    on_disk, job.run = job.run, Journal(InlineWriter(Ledger(database.in_memory(), "No room.")), Clock())
+    on_disk, job.run = (
+        job.run,
+        Journal(InlineWriter(FallbackConnection(database.in_memory(), "No room.")), Clock()),
+    )
     job.merge()
     assert job.reported == {"stopped": 12}
     job.run.close()

@@ -15,7 +15,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import Admission
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.writer import LINGER, Ledger, Writer, deliver
+from orchestrator.journal.writer import LINGER, FallbackConnection, Writer, deliver
 from orchestrator.model import InputRow, Records
 from orchestrator.results.spool import Fetch
 from tests.simulation.virtual import R
@@ -78,14 +78,14 @@ class LaggingWriter:
     What has lingered but is not committed is what a kill -9 loses.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, connection: FallbackConnection) -> None:
+        self._database = connection
         self._group: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def trouble(self) -> str | None:
-        return self._ledger.trouble
+        return self._database.trouble
 
     def note(self, statement: str, **values: Any) -> None:
         self._group.append((statement, values))
@@ -103,12 +103,12 @@ class LaggingWriter:
             self._timer.cancel()
             self._timer = None
         group, self._group = self._group, []
-        for future, result in self._ledger.commit(group):
+        for future, result in self._database.commit(group):
             deliver(future, result)
 
     def close(self) -> None:
         self.commit()
-        self._ledger.connection.close()
+        self._database.connection.close()
 
 
 class SlowJournal(Journal):

@@ -20,7 +20,7 @@ from orchestrator.journal.entries import Counts, RunInfo, SourceInfo
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, InputRow, Outcome
 from orchestrator.pacing.pacer import Pacer
@@ -137,9 +137,9 @@ class Session:
         started = now()
         # Each process has seconds of its own.
         self.clock = Clock(lambda: now() - started + 3.0, wall=EPOCH + started)
-        ledger = Ledger(world.connection)
-        self.writer = LaggingWriter(ledger)
-        inline = InlineWriter(ledger)
+        connection = FallbackConnection(world.connection)
+        self.writer = LaggingWriter(connection)
+        inline = InlineWriter(connection)
         self.journal = SlowJournal(self.writer if world.lagging else inline, self.clock, world.disk)
         self.progress = Progress()
         self.cutoff = Cutoff()

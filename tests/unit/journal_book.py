@@ -10,7 +10,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import Counts, RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import InputRow, Problem
 from orchestrator.report import ActionEntry, Report, read_report
 
@@ -45,7 +45,9 @@ class Book:
         (self.source,) = self.journal.add_sources([("keys.csv", "keys.csv")])
 
     def _opened(self) -> Journal:
-        return Journal(InlineWriter(Ledger(self.connection)), Clock(lambda: 0.0, wall=1_795_000_000.0))
+        return Journal(
+            InlineWriter(FallbackConnection(self.connection)), Clock(lambda: 0.0, wall=1_795_000_000.0)
+        )
 
     def wait(self, what: Awaitable[R]) -> R:
         async def waiting() -> R:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator import stop_each
-from orchestrator.journal.writer import Ledger
+from orchestrator.journal.writer import FallbackConnection
 from tests.unit.embedding.served import LONGEST, Served, one_by_one
 
 
@@ -40,14 +40,14 @@ def test_a_run_changes_nothing_else_in_the_process_of_its_program(served: Served
 def commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one for each transaction of any journal."""
     made: list[int] = []
-    commit = Ledger.commit
+    commit = FallbackConnection.commit
 
-    def counted(ledger: Ledger, group: Any) -> Any:
+    def counted(ledger: FallbackConnection, group: Any) -> Any:
         made.append(len(group))
         time.sleep(SLOW_DISK)  # keys are completed meanwhile, however slow this machine is
         return commit(ledger, group)
 
-    monkeypatch.setattr(Ledger, "commit", counted)
+    monkeypatch.setattr(FallbackConnection, "commit", counted)
     return made
 
 

@@ -16,7 +16,7 @@ from orchestrator.journal.digest import (
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import read_actions
 
@@ -30,7 +30,7 @@ class Book:
 
     def __init__(self, connection: sqlite3.Connection, keys: int, command: str = "plan") -> None:
         self.connection = connection
-        self.journal = Journal(InlineWriter(Ledger(connection)), Clock(lambda: 0.0, wall=0.0))
+        self.journal = Journal(InlineWriter(FallbackConnection(connection)), Clock(lambda: 0.0, wall=0.0))
         self.journal.begin(RunInfo("run-1", command, "0", 0.0, "", "https://tenant.invalid", None, (), {}))
         (source,) = self.journal.add_sources([("keys.csv", None)])
         self.journal.admit(source, [InputRow(n + 1, key(n)) for n in range(1, keys + 1)], False).result()

@@ -24,7 +24,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery import integrity
 from orchestrator.journal.tenancy import Tenancy
-from orchestrator.journal.writer import Ledger, ThreadWriter
+from orchestrator.journal.writer import FallbackConnection, ThreadWriter
 from orchestrator.model import InputRow, Outcome
 from orchestrator.report import Report, read_report
 from orchestrator.sources import open_source
@@ -53,7 +53,7 @@ def connection():
 @pytest.fixture
 def journal(connection):
     """A journal with its own thread, as the intake's thread needs one to wait for."""
-    journal = Journal(ThreadWriter(Ledger(connection)), Clock())
+    journal = Journal(ThreadWriter(FallbackConnection(connection)), Clock())
     journal.begin(INFO)
     journal.begin_session()
     yield journal

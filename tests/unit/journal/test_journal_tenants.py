@@ -10,7 +10,7 @@ from orchestrator.journal import database, entries
 from orchestrator.journal.entries import Counts, RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import Outcome, Records
 from tests.unit.journal_book import INFO, SENT, key, row, table
 
@@ -36,7 +36,7 @@ def test_all_that_a_run_is_comes_back():
         "id", "plan", "1.2", 5.0, SENT, "https://tenant.invalid", "entity", ("one", "two"), {"headroom": 0.2}
     )
     with closing(database.in_memory()) as connection:
-        Journal(InlineWriter(Ledger(connection)), Clock()).begin(info)
+        Journal(InlineWriter(FallbackConnection(connection)), Clock()).begin(info)
         assert JournalReader(connection).run() == info
 
 

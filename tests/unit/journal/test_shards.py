@@ -10,7 +10,7 @@ from orchestrator.journal import database, shards
 from orchestrator.journal.entries import RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import InputRow, Outcome, Problem
 from orchestrator.report import Report, read_report
 
@@ -33,7 +33,7 @@ class Book:
         self.connection = database.in_memory()
         weakref.finalize(self, self.connection.close)
         clock = Clock(lambda: 0.0, wall=1_795_000_000.0)
-        self.journal = Journal(InlineWriter(Ledger(self.connection)), clock)
+        self.journal = Journal(InlineWriter(FallbackConnection(self.connection)), clock)
         self.journal.begin(INFO)
         self.journal.begin_session()
 

@@ -12,14 +12,14 @@ import pytest
 from orchestrator.errors import StorageError
 from orchestrator.journal import checksum, database
 from orchestrator.journal import writer as writers
-from orchestrator.journal.writer import InlineWriter, Ledger, ThreadWriter
-from tests.unit.ledgers import BIG, add, no_room_for_more, sessions
+from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter
+from tests.unit.fallback_connections import BIG, add, no_room_for_more, sessions
 
 PATIENCE = 20.0
 """Seconds after which a wait for the other thread is a failure."""
 
 
-class Watched(Ledger):
+class Watched(FallbackConnection):
     """Counts its commits, tells of each, and can be held up in the first."""
 
     def __init__(self, connection: sqlite3.Connection, **told: object) -> None:
@@ -125,7 +125,7 @@ def test_what_is_said_during_a_commit_is_committed_as_one_group(writer, ledger):
 
 
 def test_nothing_said_is_lost_when_the_writer_is_closed(path):
-    writer = ThreadWriter(Ledger(database.create(path)))
+    writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note("begin_session", at="a")
     writer.close()
     with closing(sqlite3.connect(path)) as other:
@@ -133,7 +133,7 @@ def test_nothing_said_is_lost_when_the_writer_is_closed(path):
 
 
 def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
-    writer = ThreadWriter(Ledger(database.create(path)))
+    writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.close()
     with pytest.raises(StorageError) as raised:
         writer.perform(lambda db: None)
@@ -142,7 +142,7 @@ def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
 
 def test_what_somebody_waits_for_is_committed_at_once_however_long_notes_may_linger(path, monkeypatch):
     monkeypatch.setattr(writers, "LINGER", 100 * PATIENCE)
-    writer = ThreadWriter(Ledger(database.create(path)))
+    writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note("begin_session", at="a")
     assert writer.perform(sessions).result(PATIENCE) == ["a"]
     writer.note("begin_session", at="b")
@@ -159,7 +159,7 @@ def test_notes_linger_until_somebody_waits_and_again_after_that(path, monkeypatc
             did.put("lingers")
             return now + float(self)
 
-    class Told(Ledger):
+    class Told(FallbackConnection):
         def commit(self, group):
             did.put("commits")
             return super().commit(group)
@@ -184,7 +184,7 @@ def test_a_writer_without_trouble_tells_of_none(writer):
 
 
 def test_a_closed_journal_has_its_digest(path):
-    ThreadWriter(Ledger(database.create(path), home=path)).close()
+    ThreadWriter(FallbackConnection(database.create(path), home=path)).close()
     assert checksum.holds(path)
 
 
@@ -228,7 +228,7 @@ def test_work_whose_caller_went_away_is_done_all_the_same(writer, ledger):
 
 
 def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
-    writer = ThreadWriter(Ledger(database.create(path)))
+    writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note("begin_session", at=2**100)
     with pytest.raises(StorageError, match=r"^The journal failed \(OverflowError: .+\)\.$"):
         writer.perform(lambda db: None).result(PATIENCE)
@@ -237,7 +237,7 @@ def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
 
 
 def test_a_note_of_no_statement_is_heard_of_by_whoever_waits_and_at_the_end(path):
-    writer = ThreadWriter(Ledger(database.create(path)))
+    writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note(None, at="a")  # type: ignore[arg-type]  # the mistake there must be no silence about
     with pytest.raises(StorageError, match=r"^The journal failed \(KeyError: None\)\.$"):
         writer.perform(lambda db: None).result(PATIENCE)
@@ -262,7 +262,7 @@ def test_work_that_would_end_the_thread_ends_the_journal_loudly(path):
     def work(db):
         raise SystemExit
 
-    writer = ThreadWriter(Ledger(database.create(path)))
+    writer = ThreadWriter(FallbackConnection(database.create(path)))
     with pytest.raises(StorageError, match="SystemExit"):
         writer.perform(work).result(PATIENCE)
     with pytest.raises(StorageError, match="SystemExit"):
@@ -273,7 +273,7 @@ def test_work_that_would_end_the_thread_ends_the_journal_loudly(path):
 
 
 def test_a_writer_goes_on_in_memory(path):
-    ledger = Ledger(database.create(path), home=path)
+    ledger = FallbackConnection(database.create(path), home=path)
     no_room_for_more(ledger.connection)
     writer = ThreadWriter(ledger)
     writer.note("begin_session", at=BIG)
@@ -313,7 +313,7 @@ def test_a_memory_that_gives_out_too_is_told_with_both_troubles(broken):
 
 
 def test_a_caller_who_went_away_does_not_keep_the_others_from_hearing_of_it(broken):
-    ledger = broken._ledger
+    ledger = broken._connection
     ledger.may_go_on.clear()
     given_up = broken.perform(add(BIG))
     assert ledger.entered.wait(PATIENCE)
@@ -330,7 +330,7 @@ def test_a_caller_who_went_away_does_not_keep_the_others_from_hearing_of_it(brok
 
 def test_an_inline_writer_has_committed_when_it_returns():
     connection = database.in_memory()
-    writer = InlineWriter(Ledger(connection))
+    writer = InlineWriter(FallbackConnection(connection))
     writer.note("begin_session", at="a")
     assert (sessions(connection), connection.in_transaction) == (["a"], False)
     writer.close()
@@ -340,6 +340,6 @@ def test_an_inline_writer_gives_an_error_of_the_callers_work_to_the_caller():
     def work(db):
         raise ValueError
 
-    writer = InlineWriter(Ledger(database.in_memory()))
+    writer = InlineWriter(FallbackConnection(database.in_memory()))
     assert isinstance(writer.perform(work).exception(0), ValueError)
     writer.close()

@@ -13,7 +13,7 @@ from orchestrator.journal import checksum, database
 from orchestrator.journal import journal as journals
 from orchestrator.journal.recovery.integrity import sql
 from orchestrator.journal.recovery.opening import open_for_report, open_for_resume
-from orchestrator.journal.writer import Ledger
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.report import read_report
 from tests.hunts.disk.journals import KEYS, SETTLED, make, told
 from tests.journal_files import change_as_killed, remove_digest
@@ -229,7 +229,7 @@ def test_a_killed_process_leaves_a_journal_with_nothing_to_say(killed):
 @pytest.fixture
 def left(path: Path) -> Path:
     """The disk took no more, and the run went on in memory to an end that never reached the disk."""
-    ledger = Ledger(database.reopen(path), home=path)
+    ledger = FallbackConnection(database.reopen(path), home=path)
     pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
     ledger.connection.execute(f"PRAGMA max_page_count = {pages}")
     ledger.commit([("begin_session", {"at": "x" * 100_000})])

@@ -20,7 +20,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import InlineWriter, Ledger
+from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import Report, json_schema, read_actions, read_report, write_csv, write_json
 from orchestrator.report.writing import PIECE
@@ -49,7 +49,7 @@ class Journalled:
         self.connection = connection
         self.seconds = Clockwork()
         self.clock = Clock(self.seconds, wall=WALL)
-        self.journal = Journal(InlineWriter(Ledger(connection)), self.clock)
+        self.journal = Journal(InlineWriter(FallbackConnection(connection)), self.clock)
         started = self.clock.stamp()
         info = RunInfo(
             "run-1", command, "0.1", WALL - 1, started, "https://tenant.invalid", "entity", ("org",), {}

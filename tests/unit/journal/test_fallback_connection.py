@@ -1,4 +1,4 @@
-"""The journal's ledger: it goes on in memory when its disk does not, and comes back to the disk. The file under it."""
+"""The connection continues in memory when its disk fails, and returns to the disk. And the file behind it."""
 
 import shutil
 import sqlite3
@@ -13,8 +13,8 @@ from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.recovery.opening import open_for_report
-from orchestrator.journal.writer import Ledger
-from tests.unit.ledgers import BIG, add, no_room_for_more, sessions
+from orchestrator.journal.writer import FallbackConnection
+from tests.unit.fallback_connections import BIG, add, no_room_for_more, sessions
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def path(tmp_path) -> Path:
 
 @pytest.fixture
 def full(path):
-    """A ledger with something in it, on a disk without room for more."""
-    ledger = Ledger(database.create(path), home=path)
-    ledger.commit([("begin_session", {"at": "before"})])
-    no_room_for_more(ledger.connection)
-    yield ledger
-    ledger.connection.close()
+    """A fallback with something in it, on a disk without room for more."""
+    fallback = FallbackConnection(database.create(path), home=path)
+    fallback.commit([("begin_session", {"at": "before"})])
+    no_room_for_more(fallback.connection)
+    yield fallback
+    fallback.connection.close()
 
 
 def test_a_disk_without_room_is_told_as_trouble(full):
@@ -69,10 +69,10 @@ def test_the_trouble_with_a_disk_is_a_sentence(full):
 
 
 def test_what_neither_disk_nor_memory_takes_is_told_as_such(path):
-    ledger = Ledger(database.create(path))
+    fallback = FallbackConnection(database.create(path))
     with pytest.raises(StorageError, match=r"^The journal cannot be kept, not even in memory: NOT NULL"):
-        ledger.commit([("begin_session", {"at": None})])
-    ledger.close()
+        fallback.commit([("begin_session", {"at": None})])
+    fallback.close()
 
 
 STEPS = ("a sync before the log goes", "the log", "the index", "a sync before the rename")
@@ -218,73 +218,73 @@ RUN = {
 
 
 @pytest.fixture
-def ledger(path):
-    ledger = Ledger(database.create(path), home=path)
-    ledger.commit([("begin_session", {"at": "before"})])
-    yield ledger
-    ledger.close()
+def fallback(path):
+    fallback = FallbackConnection(database.create(path), home=path)
+    fallback.commit([("begin_session", {"at": "before"})])
+    yield fallback
+    fallback.close()
 
 
 @pytest.mark.parametrize("names", [["journal.db"], ["journal.db-wal"], ["journal.db", "journal.db-wal"]])
-def test_removed_files_are_written_again_at_the_next_commit(ledger, path, names):
+def test_removed_files_are_written_again_at_the_next_commit(fallback, path, names):
     for name in names:
         path.with_name(name).unlink()
-    ledger.commit([("begin_session", {"at": "after"})])
-    ledger.commit([("begin_session", {"at": "later"})])
+    fallback.commit([("begin_session", {"at": "after"})])
+    fallback.commit([("begin_session", {"at": "later"})])
     shutil.copytree(path.parent, path.parent / "killed")
     with closing(database.reopen(path.parent / "killed" / "journal.db")) as again:
         assert sessions(again) == ["before", "after", "later"]
 
 
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal"])
-def test_removed_files_are_a_trouble_of_the_run(ledger, path, name):
+def test_removed_files_are_a_trouble_of_the_run(fallback, path, name):
     path.with_name(name).unlink()
-    ledger.commit([("begin_session", {"at": "after"})])
-    assert ledger.trouble.startswith(f"{name} in {path.parent} was removed or replaced by another program")
+    fallback.commit([("begin_session", {"at": "after"})])
+    assert fallback.trouble.startswith(f"{name} in {path.parent} was removed or replaced by another program")
 
 
-def test_a_file_that_replaced_the_journal_is_kept_under_another_name(ledger, path):
+def test_a_file_that_replaced_the_journal_is_kept_under_another_name(fallback, path):
     path.unlink()
     path.write_bytes(b"another")
-    ledger.commit([("begin_session", {"at": "after"})])
+    fallback.commit([("begin_session", {"at": "after"})])
     assert path.with_name("journal.replaced").read_bytes() == b"another"
     with closing(database.reopen(path)) as again:
         assert sessions(again) == ["before", "after"]
 
 
-def test_a_journal_removed_after_the_last_commit_is_written_again_at_the_end(ledger, path):
+def test_a_journal_removed_after_the_last_commit_is_written_again_at_the_end(fallback, path):
     path.unlink()
-    ledger.close()
+    fallback.close()
     with closing(database.reopen(path)) as again:
         assert sessions(again) == ["before"]
 
 
-def test_the_report_says_that_the_files_were_removed_until_the_run_is_resumed(ledger, path):
+def test_the_report_says_that_the_files_were_removed_until_the_run_is_resumed(fallback, path):
     path.unlink()
-    ledger.commit([("begin_run", RUN), ("begin_session", {"at": "after"})])
-    ledger.close()
+    fallback.commit([("begin_run", RUN), ("begin_session", {"at": "after"})])
+    fallback.close()
     connection, sentences = open_for_report(path)
     connection.close()
-    assert sentences == [ledger.trouble]
+    assert sentences == [fallback.trouble]
 
 
-def test_a_journal_whose_directory_is_gone_continues_in_memory(ledger, path):
+def test_a_journal_whose_directory_is_gone_continues_in_memory(fallback, path):
     shutil.rmtree(path.parent)
-    ledger.commit([("begin_session", {"at": "after"})])
-    assert "kept in memory only" in ledger.trouble
-    assert sessions(ledger.connection) == ["before", "after"]
+    fallback.commit([("begin_session", {"at": "after"})])
+    assert "kept in memory only" in fallback.trouble
+    assert sessions(fallback.connection) == ["before", "after"]
 
 
 def test_a_shared_journal_whose_directory_is_away_for_a_while_loses_nothing(tmp_path):
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir()
-    ledger = Ledger(database.create(home / "journal.db", shared=True), home=home / "journal.db")
-    ledger.commit([("begin_session", {"at": "before"})])
+    fallback = FallbackConnection(database.create(home / "journal.db", shared=True), home=home / "journal.db")
+    fallback.commit([("begin_session", {"at": "before"})])
     home.rename(away)
-    ledger.commit([("begin_session", {"at": "meanwhile"})])
+    fallback.commit([("begin_session", {"at": "meanwhile"})])
     away.rename(home)
-    ledger.commit([("begin_session", {"at": "after"})])
-    ledger.close()
-    assert ledger.trouble is None
+    fallback.commit([("begin_session", {"at": "after"})])
+    fallback.close()
+    assert fallback.trouble is None
     with closing(database.reopen(home / "journal.db")) as again:
         assert sessions(again) == ["before", "meanwhile", "after"]
