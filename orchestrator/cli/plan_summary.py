@@ -1,5 +1,6 @@
 """What a plan found, on one screen: what each action is doing, what a stop now saves, and what a run will take."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Limits, Outcome
 from orchestrator.pacing.forecast import Calls, Forecast, forecast, quotas
 from orchestrator.progress import Progress
+from orchestrator.results.spool import BYTES_A_RECORD, RESERVE
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
 
@@ -139,6 +141,8 @@ def closing(
         _saves(page, totals)
         if ahead:
             _takes(page, ahead)
+            if any(one.expected.calls.file for one in ahead.values()):
+                _disk(page, summary.records.total, directory)
         _first(page, plan)
     add_people(page, plan.known)
     page.line()
@@ -187,6 +191,20 @@ def _takes(page: Page, ahead: Mapping[str, Ahead]) -> None:
         "a run takes",
         f"about {duration(last_stop)} to the last stop, {duration(settled)} until all is settled",
     )
+
+
+def _disk(page: Page, records: int, directory: Path) -> None:
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:  # the plan itself could not be kept there
+        return
+    needed = records * BYTES_A_RECORD + RESERVE
+    text = f"about {_size(needed)} for the records, {_size(free)} free"
+    page.entry("disk", text, "red" if needed > free else None)
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.0f}MB" if number < 1e9 else f"{number / 1e9:,.0f}GB"
 
 
 def _first(page: Page, plan: KnownPlan) -> None:

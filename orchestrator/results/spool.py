@@ -29,6 +29,9 @@ AT_ONCE = 1
 RESERVE = 32 << 20
 """Bytes of disk that response files leave to the journal and the report."""
 
+BYTES_A_RECORD = 500
+"""Bytes of disk for a record: in its response file, and in two of the sorted files."""
+
 Filed = tuple[str, str | None]
 """The name of an action whose response file was counted, and its action type."""
 
