@@ -20,20 +20,36 @@ class Step(IntEnum):
 
 
 class Attempts(Struct):
-    """The attempts of one call: how many, since when, and how often each kind of failure occurred."""
+    """The attempts of one call, in the session's seconds.
+
+    Attributes:
+        made: all attempts.
+        counted: failed attempts that count towards ``--max-attempts``, see :meth:`.engine.outage.Outage.covers`.
+        failures: the counted ones by kind.
+        started_at: when the last attempt started.
+        before_at: when the attempt before it started; the same for the first attempt.
+        in_outage: the last attempt started during an outage.
+        unauthenticated_at: when the first of the refusals in a row came that concern the credentials only.
+    """
 
     made: int = 0
-    first_at: float = 0.0
+    counted: int = 0
     failures: dict[Kind, int] = {}
+    started_at: float = 0.0
+    before_at: float = 0.0
+    in_outage: bool = False
+    unauthenticated_at: float | None = None
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float, *, in_outage: bool) -> None:
         """Count one more attempt, which starts at ``now``."""
-        if not self.made:
-            self.first_at = now
+        self.before_at = self.started_at if self.made else now
+        self.started_at = now
+        self.in_outage = in_outage
         self.made += 1
 
     def failed(self, kind: Kind) -> int:
         """Count one more failure of ``kind``. Return how many there were."""
+        self.counted += 1
         self.failures[kind] = count = self.failures.get(kind, 0) + 1
         return count
 

@@ -95,6 +95,7 @@ class Kind(StrEnum):
     NOT_FOUND = "not_found"
     UNSUPPORTED = "unsupported"
     REDIRECTED = "redirected"
+    GATEWAY = "gateway"
     NO_RESPONSE_FILE = "no_response_file"
     ARCHIVED = "archived"
     TOO_LARGE = "too_large"
@@ -117,6 +118,8 @@ class CallError(MassStopError):
         process_id: the answer's ``processId``.
         retry_after: seconds the tenant asked to wait, already clamped, or None.
         may_have_worked: the tenant may have carried the call out although we saw it fail.
+        by_api: the API itself answered, with a code of its own. All other failures come from the network or a gateway.
+        wrong_address: a wrong address fails like this: no such host, connection refused, a web page instead of a token.
     """
 
     def __init__(
@@ -130,6 +133,8 @@ class CallError(MassStopError):
         process_id: str | None = None,
         retry_after: float | None = None,
         may_have_worked: bool = False,
+        by_api: bool = False,
+        wrong_address: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -140,3 +145,5 @@ class CallError(MassStopError):
         self.process_id = process_id
         self.retry_after = retry_after
         self.may_have_worked = may_have_worked
+        self.by_api = by_api
+        self.wrong_address = wrong_address

@@ -199,7 +199,11 @@ class ActionReport(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """What one answer told besides its meaning. ``seconds`` is how long it took, ``date`` the tenant's own clock."""
+    """What one response says besides its meaning.
+
+    ``seconds`` is how long it took, ``date`` the tenant's own clock. ``by_api`` is False if a gateway answered instead
+    of the API.
+    """
 
     limits: Limits
     http_status: int
@@ -207,6 +211,7 @@ class Answered(Struct, frozen=True):
     retry_after: float | None
     seconds: float
     date: str | None = None
+    by_api: bool = True
 
 
 class Grant(Struct, frozen=True):

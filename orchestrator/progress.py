@@ -22,6 +22,23 @@ class NeedsPerson:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class OutageFacts:
+    """An outage of a tenant. Times are the session's seconds.
+
+    Attributes:
+        since: when the first call failed.
+        problem: how the tenant, a gateway or the network answers now.
+        next_probe_at: when the next call starts.
+        ends_at: when the run ends if no call is answered until then.
+    """
+
+    since: float
+    problem: str
+    next_probe_at: float
+    ends_at: float
+
+
 @dataclass(slots=True)
 class Progress:
     """Counts of one session, kept by the engine and read by the screen.
@@ -30,8 +47,9 @@ class Progress:
     earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``failed`` keys count for
     ``--max-failures``. ``slots`` and ``in_flight`` are of this moment. ``limits`` and ``call_seconds`` come from the
     tenant's latest answers. Before ``closed_until`` (monotonic seconds) no call starts, because the tenant asked for a
-    pause. ``planning`` is a run that sends no stop. ``given_up`` says why no more is sent to this tenant.
-    ``tenants`` are those of which this one is the sum.
+    pause. ``outage`` describes the outage at this moment, if there is one; of several tenants, that of the first in an
+    outage. ``planning`` is a run that sends no stop. ``given_up`` says why no more is sent to this tenant. ``tenants``
+    are those of which this one is the sum.
     """
 
     keys: int = 0
@@ -55,6 +73,7 @@ class Progress:
     limits: Limits = field(default_factory=Limits)
     call_seconds: float | None = None
     closed_until: float = float("-inf")
+    outage: OutageFacts | None = None
     given_up: str | None = None
     tenants: dict[str, "Progress"] = field(default_factory=dict)
 

@@ -22,7 +22,9 @@ MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "insecure_s
 INPUT = ("column", "any_key", "strict")
 ORDER = ("order", "plan")
 GUARDS = ("expect_action_type", "expect_uploaded_by")
-PACE = ("concurrency", "headroom", "rate", "max_attempts", "timeout", "hedge", "deadline")
+PACE = (
+    "concurrency", "headroom", "rate", "max_attempts", "timeout", "hedge", "wait_for_tenant", "deadline",
+)  # fmt: skip
 ENDS = ("settle", "max_failures", "max_failures_total", "no_results", "save_responses")
 OUTPUT = ("out", "report", "log_format", "log_level", "quiet", "no_progress")
 

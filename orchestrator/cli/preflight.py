@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from orchestrator.cli import check_results
 from orchestrator.cli.check_results import Finding
 from orchestrator.clock import Clock
-from orchestrator.errors import CallError, Kind, TenantUnreachable
+from orchestrator.errors import CallError, TenantUnreachable
 from orchestrator.model import Answered
 from orchestrator.rundir import new_run_id
 from orchestrator.settings import Settings
@@ -36,7 +36,10 @@ async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenera
             await reach(settings.address, longest, tenant.route, trusted), clock.wall()
         ):
             yield finding
-        await tenant.authenticate()
+        try:
+            await tenant.authenticate()
+        except CallError as failed:
+            raise TenantUnreachable(failed.message) from failed
         error = await _read_nobody(tenant, settings)
         for finding in check_results.credentials(tenant.granted, settings):
             yield finding
@@ -57,8 +60,6 @@ async def _read_nobody(tenant: ZuoraClient, settings: Settings) -> CallError | N
     try:
         await tenant.status(NOBODY, f"{settings.track_prefix}-check-{new_run_id()}")
     except CallError as error:
-        if error.kind is Kind.UNAUTHENTICATED:
-            await tenant.authenticate()  # raises where a token that was handed over is at fault
         return error
     return None
 

@@ -9,8 +9,10 @@ from types import TracebackType
 from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
+from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.queue import Priority, PriorityQueue
+from orchestrator.errors import CallError
 
 LEAST_CLAIMED = 16
 """Stops that are claimed ahead at least, however few slots there are."""
@@ -57,16 +59,17 @@ class Preempted(Exception):
 class Slot:
     """One call's place among the calls in flight, as a context manager. See :meth:`Gate.slot`."""
 
-    __slots__ = ("_due", "_gate", "_preempted", "_priority", "_started", "_task")
+    __slots__ = ("_call", "_due", "_gate", "_preempted", "_priority", "_task")
 
     def __init__(self, gate: "Gate", priority: Priority, due: float) -> None:
         self._gate = gate
         self._priority = priority
         self._due = due
+        self._call = 0
         self._preempted = False
 
     async def __aenter__(self) -> None:
-        self._started = await self._gate.acquire(self._priority, self._due)
+        self._call = await self._gate.acquire(self._priority, self._due)
         if self._priority is Priority.FILE:
             self._task = asyncio.current_task()
             self._gate.downloads[self] = None
@@ -77,11 +80,11 @@ class Slot:
         if self._priority is Priority.FILE:
             del self._gate.downloads[self]
             if self._preempted and self._task is not None:
-                self._gate.release()
+                self._gate.release(self._call)
                 if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
                     raise Preempted from error
                 return
-        self._gate.release(self._started if kind is asyncio.CancelledError else None)
+        self._gate.release(self._call, cancelled=kind is asyncio.CancelledError)
 
     def preempt(self) -> None:
         """Cancel the download in this slot."""
@@ -95,17 +98,19 @@ class Gate:
 
     Args:
         pace: how many calls may be in flight, and when the next one may start.
+        outage: learns that no token comes.
         backlog: says whether more stops are about to be queued; results wait for those as well.
         cutoff: closes the gate for stops or for all calls.
         clock: the session's time.
         ramp: opens connections, shared by all tenants of the process.
-        authenticate: waits for a token; raises TenantError if there is none to be had.
+        authenticate: waits for a token. Raises TenantError if there can be none, and CallError if there is none now.
         hold_results: whether polls and files wait for stops of other tenants.
     """
 
     def __init__(
         self,
         pace: Pace,
+        outage: Outage,
         backlog: Backlog,
         cutoff: Cutoff,
         clock: Clock,
@@ -117,13 +122,14 @@ class Gate:
         self.downloads: dict[Slot, None] = {}
         self._pace = pace
         self._pacer = pace.pacer
+        self._outage = outage
         self._backlog = backlog
         self._cutoff = cutoff
         self._clock = clock
         self._ramp = ramp
         self._authenticate = authenticate
         self._hold_results = hold_results
-        self._queue: PriorityQueue[asyncio.Future[None]] = PriorityQueue()
+        self._queue: PriorityQueue[asyncio.Future[int]] = PriorityQueue()
         self._connections = 0
         self._growing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -148,40 +154,49 @@ class Gate:
         ):
             raise Closed
 
-    async def acquire(self, priority: Priority, due: float) -> float:
-        """Enter a slot. Return the time. Use :meth:`slot` instead."""
-        self.check(priority)
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.push(priority, granted, due)
-        self.pump()
-        try:
-            await granted
-        except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._free()
-            raise
-        try:
-            self.check(priority)
-            await self._authenticate()
-            self.check(priority)
-        except BaseException:
-            self._free()
-            raise
+    async def acquire(self, priority: Priority, due: float) -> int:
+        """Enter a slot. Return the number to leave it with. Use :meth:`slot` instead."""
+        while (call := await self._authenticated(priority, due)) is None:
+            due = 0.0
         if priority is Priority.STOP:
             self._queue.budget.earn()
         self.in_flight += 1
         if self._backlog.waiting and self.claimable:
             self._backlog.changed.set()
-        return self._clock.now()
+        return call
 
-    def release(self, cancelled_call: float | None = None) -> None:
-        """Leave a slot. ``cancelled_call``: when a call that was cancelled had started. Use :meth:`slot` instead."""
+    async def _authenticated(self, priority: Priority, due: float) -> int | None:
+        """Wait for a slot, then for a token. Return None, without the slot, if no token came."""
+        self.check(priority)
+        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._queue.push(priority, granted, due)
+        self.pump()
+        try:
+            call = await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self._free(granted.result())
+            raise
+        try:
+            self.check(priority)
+            await self._authenticate()
+            self.check(priority)
+        except CallError as error:
+            self._outage.failed(error)
+            self._free(call)
+            return None
+        except BaseException:
+            self._free(call)
+            raise
+        return call
+
+    def release(self, call: int, *, cancelled: bool = False) -> None:
+        """Leave a slot. ``cancelled``: the tenant may still work on the call. Use :meth:`slot` instead."""
         self.in_flight -= 1
-        if cancelled_call is None:
-            self._pacer.release()
+        if cancelled:
+            self._pacer.abandon(call, self._clock.now())
         else:
-            now = self._clock.now()
-            self._pacer.abandon(now, now - cancelled_call)
+            self._pacer.release(call)
         self.pump()
         self._pace.moved()
 
@@ -220,8 +235,8 @@ class Gate:
     def _full(self) -> bool:
         return self._queue.retries >= MOST_RETRIES_WAITING
 
-    def _free(self) -> None:
-        self._pacer.release()
+    def _free(self, call: int) -> None:
+        self._pacer.release(call)
         self.pump()
 
     def _grow(self) -> None:
@@ -245,12 +260,11 @@ class Gate:
         if granted is None:
             self._pump_at(now, self._queue.due(now))
             return False
-        self._pacer.take(now)
-        granted.set_result(None)
+        granted.set_result(self._pacer.take(now))
         self._pace.moved()
         return True
 
-    def _next(self, now: float) -> "asyncio.Future[None] | None":
+    def _next(self, now: float) -> "asyncio.Future[int] | None":
         """The next call that still waits. A cancelled one is dropped."""
         probing = self._pacer.circuit.open
         while (
@@ -287,7 +301,7 @@ class Gate:
 
     def _close(self) -> None:
         """The run ends early: refuse the calls that may not start any more."""
-        refused: list[asyncio.Future[None]] = []
+        refused: list[asyncio.Future[int]] = []
         if self._cutoff.cancelled_by is not None:
             refused = self._queue.drain()
             if self._timer is not None:

@@ -182,7 +182,23 @@ class Journey:
             if response.wait is None:
                 return self._no_attempt_left(action, response.error)
             priority, due = Priority.RETRY, self._clock.now() + response.wait
+            if self._outage.open and action.possibly_stopped:
+                if await self._look(action, due):
+                    return None
+                due = 0.0
             await self._record_next_intent(action)
+
+    async def _look(self, action: Action, due: float) -> bool:
+        """In an outage, poll a key that may have been stopped. Return whether no further stop is needed.
+
+        A tenant may carry out stops and be too slow to answer them. Then only the status shows what they did.
+        """
+        async with self._gate.slot(Priority.RETRY, due):
+            status = await self._reader.look(action)
+        if status is None or not (status.terminal or status is Status.STOPPING):
+            return False
+        self._poll_from_now_on(action)
+        return True
 
     async def _send_stop(
         self, action: Action, priority: Priority, due: float, send: Send
@@ -193,7 +209,7 @@ class Journey:
             if send.is_hedge:
                 self._recorder.hedged(action, "stop", track_id)
             else:
-                action.stops.begin(self._clock.now())
+                action.stops.begin(self._clock.now(), in_outage=self._outage.open)
             self._recorder.stop_sent()
             action.in_flight += 1
             try:
@@ -245,12 +261,10 @@ class Journey:
         action.possibly_stopped |= error.may_have_worked
         if error.kind not in NO_RESPONSE or action.problem is None or action.problem.kind in NO_RESPONSE:
             action.problem = as_problem(error)  # the last response says more than a later failure without one
-        wait = self._retry.wait(action.stops, error)
+        in_outage = self._outage.covers(error, action.stops)
+        wait = self._retry.wait(action.stops, error, self._clock.now(), in_outage=in_outage)
         self._recorder.stop_failed(action, error, track_id, sent_at, wait=wait)
-        if error.kind in NO_RESPONSE:
-            self._outage.unanswered(error)
-            if wait is None:
-                self._outage.attempts_exhausted(error, action.stops.first_at)
+        self._outage.failed(error)
         return wait
 
     def _stop_superseded(self, action: Action, track_id: str, sent_at: str) -> None:
@@ -262,10 +276,7 @@ class Journey:
 
     def _no_attempt_left(self, action: Action, error: CallError) -> Completion | None:
         """How the action ends if that is known without its status, otherwise None."""
-        if error.kind in NO_RESPONSE and not self._outage.answered_since(action.stops.first_at):
-            if not action.possibly_stopped:
-                return self._without_status(action, action.problem)
-        elif is_final(error.kind) and error.kind is not Kind.WRONG_STATE and not action.possibly_stopped:
+        if is_final(error.kind) and error.kind is not Kind.WRONG_STATE and not action.possibly_stopped:
             problem = as_problem(error)
             return Completion(refused(problem), problem)
         self._poll_from_now_on(action)
@@ -362,7 +373,7 @@ class Journey:
 
     async def _stop_again(self, action: Action) -> Completion | None:
         """The action runs, and no stop was accepted: send another one, if an attempt is left."""
-        if action.problem is None or action.stops.made >= self._settings.max_attempts:
+        if action.problem is None or action.stops.counted >= self._settings.max_attempts:
             credentials = action.problem is not None and action.problem.kind == Kind.UNAUTHENTICATED
             outcome = Outcome.NOT_ATTEMPTED if credentials else Outcome.UNCONFIRMED  # the tenant did answer
             return Completion(outcome, action.problem)

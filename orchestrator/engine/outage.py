@@ -1,57 +1,104 @@
-"""When a tenant that does not answer is given up."""
+"""A tenant that does not answer: what counts as an outage, how long it is waited for, and what the operator sees."""
 
-from orchestrator.engine.backlog import Backlog
+import asyncio
+
+from orchestrator.action import Attempts
+from orchestrator.clock import Clock
 from orchestrator.engine.cutoff import Cutoff
-from orchestrator.engine.gate import Gate
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import CallError, Kind, TenantUnreachable
+from orchestrator.settings import show_duration
+
+WRONG_ADDRESS = 60.0
+"""Seconds for which a tenant is waited for that never answered and whose address may be wrong."""
+
+_NO_OUTAGE = frozenset(
+    {Kind.THROTTLED, Kind.UNAUTHENTICATED, Kind.NO_RESPONSE_FILE, Kind.BAD_FILE, Kind.TOO_LARGE}
+)
+"""Failures that say nothing about whether the tenant answers."""
 
 
 class Outage:
-    """Counts calls without a response, and ends the run if the tenant is gone.
+    """Ends the run if the tenant stays away for too long. Until then, probes show when it is back.
 
-    A tenant may carry out stops and be too slow to answer them. Before the run gives up, it therefore stops sending and
-    polls every key that may have been stopped. It is cancelled only if a poll is not answered either.
+    An outage is a time in which no call gets an answer from the API. Gateway pages, lost connections and a token
+    endpoint that fails are part of it. Throttling is not.
+
+    Args:
+        longest: seconds that one outage may last (``--wait-for-tenant``).
+        pace: the circuit, and what the operator sees.
+        cutoff: ends the run.
+        clock: the session's time.
+        answered: the tenant has answered a call of this run in an earlier session.
     """
 
-    def __init__(self, max_attempts: int, gate: Gate, pace: Pace, backlog: Backlog, cutoff: Cutoff) -> None:
-        self._max_attempts = max_attempts
-        self._gate = gate
+    def __init__(self, longest: float, pace: Pace, cutoff: Cutoff, clock: Clock, *, answered: bool) -> None:
+        self._longest = longest
         self._pace = pace
-        self._backlog = backlog
+        self._circuit = pace.pacer.circuit
         self._cutoff = cutoff
-        self._responses_before: int | None = None
-        self._stops_in_flight = 0
+        self._clock = clock
+        self._answered = answered
+        self._since: float | None = None
+        self._wrong_address_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        cutoff.subscribe(self.close)
 
     @property
-    def _checking(self) -> bool:
-        """Whether the first poll after the end of sending is still to be answered."""
-        return self._responses_before == self._pace.responses
+    def open(self) -> bool:
+        """Whether there is an outage now."""
+        return self._circuit.open
 
-    def unanswered(self, error: CallError) -> None:
-        """One call got no response. Must be called before its slot is released."""
-        self._pace.unanswered()
-        if self._checking and self._stops_in_flight > 0:
-            self._stops_in_flight -= 1  # it left before the end of sending, so it says nothing new
-        elif self._checking or self._pace.pacer.circuit.failed_probes >= self._max_attempts:
-            self._give_up(error)
+    def covers(self, error: CallError, attempts: Attempts) -> bool:
+        """Whether an outage explains ``error``. Then the attempt does not count towards ``--max-attempts``.
 
-    def attempts_exhausted(self, error: CallError, since: float) -> None:
-        """All attempts of one call got no response. The first of them started at ``since``."""
-        if not self.answered_since(since) and not self._checking:
-            self._give_up(error)
+        It counts if the API answered any call since the attempt before it started: then only this call failed.
+        """
+        if error.by_api or error.kind in _NO_OUTAGE:
+            return False
+        return attempts.in_outage or self._pace.last_answer_at < attempts.before_at
 
-    def answered_since(self, since: float) -> bool:
-        """Whether any call was answered since then."""
-        return self._pace.last_response_at >= since
+    def failed(self, error: CallError) -> None:
+        """A call failed. Must be called before its slot is released."""
+        if error.by_api or error.kind in _NO_OUTAGE:
+            return
+        self._answered = self._answered or self._pace.answered
+        now = self._clock.now()
+        if not error.wrong_address:
+            self._wrong_address_since = None
+        elif self._wrong_address_since is None:
+            self._wrong_address_since = now
+        self._pace.failed(
+            error, ends_at=self._ends_at(self._circuit.since if self._circuit.since is not None else now)
+        )
+        self._end_if_due(error)
 
-    def _give_up(self, error: CallError) -> None:
-        if self._cutoff.sending and self._backlog.any_possibly_stopped():
-            advice = " A longer --timeout may help." if error.kind is Kind.TIMEOUT else ""
-            self._responses_before, self._stops_in_flight = self._pace.responses, self._gate.in_flight - 1
-            self._cutoff.stop_sending(
-                TenantUnreachable(f"The tenant answers no stop any more: {error.message}{advice}"),
-                if_keys_remain=True,
-            )
-        else:
-            self._cutoff.cancel(TenantUnreachable(f"The tenant does not answer any more: {error.message}"))
+    def close(self) -> None:
+        """Forget the timer if no call may start any more."""
+        if self._timer is not None and self._cutoff.cancelled_by is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ends_at(self, since: float) -> float:
+        """When an outage that began at ``since`` ends the run."""
+        if self._answered or self._wrong_address_since is None:
+            return since + self._longest
+        return min(since + self._longest, self._wrong_address_since + WRONG_ADDRESS)
+
+    def _end_if_due(self, error: CallError) -> None:
+        """End the run if the outage lasted too long. Otherwise ask again when it will have."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        since = self._circuit.since
+        if since is None or self._cutoff.cancelled_by is not None:
+            return
+        now = self._clock.now()
+        left = self._ends_at(since) - now
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._end_if_due, error)
+            return
+        waited = show_duration(float(round(now - since)))
+        self._cutoff.cancel(
+            TenantUnreachable(f"The tenant did not answer for {waited} (--wait-for-tenant): {error.message}")
+        )

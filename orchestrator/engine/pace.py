@@ -4,11 +4,12 @@ from math import inf
 
 from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
+from orchestrator.errors import CallError
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.model import Answered
 from orchestrator.pacing.pacer import Pacer
-from orchestrator.progress import Progress
+from orchestrator.progress import OutageFacts, Progress
 
 EVERY = 1.0
 """Seconds between two rows of the journal."""
@@ -21,16 +22,14 @@ class Pace:
 
     Attributes:
         pacer: the arithmetic.
-        responses: how many responses came so far.
-        last_response_at: when the last one came, in the session's seconds.
+        last_answer_at: when the API last answered a call, in the session's seconds.
     """
 
     def __init__(
         self, pacer: Pacer, backlog: Backlog, journal: Journal, progress: Progress, clock: Clock, log: Log
     ) -> None:
         self.pacer = pacer
-        self.responses = 0
-        self.last_response_at = -inf
+        self.last_answer_at = -inf
         self._backlog = backlog
         self._journal = journal
         self._progress = progress
@@ -44,12 +43,12 @@ class Pace:
     def receive(self, answer: Answered) -> None:
         """Learn from a response, before its call returns."""
         pacer, progress = self.pacer, self._progress
-        now = self.last_response_at = self._clock.now()
-        self.responses += 1
-        if pacer.circuit.open:
-            self._log.info("pace.tenant_back", waiting=self._backlog.unsent)
+        now = self._clock.now()
+        if answer.by_api:
+            self.last_answer_at = now
+            self._end_outage(now)
+            progress.heard(answer)
         pacer.answered(answer, now)
-        progress.heard(answer)
         progress.closed_until = pacer.closed_until
         slots = progress.slots = pacer.limit
         progress.in_flight = pacer.in_flight
@@ -64,12 +63,35 @@ class Pace:
             self._log.debug("pace.limit", slots=slots, before=self._slots, others=others and round(others, 1))
             self._slots = slots
 
-    def unanswered(self) -> None:
-        """Learn that a call got no response."""
-        circuit, was_open = self.pacer.circuit, self.pacer.circuit.open
-        self.pacer.unanswered(self._clock.now())
-        if circuit.open and not was_open:
-            self._log.warning("pace.tenant_silent", waiting=self._backlog.unsent)
+    @property
+    def answered(self) -> bool:
+        """Whether the API has answered a call of this session."""
+        return self.last_answer_at > -inf
+
+    def failed(self, error: CallError, ends_at: float) -> None:
+        """Learn that a call ended without an answer from the API. The run ends at ``ends_at`` if none comes."""
+        circuit, now = self.pacer.circuit, self._clock.now()
+        begins = circuit.failed(now)
+        if circuit.since is None or not circuit.open:
+            return
+        self._progress.outage = OutageFacts(circuit.since, error.message, circuit.next_probe_at, ends_at)
+        if begins:
+            self._log.warning(
+                "outage.started", message=error.message, waits_for=round(ends_at - now, 1),
+                waiting=self._backlog.unsent,
+            )  # fmt: skip
+        else:
+            self._log.debug(
+                "outage.continues", message=error.message, next_probe_in=circuit.next_probe_at - now
+            )
+
+    def _end_outage(self, now: float) -> None:
+        circuit = self.pacer.circuit
+        if circuit.open and circuit.since is not None:
+            self._progress.outage = None
+            self._log.info(
+                "outage.ended", seconds=round(now - circuit.since, 1), waiting=self._backlog.unsent
+            )
 
     def moved(self) -> None:
         """A call started or ended. Write a row if one is due."""

@@ -70,9 +70,12 @@ class PollSchedule:
         self._files = files
 
     def ends(self, action: Action, now: float) -> float:
-        """Until when ``action`` is polled: for its end, or then for the address of its response file."""
+        """Until when ``action`` is polled: for its end, or then for the address of its response file.
+
+        Outages since its first poll do not count.
+        """
         started = now if action.first_polled_at is None else action.first_polled_at
-        return started + self._patience(action)
+        return started + self._patience(action) + self._pacer.circuit.outage_seconds(started, now)
 
     def next_poll(self, action: Action, now: float) -> float:
         """When to poll ``action`` next."""

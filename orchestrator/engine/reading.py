@@ -15,8 +15,8 @@ from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
 from orchestrator.engine.recorder import Recorder, as_problem
 from orchestrator.engine.retry import Retry
-from orchestrator.errors import NO_RESPONSE, CallError, Kind
-from orchestrator.model import Problem, Reading
+from orchestrator.errors import CallError, Kind
+from orchestrator.model import Problem, Reading, Status
 from orchestrator.results.spool import Responses
 
 _PASSING = frozenset({Kind.THROTTLED, Kind.LOCKED, Kind.TEMPORARY, Kind.UNAUTHENTICATED})
@@ -109,7 +109,7 @@ class Reader:
         async with self._gate.slot(priority, due):
             track_id = self._begin(action, "status", attempts, send)
             if action.step is Step.POLL and action.first_polled_at is None:
-                action.first_polled_at = attempts.first_at
+                action.first_polled_at = attempts.started_at
             try:
                 with send:
                     state = await self._tenant.status(action.bulk_key, track_id)
@@ -120,12 +120,26 @@ class Reader:
                 self._recorder.read_cancelled(action, "status", track_id)
                 raise
 
+    async def look(self, action: Action) -> Status | None:
+        """Read the status once, in a slot that the caller holds. Return None if the call fails."""
+        attempts = Attempts()
+        attempts.begin(self._clock.now(), in_outage=True)
+        track_id = self._track_ids.next()
+        try:
+            state = await self._tenant.status(action.bulk_key, track_id)
+        except CallError as error:
+            self._failed(action, "status", attempts, error, track_id)
+            return None
+        self._recorder.status(action, Reading(state, retried=False))
+        return state.status
+
     async def file(self, action: Action) -> Problem | None:
         """Fetch the response file of ``action`` and count its records. Return the problem if that is not possible."""
         if self._responses is None or action.output_url is None:
             return None
         attempts = Attempts()
         while True:
+            counted = attempts.counted
             try:
                 failure = await self._hedging.first_accepted(
                     CallKind.FILE,
@@ -141,6 +155,9 @@ class Reader:
             if failure.wait is None:
                 return await self._why_not_fetched(action, action.output_url, failure.error)
             action.due = self._clock.now() + failure.wait
+            if attempts.counted == counted:  # if the tenant answers a poll, only its files fail
+                async with self._gate.slot(Priority.POLL, action.due):
+                    await self.look(action)
         self._recorder.file_read(action, retried=attempts.made > 1)
         try:
             records = await self._responses.count(action.bulk_key, action.action_type)
@@ -174,7 +191,7 @@ class Reader:
         if send.is_hedge:
             self._recorder.hedged(action, call, track_id)
         else:
-            attempts.begin(self._clock.now())
+            attempts.begin(self._clock.now(), in_outage=self._outage.open)
         return track_id
 
     async def _why_not_fetched(self, action: Action, address: str, error: CallError) -> Problem:
@@ -201,12 +218,10 @@ class Reader:
         self, action: Action, call: str, attempts: Attempts, error: CallError, track_id: str
     ) -> float | None:
         """Return the seconds until the next attempt, or None if no attempt is left."""
-        wait = self._retry.wait(attempts, error)
+        in_outage = self._outage.covers(error, attempts)
+        wait = self._retry.wait(attempts, error, self._clock.now(), in_outage=in_outage)
         self._recorder.read_failed(action, call, attempts, error, track_id, wait=wait)
-        if error.kind in NO_RESPONSE:
-            self._outage.unanswered(error)
-            if wait is None:
-                self._outage.attempts_exhausted(error, attempts.first_at)
+        self._outage.failed(error)
         return wait
 
     def _settle_time_is_over(self, action: Action) -> bool:

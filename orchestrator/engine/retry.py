@@ -8,8 +8,11 @@ from orchestrator.errors import CallError, Kind
 
 BASE = 0.5
 CAP = 30.0
-LONGEST_WAIT = 300.0
-"""Seconds that a Retry-After may hold one call back."""
+
+UNAUTHENTICATED_FOR = 60.0
+UNAUTHENTICATED_CAP = 2.0
+"""Seconds for which a call is repeated that is refused as unauthenticated, and the longest wait between attempts. Each
+attempt uses a token that was not refused before, if there is one."""
 
 FEW = 4
 
@@ -28,6 +31,8 @@ _PATIENT = frozenset(
         Kind.CONNECTION_LOST,
         Kind.CONNECT_FAILED,
         Kind.MALFORMED_ANSWER,
+        Kind.GATEWAY,
+        Kind.REDIRECTED,
     }
 )
 _BRIEF = frozenset({Kind.INTERNAL, Kind.INTEGRATION, Kind.UNKNOWN})
@@ -39,8 +44,6 @@ def tries(kind: Kind, max_attempts: int) -> int:
         return max_attempts
     if kind in _BRIEF:
         return min(FEW, max_attempts)
-    if kind is Kind.UNAUTHENTICATED:
-        return min(2, max_attempts)
     return 1
 
 
@@ -54,9 +57,12 @@ def again(error: CallError, attempt: int, max_attempts: int) -> bool:
     return attempt < tries(error.kind, max_attempts)
 
 
-def delay(attempt: int, retry_after: float | None, uniform: Callable[[float, float], float]) -> float:
-    """Seconds until the next attempt, after attempt number ``attempt``: full jitter, never under ``retry_after``."""
-    return max(full_jitter(attempt, BASE, CAP, uniform), min(retry_after or 0.0, LONGEST_WAIT))
+def delay(attempt: int, uniform: Callable[[float, float], float]) -> float:
+    """Seconds until the next attempt, after attempt number ``attempt``: full jitter.
+
+    A ``Retry-After`` closes the tenant's gate for all calls, so one call need not wait for it as well.
+    """
+    return full_jitter(attempt, BASE, CAP, uniform)
 
 
 class Retry:
@@ -69,12 +75,31 @@ class Retry:
         self._max_attempts = max_attempts
         self._uniform = uniform
 
-    def wait(self, attempts: Attempts, error: CallError) -> float | None:
-        """Count a failure. Return the seconds until the next attempt, or None if no attempt is left."""
+    def wait(self, attempts: Attempts, error: CallError, now: float, *, in_outage: bool) -> float | None:
+        """Count a failure. Return the seconds until the next attempt, or None if no attempt is left.
+
+        ``in_outage``: the tenant answers nothing, so the failure does not count. The outage decides when the next
+        attempt starts.
+        """
+        if error.kind is Kind.UNAUTHENTICATED:
+            return self._wait_for_token(attempts, now)
+        attempts.unauthenticated_at = None
+        if in_outage:
+            return self._uniform(0.0, BASE)
         failures = attempts.failed(error.kind)
-        if attempts.made >= self._max_attempts or not again(error, failures, self._max_attempts):
+        if attempts.counted >= self._max_attempts or not again(error, failures, self._max_attempts):
             return None
-        return delay(attempts.made, error.retry_after, self._uniform)
+        return delay(attempts.counted, self._uniform)
+
+    def _wait_for_token(self, attempts: Attempts, now: float) -> float | None:
+        if attempts.unauthenticated_at is None:
+            attempts.unauthenticated_at = now
+        since = now - attempts.unauthenticated_at
+        return (
+            None
+            if since >= UNAUTHENTICATED_FOR
+            else self._uniform(0.0, min(since + BASE, UNAUTHENTICATED_CAP))
+        )
 
 
 class RetryBudget:

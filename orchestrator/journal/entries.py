@@ -136,7 +136,7 @@ def to_action(
     )
     if stage == Stage.POLLING:
         action.step = Step.FETCH if outcome and output_url else Step.POLL
-        action.stops.made = 0 if accepted else attempts
+        action.stops.made = action.stops.counted = 0 if accepted else attempts
         action.due, action.first_polled_at, action.polls = due_at, read_from, polls
         action.problem = msgspec.json.decode(error, type=Problem) if error else None
         action.outcome, action.output_url = Outcome(outcome) if outcome else None, output_url

@@ -1,53 +1,66 @@
-"""A tenant that answers nothing any more: noticed, and probed with one call at a time."""
+"""A tenant that answers nothing any more: when that is an outage, and when the next probe may start."""
 
+from collections import deque
 from collections.abc import Callable
 
-from orchestrator.backoff import half_jitter
+FAILURES = 5
+"""Calls in a row without an answer from the API that make an outage. Before the first answer, one call is enough."""
 
-SILENCE = 5
-"""Calls in a row that come to no answer, after which the tenant is taken for gone."""
+FIRST_PROBE = (0.25, 0.5)
+PROBE_EVERY = (1.0, 2.0)
+"""Seconds until the first probe, and between two probes: a random time between these."""
 
-BASE, CAP = 0.5, 8.0
-"""Seconds until the first probe at most, and until any; twice as long after each that is not answered."""
+MOST_PROBES = 40
+"""Probes in flight at most, beside the calls that were in flight before. Each may hang until its timeout."""
+
+
+REMEMBERED = 100
+"""Outages that are remembered."""
 
 
 class Circuit:
-    """Open while the tenant is silent: one call goes at a time, after pauses that grow; any answer closes it.
+    """Open during an outage: one probe starts every 1 to 2 s, whether or not the one before has ended.
 
-    ``uniform`` gives a random number between its two arguments.
+    Any answer from the API closes it. ``uniform`` returns a random number between its two arguments. ``since`` is the
+    time of the first of the failures in a row, None if the last call was answered. ``next_probe_at`` is the time of the
+    next probe during an outage.
     """
 
     def __init__(self, uniform: Callable[[float, float], float]) -> None:
         self.open = False
-        self.failed_probes = 0
+        self.since: float | None = None
+        self.next_probe_at = float("-inf")
         self._uniform = uniform
-        self._unanswered = 0
-        self._probing = False
-        self._probe_at = float("-inf")
+        self._failures = 0
+        self._answered_before = False
+        self._outages: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
-    def opens_at(self, in_flight: int) -> float | None:
-        """When the next probe may leave; None while one, or what left before it, is still under way."""
-        return None if in_flight else self._probe_at
+    def take(self, now: float) -> None:
+        """A probe starts."""
+        self.next_probe_at = now + self._uniform(*PROBE_EVERY)
 
-    def take(self) -> None:
-        """A call leaves."""
-        self._probing = self.open
-
-    def answered(self) -> bool:
-        """An answer came, whatever it says; tells whether it ends a silence."""
+    def answered(self, now: float) -> bool:
+        """The API answered a call, whatever it said. Return whether this ends an outage."""
         was_open = self.open
-        self._unanswered = self.failed_probes = 0
-        self.open = self._probing = False
+        if was_open and self.since is not None:
+            self._outages.append((self.since, now))
+        self._answered_before = True
+        self.open, self.since, self._failures = False, None, 0
         return was_open
 
-    def unanswered(self, now: float) -> None:
-        """A call came to no answer: no connection, connection lost, or time-out."""
-        was_open = self.open
-        self._unanswered += 1
-        self.open = self._unanswered >= SILENCE
-        if self._probing:
-            self.failed_probes += 1
-        elif was_open or not self.open:
-            return  # it left before the silence was noticed, or there is none
-        self._probing = False
-        self._probe_at = now + half_jitter(self.failed_probes + 1, BASE, CAP, self._uniform)
+    def outage_seconds(self, since: float, now: float) -> float:
+        """How much of the time from ``since`` to ``now`` was an outage."""
+        seconds = sum(max(0.0, ended - max(began, since)) for began, ended in self._outages)
+        if self.open and self.since is not None:
+            seconds += max(0.0, now - max(self.since, since))
+        return seconds
+
+    def failed(self, now: float) -> bool:
+        """A call ended without an answer from the API. Return whether an outage begins."""
+        self.since = now if self.since is None else self.since
+        self._failures += 1
+        if self.open or (self._answered_before and self._failures < FAILURES):
+            return False
+        self.open = True
+        self.next_probe_at = now + self._uniform(*FIRST_PROBE)
+        return True

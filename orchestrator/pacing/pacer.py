@@ -6,7 +6,7 @@ from collections.abc import Callable
 from orchestrator.backoff import half_jitter
 from orchestrator.model import Answered, Window
 from orchestrator.pacing.abandoned import AbandonedCalls
-from orchestrator.pacing.circuit import Circuit
+from orchestrator.pacing.circuit import MOST_PROBES, PROBE_EVERY, Circuit
 from orchestrator.pacing.slots import SlotController
 from orchestrator.pacing.window import RateWindow
 from orchestrator.settings import Rate
@@ -33,11 +33,17 @@ BURST_SHARE = 20
 class Pacer:
     """Slots, rate windows, gate and circuit of one tenant, asked in one place.
 
-    The caller asks :meth:`opens_at`, and when that is not in the future takes a slot with :meth:`take` and gives it
-    back with :meth:`release`. Every answer is shown to :meth:`answered`, and a call without one is told by
-    :meth:`unanswered`. ``headroom`` is the share (0 to 1) of each limit that is left to others, ``rate`` the operator's
-    own limit, ``uniform`` gives a random number between its two arguments. Until ``gate`` nothing may leave because the
-    tenant said "wait". ``throttled_at`` is when the tenant last refused a call for its limits.
+    The caller asks :meth:`opens_at`. If that is not in the future, it takes a slot with :meth:`take` and returns it
+    with :meth:`release`. It passes every response to :meth:`answered`.
+
+    Args:
+        slots: how many calls may be in flight.
+        headroom: the share (0 to 1) of each limit that is left to others.
+        rate: the operator's own limit.
+        uniform: returns a random number between its two arguments.
+
+    Until ``gate`` no call starts, because the tenant asked for a pause. ``throttled_at`` is when the tenant last
+    refused a call for its limits.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class Pacer:
         self._abandoned = AbandonedCalls()
         self._has_header = False
         self._slots = slots
+        self._started: dict[int, float] = {}
+        self._calls = 0
         self._headroom = headroom
         self._uniform = uniform
         self._windows: dict[int, RateWindow] = {}
@@ -78,7 +86,7 @@ class Pacer:
     @property
     def full(self) -> bool:
         """Whether every slot is taken."""
-        return self.in_flight >= self._slots.limit
+        return self.in_flight >= self._slots.limit + (MOST_PROBES if self.circuit.open else 0)
 
     @property
     def closed_until(self) -> float:
@@ -87,49 +95,59 @@ class Pacer:
 
     def opens_at(self, now: float) -> float | None:
         """When one more call may leave; None while every slot is taken, since then only a release can tell."""
-        if self.in_flight >= self._slots.limit:
+        if self.in_flight >= self._slots.limit and self.full:
             return None
         at = self.gate if self.gate > self._spaced else self._spaced
-        if self._abandoned:
+        if self._abandoned and not self.circuit.open:
             self._abandoned.expire(now)
             if self.in_flight + len(self._abandoned) >= self._slots.limit:
                 at = max(at, self._abandoned.next_end)
         if self.circuit.open:
-            probe_at = self.circuit.opens_at(self.in_flight)
-            if probe_at is None:
-                return None
-            at = max(at, probe_at)
+            at = max(at, self.circuit.next_probe_at)
         for window in self._every:
             opens_at = window.opens_at(now)
             if opens_at > at:
                 at = opens_at
         return at
 
-    def take(self, now: float) -> None:
+    def take(self, now: float) -> int:
+        """Take a slot for a call that starts now. Return the number to release it with."""
         self.in_flight += 1
+        self._calls += 1
+        self._started[self._calls] = now
         if self.circuit.open:
-            self.circuit.take()
+            self.circuit.take(now)
         if now < self.gate + OPENING:
             self._spaced = now + self._uniform(0.0, 2 * OPENING / self._slots.limit)
         for window in self._every:
             window.take(now)
+        return self._calls
 
-    def release(self) -> None:
-        self.in_flight -= 1
+    def release(self, call: int) -> None:
+        """Return the slot of a call that ended."""
+        if self._started.pop(call, None) is not None:
+            self.in_flight -= 1
 
-    def abandon(self, now: float, lasted: float) -> None:
-        """A call was cancelled after ``lasted`` seconds, and its slot is free. The tenant may still work on it.
+    def abandon(self, call: int, now: float) -> None:
+        """A call was cancelled, and its slot is free. The tenant may still work on it.
 
         Such calls count towards the limit for a while, but take half of the slots at most.
         """
-        self.in_flight -= 1
-        self._abandoned.add(now, lasted, self._slots.limit // 2, header=self._has_header)
+        started = self._started.pop(call, None)
+        if started is not None:
+            self.in_flight -= 1
+            self._abandoned.add(now, now - started, self._slots.limit // 2, header=self._has_header)
 
     def answered(self, answer: Answered, now: float) -> None:
-        """Learns from what an answer told of the tenant's limits; a wait it asks for closes the gate for all."""
+        """Learn the tenant's limits from a response. A wait that it asks for closes the gate for all calls."""
+        if not answer.by_api:
+            if answer.retry_after is not None:
+                self.close(now, min(answer.retry_after, PROBE_EVERY[1]))
+            return
         limits = answer.limits
-        if self.circuit.answered():
+        if self.circuit.answered(now):
             self._slots.paused()
+            self._write_off(now - answer.seconds)
         if answer.throttled:
             self.throttled_at = now
         if limits.concurrency is not None and limits.concurrency_remaining is not None:
@@ -158,10 +176,6 @@ class Pacer:
             self._refused_alone += 1
             self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
 
-    def unanswered(self, now: float) -> None:
-        """A call came to no answer at all."""
-        self.circuit.unanswered(now)
-
     def close(self, now: float, seconds: float) -> None:
         """Lets nothing leave for ``seconds``."""
         self.gate = max(self.gate, now + min(seconds, LONGEST_GATE))
@@ -170,6 +184,11 @@ class Pacer:
     def spare(self, now: float, until: float) -> float:
         """How many calls the rate windows let through from ``now`` to ``until``, as far as is known."""
         return min((window.spare(now, until) for window in self._every), default=float("inf"))
+
+    def _write_off(self, before: float) -> None:
+        """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more."""
+        self._started = {call: started for call, started in self._started.items() if started >= before}
+        self.in_flight = len(self._started)
 
     def _window(self, told: Window) -> RateWindow:
         quota = max(1, int(told.quota * (1 - self._headroom) + 1e-9))

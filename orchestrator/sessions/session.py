@@ -29,11 +29,12 @@ from orchestrator.engine.ports import Intake, Tenant
 from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.retry import Retry
-from orchestrator.errors import TenantError
+from orchestrator.errors import CallError, TenantError
 from orchestrator.journal.entries import NO_KEYS, Counts
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
 from orchestrator.model import Outcome
+from orchestrator.pacing.circuit import PROBE_EVERY
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Progress
@@ -95,9 +96,12 @@ async def tenant_session(
     async with ZuoraClient(
         settings, common.clock, on_answer=pace.receive, on_token=journal.token_call, tokens=tokens
     ) as tenant:
-        gate = Gate(pace, backlog, cutoff, common.clock, common.ramp, tenant.authenticate, hold_results)
+        outage = Outage(settings.wait_for_tenant, pace, cutoff, common.clock, answered=counts.accepted > 0)
+        gate = Gate(
+            pace, outage, backlog, cutoff, common.clock, common.ramp, tenant.authenticate, hold_results
+        )
         yield TenantSession(
-            common, settings, tenant, gate, pace, backlog, cutoff, journal,
+            common, settings, tenant, gate, pace, outage, backlog, cutoff, journal,
             None if settings.no_results else responses, progress, log,
             track_prefix=f"{common.label}.{number}" if name else common.label,
         )  # fmt: skip
@@ -113,6 +117,7 @@ class TenantSession:
         tenant: Tenant,
         gate: Gate,
         pace: Pace,
+        outage: Outage,
         backlog: Backlog,
         cutoff: Cutoff,
         journal: Journal,
@@ -125,7 +130,6 @@ class TenantSession:
         clock, uniform = common.clock, common.random.uniform
         own = () if settings.max_failures is None else (FailureGuard(settings.max_failures, cutoff),)
         guards = (*common.guards, *own)
-        outage = Outage(settings.max_attempts, gate, pace, backlog, cutoff)
         recorder = Recorder(journal, backlog, progress, guards, clock, log, common.on_completed)
         schedule = PollSchedule(pace.pacer, backlog, uniform, settings.settle, files=not settings.no_results)
         retry = Retry(settings.max_attempts, uniform)
@@ -142,6 +146,8 @@ class TenantSession:
         self._tenant = tenant
         self._gate = gate
         self._pace = pace
+        self._outage = outage
+        self._uniform = uniform
         self._backlog = backlog
         self._cutoff = cutoff
         self._journal = journal
@@ -238,10 +244,17 @@ class TenantSession:
         return not (stops_may_come or backlog.active or backlog.parked)
 
     async def _authenticate(self) -> None:
-        try:
-            await self._tenant.authenticate()
-        except TenantError as error:
-            self._cutoff.cancel(error)
+        """Get a token before the first key needs one."""
+        while self._cutoff.cancelled_by is None:
+            try:
+                await self._tenant.authenticate()
+            except TenantError as error:
+                self._cutoff.cancel(error)
+            except CallError as error:
+                self._outage.failed(error)
+                await asyncio.sleep(self._uniform(*PROBE_EVERY))
+            else:
+                return
 
     async def _read_input(self, intake: Intake) -> None:
         progress = self._progress

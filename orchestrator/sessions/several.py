@@ -237,4 +237,5 @@ def add_up(total: Progress, by_tenant: Iterable[Progress]) -> None:
         elif type(getattr(total, field.name)) is int:
             setattr(total, field.name, sum(values))
     total.latest = deque((one for progress in every for one in progress.latest), LATEST)
+    total.outage = next((progress.outage for progress in every if progress.outage is not None), None)
     total.closed_until = min((progress.closed_until for progress in every), default=total.closed_until)

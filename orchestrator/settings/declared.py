@@ -121,13 +121,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate: Annotated[
         Rate | None, RATE, About("most calls a minute; /s and /h too (default: what the tenant allows)")
     ] = None
-    max_attempts: Annotated[int, NUMBER, About("tries for one call")] = 8
+    max_attempts: Annotated[
+        int, NUMBER, About("attempts for one call, not counting those during an outage")
+    ] = 8
     timeout: Annotated[float, DURATION, About("longest wait for one call")] = 30.0
     hedge: Annotated[
         float | None,
         HEDGE,
         About("delay after which a slow call is sent a second time, or off (default: automatic)"),
     ] = None
+    wait_for_tenant: Annotated[
+        float, DURATION, About("how long one outage of the tenant may last before the run ends")
+    ] = 900.0
     deadline: Annotated[
         float | None, DURATION, About("longest the run may take: no call starts after it (default: none)")
     ] = None

@@ -128,7 +128,9 @@ class ZuoraClient:
     def _credentials(self, settings: Settings) -> tuple[Redaction, TokenSource]:
         others = secrets_of(self.route.proxy)
         if settings.token is not None:
-            return Redaction(settings.token.reveal(), *others), ReadyToken(settings.token.reveal())
+            return Redaction(settings.token.reveal(), *others), ReadyToken(
+                settings.token.reveal(), self._clock
+            )
         if settings.client_id is None or settings.client_secret is None:
             raise UsageError(
                 "No credentials: set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET (or --client-secret-file), "
@@ -192,7 +194,8 @@ class ZuoraClient:
         try:
             return answer.state(self.redact)
         except ValueError as error:
-            raise _not_understood(str(error), read_request_id(headers, self.redact)) from None
+            request_id = read_request_id(headers, self.redact)
+            raise _not_understood(str(error), request_id, by_api=answer.by_api) from None
 
     async def download(
         self,
@@ -295,8 +298,9 @@ class ZuoraClient:
         self._answered_before = True
         answer = understood(body, decoder)
         if answer is not None and _says_yes(response.status, answer):
-            self._token.accepted(token)
-            self._on_answer(self._answered(response, None, started))
+            if answer.by_api:
+                self._token.accepted(token)
+            self._on_answer(self._answered(response, None, started, by_api=answer.by_api))
             return answer, response.headers
         refusal = self._refusal(response, answer, body, token)
         self._on_answer(self._answered(response, refusal, started))
@@ -337,12 +341,17 @@ class ZuoraClient:
         )
         if refusal.kind is Kind.UNAUTHENTICATED:
             self._token.refused(token)
-        elif answer is not None:
+        elif refusal.by_api:
             self._token.accepted(token)
         return refusal
 
     def _answered(
-        self, response: aiohttp.ClientResponse, refusal: CallError | None, started: float
+        self,
+        response: aiohttp.ClientResponse,
+        refusal: CallError | None,
+        started: float,
+        *,
+        by_api: bool = True,
     ) -> Answered:
         limits = read_limits(response.headers)
         throttled = refusal is not None and refusal.kind is Kind.THROTTLED
@@ -356,6 +365,7 @@ class ZuoraClient:
             retry_after=wait,
             seconds=self._clock.now() - started,
             date=response.headers.get("Date"),
+            by_api=by_api if refusal is None else refusal.by_api or throttled,
         )
 
     async def _post(self, url: str, form: Mapping[str, str]) -> tuple[aiohttp.ClientResponse, bytes]:
@@ -399,11 +409,12 @@ def _says_yes(http_status: int, answer: Answer) -> bool:
     return 200 < http_status < 300 and answer.success is True
 
 
-def _not_understood(why: str, request_id: str | None) -> CallError:
+def _not_understood(why: str, request_id: str | None, *, by_api: bool = False) -> CallError:
     return CallError(
         Kind.MALFORMED_ANSWER,
         f"The tenant's answer cannot be understood: {why}.",
         http_status=200,
         request_id=request_id,
         may_have_worked=True,
+        by_api=by_api,
     )

@@ -52,6 +52,11 @@ class Answer(Struct, frozen=True, rename="camel"):
     error_description: Any = field(default=None, name="error_description")
 
     @property
+    def by_api(self) -> bool:
+        """Whether this success has the documented form. Other JSON under HTTP 200 comes from a gateway."""
+        return self.success is not None
+
+    @property
     def text(self) -> str | None:
         """The reason as text, wherever the answer has it."""
         try:
@@ -87,6 +92,11 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
     error_count: Any = None
     success_count: Any = None
 
+    @property
+    def by_api(self) -> bool:
+        """Whether this success has the documented form. Other JSON under HTTP 200 comes from a gateway."""
+        return self.success is not None or self.status is not None
+
     def state(self, redact: Redact) -> ActionState:
         """The reading, or ValueError where it holds no status this product knows."""
         total, processed = read_code(self.total_count), read_code(self.processed_count)
@@ -115,6 +125,11 @@ class FileStatusAnswer(Answer, frozen=True, rename="camel"):
 
     accessible: Any = None
     status: Any = None
+
+    @property
+    def by_api(self) -> bool:
+        """Whether this success has the documented form. Other JSON under HTTP 200 comes from a gateway."""
+        return self.success is not None or self.status is not None
 
     def archived(self, redact: Redact) -> str | None:
         """The status of a file that cannot be downloaded now; None for any other file."""
@@ -165,20 +180,25 @@ _CATEGORIES = {
 }
 """The last two digits of a reason's code (Zuora API, "Error codes")."""
 
-_HTTP = {
-    400: Kind.INVALID_REQUEST,
-    401: Kind.UNAUTHENTICATED,
-    403: Kind.NO_PERMISSION,
-    404: Kind.NOT_FOUND,
-    405: Kind.UNSUPPORTED,
-    408: Kind.SERVER,
-    422: Kind.INVALID_REQUEST,
-    429: Kind.THROTTLED,
-}
+_HTTP = {401: Kind.UNAUTHENTICATED, 408: Kind.SERVER, 429: Kind.THROTTLED}
+
+_REFUSED = {403: Kind.NO_PERMISSION, 404: Kind.NOT_FOUND, 405: Kind.UNSUPPORTED}
+"""HTTP statuses of refusals whose code has an unknown category."""
+
+_OUTAGE = frozenset({502, 503, 504})
+"""HTTP statuses by which a gateway says that the API does not answer, whatever the body contains."""
 
 # A server that failed in the middle may have failed after it did what was asked.
 _MAY_HAVE_WORKED = frozenset(
-    {Kind.INTERNAL, Kind.INTEGRATION, Kind.SERVER, Kind.MALFORMED_ANSWER, Kind.UNKNOWN}
+    {
+        Kind.INTERNAL,
+        Kind.INTEGRATION,
+        Kind.SERVER,
+        Kind.MALFORMED_ANSWER,
+        Kind.UNKNOWN,
+        Kind.GATEWAY,
+        Kind.REDIRECTED,
+    }
 )
 
 
@@ -199,22 +219,20 @@ def failure(
     redact: Redact,
     page: bytes = b"",
 ) -> CallError:
-    """The error that an answer stands for: by its reason's category where it gives one, else by its HTTP status.
+    """The error for a response: by the category of its code, otherwise by its HTTP status.
 
-    ``page`` is the body, whose text is the message where the answer is not JSON (None).
+    Only a failure with a code comes from the API. Any other response comes from a gateway, whatever its HTTP status is.
+    ``page`` is the body, whose text is the message if the response is not JSON (``answer`` is None).
     """
     try:
         reason = answer.reason() if answer else Reason()
     except ValidationError:
         answer, reason = None, Reason()
     code = read_code(reason.code)
-    by_status = _HTTP.get(http_status) or _by_class(http_status, answer is not None)
-    if http_status in (401, 429):
-        kind = _HTTP[http_status]
-    elif code is not None:
-        kind = _CATEGORIES.get(code % 100, by_status)
-    else:
-        kind = by_status
+    kind = _HTTP.get(http_status) or _by_class(http_status, answer is not None)
+    if code is not None and http_status not in (401, 429):
+        refused = _REFUSED.get(http_status, Kind.INVALID_REQUEST) if kind is Kind.GATEWAY else kind
+        kind = _CATEGORIES.get(code % 100, refused)
     return CallError(
         kind,
         _message(answer, page, kind, http_status, redact),
@@ -224,6 +242,7 @@ def failure(
         process_id=_text(answer.process_id, LONGEST_TEXT, redact) if answer else None,
         retry_after=retry_after,
         may_have_worked=kind in _MAY_HAVE_WORKED,
+        by_api=reason.code not in (None, "") and http_status not in _OUTAGE,
     )
 
 
@@ -278,7 +297,7 @@ def _by_class(http_status: int, understood: bool) -> Kind:
         case 3:
             return Kind.REDIRECTED
         case 4:
-            return Kind.INVALID_REQUEST
+            return Kind.GATEWAY
         case _:
             return Kind.SERVER
 

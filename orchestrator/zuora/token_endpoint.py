@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import aiohttp
 import msgspec
 
-from orchestrator.backoff import full_jitter
 from orchestrator.clock import Clock
-from orchestrator.errors import CallError, CredentialsRefused, TenantUnreachable
+from orchestrator.errors import CallError, CredentialsRefused, Kind
 from orchestrator.model import Grant
 from orchestrator.settings import Settings
 from orchestrator.zuora.headers import read_retry_after
@@ -17,11 +16,11 @@ from orchestrator.zuora.redaction import Redaction
 from orchestrator.zuora.responses import Answer, TokenAnswer, failure, shortened, understood
 from orchestrator.zuora.token import Token
 
-TOKEN_TRIES = 5
-TOKEN_BACKOFF = 0.5
-TOKEN_CAP = 30.0
-"""Attempts for the first token, and the seconds between attempts: the first, and the most. Once the tenant has issued a
-token, the credentials are good: each later token gets as many attempts as any call."""
+REQUEST_EVERY = (1.0, 2.0)
+"""Seconds after which another request is sent if the ones before hang: a random time between these two."""
+
+MOST_REQUESTS = 40
+"""Requests of one fetch that may hang at a time."""
 
 ALLOW_LIST = "Check that the tenant's allow list contains this machine's address, or that of its proxy."
 OUTAGE = "Check the address and the network. https://trust.zuora.com shows Zuora's outages and maintenance."
@@ -37,7 +36,7 @@ class TokenEndpoint:
     """The token endpoint of one tenant, for the OAuth client in ``settings``.
 
     Args:
-        settings: address, credentials and the number of attempts.
+        settings: address and credentials.
         post: sends one form.
         redact: learns every token, and removes secrets from what the tenant says.
         clock: for ``Retry-After`` dates.
@@ -57,44 +56,56 @@ class TokenEndpoint:
             "client_secret": settings.client_secret.reveal(),
             "grant_type": "client_credentials",
         }
-        self._max_attempts = settings.max_attempts
         self._post = post
         self._redact = redact
         self._clock = clock
         self._on_request = on_request
 
     async def fetch(self) -> Token:
-        """Request a token, a few times if need be. Raises CredentialsRefused or TenantUnreachable."""
-        attempts = self._max_attempts if self.granted else min(TOKEN_TRIES, self._max_attempts)
-        for attempt in range(1, attempts + 1):
-            try:
-                return await self._request()
-            except CallError as error:
-                if attempt == attempts:
-                    advice = ALLOW_LIST if error.http_status == 403 else OUTAGE
-                    raise TenantUnreachable(
-                        f"No token from {self._base}/oauth/token after {attempt} tries: {error.message} {advice}"
-                    ) from error
-                jitter = full_jitter(attempt, TOKEN_BACKOFF, TOKEN_CAP, random.uniform)
-                wait = max(jitter, min(error.retry_after or 0.0, TOKEN_CAP))
-            await asyncio.sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
+        """Request a token. While no response comes, more requests are sent; the first response counts.
+
+        Raises:
+            CredentialsRefused: the tenant refuses the credentials.
+            TenantUnreachable: no call can succeed.
+            CallError: no token came. A later request may succeed.
+        """
+        requests: set[asyncio.Task[Token]] = set()
+        try:
+            while True:
+                if len(requests) < MOST_REQUESTS:
+                    requests.add(asyncio.create_task(self._request()))
+                done, _ = await asyncio.wait(
+                    requests, timeout=random.uniform(*REQUEST_EVERY), return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    return min(done, key=lambda request: request.exception() is not None).result()
+        except CallError as error:
+            advice = ALLOW_LIST if error.http_status == 403 else OUTAGE
+            error.message = f"No token from {self._base}/oauth/token: {error.message} {advice}"
+            error.args = (error.message,)
+            error.may_have_worked = error.by_api = False  # no other call has left
+            raise
+        finally:
+            for request in requests:
+                request.cancel()
+            await asyncio.gather(*requests, return_exceptions=True)
 
     async def _request(self) -> Token:
         self._on_request()
         response, body = await self._post(f"{self._base}/oauth/token", self._form)
         said = understood(body, _ANSWER)
-        if response.status in (400, 401, 403) and (said is not None or not body.strip()):
-            reason = said.text if said is not None else None
+        if response.status in (400, 401, 403) and said is not None and said.text:
             raise CredentialsRefused(
-                f"{self._base} refused the OAuth client's credentials (HTTP {response.status})"
-                f"{f': {shortened(self._redact(reason))}' if reason else '.'} "
+                f"{self._base} refused the OAuth client's credentials (HTTP {response.status}): "
+                f"{shortened(self._redact(said.text))} "
                 "Check the client id, the secret, and that they belong to this tenant."
             )
         answer = understood(body, _TOKEN) if response.status // 100 == 2 else None  # good under any success
         if answer is None:
             wait = read_retry_after(response.headers, self._clock.wall())
-            raise failure(response.status, said, None, wait, self._redact, page=body)
+            error = failure(response.status, said, None, wait, self._redact, page=body)
+            error.wrong_address = said is None and response.status < 500 and error.kind is not Kind.THROTTLED
+            raise error
         self._redact.add_token(answer.access_token)
         self.granted = answer.grant(self._redact)
         return Token(answer.access_token, self.granted)

@@ -1,6 +1,7 @@
 """How aiohttp's failures are told as ours, and the guards around one request."""
 
 import asyncio
+import errno
 import math
 import ssl
 from functools import partial
@@ -136,7 +137,8 @@ class SendOnce:
 def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = str) -> CallError:
     """The one table from what aiohttp raises, on the way ``route``, to a :class:`CallError`."""
     if isinstance(error, BEFORE_SENDING):
-        return CallError(Kind.CONNECT_FAILED, redact(connect_failure(error, route)))
+        message = redact(connect_failure(error, route))
+        return CallError(Kind.CONNECT_FAILED, message, wrong_address=_may_be_a_wrong_address(error))
     if isinstance(error, TimeoutError):
         return CallError(Kind.TIMEOUT, "No answer from the tenant in time.", may_have_worked=True)
     if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, ValueError)):
@@ -152,6 +154,13 @@ def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = 
         "The connection to the tenant was lost before an answer came.",
         may_have_worked=True,
     )
+
+
+def _may_be_a_wrong_address(error: BaseException) -> bool:
+    """Whether the name does not resolve, or nothing listens at the port, or what listens does not speak TLS."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientConnectorSSLError):
+        return True
+    return isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED
 
 
 def refuses_proxy_credentials(error: BaseException) -> bool:

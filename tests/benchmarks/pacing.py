@@ -75,8 +75,7 @@ def _cost() -> tuple[float, float]:
         for n in range(GRANTS):
             now = n / 100
             if pacer.opens_at(now) is not None:
-                pacer.take(now)
-                pacer.release()
+                pacer.release(pacer.take(now))
 
     def answers() -> None:
         for n in range(GRANTS):

@@ -93,7 +93,9 @@ class Fault:
 
 
 def fault(kind: Kind, *, works: bool = False, seconds: float | None = None, **fields: Any) -> Fault:
-    return Fault(CallError(kind, f"scripted: {kind}", **fields), works, seconds)
+    return Fault(
+        CallError(kind, f"scripted: {kind}", by_api=kind not in NOT_BY_API, **fields), works, seconds
+    )
 
 
 def lost(*, works: bool = True, seconds: float = 30.0) -> Fault:
@@ -117,6 +119,14 @@ class Call:
     answer: str | None = None
     took_effect: bool = False
 
+
+NOT_BY_API = frozenset(
+    {
+        Kind.TIMEOUT, Kind.CONNECTION_LOST, Kind.CONNECT_FAILED, Kind.SERVER, Kind.MALFORMED_ANSWER, Kind.GATEWAY,
+        Kind.REDIRECTED,
+    }
+)  # fmt: skip
+"""Failures that the network or a gateway causes."""
 
 UNANSWERED = frozenset({Kind.TIMEOUT, Kind.CONNECTION_LOST, Kind.CONNECT_FAILED})
 
@@ -182,7 +192,11 @@ class VirtualTenant:
         def work(action: Action, call: Call) -> None:
             if not action.stop(now()):
                 raise CallError(
-                    Kind.WRONG_STATE, "the action is in the wrong state", code=50000030, http_status=200
+                    Kind.WRONG_STATE,
+                    "the action is in the wrong state",
+                    code=50000030,
+                    http_status=200,
+                    by_api=True,
                 )
             call.took_effect = True
 
@@ -213,7 +227,7 @@ class VirtualTenant:
     ) -> None:
         def work(action: Action, call: Call) -> bytes:
             if action.archived:
-                raise CallError(Kind.NOT_FOUND, "no such file", code=50000040, http_status=404)
+                raise CallError(Kind.NOT_FOUND, "no such file", code=50000040, http_status=404, by_api=True)
             return msgspec.json.encode(action.records(now()))
 
         write(await self._call("file", address.rpartition("/")[2], track_id, work))
@@ -268,9 +282,11 @@ class VirtualTenant:
         if befalls is not None and not befalls.works:
             return None, befalls.error
         if action is None:
-            return None, CallError(Kind.NOT_FOUND, "there is no such action", code=50000040, http_status=200)
+            return None, CallError(
+                Kind.NOT_FOUND, "there is no such action", code=50000040, http_status=200, by_api=True
+            )
         if action.refuses is not None:
-            return None, CallError(action.refuses, f"refused: {action.refuses}", http_status=200)
+            return None, CallError(action.refuses, f"refused: {action.refuses}", http_status=200, by_api=True)
         try:
             result = work(action, call)
         except CallError as error:
@@ -303,7 +319,8 @@ class VirtualTenant:
         if self.cut_off or kind in UNANSWERED or isinstance(error, TenantError):
             return
         retry_after = getattr(error, "retry_after", None)
-        self.answered(Answered(Limits(), 200, kind is Kind.THROTTLED, retry_after, seconds))
+        by_api = error is None or getattr(error, "by_api", False)
+        self.answered(Answered(Limits(), 200, kind is Kind.THROTTLED, retry_after, seconds, by_api=by_api))
 
 
 def actions_of(count: int, first: int = 1, **fields: Any) -> list[Action]:

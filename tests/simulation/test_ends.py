@@ -161,7 +161,7 @@ def test_an_interrupted_run_does_not_wait_for_an_action_that_is_still_stopping()
 
 
 def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():
-    script = scripted(stop={1: [lost(), throttled(60.0)]})
+    script = scripted(stop={1: [lost(), throttled(60.0)]}, status={1: [throttled(60.0)]})
     world = World(VirtualTenant(actions_of(1), script=script))
     cut_after(40.0, world, 1)
     assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
@@ -313,109 +313,40 @@ def no_stop_is_answered(name: str, key: str, n: int) -> Fault | None:
 
 
 @pytest.mark.parametrize("max_attempts", [1, 8])
-@pytest.mark.parametrize("keys", [1, 5])
+@pytest.mark.parametrize("keys", [1, 5, 50])
 def test_stops_that_are_carried_out_and_never_answered_are_told_by_their_status(keys, max_attempts):
     """Sent again and again, by this run and by every ``resume``, none would ever be called what it is."""
-    script = no_stop_is_answered
-    world = World(VirtualTenant(actions_of(keys), script=script), settings(max_attempts=max_attempts))
+    told = settings(max_attempts=max_attempts, concurrency=4)
+    world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered), told)
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: keys})
     assert all(action.stop.answer == "lost" for action in world.report().actions)
-
-
-def test_where_no_stop_is_answered_the_run_ends_with_what_was_sent_told_and_the_rest_not_attempted():
-    world = World(VirtualTenant(actions_of(50), script=no_stop_is_answered), settings(concurrency=4))
-    ending = virtually(world.run(rows_of(50)))
-    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
-    for action in world.report().actions:
-        sent = world.tenant.of("stop", action.bulk_key)
-        assert action.outcome is (Outcome.STOPPED if sent else Outcome.NOT_ATTEMPTED)
-        assert action.stop.attempts == len(sent)
+    assert all(
+        action.stop.attempts == len(world.tenant.of("stop", action.bulk_key))
+        for action in world.report().actions
+    )
 
 
 @pytest.mark.parametrize("keys", [1, 50])
-def test_a_tenant_that_answers_nothing_at_all_is_looked_at_once_before_it_is_given_up(keys):
+def test_a_tenant_that_answers_nothing_at_all_is_given_up_after_the_wait(keys):
     world = World(VirtualTenant(actions_of(keys), script=lambda name, key, n: lost(works=False)))
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
-    assert len(world.tenant.of("status")) == 1
+    assert world.tenant.of("status"), "no key that may have been stopped was polled"
+    assert 900.0 <= max(call.at for call in world.tenant.calls) <= 930.0
 
 
-def test_once_the_look_was_answered_a_reading_that_is_lost_does_not_end_the_run():
-    world = World(
-        VirtualTenant(
-            actions_of(2), script=scripted(stop={1: [lost()] * 30, 2: [lost()] * 30}, status={2: [lost()]})
-        ),
-        settings(concurrency=1),
-    )
-    ending = virtually(world.run(rows_of(2)))
-    assert len(world.tenant.of("status", bulk_key(2))) > 1, "no reading was lost"
-    assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: 2})
-
-
-def test_stops_that_were_armed_and_never_sent_are_not_looked_at_when_no_stop_is_answered():
-    tenant = VirtualTenant(actions_of(4), script=no_stop_is_answered)
-    ending = virtually(World(tenant, settings(concurrency=1, max_attempts=1)).run(rows_of(4)))
-    assert [(call.name, call.bulk_key) for call in tenant.calls if call.name != "file"] == [
-        ("stop", bulk_key(1)),
-        ("status", bulk_key(1)),
-    ]
-    assert (ending.state, (ending.reason or "")[:35]) == ("aborted", "The tenant answers no stop any more")
-
-
-@pytest.mark.parametrize("at", [30.5, 100.0], ids=["while it looks", "after its last reading"])
-def test_keys_that_come_once_no_stop_is_answered_any_more_are_left_over(at):
-    """Told as finished, the run would be taken for one that has stopped them all."""
-    tenant = VirtualTenant(actions_of(2), script=no_stop_is_answered, latency=lambda: 5.0)
-    world = World(tenant, settings(max_attempts=1))
-    ending = virtually(world.run([(0.0, rows_of(1)), (at, rows_of(1, first=2))]))
-    assert [call.bulk_key for call in tenant.of("status")] == [bulk_key(1)]
-    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
-
-
-@pytest.mark.parametrize(("kind", "advised"), [(Kind.TIMEOUT, True), (Kind.CONNECTION_LOST, False)])
-def test_a_longer_timeout_is_advised_where_stops_are_answered_too_late(kind, advised):
-    unanswered = fault(kind, works=True, seconds=30.0, may_have_worked=True)
-    tenant = VirtualTenant(actions_of(2), script=scripted(stop={1: [unanswered]}))
-    ending = virtually(World(tenant, settings(concurrency=1, max_attempts=1)).run(rows_of(2)))
-    assert ("--timeout" in (ending.reason or "")) is advised
-
-
-def test_a_key_whose_tries_met_nobody_is_unreachable_although_another_is_told_by_its_status():
-    """It came to its end as well: nothing of the run is left over."""
-    nobody = [fault(Kind.CONNECT_FAILED, seconds=seconds) for seconds in (9.99, 0.01)]
-    tenant = VirtualTenant(actions_of(2), script=scripted(stop={1: [lost(seconds=10.0)], 2: nobody}))
-    world = World(tenant, settings(max_attempts=2))
-    ending = virtually(world.run(rows_of(2)))
-    assert [len(tenant.of("stop", bulk_key(number))) for number in (1, 2)] == [1, 2]
-    outcomes = [entry(world.report(), number).outcome for number in (1, 2)]
-    assert (ending.state, outcomes) == ("finished", [Outcome.STOPPED, Outcome.UNREACHABLE])
-
-
-def test_a_key_that_ends_with_the_failure_that_makes_the_run_look_does_not_keep_it_from_looking():
-    waits = fault(Kind.TIMEOUT, works=True, seconds=1.0, may_have_worked=True, retry_after=500.0)
-    nobody = fault(Kind.CONNECT_FAILED)
-    script = scripted(stop={number: [waits] for number in range(1, 6)} | {6: [nobody] * 2})
-    world = World(VirtualTenant(actions_of(6), script=script), settings(concurrency=5, max_attempts=2))
-    ending = virtually(world.run(rows_of(6)))
-    assert world.report().summary.outcomes == {Outcome.STOPPED: 5, Outcome.UNREACHABLE: 1}
-    assert ending.state == "finished"
+def test_a_key_that_may_have_been_stopped_is_not_stopped_again_while_a_poll_shows_it_stopping():
+    tenant = VirtualTenant(actions_of(1, stopping_for=300.0), script=no_stop_is_answered)
+    virtually(World(tenant).run(rows_of(1)))
+    first_poll = min(call.at for call in tenant.of("status"))
+    assert [call for call in tenant.of("stop") if call.at > first_poll] == []
 
 
 def test_no_retry_is_counted_that_never_left_because_no_stop_is_answered():
     world = World(VirtualTenant(actions_of(5), script=no_stop_is_answered))
     virtually(world.run(rows_of(5)))
     assert world.report().summary.calls.retried == len(stops(world)) - 5
-
-
-def test_an_action_that_runs_although_its_stop_was_lost_is_not_over_when_no_stop_is_answered():
-    """The answer that was lost may have been a refusal, and no further stop leaves."""
-    script = scripted(stop={1: [lost(works=False)] * 30, 2: [lost()] * 30, 3: [lost()] * 30})
-    world = World(VirtualTenant(actions_of(3), script=script))
-    ending = virtually(world.run(rows_of(3)))
-    assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
-    assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
-    assert entry(world.report(), 2).outcome is Outcome.STOPPED
 
 
 def test_one_key_that_is_never_answered_does_not_end_the_run():

@@ -14,7 +14,17 @@ from orchestrator.errors import Kind
 from orchestrator.model import InputRow, Outcome, Status
 from orchestrator.report import ActionEntry, Report
 from tests.simulation.memory import snapshot
-from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, bulk_key, fault, lost, throttled
+from tests.simulation.tenant import (
+    UNANSWERED,
+    Action,
+    Call,
+    Fault,
+    VirtualTenant,
+    bulk_key,
+    fault,
+    lost,
+    throttled,
+)
 from tests.simulation.virtual import now, virtually
 from tests.simulation.world import World, settings
 
@@ -127,8 +137,8 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
         Outcome.ALREADY_COMPLETED: status is Status.COMPLETED and not accepted,
         Outcome.ALREADY_FAILED: status is Status.FAILED,
         Outcome.COMPLETED_BEFORE_STOP: status is Status.COMPLETED and accepted,
-        # Refused because somebody else had it stopped already, and its end was not seen either.
-        Outcome.UNCONFIRMED: accepted or doubtful or (refused and action and action.stopped_at is not None),
+        # Every answer to its stops was a passing failure or a refusal because of its state.
+        Outcome.UNCONFIRMED: accepted or doubtful or any(stop.answer not in UNANSWERED for stop in stops),
         # Cut before the status could tell why, a stop refused for the action's state is no more than refused.
         Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
         Outcome.UNREACHABLE: bool(stops or guarded) and not accepted and (late or not taken),
@@ -178,7 +188,7 @@ def test_a_run_of_dice_keeps_to_its_slots(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(world.run(dice.batches()))
-    assert world.tenant.most_in_flight <= dice.slots
+    assert world.tenant.most_in_flight <= dice.slots + world.probes_allowed
 
 
 async def interrupted(dice: Dice, world: World) -> float:

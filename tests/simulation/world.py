@@ -13,6 +13,7 @@ from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.engine.gate import Gate, Ramp
+from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database
@@ -23,6 +24,7 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, InputRow, Outcome
+from orchestrator.pacing.circuit import MOST_PROBES
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Progress
@@ -56,8 +58,9 @@ class WatchedGate(Gate):
         clock: Clock,
         tenant: VirtualTenant,
         journal: Journal,
+        outage: Outage,
     ) -> None:
-        super().__init__(pace, backlog, cutoff, clock, Ramp(), tenant.authenticate)
+        super().__init__(pace, outage, backlog, cutoff, clock, Ramp(), tenant.authenticate)
         self.grants: list[Grant] = []
         self.most_later = 0
         self._journal = journal
@@ -114,6 +117,7 @@ class World:
         self.connection = database.in_memory()
         weakref.finalize(self, self.connection.close)
         self.most_held = 0
+        self.probes_allowed = 0
         self.first_call_after_crash = 0
 
     async def run(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> Ending:
@@ -150,7 +154,12 @@ class Session:
         slots = TenantSlots(settings.headroom / 100, settings.concurrency)
         self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, Random(world.seed).uniform)
         self.pace = Pace(self.pacer, self.backlog, self.journal, self.progress, self.clock, log)
-        self.gate = WatchedGate(self.pace, self.backlog, self.cutoff, self.clock, world.tenant, self.journal)
+        outage = Outage(
+            settings.wait_for_tenant, self.pace, self.cutoff, self.clock, answered=world.sessions > 1
+        )
+        self.gate = WatchedGate(
+            self.pace, self.backlog, self.cutoff, self.clock, world.tenant, self.journal, outage
+        )
         common = Common(
             planning=world.command == "plan",
             clock=self.clock,
@@ -162,7 +171,7 @@ class Session:
             random=Random(world.seed + world.sessions),
         )
         self.session = TenantSession(
-            common, settings, world.tenant, self.gate, self.pace, self.backlog, self.cutoff, self.journal,
+            common, settings, world.tenant, self.gate, self.pace, outage, self.backlog, self.cutoff, self.journal,
             None if settings.no_results else world.responses, self.progress, log, track_prefix=common.label,
         )  # fmt: skip
 
@@ -173,8 +182,12 @@ class Session:
         self.journal.begin_session()
         self.world.tenant.answered = self._receive
         intake = ReadAlready() if info.complete else MemoryIntake(self.journal, info, self.batches)
-        with self.cutoff.deadline(self.settings.deadline):
-            ending = await self.session.run(intake)
+        try:
+            with self.cutoff.deadline(self.settings.deadline):
+                ending = await self.session.run(intake)
+        finally:
+            outage = self.pacer.circuit.outage_seconds(float("-inf"), self.clock.now())
+            self.world.probes_allowed = self.world.probes_allowed or (MOST_PROBES if outage else 0)
         self.over = True
         await self.journal.end_session(ending.state, ending.reason, 0)
         return ending

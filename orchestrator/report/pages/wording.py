@@ -112,6 +112,9 @@ ERRORS: dict[str, Words] = {
         "The address sent the call elsewhere; none is followed.",
         "Give the tenant's own --base-url.",
     ),
+    Kind.GATEWAY: Words(
+        "Gateway", "A gateway in front of the tenant answered instead of the API.", _TENANT_STATUS
+    ),
     Kind.NO_RESPONSE_FILE: Words(
         "No response file",
         "The tenant named no usable address of the response file; the counts are those of the status.",

@@ -93,6 +93,7 @@ class Trial:
         self._eager = make is oracle
         self._arrivals = iter(trace.arrivals)
         self._inside: dict[int, float] = {}
+        self._slot_of: dict[int, int] = {}
 
     def run(self) -> Result:
         """Plays every event."""
@@ -164,7 +165,7 @@ class Trial:
             if call is None:
                 self._wake(queue.due())
                 return
-            pacer.take(now)
+            self._slot_of[call] = pacer.take(now)
             self._watch(self)
             self._send(call)
 
@@ -214,12 +215,12 @@ class Trial:
     def _answered(self, call: int, answer: Answered) -> None:
         self.pacer.answered(answer, self.now)
         if answer.throttled:
-            wait = delay(self._tries[call], answer.retry_after, self._dice.uniform)
+            wait = delay(self._tries[call], self._dice.uniform)
             self.queue.push(Priority.RETRY, call, self.now + wait)
         else:
             self.result.accepted += 1
             self.result.accepted_at[call] = self.now
-        self.pacer.release()
+        self.pacer.release(self._slot_of.pop(call))
         self._pump()
 
     def _wake(self, at: float) -> None:

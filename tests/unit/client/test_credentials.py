@@ -1,17 +1,25 @@
 """Tokens: refused, replaced, late; and credentials that are refused or not there."""
 
+import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
+import aiohttp
 import pytest
 
 from orchestrator.clock import Clock
-from orchestrator.engine.retry import tries
-from orchestrator.errors import CallError, CredentialsRefused, Kind, TenantUnreachable, UsageError
+from orchestrator.errors import CallError, CredentialsRefused, Kind, UsageError
 from orchestrator.settings import Secret
+from orchestrator.zuora import token
 from orchestrator.zuora.client import ZuoraClient
+from orchestrator.zuora.redaction import Redaction
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.token import FRESH_TOKENS
-from orchestrator.zuora.token_endpoint import TOKEN_TRIES
+from orchestrator.zuora.token_endpoint import TokenEndpoint
+from tests.simulation.virtual import now, virtually
 from tests.unit.client.scripted import (
     FILE,
     KEY,
@@ -27,6 +35,13 @@ from tests.unit.client.scripted import (
 from tests.unit.client.test_files import downloaded
 
 
+@pytest.fixture
+def no_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials are at fault after some refused tokens, however fast they came."""
+    monkeypatch.setattr(token, "REFUSED_FOR", 0.0)
+    monkeypatch.setattr(token, "PAUSE_AFTER_REFUSAL", 0.0)
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("http_status", "body"), [(401, {}), (401, refusal(53100340)), (200, refusal(50000011))]
@@ -39,38 +54,16 @@ async def test_a_refused_token_is_replaced_and_the_call_may_be_tried_once_more(t
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
         error = await failed_stop(client)
         await client.stop(KEY, "track")
-    assert (error.kind, tries(error.kind, 8), error.may_have_worked) == (Kind.UNAUTHENTICATED, 2, SURE)
+    assert (error.kind, error.may_have_worked) == (Kind.UNAUTHENTICATED, SURE)
     assert calls(tenant, "POST", TOKEN) == 2
 
 
 @pytest.mark.asyncio
-async def test_a_refused_ready_token_ends_the_run(tenant, client):
-    """The call itself was sent and refused, and is told so; it is the next one that cannot leave."""
-    tenant.put(STOP, status=401)
-    assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
-    with pytest.raises(CredentialsRefused, match="ZUORA_TOKEN"):
-        await client.stop(KEY, "track")
-    assert calls(tenant, "PUT", STOP) == 1
-
-
-@pytest.mark.asyncio
-async def test_so_many_fresh_tokens_refused_end_the_run(tenant):
-    tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
-    tenant.put(STOP, status=401, repeat=True)
-    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
-        for _ in range(FRESH_TOKENS):
-            assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
-        with pytest.raises(CredentialsRefused):
-            await client.stop(KEY, "track")
-    assert calls(tenant, "PUT", STOP) == FRESH_TOKENS
-
-
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "answer", [{"payload": {"success": True}}, {"payload": refusal(50000030)}, {"status": 404}]
+    "answer", [{"payload": {"success": True}}, {"payload": refusal(50000030)}, {"payload": refusal(50000040)}]
 )
-async def test_an_answer_between_refusals_clears_the_token(tenant, answer):
-    """Whatever the API refuses a call for, it has let the token in."""
+async def test_an_answer_between_refusals_clears_the_token(tenant, answer, no_minute):
+    """Whatever the API refuses a call for, it has accepted the token."""
     tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
     for _ in range(2 * FRESH_TOKENS):
         tenant.put(STOP, status=401)
@@ -83,7 +76,7 @@ async def test_an_answer_between_refusals_clears_the_token(tenant, answer):
 
 
 @pytest.mark.asyncio
-async def test_a_file_between_refusals_clears_the_token(tenant):
+async def test_a_file_between_refusals_clears_the_token(tenant, no_minute):
     tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
     tenant.put(STOP, status=401, repeat=True)
     tenant.get(FILE, body=b"PK", content_type="application/zip", repeat=True)
@@ -129,82 +122,71 @@ async def test_a_token_that_another_client_was_given_is_taken_out_of_what_the_te
 
 
 @pytest.mark.asyncio
-async def test_a_token_under_another_status_than_200_is_none(tenant, no_backoff):
-    tenant.post(TOKEN, status=500, payload={"access_token": "stale"})
-    tenant.post(TOKEN, payload={"access_token": "fresh"})
-    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
-        await client.authenticate()
-    assert calls(tenant, "POST", TOKEN) == 2
-
-
-@pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [400, 401, 403])
-async def test_refused_credentials_are_not_tried_again(tenant, http_status):
-    tenant.post(TOKEN, status=http_status, repeat=True)
+@pytest.mark.parametrize("body", [{"error": "invalid_client"}, {"message": "No."}])
+async def test_refused_credentials_are_final(tenant, http_status, body):
+    tenant.post(TOKEN, status=http_status, payload=body, repeat=True)
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
         with pytest.raises(CredentialsRefused, match=f"HTTP {http_status}"):
             await client.authenticate()
     assert calls(tenant, "POST", TOKEN) == 1
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"status": 500},
-        {"status": 204},
-        {"status": 429},
-        {"status": 302, "headers": {"Location": "https://foreign.test/"}},
-        {"body": b""},
-        {"body": b"<html>"},
-        {"body": b'{"access_token": 7}'},
-        {"body": b'{"access_token": ""}'},
-        {"body": b'{"access_token": "line\\nbreak"}'},
-        {"body": b'{"access_token": null, "expires_in": 3599}'},
-        {"body": b'{"x":' * 5_000},
-        {"exception": OSError(104, "reset")},
-        {"exception": TimeoutError()},
-    ],
-    ids=lambda answer: str(answer)[:40],
-)
-async def test_a_token_that_does_not_come_is_asked_for_a_few_times(tenant, no_backoff, answer):
-    tenant.post(TOKEN, repeat=True, **answer)
-    async with ZuoraClient(settings(**OAUTH), Clock()) as client:
-        with pytest.raises(TenantUnreachable, match=f"No token from {TOKEN} after {TOKEN_TRIES} tries"):
-            await client.authenticate()
-    assert calls(tenant, "POST", TOKEN) == TOKEN_TRIES
+NO_TOKEN = [
+    ({"status": 500}, False),
+    ({"status": 500, "payload": {"access_token": "stale"}}, False),
+    ({"status": 503, "body": b"<html>"}, False),
+    ({"status": 204}, True),
+    ({"status": 429}, False),
+    ({"status": 302, "headers": {"Location": "https://foreign.test/"}}, True),
+    ({"status": 401}, True),
+    ({"status": 403, "body": b"<html>"}, True),
+    ({"status": 403, "body": b"{}"}, False),
+    ({"body": b""}, True),
+    ({"body": b"<html>"}, True),
+    ({"body": b'{"access_token": 7}'}, False),
+    ({"body": b'{"access_token": ""}'}, False),
+    ({"body": b'{"access_token": "line\\nbreak"}'}, False),
+    ({"body": b'{"access_token": null, "expires_in": 3599}'}, False),
+    ({"body": b'{"x":' * 5_000}, True),
+    ({"exception": OSError(104, "reset")}, False),
+    ({"exception": TimeoutError()}, False),
+]
+"""Answers to the token request that are not final, and whether a wrong address may cause them."""
 
 
 @pytest.mark.asyncio
-async def test_once_a_token_was_had_another_is_asked_for_as_often_as_any_call(tenant, no_backoff):
-    """The credentials are known to be good: an outage of the token endpoint alone must not end a run."""
-    tenant.post(TOKEN, payload={"access_token": "first"})
-    tenant.put(STOP, status=401)
-    tenant.post(TOKEN, status=503, repeat=True)
-    async with ZuoraClient(settings(**OAUTH, max_attempts=8), Clock()) as client:
-        assert (await failed_stop(client)).kind is Kind.UNAUTHENTICATED
-        with pytest.raises(TenantUnreachable, match="after 8 tries"):
-            await client.authenticate()
-    assert calls(tenant, "POST", TOKEN) == 1 + 8
-
-
-@pytest.mark.asyncio
-async def test_a_token_is_asked_for_no_more_often_than_any_call(tenant, no_backoff):
-    tenant.post(TOKEN, status=503, repeat=True)
-    async with ZuoraClient(settings(**OAUTH, max_attempts=2), Clock()) as client:
-        with pytest.raises(TenantUnreachable, match="after 2 tries"):
-            await client.authenticate()
-    assert calls(tenant, "POST", TOKEN) == 2
-
-
-@pytest.mark.asyncio
-async def test_a_token_that_comes_late_is_a_token(tenant, no_backoff):
-    tenant.post(TOKEN, status=503)
-    tenant.post(TOKEN, body=b"<html>")
+@pytest.mark.parametrize(("answer", "wrong_address"), NO_TOKEN, ids=lambda value: str(value)[:40])
+async def test_a_token_that_does_not_come_may_come_later(tenant, answer, wrong_address):
+    tenant.post(TOKEN, **answer)
     tenant.post(TOKEN, payload={"access_token": "fresh"})
     tenant.put(STOP, payload={"success": True})
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
+        with pytest.raises(CallError, match=f"No token from {TOKEN}: ") as caught:
+            await client.authenticate()
         await client.stop(KEY, "track")
+    error = caught.value
+    assert (error.by_api, error.may_have_worked, error.wrong_address) == (False, False, wrong_address)
+
+
+def test_a_token_request_that_hangs_does_not_delay_the_next_one():
+    """The next one leaves after 1 to 2 seconds, and the first response counts."""
+    requests: list[float] = []
+
+    async def post(url: str, form: Mapping[str, str]) -> tuple[aiohttp.ClientResponse, bytes]:
+        requests.append(now())
+        await asyncio.sleep(30.0 if now() < 20.0 else 0.1)
+        return cast(
+            aiohttp.ClientResponse, SimpleNamespace(status=200, headers={})
+        ), b'{"access_token": "fresh"}'
+
+    async def main() -> float:
+        endpoint = TokenEndpoint(settings(**OAUTH), post, Redaction("secret"), Clock(now), lambda: None)
+        assert (await endpoint.fetch()).text == "fresh"
+        return now()
+
+    assert virtually(main()) <= 22.2
+    assert all(1.0 <= after - before <= 2.01 for before, after in pairwise(requests))
 
 
 ODD: list[object] = [None, "", " ", "soon", "3599", 0, -5, 10**30, 3599.7, 1e300, True, [], {}]

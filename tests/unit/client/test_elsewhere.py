@@ -32,8 +32,7 @@ async def test_a_redirect_to_another_host_is_not_followed(status):
 
 
 @pytest.mark.asyncio
-async def test_a_redirected_token_call_takes_the_secret_nowhere(monkeypatch):
-    monkeypatch.setattr("orchestrator.zuora.token_endpoint.TOKEN_BACKOFF", 0.0)
+async def test_a_redirected_token_call_takes_the_secret_nowhere():
     changes = {"token": None, "client_id": "the-id", "client_secret": Secret("secret")}
     async with serving(says()) as foreign:
         redirect = says(b"", 307, Location=foreign.base + "/oauth/token")

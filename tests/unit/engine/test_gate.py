@@ -14,6 +14,7 @@ from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.gate import Closed, Gate, Ramp
+from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.queue import Priority
 from orchestrator.errors import CredentialsRefused, MassStopError
@@ -54,7 +55,8 @@ class Bench:
         journal = journals.inline(clock)
         weakref.finalize(self, journal.close)
         pace = Pace(self.pacer, self.backlog, journal, Progress(), clock, log)
-        self.gate = Gate(pace, self.backlog, self.cutoff, clock, ramp or Ramp(), lambda: self.token())
+        outage = Outage(900.0, pace, self.cutoff, clock, answered=True)
+        self.gate = Gate(pace, outage, self.backlog, self.cutoff, clock, ramp or Ramp(), lambda: self.token())
         self.began: list[tuple[str, float]] = []
         self.ended: list[tuple[str, float]] = []
         self.refused: list[tuple[str, float]] = []

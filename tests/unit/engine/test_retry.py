@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.retry import BASE, CAP, FEW, LONGEST_WAIT, again, delay, is_final, tries
+from orchestrator.action import Attempts
+from orchestrator.engine.retry import BASE, CAP, FEW, Retry, again, delay, is_final, tries
 from orchestrator.errors import CallError, Kind
 
-PATIENT, BRIEF, ONCE_MORE, FOR_GOOD = 8, FEW, 2, 1
+PATIENT, BRIEF, FOR_GOOD = 8, FEW, 1
 
 TRIES_OF_EIGHT = {
     Kind.THROTTLED: PATIENT,
@@ -23,23 +24,20 @@ TRIES_OF_EIGHT = {
     Kind.INTERNAL: BRIEF,
     Kind.INTEGRATION: BRIEF,
     Kind.UNKNOWN: BRIEF,
-    Kind.UNAUTHENTICATED: ONCE_MORE,
+    Kind.UNAUTHENTICATED: FOR_GOOD,
     Kind.NO_PERMISSION: FOR_GOOD,
     Kind.INVALID_REQUEST: FOR_GOOD,
     Kind.WRONG_STATE: FOR_GOOD,
     Kind.NOT_FOUND: FOR_GOOD,
     Kind.UNSUPPORTED: FOR_GOOD,
-    Kind.REDIRECTED: FOR_GOOD,
+    Kind.REDIRECTED: PATIENT,
+    Kind.GATEWAY: PATIENT,
     Kind.NO_RESPONSE_FILE: FOR_GOOD,
     Kind.ARCHIVED: FOR_GOOD,
     Kind.TOO_LARGE: FOR_GOOD,
     Kind.BAD_FILE: FOR_GOOD,
 }
-"""The tables of the API page, under the default of eight tries."""
-
-attempts = st.integers(1, 10_000)
-waits = st.none() | st.floats(0, 10 * LONGEST_WAIT)
-seeds = st.integers()
+"""The tables of the API page, with the default of eight attempts. Refused credentials are a matter of time."""
 
 
 def longest(low: float, high: float) -> float:
@@ -79,7 +77,7 @@ def test_the_last_try_is_followed_by_none(kind):
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_what_is_worth_more_than_a_second_try_is_not_over_for_good(kind):
-    assert is_final(kind) == (TRIES_OF_EIGHT[kind] in (ONCE_MORE, FOR_GOOD))
+    assert is_final(kind) == (TRIES_OF_EIGHT[kind] == FOR_GOOD)
 
 
 def test_with_one_try_nothing_is_tried_again():
@@ -90,32 +88,53 @@ def test_with_one_try_nothing_is_tried_again():
     ("attempt", "most"), [(1, BASE), (2, 1.0), (3, 2.0), (4, 4.0), (6, 16.0), (7, CAP), (500, CAP)]
 )
 def test_the_longest_wait_doubles_up_to_its_cap(attempt, most):
-    assert delay(attempt, None, longest) == most
+    assert delay(attempt, longest) == most
 
 
 def test_full_jitter_reaches_down_to_nothing():
-    assert delay(5, None, shortest) == 0.0
+    assert delay(5, shortest) == 0.0
 
 
-def test_a_retry_after_is_waited_out_whatever_the_die_says():
-    assert delay(1, 7.0, shortest) == 7.0
+@given(attempt=st.integers(1, 10_000), seed=st.integers())
+def test_no_wait_is_longer_than_its_bounds(attempt, seed):
+    assert delay(attempt, random.Random(seed).uniform) <= min(CAP, BASE * 2 ** min(attempt - 1, 40))
 
 
-def test_a_backoff_longer_than_the_retry_after_stands():
-    assert delay(7, 7.0, longest) == CAP
+def failed(
+    retry: Retry, kind: Kind, *, at: float = 0.0, in_outage: bool = False, attempts: Attempts
+) -> float | None:
+    return retry.wait(attempts, CallError(kind, "it failed"), at, in_outage=in_outage)
 
 
-@given(attempt=attempts, retry_after=waits, seed=seeds)
-def test_no_wait_is_shorter_than_the_retry_after_up_to_its_clamp(attempt, retry_after, seed):
-    wait = delay(attempt, retry_after, random.Random(seed).uniform)
-    assert wait >= min(retry_after or 0.0, LONGEST_WAIT)
+def test_a_retry_after_does_not_hold_one_key_back():
+    """It closes the tenant's gate for all calls, which opens again when a later call is accepted."""
+    error = CallError(Kind.THROTTLED, "wait", retry_after=300.0)
+    assert Retry(8, longest).wait(Attempts(made=1), error, 0.0, in_outage=False) == BASE
 
 
-@given(attempt=attempts, retry_after=waits, seed=seeds)
-def test_no_wait_is_longer_than_its_bounds(attempt, retry_after, seed):
-    wait = delay(attempt, retry_after, random.Random(seed).uniform)
-    assert wait <= max(min(CAP, BASE * 2 ** min(attempt - 1, 40)), min(retry_after or 0.0, LONGEST_WAIT))
+def test_a_failure_during_an_outage_does_not_count():
+    retry, attempts = Retry(2, longest), Attempts()
+    for _ in range(100):
+        assert failed(retry, Kind.CONNECT_FAILED, in_outage=True, attempts=attempts) is not None
+    assert attempts.counted == 0
 
 
-def test_an_absurd_retry_after_holds_a_call_back_no_longer_than_the_clamp():
-    assert delay(1, 86_400.0, shortest) == LONGEST_WAIT
+def test_attempts_before_an_outage_count_after_it():
+    retry, attempts = Retry(2, longest), Attempts()
+    assert failed(retry, Kind.TIMEOUT, attempts=attempts) is not None
+    assert failed(retry, Kind.TIMEOUT, in_outage=True, attempts=attempts) is not None
+    assert failed(retry, Kind.TIMEOUT, attempts=attempts) is None
+
+
+def test_an_unauthenticated_call_is_repeated_for_a_minute():
+    retry, attempts = Retry(2, longest), Attempts()
+    for second in range(60):
+        assert failed(retry, Kind.UNAUTHENTICATED, at=float(second), attempts=attempts) is not None
+    assert failed(retry, Kind.UNAUTHENTICATED, at=60.0, attempts=attempts) is None
+
+
+def test_another_failure_between_refusals_starts_the_minute_again():
+    retry, attempts = Retry(8, longest), Attempts()
+    failed(retry, Kind.UNAUTHENTICATED, at=0.0, attempts=attempts)
+    failed(retry, Kind.LOCKED, at=30.0, attempts=attempts)
+    assert failed(retry, Kind.UNAUTHENTICATED, at=61.0, attempts=attempts) is not None

@@ -1,8 +1,8 @@
-"""A tenant that answers nothing: noticed, probed with one call at a time, welcomed back."""
+"""When a tenant that answers nothing is in an outage, and when the next probe may start."""
 
 import pytest
 
-from orchestrator.pacing.circuit import BASE, CAP, SILENCE, Circuit
+from orchestrator.pacing.circuit import FAILURES, FIRST_PROBE, PROBE_EVERY, Circuit
 
 
 def highest(low: float, high: float) -> float:
@@ -13,95 +13,99 @@ def lowest(low: float, high: float) -> float:
     return low
 
 
-def silent(now: float = 100.0, uniform=highest) -> Circuit:
+def answered_before(uniform=highest) -> Circuit:
     circuit = Circuit(uniform)
-    for _ in range(SILENCE):
-        circuit.take()
-    for _ in range(SILENCE):
-        circuit.unanswered(now)
+    circuit.answered(0.0)
     return circuit
 
 
-def probe(circuit: Circuit, now: float) -> None:
-    circuit.take()
-    circuit.unanswered(now)
+def in_outage(now: float = 100.0, uniform=highest) -> Circuit:
+    circuit = answered_before(uniform)
+    for _ in range(FAILURES):
+        circuit.failed(now)
+    return circuit
 
 
-def test_a_few_calls_without_an_answer_are_no_silence():
-    circuit = Circuit(highest)
-    for _ in range(SILENCE - 1):
-        circuit.unanswered(0.0)
+def test_a_few_failures_are_no_outage():
+    circuit = answered_before()
+    assert not any(circuit.failed(0.0) for _ in range(FAILURES - 1))
     assert not circuit.open
 
 
-def test_so_many_in_a_row_are():
-    assert silent().open
+def test_as_many_failures_in_a_row_as_that_begin_an_outage():
+    circuit = answered_before()
+    assert [circuit.failed(0.0) for _ in range(FAILURES + 1)] == [*[False] * (FAILURES - 1), True, False]
+    assert circuit.open
 
 
-def test_an_answer_between_them_starts_the_count_anew():
-    circuit = Circuit(highest)
-    for n in range(10 * SILENCE):
-        circuit.unanswered(0.0)
-        if n % (SILENCE - 1) == 0:
-            circuit.answered()
+def test_before_the_first_answer_one_failure_begins_an_outage():
+    """An operator sees at once that the address is wrong."""
+    assert Circuit(highest).failed(0.0)
+
+
+def test_an_answer_between_failures_starts_the_row_again():
+    circuit = answered_before()
+    for n in range(10 * FAILURES):
+        circuit.failed(0.0)
+        if n % (FAILURES - 1) == 0:
+            circuit.answered(0.0)
     assert not circuit.open
 
 
-def test_the_first_probe_leaves_after_a_pause():
-    assert silent(100.0).opens_at(0) == 100.0 + BASE
+def test_an_outage_began_with_the_first_failure_in_the_row():
+    circuit = answered_before()
+    for now in range(FAILURES):
+        circuit.failed(10.0 * now)
+    assert circuit.since == 0.0
 
 
-def test_a_pause_counts_from_the_call_by_which_the_silence_was_noticed():
-    circuit = Circuit(highest)
-    for now in range(SILENCE):
-        circuit.unanswered(10.0 * now)
-    assert circuit.opens_at(0) == 10.0 * (SILENCE - 1) + BASE
+@pytest.mark.parametrize(("uniform", "pause"), [(lowest, FIRST_PROBE[0]), (highest, FIRST_PROBE[1])])
+def test_the_first_probe_starts_after_a_short_pause(uniform, pause):
+    assert in_outage(100.0, uniform).next_probe_at == 100.0 + pause
 
 
-def test_a_pause_is_at_least_half_as_long_as_at_most():
-    assert silent(100.0, lowest).opens_at(0) == 100.0 + BASE / 2
+@pytest.mark.parametrize(("uniform", "pause"), [(lowest, 1.0), (highest, 2.0)])
+def test_probes_start_one_to_two_seconds_apart_for_as_long_as_it_takes(uniform, pause):
+    circuit = in_outage(100.0, uniform)
+    for second in range(1000):
+        circuit.take(float(second))
+        assert circuit.next_probe_at == second + pause
 
 
-def test_no_probe_leaves_while_a_call_is_under_way():
-    assert silent().opens_at(1) is None
+def test_a_failed_probe_does_not_move_the_next_one():
+    circuit = in_outage(100.0)
+    circuit.take(101.0)
+    circuit.failed(102.5)
+    assert circuit.next_probe_at == 101.0 + PROBE_EVERY[1]
 
 
-def test_calls_that_left_before_the_silence_was_noticed_are_no_probes():
-    circuit = silent(100.0)
-    for _ in range(30):
-        circuit.unanswered(101.0)
-    assert (circuit.failed_probes, circuit.opens_at(0)) == (0, 100.0 + BASE)
+def test_an_answer_ends_an_outage_and_says_so():
+    circuit = in_outage()
+    assert circuit.answered(101.0)
+    assert (circuit.open, circuit.since) == (False, None)
 
 
-@pytest.mark.parametrize(("probes", "pause"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, CAP), (5, CAP), (500, CAP)])
-def test_pauses_grow_up_to_a_longest(probes, pause):
-    circuit = silent()
-    for _ in range(probes):
-        probe(circuit, 200.0)
-    assert circuit.opens_at(0) == 200.0 + pause
+def test_an_answer_without_an_outage_ends_none():
+    assert not Circuit(highest).answered(0.0)
 
 
-def test_failed_probes_are_counted():
-    circuit = silent()
-    for _ in range(7):
-        probe(circuit, 200.0)
-    assert circuit.failed_probes == 7
+def test_a_second_outage_is_noticed_like_the_first():
+    circuit = in_outage(100.0)
+    circuit.answered(150.0)
+    for _ in range(FAILURES):
+        circuit.failed(200.0)
+    assert (circuit.open, circuit.since) == (True, 200.0)
 
 
-def test_an_answer_ends_the_silence_and_says_so():
-    circuit = silent()
-    assert circuit.answered()
-    assert (circuit.open, circuit.failed_probes) == (False, 0)
+@pytest.mark.parametrize(("since", "seconds"), [(0.0, 60.0), (120.0, 40.0), (170.0, 10.0), (190.0, 0.0)])
+def test_the_time_in_outages_is_known_for_any_span(since, seconds):
+    circuit = in_outage(100.0)
+    circuit.answered(150.0)
+    for _ in range(FAILURES):
+        circuit.failed(170.0)
+    circuit.answered(180.0)
+    assert circuit.outage_seconds(since, 300.0) == seconds
 
 
-def test_an_answer_where_there_was_no_silence_is_nothing_new():
-    assert not Circuit(highest).answered()
-
-
-def test_a_second_silence_is_noticed_as_the_first_was():
-    circuit = silent()
-    probe(circuit, 150.0)
-    circuit.answered()
-    for _ in range(SILENCE):
-        circuit.unanswered(200.0)
-    assert (circuit.open, circuit.failed_probes, circuit.opens_at(0)) == (True, 0, 200.0 + BASE)
+def test_an_outage_that_lasts_counts_until_now():
+    assert in_outage(100.0).outage_seconds(0.0, 130.0) == 30.0

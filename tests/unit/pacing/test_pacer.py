@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model import Answered, Limits, Window
-from orchestrator.pacing import circuit
-from orchestrator.pacing.circuit import SILENCE
+from orchestrator.pacing.circuit import FAILURES, FIRST_PROBE, MOST_PROBES, PROBE_EVERY
 from orchestrator.pacing.pacer import LONGEST_GATE, OPENING, Pacer
 from orchestrator.pacing.slots import TenantSlots
 from orchestrator.settings import Rate
@@ -16,9 +15,14 @@ MINUTE, HOUR, DAY = (Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_
 
 
 def answer(
-    limits: Limits = NOTHING, *, throttled: bool = False, retry_after: float | None = None
+    limits: Limits = NOTHING,
+    *,
+    throttled: bool = False,
+    retry_after: float | None = None,
+    seconds: float = 0.1,
+    by_api: bool = True,
 ) -> Answered:
-    return Answered(limits, 429 if throttled else 200, throttled, retry_after, seconds=0.1)
+    return Answered(limits, 429 if throttled else 200, throttled, retry_after, seconds=seconds, by_api=by_api)
 
 
 def a_pacer(headroom: float = 0.0, rate: Rate | None = None, most: int | None = None) -> Pacer:
@@ -31,8 +35,7 @@ def let_through(pacer: Pacer, now: float, most: int = 100_000) -> int:
         opens_at = pacer.opens_at(now)
         if opens_at is None or opens_at > now:
             return number
-        pacer.take(now)
-        pacer.release()
+        pacer.release(pacer.take(now))
     return most
 
 
@@ -46,8 +49,7 @@ def sent_within(pacer: Pacer, seconds: float) -> list[float]:
         now = max(now, opens_at)
         if now >= seconds:
             return times
-        pacer.take(now)
-        pacer.release()
+        pacer.release(pacer.take(now))
         times.append(now)
 
 
@@ -81,8 +83,7 @@ def test_with_every_slot_taken_only_a_release_can_tell():
 
 def test_a_released_slot_is_free_again():
     pacer = a_pacer(most=1)
-    pacer.take(0.0)
-    pacer.release()
+    pacer.release(pacer.take(0.0))
     assert pacer.opens_at(0.0) is not None
 
 
@@ -103,6 +104,7 @@ def test_calls_in_flight_stay_between_none_and_the_limit(steps, headroom, permit
     """The law of every grant; a limit that falls later does not call back what is under way."""
     pacer = a_pacer(headroom)
     now = 0.0
+    calls: list[int] = []
     for what, amount in steps:
         if what == "gate":
             pacer.close(now, amount)
@@ -110,12 +112,12 @@ def test_calls_in_flight_stay_between_none_and_the_limit(steps, headroom, permit
         now += amount
         opens_at = pacer.opens_at(now)
         if what == "ask" and opens_at is not None and opens_at <= now:
-            pacer.take(now)
+            calls.append(pacer.take(now))
             assert pacer.in_flight <= pacer.limit
         elif what != "ask" and pacer.in_flight:
             limits = Limits(concurrency=permitted)
             pacer.answered(answer(limits, throttled=what == "refusal"), now)
-            pacer.release()
+            pacer.release(calls.pop())
         assert pacer.in_flight >= 0
 
 
@@ -212,10 +214,9 @@ def test_an_exhausted_window_holds_until_it_resets():
 
 def test_calls_under_way_are_not_yet_in_the_tenants_count():
     pacer = a_pacer()
-    for _ in range(5):
-        pacer.take(0.0)
+    calls = [pacer.take(0.0) for _ in range(5)]
     pacer.answered(answer(Limits((MINUTE,), nearest=50_000, remaining=7, reset=30.0)), 0.0)
-    pacer.release()
+    pacer.release(calls[0])
     assert let_through(pacer, 1.0) == 2
 
 
@@ -268,36 +269,77 @@ def test_a_day_that_is_less_used_than_the_hour_holds_nothing_back():
         opens_at = pacer.opens_at(now)
         assert opens_at is not None
         assert opens_at <= now, used
-        pacer.take(now)
-        pacer.release()
+        pacer.release(pacer.take(now))
         pacer.answered(
             answer(Limits(windows, nearest=5_000, remaining=5_000 - used - 1, reset=3600 - now)), now
         )
     assert pacer.spare(490.0, 500.0) == 100
 
 
-def silent(now: float) -> Pacer:
-    """A tenant that came to no answer so often that it is taken for gone; pauses are as long as they may be."""
-    pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: high)
-    for _ in range(SILENCE):
-        pacer.take(now)
-        pacer.unanswered(now)
-        pacer.release()
+def in_outage(now: float) -> Pacer:
+    """A tenant of one slot that has answered before and answers nothing any more. Random pauses are the longest."""
+    pacer = Pacer(TenantSlots(0.0, 1), 0.0, uniform=lambda low, high: high)
+    pacer.answered(answer(), now)
+    for _ in range(FAILURES):
+        pacer.circuit.failed(now)
     return pacer
 
 
-def test_a_silent_tenant_is_probed_after_a_pause_with_one_call_at_a_time():
-    pacer = silent(50.0)
-    assert (pacer.limit, pacer.opens_at(50.0)) == (1, 50.0 + circuit.BASE)
-    pacer.take(51.0)
-    assert pacer.opens_at(51.0) is None
+def test_a_probe_needs_no_free_slot():
+    pacer = in_outage(50.0)
+    hanging = pacer.opens_at(50.0)
+    assert hanging == 50.0 + FIRST_PROBE[1]
+    pacer.take(hanging)
+    assert pacer.opens_at(hanging) == hanging + PROBE_EVERY[1]
 
 
-def test_an_answer_to_a_probe_opens_the_lanes_again():
-    pacer = silent(50.0)
-    pacer.take(51.0)
+def test_so_many_probes_hang_at_most():
+    pacer = in_outage(50.0)
+    for number in range(1 + MOST_PROBES):
+        assert pacer.opens_at(100.0 + number) is not None
+        pacer.take(100.0 + number)
+    assert pacer.opens_at(200.0) is None
+
+
+def test_calls_that_hang_since_an_outage_need_no_slot_after_it():
+    pacer = in_outage(50.0)
+    hanging = [pacer.take(51.0), pacer.take(53.0)]
+    probe = pacer.take(55.0)
+    pacer.answered(answer(seconds=0.5), 55.5)
+    pacer.release(probe)
+    assert pacer.in_flight == 0
+    for call in hanging:
+        pacer.release(call)
+    assert pacer.in_flight == 0
+
+
+def test_calls_that_started_after_the_answered_one_keep_their_slots():
+    pacer = in_outage(50.0)
+    probe, later = pacer.take(51.0), pacer.take(53.0)
+    pacer.answered(answer(seconds=5.0), 56.0)
+    pacer.release(probe)
+    assert pacer.in_flight == 1
+    pacer.release(later)
+    assert pacer.in_flight == 0
+
+
+def test_a_gateway_page_ends_no_outage():
+    pacer = in_outage(50.0)
+    pacer.answered(answer(by_api=False), 51.0)
+    assert pacer.circuit.open
+
+
+def test_a_retry_after_of_a_gateway_does_not_delay_the_probes():
+    pacer = in_outage(50.0)
+    pacer.answered(answer(by_api=False, retry_after=300.0), 51.0)
+    assert pacer.opens_at(51.0) == 51.0 + PROBE_EVERY[1]
+
+
+def test_an_answer_to_a_probe_ends_the_outage():
+    pacer = in_outage(50.0)
+    pacer.release(pacer.take(51.0))
     pacer.answered(answer(), 51.0)
-    assert pacer.limit > 1
+    assert not pacer.circuit.open
     assert pacer.opens_at(51.0) is not None
 
 
@@ -314,8 +356,7 @@ def test_the_narrowest_window_says_what_is_spared_the_operators_own_rate_include
 
 def test_calls_at_the_operators_own_rate_are_spaced_evenly_where_none_may_burst():
     pacer = a_pacer(rate=Rate(100, 60))
-    pacer.take(0.0)
-    pacer.release()
+    pacer.release(pacer.take(0.0))
     assert pacer.opens_at(0.0) == pytest.approx(0.6)
 
 
@@ -350,9 +391,9 @@ def test_a_count_that_lacks_a_part_changes_nothing(remaining, reset):
 
 def refused_alone(pacer: Pacer, now: float) -> float:
     """Seconds for which the gate is closed after a refusal that tells no time, where no other call is ours."""
-    pacer.take(now)
+    call = pacer.take(now)
     pacer.answered(answer(throttled=True), now)
-    pacer.release()
+    pacer.release(call)
     return pacer.gate - now
 
 
@@ -406,8 +447,7 @@ def drawn(share: float) -> Pacer:
 
 def next_after(pacer: Pacer, now: float) -> float:
     """When the next call may leave after one that leaves at ``now``."""
-    pacer.take(now)
-    pacer.release()
+    pacer.release(pacer.take(now))
     opens_at = pacer.opens_at(now)
     assert opens_at is not None
     return opens_at

@@ -46,14 +46,9 @@ CATEGORIES = {
 """Every documented category of a reason's code."""
 
 BY_HTTP_STATUS = {
-    400: Kind.INVALID_REQUEST,
+    **dict.fromkeys((400, 403, 404, 405, 409, 418, 421, 422, 423, 425, 451, 499), Kind.GATEWAY),
     401: Kind.UNAUTHENTICATED,
-    403: Kind.NO_PERMISSION,
-    404: Kind.NOT_FOUND,
-    405: Kind.UNSUPPORTED,
     408: Kind.SERVER,
-    418: Kind.INVALID_REQUEST,
-    422: Kind.INVALID_REQUEST,
     429: Kind.THROTTLED,
     500: Kind.SERVER,
     502: Kind.SERVER,
@@ -109,9 +104,7 @@ def test_a_401_or_429_is_what_it_is_whatever_the_code(http_status):
 @pytest.mark.parametrize(
     "code", [None, "", "x", "٣", "-53100350", -50, 53100300, "5310-350", "9" * 13, 10**30 + 50]
 )
-@pytest.mark.parametrize(
-    ("http_status", "kind"), [(200, Kind.UNKNOWN), (500, Kind.SERVER), (404, Kind.NOT_FOUND)]
-)
+@pytest.mark.parametrize(("http_status", "kind"), [(200, Kind.UNKNOWN), (500, Kind.SERVER)])
 def test_an_absurd_code_says_nothing(code, http_status, kind):
     assert failure(http_status, refusal(code), None, None, AS_IT_IS).kind is kind
 
@@ -158,7 +151,7 @@ def test_what_a_gateway_says_in_its_own_form_is_told():
     """At night "HTTP 403 without a reason" sends a person looking for what was there to read."""
     answer = msgspec.json.decode(b'{"message": "Your address is not on the list."}', type=Answer)
     error = failure(403, answer, None, None, AS_IT_IS)
-    assert (error.kind, error.message) == (Kind.NO_PERMISSION, "Your address is not on the list.")
+    assert (error.kind, error.message) == (Kind.GATEWAY, "Your address is not on the list.")
 
 
 def test_a_reasons_own_message_comes_first():
@@ -330,3 +323,38 @@ def test_a_scope_of_a_wrong_type_does_not_cost_the_token(told):
 def test_an_address_of_nothing_is_no_address(address):
     """An empty one sent its action round between its end and its file for ever, a reading a round."""
     assert status_answer(status="Stopped", outputURL=address).state(AS_IT_IS).output_url is None
+
+
+@pytest.mark.parametrize("http_status", [code for code in BY_HTTP_STATUS if code not in (401, 429)])
+def test_an_answer_without_a_code_does_not_come_from_the_api_and_may_have_worked(http_status):
+    """A gateway may fail on the way back, after the tenant carried the stop out."""
+    error = failure(http_status, None, None, None, AS_IT_IS)
+    assert (error.by_api, error.may_have_worked) == (False, True)
+
+
+@pytest.mark.parametrize("http_status", [200, 400, 401, 403, 404, 405, 422, 500])
+def test_a_failure_with_a_code_comes_from_the_api(http_status):
+    assert failure(http_status, refusal(53100340), None, None, AS_IT_IS).by_api
+
+
+def test_a_file_error_with_a_code_in_words_comes_from_the_api_and_is_not_final():
+    error = failure(404, refusal("SystemError"), None, None, AS_IT_IS)
+    assert (error.by_api, error.kind) == (True, Kind.GATEWAY)
+
+
+@pytest.mark.parametrize("http_status", [502, 503, 504])
+def test_a_gateway_error_does_not_come_from_the_api_whatever_its_body(http_status):
+    assert not failure(http_status, refusal(53100361), None, None, AS_IT_IS).by_api
+
+
+@pytest.mark.parametrize(
+    ("http_status", "kind"),
+    [(403, Kind.NO_PERMISSION), (404, Kind.NOT_FOUND), (405, Kind.UNSUPPORTED), (400, Kind.INVALID_REQUEST)],
+)
+def test_a_code_of_an_unknown_category_is_final_by_its_http_status(http_status, kind):
+    assert failure(http_status, refusal(53100399 - 4), None, None, AS_IT_IS).kind is kind
+
+
+@pytest.mark.parametrize("code", [None, "", "x", "٣", "-53100350", -50, "5310-350", "9" * 13])
+def test_a_404_with_an_absurd_code_is_not_final(code):
+    assert failure(404, refusal(code), None, None, AS_IT_IS).kind is Kind.GATEWAY

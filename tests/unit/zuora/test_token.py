@@ -1,4 +1,4 @@
-"""The bearer token: one call for it however many ask, ahead of its end, and three refusals at most."""
+"""The bearer token: one request for all callers, renewal ahead of its end, and what follows refusals."""
 
 import asyncio
 
@@ -7,7 +7,21 @@ import pytest
 from orchestrator.clock import Clock
 from orchestrator.errors import CredentialsRefused, TenantError, TenantUnreachable
 from orchestrator.model import Grant
-from orchestrator.zuora.token import AHEAD, FRESH_TOKENS, PAUSE, FetchToken, OAuthToken, ReadyToken, Token
+from orchestrator.zuora.token import (
+    AHEAD,
+    FRESH_TOKENS,
+    LONGEST_PAUSE,
+    PAUSE,
+    PAUSE_AFTER_REFUSAL,
+    REFUSED_AT_ONCE,
+    REFUSED_FOR,
+    FetchToken,
+    OAuthToken,
+    ReadyToken,
+    Token,
+    TokenSource,
+)
+from tests.simulation.virtual import now, virtually
 
 LIFETIME = 3600.0
 
@@ -208,51 +222,68 @@ async def test_after_a_failed_renewal_the_next_call_asks_anew():
     assert await token.bearer() == "token-2"
 
 
-@pytest.mark.asyncio
-async def test_fresh_tokens_refused_one_after_the_other_put_the_credentials_at_fault():
-    token = source(Office(), HandClock())
-    for _ in range(FRESH_TOKENS):
-        token.refused(await token.bearer())
-    with pytest.raises(CredentialsRefused, match="just issued"):
-        await token.bearer()
-
-
-@pytest.mark.asyncio
-async def test_a_renewal_that_was_under_way_gives_no_token_once_the_credentials_are_at_fault():
-    time, office = HandClock(), Office()
-    token = source(office, time)
-    for _ in range(FRESH_TOKENS - 1):
-        token.refused(await token.bearer())
-    last = await token.bearer()
-    time.forward(LIFETIME - AHEAD)
-    office.open.clear()
-    assert token.current() == last
-    await settle()
-    token.refused(last)
-    office.open.set()
-    await settle()
-    assert office.asked == FRESH_TOKENS + 1
-    assert token.current() is None
-
-
-@pytest.mark.asyncio
-async def test_a_call_accepted_between_refusals_clears_the_credentials():
-    """A token taken away every hour, or a tenant that loses its mind now and then, is no wrong secret."""
-    token = source(Office(), HandClock())
-    for _ in range(5 * FRESH_TOKENS):
-        held = await token.bearer()
-        token.accepted(held)
+async def refused_until_final(token: TokenSource, every: float = 0.0) -> float:
+    """Refuse each token until the source raises. Return the seconds that took, in virtual time."""
+    started = now()
+    while True:
+        try:
+            held = await token.bearer()
+        except CredentialsRefused:
+            return now() - started
+        await asyncio.sleep(every)
         token.refused(held)
 
 
-@pytest.mark.asyncio
-async def test_a_call_accepted_with_the_token_before_clears_the_credentials_too():
-    """Where a tenant refuses good tokens at random, calls under way with the old one still come back accepted."""
-    token = source(Office(), HandClock())
-    for _ in range(5 * FRESH_TOKENS):
-        held = await token.bearer()
-        token.refused(held)
-        token.accepted(held)
+def test_fresh_tokens_refused_for_a_minute_put_the_credentials_at_fault():
+    async def main() -> tuple[float, int]:
+        office = Office()
+        return await refused_until_final(OAuthToken(office, Clock(now)), every=0.08), office.asked
+
+    seconds, asked = virtually(main())
+    assert REFUSED_FOR <= seconds <= REFUSED_FOR + LONGEST_PAUSE + 1
+    assert FRESH_TOKENS <= asked <= 100
+
+
+def test_tokens_that_are_refused_rarely_are_at_fault_after_several_only():
+    """While the token endpoint does not answer, no token is refused, so time alone says nothing."""
+
+    async def main() -> float:
+        return await refused_until_final(OAuthToken(Office(), Clock(now)), every=100.0)
+
+    assert virtually(main()) >= FRESH_TOKENS * 100.0
+
+
+def test_a_second_refused_token_is_replaced_after_a_pause_of_at_most_two_seconds():
+    async def main() -> list[float]:
+        token = OAuthToken(Office(), Clock(now))
+        pauses = []
+        for _ in range(20):
+            token.refused(await token.bearer())
+            before = now()
+            await token.bearer()
+            pauses.append(now() - before)
+        return pauses
+
+    pauses = virtually(main())
+    assert pauses[0] == 0.0
+    assert all(0 < pause <= LONGEST_PAUSE + 0.1 for pause in pauses[1:])
+    assert pauses[1] < pauses[-1]
+
+
+@pytest.mark.parametrize("order", ["accepted first", "refused first"])
+def test_a_call_accepted_between_refusals_clears_the_credentials(order):
+    """A token revoked every hour, or a tenant that refuses at random, is no wrong secret."""
+
+    async def main() -> None:
+        token = OAuthToken(Office(), Clock(now))
+        for _ in range(200):
+            held = await token.bearer()
+            first, second = (token.accepted, token.refused)[:: 1 if order == "accepted first" else -1]
+            first(held)
+            second(held)
+            await asyncio.sleep(1.0)
+
+    virtually(main())
 
 
 @pytest.mark.asyncio
@@ -310,41 +341,58 @@ async def test_closing_without_a_renewal_does_nothing():
 
 @pytest.mark.asyncio
 async def test_a_ready_token_serves_every_call():
-    token = ReadyToken("given")
+    token = ReadyToken("given", Clock())
     assert [await token.bearer() for _ in range(3)] == ["given"] * 3
 
 
-@pytest.mark.asyncio
-async def test_a_ready_token_that_never_worked_is_called_refused():
-    token = ReadyToken("given")
-    token.refused("given")
-    with pytest.raises(CredentialsRefused, match="was refused by the tenant"):
+@pytest.mark.parametrize(("worked", "seconds"), [(False, REFUSED_AT_ONCE), (True, REFUSED_FOR)])
+def test_a_refused_ready_token_is_tried_again_for_a_while(worked, seconds):
+    async def main() -> float:
+        token = ReadyToken("given", Clock(now))
+        if worked:
+            token.accepted("given")
+        return await refused_until_final(token)
+
+    assert virtually(main()) == pytest.approx(seconds, abs=0.1)
+
+
+def test_a_ready_token_that_is_accepted_again_gets_the_whole_minute():
+    async def main() -> float:
+        token = ReadyToken("given", Clock(now))
+        token.accepted("given")
+        while now() < 50:
+            token.refused(await token.bearer())
+        token.accepted(await token.bearer())
+        return await refused_until_final(token)
+
+    assert virtually(main()) == pytest.approx(REFUSED_FOR, abs=0.1)
+
+
+def test_forty_refusals_of_a_ready_token_at_once_count_as_one():
+    async def main() -> float:
+        token = ReadyToken("given", Clock(now))
+        for _ in range(40):
+            token.refused("given")
+        before = now()
         await token.bearer()
+        return now() - before
+
+    assert virtually(main()) <= PAUSE_AFTER_REFUSAL + 0.01
 
 
-@pytest.mark.asyncio
-async def test_a_ready_token_that_worked_before_is_called_expired():
-    token = ReadyToken("given")
-    token.accepted("given")
-    token.refused("given")
-    with pytest.raises(CredentialsRefused, match="has expired"):
-        await token.bearer()
+@pytest.mark.parametrize(("worked", "said"), [(False, "was refused by the tenant"), (True, "has expired")])
+def test_the_sentence_on_a_refused_ready_token_says_what_to_do_and_not_the_token(worked, said):
+    async def main() -> str:
+        token = ReadyToken("s3cret-t0ken", Clock(now))
+        if worked:
+            token.accepted("s3cret-t0ken")
+        await refused_until_final(token)
+        with pytest.raises(CredentialsRefused) as caught:
+            await token.bearer()
+        return str(caught.value)
 
-
-@pytest.mark.asyncio
-async def test_a_refused_ready_token_is_not_shown():
-    token = ReadyToken("s3cret-t0ken")
-    token.refused("s3cret-t0ken")
-    with pytest.raises(CredentialsRefused) as caught:
-        await token.bearer()
-    assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.asyncio
-async def test_what_is_said_of_a_refused_ready_token_holds_for_a_command_that_cannot_be_resumed():
-    token = ReadyToken("given")
-    token.refused("given")
-    with pytest.raises(CredentialsRefused) as caught:
-        await token.bearer()
-    assert "give a fresh one" in str(caught.value)
-    assert "resume" not in str(caught.value)
+    sentence = virtually(main())
+    assert said in sentence
+    assert "give a fresh one" in sentence
+    assert "resume" not in sentence
+    assert "s3cret" not in sentence
