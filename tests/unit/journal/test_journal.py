@@ -211,6 +211,6 @@ def test_a_parked_key_comes_back_as_it_was_parked(book):
     book.journal.park(1, 7.0, 3.0, 5)
     (one,) = book.wait(book.journal.claim_parked(1))
     assert one == Action(
-        1, key(2), Step.POLL, possibly_stopped=True, stops=Attempts(made=1), due=7.0, problem=PROBLEM,
+        1, key(2), Step.POLL, possibly_stopped=True, stops=Attempts(made=1, counted=1), due=7.0, problem=PROBLEM,
         action_type="MPU", counts=Records(10, 4, 4, 0, 6, "status"), first_polled_at=3.0, polls=5,
     )  # fmt: skip

@@ -44,6 +44,7 @@ WRONG = {
     "max_attempts": "0",
     "timeout": "soon",
     "hedge": "sometimes",
+    "wait_for_tenant": "until",
     "deadline": "later",
     "settle": "never",
     "max_failures": "some",
