@@ -137,8 +137,11 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
         Outcome.ALREADY_COMPLETED: status is Status.COMPLETED and not accepted,
         Outcome.ALREADY_FAILED: status is Status.FAILED,
         Outcome.COMPLETED_BEFORE_STOP: status is Status.COMPLETED and accepted,
-        # Every answer to its stops was a passing failure or a refusal because of its state.
-        Outcome.UNCONFIRMED: accepted or doubtful or any(stop.answer not in UNANSWERED for stop in stops),
+        # Every answer to its stops was a passing failure or a refusal because of its state. Or its status was read.
+        Outcome.UNCONFIRMED: accepted
+        or doubtful
+        or told.status is not None
+        or any(stop.answer not in UNANSWERED for stop in stops),
         # Cut before the status could tell why, a stop refused for the action's state is no more than refused.
         Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
         Outcome.UNREACHABLE: bool(stops or guarded) and not accepted and (late or not taken),
