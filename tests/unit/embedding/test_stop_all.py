@@ -27,6 +27,7 @@ from orchestrator import (
     stop_all,
     stop_all_blocking,
 )
+from orchestrator.engine import retry
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.threads import NO_THREAD
 from orchestrator.zuora.client import ZuoraClient
@@ -179,8 +180,9 @@ async def test_a_run_whose_calls_are_all_refused_for_the_credentials_has_wrong_c
     outcome: Outcome,
 ):
     async def refuse(*_: str) -> None:
-        raise CallError(kind, "No.", http_status=401)
+        raise CallError(kind, "No.", http_status=401, by_api=True)
 
+    monkeypatch.setattr(retry, "UNAUTHENTICATED_FOR", 0.0)
     monkeypatch.setattr(ZuoraClient, "stop", refuse)
     report = await stop_all(keys[:2], settings)
     assert (report.run.exit_status, report.summary.outcomes) == (status, {outcome: 2})
