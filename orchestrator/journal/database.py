@@ -49,7 +49,7 @@ def statements(file: str = "queries.sql") -> dict[str, str]:
 def by_position(name: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
     """The statement ``name`` for many rows: with its values numbered, and what puts values by name in that order.
 
-    SQLite would look up each name for each row anew, which for a wide row costs a third of its change.
+    SQLite would look up each name again for each row, which costs a third of the change of a wide row.
     """
     text = re.sub(r"--.*", "", statements()[name])
     order = list(dict.fromkeys(re.findall(r":([a-z_]\w*)", text)))
@@ -250,7 +250,7 @@ def finish_replacing(path: Path) -> None:
 
 
 def seal(*values: object) -> int:
-    """A checksum over what is evidence of one settled row, which tells a flipped bit in any of it (SQL: ``seal``)."""
+    """A checksum over the evidence of one completed row. A flipped bit in it changes the checksum (SQL: ``seal``)."""
     return crc32(_encode(values))
 
 

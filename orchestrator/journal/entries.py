@@ -13,7 +13,7 @@ from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
 
 
 class TenantInfo(Struct, frozen=True):
-    """Which tenant one of the names of a run with several stands for."""
+    """The tenant behind one name of a run with several."""
 
     base_url: str
     entity_id: str | None = None
@@ -76,7 +76,7 @@ TenantState = Literal["finished", "interrupted", "aborted", "running", "unused"]
 
 
 class TenantRow(Struct, frozen=True):
-    """A tenant's part in a run of several: how it stands, and its calls for a token."""
+    """A tenant's part in a run of several: its state, and its token calls."""
 
     info: TenantInfo
     state: TenantState
@@ -96,7 +96,7 @@ def split_action_name(name: str) -> tuple[str, str]:
 
 
 def done_in(unprocessed: int | None, speed: float | None) -> float | None:
-    """Seconds that ``unprocessed`` records take at ``speed`` records a second; None where that cannot be told."""
+    """Seconds that ``unprocessed`` records take at ``speed`` records a second; None if that is not known."""
     return round(unprocessed / speed, 1) if unprocessed is not None and speed else None
 
 

@@ -1,4 +1,4 @@
-"""The run as it happens, kept so that it can be finished and told after any end of the process."""
+"""The run as it happens, recorded so that it can be finished and reported after any end of the process."""
 
 import sqlite3
 from asyncio import wrap_future
@@ -77,14 +77,14 @@ class Journal:
         del values["tenants"]
         self._writer.note("begin_run", **values)
         for name, tenant in info.tenants.items():
-            told = msgspec.structs.asdict(tenant) | {"org_ids": _json(tenant.org_ids)}
-            self._writer.note("add_tenant", name=name, **told)
+            values = msgspec.structs.asdict(tenant) | {"org_ids": _json(tenant.org_ids)}
+            self._writer.note("add_tenant", name=name, **values)
 
     def begin_session(self) -> None:
         self._writer.note("begin_session", at=self._clock.stamp())
 
     def withdraw_session(self) -> None:
-        """Forgets a session that came to no start: the run stands as the one before left it."""
+        """Remove a session that never started: the run is as the session before left it."""
         self._writer.note("withdraw_session")
 
     def token_call(self) -> None:
@@ -94,7 +94,7 @@ class Journal:
             self._writer.note("token_call")
 
     def tenant_state(self, state: str, reason: str | None) -> None:
-        """How this tenant's part in a run of several stands, or ended."""
+        """Record the state of this tenant's part in a run of several."""
         self._writer.note("tenant_state", tenant=self._tenant, state=state, reason=reason)
 
     async def end_session(self, state: str, reason: str | None, exit_status: int) -> None:
@@ -105,7 +105,7 @@ class Journal:
         await wrap_future(self.perform(lambda _: None))
 
     async def reopen(self, kept: Callable[[str], bool], *, retry_rejected: bool = False) -> Counts:
-        """Take back what an earlier session held in memory or gave up, and return where the run stands.
+        """Take back what an earlier session held in memory or gave up, and return its counts.
 
         A response file that was counted but is not ``kept`` any more, by its name, is fetched again. With
         ``retry_rejected``, refused keys are stopped again, whatever the reason.
@@ -307,7 +307,7 @@ class Journal:
         speed: float | None = None,
         reading: Reading | None = None,
     ) -> None:
-        """``reading`` told of the end, where it is not in the journal yet."""
+        """``reading`` is the status that showed the end, if it is not in the journal yet."""
         state = reading.state if reading is not None else None
         self._writer.note(
             "completed", seq=seq, outcome=str(outcome), error=problem and _json(problem), speed=speed,
@@ -318,7 +318,7 @@ class Journal:
         )  # fmt: skip
 
     def paced(self, slots: int, in_flight: int, others: float | None, throttled: int, waiting: int) -> None:
-        """How this tenant's pace stands now; ``throttled`` counts the refusals since the one before."""
+        """Record this tenant's pace now; ``throttled`` counts the refusals since the record before."""
         self._writer.note(
             "paced", at=self._clock.stamp(), tenant=self._tenant, slots=slots, in_flight=in_flight,
             others=others, throttled=throttled, waiting=waiting,

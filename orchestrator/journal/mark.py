@@ -2,7 +2,7 @@
 
 SQLite applies any write-ahead log that lies beside a database, even one of another database. So the journal holds one
 row with a random id and the number of its latest commit, and every commit writes that row. The row has a page of its
-own, so that it can be read from the file and from the log without SQLite. Together they tell whether the log belongs
+own, so that it can be read from the file and from the log without SQLite. Together they show whether the log belongs
 to the file, and whether commits are missing between them.
 """
 

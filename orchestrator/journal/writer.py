@@ -22,7 +22,7 @@ _Entry = tuple[str | Work, Any]
 """A statement's name with its values, or some work with the future that waits for it."""
 
 LINGER = 0.05
-"""Seconds for which notes that nobody waits for may gather before they are committed."""
+"""Seconds for which notes without a waiting caller may gather before they are committed."""
 
 
 class Writer(Protocol):
@@ -192,7 +192,7 @@ class _Failed:
 
 
 def deliver(future: "Future[Any]", result: Any) -> None:
-    """Wakes whoever waits for ``future`` with the result, or with the error, of the work."""
+    """Give ``future`` the result or the error of its work."""
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(result, _Failed):
@@ -293,7 +293,7 @@ class ThreadWriter:
                     deliver(future, result)
         except StorageError as error:
             self._break(error, group)
-        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+        except BaseException as error:  # noqa: BLE001 - every waiting caller gets it
             self._break(StorageError(f"The journal failed ({type(error).__name__}: {error})."), group)
 
     def _next_group(self) -> list[_Entry]:

@@ -62,7 +62,7 @@ def chain_of(connection: sqlite3.Connection, source: SourceInfo) -> str:
 def _broken_structure(path: Path) -> str | None:
     try:
         with closing(database.reopen(path)) as connection, closing(database.in_memory()) as made:
-            if database.form_of(connection) == database.FORM and _schema(connection) != _schema(made):
+            if database.form_of(connection) == database.FORM and schema_of(connection) != schema_of(made):
                 return "its tables are not what they were made"
             found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except BROKEN as error:
@@ -70,7 +70,7 @@ def _broken_structure(path: Path) -> str | None:
     return None if found == "ok" else found.splitlines()[-1]
 
 
-def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     """Tables, indexes and views by name, without the comments and spaces of their statements."""
     found = connection.execute(
         "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"

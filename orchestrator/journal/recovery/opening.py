@@ -358,7 +358,7 @@ def _held(directory: Path) -> Iterator[bool]:
 
 
 def _indexed_frames(path: Path) -> int:
-    """How many frames the log had by the index of the process that wrote it last (-shm); 0 where that cannot be told.
+    """How many frames the log had by the index of the process that wrote it last (-shm); 0 if that is not known.
 
     The index is never ahead of what a sync of the log has returned for (SQLite, "WAL-mode File Format", 2.1).
     """

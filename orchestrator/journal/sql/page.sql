@@ -1,4 +1,4 @@
--- What report.html and the Markdown form tell beside the report: sums by group, errors by kind, the course of the run.
+-- What report.html and the Markdown form show beside the report: sums by group, errors by kind, the course of the run.
 
 -- name: groups
 -- One scan for every breakdown: the caller adds up what it needs.
@@ -10,7 +10,7 @@ FROM reported_action AS reported
 GROUP BY 1, 2, 3, 4;
 
 -- name: errors
--- What stands under "error" at the end, the most frequent first; MIN(seq) makes the message that of the first.
+-- The errors at the end, the most frequent first; MIN(seq) makes the message that of the first.
 SELECT outcome, json_extract(error, '$.kind') AS kind, json_extract(error, '$.code') AS code,
        json_extract(error, '$.http_status') AS http_status, COUNT(*) AS actions, MIN(seq), bulk_key,
        json_extract(error, '$.message') AS message, tenant, json_group_array(DISTINCT tenant)

@@ -73,7 +73,7 @@ WHERE seq = :seq;
 INSERT INTO failure (seq, at, call, track_id, problem) VALUES (:seq, :at, :call, :track_id, :problem);
 
 -- name: start_polling
--- No further stop is sent: the status will tell.
+-- No further stop is sent: the status decides.
 UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :seq;
 
 -- name: claim_parked
@@ -111,7 +111,7 @@ UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded
 WHERE seq = :seq;
 
 -- name: completed
--- With it the status that told of the end, where that was just read: one change of the row instead of two.
+-- With the status that showed the end, if it was just read: one change of the row instead of two.
 UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at,
                   status = COALESCE(:status, status), action_type = COALESCE(:action_type, action_type),
                   provenance = COALESCE(:provenance, provenance),
@@ -191,7 +191,7 @@ UPDATE session SET ended_at = :at, state = :state, reason = :reason, exit_status
 WHERE n = (SELECT MAX(n) FROM session);
 
 -- name: end_tenants
--- Those of whom no session told the end: killed, or with nothing left to do in this one.
+-- Tenants without a recorded end: their session was killed, or had nothing left to do for them.
 UPDATE tenant SET
     state = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :state ELSE 'finished' END,
     reason = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :reason END
@@ -273,7 +273,7 @@ SELECT n, started_at, ended_at, state, reason, exit_status, token_calls FROM ses
 UPDATE source SET path = :path, name = :name WHERE id = :id;
 
 -- name: counts_by_tenant
--- Where each tenant of a resumed run stands: keys, stops accepted, and how many are left to send and to follow.
+-- The counts of each tenant of a resumed run: keys, accepted stops, stops left to send, keys left to poll.
 SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(accepted_at) AS accepted,
        COUNT(*) FILTER (WHERE stage = 0) AS waiting,

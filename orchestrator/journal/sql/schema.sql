@@ -52,7 +52,7 @@ CREATE TABLE source (
     sha256   TEXT,
     rows     INTEGER NOT NULL DEFAULT 0,
     last_row INTEGER NOT NULL DEFAULT 0,          -- physical line of the last row admitted
-    chain    TEXT NOT NULL DEFAULT '',            -- digest over all rows admitted: tells a source that was changed
+    chain    TEXT NOT NULL DEFAULT '',            -- digest over all rows admitted: shows that a source was changed
     complete INTEGER NOT NULL DEFAULT 0,
     bytes    INTEGER,                             -- of a file, before its first row was admitted
     digest   TEXT,                                -- SHA-256 of those bytes

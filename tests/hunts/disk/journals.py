@@ -65,30 +65,30 @@ async def _lived(journal: journals.Journal) -> None:
     await journal.end_session("interrupted", "Interrupted by SIGINT.", 130)
 
 
-class Told(NamedTuple):
-    """What is told of a journal: the actions by row, or none where nothing is; and the sentences on its damage."""
+class Reported(NamedTuple):
+    """The report of a journal: its actions by row, if any, and the sentences on its damage."""
 
     actions: dict[int, dict[str, Any]]
     sentences: list[str]
 
 
-def told(path: Path) -> Told:
-    """What ``mass-stop report`` tells of the journal at ``path``."""
+def reported(path: Path) -> Reported:
+    """What ``mass-stop report`` shows of the journal at ``path``."""
     try:
         reader, sentences = open_for_report(path)
     except MassStopError as error:
-        return Told({}, [str(error)])
+        return Reported({}, [str(error)])
     try:
         report = msgspec.to_builtins(read_report(reader))
     finally:
         reader.close()
-    return Told({action["row"]: action for action in report["actions"]}, sentences)
+    return Reported({action["row"]: action for action in report["actions"]}, sentences)
 
 
-def lies(truth: Told, now: Told) -> list[str]:
-    """Where a damaged journal tells of a stopped action what is not so."""
+def lies(truth: Reported, now: Reported) -> list[str]:
+    """False statements of a damaged journal about stopped actions."""
     return [
-        f"row {row}: {_evidence(action)} is told, {_evidence(truth.actions[row])} is so"
+        f"row {row}: {_evidence(action)} is reported, {_evidence(truth.actions[row])} is true"
         for row, action in now.actions.items()
         if action["outcome"] == "stopped"
         and (row not in truth.actions or _evidence(action) != _evidence(truth.actions[row]))

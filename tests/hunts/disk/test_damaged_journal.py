@@ -1,4 +1,4 @@
-"""A journal of which the disk lost or changed a part: noticed, told as far as it is valid, and never told wrongly."""
+"""A journal of which the disk lost or changed a part: it is noticed, and the report says nothing false."""
 
 import random
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.journal import checksum
-from tests.hunts.disk.journals import lies, make, told
+from tests.hunts.disk.journals import lies, make, reported
 
 Places = Callable[[bytes, pytest.Config], Iterable[int]]
 
@@ -78,16 +78,16 @@ def test_a_closed_journal_that_was_damaged_is_noticed_and_tells_nothing_wrong(
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    truth = told(closed)
+    truth = reported(closed)
     assert truth.sentences == []
     tried: Counter[str] = Counter()
     data = closed.read_bytes()
     for changed in DAMAGE[how](data, places(data, request.config)):
-        now = told(put(closed, tmp_path, closed.name, changed))
+        now = reported(put(closed, tmp_path, closed.name, changed))
         harmless = len(changed) >= len(data) - len(data) % PAGE and how == "cut"  # only the digest is gone
         assert now.sentences or (harmless and now == truth)
         assert lies(truth, now) == []
-        tried[f"{len(now.actions)} of {len(truth.actions)} rows told"] += 1
+        tried[f"{len(now.actions)} of {len(truth.actions)} rows reported"] += 1
     _say(capsys, places is many, f"closed journal, {how}", tried)
 
 
@@ -120,12 +120,12 @@ def test_a_journal_that_a_killed_process_left_and_that_was_damaged_tells_nothing
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    truth = told(put(killed, tmp_path, "", b""))
+    truth = reported(put(killed, tmp_path, "", b""))
     assert truth.sentences == []
     tried: Counter[str] = Counter()
     data = killed.with_name(name).read_bytes()
     for changed in DAMAGE[how](data, places(data, request.config)):
-        now = told(put(killed, tmp_path, name, changed))
+        now = reported(put(killed, tmp_path, name, changed))
         assert lies(truth, now) == []
         if name == "journal.db-wal":
             assert now.sentences or now == truth, "a log that lost something went unnoticed"
@@ -138,4 +138,4 @@ def test_a_journal_that_a_killed_process_left_and_that_was_damaged_tells_nothing
 def _say(capsys: pytest.CaptureFixture[str], hunting: bool, what: str, tried: Counter[str]) -> None:
     if hunting:
         with capsys.disabled():
-            print(f"\n{what}: {tried.total()} tried: {dict(tried)}; told wrongly: none")
+            print(f"\n{what}: {tried.total()} tried: {dict(tried)}; false statements: none")

@@ -13,7 +13,7 @@ from orchestrator.journal import database, mark
 from orchestrator.journal import journal as journals
 from orchestrator.journal.database import NotBegun
 from orchestrator.journal.recovery.opening import open_for_report, open_for_resume, open_undamaged
-from tests.hunts.disk.journals import INFO, KEYS, make, told
+from tests.hunts.disk.journals import INFO, KEYS, make, reported
 from tests.journal_files import change_as_killed, lose_log, remove_digest
 
 
@@ -36,7 +36,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcomes(path: Path) -> set[str]:
-    return {action["outcome"] for action in told(path).actions.values()}
+    return {action["outcome"] for action in reported(path).actions.values()}
 
 
 def put_log_of(other: Path, path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_copy_without_the_log_calls_no_key_unattempted(killed):
 
 def test_a_copy_without_the_log_says_that_the_log_is_missing(killed):
     lose_log(killed)
-    assert "ends before its run did: its log journal.db-wal is missing" in told(killed).sentences[0]
+    assert "ends before its run did: its log journal.db-wal is missing" in reported(killed).sentences[0]
 
 
 def test_a_log_without_a_single_commit_is_as_good_as_missing(killed):
@@ -70,7 +70,7 @@ def test_an_empty_log_is_as_good_as_missing(killed):
 def test_the_report_leaves_a_journal_without_its_log_as_it_is(killed):
     lose_log(killed)
     before = killed.read_bytes(), killed.stat()
-    told(killed)
+    reported(killed)
     assert (killed.read_bytes(), killed.stat()[:6], killed.stat().st_mtime_ns) == (
         before[0], before[1][:6], before[1].st_mtime_ns,
     )  # fmt: skip
@@ -79,7 +79,7 @@ def test_the_report_leaves_a_journal_without_its_log_as_it_is(killed):
 
 def test_the_report_leaves_a_killed_journal_and_its_log_as_they_are(killed):
     before = {path.name: path.read_bytes() for path in killed.parent.iterdir()}
-    told(killed)
+    reported(killed)
     assert {path.name: path.read_bytes() for path in killed.parent.iterdir()} == before
 
 
@@ -88,7 +88,7 @@ def test_a_resumed_journal_still_knows_what_it_lost(killed):
     reader, sentences = open_for_resume(killed)
     reader.close()
     assert "is missing" in sentences[0]
-    assert told(killed).sentences == []
+    assert reported(killed).sentences == []
     assert outcomes(killed) == {"unconfirmed", "malformed"}
 
 
@@ -124,7 +124,7 @@ def test_a_plan_that_lost_its_log_is_not_followed(killed):
         open_undamaged(killed)
 
 
-def test_a_journal_with_nothing_but_tables_and_no_log_does_not_say_that_nothing_was_sent(tmp_path):
+def test_an_open_journal_without_rows_and_log_claims_nothing(tmp_path):
     path = tmp_path / "journal.db"
     database.create(path).close()
     remove_digest(path)
@@ -164,9 +164,9 @@ def test_a_run_killed_right_after_its_first_commit_keeps_it(tmp_path, monkeypatc
 
 
 def test_the_log_of_another_journal_is_not_applied(killed, other):
-    truth = told(killed)
+    truth = reported(killed)
     put_log_of(other, killed)
-    found = told(killed)
+    found = reported(killed)
     assert "belongs to another journal" in found.sentences[0]
     assert {action["bulk_key"] for action in found.actions.values()} == {
         action["bulk_key"] for action in truth.actions.values()
@@ -175,9 +175,9 @@ def test_the_log_of_another_journal_is_not_applied(killed, other):
 
 
 def test_the_log_of_another_journal_beside_a_closed_one_is_ignored_and_named(path, other):
-    truth = told(path)
+    truth = reported(path)
     put_log_of(other, path)
-    found = told(path)
+    found = reported(path)
     assert found.actions == truth.actions
     assert "journal.db-wal belongs to another journal" in found.sentences[0]
 
@@ -200,7 +200,7 @@ def test_a_log_older_than_the_journal_is_not_applied(killed):
         change_as_killed(drop_log(killed), "UPDATE session SET token_calls = token_calls + 1")
     drop_log(killed)
     mark.log_of(killed).write_bytes(old)
-    assert "belongs to another journal or to another time" in told(killed).sentences[0]
+    assert "belongs to another journal or to another time" in reported(killed).sentences[0]
 
 
 def test_a_log_that_starts_after_the_end_of_the_journal_is_not_applied(killed):
@@ -209,7 +209,7 @@ def test_a_log_that_starts_after_the_end_of_the_journal_is_not_applied(killed):
     for _ in range(2):
         change_as_killed(drop_log(killed), "UPDATE session SET token_calls = token_calls + 1")
     killed.write_bytes(early)
-    assert "belongs to another journal or to another time" in told(killed).sentences[0]
+    assert "belongs to another journal or to another time" in reported(killed).sentences[0]
     assert outcomes(killed) == {"unconfirmed", "malformed"}
 
 
@@ -220,7 +220,7 @@ def test_the_log_of_a_database_with_other_pages_is_not_applied(killed, tmp_path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE t (x)")
         put_log_of(strange, killed)
-    assert "belongs to another journal" in told(killed).sentences[0]
+    assert "belongs to another journal" in reported(killed).sentences[0]
 
 
 def test_a_journal_and_its_log_copied_together_lose_nothing(killed, tmp_path):
@@ -228,5 +228,5 @@ def test_a_journal_and_its_log_copied_together_lose_nothing(killed, tmp_path):
     copy.mkdir()
     for path in (killed, mark.log_of(killed)):
         shutil.copyfile(path, copy / path.name)
-    assert told(copy / "journal.db") == told(killed)
-    assert told(killed).sentences == []
+    assert reported(copy / "journal.db") == reported(killed)
+    assert reported(killed).sentences == []

@@ -1,7 +1,6 @@
 """Journals of every form that can be read: they are reported and resumed as those of today."""
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pytest
 from orchestrator.clock import Clock
 from orchestrator.journal import database
 from orchestrator.journal import journal as journals
+from orchestrator.journal.recovery.integrity import schema_of
 from orchestrator.journal.recovery.opening import open_for_resume
-from tests.hunts.disk.journals import KEYS, SETTLED, told
+from tests.hunts.disk.journals import KEYS, SETTLED, reported
 from tests.journal_files import lose_log
 from tests.journals.make import unpack
 
@@ -27,7 +27,7 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_a_journal_of_any_form_is_reported_whole(directory, how):
-    found = told(directory / how / "journal.db")
+    found = reported(directory / how / "journal.db")
     assert [action["outcome"] for action in found.actions.values()] == OUTCOMES
     assert found.sentences == []
 
@@ -35,7 +35,7 @@ def test_a_journal_of_any_form_is_reported_whole(directory, how):
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_the_report_of_a_journal_of_any_form_modifies_nothing(directory, how):
     before = {path.name: path.read_bytes() for path in (directory / how).iterdir()}
-    told(directory / how / "journal.db")
+    reported(directory / how / "journal.db")
     assert {path.name: path.read_bytes() for path in (directory / how).iterdir()} == before
 
 
@@ -51,13 +51,13 @@ def test_a_journal_of_any_form_is_resumed(directory, how):
         journal.close()
     assert (counts.keys, counts.accepted, counts.waiting) == (KEYS, KEYS - 1, 1)
     assert sentences == []
-    assert [action["outcome"] for action in told(path).actions.values()] == OUTCOMES
+    assert [action["outcome"] for action in reported(path).actions.values()] == OUTCOMES
 
 
 def test_a_journal_of_any_form_without_its_log_calls_no_key_unattempted(directory):
     path = directory / "killed" / "journal.db"
     lose_log(path)
-    found = told(path)
+    found = reported(path)
     assert {action["outcome"] for action in found.actions.values()} == {"unconfirmed", "malformed"}
     assert "is missing" in found.sentences[0]
 
@@ -73,12 +73,8 @@ def test_the_current_form_is_the_one_of_its_sample(tmp_path):
     """A change of the schema after a release needs a new form. Before one: python -m tests.journals.make"""
     unpack(database.FORM, tmp_path)
 
-    def schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-        found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
-        return found.fetchall()
-
     with (
         closing(database.read_only(tmp_path / "closed" / "journal.db")) as kept,
         closing(database.in_memory()) as made,
     ):
-        assert schema(kept) == schema(made)
+        assert schema_of(kept) == schema_of(made)

@@ -1,4 +1,4 @@
-"""A journal that is not what was written: what is told of it, and that it is not gone on with."""
+"""A journal that is not what was written: what its report says, and that it is not resumed."""
 
 import sqlite3
 import stat
@@ -15,7 +15,7 @@ from orchestrator.journal.recovery.integrity import sql
 from orchestrator.journal.recovery.opening import open_for_report, open_for_resume
 from orchestrator.journal.writer import FallbackConnection
 from orchestrator.report import read_report
-from tests.hunts.disk.journals import KEYS, SETTLED, make, told
+from tests.hunts.disk.journals import KEYS, SETTLED, make, reported
 from tests.journal_files import change_as_killed, remove_digest
 
 
@@ -44,10 +44,10 @@ def change_statement(path: Path, name: str, was: str, now: str) -> None:
 
 
 def outcomes(path: Path) -> dict[int, str]:
-    return {row: action["outcome"] for row, action in told(path).actions.items()}
+    return {row: action["outcome"] for row, action in reported(path).actions.items()}
 
 
-def test_a_whole_journal_has_nothing_to_say(path):
+def test_a_whole_journal_lacks_nothing(path):
     reader, sentences = open_for_report(path)
     reader.close()
     assert sentences == []
@@ -55,7 +55,7 @@ def test_a_whole_journal_has_nothing_to_say(path):
 
 def test_opening_a_journal_does_not_change_it(path):
     before = path.read_bytes()
-    told(path)
+    reported(path)
     assert path.read_bytes() == before
 
 
@@ -72,10 +72,10 @@ def test_a_session_removes_the_digest_after_its_first_commit(path):
 
 def test_an_open_journal_without_its_log_has_lost_it(path):
     remove_digest(path)
-    assert "its log journal.db-wal is missing" in told(path).sentences[0]
+    assert "its log journal.db-wal is missing" in reported(path).sentences[0]
 
 
-def test_a_settled_row_that_was_changed_is_told_as_unconfirmed(path):
+def test_a_completed_row_that_was_changed_is_unconfirmed(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
     assert outcomes(path) | {3: "unconfirmed"} == outcomes(path)
     assert list(outcomes(path).values()).count("stopped") == SETTLED - 1
@@ -83,21 +83,21 @@ def test_a_settled_row_that_was_changed_is_told_as_unconfirmed(path):
 
 def test_the_row_that_was_changed_is_named(path):
     change(path, "UPDATE action SET accepted_at = '2026-11-24T00:00:00.000Z' WHERE seq = 2")
-    assert "rows cannot be trusted (row 3, " in " ".join(told(path).sentences)
+    assert "rows cannot be trusted (row 3, " in " ".join(reported(path).sentences)
 
 
-def test_a_row_that_was_made_stopped_is_not_told_as_stopped(path):
+def test_a_row_that_was_made_stopped_is_not_reported_as_stopped(path):
     change(path, f"UPDATE action SET outcome = 'stopped', settled_at = '2026' WHERE seq = {KEYS}")
     assert outcomes(path)[KEYS + 1] == "unconfirmed"
 
 
-def test_a_journal_that_kill_9_left_whole_is_gone_on_with(killed):
+def test_a_journal_that_kill_9_left_whole_is_resumed(killed):
     reader, sentences = open_for_resume(killed)
     reader.close()
     assert sentences == []
 
 
-def test_an_index_of_the_log_that_is_not_what_was_written_does_not_say_that_frames_are_missing(killed):
+def test_a_damaged_index_of_the_log_does_not_claim_missing_frames(killed):
     index = killed.with_name("journal.db-shm")
     header = bytearray(index.read_bytes())
     header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
@@ -107,7 +107,7 @@ def test_an_index_of_the_log_that_is_not_what_was_written_does_not_say_that_fram
     assert sentences == []
 
 
-def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path):
+def test_a_queue_without_the_waiting_rows_is_not_resumed(path):
     """Else a key might never be sent, or one that a guard had let off."""
     change_statement(path, "action_waiting", "stage = 0", "stage = 9")
     change(path, f"UPDATE action SET stage = 1 WHERE seq = {KEYS}")
@@ -120,26 +120,26 @@ def test_a_queue_that_does_not_hold_the_rows_that_wait_is_not_gone_on_with(path)
     ("was", "now"), [("outcome", "outcomf"), ("'unconfirmed'", "'unconfirmee'"), ("stage <> 2", "stage <> 3")]
 )
 def test_a_report_that_would_be_made_in_another_way_is_not_made(path, was, now):
-    """The view by which a row is told stands in the journal too."""
+    """The view from which rows are reported is in the journal too."""
     change_statement(path, "reported_action", was, now)
-    found = told(path)
+    found = reported(path)
     assert "its tables are not what they were made" in found.sentences[0]
     assert len(found.actions) == KEYS + 1
 
 
-def test_what_the_tenant_or_the_input_says_in_other_letters_is_no_damage(path):
+def test_other_letters_in_status_or_labels_are_no_damage(path):
     change(path, "UPDATE action SET status = 'Größe', labels = '{\"Team\":\"Zoë\"}' WHERE seq = 12")
-    assert told(path).sentences == []
+    assert reported(path).sentences == []
 
 
 def test_a_key_that_was_changed_is_said(path):
     change(path, f"UPDATE action SET bulk_key = '{'f' * 32}' WHERE seq = {KEYS}")
-    assert "A row or a key of keys.csv was changed" in " ".join(told(path).sentences)
+    assert "A row or a key of keys.csv was changed" in " ".join(reported(path).sentences)
 
 
 def test_a_row_that_is_gone_is_said(path):
     change(path, f"DELETE FROM action WHERE seq = {KEYS}")
-    assert "1 of the 14 rows of keys.csv are lost" in " ".join(told(path).sentences)
+    assert "1 of the 14 rows of keys.csv are lost" in " ".join(reported(path).sentences)
 
 
 def test_a_changed_byte_that_no_row_needs_is_said(path):
@@ -147,10 +147,10 @@ def test_a_changed_byte_that_no_row_needs_is_said(path):
     place = data.index(bytes(200)) + 100
     data[place] ^= 1
     path.write_bytes(data)
-    assert "its digest does not match" in told(path).sentences[0]
+    assert "its digest does not match" in reported(path).sentences[0]
 
 
-def test_a_damaged_journal_is_not_gone_on_with(path):
+def test_a_damaged_journal_is_not_resumed(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
     with pytest.raises(StorageError, match=r"mass-stop report .* shows what can be read"):
         open_for_resume(path)
@@ -159,7 +159,7 @@ def test_a_damaged_journal_is_not_gone_on_with(path):
 def test_a_damaged_journal_is_left_as_it_is(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
     before = path.read_bytes()
-    told(path)
+    reported(path)
     assert path.read_bytes() == before
 
 
@@ -175,7 +175,7 @@ def test_a_directory_without_a_journal_holds_no_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.json/run", "missing", "a" * 300])
-def test_what_is_no_directory_is_told_as_no_run(tmp_path, name):
+def test_what_is_no_directory_holds_no_run(tmp_path, name):
     (tmp_path / "report.json").touch()
     with pytest.raises(RunDirectoryError, match=r"^\S+ (is a file|holds no run)"):
         open_for_report(tmp_path / name / "journal.db")
@@ -203,27 +203,27 @@ def shortened(killed: Path) -> Path:
 
 
 def test_a_log_that_lost_its_end_is_said(shortened):
-    assert "ends before its run did" in told(shortened).sentences[0]
+    assert "ends before its run did" in reported(shortened).sentences[0]
 
 
-def test_what_a_shortened_journal_holds_as_not_sent_may_have_been_sent(shortened):
-    """Else not_attempted would be told of actions that were stopped."""
+def test_unsent_keys_of_a_shortened_journal_are_unconfirmed(shortened):
+    """Otherwise stopped actions would be reported as not_attempted."""
     assert "not_attempted" not in outcomes(shortened).values()
 
 
 def test_it_stays_so_when_it_is_opened_again(shortened):
-    told(shortened)
+    reported(shortened)
     assert "not_attempted" not in outcomes(shortened).values()
 
 
-def test_a_shortened_journal_is_gone_on_with(shortened):
+def test_a_shortened_journal_is_resumed(shortened):
     reader, sentences = open_for_resume(shortened)
     reader.close()
     assert len(sentences) == 1
 
 
-def test_a_killed_process_leaves_a_journal_with_nothing_to_say(killed):
-    assert told(killed).sentences == []
+def test_a_killed_process_leaves_a_journal_that_lacks_nothing(killed):
+    assert reported(killed).sentences == []
 
 
 @pytest.fixture
@@ -237,11 +237,11 @@ def left(path: Path) -> Path:
     return path
 
 
-def test_a_journal_that_its_run_had_to_leave_is_marked_without_needing_room(left):
+def test_a_journal_that_its_run_left_is_marked_without_needing_room(left):
     assert stat.S_IMODE(left.stat().st_mode) == 0o600 | stat.S_ISVTX
 
 
-def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent(left):
+def test_unsent_keys_of_a_left_journal_are_unconfirmed(left):
     assert "not_attempted" not in outcomes(left).values()
 
 
@@ -282,20 +282,20 @@ def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_d
     assert "not_attempted" not in outcomes(on_a_full_disk).values()
 
 
-def test_what_such_a_journal_holds_as_not_sent_may_have_been_sent_where_it_is_damaged_too(left):
+def test_unsent_keys_of_a_left_and_damaged_journal_are_unconfirmed(left):
     change(left, "UPDATE action SET succeeded = 37 WHERE seq = 2")
-    assert "is damaged" in told(left).sentences[0]
+    assert "is damaged" in reported(left).sentences[0]
     assert "not_attempted" not in outcomes(left).values()
 
 
-def test_such_a_journal_that_is_damaged_too_is_not_told_as_empty(left):
+def test_a_left_and_damaged_journal_is_not_called_empty(left):
     left.write_bytes(b"\xff" * 16 + left.read_bytes()[16:])
-    assert "is damaged" in told(left).sentences[0]
+    assert "is damaged" in reported(left).sentences[0]
     assert len(outcomes(left)) >= KEYS
 
 
 def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_path, monkeypatch):
-    """Else it would be told that the run was cut before it began, and that nothing was sent."""
+    """Otherwise the report would say that the run was cut before it began, and that nothing was sent."""
 
     def no_room(connection):
         connection.close()
@@ -316,13 +316,13 @@ def test_an_empty_file_does_not_say_that_nothing_was_sent(tmp_path):
             opened(path)
 
 
-def test_a_journal_that_holds_its_tables_only_is_of_a_run_that_did_not_begin(tmp_path):
+def test_a_closed_journal_without_rows_is_of_a_run_that_never_began(tmp_path):
     database.create(tmp_path / "journal.db").close()
     with pytest.raises(StorageError, match="before it began"):
         open_for_report(tmp_path / "journal.db")
 
 
-def test_a_seal_covers_what_a_report_tells_of_a_settled_action():
+def test_a_seal_covers_the_evidence_of_a_completed_action():
     """A column that is new is either in the seal or named here, where one reads why it need not be."""
     with closing(database.in_memory()) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(action)")}
@@ -367,9 +367,9 @@ def test_the_report_of_a_damaged_journal_adds_up(path):
         "DELETE FROM run",
     ],
 )
-def test_what_no_report_can_be_made_of_is_said_instead_of_a_traceback(path, statement):
+def test_values_that_no_report_can_hold_are_damage_and_no_traceback(path, statement):
     change(path, statement)
-    found = told(path)
+    found = reported(path)
     assert "is damaged" in found.sentences[0]
     assert set(found.actions) >= set(range(2, KEYS + 2))
 
@@ -377,4 +377,4 @@ def test_what_no_report_can_be_made_of_is_said_instead_of_a_traceback(path, stat
 @pytest.mark.parametrize("change_of", ["succeeded = 1 << 62 WHERE seq > 10", "retried = 'x' WHERE seq = 12"])
 def test_counts_that_cannot_be_added_up_are_said(path, change_of):
     change(path, f"UPDATE action SET {change_of}")
-    assert "is damaged" in told(path).sentences[0]
+    assert "is damaged" in reported(path).sentences[0]
