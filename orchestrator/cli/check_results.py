@@ -2,9 +2,10 @@
 
 from msgspec import Struct
 
-from orchestrator.cli.page import counted, duration
+from orchestrator.cli.page import counted
 from orchestrator.cli.quotas import in_words, looks_until_stopped
 from orchestrator.clock import stamp
+from orchestrator.durations import duration, duration_ms
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Answered, Grant, Limits, plain_entity
 from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
@@ -205,8 +206,3 @@ def _quoted(error: CallError) -> str:
     request = "" if error.request_id is None else f", request id {error.request_id}"
     http = "no answer" if error.http_status is None else f"HTTP {error.http_status}"
     return f"{error.message} ({http}{code}{request})"
-
-
-def duration_ms(seconds: float) -> str:
-    """Seconds that are few."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else duration(seconds)

@@ -9,9 +9,10 @@ from anyio import to_thread
 
 from orchestrator.cli.options import implicit_settings
 from orchestrator.cli.page import Look, Page, counted
+from orchestrator.durations import show_duration
 from orchestrator.errors import UsageError
 from orchestrator.report import ActionEntry, RunEntry, Summary
-from orchestrator.settings import Settings, Threshold, implicit, kind_of_tenant, show_duration
+from orchestrator.settings import Settings, Threshold, implicit, kind_of_tenant
 
 SHOWN = 5
 

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from orchestrator.background import BackgroundStream, is_behind
 from orchestrator.cli.by_tenant import rows_of
-from orchestrator.cli.page import NARROW, Look, counted, duration
+from orchestrator.cli.page import NARROW, Look, counted
+from orchestrator.durations import duration
 from orchestrator.logs import Screen
 from orchestrator.progress import Progress, Speed
 

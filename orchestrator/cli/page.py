@@ -146,14 +146,3 @@ class Page:
 def counted(number: int, noun: str) -> str:
     """``1 key``, ``2,000 keys``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as far as they matter: ``0.4s``, ``8s``, ``4m10s``, ``2h05m``, ``3d04h``."""
-    whole = round(seconds)
-    if seconds < 9.95:
-        return f"{seconds:.1f}".removesuffix(".0") + "s"
-    for unit, name, smaller, below in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
-        if whole >= unit:
-            return f"{whole // unit}{name}{whole % unit // smaller:02d}{below}"
-    return f"{whole}s"

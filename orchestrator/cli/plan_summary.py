@@ -8,9 +8,10 @@ from msgspec import Struct, structs
 
 from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
-from orchestrator.cli.page import Look, Page, counted, duration
+from orchestrator.cli.page import Look, Page, counted
 from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
 from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_argument, read_known
+from orchestrator.durations import duration
 from orchestrator.journal import digest
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Limits, Outcome

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.cli.page import Page, counted, duration
+from orchestrator.cli.page import Page, counted
+from orchestrator.durations import duration
 from orchestrator.engine import polling
 from orchestrator.model import Limits
 from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, looks, quotas

@@ -9,13 +9,13 @@ from orchestrator import report as reports
 from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
+from orchestrator.durations import show_duration
 from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import OVER, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
-from orchestrator.settings import show_duration
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
 _PERSON = {

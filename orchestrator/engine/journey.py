@@ -12,6 +12,7 @@ from functools import partial
 
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
+from orchestrator.durations import show_duration
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.gate import Closed, Gate
@@ -28,7 +29,7 @@ from orchestrator.engine.verdict import file_is_due, refused, verdict, without_s
 from orchestrator.errors import NO_RESPONSE, CallError, Kind, TenantError
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome, Problem, Reading, Status
-from orchestrator.settings import Settings, show_duration
+from orchestrator.settings import Settings
 
 STOP_AGAIN = 0.5
 """Seconds at most until a stop is sent again to an action that runs although its stop was refused."""

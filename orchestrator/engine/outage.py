@@ -4,10 +4,10 @@ import asyncio
 
 from orchestrator.action import Attempts
 from orchestrator.clock import Clock
+from orchestrator.durations import show_duration
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import CallError, Kind, TenantUnreachable
-from orchestrator.settings import show_duration
 
 WRONG_ADDRESS = 60.0
 """Seconds for which a tenant is waited for that never answered and whose address may be wrong."""

@@ -19,7 +19,6 @@ from orchestrator.settings.forms import (
     Rate,
     Secret,
     Threshold,
-    show_duration,
 )
 from orchestrator.settings.layers import resolve
 
@@ -40,5 +39,4 @@ __all__ = [
     "normal_address",
     "resolve",
     "same_address",
-    "show_duration",
 ]

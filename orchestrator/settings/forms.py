@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from orchestrator.durations import show_duration
 from orchestrator.settings.addresses import ENVIRONMENTS, normal_address, normal_proxy
 
 
@@ -83,16 +84,6 @@ def _duration(text: str) -> float:
     if not 0 < seconds <= 30 * 86_400:
         raise ValueError(text)
     return seconds
-
-
-def show_duration(seconds: float) -> str:
-    """Seconds in the notation of the settings: ``90`` is ``1m30s``."""
-    if seconds < 1:
-        return f"{seconds * 1000:g}ms"
-    hours, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
-    return "".join(f"{value:g}{unit}" for value, unit in parts if value) or "0s"
 
 
 def _percent(text: str) -> float:

@@ -10,8 +10,8 @@ from math import ceil, floor, log10
 
 from msgspec import Struct
 
+from orchestrator.durations import show_duration
 from orchestrator.report.pages.timeline import Pace, Timeline
-from orchestrator.settings import show_duration
 
 WIDE, HIGH = 1000, 100
 

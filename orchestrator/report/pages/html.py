@@ -22,6 +22,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 from msgspec import UNSET, Struct
 
+from orchestrator.durations import show_rounded
 from orchestrator.journal.reader import Actions, JournalReader
 from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, PlanEntry, Write, read_actions, write_json
@@ -31,7 +32,6 @@ from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import read_view
 from orchestrator.report.pages.wording import OUTCOMES, error_words, group_of
 from orchestrator.results.index import FOLDERS, PAYMENTS, read_index
-from orchestrator.settings import show_duration
 
 ROWS_IN_BLOCK = 2_000
 ROOM = 18 << 20
@@ -353,7 +353,7 @@ def _template() -> jinja2.Template:
     environment.filters |= {
         "commands": _commands,
         "number": lambda value: "–" if value is None else f"{value:,}",
-        "duration": lambda seconds: show_duration(round(seconds, 1) if seconds < 60 else round(seconds)),
+        "duration": show_rounded,
         "share": lambda part, whole: f"{100 * part / whole:.2f}",
         "visible": printable,
     }

@@ -9,13 +9,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.durations import show_rounded
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
 from orchestrator.report import Write
 from orchestrator.report.pages.view import Cases, Place, View, read_view
 from orchestrator.report.pages.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
-from orchestrator.settings import show_duration
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
 _LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
@@ -70,9 +70,9 @@ def _when(view: View) -> str:
     run, timing = view.run, view.summary.timing
     parts = [f"started {run.started_at[:10]} {run.started_at[11:19]} UTC"]
     if timing.last_stop_seconds is not None:
-        parts.append(f"last stop accepted after {_duration(timing.last_stop_seconds)}")
+        parts.append(f"last stop accepted after {show_rounded(timing.last_stop_seconds)}")
     if timing.settled_seconds is not None:
-        parts.append(f"last action settled after {_duration(timing.settled_seconds)}")
+        parts.append(f"last action settled after {show_rounded(timing.settled_seconds)}")
     return ", ".join(parts)
 
 
@@ -145,7 +145,3 @@ def _records_to_handle(index: Index, payments_since: str | None, directory: Path
     for folder, advice in FOLDERS.items():
         if records := index.records_in(folder):
             yield f"- {records:,} records {advice} {code(str(directory / 'remediation' / folder))}"
-
-
-def _duration(seconds: float) -> str:
-    return show_duration(round(seconds, 1) if seconds < 60 else round(seconds))

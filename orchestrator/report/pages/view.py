@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from orchestrator.durations import show_duration
 from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.reader import JournalReader
@@ -23,16 +24,7 @@ from orchestrator.report.pages.wording import (
     group_of,
     headline,
 )
-from orchestrator.settings import (
-    SETTINGS,
-    Rate,
-    Setting,
-    Settings,
-    TenantKind,
-    Threshold,
-    kind_of_tenant,
-    show_duration,
-)
+from orchestrator.settings import SETTINGS, Rate, Setting, Settings, TenantKind, Threshold, kind_of_tenant
 
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""

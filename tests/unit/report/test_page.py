@@ -8,7 +8,8 @@ from typing import TextIO
 
 import pytest
 
-from orchestrator.cli.page import Look, Page, duration, look_of
+from orchestrator.cli.page import Look, Page, look_of
+from orchestrator.durations import duration
 
 UTF8 = {"TERM": "xterm", "LANG": "en_US.UTF-8"}
 

@@ -4,13 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.durations import show_duration
 from orchestrator.errors import SettingError
-from orchestrator.settings import (
-    SETTINGS,
-    Rate,
-    Threshold,
-    show_duration,
-)
+from orchestrator.settings import SETTINGS, Rate, Threshold
 from tests.unit.settings.resolved import resolved
 
 
