@@ -140,7 +140,7 @@ def create(path: Path) -> RunDirectory:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise RunDirectoryError(
-            f"The run directory {path} cannot be made: a file stands in its place or above it. Give another --out."
+            f"The run directory {path} cannot be made: there is a file in its place or above it. Give another --out."
         ) from None
     except OSError as error:
         raise RunDirectoryError(f"The run directory {path} cannot be made: {error.strerror}.") from None
@@ -151,7 +151,7 @@ def create(path: Path) -> RunDirectory:
     if directory.journal.exists() or directory.report.exists():
         directory.close()
         raise RunDirectoryError(
-            f"{path} holds a run already. Finish that one with: mass-stop resume {path} - or give another --out."
+            f"{path} already contains a run. Continue it with: mass-stop resume {path} - or give another --out."
         )
     set_mode(path, 0o700)
     return directory

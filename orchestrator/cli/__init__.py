@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "Stop every mass action whose bulk key is given, and report.",
-    "plan": "Say what run would do; sends no stop.",
-    "resume": "Go on with a run that was interrupted or crashed.",
+    "plan": "Report what run would do; send no stop.",
+    "resume": "Continue a run that was interrupted.",
     "report": "Write the report of a run again.",
     "keys": "Find bulk keys in logs, traces and exports.",
-    "drill": "Rehearse the whole job against a simulated tenant.",
+    "drill": "Rehearse a run against a simulated tenant.",
     "simulate": "Serve the simulated tenant for other clients.",
     "check": "Check credentials, reachability, clock and limits.",
     "completion": "Print the script for your shell's completion.",

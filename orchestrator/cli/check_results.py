@@ -63,17 +63,17 @@ def reachable(reached: Reached, now: float) -> list[Finding]:
     """Address and TLS; ``now`` in seconds since the epoch."""
     found = [Finding("reachable", f"yes: {reached.address}, connected in {duration_ms(reached.seconds)}")]
     if reached.tls is None:
-        return [*found, Finding("TLS", "none, which is right for an address on this machine alone")]
+        return [*found, Finding("TLS", "none; not needed for an address on this machine")]
     tls, left = reached.tls, reached.tls.ends_at - now
     text = f"{tls.version}; the certificate of {tls.subject} by {tls.issuer} ends {stamp(tls.ends_at)[:10]}"
-    advice = f"it ends in {duration(left)}: tell whoever keeps it" if left < SOON else None
+    advice = f"it ends in {duration(left)}: ask its owner to renew it" if left < SOON else None
     return [*found, Finding("TLS", f"{text} (in {duration(left)})", advice)]
 
 
 def credentials(grant: Grant | None, settings: Settings) -> list[Finding]:
     """The token: how long it is good for, and for what."""
     if grant is None:
-        text = "a ready token was accepted; how long it is good for nobody tells"
+        text = "a bearer token was accepted; its end is not known"
         return [Finding("credentials", text, "an OAuth client renews its token by itself")]
     found = [Finding("credentials", f"good: a token was issued for {duration(grant.seconds)}")]
     if grant.scope is None:
@@ -93,7 +93,7 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
     """Whether mass actions may be read: by what came of reading one that nobody has."""
     if error is None or error.kind in (Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE):
         return Finding(
-            "permission", "mass actions may be read; whether they may be stopped shows with the first stop"
+            "permission", "mass actions may be read; only the first stop shows whether they may be stopped"
         )
     told = _quoted(error)
     if error.kind in (Kind.NO_PERMISSION, Kind.UNAUTHENTICATED):
@@ -139,9 +139,9 @@ def clock(answer: Answered, now: float) -> Finding:
     try:
         skew = now - read_http_date(answer.date or "")
     except (ValueError, TypeError, OverflowError):
-        return Finding("clock", "the tenant tells no time")
+        return Finding("clock", "the tenant sends no time")
     if abs(skew) < SKEW:
-        return Finding("clock", f"right: less than {SKEW:.0f}s apart from the tenant's")
+        return Finding("clock", f"correct within {SKEW:.0f}s of the tenant's")
     how = "ahead of" if skew > 0 else "behind"
     advice = "set this machine's clock, or the times in the report will mislead"
     return Finding("clock", f"{duration(abs(skew))} {how} the tenant's", advice)
@@ -150,7 +150,7 @@ def clock(answer: Answered, now: float) -> Finding:
 def limits(told: Limits, settings: Settings) -> list[Finding]:
     """What the tenant allows at once and in each window, and what is left of it."""
     if told.concurrency is None:
-        found = [Finding("concurrency", f"not told; {USUAL_LIMIT} calls at once are assumed")]
+        found = [Finding("concurrency", f"unknown; {USUAL_LIMIT} calls at once are assumed")]
     else:
         left = "" if told.concurrency_remaining is None else f", {told.concurrency_remaining} free now"
         found = [
@@ -161,10 +161,10 @@ def limits(told: Limits, settings: Settings) -> list[Finding]:
         ]
     windows = quotas(told)
     if not windows:
-        found.append(Finding("rate", "the tenant tells no limit"))
+        found.append(Finding("rate", "the tenant sends no limit"))
     for number, quota in enumerate(windows):
         short = quota.told and quota.left < quota.calls * settings.headroom / 100
-        advice = "hardly anything is left: a run would wait for it" if short else None
+        advice = "almost nothing is left: a run would wait for the reset" if short else None
         found.append(Finding("" if number else "rate", in_words(quota), advice))
     return found
 
@@ -190,8 +190,8 @@ def ahead(told: Limits, call_seconds: float, settings: Settings) -> Finding:
     keys = keys_within(quotas(told), calls.total / MANY, settings.headroom / 100)
     if keys is None:
         return Finding("forecast", text)
-    carry = f"what is left carries {counted(keys, 'key')}; "
-    advice = "more keys than that wait for the limits' reset" if keys < MANY else None
+    carry = f"what is left is enough for {counted(keys, 'key')}; "
+    advice = "more keys wait for the reset of the limits" if keys < MANY else None
     return Finding("forecast", carry + text, advice)
 
 

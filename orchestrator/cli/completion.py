@@ -8,7 +8,7 @@ from orchestrator.cli.output import tell_out
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command("completion", epilog="See the README for where each shell keeps such a script.")
+@click.command("completion", epilog="docs/how-to/install.md says where each shell keeps its script.")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def command(context: click.Context, shell: str) -> int:

@@ -30,7 +30,7 @@ def terminal() -> TextIO | None:
 def needs_yes() -> UsageError:
     """The error for a run that can ask no one and that has no ``--yes``."""
     return UsageError(
-        "There is no terminal to ask for confirmation, and a stop cannot be undone: give --yes to go ahead."
+        "There is no terminal to ask for confirmation, and a stop cannot be undone: give --yes to continue."
     )
 
 
@@ -110,7 +110,7 @@ def add_terms(page: Page, settings: Settings, unordered: str | None) -> None:
         for number, sentence in enumerate(sentences):
             page.entry("" if number else title, sentence)
     if settings.no_results:
-        page.entry("results", "no response files (--no-results): only counts will tell what went through")
+        page.entry("results", "no response files (--no-results): the report has counts only")
     page.line()
     page.line("A stop cannot be undone. Records processed so far stay processed; nothing is rolled back.")
 

@@ -25,20 +25,20 @@ def window_name(seconds: int) -> str:
 
 
 def in_words(quota: Quota) -> str:
-    """``399 of 2,500 left this minute, anew in 20s``."""
+    """``399 of 2,500 left this minute, resets in 20s``."""
     name = window_name(quota.seconds)
     if not quota.told:
         return f"{quota.left:,} or more of {quota.calls:,} left this {name}"
-    return f"{quota.left:,} of {quota.calls:,} left this {name}, anew in {duration(quota.resets_in)}"
+    return f"{quota.left:,} of {quota.calls:,} left this {name}, resets in {duration(quota.resets_in)}"
 
 
 def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
     """Of several tenants: which have a window that does not hold what the run needs there."""
     told = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
     if not told:
-        page.entry("quota", "no tenant tells of one that the run would have to wait for")
+        page.entry("quota", "enough in every tenant, as far as they report it")
     for number, (name, quota) in enumerate(told[:SHOWN]):
-        enough = "NOT enough: the run waits for it" if quota.told else "may not be enough"
+        enough = "NOT enough: the run waits for the reset" if quota.told else "may not be enough"
         page.entry("" if number else "quota", f"{name}: {in_words(quota)}; {enough}", "red")
     if len(told) > SHOWN:
         page.entry("", f"and {len(told) - SHOWN} more that may not be enough", "red")
@@ -48,10 +48,10 @@ def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
     """What is left of each window, and which of them do not hold what the run needs."""
     windows = quotas(limits)
     if not windows:
-        page.entry("quota", "the tenant tells none")
+        page.entry("quota", "the tenant reports none")
     for number, quota in enumerate(windows):
         short = quota in ahead.short
-        enough = "NOT enough: the run waits for it" if quota.told else "may not be enough"
+        enough = "NOT enough: the run waits for the reset" if quota.told else "may not be enough"
         page.entry(
             "" if number else "quota",
             f"{in_words(quota)}; {enough}" if short else in_words(quota),
@@ -60,6 +60,6 @@ def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
     if ahead.short:
         page.entry(
             "",
-            f"Stops go first: {counted(ahead.calls.stop, 'call')}. --no-results does without "
+            f"Stops go first: {counted(ahead.calls.stop, 'call')}. --no-results saves "
             f"{counted(ahead.calls.file, 'call')}.",
         )

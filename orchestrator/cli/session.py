@@ -130,7 +130,9 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
             await _deliver(run, settings.report)
         if stage.delivery.cancelled_caught:
             name, where = signal.Signals(stage.signal).name, shown(settings.report)
-            sentence = f"The report was not written to {where}: nobody had taken it when {name} came."
+            sentence = (
+                f"The report was not written to {where}: its reader had not read it when {name} arrived."
+            )
             await _tell_undelivered(run, sentence, 128 + stage.signal)
     return run.exit_status
 

@@ -69,7 +69,7 @@ FAULTS = {
     help="Where to write its bulk keys.",
 )
 def command(port: int, actions: int, faults: str, seed: int, latency: float, keys: Path | None) -> int:
-    """Serves a simulated tenant on this machine, until interrupted: to rehearse against with any client.
+    """Serves a simulated tenant on this machine, until interrupted: for rehearsals with any client.
 
     Prints ZUORA_BASE_URL, ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET as NAME=value lines once it serves.
     """

@@ -68,7 +68,7 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
     if known.files_missing:
         missing = counted(known.files_missing, "response file")
         page.entry(
-            "files missing", f"{missing} (see error in the report); the status's counts stand", "yellow"
+            "files missing", f"{missing} (see error in the report); the counts come from the status", "yellow"
         )
     add_files(page, directory, troubles, saved=saved)
     add_people(page, known)
@@ -203,13 +203,14 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
         _resume(steps, known, directory, here=here)
     if counts.get(Outcome.REJECTED):
         steps.step(
-            "Mend key, tenant or permissions, then run those keys anew: resume tries again only what was refused "
-            "for its credentials (HTTP 401)."
+            "Correct the permission, then try the refused keys again. A wrong key needs a corrected input."
         )
+        if known.run.command != "drill":
+            steps.command(f"mass-stop resume {as_argument(directory)} --retry-rejected")
     if counts.get(Outcome.SKIPPED_BY_GUARD):
-        steps.step("What a guard left alone runs on. Was the guard right?")
+        steps.step("Actions that a guard skipped continue to run. Was the guard right?")
     if counts.get(Outcome.MALFORMED):
-        steps.step("Mend the rows that hold no bulk key, and run them by themselves.")
+        steps.step("Correct the rows without a bulk key, and run them again.")
     if (index := read_index(directory)) is not None:
         _records_to_handle(steps, index, known.payments_since, directory)
     if steps.lines:
@@ -234,26 +235,26 @@ def _records_to_handle(steps: Page, index: Index, payments_since: str | None, di
 def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
     match known.run.exit_status:
         case 3:
-            steps.step("Find out what is wrong with the tenant or the credentials, then go on where it was:")
+            steps.step("Find out what is wrong with the tenant or the credentials, then continue:")
             steps.command(f"mass-stop check{given_again(*TENANT, 'tenants')}")
         case 5 if not here:
-            steps.step("See to the workers and the scheduler, as told above, then go on where it was:")
+            steps.step("Check the workers and the scheduler named above, then continue:")
         case 5:
-            steps.step("Correct the trouble named above on this machine, then go on where it was:")
+            steps.step("Correct the problem on this machine named above, then continue:")
         case 4 if _tenants_at_fault(known.run):
-            steps.step("Mend what is said above of the tenants, then go on where it was:")
+            steps.step("Correct the problems of the tenants named above, then continue:")
         case _:
-            steps.step("Go on where it was; a stop that is sent twice does no harm:")
+            steps.step("Continue the run; a stop that is sent twice does no harm:")
     gone = [_in_words(source.name) for source in known.unread if source.path is None]
     steps.command(f"mass-stop resume {as_argument(directory)}{' SOURCE' * len(gone)}")
     if known.run.exit_status == 5 and not here:
-        steps.line("Without the cluster, on this machine: with --engine local.", indent=2)
+        steps.line("To continue without the cluster, on this machine, add --engine local.", indent=2)
     if gone:
         steps.line(f"Give the same keys again as SOURCE: {', '.join(gone)} cannot be read twice.", indent=2)
     if known.run.reason and "--deadline" in known.run.reason:
         steps.line(indent=2, text=_deadline_of_the_next())
     if known.run.reason and "--max-failures" in known.run.reason:
-        steps.line(indent=2, text="The guard holds again as well: first find out why so many were refused.")
+        steps.line(indent=2, text="The guard applies again: first find out why so many keys were refused.")
 
 
 def _in_words(source: str) -> str:
@@ -268,5 +269,5 @@ def _tenants_at_fault(run: RunEntry) -> bool:
 
 def _deadline_of_the_next() -> str:
     if given_again("deadline"):
-        return "No deadline holds then, unless you give a new --deadline."
-    return "The deadline is set for every run here and holds again from then on: give a longer --deadline."
+        return "The deadline does not apply then, unless you give a new --deadline."
+    return "The deadline is set for every run here and applies again: give a longer --deadline."

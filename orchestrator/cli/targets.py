@@ -67,7 +67,7 @@ def refuse_report_target(report: str | None) -> None:
     except OSError as error:
         raise UsageError(f"--report: {report} cannot be written: {error.strerror}.") from None
     if above is not None and not above.is_dir():
-        raise UsageError(f"--report: {above} is a file, and nothing can stand below it; name another path.")
+        raise UsageError(f"--report: {above} is a file, not a directory; name another path.")
     if above is not None and not os.access(above, os.W_OK | os.X_OK):
         raise UsageError(f"--report: this user may write nothing in {above}; name another path.")
 

@@ -176,9 +176,11 @@ class ClusterSession:
 
     async def _abandon(self, cluster: Cluster, error: BaseException) -> None:
         if isinstance(error, anyio.get_cancelled_exc_class()):
-            self._control.send(cut="The run was cancelled, and calls under way were cut.", exit_status=130)
+            self._control.send(
+                cut="The run was cancelled, and calls in flight were cancelled.", exit_status=130
+            )
         else:
-            self._control.send(cut=f"The run broke off: {type(error).__name__}.", exit_status=5)
+            self._control.send(cut=f"The run ended with an error: {type(error).__name__}.", exit_status=5)
         with anyio.CancelScope(shield=True), suppress(OSError):
             await self._control.resend(cluster.send_control)
 

@@ -45,7 +45,7 @@ async def read_to_end(
     except StorageError as error:
         cutoff.cancel(error)
     except Exception as error:  # noqa: BLE001 - the caller gets it back once the run has ended in order
-        cutoff.cancel(InputCut(f"The keys broke off: {type(error).__name__}.", error))
+        cutoff.cancel(InputCut(f"The keys ended with an error: {type(error).__name__}.", error))
     else:
         return True
     return False

@@ -184,7 +184,7 @@ def _unordered(settings: Settings, intake: FileIntake) -> str | None:
     """What is to be said where the order that was asked for does not hold for every row."""
     none = intake.unweighed == intake.rows > 0
     if settings.plan:
-        unknown = f"The plan in {settings.plan} tells the speed of no key that was read"
+        unknown = f"The plan in {settings.plan} has no speed for any key that was read"
         return f"{unknown}: the keys are stopped in the order of the input." if none else None
     if none:
         return f"No row has a number in column {settings.order!r}: the keys are stopped in the order of the input."
@@ -210,5 +210,5 @@ def _planned(path: Path) -> list[InputRow]:
 
     with open_undamaged(path / "journal.db") as reader:
         if reader.run().command != "plan":
-            raise UsageError(f"--plan: {path} is no plan; make one with: mass-stop plan SOURCE")
+            raise UsageError(f"--plan: {path} is no plan; make a plan with: mass-stop plan SOURCE")
         return list(reader.planned())

@@ -133,9 +133,9 @@ class Run:
             self.ending = await self._work(intake)
         except anyio.get_cancelled_exc_class():
             how = (
-                "A second signal cut the calls under way."
+                "A second signal cancelled the calls in flight."
                 if self.cutoff.closing
-                else "The run was cancelled, and calls under way were cut."
+                else "The run was cancelled, and calls in flight were cancelled."
             )
             self.ending = Ending("interrupted", how, self.cutoff.reason if self.cutoff.closing else None)
             await self.finish()

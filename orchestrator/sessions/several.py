@@ -122,7 +122,7 @@ class MultiTenantSession:
     async def _work(self, name: str, settings: Settings) -> None:
         journal = self._common.journal.of(name)
         journal.tenant_state("running", None)
-        ending = Ending("interrupted", "The run was cancelled, and calls under way were cut.")
+        ending = Ending("interrupted", "The run was cancelled, and calls in flight were cancelled.")
         try:
             async with tenant_session(
                 self._common, settings, Cutoff(self._cutoff), self._by_tenant[name],

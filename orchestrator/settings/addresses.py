@@ -132,7 +132,7 @@ def kind_of_tenant(address: str) -> TenantKind:
     place = f"{parts.scheme}://{parts.netloc}"
     environment = next((name for name, known in ENVIRONMENTS.items() if known == place), None)
     if environment is None:
-        return TenantKind(None, True, "treated as production: not an address of Zuora's known data centres")
+        return TenantKind(None, True, "unknown address: treated as PRODUCTION")
     if environment.endswith("-prod"):
         return TenantKind(environment, True, environment)
     return TenantKind(environment, False, f"{environment}: not production")

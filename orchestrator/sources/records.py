@@ -25,10 +25,7 @@ _TOO_LONG = f"The line is longer than {LIMIT:,} characters; a row of keys is sho
 _UNCLOSED = (
     "A quote opened on this line is not closed properly; any lines after it were read as rows of their own."
 )
-_DOUBTFUL = (
-    "The line follows a quote that is not closed and has another number of columns than the first row: "
-    "it may be part of a text."
-)
+_DOUBTFUL = "The line follows a quote that is not closed, and its number of columns differs. It may be part of a text."
 
 
 class Record(NamedTuple):

@@ -221,7 +221,7 @@ def test_a_report_into_a_pipe_that_nobody_opens_can_be_given_up(mass_stop: MassS
     ended = going.end()
     assert (ended.status, ended.report["run"]["exit_status"]) == (143, 143), ended
     assert ended.sentences[-1] == f"mass-stop: {ended.report['run']['reason']}"
-    assert "nobody had taken it when SIGTERM came" in ended.sentences[-1]
+    assert "its reader had not read it when SIGTERM arrived" in ended.sentences[-1]
 
 
 def test_a_report_on_standard_output_whose_reader_takes_nothing_can_be_given_up(

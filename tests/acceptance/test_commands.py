@@ -120,9 +120,7 @@ def test_a_path_below_a_file_is_refused_as_a_place_for_the_report(
     mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     ended = mass_stop("report", "run", "--report", "keys.txt/report.json")
     assert ended.status == 2, ended
-    assert ended.sentences == [
-        "mass-stop: --report: keys.txt is a file, and nothing can stand below it; name another path."
-    ]
+    assert ended.sentences == ["mass-stop: --report: keys.txt is a file, not a directory; name another path."]
 
 
 def test_report_as_csv_has_one_line_an_action(mass_stop: MassStop, over: Ended) -> None:

@@ -159,8 +159,8 @@ def test_the_deadline_ends_in_four_and_the_rest_is_not_attempted(
 @pytest.mark.parametrize(
     ("options", "env", "told"),
     [
-        (("--deadline", "1ms"), {}, "No deadline holds then, unless you give a new --deadline."),
-        ((), {"MASS_STOP_DEADLINE": "1ms"}, "holds again from then on: give a longer --deadline."),
+        (("--deadline", "1ms"), {}, "The deadline does not apply then, unless you give a new --deadline."),
+        ((), {"MASS_STOP_DEADLINE": "1ms"}, "applies again: give a longer --deadline."),
     ],
 )
 def test_whether_its_deadline_holds_for_the_resume_is_told(

@@ -122,7 +122,7 @@ def test_an_order_by_a_plan_that_knows_none_of_the_keys_is_told(
     ended = mass_stop.run(
         tenant, mass_stop.keys(tenant.keys[2:], "others.txt"), "--plan", "plan", "--no-results"
     )
-    assert "The plan in plan tells the speed of no key that was read" in ended.err
+    assert "The plan in plan has no speed for any key that was read" in ended.err
 
 
 def test_an_order_column_that_is_not_there_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:

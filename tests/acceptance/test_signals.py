@@ -161,7 +161,7 @@ def test_a_second_signal_cuts_the_calls_and_still_leaves_a_report(
     going.signal(signal.SIGINT)
     ended = going.end()  # long before the calls would come back
     assert ended.status == 130, ended
-    assert ended.report["run"]["reason"] == "A second signal cut the calls under way."
+    assert ended.report["run"]["reason"] == "A second signal cancelled the calls in flight."
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
 
 

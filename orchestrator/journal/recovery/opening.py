@@ -40,9 +40,9 @@ _NOTHING_KNOWN = (
     "is stopped already stays stopped."
 )
 _SHORTENED = (
-    "The journal {} ends before its run did: {}. Keys that may have been stopped after its end are reported as "
-    "unconfirmed, and rows of the input that were read after it are missing from the report. mass-stop resume reads "
-    "the rest of the input and asks the tenant."
+    "The journal {} ends before its run did: {}. Keys that may have been stopped later are reported as "
+    "unconfirmed. Rows that were read later are missing from the report. To read the rest of the input and the status "
+    "of these keys, run mass-stop resume."
 )
 _LOG_MISSING = "its log {} is missing"
 _LOG_FOREIGN = "its log is missing, and the file {} beside it belongs to another journal or to another time"

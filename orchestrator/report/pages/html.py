@@ -274,7 +274,7 @@ def _notes(action: ActionEntry) -> str:
     """What is out of the ordinary."""
     notes = []
     if action.stop.answer is not UNSET:
-        notes.append("The answer to the stop was lost; the status told that it had worked.")
+        notes.append("The response to the stop was lost. The status shows that the stop worked.")
     if action.duplicates is not UNSET:
         where = [f"{one.source}:{one.row}" for one in action.duplicates[:MOST_DUPLICATES]]
         notes.append(f"Also at {', '.join(where)}{_and_more(action)}.")

@@ -20,15 +20,15 @@ class Words(Struct, frozen=True):
     todo: str = ""
 
 
-_RESUME = "Go on with mass-stop resume."
+_RESUME = "Continue with mass-stop resume."
 
 OUTCOMES: dict[Outcome, Words] = {
     Outcome.STOPPED: Words("Stopped", "This run's stop was accepted, and the action is Stopped."),
     Outcome.ALREADY_STOPPED: Words("Already stopped", "It was Stopped before this run's stop."),
-    Outcome.ALREADY_COMPLETED: Words("Already completed", "It had run to its end before this run's stop."),
+    Outcome.ALREADY_COMPLETED: Words("Already completed", "It had completed before this run's stop."),
     Outcome.ALREADY_FAILED: Words("Already failed", "It had failed before this run's stop."),
     Outcome.COMPLETED_BEFORE_STOP: Words(
-        "Completed before stop", "The stop was accepted, yet the action ran to its end."
+        "Completed before stop", "The stop was accepted, but the action completed."
     ),
     Outcome.UNCONFIRMED: Words(
         "Unconfirmed",
@@ -37,39 +37,39 @@ OUTCOMES: dict[Outcome, Words] = {
     ),
     Outcome.REJECTED: Words(
         "Rejected",
-        "The tenant refused the call for good. The action may run on.",
-        "Mend the key, the tenant or the permissions, then run these keys anew: mass-stop resume tries "
-        "again only what was refused for its credentials (HTTP 401).",
+        "The tenant refused the call permanently. The action may still run.",
+        "Correct the key, the tenant or the permission. Then run these keys again, or add --retry-rejected to "
+        "mass-stop resume.",
     ),
     Outcome.UNREACHABLE: Words(
         "Unreachable",
-        "The tries ran out. The action may run on.",
+        "All attempts failed. The action may still run.",
         f"{_RESUME} Look at the tenant's own page if it happens again.",
     ),
-    Outcome.NOT_ATTEMPTED: Words("Not attempted", "No stop was sent. The action runs on.", _RESUME),
+    Outcome.NOT_ATTEMPTED: Words("Not attempted", "No stop took effect. The action may still run.", _RESUME),
     Outcome.SKIPPED_BY_GUARD: Words(
         "Skipped by guard",
-        "An expectation (--expect-…) did not hold, so the action was left alone and runs on.",
+        "An expectation (--expect-…) did not hold, so the action was not stopped and continues.",
         "Was the guard right? If not, run these keys without it.",
     ),
     Outcome.MALFORMED: Words(
         "Malformed",
         "The row holds no bulk key; nothing was sent for it.",
-        "Mend the row and run it by itself.",
+        "Correct the row and run it again.",
     ),
     Outcome.WOULD_STOP: Words("Would stop", "A run would send a stop."),
 }
 """In the order in which they are told."""
 
-_TENANT_STATUS = "See trust.zuora.com or ask the tenant's administrator, then go on with mass-stop resume."
-_MEND = "Mend it, then run these keys anew."
+_TENANT_STATUS = "See trust.zuora.com or ask the tenant's administrator, then continue with mass-stop resume."
+_MEND = "Correct it, then run these keys again."
 
 ERRORS: dict[str, Words] = {
     Kind.THROTTLED: Words(
         "Throttled", "The tenant's limits were reached.", f"{_RESUME} Or leave it more --headroom."
     ),
     Kind.LOCKED: Words("Locked", "Another transaction held the object.", _RESUME),
-    Kind.TEMPORARY: Words("Temporary error", "The tenant reported an error that passes.", _RESUME),
+    Kind.TEMPORARY: Words("Temporary error", "The tenant reported a temporary error.", _RESUME),
     Kind.INTERNAL: Words("Internal error", "The tenant reported an error of its own.", _TENANT_STATUS),
     Kind.INTEGRATION: Words("Integration error", "A service behind the tenant failed.", _TENANT_STATUS),
     Kind.SERVER: Words("Server error", "The tenant, or a gateway before it, failed.", _TENANT_STATUS),
@@ -78,23 +78,23 @@ ERRORS: dict[str, Words] = {
     ),
     Kind.CONNECTION_LOST: Words("Connection lost", "The connection broke during the call.", _RESUME),
     Kind.CONNECT_FAILED: Words(
-        "Not connected", "No connection to the tenant could be made.", f"Try mass-stop check. {_RESUME}"
+        "Not connected", "The connection to the tenant failed.", f"Try mass-stop check. {_RESUME}"
     ),
     Kind.MALFORMED_ANSWER: Words(
-        "Answer not understood", "What came back is not what the API documents.", _TENANT_STATUS
+        "Answer not understood", "The response is not what the API documents.", _TENANT_STATUS
     ),
     Kind.UNAUTHENTICATED: Words(
         "Not authenticated",
         "The credentials were not accepted.",
-        f"Try mass-stop check, mend the credentials. {_RESUME}",
+        f"Try mass-stop check and correct the credentials. {_RESUME}",
     ),
     Kind.NO_PERMISSION: Words(
         "No permission",
         "The user may not do this.",
-        "Give the user the permission, then run these keys anew.",
+        "Give the user the permission, then run these keys again.",
     ),
     Kind.INVALID_REQUEST: Words(
-        "Invalid request", "The tenant takes no such request.", f"Is the key right? {_MEND}"
+        "Invalid request", "The tenant does not accept this request.", f"Is the key right? {_MEND}"
     ),
     Kind.WRONG_STATE: Words(
         "Wrong state", "The action's state does not allow it.", "Look at the action on the tenant's own page."
@@ -109,7 +109,7 @@ ERRORS: dict[str, Words] = {
     ),
     Kind.REDIRECTED: Words(
         "Redirected",
-        "The address sent the call elsewhere; none is followed.",
+        "The address redirects the call; redirects are not followed.",
         "Give the tenant's own --base-url.",
     ),
     Kind.GATEWAY: Words(
@@ -136,13 +136,13 @@ ERRORS: dict[str, Words] = {
         "Fetch the file by hand.",
     ),
     Kind.UNKNOWN: Words("Unknown error", "The tenant gave a reason that is not documented.", _TENANT_STATUS),
-    "malformed": Words("No bulk key", "The row holds no bulk key.", "Mend the row and run it by itself."),
+    "malformed": Words("No bulk key", "The row holds no bulk key.", "Correct the row and run it again."),
     "unexpected_action": Words(
         "Not as expected", "An expectation (--expect-…) did not hold.", "Was the guard right?"
     ),
     "not_settled": Words(
         "End not seen",
-        "The action did not come to its end within --settle.",
+        "The action did not end within --settle.",
         f"{_RESUME} Give a longer --settle.",
     ),
 }

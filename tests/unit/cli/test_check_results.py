@@ -107,12 +107,12 @@ def test_a_tenant_in_trouble_is_not_ready(kind: Kind):
 
 
 @pytest.mark.parametrize(
-    ("skew", "said"), [(0, "right"), (29, "right"), (31, "31s ahead of"), (-90, "1m30s behind")]
+    ("skew", "said"), [(0, "correct"), (29, "correct"), (31, "31s ahead of"), (-90, "1m30s behind")]
 )
 def test_the_clock_is_held_against_the_tenants(skew: float, said: str):
     found = check_results.clock(answered(DATE), NOW + skew)
     assert said in found.text
-    assert (found.advice is None) is (said == "right")
+    assert (found.advice is None) is (said == "correct")
 
 
 def test_a_date_with_an_unknown_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPatch):
@@ -121,18 +121,18 @@ def test_a_date_with_an_unknown_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPa
     found = check_results.clock(answered(DATE.replace("GMT", "-0000")), NOW)
     monkeypatch.undo()
     time.tzset()
-    assert "right" in found.text
+    assert "correct" in found.text
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 14 Nov 99999999999 22:13:20 GMT"])
 def test_a_tenant_that_tells_no_time_is_no_trouble(date: str | None):
-    assert check_results.clock(answered(date), NOW).text == "the tenant tells no time"
+    assert check_results.clock(answered(date), NOW).text == "the tenant sends no time"
 
 
 def test_every_window_is_told_with_what_is_left():
     texts = [found.text for found in check_results.limits(SANDBOX, settings())]
     assert texts[0] == "40 calls at once, 12 free now; a run takes up to 36"
-    assert texts[1] == "2,000 of 2,500 left this minute, anew in 20s"
+    assert texts[1] == "2,000 of 2,500 left this minute, resets in 20s"
     assert texts[2:] == ["4,000 or more of 5,000 left this hour", "8,000 or more of 10,000 left this day"]
 
 
@@ -143,12 +143,12 @@ def test_a_window_of_which_hardly_anything_is_left_is_worth_a_word():
 
 def test_a_tenant_that_tells_no_limits_is_said_so():
     texts = [found.text for found in check_results.limits(Limits(), settings())]
-    assert texts == ["not told; 40 calls at once are assumed", "the tenant tells no limit"]
+    assert texts == ["unknown; 40 calls at once are assumed", "the tenant sends no limit"]
 
 
 def test_the_forecast_says_how_many_keys_what_is_left_carries():
     found = check_results.ahead(SANDBOX, 0.1, settings())
-    assert "what is left carries 218 keys" in found.text  # 2,000 less 250 for others, 8 calls a key
+    assert "what is left is enough for 218 keys" in found.text  # 2,000 less 250 for others, 8 calls a key
     assert found.advice is not None
 
 

@@ -103,7 +103,8 @@ def test_open_ends_name_the_command_that_goes_on(outcome: Outcome):
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.SKIPPED_BY_GUARD, Outcome.MALFORMED])
 def test_what_resume_would_not_try_again_is_not_left_to_it(outcome: Outcome):
     text = said({Outcome.STOPPED: 1, outcome: 1}, last_stop=1.0)
-    assert "mass-stop resume" not in text
+    resumes = [line for line in text.splitlines() if "mass-stop resume" in line]
+    assert all(line.endswith("--retry-rejected") for line in resumes)
     assert "\nNext:\n- " in text
 
 
@@ -133,15 +134,15 @@ def test_a_drill_is_not_resumed():
 
 def test_where_this_machine_failed_room_is_to_be_made_on_it():
     text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, trouble="The journal: No space left on device.")
-    assert "Correct the trouble named above on this machine" in text
+    assert "Correct the problem on this machine named above" in text
     assert "--engine local" not in text
 
 
 def test_where_a_shard_was_lost_no_room_is_to_be_made_on_this_machine():
     text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, state="aborted", reason="Its shard came to no end.")
     assert "Make room" not in text
-    assert "See to the workers and the scheduler" in text
-    assert "with --engine local" in text
+    assert "Check the workers and the scheduler" in text
+    assert "add --engine local" in text
 
 
 def test_where_the_credentials_were_refused_check_comes_before_resume():
@@ -155,7 +156,10 @@ def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
 
 @pytest.mark.parametrize(
     ("reason", "first"),
-    [("It refused the credentials.", "Mend what is said above of the tenants"), (None, "Go on where it was")],
+    [
+        ("It refused the credentials.", "Correct the problems of the tenants named above"),
+        (None, "Continue the run"),
+    ],
 )
 def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
     reason: str | None, first: str
@@ -172,7 +176,7 @@ def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
 @pytest.mark.parametrize("option", ["--deadline", "--max-failures"])
 def test_what_would_cut_the_resumed_run_again_is_said(option: str):
     text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", reason=f"It was cut ({option}).")
-    assert "holds again" in text
+    assert "applies again" in text
 
 
 @pytest.mark.parametrize("name", ["runs/one", "it's 3 a.m.", "a;rm -rf b", "-x", "$(x)"])

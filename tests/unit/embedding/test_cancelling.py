@@ -176,7 +176,7 @@ async def test_a_cancelled_run_makes_no_noise_in_the_loop(slow: Served, tmp_path
 async def test_a_cancelled_run_frees_its_directory(slow: Served, tmp_path: Path):
     told = slow.settings(tmp_path / "run")
     await cut(slow, told)
-    with pytest.raises(UsageError, match="holds a run already"):  # and not: another is at work
+    with pytest.raises(UsageError, match="already contains a run"):  # and not: another is at work
         await stop_all(slow.tenant.keys, told)
 
 

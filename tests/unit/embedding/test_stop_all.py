@@ -124,7 +124,10 @@ async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_r
     with pytest.raises(LookupError):
         await stop_all(breaks(), structs.replace(settings, engine=engine))
     told = json.loads((Path(settings.out or "") / "report.json").read_text())
-    assert (told["run"]["state"], told["run"]["reason"]) == ("aborted", "The keys broke off: LookupError.")
+    assert (told["run"]["state"], told["run"]["reason"]) == (
+        "aborted",
+        "The keys ended with an error: LookupError.",
+    )
 
 
 @pytest.mark.asyncio
