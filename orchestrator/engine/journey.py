@@ -1,14 +1,13 @@
 """One key's life from top to bottom: guards, stop, polls, response file, completion.
 
-What the steps use: :mod:`.gate` decides when a call starts, :mod:`.hedge` sends a slow call again, and :mod:`.retry`
-decides whether a failed call is repeated. :mod:`.reading` reads statuses and files, :mod:`.verdict` names the outcome,
-and :mod:`.recorder` writes everything down.
+What the steps use: :mod:`.sending` sends one stop, :mod:`.reading` reads statuses and files. Both make a call inside
+``async with gate.slot(priority)`` (:mod:`.gate`), send a slow call again (:mod:`.hedge`), and ask :mod:`.retry` whether
+a failed call is repeated. :mod:`.verdict` names the outcome, and :mod:`.recorder` writes everything down.
 """
 
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
@@ -17,14 +16,13 @@ from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.gate import Closed, Gate
 from orchestrator.engine.guards import Expectations
-from orchestrator.engine.hedge import CallKind, Failure, Hedging, Send
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import FIRST_READ, PollSchedule
-from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.reading import AttemptsExhausted, Reader, TrackIds
+from orchestrator.engine.reading import AttemptsExhausted, Reader
 from orchestrator.engine.recorder import AcceptedStop, Completion, Recorder, as_problem
-from orchestrator.engine.retry import Retry, is_final
+from orchestrator.engine.retry import is_final
+from orchestrator.engine.sending import StopSender
 from orchestrator.engine.verdict import file_is_due, refused, verdict, without_status
 from orchestrator.errors import NO_RESPONSE, CallError, Kind, TenantError
 from orchestrator.journal.journal import Journal
@@ -48,42 +46,36 @@ class Parked(Exception):
 class Journey:
     """Takes a key from its claim to its completion, or back to the journal.
 
-    One instance serves all keys of a tenant: what belongs to one key is in its action. A call is made inside
-    ``async with gate.slot(priority)``. Waiting for a slot, for the next attempt or for the next poll holds no slot.
+    One instance serves all keys of a tenant: what belongs to one key is in its action. Waiting for a slot, for the next
+    attempt or for the next poll holds no slot.
     """
 
     def __init__(
         self,
         settings: Settings,
-        tenant: Tenant,
         journal: Journal,
         gate: Gate,
-        hedging: Hedging,
         outage: Outage,
         backlog: Backlog,
         cutoff: Cutoff,
         recorder: Recorder,
+        sender: StopSender,
         reader: Reader,
         schedule: PollSchedule,
-        retry: Retry,
         clock: Clock,
-        track_ids: TrackIds,
         uniform: Callable[[float, float], float],
     ) -> None:
         self._settings = settings
-        self._tenant = tenant
         self._journal = journal
         self._gate = gate
-        self._hedging = hedging
         self._outage = outage
         self._backlog = backlog
         self._cutoff = cutoff
         self._recorder = recorder
+        self._sender = sender
         self._reader = reader
         self._schedule = schedule
-        self._retry = retry
         self._clock = clock
-        self._track_ids = track_ids
         self._uniform = uniform
         self._expectations = Expectations(settings)
 
@@ -172,11 +164,7 @@ class Journey:
     async def _send_stops(self, action: Action, due: float) -> Completion | None:
         priority = Priority.RETRY if action.stops.made else Priority.STOP
         while True:
-            response = await self._hedging.first_accepted(
-                CallKind.STOP,
-                partial(self._send_stop, action, priority, due),
-                hedge=partial(self._send_hedge, action),
-            )
+            response = await self._sender.send(action, priority, due)
             if isinstance(response, AcceptedStop):
                 self._stop_accepted(action, response)
                 return None
@@ -201,43 +189,6 @@ class Journey:
         self._poll_from_now_on(action)
         return True
 
-    async def _send_stop(
-        self, action: Action, priority: Priority, due: float, send: Send
-    ) -> AcceptedStop | Failure:
-        """Send one stop. The journal has its intent already."""
-        async with self._gate.slot(priority, due):
-            track_id, sent_at = self._track_ids.next(), self._clock.stamp()
-            if send.is_hedge:
-                self._recorder.hedged(action, "stop", track_id)
-            else:
-                action.stops.begin(self._clock.now(), in_outage=self._outage.open)
-            self._recorder.stop_sent()
-            action.in_flight += 1
-            try:
-                with send:
-                    request_id = await self._tenant.stop(action.bulk_key, track_id)
-                return AcceptedStop(sent_at, track_id, request_id)
-            except CallError as error:
-                wait = self._stop_failed(action, error, track_id, sent_at)
-                return Failure(error, wait)
-            except TenantError:
-                action.in_flight -= 1
-                action.stops.made -= not send.is_hedge  # it never left
-                raise
-            except CancelledError:
-                if send.superseded:
-                    self._stop_superseded(action, track_id, sent_at)
-                raise
-
-    async def _send_hedge(self, action: Action, send: Send) -> AcceptedStop | Failure:
-        """Send one more stop because the stop in flight is slow. It has an intent of its own."""
-        try:
-            await self._journal.record_intent(action.seq, retried=False)
-            return await self._send_stop(action, Priority.HEDGE, 0.0, send)
-        finally:
-            if not send.left:
-                self._journal.withdraw_hedge(action.seq)
-
     async def _record_next_intent(self, action: Action) -> None:
         """Before a stop leaves, the journal must have its intent on disk."""
         self._gate.check(Priority.RETRY)
@@ -254,26 +205,6 @@ class Journey:
         self._backlog.move(action, Step.POLL)
         if not keep:
             raise Parked
-
-    def _stop_failed(self, action: Action, error: CallError, track_id: str, sent_at: str) -> float | None:
-        """Return the seconds until the next attempt, or None if no attempt is left."""
-        action.in_flight -= 1
-        action.intent = False
-        action.possibly_stopped |= error.may_have_worked
-        if error.kind not in NO_RESPONSE or action.problem is None or action.problem.kind in NO_RESPONSE:
-            action.problem = as_problem(error)  # the last response says more than a later failure without one
-        in_outage = self._outage.covers(error, action.stops)
-        wait = self._retry.wait(action.stops, error, self._clock.now(), in_outage=in_outage)
-        self._recorder.stop_failed(action, error, track_id, sent_at, wait=wait)
-        self._outage.failed(error)
-        return wait
-
-    def _stop_superseded(self, action: Action, track_id: str, sent_at: str) -> None:
-        """The stop was cancelled, and may have taken effect."""
-        action.in_flight -= 1
-        action.intent = False
-        action.possibly_stopped = True
-        self._recorder.stop_superseded(action, track_id, sent_at)
 
     def _no_attempt_left(self, action: Action, error: CallError) -> Completion | None:
         """How the action ends if that is known without its status, otherwise None."""

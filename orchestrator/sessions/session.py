@@ -29,6 +29,7 @@ from orchestrator.engine.ports import Intake, Tenant
 from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.retry import Retry
+from orchestrator.engine.sending import StopSender
 from orchestrator.errors import CallError, TenantError
 from orchestrator.journal.entries import NO_KEYS, Counts
 from orchestrator.journal.journal import Journal
@@ -136,11 +137,22 @@ class TenantSession:
         track_ids = TrackIds(track_prefix)
         hedging = Hedging(pace.pacer, clock, settings.hedge)
         reader = Reader(tenant, responses, gate, hedging, outage, recorder, schedule, retry, clock, track_ids)
+        sender = StopSender(tenant, journal, gate, hedging, outage, recorder, retry, clock, track_ids)
         journey = PlanJourney if common.planning else Journey
         self._journey = journey(
-            settings, tenant, journal, gate, hedging, outage, backlog, cutoff, recorder, reader, schedule, retry, clock,
-            track_ids, uniform,
-        )  # fmt: skip
+            settings,
+            journal,
+            gate,
+            outage,
+            backlog,
+            cutoff,
+            recorder,
+            sender,
+            reader,
+            schedule,
+            clock,
+            uniform,
+        )
         self._claim_with_intent = not common.planning and not Expectations(settings)
         self._recorder = recorder
         self._tenant = tenant
@@ -168,7 +180,7 @@ class TenantSession:
         finally:
             for (
                 action
-            ) in backlog.active.values():  # claimed, but the run was cancelled before its task started
+            ) in backlog.active.values():  # the run was cancelled before the task of this key started
                 self._recorder.released(action)
             self._pace.close()
         left = backlog.input_open or backlog.waiting > 0 or any(backlog.released.values())
