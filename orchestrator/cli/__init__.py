@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "Stop every mass action whose bulk key is given, and report.",
     "plan": "Report what run would do; send no stop.",
     "resume": "Continue a run that was interrupted.",
+    "verify": "Read every status again and compare it with the report.",
     "report": "Write the report of a run again.",
     "keys": "Find bulk keys in logs, traces and exports.",
     "drill": "Rehearse a run against a simulated tenant.",

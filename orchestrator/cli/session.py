@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
@@ -38,15 +38,18 @@ def screen_for(settings: Settings) -> Screen:
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
-def conduct(settings: Settings, prepare: Prepare) -> int:
-    """Works on the run that ``prepare`` opens to its end, shows it, and returns the exit status."""
+def conduct(settings: Settings, prepare: Prepare, close: "Close | None" = None) -> int:
+    """Work on the run that ``prepare`` opens to its end, and return the exit status.
+
+    ``close`` shows how it ended and returns that status; by default that is a summary and a copy of the report.
+    """
     collector.seldom()
     # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
     uvloop = settings.engine == "local" and _has_uvloop()
-    return anyio.run(_conduct, settings, prepare, backend_options={"use_uvloop": uvloop})
+    return anyio.run(_conduct, settings, prepare, close or _close, backend_options={"use_uvloop": uvloop})
 
 
-async def _conduct(settings: Settings, prepare: Prepare) -> int:
+async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
     memory.watch_loop()
     screen = screen_for(settings)
     stage = _Stage()
@@ -62,7 +65,7 @@ async def _conduct(settings: Settings, prepare: Prepare) -> int:
                         await _work(run, intake, screen, settings)
                     if run.started:
                         stage.delivery = anyio.CancelScope()
-                        status = await _close(run, settings, stage)
+                        status = await close(run, settings, stage)
         except MassStopError as error:
             failure = error
         group.cancel_scope.cancel()
@@ -81,6 +84,9 @@ class _Stage:
         self.run: runs.Run | None = None
         self.scope = anyio.CancelScope()
         self.delivery: anyio.CancelScope | None = None
+
+
+Close = Callable[[runs.Run, Settings, _Stage], Awaitable[int]]
 
 
 async def _work(run: runs.Run, intake: runs.RunIntake, screen: Screen, settings: Settings) -> None:

@@ -38,6 +38,49 @@ class RunInfo(Struct, frozen=True):
     tenants: dict[str, TenantInfo] = {}
 
 
+class Operator(Struct, frozen=True):
+    """Who started a session, and how. ``command_line`` holds no secret.
+
+    ``confirmed`` says how the run was confirmed: on the ``terminal``, by the ``option`` --yes, or by a ``program``; it
+    is None where nothing is confirmed. ``client_id`` is None with a ready token, and in a run of several tenants.
+    """
+
+    user: str
+    host: str
+    client_id: str | None = None
+    command_line: tuple[str, ...] = ()
+    confirmed: Literal["terminal", "option", "program"] | None = None
+    reason: str | None = None
+    ticket: str | None = None
+
+
+FindingKind = Literal["not_over", "changed", "unread"]
+
+
+class Finding(Struct, frozen=True):
+    """What a verification found about the action ``seq``: it is not over, it changed after its end, or was not read."""
+
+    seq: int
+    bulk_key: str
+    kind: FindingKind
+    message: str
+
+
+class Verification(Struct, frozen=True):
+    """All statuses read again after a run: the number of ``keys``, those whose action is ``over``, and the findings."""
+
+    started_at: str
+    ended_at: str
+    keys: int
+    over: int
+    findings: list[Finding]
+
+    @property
+    def held(self) -> bool:
+        """Whether every action is over and unchanged."""
+        return self.over == self.keys and not self.findings
+
+
 class SourceInfo(Struct, frozen=True):
     """How far one source was read; ``chain`` is a digest over the rows admitted.
 

@@ -18,8 +18,10 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import (
     NO_KEYS,
     Counts,
+    Operator,
     RunInfo,
     SourceInfo,
+    Verification,
     action_name,
     chained,
     to_action,
@@ -80,8 +82,21 @@ class Journal:
             values = msgspec.structs.asdict(tenant) | {"org_ids": _json(tenant.org_ids)}
             self._writer.note("add_tenant", name=name, **values)
 
-    def begin_session(self) -> None:
+    def begin_session(self, operator: Operator | None = None) -> None:
         self._writer.note("begin_session", at=self._clock.stamp())
+        if operator is not None:
+            self._writer.note("session_operator", operator=_json(operator))
+
+    def verified(self, verification: Verification) -> "Future[None]":
+        """Add a verification and its findings."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            values = msgspec.structs.asdict(verification)
+            findings = values.pop("findings")
+            connection.execute(_sql("add_verification"), values)
+            connection.executemany(_sql("add_finding"), map(msgspec.structs.asdict, findings))
+
+        return self.perform(work)
 
     def withdraw_session(self) -> None:
         """Remove a session that never started: the run is as the session before left it."""

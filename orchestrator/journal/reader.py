@@ -10,7 +10,15 @@ import msgspec
 from orchestrator.errors import StorageError
 from orchestrator.journal.database import UNREADABLE, statements
 from orchestrator.journal.digest import NAMED, REASONS, Named, Planned, PlanTotals, Trouble
-from orchestrator.journal.entries import Counts, RunInfo, SourceInfo, TenantInfo, TenantRow
+from orchestrator.journal.entries import (
+    Counts,
+    FindingKind,
+    Operator,
+    RunInfo,
+    SourceInfo,
+    TenantInfo,
+    TenantRow,
+)
 from orchestrator.model import OVER, InputRow, Outcome, Problem
 
 __all__ = ["UNREADABLE", "Actions", "JournalReader", "SessionRow"]
@@ -31,6 +39,20 @@ class SessionRow(NamedTuple):
     reason: str | None
     exit_status: int | None
     token_calls: int
+    operator: Operator | None
+
+
+class VerificationRow(NamedTuple):
+    """One verification of the run, with the number of its findings of each kind."""
+
+    n: int
+    started_at: str
+    ended_at: str
+    keys: int
+    over: int
+    not_over: int
+    changed: int
+    unread: int
 
 
 class JournalReader:
@@ -73,7 +95,18 @@ class JournalReader:
 
     def sessions(self) -> list[SessionRow]:
         """Every session, the first one first."""
-        return [SessionRow(*row) for row in self._rows("sessions")]
+        return [
+            SessionRow._make((*row, operator and msgspec.json.decode(operator, type=Operator)))
+            for *row, operator in self._rows("sessions")
+        ]
+
+    def verifications(self) -> list[VerificationRow]:
+        """Every verification, the first one first."""
+        return [VerificationRow(*row) for row in self._rows("verifications")]
+
+    def findings(self, verification: int, most: int) -> Iterator[tuple[str, str, int, str, FindingKind, str]]:
+        """Key, source, row, tenant, kind and message of the first findings of a verification."""
+        return self._rows("findings", verification=verification, most=most)
 
     def sources(self) -> list[SourceInfo]:
         """Every source, in the order they were given."""
@@ -126,6 +159,10 @@ class JournalReader:
         """When the first action started that made payments, as the tenant writes it; None if none did."""
         found: str | None = self._value("payments_since")
         return found
+
+    def bulk_keys(self) -> Iterator[tuple[int, str, str]]:
+        """Number, key and tenant of each action, in input order."""
+        return self._rows("bulk_keys")
 
     def planned(self) -> Iterator[InputRow]:
         """The keys of a plan with their speed as weight."""

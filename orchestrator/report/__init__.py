@@ -13,6 +13,8 @@ from orchestrator.report.schema import (
     ActionEntry,
     CallTotals,
     DuplicateEntry,
+    FindingEntry,
+    OperatorEntry,
     PlanEntry,
     RecordTotals,
     Report,
@@ -22,6 +24,7 @@ from orchestrator.report.schema import (
     Summary,
     TenantEntry,
     Timing,
+    VerificationEntry,
     json_schema,
 )
 from orchestrator.report.writing import Write, write_csv, write_json
@@ -30,6 +33,8 @@ __all__ = [
     "ActionEntry",
     "CallTotals",
     "DuplicateEntry",
+    "FindingEntry",
+    "OperatorEntry",
     "PlanEntry",
     "RecordTotals",
     "Report",
@@ -39,6 +44,7 @@ __all__ = [
     "Summary",
     "TenantEntry",
     "Timing",
+    "VerificationEntry",
     "Write",
     "json_schema",
     "read_action",

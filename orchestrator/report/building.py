@@ -17,6 +17,8 @@ from orchestrator.report.schema import (
     ActionEntry,
     CallTotals,
     DuplicateEntry,
+    FindingEntry,
+    OperatorEntry,
     PlanEntry,
     RecordTotals,
     Report,
@@ -26,6 +28,7 @@ from orchestrator.report.schema import (
     Summary,
     TenantEntry,
     Timing,
+    VerificationEntry,
 )
 
 
@@ -155,6 +158,9 @@ def _run(
         reason=last.reason,
         resumed=len(sessions) - 1,
         exit_status=last.exit_status,
+        operator=_operator(sessions[0]),
+        resumed_by=[_operator(session) for session in sessions[1:]] or UNSET,
+        verifications=_verifications(reader, several=bool(tenants)) or UNSET,
         tenants={
             name: TenantEntry(
                 told.info.base_url,
@@ -168,6 +174,24 @@ def _run(
         }
         or UNSET,
     )
+
+
+def _operator(session: SessionRow) -> OperatorEntry | None:
+    found = session.operator
+    return None if found is None else OperatorEntry(**msgspec.structs.asdict(found))
+
+
+def _verifications(reader: JournalReader, *, several: bool) -> list[VerificationEntry]:
+    return [
+        VerificationEntry(
+            *found[1:],
+            [
+                FindingEntry(key, source, row, kind, message, tenant if several else UNSET)
+                for key, source, row, tenant, kind, message in reader.findings(found.n, MOST_FINDINGS)
+            ],
+        )
+        for found in reader.verifications()
+    ]
 
 
 class _Counts:
@@ -211,8 +235,12 @@ class _Counts:
 
 
 _SUMS = 14
-_UNKNOWN = Provenance()
 """Columns of the statement ``summaries`` that are added up."""
+
+_UNKNOWN = Provenance()
+
+MOST_FINDINGS = 100
+"""Findings of one verification in the report."""
 
 
 def _summary(

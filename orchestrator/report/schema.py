@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from orchestrator.journal.entries import TenantState
+from orchestrator.journal.entries import FindingKind, TenantState
 from orchestrator.model import Outcome, Problem, Records
 
 SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
@@ -34,10 +34,54 @@ class SourceEntry(Struct, frozen=True):
     rows: int
 
 
+class OperatorEntry(Struct, frozen=True):
+    """Who started the run, where and how. ``command_line`` holds no secret.
+
+    ``confirmed`` is null for a plan and a drill. ``client_id`` is null with a ready token and with several tenants.
+    """
+
+    user: str
+    host: str
+    client_id: str | None
+    command_line: tuple[str, ...]
+    confirmed: Literal["terminal", "option", "program"] | None
+    reason: str | None
+    ticket: str | None
+
+
+class FindingEntry(Struct, frozen=True):
+    """An action that is not over, that changed after its end, or whose status could not be read."""
+
+    bulk_key: str
+    source: str
+    row: int
+    kind: FindingKind
+    message: str
+    tenant: str | UnsetType = UNSET
+
+
+class VerificationEntry(Struct, frozen=True):
+    """All statuses, read again after the run by ``mass-stop verify``.
+
+    ``over`` of the ``keys`` are over. ``not_over``, ``changed`` and ``unread`` count the findings, of which
+    ``findings`` has the first 100.
+    """
+
+    started_at: str
+    ended_at: str
+    keys: int
+    over: int
+    not_over: int
+    changed: int
+    unread: int
+    findings: list[FindingEntry]
+
+
 class RunEntry(Struct, frozen=True):
     """The run as a whole; ``resumed`` counts the sessions after the first.
 
-    A run of several tenants has them in ``tenants``, by name, and null as its ``tenant``.
+    A run of several tenants has them in ``tenants``, by name, and null as its ``tenant``. ``operator`` is null where
+    the journal does not know it. ``resumed_by`` has the operator of each later session.
     """
 
     id: str
@@ -52,7 +96,10 @@ class RunEntry(Struct, frozen=True):
     reason: str | None
     resumed: int
     exit_status: int | None
+    operator: OperatorEntry | None = None
+    resumed_by: list[OperatorEntry | None] | UnsetType = UNSET
     tenants: dict[str, TenantEntry] | UnsetType = UNSET
+    verifications: list[VerificationEntry] | UnsetType = UNSET
 
 
 class RecordTotals(Struct, frozen=True):

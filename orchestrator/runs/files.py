@@ -75,6 +75,12 @@ class Files:
             )
 
 
+def write_copies(reader: JournalReader, directory: RunDirectory) -> None:
+    """Write the report and the page once more. Raises OSError."""
+    sha256 = _write_report(reader, directory.report)
+    _write_page(reader, directory.page, sha256)
+
+
 def _write_report(reader: JournalReader, path: Path) -> str:
     """Gives the report's SHA-256. Raises OSError."""
     from orchestrator import report as reports

@@ -174,12 +174,10 @@ async def reopen(
         )
     if not tenants:
         tenants = await in_thread(partial(tenants_of, settings))
-    _same_tenants(info, tenants, path)
+    require_same_tenants(info, settings, tenants, path)
     clock = Clock()
-    if not tenants:
-        _same_tenant(info, settings, path)
-        if settings.engine == "local":
-            ZuoraClient(settings, clock)  # raises without credentials, before the run is touched
+    if not tenants and settings.engine == "local":
+        ZuoraClient(settings, clock)  # raises without credentials, before the run is touched
     directory, journal = held = await in_thread(partial(_hold, path, clock), undo=_release)
     try:
         responses = ResponseFiles(path, save=settings.save_responses)
@@ -231,6 +229,15 @@ async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Pa
             await merge_left_behind(
                 journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions
             )
+
+
+def require_same_tenants(
+    info: RunInfo, settings: Settings, tenants: "Mapping[str, Tenant]", path: Path
+) -> None:
+    """Raise UsageError if the settings name another tenant than the run in ``path`` has, or other ones."""
+    _same_tenants(info, tenants, path)
+    if not tenants:
+        _same_tenant(info, settings, path)
 
 
 def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:

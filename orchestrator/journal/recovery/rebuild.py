@@ -16,7 +16,19 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.integrity import BROKEN, chain_of, sql
 from orchestrator.model import Problem
 
-_TABLES = ("run", "session", "tenant", "merged", "source", "action", "duplicate", "failure", "pace")
+_TABLES = (
+    "run",
+    "session",
+    "tenant",
+    "merged",
+    "source",
+    "action",
+    "duplicate",
+    "failure",
+    "verification",
+    "finding",
+    "pace",
+)
 _HEADER = b"SQLite format 3\0\x10\0\2\2\0@  "  # of every journal: pages of 4096 bytes, a log beside it
 _NAMED = 5  # rows that a sentence names
 _DISTRUSTED = Problem(

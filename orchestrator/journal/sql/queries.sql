@@ -174,6 +174,9 @@ WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND output_url
 -- name: begin_session
 INSERT INTO session (started_at) VALUES (:at);
 
+-- name: session_operator
+UPDATE session SET operator = :operator WHERE n = (SELECT MAX(n) FROM session);
+
 -- name: withdraw_session
 DELETE FROM session WHERE n = (SELECT MAX(n) FROM session);
 
@@ -266,7 +269,7 @@ SELECT id, command, version, process_started_at, started_at, base_url, entity_id
 SELECT id, name, path, sha256, rows, last_row, chain, complete, bytes, digest FROM source ORDER BY id;
 
 -- name: sessions
-SELECT n, started_at, ended_at, state, reason, exit_status, token_calls FROM session ORDER BY n;
+SELECT n, started_at, ended_at, state, reason, exit_status, token_calls, operator FROM session ORDER BY n;
 
 -- name: replace_source
 -- Standard input cannot be read twice: what is given again on resume takes its place.
@@ -300,6 +303,28 @@ UPDATE tenant SET state = :state, reason = :reason, token_calls = token_calls + 
 
 -- name: merge_session
 UPDATE session SET token_calls = token_calls + :token_calls WHERE n = (SELECT MAX(n) FROM session);
+
+-- name: add_verification
+INSERT INTO verification (started_at, ended_at, keys, over) VALUES (:started_at, :ended_at, :keys, :over);
+
+-- name: add_finding
+INSERT INTO finding (verification, seq, kind, message)
+VALUES ((SELECT MAX(n) FROM verification), :seq, :kind, :message);
+
+-- name: verifications
+SELECT n, started_at, ended_at, keys, over,
+       (SELECT COUNT(*) FROM finding WHERE verification = n AND kind = 'not_over'),
+       (SELECT COUNT(*) FROM finding WHERE verification = n AND kind = 'changed'),
+       (SELECT COUNT(*) FROM finding WHERE verification = n AND kind = 'unread')
+FROM verification ORDER BY n;
+
+-- name: findings
+SELECT bulk_key, source.name, row, tenant, kind, message
+FROM finding JOIN action USING (seq) JOIN source ON source.id = source
+WHERE verification = :verification ORDER BY finding.rowid LIMIT :most;
+
+-- name: bulk_keys
+SELECT seq, bulk_key, tenant FROM action WHERE malformed = 0 ORDER BY seq;
 
 -- name: planned
 -- An earlier plan's keys, with the speed it saw.

@@ -39,6 +39,13 @@ UNION ALL
 SELECT 'session' FROM session WHERE state NOT IN ('running', 'finished', 'interrupted', 'aborted')
     OR typeof(token_calls) <> 'integer'
     OR ended_at IS NOT NULL AND (length(ended_at) <> 24 OR julianday(ended_at) IS NULL)
+    OR operator IS NOT NULL AND (json_type(operator, '$.user') IS NOT 'text' OR json_type(operator, '$.host') IS NOT 'text')
+UNION ALL
+SELECT 'verification' FROM verification WHERE typeof(keys) <> 'integer' OR typeof(over) <> 'integer'
+    OR julianday(started_at) IS NULL OR julianday(ended_at) IS NULL
+UNION ALL
+SELECT 'finding' FROM finding WHERE kind NOT IN ('not_over', 'changed', 'unread') OR typeof(message) <> 'text'
+    OR verification NOT IN (SELECT n FROM verification) OR seq NOT IN (SELECT seq FROM action)
 UNION ALL
 SELECT 'tenant' FROM tenant WHERE state NOT IN ('unused', 'running', 'finished', 'interrupted', 'aborted')
     OR typeof(token_calls) <> 'integer' OR json_type(org_ids) <> 'array'
@@ -90,6 +97,10 @@ UPDATE run SET org_ids = CASE WHEN json_valid(org_ids) THEN org_ids ELSE '[]' EN
 INSERT INTO session (started_at) SELECT started_at FROM run WHERE NOT EXISTS (SELECT 1 FROM session);
 UPDATE session SET state = 'running' WHERE state NOT IN ('running', 'finished', 'interrupted', 'aborted');
 UPDATE session SET ended_at = NULL WHERE julianday(ended_at) IS NULL OR length(ended_at) <> 24;
+-- No seal vouches for these.
+UPDATE session SET operator = NULL;
+DELETE FROM finding;
+DELETE FROM verification;
 UPDATE session SET token_calls = 0 WHERE typeof(token_calls) <> 'integer';
 UPDATE tenant SET state = 'running' WHERE state NOT IN ('unused', 'running', 'finished', 'interrupted', 'aborted');
 UPDATE tenant SET token_calls = 0 WHERE typeof(token_calls) <> 'integer';

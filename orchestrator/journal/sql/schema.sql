@@ -26,7 +26,8 @@ CREATE TABLE session (
     state       TEXT NOT NULL DEFAULT 'running',  -- running, finished, interrupted, aborted
     reason      TEXT,
     exit_status INTEGER,
-    token_calls INTEGER NOT NULL DEFAULT 0        -- of a run of one tenant; where there are several: tenant
+    token_calls INTEGER NOT NULL DEFAULT 0,       -- of a run of one tenant; where there are several: tenant
+    operator    TEXT                              -- JSON: orchestrator.journal.entries.Operator
 );
 
 -- A run of several tenants: who they are, and how each ended. A run of one has none here, and '' as its name below.
@@ -124,6 +125,23 @@ CREATE TABLE failure (
     call     TEXT NOT NULL,                       -- stop, status, file
     track_id TEXT,
     problem  TEXT NOT NULL                        -- JSON: orchestrator.model.Problem
+);
+
+-- Each time that all statuses were read again after the run.
+CREATE TABLE verification (
+    n          INTEGER PRIMARY KEY,
+    started_at TEXT NOT NULL,
+    ended_at   TEXT NOT NULL,
+    keys       INTEGER NOT NULL,
+    over       INTEGER NOT NULL                   -- keys whose action was over
+);
+
+-- What a verification found: an action that is not over, that changed after its end, or that could not be read.
+CREATE TABLE finding (
+    verification INTEGER NOT NULL REFERENCES verification (n),
+    seq          INTEGER NOT NULL REFERENCES action (seq),
+    kind         TEXT NOT NULL,                   -- not_over, changed, unread
+    message      TEXT NOT NULL
 );
 
 -- How fast it went: a row a second while calls were made, and one at the end of each session.

@@ -28,6 +28,7 @@ from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, PlanEntry, Write, read_actions, write_json
 from orchestrator.report.pages.breakdowns import NO_TYPE
 from orchestrator.report.pages.charts import draw
+from orchestrator.report.pages.evidence import holds, operator_parts, verified
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import read_view
 from orchestrator.report.pages.wording import OUTCOMES, error_words, group_of
@@ -351,6 +352,9 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "verified": verified,
+        "holds": holds,
+        "operator_parts": operator_parts,
         "commands": _commands,
         "number": lambda value: "–" if value is None else f"{value:,}",
         "duration": show_rounded,

@@ -12,8 +12,9 @@ from pathlib import Path
 from orchestrator.durations import show_rounded
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
-from orchestrator.report import Write
-from orchestrator.report.pages.view import Cases, Place, View, read_view
+from orchestrator.report import OperatorEntry, VerificationEntry, Write
+from orchestrator.report.pages.evidence import holds, operator_parts, verified
+from orchestrator.report.pages.view import FIRST, Cases, Place, View, read_view
 from orchestrator.report.pages.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 
@@ -43,11 +44,15 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     yield f"**{_MARKS[view.headline.tone]} {view.headline.title}.** {view.headline.sentence}"
     if run.reason:
         yield f"Reason: {code(run.reason)}"
+    if run.verifications:
+        yield from _verification(run.verifications[-1])
     yield ""
     where = "; ".join(_place(place, drill=run.command == "drill") for place in view.places[:_PLACES])
     if len(view.places) > _PLACES:
         where += f"; and {len(view.places) - _PLACES:,} more"
     yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
+    if run.operator is not None:
+        yield from _operator(run.operator)
     yield ""
     yield from _outcomes(view)
     yield ""
@@ -57,6 +62,24 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
         yield from _cases(cases)
     yield ""
     yield from _next(view, directory)
+
+
+def _verification(verification: VerificationEntry) -> Iterator[str]:
+    yield f"**{_MARKS['good' if holds(verification) else 'bad']} {verified(verification)}**"
+    for finding in verification.findings[:FIRST]:
+        tenant = f"tenant {code(finding.tenant, _LONGEST)}, " if finding.tenant else ""
+        place = code(f"{finding.source}:{finding.row}", _LONGEST)
+        yield f"- {code(finding.bulk_key, _LONGEST)} ({tenant}{place}): {code(finding.message, _LONGEST)}"
+    found = verification.not_over + verification.changed + verification.unread
+    if found > FIRST:
+        yield f"- and {found - FIRST:,} more"
+
+
+def _operator(operator: OperatorEntry) -> Iterator[str]:
+    yield f"By {code(', '.join(operator_parts(operator)), _LONGEST)}."
+    for title, text in (("Why", operator.reason), ("Ticket", operator.ticket)):
+        if text:
+            yield f"{title}: {code(text)}"
 
 
 def _place(place: Place, *, drill: bool) -> str:

@@ -128,7 +128,7 @@ def _pace(reader: JournalReader, axis: _Axis) -> Iterator[Pace]:
 def _sessions(reader: JournalReader) -> Iterator[Session]:
     rows = reader.sessions()
     offset, before = 0.0, None
-    for place, (_, started_at, ended_at, state, reason, _, _) in enumerate(rows):
+    for place, (_, started_at, ended_at, state, reason, *_) in enumerate(rows):
         following = rows[place + 1].started_at if place + 1 < len(rows) else "9999"
         # A killed session has no end but its last event.
         last = ended_at or reader.last_event(following) or started_at

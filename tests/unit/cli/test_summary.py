@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known, as_argument, closing
@@ -46,7 +47,7 @@ def said(
         reason=run.get("reason"),
         resumed=0,
         exit_status=run.get("exit_status", 0),
-        **({"tenants": tenants} if tenants else {}),
+        tenants=tenants or UNSET,
     )
     summary = Summary(
         keys=sum(outcomes.values()),

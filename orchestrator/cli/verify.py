@@ -1,0 +1,81 @@
+"""``mass-stop verify``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli import complete, options
+from orchestrator.cli.latest import run_or_latest
+from orchestrator.cli.output import say
+from orchestrator.cli.page import Page, counted, look_of
+
+if TYPE_CHECKING:
+    from orchestrator.journal.entries import Verification
+
+SHOWN = 20
+"""Findings that the screen shows."""
+
+
+@click.command("verify", cls=options.Sectioned)
+@click.argument(
+    "run_dir",
+    metavar="RUN_DIR",
+    type=click.Path(path_type=Path),
+    required=False,
+    shell_complete=complete.folders,
+)
+@click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
+@options.settings_options(*options.TENANT, *options.MANY, *options.PACE, *options.OUTPUT[2:])
+def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
+    """Reads every status of the finished run in RUN_DIR again, and compares it with the report. Stops nothing.
+
+    Ends in exit status 0 if every action is over and no known count changed after its end, and in 1 otherwise. The
+    findings are added to the journal, the report and the page.
+    """
+    from orchestrator.zuora import tls
+
+    tls.import_aiohttp()
+    from orchestrator import runs
+    from orchestrator.cli.session import conduct
+    from orchestrator.runs import verify
+    from orchestrator.threads import in_thread
+
+    path = run_or_latest(run_dir, latest=latest, command="verify")
+    info, earlier, sentences = verify.finished_run(path)
+    for sentence in sentences:
+        say(sentence)
+    settings = options.read_settings(given, earlier=runs.kept(earlier))
+    options.say_implicit(settings)
+
+    async def close(run: runs.Run, *_: object) -> int:
+        if run.ending.state != "finished":
+            say(f"The verification was not completed, and nothing was kept: {run.ending.reason}")
+            return run.exit_status
+        verification = await verify.compare(path, run)
+        _show(verification)
+        if sentence := await in_thread(lambda: verify.keep(path, verification)):
+            say(sentence)
+        return 0 if verification.held else 1
+
+    return conduct(settings, lambda screen: verify.reading_again(path, info, settings, screen), close)
+
+
+def _show(verification: "Verification") -> None:
+    page = Page(look_of(sys.stderr))
+    findings = verification.findings
+    if verification.held:
+        keys = counted(verification.keys, "action")
+        page.line(f"Verified: {keys} over, and no known count changed after the end.", "green")
+    else:
+        bad = counted(len(findings), "finding")
+        page.line(
+            f"NOT verified: {verification.over:,} of {counted(verification.keys, 'action')} over, {bad}.",
+            "red",
+        )
+    for finding in findings[:SHOWN]:
+        page.line(f"{finding.bulk_key}: {finding.message}", indent=2, hang=2)
+    if len(findings) > SHOWN:
+        page.line(f"and {len(findings) - SHOWN:,} more: see report.json", indent=2)
+    sys.stderr.write(f"{page}\n")
