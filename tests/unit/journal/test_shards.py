@@ -176,4 +176,6 @@ def test_every_table_of_a_journal_is_brought_back_from_a_shard_or_is_the_runs_ow
         "merged",
         "source",
         "duplicate",
+        "verification",
+        "finding",
     }
