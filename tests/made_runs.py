@@ -57,6 +57,8 @@ class MadeRun:
         command: str = "run",
         base_url: str = "https://rest.zuora.com",
         tenants: tuple[str, ...] = (),
+        *,
+        complete: bool = True,
     ) -> None:
         self.connection = connection
         self.seconds = Seconds()
@@ -72,6 +74,9 @@ class MadeRun:
         )  # fmt: skip
         self.journal.begin_session()
         self.sources = self.journal.add_sources([("keys.csv", "keys.csv"), ("<b>more</b>.csv", "more.csv")])
+        if complete:
+            for source in self.sources:
+                self.journal.source_complete(source, None)
         self.rows = 0
 
     def add(
@@ -92,6 +97,15 @@ class MadeRun:
         if outcome is not None and outcome is not Outcome.MALFORMED:
             self._settle(self.rows, outcome)
         return name
+
+    def refuse(self, problem: Problem, tenant: str = "") -> None:
+        """One more action, whose stop was refused, and whose status was not read."""
+        self.add(None, tenant=tenant)
+        self.journal._writer.note("claim", tenant=tenant, most=1, intent=1)
+        self.journal.stop_failed(
+            self.rows, self.clock.stamp(), f"track-{self.rows}", problem, lost=False, throttled=False
+        )
+        self.journal.start_polling(self.rows, 0.0, claimed=False)
 
     def end(self, state: str = "finished", reason: str | None = None, exit_status: int = 0) -> None:
         self.journal._writer.note(
@@ -123,11 +137,15 @@ class MadeRun:
 
 @contextmanager
 def made_run(
-    path: Path | None = None, command: str = "run", tenants: tuple[str, ...] = ()
+    path: Path | None = None,
+    command: str = "run",
+    tenants: tuple[str, ...] = (),
+    *,
+    complete: bool = True,
 ) -> Iterator[MadeRun]:
-    """A run whose journal is in memory, or in the directory ``path``."""
+    """A run whose journal is in memory, or in the directory ``path``. ``complete``: its input was read to its end."""
     with closing(database.create(path / "journal.db") if path else database.in_memory()) as connection:
-        yield MadeRun(connection, command, tenants=tenants)
+        yield MadeRun(connection, command, tenants=tenants, complete=complete)
 
 
 def one_of_each(run: MadeRun) -> None:

@@ -10,7 +10,15 @@ from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
-from orchestrator.cli.summary import Known, add_files, add_over, add_people, as_argument, read_known
+from orchestrator.cli.summary import (
+    Known,
+    add_files,
+    add_headline,
+    add_over,
+    add_people,
+    as_argument,
+    read_known,
+)
 from orchestrator.durations import duration
 from orchestrator.journal import digest
 from orchestrator.journal.reader import JournalReader
@@ -132,9 +140,7 @@ def closing(
     """What the operator reads of a plan."""
     run, summary, totals = plan.known.run, plan.known.summary, plan.totals
     page = Page(look)
-    if run.reason:
-        page.line(run.reason, "yellow")
-    page.line(f"Planned: {counted(summary.keys, 'key')} read, no stop was sent.", "bold")
+    add_headline(page, run, troubles)
     _doing(page, totals)
     add_over(page, summary)
     add_tenants(page, run, summary)

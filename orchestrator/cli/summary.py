@@ -14,22 +14,17 @@ from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import OVER, RESUMABLE, Outcome
-from orchestrator.report import RunEntry, Summary
+from orchestrator.report import Headline, RunEntry, Summary
+from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
-_PERSON = {
-    Outcome.UNCONFIRMED: "stop sent, end not seen",
-    Outcome.REJECTED: "refused by the tenant",
-    Outcome.UNREACHABLE: "not reached, may still run",
-    Outcome.NOT_ATTEMPTED: "not sent",
-    Outcome.SKIPPED_BY_GUARD: "left alone by a guard",
-    Outcome.MALFORMED: "no bulk key",
-}
+_PERSON = {outcome: words.short for outcome, words in OUTCOMES.items() if words.short}
+_STYLES = {"good": "green", "bad": "red", "open": "yellow", "plan": "bold"}
 
 
 class Known(Struct, frozen=True):
-    """What the journal tells of a run that has ended, as far as the summary says it.
+    """What the summary says of a run that has ended.
 
     ``unread`` are sources that were not read to their end. ``payments_since`` is when the first action started that
     made payments, in the tenant's own words.
@@ -38,7 +33,6 @@ class Known(Struct, frozen=True):
     run: RunEntry
     summary: Summary
     troubles: list[digest.Trouble] = []
-    files_missing: int = 0
     unread: list[SourceInfo] = []
     payments_since: str | None = None
 
@@ -50,7 +44,6 @@ def read_known(reader: JournalReader) -> Known:
         run,
         summary,
         reader.troubles(),
-        reader.missing_files(),
         [source for source in reader.sources() if not source.complete],
         reader.payments_since(),
     )
@@ -60,16 +53,11 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
     """What the operator reads last, in a few lines. ``troubles`` are sentences on what this machine could not do."""
     summary = known.summary
     page = Page(look)
-    _headline(page, known, troubles)
+    add_headline(page, known.run, troubles)
     _outcomes(page, summary)
     add_tenants(page, known.run, summary)
     _records(page, summary)
     _timing(page, summary)
-    if known.files_missing:
-        missing = counted(known.files_missing, "response file")
-        page.entry(
-            "files missing", f"{missing} (see error in the report); the counts come from the status", "yellow"
-        )
     add_files(page, directory, troubles, saved=saved)
     add_people(page, known)
     _next(page, known, directory, here=bool(troubles))
@@ -94,30 +82,15 @@ def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) 
         page.entry("report", "NOT SAVED: it follows here", "red")
 
 
-def _headline(page: Page, known: Known, troubles: list[str]) -> None:
-    run, summary = known.run, known.summary
-    good = sum(summary.outcomes.get(outcome, 0) for outcome in OVER)
-    total = sum(summary.outcomes.values())
-    all_good = good == total and total > 0
-    if all_good and not known.unread:
-        which = (
-            "the mass action processes no" if total == 1 else f"none of the {total:,} mass actions processes"
-        )
-        page.line(f"All over: {which} records any more.", "green")
-        return
+def add_headline(page: Page, run: RunEntry, troubles: list[str]) -> None:
+    """Whether it is over, and why the run ended early. ``troubles`` are not repeated as the reason."""
+    said = run.headline
+    if isinstance(said, Headline):
+        page.line(said.text, _STYLES[said.tone])
+        for sentence in said.details:
+            page.line(sentence, "yellow")
     if run.reason and run.reason not in troubles:
         page.line(run.reason, "yellow")
-    may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
-    if all_good:
-        unread = ", ".join(_in_words(source.name) for source in known.unread)
-        page.line(f"NOT all over: {unread} was not read to its end. What was read of it is over.", "red")
-    elif not total and known.unread:
-        unread = ", ".join(_in_words(source.name) for source in known.unread)
-        page.line(f"NOTHING was stopped: no key was read, and {unread} was not read to its end.", "red")
-    elif not good and not may_have_stopped:
-        page.line(f"NOTHING was stopped: {counted(total, 'mass action')} may go on.", "red")
-    else:
-        page.line(f"NOT all over: {total - good:,} of {counted(total, 'mass action')} need a person.", "red")
 
 
 def _outcomes(page: Page, summary: Summary) -> None:
@@ -152,10 +125,10 @@ def _timing(page: Page, summary: Summary) -> None:
     timing = summary.timing
     if timing.last_stop_seconds is None:
         return
-    told = f"last stop accepted after {show_duration(round(timing.last_stop_seconds, 1))}"
+    parts = f"last stop accepted after {show_duration(round(timing.last_stop_seconds, 1))}"
     if timing.settled_seconds is not None:
-        told += f", all settled after {show_duration(round(timing.settled_seconds, 1))}"
-    page.entry("time", told)
+        parts += f", last key completed after {show_duration(round(timing.settled_seconds, 1))}"
+    page.entry("time", parts)
     calls = summary.calls
     made = f"{calls.stop:,} stop, {calls.status:,} status, {calls.file:,} file"
     hedged = f", {calls.hedged:,} hedged" if calls.hedged else ""
@@ -199,6 +172,8 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
     counts = known.summary.outcomes
     steps = Page(page.look)
     is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
+    if isinstance(known.run.headline, Headline) and known.run.exit_status != 3:
+        _check(steps, known.run, known.run.headline)
     if known.run.command != "drill" and is_open:
         _resume(steps, known, directory, here=here)
     if counts.get(Outcome.REJECTED):
@@ -232,6 +207,15 @@ def _records_to_handle(steps: Page, index: Index, payments_since: str | None, di
             steps.command(as_argument(directory / "remediation" / folder))
 
 
+def _check(steps: Page, run: RunEntry, headline: Headline) -> None:
+    """What to find out before the run is resumed, if anything."""
+    if headline.first_step is None:
+        return
+    steps.step(headline.first_step)
+    key = f" {headline.key}" if headline.key and run.tenant is not None else ""
+    steps.command(f"mass-stop check{key}{given_again(*TENANT, 'tenants')}")
+
+
 def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
     match known.run.exit_status:
         case 3:
@@ -254,7 +238,9 @@ def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
     if known.run.reason and "--deadline" in known.run.reason:
         steps.line(indent=2, text=_deadline_of_the_next())
     if known.run.reason and "--max-failures" in known.run.reason:
-        steps.line(indent=2, text="The guard applies again: first find out why so many keys were refused.")
+        steps.line(
+            indent=2, text="The guard applies again. Raise --max-failures if the failures are expected."
+        )
 
 
 def _in_words(source: str) -> str:

@@ -29,6 +29,20 @@ class Trouble(Struct, frozen=True):
     named: list[Named]
 
 
+class Failures(Struct, frozen=True):
+    """Keys that are not known to be over, with errors of one kind. ``bulk_key`` and ``message`` are of the first.
+
+    ``said_over`` of them were refused because of the action's state, and their status was not read.
+    """
+
+    outcome: Outcome
+    kind: str
+    keys: int
+    said_over: int
+    bulk_key: str
+    message: str
+
+
 class PlanTotals(Struct, frozen=True):
     """What the actions that a run would stop are doing.
 

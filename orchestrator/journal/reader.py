@@ -9,7 +9,7 @@ import msgspec
 
 from orchestrator.errors import StorageError
 from orchestrator.journal.database import UNREADABLE, statements
-from orchestrator.journal.digest import NAMED, REASONS, Named, Planned, PlanTotals, Trouble
+from orchestrator.journal.digest import NAMED, REASONS, Failures, Named, Planned, PlanTotals, Trouble
 from orchestrator.journal.entries import (
     Counts,
     FindingKind,
@@ -259,6 +259,13 @@ class JournalReader:
             )
             for outcome, kind, code, message, keys, _ in found
         ]  # fmt: skip
+
+    def failures(self) -> list[Failures]:
+        """How keys failed that are not known to be over, the most frequent way first."""
+        return [
+            Failures(Outcome(outcome), kind, keys, said_over, key, message or "")
+            for outcome, kind, keys, said_over, _, key, message in self._rows("failures")
+        ]
 
     def plan_totals(self) -> dict[str, PlanTotals]:
         """Sums over the actions that a run would stop, by tenant; in a run of one, its name is empty."""

@@ -30,6 +30,7 @@ from orchestrator.report.schema import (
     Timing,
     VerificationEntry,
 )
+from orchestrator.report.wording import headline
 
 
 def read_report(reader: JournalReader) -> Report:
@@ -46,7 +47,10 @@ def read_head(reader: JournalReader) -> tuple[RunEntry, Summary]:
     addresses = {name: told.info.base_url for name, told in tenants.items()} or {"": info.base_url}
     hosts = {name: _file_host(reader, name, address) for name, address in addresses.items()}
     run = _run(reader, info, sessions, tenants, hosts)
-    return run, _summary(reader, info, sessions, tenants)
+    summary = _summary(reader, info, sessions, tenants)
+    unread = [source.name for source in reader.sources() if not source.complete]
+    said = headline(run, summary, reader.failures(), unread, reader.missing_files())
+    return msgspec.structs.replace(run, headline=said), summary
 
 
 def read_actions(
@@ -149,7 +153,7 @@ def _run(
         version=info.version,
         started_at=info.started_at,
         ended_at=last.ended_at,
-        duration_seconds=seconds_between(info.started_at, last.ended_at),
+        duration_seconds=seconds_between(stamp(info.process_started_at), last.ended_at),
         tenant=None
         if tenants
         else TenantEntry(info.base_url, info.entity_id, info.org_ids, file_host=file_hosts.get("")),

@@ -77,6 +77,30 @@ class VerificationEntry(Struct, frozen=True):
     findings: list[FindingEntry]
 
 
+Tone = Literal["good", "bad", "open", "plan"]
+
+
+class Headline(Struct, frozen=True):
+    """Whether it is over, as every form of the report says it.
+
+    ``quote`` ends the sentence in the words of the tenant or of the input. ``details`` are further sentences.
+    ``first_step`` is what to do before the run is resumed, with ``mass-stop check``; ``key`` is a key to check.
+    """
+
+    tone: Tone
+    title: str
+    sentence: str
+    quote: str = ""
+    details: list[str] = []
+    first_step: str | None = None
+    key: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The headline on one line."""
+        return f"{self.title}: {self.sentence[0].lower()}{self.sentence[1:]} {self.quote}".rstrip()
+
+
 class RunEntry(Struct, frozen=True):
     """The run as a whole; ``resumed`` counts the sessions after the first.
 
@@ -100,6 +124,7 @@ class RunEntry(Struct, frozen=True):
     resumed_by: list[OperatorEntry | None] | UnsetType = UNSET
     tenants: dict[str, TenantEntry] | UnsetType = UNSET
     verifications: list[VerificationEntry] | UnsetType = UNSET
+    headline: Headline | UnsetType = UNSET
 
 
 class RecordTotals(Struct, frozen=True):

@@ -116,7 +116,7 @@ def test_the_pod_of_the_cluster_runs_the_list_and_a_second_one_goes_on(
     (script,) = container["args"]
     here = script.replace("/keys/keys.csv", "keys.csv")
     assert "run.started" in shell(here, folder, environment).stderr
-    assert "NOT all over" not in shell(here, folder, environment).stderr
+    assert "Not all over" not in shell(here, folder, environment).stderr
     assert json.loads((folder / "tonight" / "report.json").read_text())["run"]["resumed"] == 1
 
 

@@ -101,7 +101,7 @@ _PASSING = (
     (r"\d{8}-\d{6}-[0-9a-f]{6}", "RUN_ID"),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "DATE"),
     (r"(?<=\"version\":\")[\d.]+", "VERSION"),
-    (r"(accepted|settled) after [\d.hms]+", r"\1 after TIME"),
+    (r"(accepted|completed) after [\d.hms]+", r"\1 after TIME"),
     (r"(?<=connected in )[\d.]+ ?m?s", "TIME"),
     (r"(?<=about )[\d.hms]+(?= to the last)", "TIME"),
     (r"(?<=, )[\d.hms]+(?= until all)", "TIME"),

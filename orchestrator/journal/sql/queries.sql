@@ -351,6 +351,16 @@ SELECT COUNT(*) FROM action
 WHERE counts_from <> 'response_file'
   AND (output_url IS NOT NULL OR json_extract(error, '$.kind') = 'no_response_file');
 
+-- name: failures
+-- How keys failed that are not known to be over. MIN(seq) makes key and message those of the first.
+SELECT outcome, json_extract(error, '$.kind') AS kind, COUNT(*) AS keys,
+       COUNT(*) FILTER (WHERE json_extract(error, '$.kind') = 'wrong_state' AND outcome = 'unconfirmed'
+                              AND accepted_at IS NULL AND NOT lost AND status IS NULL),
+       MIN(seq) AS first, bulk_key, json_extract(error, '$.message')
+FROM reported_action
+WHERE error IS NOT NULL AND outcome IN ('unconfirmed', 'rejected', 'unreachable', 'not_attempted')
+GROUP BY outcome, kind ORDER BY keys DESC, first;
+
 -- name: needs_a_person
 -- What came to no good end, by outcome and reason: the most keys first.
 SELECT outcome, json_extract(error, '$.kind') AS kind, json_extract(error, '$.code') AS code,

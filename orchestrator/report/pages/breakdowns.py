@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome
 from orchestrator.printable import printable
-from orchestrator.report.pages.wording import OUTCOMES
+from orchestrator.report.wording import OUTCOMES
 
 MOST_SHARES = 200
 """Lines of one breakdown that are shown: action types are the tenant's texts."""

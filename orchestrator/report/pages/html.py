@@ -31,7 +31,7 @@ from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.evidence import holds, operator_parts, verified
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import read_view
-from orchestrator.report.pages.wording import OUTCOMES, error_words, group_of
+from orchestrator.report.wording import OUTCOMES, error_words, group_of
 from orchestrator.results.index import FOLDERS, PAYMENTS, read_index
 
 ROWS_IN_BLOCK = 2_000

@@ -15,7 +15,7 @@ from orchestrator.printable import printable
 from orchestrator.report import OperatorEntry, VerificationEntry, Write
 from orchestrator.report.pages.evidence import holds, operator_parts, verified
 from orchestrator.report.pages.view import FIRST, Cases, Place, View, read_view
-from orchestrator.report.pages.wording import OUTCOMES
+from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
@@ -41,7 +41,10 @@ def code(text: str, longest: int | None = None) -> str:
 
 def _lines(view: View, directory: Path) -> Iterator[str]:
     run = view.run
-    yield f"**{_MARKS[view.headline.tone]} {view.headline.title}.** {view.headline.sentence}"
+    said = view.headline
+    quote = f" {code(said.quote, _LONGEST)}" if said.quote else ""
+    yield f"**{_MARKS[said.tone]} {said.title}.** {said.sentence}{quote}"
+    yield from said.details
     if run.reason:
         yield f"Reason: {code(run.reason)}"
     if run.verifications:
@@ -95,7 +98,7 @@ def _when(view: View) -> str:
     if timing.last_stop_seconds is not None:
         parts.append(f"last stop accepted after {show_rounded(timing.last_stop_seconds)}")
     if timing.settled_seconds is not None:
-        parts.append(f"last action settled after {show_rounded(timing.settled_seconds)}")
+        parts.append(f"last key completed after {show_rounded(timing.settled_seconds)}")
     return ", ".join(parts)
 
 
@@ -148,6 +151,10 @@ def _next(view: View, directory: Path) -> Iterator[str]:
     where = shlex.quote(str(directory))
     if view.run.command == "plan":
         yield f"Next: {code(f'mass-stop run --plan {where}{view.tenants_option}')}"
+    elif view.headline.first_step:
+        check = code(f"mass-stop check {view.headline.key or ''}".rstrip())
+        resume = f" Then {code(f'mass-stop resume {where}')}" if view.open_ends else ""
+        yield f"Next: {view.headline.first_step} {check}{resume}"
     elif view.open_ends:
         yield f"Next: {code(f'mass-stop resume {where}')}"
     elif view.groups["person"]:

@@ -13,16 +13,14 @@ from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
-from orchestrator.report import RunEntry, Summary, read_head
+from orchestrator.report import Headline, RunEntry, Summary, read_head
 from orchestrator.report.pages.breakdowns import Breakdown, Cell, Sums, added, read_breakdowns
-from orchestrator.report.pages.wording import (
+from orchestrator.report.wording import (
     OUTCOMES,
     Group,
-    Headline,
     Words,
     error_words,
     group_of,
-    headline,
 )
 from orchestrator.settings import SETTINGS, Rate, Setting, Settings, TenantKind, Threshold, kind_of_tenant
 
@@ -189,7 +187,7 @@ def read_view(reader: JournalReader) -> View:
         summary=summary,
         info=info,
         places=_places(run),
-        headline=headline(run, summary),
+        headline=_headline(run),
         groups=groups,
         fate=_fate(cells),
         breakdowns=read_breakdowns(reader, cells, tenants=tenants),
@@ -203,6 +201,12 @@ def read_view(reader: JournalReader) -> View:
         tenants=tenants,
         payments_since=reader.payments_since(),
     )
+
+
+def _headline(run: RunEntry) -> Headline:
+    assert isinstance(run.headline, Headline)
+    said = run.headline
+    return msgspec.structs.replace(said, quote=printable(said.quote), key=said.key and printable(said.key))
 
 
 def _places(run: RunEntry) -> list[Place]:

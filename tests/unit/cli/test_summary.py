@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known, as_argument, closing
-from orchestrator.journal.digest import Named, Trouble
+from orchestrator.journal.digest import Failures, Named, Trouble
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.model import Outcome
 from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+from orchestrator.report.wording import headline
 from orchestrator.results.index import Index, RemediationFile, encode
 
 DIRECTORY = Path("runs/one")
@@ -24,6 +25,7 @@ def said(
     *,
     last_stop: float | None = None,
     files_missing: int = 0,
+    failures: list[Failures] | None = None,
     troubles: list[Trouble] | None = None,
     unread: list[SourceInfo] | None = None,
     directory: Path = DIRECTORY,
@@ -58,30 +60,55 @@ def said(
         calls=CallTotals(0, 0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )
-    known = Known(entry, summary, troubles or [], files_missing, unread or [], since)
+    names = [source.name for source in unread or []]
+    entry = structs.replace(entry, headline=headline(entry, summary, failures or [], names, files_missing))
+    known = Known(entry, summary, troubles or [], unread or [], since)
     return closing(known, Look(width=width), directory, [trouble] if trouble else [], saved=True)
 
 
 def test_where_no_stop_may_have_worked_nothing_was_stopped():
-    assert "NOTHING was stopped: 3 mass actions may go on." in said(
-        {Outcome.NOT_ATTEMPTED: 3}, state="aborted"
-    )
+    text = said({Outcome.NOT_ATTEMPTED: 3}, state="aborted")
+    assert text.startswith("Nothing was stopped: none of the 3 mass actions is known to be over.\n")
 
 
 def test_where_no_key_was_read_none_is_counted_as_going_on():
     """A pipe whose writer never came: what it would have named is not known."""
     text = said({}, state="interrupted", unread=[SourceInfo(1, "keys.pipe", "/keys.pipe")])
-    assert "NOTHING was stopped: no key was read, and keys.pipe was not read to its end." in text
+    assert "Nothing was stopped: no key was read, and the input was not read to its end: keys.pipe" in text
     assert "0 mass actions" not in text
 
 
 def test_where_a_stop_may_have_worked_it_is_not_said_that_nothing_was_stopped():
-    assert "NOTHING" not in said({Outcome.UNCONFIRMED: 3}, state="aborted")
+    assert "Nothing" not in said({Outcome.UNCONFIRMED: 3}, state="aborted")
 
 
-def test_the_reason_comes_first():
+def test_the_reason_follows_the_headline():
     text = said({Outcome.NOT_ATTEMPTED: 3}, state="aborted", reason="The credentials were refused.")
-    assert text.startswith("The credentials were refused.\n")
+    assert text.splitlines()[1] == "The credentials were refused."
+
+
+NOT_FOUND = Failures(Outcome.REJECTED, "not_found", 5, 0, KEY, "There is no such action.")
+
+
+def test_too_many_failures_name_a_check_before_resume():
+    text = said(
+        {Outcome.REJECTED: 5, Outcome.NOT_ATTEMPTED: 95}, state="aborted", exit_status=4, failures=[NOT_FOUND],
+        reason="5 of 5 keys were refused or unreachable: --max-failures stopped the sending.",
+    )  # fmt: skip
+    assert text.startswith("Nothing was stopped: this tenant knows none of the 5 keys that were tried.")
+    assert text.index(f"mass-stop check {KEY}") < text.index("mass-stop resume")
+
+
+@pytest.mark.parametrize("kind", ["throttled", "not_found", "no_permission", "gateway"])
+def test_the_first_step_after_too_many_failures_is_never_a_bare_resume(kind: str):
+    failures = [structs.replace(NOT_FOUND, kind=kind, outcome=Outcome.UNCONFIRMED)]
+    text = said(
+        {Outcome.UNCONFIRMED: 5, Outcome.STOPPED: 2, Outcome.NOT_ATTEMPTED: 9}, state="aborted", exit_status=4,
+        failures=failures, reason="5 of 7 keys were refused: --max-failures stopped the sending.",
+    )  # fmt: skip
+    first = text[text.index("Next:") :].splitlines()[1]
+    assert first.startswith("- ")
+    assert "check" in text[text.index("Next:") : text.index("mass-stop resume")]
 
 
 def test_a_run_cut_when_every_action_was_over_says_so():
@@ -89,11 +116,12 @@ def test_a_run_cut_when_every_action_was_over_says_so():
 
 
 def test_missing_response_files_are_said():
-    assert "files missing  2" in said({Outcome.STOPPED: 3}, last_stop=1.0, files_missing=2)
+    text = said({Outcome.STOPPED: 3}, last_stop=1.0, files_missing=2)
+    assert "2 response files are missing" in text
 
 
 def test_no_missing_response_files_are_not_said():
-    assert "files missing" not in said({Outcome.STOPPED: 3}, last_stop=1.0)
+    assert "missing" not in said({Outcome.STOPPED: 3}, last_stop=1.0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED])
@@ -125,7 +153,7 @@ def test_standard_input_is_asked_for_again_where_it_was_cut():
 def test_standard_input_is_named_in_words():
     """ "- was not read to its end" names nothing."""
     text = said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "-")])
-    assert "NOT all over: standard input was not read to its end." in text
+    assert "the input was not read to its end: standard input\n" in text
     assert "Give the same keys again as SOURCE: standard input cannot be read twice." in text
 
 

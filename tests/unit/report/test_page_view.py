@@ -24,7 +24,7 @@ from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
 from orchestrator.report.pages.view import FIRST, MOST_ERRORS, Place, read_view
-from orchestrator.report.pages.wording import ERRORS, OUTCOMES, error_words, group_of
+from orchestrator.report.wording import ERRORS, OUTCOMES, error_words, group_of
 from orchestrator.settings import kind_of_tenant
 from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each
 
@@ -180,7 +180,7 @@ def test_an_error_of_a_later_version_is_called_what_it_is():
         ([Outcome.UNCONFIRMED], "finished", "run", "Not all over"),
         ([Outcome.REJECTED, Outcome.NOT_ATTEMPTED], "aborted", "run", "Nothing was stopped"),
         ([Outcome.STOPPED, None], "running", "run", "Not finished"),
-        ([Outcome.WOULD_STOP, Outcome.ALREADY_STOPPED], "finished", "plan", "A plan: no stop was sent"),
+        ([Outcome.WOULD_STOP, Outcome.ALREADY_STOPPED], "finished", "plan", "Plan, no stop was sent"),
         ([], "finished", "run", "Nothing to stop"),
     ],
 )

@@ -297,7 +297,7 @@ def test_a_run_that_ended_tells_how_and_after_how_long(book):
         "end_session", at=book.clock.stamp(), state="aborted", reason="why", exit_status=4
     )
     run = book.report().run
-    assert (run.state, run.reason, run.duration_seconds, run.exit_status) == ("aborted", "why", 12.5, 4)
+    assert (run.state, run.reason, run.duration_seconds, run.exit_status) == ("aborted", "why", 13.5, 4)
 
 
 def test_a_lost_answer_is_told_only_where_the_stop_is_known_to_have_worked(book):
