@@ -73,6 +73,7 @@ class Slot:
         if self._priority is Priority.FILE:
             self._task = asyncio.current_task()
             self._gate.downloads[self] = None
+            self._gate.pump()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -130,6 +131,7 @@ class Gate:
         self._authenticate = authenticate
         self._hold_results = hold_results
         self._queue: PriorityQueue[asyncio.Future[int]] = PriorityQueue()
+        self._files: set[int] = set()  # the slots that downloads were given
         self._connections = 0
         self._growing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -193,11 +195,7 @@ class Gate:
     def release(self, call: int, *, cancelled: bool = False) -> None:
         """Leave a slot. ``cancelled``: the tenant may still work on the call. Use :meth:`slot` instead."""
         self.in_flight -= 1
-        if cancelled:
-            self._pacer.abandon(call, self._clock.now())
-        else:
-            self._pacer.release(call)
-        self.pump()
+        self._free(call, cancelled=cancelled)
         self._pace.moved()
 
     def pump(self) -> None:
@@ -235,8 +233,12 @@ class Gate:
     def _full(self) -> bool:
         return self._queue.retries >= MOST_RETRIES_WAITING
 
-    def _free(self, call: int) -> None:
-        self._pacer.release(call)
+    def _free(self, call: int, *, cancelled: bool = False) -> None:
+        self._files.discard(call)
+        if cancelled:
+            self._pacer.abandon(call, self._clock.now())
+        else:
+            self._pacer.release(call)
         self.pump()
 
     def _grow(self) -> None:
@@ -256,11 +258,15 @@ class Gate:
         if opens_at > now:
             self._pump_at(now, opens_at)
             return False
+        files = len(self._queue.files)
         granted = self._next(now)
         if granted is None:
             self._pump_at(now, self._queue.due(now))
             return False
-        granted.set_result(self._pacer.take(now))
+        call = self._pacer.take(now)
+        if len(self._queue.files) < files:
+            self._files.add(call)
+        granted.set_result(call)
         self._pace.moved()
         return True
 
@@ -280,7 +286,7 @@ class Gate:
     def _files_must_wait(self) -> bool:
         """While a stop may still come, downloads leave a tenth of the slots to it."""
         most = max(1, int(self._pacer.limit * DOWNLOAD_SHARE))
-        return len(self.downloads) >= most and self._cutoff.sending and self._backlog.stops_may_come
+        return len(self._files) >= most and self._cutoff.sending and self._backlog.stops_may_come
 
     def _make_room(self) -> None:
         """If all calls in flight are downloads, and a stop is due, cancel the download that started last."""

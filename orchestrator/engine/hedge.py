@@ -29,7 +29,7 @@ MOST_HEDGES = 4
 QUIET = 5.0
 """Seconds without hedges after the tenant refused a call for its limits."""
 
-SHORTEST_LOOK, LONGEST_LOOK, LOOKS = 0.02, 0.25, 4
+SHORTEST_LOOK, LONGEST_LOOK, LOOKS = 0.02, 0.25, 8
 """Seconds between two looks at the calls in flight: the delay divided by ``LOOKS``, within these bounds."""
 
 
@@ -107,6 +107,10 @@ class Send:
         """Send the call once more. Return False if that was done already."""
         return self._call.hedge(self)
 
+    def withdraw_hedge(self) -> None:
+        """Cancel the hedge of this send, which has not left."""
+        self._call.withdraw_hedge(self)
+
 
 SendCall = Callable[[Send], Coroutine[Any, Any, T | Failure]]
 """Sends a call once, in a slot of its own."""
@@ -173,7 +177,7 @@ class Hedging:
 
     def started(self, send: Send) -> None:
         """A send leaves now."""
-        send.started, send.number = self._now(), self._order.next()
+        send.started, send.number = self._now(), self._order.start()
         if send.origin is None:
             self.budget.calls += 1
         else:
@@ -204,7 +208,10 @@ class Hedging:
     def _look(self) -> None:
         self._timer = None
         now = self._now()
-        in_flight = sum(len(watch.calls) for watch in self._watches)
+        in_flight = len(self._order)
+        if self._is_troubled(now):
+            for send in list(self._waiting):
+                send.withdraw_hedge()
         slow = [(send, watch.latency) for watch in self._watches for send in watch.slow(now)]
         for send, latency in slow:
             age = now - send.started
@@ -217,17 +224,19 @@ class Hedging:
         if in_flight:
             self._look_again()
 
-    def _hedge(self, send: Send, now: float) -> None:
+    def _is_troubled(self, now: float) -> bool:
+        """Whether another call would only add to the tenant's load."""
         pacer = self._pacer
-        if pacer.circuit.open or pacer.closed_until > now or now - pacer.throttled_at < QUIET:
-            return
-        if self.budget.left <= 0 or not send.hedge():
+        return pacer.circuit.open or pacer.closed_until > now or now - pacer.throttled_at < QUIET
+
+    def _hedge(self, send: Send, now: float) -> None:
+        if self.budget.left <= 0 or self._is_troubled(now) or not send.hedge():
             return
         self.budget.hedges += 1
         self._outliers.add(send)
         self._waiting[send] = None
         # A hedge needs a slot, and so do other calls. Slow calls must not take all of them.
-        while len(self._waiting) * 2 >= pacer.limit:
+        while len(self._waiting) * 2 >= self._pacer.limit:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
             oldest.supersede()
@@ -286,6 +295,13 @@ class _Call(Generic[T]):
         self._hedges[task] = send
         task.add_done_callback(self._hedge_ended)
         return True
+
+    def withdraw_hedge(self, origin: Send) -> None:
+        """Cancel the hedge of ``origin`` unless it has left. ``origin`` may be hedged again."""
+        for task, send in self._hedges.items():
+            if send.origin is origin and not send.left:
+                self._hedged.discard(origin)
+                task.cancel()
 
     def supersede_others(self, winner: Send) -> None:
         """Cancel every send but ``winner``."""

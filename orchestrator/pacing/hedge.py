@@ -15,10 +15,11 @@ FLOOR = 0.25
 """Seconds: no call is slow before. Below that, this machine's own pauses look like a slow tenant."""
 
 OUTLIER = 5.0
-"""A call that takes so many times the median is an outlier. No call is slow before."""
+"""A call that takes so many times the median is an outlier."""
 
-QUANTILE, FACTOR = 0.95, 2.0
-"""The delay is this quantile of the calls that are no outliers, times this factor."""
+QUANTILE, FACTOR, LEAST_FACTOR = 0.95, 2.0, 3.0
+"""The delay is this quantile of the calls that are no outliers, times ``FACTOR``. It is ``LEAST_FACTOR`` times the
+median at least."""
 
 FEW_FLOOR, FEW_FACTOR = 1.0, 5.0
 """With few latencies: the delay is this many seconds at least, or the longest latency times this factor."""
@@ -46,6 +47,7 @@ class CallLatency:
         self._fixed = fixed
         self._samples: deque[float] = deque(maxlen=SAMPLES)
         self._learned: float | None = None
+        self._median = 0.0
 
     def ended(self, seconds: float) -> None:
         """A call got its response, or was cancelled, after ``seconds``."""
@@ -76,11 +78,14 @@ class CallLatency:
 
     def is_outlier(self, age: float) -> bool:
         """Whether ``age`` seconds are an outlier among the latencies."""
-        return age >= self._learn()
+        self._learn()
+        return age >= OUTLIER * self._median
 
     def _learn(self) -> float:
         if self._learned is None:
-            self._learned = _delay(sorted(self._samples))
+            latencies = sorted(self._samples)
+            self._learned = _delay(latencies)
+            self._median = latencies[len(latencies) // 2] if latencies else 0.0
         return self._learned
 
 
@@ -92,7 +97,7 @@ def _delay(latencies: list[float]) -> float:
         return max(FEW_FLOOR, FEW_FACTOR * latencies[-1])
     median = latencies[len(latencies) // 2]
     usual = [seconds for seconds in latencies if seconds <= OUTLIER * median]
-    return max(FLOOR, OUTLIER * median, FACTOR * usual[int(QUANTILE * (len(usual) - 1))])
+    return max(FLOOR, LEAST_FACTOR * median, FACTOR * usual[int(QUANTILE * (len(usual) - 1))])
 
 
 class StartOrder:
@@ -100,20 +105,26 @@ class StartOrder:
 
     def __init__(self) -> None:
         self._count = 0
-        self._ended: deque[int] = deque(maxlen=SAMPLES)
+        self._in_flight: set[int] = set()
 
-    def next(self) -> int:
+    def __len__(self) -> int:
+        """How many calls are in flight."""
+        return len(self._in_flight)
+
+    def start(self) -> int:
         """The number of a call that starts now."""
         self._count += 1
+        self._in_flight.add(self._count)
         return self._count
 
     def ended(self, number: int) -> None:
         """Call ``number`` ended."""
-        self._ended.append(number)
+        self._in_flight.discard(number)
 
     def is_overtaken(self, number: int) -> bool:
         """Whether most of the next calls ended before call ``number``. If few have started since, it is not known."""
-        return sum(number < other <= number + PEERS for other in self._ended) >= OVERTAKERS
+        following = range(number + 1, min(number + PEERS, self._count) + 1)
+        return sum(other not in self._in_flight for other in following) >= OVERTAKERS
 
 
 class HedgeBudget:

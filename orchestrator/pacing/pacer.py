@@ -152,9 +152,7 @@ class Pacer:
             self.throttled_at = now
         if limits.concurrency is not None and limits.concurrency_remaining is not None:
             self._has_header = True
-            if self._abandoned:
-                in_use = limits.concurrency - limits.concurrency_remaining
-                self._abandoned.seen(now, in_use, self.in_flight)
+            self._abandoned.seen(now, limits.concurrency - limits.concurrency_remaining, self.in_flight)
         ours = self.in_flight + len(self._abandoned)
         self._slots.answered(now, ours, answer)
         if limits.windows and limits.windows != self._told:

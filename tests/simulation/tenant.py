@@ -83,13 +83,15 @@ class Action:
 class Fault:
     """What befalls one call: the error, whether the tenant did what was asked before it, and how long it takes.
 
-    With ``later``, what was asked is done so many seconds after the answer: a gateway gave up, the tenant did not.
+    With ``later``, what was asked is done so many seconds after the answer: a gateway gave up, the tenant did not. With
+    ``acts_after``, the tenant acts after so many seconds, otherwise in the middle of the call.
     """
 
     error: MassStopError
     works: bool = False
     seconds: float | None = None
     later: float | None = None
+    acts_after: float | None = None
 
 
 def fault(kind: Kind, *, works: bool = False, seconds: float | None = None, **fields: Any) -> Fault:
@@ -253,9 +255,12 @@ class VirtualTenant:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            await self._way_there(call, seconds / 2, lambda action: work(action, call))
+            there = seconds / 2
+            if befalls is not None and befalls.acts_after is not None:
+                there = befalls.acts_after
+            await self._way_there(call, there, lambda action: work(action, call))
             result, error = self._truth(name, key, call, work, befalls)
-            await asyncio.sleep(seconds / 2)
+            await asyncio.sleep(seconds - there)
         finally:
             self.in_flight -= 1
         call.ended_at = now()

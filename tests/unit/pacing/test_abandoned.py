@@ -1,0 +1,57 @@
+"""How long a cancelled call is counted."""
+
+from hypothesis import given
+from hypothesis import strategies as some
+
+from orchestrator.pacing.abandoned import LONGEST, AbandonedCalls
+
+
+def abandoned(*lasted: float, most: int = 20, header: bool = True, now: float = 100.0) -> AbandonedCalls:
+    calls = AbandonedCalls()
+    for seconds in lasted:
+        calls.add(now, seconds, most, header=header)
+    return calls
+
+
+def left(calls: AbandonedCalls, now: float) -> int:
+    calls.expire(now)
+    return len(calls)
+
+
+def test_a_cancelled_call_is_counted_for_ten_seconds_at_most():
+    calls = abandoned(0.5)
+    assert [left(calls, 100.0 + LONGEST - 0.1), left(calls, 100.0 + LONGEST)] == [1, 0]
+
+
+def test_without_a_header_a_call_is_counted_for_half_as_long_as_it_lasted():
+    calls = abandoned(4.0, header=False)
+    assert [left(calls, 101.9), left(calls, 102.0)] == [1, 0]
+
+
+@given(some.lists(some.floats(0.0, 60.0), max_size=50), some.integers(0, 20), some.booleans())
+def test_no_more_than_the_given_number_of_calls_is_counted(lasted, most, header):
+    assert len(abandoned(*lasted, most=most, header=header)) <= most
+
+
+def seen(calls: AbandonedCalls, *headers: tuple[float, int, int]) -> int:
+    for now, in_use, in_flight in headers:
+        calls.seen(now, in_use, in_flight)
+    return len(calls)
+
+
+def test_a_header_that_counts_the_call_keeps_it():
+    headers = [(100.0 + 0.5 * n, 40, 39) for n in range(8)]
+    assert seen(abandoned(1.0), *headers) == 1
+
+
+def test_a_header_that_counts_fewer_calls_than_are_ours_ends_it():
+    headers = [(100.0 + 0.5 * n, 39, 39) for n in range(8)]
+    assert seen(abandoned(1.0), *headers) == 0
+
+
+def test_a_header_from_before_the_calls_ends_nothing():
+    """A header may be a second old. It counted when no call was in flight yet."""
+    calls = AbandonedCalls()
+    calls.seen(99.9, 1, 1)
+    calls.add(100.0, 0.1, 20, header=True)
+    assert seen(calls, (100.1, 1, 39), (100.5, 1, 39)) == 1
