@@ -157,8 +157,14 @@ def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = 
 
 
 def _may_be_a_wrong_address(error: BaseException) -> bool:
-    """Whether the name does not resolve, or nothing listens at the port, or what listens does not speak TLS."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientConnectorSSLError):
+    """Whether the name does not resolve, the connection or the tunnel is refused, or TLS is not understood."""
+    if isinstance(
+        error,
+        aiohttp.ClientConnectorDNSError
+        | aiohttp.ClientConnectorSSLError
+        | aiohttp.ClientHttpProxyError
+        | NoTunnel,
+    ):
         return True
     return isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED
 

@@ -266,7 +266,14 @@ def test_a_cluster_is_started_on_this_machine_without_a_scheduler(here, slow):
 def test_a_dead_tenant_takes_nothing_from_the_other_shards(here, slow, cluster):
     slow.named["south"].cut()
     ended = here.run(
-        None, slow.keys(), "--tenants", slow.file, "--max-attempts", "2", *cluster.options, longest=LONGEST
+        None,
+        slow.keys(),
+        "--tenants",
+        slow.file,
+        "--wait-for-tenant",
+        "2s",
+        *cluster.options,
+        longest=LONGEST,
     )
     assert ended.status == 4, ended
     assert slow.outcomes(report_of(ended))["north"] == {"stopped"}

@@ -61,7 +61,9 @@ def test_one_tenant_that_is_dead_and_one_that_refuses_take_nothing_from_the_thir
     )
     tenants.named["dead"].cut()
     wrong = tenants.environment | {"SHUT_SECRET": "x" * 42}
-    ended = mass_stop.run(None, tenants.keys(), "--tenants", tenants.file, "--max-attempts", "2", env=wrong)
+    ended = mass_stop.run(
+        None, tenants.keys(), "--tenants", tenants.file, "--wait-for-tenant", "2s", env=wrong
+    )
     report = ended.report
     assert ended.status == 4
     assert tenants.outcomes(report)["good"] == {"stopped"}

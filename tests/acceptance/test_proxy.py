@@ -63,6 +63,7 @@ def proxy(behind: Behind) -> Iterator[RecordingProxy]:
 
 def run(mass_stop: MassStop, behind: Behind, *arguments: str, **env: str) -> Ended:
     keys = mass_stop.keys(behind.tenant.keys)
+    env = {"MASS_STOP_WAIT_FOR_TENANT": "1s", **env}
     return mass_stop.run(behind.tenant, keys, *arguments, env=behind.environment | env)
 
 
@@ -195,7 +196,7 @@ def test_a_proxy_that_opens_no_tunnel_is_named_with_its_reason(
     mass_stop: MassStop, behind: Behind, answer: bytes | None, sentence: str, command: str
 ) -> None:
     with RecordingProxy(behind.ports, answer=answer) as proxy:
-        env = {"HTTPS_PROXY": proxy.url, "MASS_STOP_TIMEOUT": "1s", "MASS_STOP_MAX_ATTEMPTS": "2"}
+        env = {"HTTPS_PROXY": proxy.url, "MASS_STOP_TIMEOUT": "1s"}
         ended = (run if command == "run" else check)(mass_stop, behind, **env)
     assert ended.status == 3, ended
     assert sentence in text(ended), ended
@@ -204,7 +205,7 @@ def test_a_proxy_that_opens_no_tunnel_is_named_with_its_reason(
 
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_a_proxy_that_is_down_is_named(mass_stop: MassStop, behind: Behind, command: str) -> None:
-    env = {"HTTPS_PROXY": "http://127.0.0.1:9", "MASS_STOP_MAX_ATTEMPTS": "2"}
+    env = {"HTTPS_PROXY": "http://127.0.0.1:9"}
     ended = (run if command == "run" else check)(mass_stop, behind, **env)
     assert ended.status == 3, ended
     assert "Could not connect to the proxy http://127.0.0.1:9: Connection refused." in text(ended)
@@ -224,7 +225,7 @@ def test_a_proxy_that_is_down_is_named(mass_stop: MassStop, behind: Behind, comm
 def test_a_name_that_does_not_resolve_is_reported_with_why_no_proxy_was_used(
     mass_stop: MassStop, behind: Behind, env: dict[str, str], reason: str, command: str
 ) -> None:
-    ended = (run if command == "run" else check)(mass_stop, behind, MASS_STOP_MAX_ATTEMPTS="2", **env)
+    ended = (run if command == "run" else check)(mass_stop, behind, **env)
     assert ended.status == 3, ended
     assert f"The name {HOST} does not resolve" in text(ended), ended
     assert reason in text(ended)

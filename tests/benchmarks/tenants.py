@@ -133,7 +133,7 @@ def _last_stop(*, beside: bool) -> float:
             limits[slow] = "concurrency = 1"
             named[dead].stop()
         job = Job(named, limits)
-        job.run("--no-results", "--max-attempts", "3", "--deadline", "60s", good=(0, 4))
+        job.run("--no-results", "--wait-for-tenant", "3s", "--deadline", "60s", good=(0, 4))
         timing = [
             one["timing"]
             for name, one in job.report["summary"]["by_tenant"].items()

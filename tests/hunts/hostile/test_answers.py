@@ -57,7 +57,8 @@ def test_a_status_that_is_never_an_answer_leaves_an_accepted_stop_unconfirmed(
     instead = {key: respond(body) for key, body in zip(tenant.keys, BODIES.values(), strict=True)}
     with Meddler(tenant, InPlaceOf("status", instead, times=10**9)) as between:
         ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "2", env=between.environment,
+            tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "2", "--wait-for-tenant", "3s",
+            env=between.environment,
             longest=90,
         )  # fmt: skip
     assert (ended.status, lies(ended.report, tenant)) == (1, []), ended

@@ -125,7 +125,9 @@ def test_a_status_that_is_none_ends_as_unconfirmed(mass_stop: MassStop, make_ten
         if not name.endswith(("true", "null", "absent"))
     }
     tenant = make_tenant(**QUIET, actions=len(odd))
-    ended, outcome_of = told(mass_stop, tenant, "status", odd, "--max-attempts", "2")
+    ended, outcome_of = told(
+        mass_stop, tenant, "status", odd, "--max-attempts", "2", "--wait-for-tenant", "3s"
+    )
     assert (but("unconfirmed", outcome_of), ended.status) == ({}, 1), ended
 
 
@@ -134,7 +136,7 @@ def test_a_stop_that_does_not_say_whether_it_was_accepted_is_settled_by_the_stat
 ) -> None:
     odd = {name: change for name, change in odd_fields(["success"]).items() if not name.endswith("true")}
     tenant = make_tenant(**QUIET, actions=len(odd))
-    ended, outcome_of = told(mass_stop, tenant, "stop", odd, "--max-attempts", "2")
+    ended, outcome_of = told(mass_stop, tenant, "stop", odd, "--max-attempts", "2", "--wait-for-tenant", "3s")
     assert (but("stopped", outcome_of), ended.status) == ({}, 0), ended
 
 

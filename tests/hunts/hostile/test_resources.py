@@ -276,7 +276,7 @@ def test_a_response_file_that_cannot_be_used_is_said_beside_the_outcome(
     async def spoil(asked: Asked, honestly: bytes, back: asyncio.StreamWriter) -> bool:
         return await honest(asked, answer if asked.kind == "file" else honestly, back)
 
-    measured = weighed(spoil, "--save-responses", "--max-attempts", "2", keys=3)
+    measured = weighed(spoil, "--save-responses", "--max-attempts", "2", "--wait-for-tenant", "3s", keys=3)
     ended, tenant = measured.ended, measured.tenant
     assert lies(ended.report, tenant) == []
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
@@ -294,7 +294,9 @@ def test_a_response_file_that_comes_a_byte_at_a_time_is_given_up(weighed: Callab
         back.write(HEAD.replace(b"json", b"zip") + b"Content-Length: 99999999\r\n\r\nP")
         await _for_ever(back, b"K", 0.05)
 
-    measured = weighed(first("file", trickle, times=99), "--max-attempts", "2", keys=4)
+    measured = weighed(
+        first("file", trickle, times=99), "--max-attempts", "2", "--wait-for-tenant", "3s", keys=4
+    )
     assert outcomes(measured.ended.report) == dict.fromkeys(measured.tenant.keys, "stopped")
     assert {action["error"]["kind"] for action in measured.ended.report["actions"]} == {"timeout"}
 
