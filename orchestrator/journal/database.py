@@ -247,6 +247,7 @@ def finish_replacing(path: Path) -> None:
     """Does what a :func:`copy_to_file` that was cut had left to do. Only for who holds the run's directory alone."""
     if whole(path).is_file():
         _put_in_place(path)
+    path.with_suffix(".fresh").unlink(missing_ok=True)
 
 
 def seal(*values: object) -> int:

@@ -16,19 +16,6 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.integrity import BROKEN, chain_of, sql
 from orchestrator.model import Problem
 
-_TABLES = (
-    "run",
-    "session",
-    "tenant",
-    "merged",
-    "source",
-    "action",
-    "duplicate",
-    "failure",
-    "verification",
-    "finding",
-    "pace",
-)
 _HEADER = b"SQLite format 3\0\x10\0\2\2\0@  "  # of every journal: pages of 4096 bytes, a log beside it
 _NAMED = 5  # rows that a sentence names
 _DISTRUSTED = Problem(
@@ -40,7 +27,7 @@ _DISTRUSTED = Problem(
 def in_current_form(connection: sqlite3.Connection) -> sqlite3.Connection:
     """A journal of the current form, in memory, with the rows of an older one. Raises sqlite3.Error."""
     memory = database.in_memory()
-    for table in _TABLES:
+    for (table,) in memory.execute(sql("tables")).fetchall():
         _copy(connection, memory, table)
     return memory
 

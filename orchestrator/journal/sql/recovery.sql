@@ -3,6 +3,10 @@
 -- name: trouble
 SELECT trouble FROM mark WHERE trouble IS NOT NULL;
 
+-- name: tables
+-- All but the journal's own mark.
+SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'mark';
+
 -- name: holds_run
 SELECT EXISTS (SELECT 1 FROM run) OR EXISTS (SELECT 1 FROM source) OR EXISTS (SELECT 1 FROM action);
 

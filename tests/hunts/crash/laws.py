@@ -108,5 +108,13 @@ def _whole_and_true(ended: Ended, tenant: Tenant, lines: Sequence[str]) -> None:
     told = outcomes(report)
     assert {key: told.get(key) for key in tenant.keys} == dict.fromkeys(tenant.keys, "stopped")
     assert lies(report, tenant) == []
-    kept = {"journal.db", "report.json", "report.html", "run.log", "remediation", "keys.csv"}
+    kept = {
+        "journal.db",
+        "report.json",
+        "report.html",
+        "run.log",
+        "remediation",
+        "keys.csv",
+        "needs-person.csv",
+    }
     assert {path.name for path in ended.directory.iterdir()} <= kept, "something half done was left"
