@@ -44,6 +44,8 @@ Tenants = Mapping[str, Tenant]
 
 SOURCE = "<program>"
 
+_ORIGIN = runs.Origin(confirmed="program")
+
 
 async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = None) -> Report:
     """Stops the mass action of every bulk key, follows each to its end, and returns the report.
@@ -155,7 +157,9 @@ async def resume_all(
         else await in_thread(partial(runs.unread_sources, path, sources, (), told.plan))
     )
     now = checked(structs.replace(settings, **kept), several=bool(info.tenants))
-    async with runs.opened(runs.reopen(path, info, now, None, checked_tenants(tenants or {}))) as run:
+    async with runs.opened(
+        runs.reopen(path, info, now, None, checked_tenants(tenants or {}), origin=_ORIGIN)
+    ) as run:
         rest = runs.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
         await run.execute(await rest)
         return await run.read(reports.read_report)
@@ -180,7 +184,9 @@ async def _begin(
 ) -> runs.Run:
     several = bool(tenants or settings.tenants)
     usable = checked(settings, several=several)
-    return await runs.begin(usable, "run", None, checked_tenants(tenants or {}), on_completed=on_completed)
+    return await runs.begin(
+        usable, "run", None, checked_tenants(tenants or {}), origin=_ORIGIN, on_completed=on_completed
+    )
 
 
 def _refuse_running_loop(name: str) -> None:

@@ -70,7 +70,9 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 tenant=None,
                 engine="local",
             )
-            async with runs.opened(runs.begin(told, "drill", screen)) as run:
+            async with runs.opened(
+                runs.begin(told, "drill", screen, origin=runs.Origin(options.command_line()))
+            ) as run:
                 keys = run.directory.path / "keys.csv"
                 write_keys(tenant, keys)
                 yield run, runs.file_intake(run, await runs.new_sources(run, [str(keys)]))

@@ -1,6 +1,8 @@
 """The settings as options of the command line."""
 
+import re
 import shlex
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,7 +28,13 @@ PACE = (
     "concurrency", "headroom", "rate", "max_attempts", "timeout", "hedge", "wait_for_tenant", "deadline",
 )  # fmt: skip
 ENDS = ("settle", "max_failures", "max_failures_total", "no_results", "save_responses")
+EVIDENCE = ("reason", "ticket", "require_reason", "require_ticket", "on_end")
 OUTPUT = ("out", "report", "log_format", "log_level", "quiet", "no_progress")
+
+MOST_WORDS = 100
+"""Words of the command line that are kept. The others are keys or files, which the report has."""
+
+_USERINFO = re.compile(r"(?<=://)\S*@")
 
 _SECTIONS = {
     "Tenant": TENANT,
@@ -35,6 +43,7 @@ _SECTIONS = {
     "Guards": (*GUARDS, "max_failures", "max_failures_total", "yes"),
     "Pace": PACE,
     "Results": ENDS,
+    "Evidence": EVIDENCE,
     "Output": OUTPUT,
 }
 """The section of each option in the help. The first section that names an option contains it."""
@@ -113,6 +122,25 @@ def say_implicit(settings: Settings) -> None:
     """Names the risky settings of a found file on standard error, for a command that does not ask."""
     if settings.implicit and not settings.quiet:
         say(f"{implicit.NAME} in this folder sets {implicit_settings(settings)}.")
+
+
+def command_line() -> tuple[str, ...]:
+    """This command line without its secrets: the credentials in addresses, and the command of ``--on-end``."""
+    words = ["mass-stop"]
+    for word in sys.argv[1 : MOST_WORDS + 1]:
+        if words[-1] == "--on-end":
+            words.append("…")
+        elif word.startswith("--on-end="):
+            words.append("--on-end=…")
+        elif words[-1] == "--proxy":
+            words.append(split_proxy(word)[0] if "://" in word else word.rpartition("@")[2])
+        elif word.startswith("--proxy=") and "://" not in word:
+            words.append(f"--proxy={word.rpartition('@')[2]}" if "@" in word else word)
+        else:
+            words.append(_USERINFO.sub("…@", word))
+    if len(sys.argv) > MOST_WORDS + 1:
+        words.append(f"… and {len(sys.argv) - MOST_WORDS - 1:,} more")
+    return tuple(words)
 
 
 def need_tenant(settings: Settings) -> None:

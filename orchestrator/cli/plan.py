@@ -14,7 +14,8 @@ from orchestrator.cli.run import input_specs
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.INPUT, *options.GUARDS, *options.PACE, "max_failures",
-    "max_failures_total", "no_results", *options.OUTPUT, unused=("order", "settle", "save_responses", "yes"),
+    "max_failures_total", "no_results", *options.OUTPUT,
+    unused=("order", "settle", "save_responses", "yes", *options.EVIDENCE),
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Reads the status of every mass action in SOURCE and says what run would do. Sends no stop."""
@@ -26,9 +27,11 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
+    origin = runs.Origin(options.command_line())
+
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
-        async with runs.opened(runs.begin(settings, "plan", screen)) as run:
+        async with runs.opened(runs.begin(settings, "plan", screen, origin=origin)) as run:
             intake = runs.file_intake(run, await runs.new_sources(run, specs))
             yield run, await runs.read_ahead(run, intake) if settings.strict else intake
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.report import Write
 
 PERSON = "needs-person"
-SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md"}
+SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "support": "txt"}
 
 
 @click.command("report")
@@ -68,8 +68,10 @@ def command(
     if schema:
         output.tell_out(json.dumps(reports.json_schema(), indent=2) + "\n")
         return 0
-    if only is not None and form not in ("json", "csv"):
-        raise UsageError(f"--only: a report in the form {form} has all actions; choose --format json or csv.")
+    if only is not None and form not in ("json", "csv", "support"):
+        raise UsageError(
+            f"--only: a report in the form {form} has all actions; choose --format json, csv or support."
+        )
     if only is not None and target is None:
         raise UsageError(
             "--only: say where the list goes, so that it does not replace the report: --report PATH|-"
@@ -83,7 +85,8 @@ def command(
     from orchestrator.journal.recovery.opening import is_read_only, open_for_report
 
     targets.refuse_report_target(target)
-    path = target or str(run_dir / f"report.{SUFFIXES[form]}")
+    stem = "support" if form == "support" else "report"
+    path = target or str(run_dir / f"{stem}.{SUFFIXES[form]}")
     reader, sentences = open_for_report(run_dir / "journal.db")
     try:
         if target is None and is_read_only(run_dir / "journal.db"):
@@ -122,6 +125,10 @@ def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalRea
             from orchestrator.report.pages.markdown import write_markdown
 
             return lambda reader, write: write_markdown(reader, write, run_dir)
+        case "support":
+            from orchestrator.report.support import write_support
+
+            return partial(write_support, only=outcomes)
         case "csv":
             return partial(reports.write_csv, only=outcomes)
     return partial(reports.write_json, only=outcomes)

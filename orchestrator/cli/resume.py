@@ -24,7 +24,7 @@ from orchestrator.cli.output import say
     help="Also stop keys again that the tenant refused permanently [env: MASS_STOP_RETRY_REJECTED]",
 )
 @options.settings_options(
-    *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, "report", *options.OUTPUT[2:],
+    *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, *options.EVIDENCE, "report", *options.OUTPUT[2:],
     unused=("yes",),
 )  # fmt: skip
 def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given: Any) -> int:
@@ -49,10 +49,12 @@ def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given
     options.say_implicit(settings)
     unread = runs.unread_sources(run_dir, known, sources, told.plan)
 
+    origin = runs.Origin(options.command_line())
+
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
         async with runs.opened(
-            runs.reopen(run_dir, info, settings, screen, retry_rejected=retry_rejected)
+            runs.reopen(run_dir, info, settings, screen, retry_rejected=retry_rejected, origin=origin)
         ) as run:
             yield run, await runs.rest_of_input(run, unread, told.plan)
 

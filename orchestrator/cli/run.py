@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS,
-    "yes", *options.OUTPUT,
+    "yes", *options.EVIDENCE, *options.OUTPUT,
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Stop every mass action whose bulk key is in SOURCE, poll each until it ends, and write the report.
@@ -56,9 +56,11 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
+    origin = runs.Origin(options.command_line(), "option" if tty is None else "terminal")
+
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
-        async with runs.opened(runs.begin(settings, "run", screen)) as run:
+        async with runs.opened(runs.begin(settings, "run", screen, origin=origin)) as run:
             intake = runs.file_intake(run, await runs.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:
                 intake = await runs.read_ahead(run, intake)

@@ -43,6 +43,10 @@ def conduct(settings: Settings, prepare: Prepare, close: "Close | None" = None) 
 
     ``close`` shows how it ended and returns that status; by default that is a summary and a copy of the report.
     """
+    if settings.on_end is not None:
+        from orchestrator.cli.on_end import words_of
+
+        words_of(settings.on_end)
     collector.seldom()
     # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
     uvloop = settings.engine == "local" and _has_uvloop()
@@ -61,11 +65,14 @@ async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
             with stage.scope:
                 async with prepare(screen) as (run, intake):
                     stage.run = run
-                    with anyio.CancelScope() as stage.scope:
-                        await _work(run, intake, screen, settings)
-                    if run.started:
-                        stage.delivery = anyio.CancelScope()
-                        status = await close(run, settings, stage)
+                    try:
+                        with anyio.CancelScope() as stage.scope:
+                            await _work(run, intake, screen, settings)
+                        if run.started:
+                            stage.delivery = anyio.CancelScope()
+                            status = await close(run, settings, stage)
+                    finally:
+                        await _run_on_end(run, settings, stage)
         except MassStopError as error:
             failure = error
         group.cancel_scope.cancel()
@@ -141,6 +148,21 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
             )
             await _tell_undelivered(run, sentence, 128 + stage.signal)
     return run.exit_status
+
+
+async def _run_on_end(run: runs.Run, settings: Settings, stage: _Stage) -> None:
+    """Run the command of ``--on-end`` after the report of a run, however it ended."""
+    if (
+        settings.on_end is None
+        or run.info.command != "run"
+        or not run.started
+        or run.ending.state == "running"
+    ):
+        return
+    from orchestrator.cli.on_end import run_command
+
+    with anyio.CancelScope() as stage.delivery:
+        await run_command(settings.on_end, run, settings)
 
 
 async def _deliver(run: runs.Run, target: str) -> None:

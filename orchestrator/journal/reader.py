@@ -160,6 +160,10 @@ class JournalReader:
         found: str | None = self._value("payments_since")
         return found
 
+    def support(self, outcomes: Sequence[Outcome], most: int) -> Iterator[tuple[Any, ...]]:
+        """Keys with one of ``outcomes``: a row for each of the last ``most`` failed calls, or one row without."""
+        return self._rows("support", outcomes=json.dumps(outcomes), most=most)
+
     def bulk_keys(self) -> Iterator[tuple[int, str, str]]:
         """Number, key and tenant of each action, in input order."""
         return self._rows("bulk_keys")

@@ -12,11 +12,13 @@ from orchestrator.runs.keys import (
     unread_sources,
 )
 from orchestrator.runs.opening import begin, earlier, kept, opened, reopen, tenants_of
+from orchestrator.runs.operator import Origin
 from orchestrator.runs.run import OnCompleted, Run, RunIntake, interrupted
 
 __all__ = [
     "Interrupted",
     "OnCompleted",
+    "Origin",
     "Run",
     "RunIntake",
     "begin",

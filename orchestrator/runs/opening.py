@@ -23,6 +23,7 @@ from orchestrator.journal.reader import UNREADABLE, JournalReader
 from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.rundir import RunDirectory
+from orchestrator.runs.operator import NO_ORIGIN, Origin, operator_of, require_evidence
 from orchestrator.runs.run import OnCompleted, Run
 from orchestrator.settings import SECRETS, Settings, same_address
 from orchestrator.threads import in_thread
@@ -52,6 +53,7 @@ async def begin(
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None" = None,
     *,
+    origin: Origin = NO_ORIGIN,
     on_completed: OnCompleted = lambda *_: None,
 ) -> Run:
     """A new run in a directory of its own; of several tenants, where the settings or ``tenants`` name some.
@@ -59,7 +61,9 @@ async def begin(
     ``on_completed`` gets the journal's number and the outcome of each key that is over. Raises RunDirectoryError,
     UsageError or StorageError.
     """
-    return await in_thread(partial(_begin, settings, command, screen, tenants, on_completed), undo=Run.close)
+    return await in_thread(
+        partial(_begin, settings, command, screen, tenants, origin, on_completed), undo=Run.close
+    )
 
 
 def _begin(
@@ -67,8 +71,11 @@ def _begin(
     command: str,
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None",
+    origin: Origin,
     on_completed: OnCompleted,
 ) -> Run:
+    if command == "run":
+        require_evidence(settings)
     tenants = tenants or tenants_of(settings)
     clock = Clock()
     run_id = rundir.new_run_id()
@@ -93,7 +100,7 @@ def _begin(
         raise
     run = Run(settings, info, directory, journal, clock, screen, tenants=tenants, on_completed=on_completed)
     journal.begin(info)
-    journal.begin_session()
+    journal.begin_session(operator_of(settings, origin, several=bool(tenants)))
     return run
 
 
@@ -144,6 +151,7 @@ _OF_ONE_SESSION = frozenset(
         "quiet",
         "no_progress",
         "implicit",
+        "on_end",
     }
 )
 
@@ -163,6 +171,7 @@ async def reopen(
     tenants: "Mapping[str, Tenant] | None" = None,
     *,
     retry_rejected: bool = False,
+    origin: Origin = NO_ORIGIN,
 ) -> Run:
     """One more session of the run in ``path``; with ``retry_rejected``, refused keys are stopped again.
 
@@ -172,6 +181,8 @@ async def reopen(
         raise UsageError(
             "A drill cannot be resumed: its simulated tenant is gone. Start another: mass-stop drill"
         )
+    if info.command == "run":
+        require_evidence(settings)
     if not tenants:
         tenants = await in_thread(partial(tenants_of, settings))
     require_same_tenants(info, settings, tenants, path)
@@ -197,7 +208,7 @@ async def reopen(
     except BaseException:
         await in_thread(partial(_release, held))
         raise
-    journal.begin_session()
+    journal.begin_session(operator_of(settings, origin, several=bool(tenants)))
     return run
 
 
@@ -273,6 +284,7 @@ def _without_secrets(settings: Settings) -> dict[str, object]:
         settings,
         **dict.fromkeys(SECRETS),
         implicit=(),
+        on_end=None,  # it may contain a secret
         tenants=_absolute(settings.tenants),
         plan=_absolute(settings.plan),
         shared_dir=_absolute(settings.shared_dir),

@@ -151,6 +151,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     )
     out: Annotated[str | None, PATH, About("the run directory (default: runs/RUN_ID)")] = None
     report: Annotated[str | None, PATH, About("another copy of the report; - is standard output")] = None
+    reason: Annotated[str | None, TEXT, About("why the run is made, for journal and report")] = None
+    ticket: Annotated[
+        str | None, TEXT, About("the change or incident of the run, for journal and report")
+    ] = None
+    require_reason: Annotated[bool, FLAG, About("refuse to run without --reason", flag=True)] = False
+    require_ticket: Annotated[bool, FLAG, About("refuse to run without --ticket", flag=True)] = False
+    on_end: Annotated[
+        str | None,
+        TEXT,
+        About("command to run once the report is written, with the Markdown report as its input"),
+    ] = None
     yes: Annotated[bool, FLAG, About("stop without asking", flag=True)] = False
     log_format: Annotated[str, LOG_FORMAT, About("form of the log on standard error")] = "auto"
     log_level: Annotated[str, LOG_LEVEL, About("least level of the log on standard error")] = "info"

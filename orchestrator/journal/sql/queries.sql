@@ -323,6 +323,16 @@ SELECT bulk_key, source.name, row, tenant, kind, message
 FROM finding JOIN action USING (seq) JOIN source ON source.id = source
 WHERE verification = :verification ORDER BY finding.rowid LIMIT :most;
 
+-- name: support
+-- Keys with one of the outcomes, each with its last failed calls; a key without one has a single row.
+SELECT bulk_key, tenant, outcome, status, accepted_at, track_id, request_id, at, call, failed_track_id, problem
+FROM reported_action LEFT JOIN (
+    SELECT seq, at, call, track_id AS failed_track_id, problem, rowid AS place,
+           ROW_NUMBER() OVER (PARTITION BY seq ORDER BY rowid DESC) AS latest
+    FROM failure) USING (seq)
+WHERE outcome IN (SELECT value FROM json_each(:outcomes)) AND COALESCE(latest, 1) <= :most
+ORDER BY seq, place;
+
 -- name: bulk_keys
 SELECT seq, bulk_key, tenant FROM action WHERE malformed = 0 ORDER BY seq;
 
