@@ -1,4 +1,4 @@
-"""The run's counts as they stand, for whoever shows them."""
+"""The counts of a run at work, for the screen and the log."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SPAN = 15.0
 
 @dataclass(frozen=True, slots=True)
 class NeedsPerson:
-    """A key that came to no good end, and why."""
+    """A completed key that is not known to be over, and why."""
 
     bulk_key: str
     outcome: Outcome
@@ -41,27 +41,49 @@ class OutageFacts:
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of one session, kept by the engine and read by the screen.
+    """Counts of one session, kept by the engine and read by the screen. Times are monotonic seconds.
 
-    ``completed_unsent`` are keys that came to their end without an accepted stop; ``over_before`` those whose end an
-    earlier session saw, ``sent_before`` those for which it left nothing to be sent. ``failed`` keys count for
-    ``--max-failures``. ``slots`` and ``in_flight`` are of this moment. ``limits`` and ``call_seconds`` come from the
-    tenant's latest answers. Before ``closed_until`` (monotonic seconds) no call starts, because the tenant asked for a
-    pause. ``outage`` describes the outage at this moment, if there is one; of several tenants, that of the first in an
-    outage. ``planning`` is a run that sends no stop. ``given_up`` says why no more is sent to this tenant. ``tenants``
-    are those of which this one is the sum.
+    Attributes:
+        keys: all keys that were read.
+        read_to_end: the input was read to its end.
+        planning: the run sends no stop.
+        results: response files are fetched.
+        stops_sent: stops that left.
+        accepted: keys whose stop was accepted, in any session.
+        deciding: keys without an accepted stop whose status decides.
+        confirmed: keys whose end was seen, or that were completed otherwise.
+        completed: keys that were completed.
+        completed_unsent: those of them without an accepted stop.
+        failed: keys that count for ``--max-failures``.
+        sent_before: keys without an accepted stop that an earlier session left nothing to send for.
+        confirmed_before, over_before: keys that an earlier session confirmed or completed.
+        not_over_before: keys that an earlier session completed and that are not known to be over.
+        slots, in_flight: calls at once, allowed and at this moment.
+        limits, call_seconds: from the tenant's latest answers.
+        closed_until: no call starts before, because the tenant asked for a pause.
+        outage: the outage at this moment, if there is one; of several tenants, that of the first in an outage.
+        polls_until: when the last poll of an action that is not over ends at the latest.
+        closing_by: when the last call ends at the latest, once the run ends early.
+        writing: the share of the run's files that are written, once all calls have ended.
+        given_up: why no more is sent to this tenant.
+        tenants: those of which this one is the sum.
     """
 
     keys: int = 0
     read_to_end: bool = False
     planning: bool = False
+    results: bool = True
     stops_sent: int = 0
     accepted: int = 0
+    deciding: int = 0
+    confirmed: int = 0
     completed: int = 0
     completed_unsent: int = 0
     failed: int = 0
-    over_before: int = 0
     sent_before: int = 0
+    confirmed_before: int = 0
+    over_before: int = 0
+    not_over_before: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     latest: deque[NeedsPerson] = field(default_factory=lambda: deque(maxlen=LATEST))
     retries: int = 0
@@ -74,48 +96,62 @@ class Progress:
     call_seconds: float | None = None
     closed_until: float = float("-inf")
     outage: OutageFacts | None = None
+    polls_until: float = float("-inf")
+    closing_by: float | None = None
+    writing: float | None = None
     given_up: str | None = None
     tenants: dict[str, "Progress"] = field(default_factory=dict)
 
     @property
-    def answered(self) -> bool:
+    def tenant_answered(self) -> bool:
         """Whether a tenant has answered a call of this session."""
         return any(one.call_seconds is not None for one in (self, *self.tenants.values()))
 
     @property
-    def through(self) -> int:
-        """Keys whose stop was accepted, or that came to their end without one."""
-        return min(self.keys, self.accepted + self.completed_unsent + self.sent_before)
+    def keys_answered(self) -> int:
+        """Keys for which no stop is due: it was accepted, or the status decides, or the key is completed."""
+        return min(self.keys, self.accepted + self.deciding + self.completed_unsent + self.sent_before)
 
     @property
-    def over(self) -> int:
-        """Keys that came to their end."""
+    def keys_confirmed(self) -> int:
+        """Keys whose end was seen, or that were completed otherwise."""
+        return min(self.keys, self.confirmed + self.confirmed_before)
+
+    @property
+    def keys_completed(self) -> int:
+        """Keys for which nothing is left to do."""
         return min(self.keys, self.completed + self.over_before)
 
     @property
+    def all_over(self) -> bool:
+        """Whether every key of the input is confirmed as over."""
+        complete = self.read_to_end and 0 < self.keys == self.keys_confirmed
+        return complete and not self.need_a_person and not self.not_over_before and not self.planning
+
+    @property
     def need_a_person(self) -> int:
-        """Keys that came to an end that is not known to be one of the action."""
+        """Completed keys that are not known to be over."""
         return self.completed - sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
 
-    def heard(self, answer: Answered) -> None:
-        """Takes what an answer told besides its meaning."""
-        told = answer.limits
-        if told.windows or told.concurrency is not None:
-            self.limits = told
+    def received(self, answer: Answered) -> None:
+        """Take limits and duration from a response."""
+        limits = answer.limits
+        if limits.windows or limits.concurrency is not None:
+            self.limits = limits
         if not answer.throttled:
             before = answer.seconds if self.call_seconds is None else self.call_seconds
             self.call_seconds = before + 0.1 * (answer.seconds - before)
 
 
 class Speed:
-    """How fast a count grows: over the last :data:`SPAN` seconds, so that what was once does not flatter what is."""
+    """How fast a count grows, over the last :data:`SPAN` seconds."""
 
     def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
         self._seen: deque[tuple[float, int]] = deque()
 
-    def look(self, now: float) -> float | None:
-        """Of one a second; None until there is something to tell."""
+    def at(self, now: float) -> float | None:
+        """The growth in one second at ``now``, or None if it is not known yet."""
         self._seen.append((now, self._count()))
         while len(self._seen) > 2 and now - self._seen[1][0] >= SPAN:
             self._seen.popleft()
@@ -123,6 +159,6 @@ class Speed:
         return (counted - before) / (now - began) if now - began >= 1 and counted > before else None
 
     def seconds_for(self, more: int) -> float | None:
-        """Until the count has grown by ``more``, at the pace last seen."""
+        """Seconds until the count has grown by ``more``, at the latest speed, or None if it is not known."""
         (began, before), (now, counted) = self._seen[0], self._seen[-1]
         return more * (now - began) / (counted - before) if counted > before and more >= 0 else None

@@ -22,7 +22,10 @@ def rows_of(
     ordered = sorted(by_tenant, key=lambda name: _urgency(by_tenant[name], now))
     shown = ordered if len(ordered) < most else ordered[: most - 2]
     planning = any(progress.planning for progress in by_tenant.values())
-    counts = [["read"] if planning else ["stops", "settled"], *(_counts(by_tenant[name]) for name in shown)]
+    counts = [
+        ["read"] if planning else ["answered", "over", "results"],
+        *(_counts(by_tenant[name]) for name in shown),
+    ]
     columns = list(zip(*counts, strict=True))[: 1 if narrow else None]
     names = [name[: SHORT_NAME if narrow else LONGEST_NAME] for name in ("tenant", *shown)]
     padded = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
@@ -41,8 +44,9 @@ def _aligned(texts: Sequence[str], align: Callable[[str, int], str]) -> list[str
 
 def _counts(progress: Progress) -> list[str]:
     if progress.planning:
-        return [f"{progress.over:,}/{progress.keys:,}"]
-    return [f"{progress.through:,}/{progress.keys:,}", f"{progress.over:,}"]
+        return [f"{progress.keys_completed:,}/{progress.keys:,}"]
+    stages = (progress.keys_confirmed, progress.keys_completed)
+    return [f"{progress.keys_answered:,}/{progress.keys:,}", *(f"{count:,}" for count in stages)]
 
 
 def _state(progress: Progress, now: float, *, narrow: bool) -> tuple[str, str]:
@@ -74,9 +78,11 @@ def _urgency(progress: Progress, now: float) -> tuple[bool, int, bool, bool, int
         -progress.need_a_person,
         not waits,
         done,
-        progress.through - progress.keys,
+        progress.keys_answered - progress.keys,
     )
 
 
 def _is_done(progress: Progress) -> bool:
-    return progress.given_up is not None or (progress.read_to_end and progress.over == progress.keys)
+    return progress.given_up is not None or (
+        progress.read_to_end and progress.keys_completed == progress.keys
+    )

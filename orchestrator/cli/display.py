@@ -20,13 +20,17 @@ from orchestrator.cli.by_tenant import rows_of
 from orchestrator.cli.page import NARROW, Look, counted
 from orchestrator.durations import duration
 from orchestrator.logs import Screen
-from orchestrator.progress import Progress, Speed
+from orchestrator.progress import OutageFacts, Progress, Speed
 
 EVERY = 0.2
 PEOPLE = 5
 """Keys that need a person and are named; the rest is counted."""
 
-SHOWN_HERE = frozenset({"action.needs_a_person", "tenant.throttled", "run.ended"})
+SHOWN_HERE = frozenset(
+    {
+        "action.needs_a_person", "tenant.throttled", "run.ended", "run.all_over", "outage.started", "outage.ended",
+    }
+)  # fmt: skip
 """Events that the display or the summary after it tells better; the log file has each."""
 
 USUAL_HEIGHT = 24
@@ -83,9 +87,9 @@ async def _stop_with_cursor(console: Console, errors: TextIO) -> None:
 
 
 class Picture:
-    """What is shown of ``progress`` at one moment.
+    """The display at one moment.
 
-    ``o_clock`` says what time it will be in so many seconds, ``height`` how many lines the screen has.
+    ``o_clock`` gives the time of day in so many seconds, ``height`` the lines of the screen.
     """
 
     def __init__(
@@ -99,43 +103,92 @@ class Picture:
         self._progress = progress
         self._look = look
         self._o_clock = o_clock or _o_clock
-        self._sent = Speed(lambda: progress.through)
-        self._over = Speed(lambda: progress.over)
+        self._answered = Speed(lambda: progress.keys_answered)
+        self._over = Speed(lambda: progress.keys_confirmed)
+        self._results = Speed(lambda: progress.keys_completed)
         self._narrow = (look.width or 0) < NARROW
 
     def at(self, now: float) -> RenderableType:
         """The picture at ``now`` (monotonic seconds)."""
-        progress = self._progress
-        sent, over = self._sent.look(now), self._over.look(now)
+        progress, keys = self._progress, self._progress.keys
+        answered, over, results = (speed.at(now) for speed in (self._answered, self._over, self._results))
         bars = Table.grid(padding=(0, 1), expand=False)
         if progress.planning:
-            self._bar(bars, "read", progress.over, self._over)
+            self._bar(bars, "read", progress.keys_completed, self._results)
         else:
-            self._bar(bars, "stops", progress.through, self._sent)
-            self._bar(bars, "settled", progress.over, self._over)
-        lines = [self._pace(over if progress.planning or progress.through == progress.keys else sent)]
-        if progress.closed_until > now:
-            wait = progress.closed_until - now
-            lines.append(("yellow", f"waiting for the tenant until {self._o_clock(wait)} ({duration(wait)})"))
+            self._bar(bars, "answered", progress.keys_answered, self._answered)
+            self._bar(bars, "over", progress.keys_confirmed, self._over)
+            if progress.results:
+                self._bar(bars, "results", progress.keys_completed, self._results)
+        if progress.planning or progress.keys_confirmed == keys:
+            speed = results
+        else:
+            speed = over if progress.keys_answered == keys else answered
+        lines = list(self._state(now, speed))
         people = list(self._people())
         room = self._height() - bars.row_count - len(lines) - len(people) - 1  # the cursor's own line
         lines += [*rows_of(progress.tenants, now, room, narrow=self._narrow), *people]
         return Group(bars, *(self._line(text, style) for style, text in lines))
 
     def _bar(self, bars: Table, title: str, done: int, speed: Speed) -> None:
-        total = self._progress.keys
-        known = self._progress.read_to_end or self._progress.planning
+        progress, total = self._progress, self._progress.keys
+        known = progress.read_to_end or progress.planning
         width, suffix = (6, "") if self._narrow else (24, " left")
-        its_turn = title != "settled" or self._progress.through == total  # results wait for the stops
-        left = speed.seconds_for(total - done) if known and its_turn and done < total else None
+        its_turn = title in ("read", "answered") or progress.keys_answered == total  # stops go first
+        shown = (
+            known and its_turn and done < total and progress.closing_by is None and progress.writing is None
+        )
+        left = speed.seconds_for(total - done) if shown else None
         bars.add_row(
-            Text(f"{title:<7}"),
+            Text(f"{title:<8}"),
             ProgressBar(total=max(total, 1), completed=done, width=width),
             Text(f"{done:,}/{total:,}{'' if known else '+'}", no_wrap=True),
             Text(
                 "" if left is None or left > LONGEST_FORECAST else f"{duration(left)}{suffix}", no_wrap=True
             ),
         )
+
+    def _state(self, now: float, speed: float | None) -> Iterable[tuple[str, str]]:
+        """What the run does now, and what it waits for."""
+        progress = self._progress
+        if progress.all_over:
+            follow = "" if progress.keys_completed == progress.keys else " Results follow."
+            yield "green", f"All {counted(progress.keys, 'mass action')} confirmed over.{follow}"
+        if progress.writing is not None:
+            yield "", f"writing files {100 * progress.writing:.0f} %, safe to interrupt"
+        elif progress.closing_by is not None:
+            left = max(0.0, progress.closing_by - now)
+            yield (
+                "yellow",
+                f"ending: {counted(progress.in_flight, 'call')} in flight, {duration(left)} at most",
+            )
+        else:
+            yield self._pace(speed)
+            yield from self._waits(now)
+
+    def _waits(self, now: float) -> Iterable[tuple[str, str]]:
+        """What the run waits for, and until when."""
+        progress = self._progress
+        if progress.outage is not None:
+            yield from self._outage(progress.outage, now)
+        elif progress.closed_until > now:
+            wait = progress.closed_until - now
+            yield "yellow", f"waiting for the tenant until {self._o_clock(wait)} ({duration(wait)})"
+        elif progress.in_flight or not progress.slots or progress.planning:
+            return
+        elif progress.keys_completed == progress.keys and not progress.read_to_end:
+            yield "", "waiting for more keys, until the input ends"
+        elif progress.keys_completed < progress.keys == progress.keys_answered and progress.polls_until > now:
+            actions = progress.keys - progress.keys_confirmed
+            what = f"{counted(actions, 'action')} to end" if actions else "response files"
+            yield "", f"waiting for {what}, until {self._o_clock(progress.polls_until - now)} at most"
+
+    def _outage(self, outage: OutageFacts, now: float) -> Iterable[tuple[str, str]]:
+        ago, left = now - outage.since, max(0.0, outage.ends_at - now)
+        probe = max(0.0, outage.next_probe_at - now)
+        yield "yellow", f"no answer since {self._o_clock(-ago)} ({duration(ago)})"
+        yield "yellow", f"  {outage.problem}"
+        yield "yellow", f"  next attempt in {duration(probe)}; gives up at {self._o_clock(left)}"
 
     def _pace(self, speed: float | None) -> tuple[str, str]:
         progress = self._progress

@@ -1,4 +1,4 @@
-"""Progress while a run is at work: a display where lines can be written over, elsewhere a sparse event in the log."""
+"""Progress of a run at work: a display on a terminal that can overwrite lines, elsewhere an event in the log."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -19,12 +19,12 @@ EVERY = 10.0
 def shown(
     progress: Progress, log: Log, screen: Screen, settings: Settings
 ) -> AbstractAsyncContextManager[None]:
-    """Shows ``progress`` while the block runs, in the form that suits standard error, unless that is not wanted."""
+    """Show ``progress`` while the block runs, in the form that suits standard error, unless options forbid it."""
     if settings.quiet or settings.no_progress:
         return nullcontext()
     look = look_of(sys.stderr)
     if not look.animated or settings.log_format == "json":
-        return told(progress, log)
+        return logged(progress, log)
 
     from orchestrator.cli.display import showing
 
@@ -32,18 +32,18 @@ def shown(
 
 
 @asynccontextmanager
-async def told(progress: Progress, log: Log, every: float = EVERY) -> AsyncIterator[None]:
-    """Logs ``run.progress`` once in ``every`` seconds while the block runs."""
+async def logged(progress: Progress, log: Log, every: float = EVERY) -> AsyncIterator[None]:
+    """Log ``run.progress`` every ``every`` seconds while the block runs."""
 
-    async def keep_telling() -> None:
-        count = Speed(lambda: progress.over if progress.planning else progress.through)
-        count.look(monotonic())
+    async def keep_logging() -> None:
+        count = Speed(lambda: progress.keys_completed if progress.planning else progress.keys_answered)
+        count.at(monotonic())
         while True:
             await anyio.sleep(every)
             log.info("run.progress", **fields(progress, count, monotonic()))
 
     async with anyio.create_task_group() as group:
-        group.start_soon(keep_telling)
+        group.start_soon(keep_logging)
         try:
             yield
         finally:
@@ -51,19 +51,33 @@ async def told(progress: Progress, log: Log, every: float = EVERY) -> AsyncItera
 
 
 def fields(progress: Progress, count: Speed, now: float) -> dict[str, object]:
-    """What an event of progress says at ``now`` (monotonic seconds)."""
-    speed = count.look(now)
-    stops = {} if progress.planning else {"stops": progress.through}
-    told: dict[str, object] = {
-        "keys": progress.keys, **stops, "settled": progress.over, "need_a_person": progress.need_a_person,
+    """The fields of a ``run.progress`` event at ``now`` (monotonic seconds)."""
+    speed = count.at(now)
+    stages = {
+        "answered": progress.keys_answered,
+        "over": progress.keys_confirmed,
+        "results": progress.keys_completed,
+    }
+    if not progress.results:
+        del stages["results"]
+    if progress.planning:
+        stages = {"read": progress.keys_completed}
+    values: dict[str, object] = {
+        "keys": progress.keys, **stages, "need_a_person": progress.need_a_person,
         "per_second": speed and round(speed, 1), "retries": progress.retries, "throttled": progress.throttled,
-        "hedged": progress.hedged,
-        "in_flight": progress.in_flight, "slots": progress.slots,
+        "hedged": progress.hedged, "in_flight": progress.in_flight, "slots": progress.slots,
     }  # fmt: skip
     if len(progress.tenants) > 1:
         given_up = [name for name, one in progress.tenants.items() if one.given_up is not None]
-        told["tenants"] = len(progress.tenants)
-        told["tenants_given_up"] = len(given_up)
+        values["tenants"] = len(progress.tenants)
+        values["tenants_given_up"] = len(given_up)
     if progress.closed_until > now:
-        told["waiting_seconds"] = round(progress.closed_until - now, 1)
-    return told
+        values["waiting_seconds"] = round(progress.closed_until - now, 1)
+    if progress.outage is not None:
+        values["outage_seconds"] = round(now - progress.outage.since, 1)
+        values["outage"] = progress.outage.problem
+    if progress.closing_by is not None and progress.writing is None:
+        values["ends_within_seconds"] = round(max(0.0, progress.closing_by - now), 1)
+    if progress.writing is not None:
+        values["writing_percent"] = round(100 * progress.writing)
+    return values

@@ -109,9 +109,10 @@ def apply_progress(progress: Progress, values: dict[str, Any], now: float) -> No
     """Set ``progress``, which counts all keys of a tenant, to the ``values`` of the keys in its shard."""
     elsewhere = progress.keys - values["keys"]  # completed before, and not part of the shard
     for name, value in values.items():
-        if name not in ("keys", "outcomes", "latest", "closed_for"):
+        if name not in ("keys", "not_over_before", "outcomes", "latest", "closed_for"):
             setattr(progress, name, value)
     progress.sent_before += elsewhere
+    progress.confirmed_before += elsewhere
     progress.over_before += elsewhere
     progress.outcomes = Counter({Outcome(name): count for name, count in values["outcomes"].items()})
     progress.latest.clear()

@@ -62,7 +62,7 @@ class ClusterSession:
     ) -> None:
         self.progress = progress
         self.by_tenant = progress.tenants
-        self._through_before = 0
+        self._answered_before = 0
         self._waits: dict[str, anyio.CancelScope] = {}
         self._common = common
         # Each session has a deadline of its own. Secrets travel in a field of their own, if at all.
@@ -125,7 +125,7 @@ class ClusterSession:
         )
         for progress in self.by_tenant.values():
             progress.read_to_end = self.progress.read_to_end
-        self._through_before = sum(one.through for one in self.by_tenant.values())
+        self._answered_before = sum(one.keys_answered for one in self.by_tenant.values())
         self._read_or_cut.set()
 
     def _send_control(self) -> None:
@@ -274,7 +274,7 @@ class ClusterSession:
             if name in self.by_tenant:
                 apply_progress(self.by_tenant[name], one, self._common.clock.now())
         add_up(self.progress, self.by_tenant.values())
-        tried = self.progress.through - self._through_before
+        tried = self.progress.keys_answered - self._answered_before
         reason = too_many(self._settings.max_failures_total, self.progress.failed, tried, in_all=True)
         if reason is not None:
             self._cutoff.stop_sending(reason)

@@ -135,6 +135,7 @@ class Journey:
         # An action that a stop of this run has put to Stopping did not escape the guard.
         if state.status.terminal or (action.possibly_stopped and state.status is Status.STOPPING):
             self._journal.start_polling(action.seq, self._clock.now(), claimed=True)
+            self._recorder.status_decides()
             self._backlog.move(action, Step.POLL)
             return reading
         self._recorder.status(action, reading)
@@ -222,6 +223,7 @@ class Journey:
         action.due = self._clock.now()
         keep = self._backlog.room > 0
         self._journal.start_polling(action.seq, action.due, claimed=keep)
+        self._recorder.status_decides()
         self._backlog.move(action, Step.POLL)
         if not keep:
             raise Parked
@@ -278,8 +280,8 @@ class Journey:
         self._recorder.status(action, reading)
         if state.output_url is None:
             return self._await_address(action, outcome)
+        self._recorder.ended(action, outcome, state.output_url)
         action.outcome, action.output_url, action.due = outcome, state.output_url, 0.0
-        self._journal.ended(action.seq, outcome, state.output_url)
         self._backlog.move(action, Step.FETCH)
         return None
 
@@ -287,8 +289,8 @@ class Journey:
         """Poll an action that is over until the tenant names its response file, for at most a minute."""
         now = self._clock.now()
         if action.outcome is None:
+            self._recorder.ended(action, outcome, None)
             action.outcome, action.first_polled_at, action.polls = outcome, now, 0
-            self._journal.ended(action.seq, outcome, None)
         if now >= self._schedule.ends(action, now):
             return Completion(outcome, _NO_ADDRESS)
         self._poll_again(action, now)
@@ -311,11 +313,13 @@ class Journey:
             return Completion(outcome, action.problem)
         due = self._clock.now() + self._uniform(0.0, STOP_AGAIN)
         self._gate.check(Priority.RETRY)
+        self._recorder.status_decided()
         self._backlog.move(action, Step.STOP)
         await self._record_next_intent(action)
         return await self._stop(action, due)
 
     def _poll_again(self, action: Action, now: float) -> None:
+        self._recorder.polled_until(self._schedule.ends(action, now))
         action.due = self._schedule.next_poll(action, now)
         action.polls += 1
         if self._backlog.parked:  # others wait in the journal for room in memory

@@ -47,7 +47,7 @@ class Pace:
         if answer.by_api:
             self.last_answer_at = now
             self._end_outage(now)
-            progress.heard(answer)
+            progress.received(answer)
         pacer.answered(answer, now)
         progress.closed_until = pacer.closed_until
         slots = progress.slots = pacer.limit
@@ -57,7 +57,7 @@ class Pace:
             self._log_refusal(answer)
         if pacer.gate > now and pacer.gate != self._closed_until:
             self._closed_until = pacer.gate
-            self._log.info("pace.gate_closed", seconds=round(pacer.gate - now, 3))
+            self._log.debug("pace.gate_closed", seconds=round(pacer.gate - now, 3))
         if slots != self._slots:
             others = pacer.others
             self._log.debug("pace.limit", slots=slots, before=self._slots, others=others and round(others, 1))
@@ -96,9 +96,10 @@ class Pace:
     def moved(self) -> None:
         """A call started or ended. Write a row if one is due."""
         now = self._clock.now()
+        self._progress.in_flight = self.pacer.in_flight
         if self._closed_until is not None and now >= self._closed_until:
             self._closed_until = None
-            self._log.info("pace.gate_opened", waiting=self._backlog.unsent)
+            self._log.debug("pace.gate_opened", waiting=self._backlog.unsent)
         if self._due is None or now >= self._due:
             self._due = now + EVERY
             self._write()

@@ -57,6 +57,7 @@ class Recorder:
         self._clock = clock
         self._log = log
         self._on_completed = on_completed
+        self._announced = False
 
     def stop_sent(self) -> None:
         """A stop leaves now."""
@@ -105,6 +106,34 @@ class Recorder:
         """A ``status`` or ``file`` call was cancelled, and its response is not known."""
         self._journal.read_cancelled(action.seq, call)
         self._log_cancelled(action, call, track_id)
+
+    def status_decides(self) -> None:
+        """No stop is due for a key without an accepted stop. Its status decides."""
+        self._progress.deciding += 1
+
+    def status_decided(self) -> None:
+        """The status shows that such an action runs, so a stop is due again."""
+        self._progress.deciding -= 1
+
+    def polled_until(self, at: float) -> None:
+        """An action that is not over is polled until ``at`` at the latest."""
+        self._progress.polls_until = max(self._progress.polls_until, at)
+
+    def ended(self, action: Action, outcome: Outcome, output_url: str | None) -> None:
+        """The end of the action was seen. Its response file is missing."""
+        self._journal.ended(action.seq, outcome, output_url)
+        if action.outcome is None:
+            self._progress.confirmed += 1
+            self.announce()
+
+    def announce(self) -> None:
+        """Say that all actions are over, at the moment at which this is known."""
+        progress = self._progress
+        if progress.all_over and not self._announced:
+            self._announced = True
+            self._log.info(
+                "run.all_over", keys=progress.keys, results=progress.keys - progress.keys_completed
+            )
 
     def read_failed(
         self,
@@ -156,6 +185,8 @@ class Recorder:
         self._journal.completed(action.seq, outcome, problem, completion.speed, completion.reading)
         progress.completed += 1
         progress.completed_unsent += not action.accepted
+        progress.deciding -= not action.accepted and action.step is not Step.STOP
+        progress.confirmed += action.outcome is None
         progress.outcomes[outcome] += 1
         if outcome in GOOD:
             self._log.debug("action.completed", bulk_key=action.bulk_key, outcome=outcome)
@@ -166,6 +197,7 @@ class Recorder:
                 "action.needs_a_person", bulk_key=action.bulk_key, outcome=outcome.value,
                 message=problem and problem.message,
             )  # fmt: skip
+        self.announce()
         self._on_completed(action.seq, outcome)
         if not action.accepted:
             refused = outcome is Outcome.UNCONFIRMED and not action.possibly_stopped

@@ -100,12 +100,23 @@ class SourceInfo(Struct, frozen=True):
 
 
 class Counts(Struct, frozen=True):
-    """Counts of keys: all, with an accepted stop, yet to be sent, and being followed."""
+    """Counts of keys when a session begins.
+
+    Attributes:
+        keys: all.
+        accepted: with an accepted stop.
+        waiting: a stop is to be sent.
+        following: to be polled, or only the response file is missing.
+        ended: those of ``following`` that are over.
+        not_over: completed, but not known to be over.
+    """
 
     keys: int
     accepted: int
     waiting: int
     following: int
+    ended: int = 0
+    not_over: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)

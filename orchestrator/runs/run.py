@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import anyio
 
 from orchestrator.clock import Clock, process_started_at
-from orchestrator.engine.cutoff import Cutoff, Ending, Interrupted
+from orchestrator.engine.cutoff import GRACE, Cutoff, Ending, Interrupted
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake, IntakeByTenant
 from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
@@ -85,7 +85,9 @@ class Run:
         self.progress = initial_progress(self.total_counts, planning=info.command == "plan")
         self.unordered: str | None = None
         self.exit_status = 0
+        self.progress.results = not settings.no_results
         self.cutoff = Cutoff()
+        self.cutoff.subscribe(self._show_end)
         self.started = False
         self.ending = Ending("running")
         self._clock = clock
@@ -151,7 +153,7 @@ class Run:
             self.ending = Ending.cut(StorageError(NO_THREAD))
         cut_by = self.ending.cut_by
         if isinstance(cut_by, UsageError):
-            if self._session == 1 or not self.progress.answered:
+            if self._session == 1 or not self.progress.tenant_answered:
                 self.started = False
             else:
                 await self.finish()
@@ -211,7 +213,15 @@ class Run:
             self.exit_status = await self._finish()
         return self.exit_status
 
+    def _show_end(self) -> None:
+        """Show when the last call ends at the latest, once the run ends early."""
+        if self.cutoff.closing and self.progress.closing_by is None:
+            grace = GRACE if self.cutoff.confirming else 0.0
+            self.progress.closing_by = self._clock.now() + grace + self.settings.timeout
+
     async def _finish(self) -> int:
+        progress = self.progress
+        progress.writing = 0.0
         if self._refused:
             self._reject_again(await self.read(partial(JournalReader.still_refused, refused=self._refused)))
         outcomes = {Outcome(name) for name in await self.read(JournalReader.outcomes)}
@@ -225,7 +235,9 @@ class Run:
             await self._files.remediate()
         status = await self._exit_status(outcomes)
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
+        progress.writing = 0.4
         await self._files.write_report()
+        progress.writing = 0.7
         await self._files.write_handover()
         if self.troubles and status != StorageError.exit_status:
             status = await self._end_again(StorageError.exit_status)
@@ -234,7 +246,9 @@ class Run:
         missing = await self.read(JournalReader.missing_files)
         if complete and self.saved and not missing and not self._files.troubles:
             await in_thread(self._responses.discard)
+        progress.writing = 0.8
         await self._files.write_page()
+        progress.writing = 1.0
         why = {"reason": self.ending.reason} if self.ending.reason else {}
         self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
         return status

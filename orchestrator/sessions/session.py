@@ -277,6 +277,7 @@ class TenantSession:
             any_key=lambda: progress.keys > 0,
             any_sent=lambda: progress.stops_sent > 0,
         )
+        self._recorder.announce()  # the last key may have been over before the input ended
         self._backlog.input_open = False
         self._backlog.changed.set()
         self._gate.pump()
@@ -299,6 +300,8 @@ def initial_progress(counts: Counts, *, planning: bool) -> Progress:
         keys=counts.keys,
         accepted=counts.accepted,
         sent_before=left - counts.accepted,
+        confirmed_before=left - counts.following + counts.ended,
         over_before=left - counts.following,
+        not_over_before=counts.not_over,
         planning=planning,
     )

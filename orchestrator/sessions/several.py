@@ -238,4 +238,5 @@ def add_up(total: Progress, by_tenant: Iterable[Progress]) -> None:
             setattr(total, field.name, sum(values))
     total.latest = deque((one for progress in every for one in progress.latest), LATEST)
     total.outage = next((progress.outage for progress in every if progress.outage is not None), None)
+    total.polls_until = max((one.polls_until for one in every), default=total.polls_until)
     total.closed_until = min((progress.closed_until for progress in every), default=total.closed_until)

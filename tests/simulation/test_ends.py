@@ -9,7 +9,7 @@ from orchestrator.engine.cutoff import DeadlineReached, Ending, Interrupted
 from orchestrator.engine.guards import TooManyFailures
 from orchestrator.engine.input import InputCut
 from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
-from orchestrator.model import InputRow, Outcome, Status
+from orchestrator.model import OVER, InputRow, Outcome, Status
 from orchestrator.settings import Threshold
 from tests.simulation.tenant import (
     Action,
@@ -165,6 +165,30 @@ def test_a_key_whose_stop_may_have_worked_when_the_run_is_cut_is_unconfirmed():
     world = World(VirtualTenant(actions_of(1), script=script))
     cut_after(40.0, world, 1)
     assert entry(world.report(), 1).outcome is Outcome.UNCONFIRMED
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {},
+        {"stop": {1: [fault(Kind.WRONG_STATE)] * 2, 2: [lost()]}},
+        {"stop": {1: [fault(Kind.LOCKED)] * 9, 2: [fault(Kind.NOT_FOUND)]}},
+        {"status": {1: [fault(Kind.NOT_FOUND)], 2: [fault(Kind.SERVER)] * 9}},
+    ],
+)
+def test_every_stage_of_the_progress_reaches_its_end(script: dict[str, Any]):
+    world = World(VirtualTenant(actions_of(9), script=scripted(**script)))
+
+    async def main() -> None:
+        session = world.session(rows_of(9))
+        await session.run()
+        progress = session.progress
+        stages = (progress.keys_answered, progress.keys_confirmed, progress.keys_completed)
+        assert (stages, progress.deciding) == ((9, 9, 9), 0)
+        over = all(action.outcome in OVER for action in world.report().actions)
+        assert progress.all_over == over
+
+    virtually(main())
 
 
 def test_a_run_that_is_cancelled_knows_which_stops_never_left():

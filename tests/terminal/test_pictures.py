@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from orchestrator.cli import display, plan_summary
 from orchestrator.cli.page import Look
@@ -14,8 +15,9 @@ from orchestrator.cli.summary import Known
 from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
-from orchestrator.progress import NeedsPerson, Progress
+from orchestrator.progress import NeedsPerson, OutageFacts, Progress
 from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+from orchestrator.report.wording import headline
 from orchestrator.settings import Settings
 from tests.terminal.screen import Screen
 
@@ -49,7 +51,9 @@ def drawn(progress: Progress, look: Look, height: int = display.USUAL_HEIGHT, **
 
 
 def a_run(**fields: Any) -> Progress:
-    progress = Progress(keys=12_000, accepted=4_321, completed=17, slots=36, in_flight=35, **fields)
+    progress = Progress(
+        keys=12_000, accepted=4_321, confirmed=29, completed=17, slots=36, in_flight=35, **fields
+    )
     progress.outcomes.update({Outcome.STOPPED: 10, Outcome.REJECTED: 7})
     for number in range(7):
         key = f"{number:032x}"
@@ -81,9 +85,15 @@ def test_while_the_tenant_says_wait(as_kept: AsKept) -> None:
 
 
 def test_settling_once_every_stop_is_accepted(as_kept: AsKept) -> None:
-    progress = Progress(keys=500, accepted=500, completed=250, read_to_end=True, slots=36, in_flight=12)
+    progress = Progress(
+        keys=500, accepted=500, confirmed=400, completed=250, read_to_end=True, slots=36, in_flight=12
+    )
     progress.outcomes[Outcome.STOPPED] = 250
-    as_kept("progress-settling", drawn(progress, Look(width=80, animated=True), completed=125), passing=False)
+    as_kept(
+        "progress-settling",
+        drawn(progress, Look(width=80, animated=True), confirmed=300, completed=125),
+        passing=False,
+    )
 
 
 def test_a_plan_reads_and_sends_no_stop(as_kept: AsKept) -> None:
@@ -94,19 +104,27 @@ def test_a_plan_reads_and_sends_no_stop(as_kept: AsKept) -> None:
 
 def some_tenants() -> Progress:
     """A run of twelve tenants: one dead, one with refusals, one throttled, two done, seven at work."""
-    total = Progress(keys=12_000, accepted=5_200, completed=2_100, read_to_end=True, slots=252, in_flight=250)
+    total = Progress(
+        keys=12_000,
+        accepted=5_200,
+        confirmed=3_000,
+        completed=2_100,
+        read_to_end=True,
+        slots=252,
+        in_flight=250,
+    )
     for number in range(9):
         done = 1_000 if number < 2 else number
         total.tenants[f"entity-{number}"] = Progress(
-            keys=1_000, accepted=1_000 if number < 2 else 100 * number, completed=done, read_to_end=True, slots=36,
-            in_flight=36 - number, outcomes=Counter({Outcome.STOPPED: done}),
+            keys=1_000, accepted=1_000 if number < 2 else 100 * number, confirmed=done, completed=done,
+            read_to_end=True, slots=36, in_flight=36 - number, outcomes=Counter({Outcome.STOPPED: done}),
         )  # fmt: skip
     total.tenants["south-west-of-everywhere"] = Progress(
         keys=1_000, read_to_end=True, slots=36, closed_until=148.0
     )
     total.tenants["north"] = Progress(
-        keys=1_000, accepted=640, completed=40, completed_unsent=3, read_to_end=True, slots=36, in_flight=36,
-        outcomes=Counter({Outcome.STOPPED: 37, Outcome.REJECTED: 3}),
+        keys=1_000, accepted=640, confirmed=60, completed=40, completed_unsent=3, read_to_end=True, slots=36,
+        in_flight=36, outcomes=Counter({Outcome.STOPPED: 37, Outcome.REJECTED: 3}),
     )  # fmt: skip
     total.tenants["dead"] = Progress(
         keys=1_000, read_to_end=True, given_up="The tenant does not answer any more: Connection refused."
@@ -114,6 +132,28 @@ def some_tenants() -> Progress:
     total.outcomes.update({Outcome.STOPPED: 2_097, Outcome.REJECTED: 3})
     total.latest.append(NeedsPerson("0" * 32, Outcome.REJECTED, "You do not have permission to do that."))
     return total
+
+
+STATES: dict[str, dict[str, Any]] = {
+    "confirmed": {"confirmed": 500, "completed": 320, "in_flight": 9},
+    "writing": {"confirmed": 500, "completed": 500, "in_flight": 0, "writing": 0.41},
+    "closing": {"confirmed": 210, "completed": 90, "closing_by": 122.0},
+    "outage": {
+        "accepted": 200, "in_flight": 1,
+        "outage": OutageFacts(100.0, "503 Service Unavailable: a gateway answered.", 111.2, 1_000.0),
+    },
+    "to-end": {"confirmed": 488, "completed": 488, "in_flight": 0, "polls_until": 700.0},
+    "for-keys": {"confirmed": 500, "completed": 500, "in_flight": 0, "read_to_end": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("state", STATES)
+def test_the_state_of_a_run(as_kept: AsKept, state: str, width: int) -> None:
+    fields: dict[str, Any] = {"keys": 500, "accepted": 500, "read_to_end": True, "slots": 36, "in_flight": 12}
+    progress = Progress(**(fields | STATES[state]))
+    progress.outcomes[Outcome.STOPPED] = progress.completed
+    as_kept(f"progress-{state}-{width}", drawn(progress, Look(width=width, animated=True)), passing=False)
 
 
 @SHAPES
@@ -189,7 +229,11 @@ def a_plan() -> plan_summary.KnownPlan:
         Planned("c" * 32, "Processing", "MPU", 77, 0.0),
         Planned("d" * 32, "Pending", "ImportFXRate", None, None),
     ]
-    return plan_summary.KnownPlan(Known(run, summary, [trouble]), {"": totals}, first)
+    return plan_summary.KnownPlan(
+        Known(structs.replace(run, headline=headline(run, summary, [], [], 0)), summary, [trouble]),
+        {"": totals},
+        first,
+    )
 
 
 @pytest.mark.parametrize("width", [80, 40])

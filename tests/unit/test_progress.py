@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from orchestrator.cli import progress
 from orchestrator.clock import Clock
 from orchestrator.logs import Screen, Sink, make_log
 from orchestrator.model import Answered, Limits, Outcome
-from orchestrator.progress import SPAN, Progress, Speed
+from orchestrator.progress import SPAN, OutageFacts, Progress, Speed
 
 
 def answer(limits: Limits | None = None, **changes: Any) -> Answered:
@@ -20,17 +21,17 @@ def answer(limits: Limits | None = None, **changes: Any) -> Answered:
 
 def test_a_key_is_through_once_its_stop_was_accepted_or_needed_none():
     progress = Progress(keys=10, accepted=3, completed_unsent=2)
-    assert progress.through == 5
+    assert progress.keys_answered == 5
 
 
 def test_a_resumed_run_begins_where_the_earlier_session_ended():
     progress = Progress(keys=10, accepted=4, sent_before=1, over_before=3)
-    assert (progress.through, progress.over) == (5, 3)
+    assert (progress.keys_answered, progress.keys_completed) == (5, 3)
 
 
 def test_no_count_goes_beyond_the_whole():
     progress = Progress(keys=10, accepted=10, completed_unsent=4, completed=14)
-    assert (progress.through, progress.over) == (10, 10)
+    assert (progress.keys_answered, progress.keys_completed) == (10, 10)
 
 
 def test_what_came_to_no_good_end_needs_a_person():
@@ -39,60 +40,89 @@ def test_what_came_to_no_good_end_needs_a_person():
     assert progress.need_a_person == 2
 
 
+OVER: dict[str, Any] = {"keys": 5, "confirmed": 4, "confirmed_before": 1, "read_to_end": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "all_over"),
+    [
+        ({}, True),
+        ({"confirmed": 3}, False),
+        ({"read_to_end": False}, False),
+        ({"not_over_before": 1}, False),
+        ({"completed": 1}, False),  # one that needs a person
+        ({"completed": 1, "outcomes": Counter({Outcome.STOPPED: 1})}, True),
+        ({"planning": True}, False),
+        ({"keys": 0, "confirmed": 0, "confirmed_before": 0}, False),
+    ],
+)
+def test_all_is_over_once_every_key_of_the_whole_input_is_confirmed(changes, all_over):
+    assert Progress(**(OVER | changes)).all_over is all_over
+
+
+def test_an_event_of_progress_says_what_the_run_waits_for():
+    outage = OutageFacts(10.0, "Connection refused.", 21.0, 900.0)
+    values = progress.fields(Progress(outage=outage, closing_by=32.0), Speed(lambda: 0), 20.0)
+    found = values["outage_seconds"], values["outage"], values["ends_within_seconds"]
+    assert found == (10.0, "Connection refused.", 12.0)
+    values = progress.fields(Progress(closing_by=32.0, writing=0.4), Speed(lambda: 0), 20.0)
+    assert (values["writing_percent"], "ends_within_seconds" in values) == (40, False)
+
+
 def test_an_answer_that_tells_no_limits_forgets_none():
     progress = Progress()
     limits = Limits(concurrency=40)
-    progress.heard(answer(limits))
-    progress.heard(answer())
+    progress.received(answer(limits))
+    progress.received(answer())
     assert progress.limits == limits
 
 
 def test_a_refusal_says_nothing_of_how_long_a_call_takes():
     progress = Progress()
-    progress.heard(answer(seconds=0.2))
-    progress.heard(answer(seconds=0.0, throttled=True))
+    progress.received(answer(seconds=0.2))
+    progress.received(answer(seconds=0.0, throttled=True))
     assert progress.call_seconds == 0.2
 
 
 def test_a_speed_is_that_of_late():
     counted = 0
     speed = Speed(lambda: counted)
-    speed.look(0.0)
+    speed.at(0.0)
     counted = 1_000
-    speed.look(10.0)
+    speed.at(10.0)
     for second in range(11, 11 + 2 * int(SPAN)):
         counted += 10
-        speed.look(float(second))
-    assert speed.look(11.0 + 2 * SPAN) == pytest.approx(10.0, rel=0.1)
+        speed.at(float(second))
+    assert speed.at(11.0 + 2 * SPAN) == pytest.approx(10.0, rel=0.1)
 
 
 def test_where_nothing_moves_there_is_no_speed_and_no_end_in_sight():
     speed = Speed(lambda: 5)
     for second in range(20):
-        assert speed.look(float(second)) is None
+        assert speed.at(float(second)) is None
     assert speed.seconds_for(10) is None
 
 
 def test_the_time_left_is_what_is_left_at_that_speed():
     counted = iter([0, 20])
     speed = Speed(lambda: next(counted))
-    speed.look(0.0)
-    speed.look(10.0)
+    speed.at(0.0)
+    speed.at(10.0)
     assert speed.seconds_for(30) == 15.0
 
 
 def test_an_event_of_progress_says_how_far_the_run_is():
-    counts = Progress(keys=10, accepted=4, completed=3, slots=36, in_flight=2, closed_until=25.0)
+    counts = Progress(keys=10, accepted=4, confirmed=3, completed=3, slots=36, in_flight=2, closed_until=25.0)
     counts.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
     told = progress.fields(counts, Speed(lambda: 4), 20.0)
     assert told == {
-        "keys": 10, "stops": 4, "settled": 3, "need_a_person": 1, "per_second": None, "retries": 0,
+        "keys": 10, "answered": 4, "over": 3, "results": 3, "need_a_person": 1, "per_second": None, "retries": 0,
         "throttled": 0, "hedged": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
     }  # fmt: skip
 
 
-def test_a_plan_tells_of_no_stops():
-    assert "stops" not in progress.fields(Progress(planning=True), Speed(lambda: 0), 0.0)
+def test_an_event_of_a_plan_has_no_stops():
+    assert "answered" not in progress.fields(Progress(planning=True), Speed(lambda: 0), 0.0)
 
 
 class Heard(io.StringIO):
@@ -111,7 +141,7 @@ class Heard(io.StringIO):
 async def test_progress_is_logged_now_and_then_until_the_run_ends():
     heard = Heard()
     log = make_log(Sink(None, Screen(heard, "info", json=True)), Clock(), "run")
-    async with progress.told(Progress(keys=3), log, every=0.001):
+    async with progress.logged(Progress(keys=3), log, every=0.001):
         await heard.event.wait()
     before = heard.getvalue()
     await asyncio.sleep(0.01)

@@ -276,11 +276,14 @@ SELECT n, started_at, ended_at, state, reason, exit_status, token_calls, operato
 UPDATE source SET path = :path, name = :name WHERE id = :id;
 
 -- name: counts_by_tenant
--- The counts of each tenant of a resumed run: keys, accepted stops, stops left to send, keys left to poll.
+-- The counts of each tenant of a resumed run: keys, accepted stops, stops left to send, keys left to poll, those of
+-- them that are over, and completed keys that are not known to be over.
 SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(accepted_at) AS accepted,
        COUNT(*) FILTER (WHERE stage = 0) AS waiting,
-       COUNT(*) FILTER (WHERE stage = 2) AS following
+       COUNT(*) FILTER (WHERE stage = 2) AS following,
+       COUNT(*) FILTER (WHERE stage = 2 AND outcome IS NOT NULL) AS ended,
+       COUNT(*) FILTER (WHERE stage = 3 AND outcome IN ('rejected', 'skipped_by_guard')) AS not_over
 FROM action GROUP BY tenant;
 
 -- name: open_actions

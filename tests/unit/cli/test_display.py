@@ -36,4 +36,4 @@ async def test_a_terminal_that_hangs_up_does_not_end_what_it_shows(monkeypatch: 
         await asyncio.sleep(0)
         terminal.gone = True
         await asyncio.sleep(2 * EVERY)
-    assert "stops" in terminal.getvalue()
+    assert "answered" in terminal.getvalue()

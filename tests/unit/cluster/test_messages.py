@@ -30,7 +30,13 @@ def test_the_caller_shows_what_the_worker_counted():
     there.outcomes.update([Outcome.STOPPED, Outcome.STOPPED, Outcome.REJECTED])
     here = Progress(keys=10)
     apply_progress(here, sent(there), now=0.0)
-    assert (here.through, here.over, here.slots, here.in_flight, here.retries) == (5, 3, 36, 6, 2)
+    assert (here.keys_answered, here.keys_completed, here.slots, here.in_flight, here.retries) == (
+        5,
+        3,
+        36,
+        6,
+        2,
+    )
     assert (here.outcomes, here.need_a_person) == (there.outcomes, 1)
 
 
@@ -39,11 +45,15 @@ def test_keys_that_were_completed_before_and_are_not_in_the_shard_count():
     shard = initial_progress(Counts(keys=30, accepted=8, waiting=20, following=10), planning=False)
     here = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)
     apply_progress(here, sent(shard), now=0.0)
-    assert (here.keys, here.through, here.over) == (before.keys, before.through, before.over) == (100, 80, 70)
+    assert (
+        (here.keys, here.keys_answered, here.keys_completed)
+        == (before.keys, before.keys_answered, before.keys_completed)
+        == (100, 80, 70)
+    )
     shard.accepted += 20
     shard.completed += 30
     apply_progress(here, sent(shard), now=0.0)
-    assert (here.through, here.over) == (100, 100)
+    assert (here.keys_answered, here.keys_completed) == (100, 100)
 
 
 def test_a_wait_is_sent_in_seconds_since_machines_share_no_clock():
