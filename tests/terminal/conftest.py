@@ -95,7 +95,7 @@ _FOLDED = re.compile(r"^  (time|forecast|a run takes)\b.*(?:\n {4,}\S.*)*", re.M
 """Entries that tell of times: where they wrap depends on them."""
 
 _PASSING = (
-    (r"[\d.,]+GB free", "NGB free"),
+    (r"[\d.,]+GB(?=\s+free)", "NGB"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS"),
     (r"(?<=\.0\.0\.1:)\d{5}", "PPPPP"),
     (r"\d{8}-\d{6}-[0-9a-f]{6}", "RUN_ID"),
