@@ -16,7 +16,10 @@ import click
 
 import orchestrator
 from orchestrator.cli import COMMANDS, group
+from orchestrator.cli.help import EXAMPLES, EXIT_STATUSES
+from orchestrator.model import OVER, RESUMABLE
 from orchestrator.report import json_schema
+from orchestrator.report.pages.wording import OUTCOMES
 from orchestrator.settings import ENVIRONMENTS, SETTINGS, Setting
 
 MARKER = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.M)
@@ -66,6 +69,30 @@ def environments() -> str:
     return _table(("`--env`", "address"), rows)
 
 
+def exit_statuses() -> str:
+    """Every exit status of a run, with its meaning and what to do."""
+    rows = [
+        (f"[{code}](#{code.split(', ')[1] if ',' in code else code})", meaning, todo)
+        for code, (meaning, todo) in EXIT_STATUSES.items()
+    ]
+    return _table(("code", "meaning", "what to do"), rows)
+
+
+def outcomes() -> str:
+    """Every outcome with its meaning, whether it is over, and what to do."""
+    rows = [
+        (
+            f"[`{outcome}`](#{outcome})",
+            words.meaning,
+            "yes" if outcome in OVER else "",
+            "continues" if outcome in RESUMABLE else "leaves it",
+            words.todo or "Nothing.",
+        )
+        for outcome, words in OUTCOMES.items()
+    ]
+    return _table(("outcome", "meaning", "over", "`resume`", "what to do"), rows)
+
+
 def fields(struct: str) -> str:
     """The fields of one part of the report, with what its class says of them."""
     part = json_schema()["$defs"][struct]
@@ -91,7 +118,7 @@ def python(name: str) -> str:
 
 
 GENERATORS: dict[str, Callable[..., str]] = {
-    one.__name__: one for one in (commands, settings, environments, fields, python)
+    one.__name__: one for one in (commands, settings, environments, exit_statuses, outcomes, fields, python)
 }
 
 
@@ -111,9 +138,15 @@ def _command(name: str) -> str:
             "",
             _help(found.help or ""),
             "",
+            _examples(name),
             _table(("option", "environment", "default", "meaning"), rows) if rows else "It takes no options.",
         )
     )
+
+
+def _examples(name: str) -> str:
+    lines = "\n".join(f"{line}   # {meaning}" for line, meaning in EXAMPLES.get(name, ()))
+    return f"```text\n{lines}\n```\n" if lines else ""
 
 
 def _help(text: str) -> str:

@@ -3,8 +3,10 @@
 import importlib
 import io
 import os
+import re
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -12,6 +14,7 @@ import click
 from orchestrator import collector
 from orchestrator.background import BackgroundStream
 from orchestrator.cli import memory
+from orchestrator.cli.help import FIRST_STEPS, sentence_of, suggestion
 from orchestrator.cli.output import say
 from orchestrator.errors import NO_MEMORY, MassStopError
 from orchestrator.version import VERSION
@@ -45,6 +48,16 @@ class _Lazy(click.Group):
         command: click.Command = importlib.import_module(f"orchestrator.cli.{name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            hint = suggestion(args[0], list(COMMANDS))
+            if not hint and (Path(args[0]).exists() or re.fullmatch("[0-9A-Za-z]{32}", args[0])):
+                hint = f" Did you mean mass-stop run {args[0]}?"
+            ctx.fail(f"There is no command {args[0]}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
         from click.shell_completion import CompletionItem
 
@@ -61,9 +74,17 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="mass-stop")
 def group() -> None:
-    """Stops Zuora mass actions in bulk: as fast as the tenant allows, with a report of what really happened.
+    """Stop many Zuora mass actions at once, and report what was stopped and what went through before.
 
-    Records that were processed before a stop stay processed. Try it without credentials: mass-stop drill
+    A stop cannot be undone. Records that were processed before it stay processed.
+
+    \b
+    First steps:
+      mass-stop drill             rehearse a run; needs no credentials
+      mass-stop check             check address, credentials and limits; stops nothing
+      mass-stop run keys.csv      stop every mass action in keys.csv, after a question
+
+    mass-stop COMMAND --help shows examples and every option.
     """
 
 
@@ -78,8 +99,8 @@ def main() -> NoReturn:
     sys.stderr = errors = BackgroundStream(sys.stderr)
     try:
         status = group.main(prog_name="mass-stop", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        errors.write(f"{error.format_message()}\n")
+    except click.exceptions.NoArgsIsHelpError:
+        errors.write(FIRST_STEPS)
         status = 2
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - the log has the traceback
         sentence, status = ending(error)
@@ -105,7 +126,7 @@ def ending(error: BaseException) -> tuple[str, int]:
     """What the operator reads about ``error``, and the exit status."""
     if isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mass-stop"
-        return f"{error.format_message()} (see {where} --help)", 2
+        return f"{sentence_of(error)} (see {where} --help)", 2
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return "interrupted; nothing was sent.", 130
     while isinstance(error, BaseExceptionGroup):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.help import Command
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,21 +17,20 @@ if TYPE_CHECKING:
     from orchestrator.settings.tenants import Tenant
 
 
-@click.command("check", cls=options.Sectioned)
+@click.command("check", cls=Command)
 @click.argument("key", metavar="[KEY]", required=False)
 @options.settings_options(
     *options.TENANT, "tenants", "tenant", "timeout", "concurrency", "headroom", "rate", "any_key"
 )
 def command(key: str | None, **given: Any) -> int:
-    """Checks reachability, credentials, clock and limits of the tenant. Stops nothing.
+    """Check reachability, credentials, clock and limits of the tenant. Stops nothing.
 
     With KEY it also reads that mass action: its state, its user, its records, and whether this user can see it.
 
     With --tenants it checks every tenant of the file, a few lines for each; with --tenant NAME, one of them in full.
 
-    Ends in exit status 0 where a run may start, in 3 where the tenant cannot be reached or refuses the credentials. Of
-    several tenants, it is 4 where that is so of some only, and 2 where a credential is nowhere to be found. It is 1 if
-    KEY cannot be read.
+    The exit status is 0 if a run may start, and 3 if the tenant cannot be reached or refuses the credentials. It is 4
+    if that is true of some of several tenants, 2 if a credential cannot be found, and 1 if KEY cannot be read.
     """
     import anyio
 

@@ -8,17 +8,18 @@ from typing import Any
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.help import Command, Whole
 from orchestrator.cli.simulate import FAULTS
 
 
-@click.command("drill", cls=options.Sectioned)
+@click.command("drill", cls=Command)
 @click.option(
     "--actions",
     envvar="MASS_STOP_ACTIONS",
     default=200,
     show_default=True,
-    type=click.IntRange(1, 200_000),
-    help="Mass actions to stop.",
+    type=Whole(1, 200_000),
+    help="Number of mass actions to stop: from 1 to 200,000.",
 )
 @click.option(
     "--faults",
@@ -27,19 +28,19 @@ from orchestrator.cli.simulate import FAULTS
     show_default=True,
     metavar="LEVEL",
     shell_complete=complete.words(FAULTS),
-    help="none, some, many, hell, or a share.",
+    help="Share of calls that go wrong: none, some (2%), many (12%), hell (40%), or a number such as 0.1.",
 )
 @click.option(
     "--seed",
     envvar="MASS_STOP_SEED",
     default=1,
     show_default=True,
-    type=int,
-    help="What the simulated tenant is made from.",
+    type=Whole(0, 10**9),
+    help="A number that decides the simulated tenant: the same seed, the same tenant. From 0 on.",
 )
 @options.settings_options(*options.PACE, *options.ENDS, *options.OUTPUT)
 def command(actions: int, faults: str, seed: int, **given: Any) -> int:
-    """Does the whole job against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
+    """Rehearse a run against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
     from anyio import to_thread
     from msgspec import structs
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import click
 
 from orchestrator.cli import complete
+from orchestrator.cli.help import Command
 from orchestrator.cli.output import say, tell_out
 from orchestrator.cli.page import counted
 from orchestrator.errors import InputError, UsageError
@@ -20,18 +21,18 @@ COLUMNS = ("bulk_key", "source", "row", "time", "occurrences")
 _ROWS = 1_000  # rows that are written at once
 
 
-@click.command("keys")
+@click.command("keys", cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, shell_complete=complete.files)
 @click.option(
     "--loose", is_flag=True, help="Also take text that only looks like a key (32 letters or digits)."
 )
 def command(files: tuple[str, ...], loose: bool) -> int:
-    """Finds bulk keys in logs, JSON, HTTP traces (HAR) and exported tables, and prints them as CSV.
+    """Find bulk keys in logs, JSON, HTTP traces (HAR) and exported tables, and print them as CSV.
 
     FILE may be gzipped; - is standard input. A key needs a label ("bulkKey": "KEY", bulk_key=KEY), an address
     (/v1/bulk/KEY) or a column titled bulk_key. The result is a SOURCE for plan and run.
 
-    Ends in exit status 0, in 1 if a source could not be searched to its end, and in 2 without any key.
+    The exit status is 1 if a source could not be searched to its end, and 2 if there is no key.
     """
     if not files:
         if sys.stdin is None or sys.stdin.isatty():

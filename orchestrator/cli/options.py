@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from orchestrator.cli import complete, targets
 from orchestrator.cli.output import say
 from orchestrator.settings import SETTINGS, Settings, implicit, resolve
+from orchestrator.settings.forms import NUMBER, PERCENT, SLOTS
 from orchestrator.settings.network import split_proxy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,35 +37,6 @@ MOST_WORDS = 100
 
 _USERINFO = re.compile(r"(?<=://)\S*@")
 
-_SECTIONS = {
-    "Tenant": TENANT,
-    "Input": (*INPUT, *ORDER),
-    "Many tenants": MANY,
-    "Guards": (*GUARDS, "max_failures", "max_failures_total", "yes"),
-    "Pace": PACE,
-    "Results": ENDS,
-    "Evidence": EVIDENCE,
-    "Output": OUTPUT,
-}
-"""The section of each option in the help. The first section that names an option contains it."""
-
-
-class Sectioned(click.Command):
-    """A command whose help groups its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes each section that has an option: the command's own options first, general options last."""
-        params = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and not one.hidden]
-        left = {option.name: option for option in params}
-        general = [name for name, option in left.items() if name == "config" or option.is_eager]
-        of_sections = {name for names in _SECTIONS.values() for name in names}
-        own = [name for name in left if name not in of_sections and name not in general]
-        for title, names in (("Options", own), *_SECTIONS.items(), ("General", general)):
-            options = [left.pop(name) for name in names if name in left]
-            if options:
-                with formatter.section(title):
-                    formatter.write_dl([record for one in options if (record := one.get_help_record(ctx))])
-
 
 def settings_options(*names: str, unused: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Adds an option for each of the settings ``names``, and ``--config``, in that order.
@@ -79,7 +51,7 @@ def settings_options(*names: str, unused: tuple[str, ...] = ()) -> Callable[[F],
             metavar="FILE",
             envvar="MASS_STOP_CONFIG",
             shell_complete=complete.files,
-            help="Settings from a TOML file (default: mass-stop.toml here, if there) [env: MASS_STOP_CONFIG]",
+            help="Settings from a TOML file (default: mass-stop.toml in this folder, if it exists).",
         )
         function = config(function)
         for name in reversed((*names, *unused)):
@@ -174,9 +146,12 @@ def _spelled(name: str, value: object) -> list[str]:
 def _option(name: str, *, hidden: bool) -> Callable[[F], F]:
     setting = SETTINGS[name]
     text = setting.about.help[0].upper() + setting.about.help[1:]
+    if setting.form in (NUMBER, SLOTS, PERCENT):
+        text += f": {setting.form.expected}"
+    if setting.about.repeatable:
+        text += "; may be given several times"
     if setting.default not in (None, (), False):
         text += f" [default: {setting.form.show(setting.default)}]"
-    text += f" [env: {setting.variable}]"
     if setting.about.flag:
         return click.option(
             setting.option, name, is_flag=True, flag_value="true", default=None, help=text, hidden=hidden

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.help import Command
 from orchestrator.cli.run import input_specs
 
 
-@click.command("plan", cls=options.Sectioned)
+@click.command("plan", cls=Command)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.INPUT, *options.GUARDS, *options.PACE, "max_failures",
@@ -18,7 +19,7 @@ from orchestrator.cli.run import input_specs
     unused=("order", "settle", "save_responses", "yes", *options.EVIDENCE),
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
-    """Reads the status of every mass action in SOURCE and says what run would do. Sends no stop."""
+    """Read the status of every mass action in SOURCE and report what run would do. Sends no stop."""
     settings = options.read_settings(given)
     specs = input_specs(sources, settings)
     options.need_tenant(settings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli import complete, output, targets
+from orchestrator.cli.help import Command
 from orchestrator.cli.latest import run_or_latest
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.model import Outcome
@@ -23,7 +24,7 @@ PERSON = "needs-person"
 SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "support": "txt"}
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument(
     "run_dir",
     metavar="RUN_DIR",
@@ -38,7 +39,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "sup
     type=click.Choice(tuple(SUFFIXES)),
     default="json",
     show_default=True,
-    help="Form of the report.",
+    help="Form of the report: for programs, spreadsheets, people, or a channel.",
 )
 @click.option(
     "--report",
@@ -46,7 +47,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "sup
     envvar="MASS_STOP_REPORT",
     metavar="PATH|-",
     shell_complete=complete.files,
-    help="Where to write it; - is standard output [default: in RUN_DIR].",
+    help="File to write; - is standard output [default: in RUN_DIR].",
 )
 @click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
 @click.option(
@@ -59,7 +60,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "sup
 def command(
     run_dir: Path | None, form: str, target: str | None, latest: bool, only: str | None, schema: bool
 ) -> int:
-    """Writes the report of the run in RUN_DIR again, from its journal, whether the run is finished or not.
+    """Write the report of the run in RUN_DIR again, from its journal, whether or not the run finished.
 
     The journal is never modified. For a read-only RUN_DIR, name the place of the report with --report.
     """

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.help import Command
 from orchestrator.cli.latest import run_or_latest
 from orchestrator.cli.output import say
 
 
-@click.command("resume", cls=options.Sectioned)
+@click.command("resume", cls=Command)
 @click.argument("places", metavar="[RUN_DIR] [SOURCE]...", nargs=-1, shell_complete=complete.files)
 @click.option(
     "--latest", is_flag=True, help="Resume the newest run in runs/; every argument is then a SOURCE."
@@ -21,17 +22,17 @@ from orchestrator.cli.output import say
     "--retry-rejected",
     is_flag=True,
     envvar="MASS_STOP_RETRY_REJECTED",
-    help="Also stop keys again that the tenant refused permanently [env: MASS_STOP_RETRY_REJECTED]",
+    help="Also stop keys again that the tenant refused permanently.",
 )
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, *options.EVIDENCE, "report", *options.OUTPUT[2:],
     unused=("yes",),
 )  # fmt: skip
 def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given: Any) -> int:
-    """Continues the run in RUN_DIR and writes one report of the whole run.
+    """Continue the run in RUN_DIR and write one report of the whole run.
 
-    Limits and deadlines can be changed. SOURCE is needed only where the cut came while standard input was still
-    being read: give the same input again.
+    Limits and deadlines can be changed. SOURCE is needed only if the run was cut while it was reading standard
+    input: give the same input again.
     """
     from orchestrator.zuora import tls
 

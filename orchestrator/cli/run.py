@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.help import Command
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
 from orchestrator.sources import is_key_argument
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator import runs
 
 
-@click.command("run", cls=options.Sectioned)
+@click.command("run", cls=Command)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS,

@@ -2,13 +2,16 @@
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import complete
+from orchestrator.cli.help import Command, Whole
 from orchestrator.errors import UsageError
+from orchestrator.settings.forms import DURATION
 
 if TYPE_CHECKING:
     from orchestrator.simulator import FaultPlan
@@ -23,22 +26,31 @@ FAULTS = {
 """Levels of faults, and how many calls go wrong."""
 
 
-@click.command("simulate")
+def _latency(_: click.Context, __: click.Parameter, text: str) -> float:
+    """The latency in seconds. A number alone is seconds, 0 included."""
+    with suppress(ValueError):
+        seconds = 0.0 if text.strip() == "0" else DURATION.read(text)
+        if seconds <= 60:
+            return seconds
+    raise click.BadParameter(f"{text!r} is not usable; give a duration up to 60s, for example 80ms or 0.08.")
+
+
+@click.command("simulate", cls=Command)
 @click.option(
     "--port",
     envvar="MASS_STOP_PORT",
     default=0,
     metavar="PORT",
-    type=click.IntRange(0, 65_535),
-    help="Port to serve on [default: a free one].",
+    type=Whole(0, 65_535),
+    help="Port to serve on, up to 65535 [default: a free port].",
 )
 @click.option(
     "--actions",
     envvar="MASS_STOP_ACTIONS",
     default=200,
     show_default=True,
-    type=click.IntRange(1, 1_000_000),
-    help="Mass actions it has.",
+    type=Whole(1, 1_000_000),
+    help="Number of its mass actions: from 1 to 1,000,000.",
 )
 @click.option(
     "--faults",
@@ -47,31 +59,36 @@ FAULTS = {
     show_default=True,
     metavar="LEVEL",
     shell_complete=complete.words(FAULTS),
-    help="none, some, many, hell, or a share.",
+    help="Share of calls that go wrong: none, some (2%), many (12%), hell (40%), or a number such as 0.1.",
 )
 @click.option(
-    "--seed", envvar="MASS_STOP_SEED", default=1, show_default=True, type=int, help="What it is made from."
+    "--seed",
+    envvar="MASS_STOP_SEED",
+    default=1,
+    show_default=True,
+    type=Whole(0, 10**9),
+    help="A number that decides the tenant: the same seed, the same tenant. From 0 on.",
 )
 @click.option(
     "--latency",
     envvar="MASS_STOP_LATENCY",
-    default=0.08,
+    default="80ms",
     show_default=True,
-    metavar="SECONDS",
-    type=click.FloatRange(0, 60),
-    help="Of one call.",
+    metavar="DURATION",
+    callback=_latency,
+    help="Time of one call, such as 80ms or 2s: at most 60s.",
 )
 @click.option(
     "--keys",
     envvar="MASS_STOP_KEYS",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write its bulk keys.",
+    help="File for its bulk keys.",
 )
 def command(port: int, actions: int, faults: str, seed: int, latency: float, keys: Path | None) -> int:
-    """Serves a simulated tenant on this machine, until interrupted: for rehearsals with any client.
+    """Serve a simulated tenant on this machine, until interrupted, for rehearsals with any client.
 
-    Prints ZUORA_BASE_URL, ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET as NAME=value lines once it serves.
+    When it is ready, it prints ZUORA_BASE_URL, ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET as NAME=value lines.
     """
     import anyio
 

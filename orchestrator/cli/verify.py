@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import complete, options
+from orchestrator.cli.help import Command
 from orchestrator.cli.latest import run_or_latest
 from orchestrator.cli.output import say
 from orchestrator.cli.page import Page, counted, look_of
@@ -18,7 +19,7 @@ SHOWN = 20
 """Findings that the screen shows."""
 
 
-@click.command("verify", cls=options.Sectioned)
+@click.command("verify", cls=Command)
 @click.argument(
     "run_dir",
     metavar="RUN_DIR",
@@ -29,10 +30,10 @@ SHOWN = 20
 @click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
 @options.settings_options(*options.TENANT, *options.MANY, *options.PACE, *options.OUTPUT[2:])
 def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
-    """Reads every status of the finished run in RUN_DIR again, and compares it with the report. Stops nothing.
+    """Read every status of the finished run in RUN_DIR again, and compare it with the report. Stops nothing.
 
-    Ends in exit status 0 if every action is over and no known count changed after its end, and in 1 otherwise. The
-    findings are added to the journal, the report and the page.
+    The exit status is 0 if every action is over and no known count changed after its end, otherwise 1. The findings are
+    added to the journal, the report and the page.
     """
     from orchestrator.zuora import tls
 

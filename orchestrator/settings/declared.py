@@ -63,18 +63,16 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...], ORGANISATIONS, About("organisations, where Multi-Org is on (Zuora-Org-Ids)")
     ] = ()
     tenants: Annotated[
-        str | None, PATH, About("TOML file of several tenants, for one run of all of them")
+        str | None, PATH, About("TOML file of several tenants, for one run over all of them")
     ] = None
-    tenant: Annotated[
-        str | None, TEXT, About("the tenant, of those in --tenants, that all rows belong to")
-    ] = None
+    tenant: Annotated[str | None, TEXT, About("the tenant in --tenants that all rows belong to")] = None
     tenant_column: Annotated[
         str, TEXT, About("with --tenants, the column that names each row's tenant: its name or number")
     ] = "tenant"
     engine: Annotated[
         str,
         ENGINE,
-        About("where tenants are worked on: in this process, or by the workers of a dask cluster"),
+        About("where the tenants run: in this process, or on the workers of a dask cluster"),
     ] = "local"
     scheduler: Annotated[
         str | None,
@@ -85,10 +83,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool, FLAG, About("accept a scheduler on the network without TLS", flag=True)
     ] = False
     shared_dir: Annotated[
-        str | None, PATH, About("folder that this machine and every dask worker see under one path")
+        str | None, PATH, About("folder that this machine and every dask worker see under the same path")
     ] = None
     zuora_version: Annotated[str | None, HEADER, About("minor version of the API (Zuora-Version)")] = None
-    track_prefix: Annotated[str, PREFIX, About("what each call's Zuora-Track-Id starts with")] = "mass-stop"
+    track_prefix: Annotated[str, PREFIX, About("start of the Zuora-Track-Id of each call")] = "mass-stop"
     proxy: Annotated[
         str | None, PROXY, About("HTTP proxy to the tenant (default: HTTPS_PROXY, unless NO_PROXY matches)")
     ] = None
@@ -97,34 +95,34 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     column: Annotated[str | None, TEXT, About("the key's column: its name, or its number from 1")] = None
     order: Annotated[
-        str | None, TEXT, About("numeric column, by which the larger is stopped first (default: input order)")
+        str | None, TEXT, About("numeric column: larger values are stopped first (default: input order)")
     ] = None
     plan: Annotated[
-        str | None, PATH, About("run directory of an earlier plan, for keys and order: the fastest first")
+        str | None, PATH, About("run directory of an earlier plan: its keys, the fastest first")
     ] = None
     any_key: Annotated[
         bool, FLAG, About("accept any text that is safe in a URL path as a key", flag=True)
     ] = False
     strict: Annotated[bool, FLAG, About("refuse the whole input for one malformed row", flag=True)] = False
     expect_action_type: Annotated[
-        tuple[str, ...], TEXT, About("leave alone actions of any other type", repeatable=True)
+        tuple[str, ...], TEXT, About("skip actions of any other type", repeatable=True)
     ] = ()
     expect_uploaded_by: Annotated[
-        tuple[str, ...], TEXT, About("leave alone actions uploaded by anybody else", repeatable=True)
+        tuple[str, ...], TEXT, About("skip actions that another user uploaded", repeatable=True)
     ] = ()
     concurrency: Annotated[
-        int | None, SLOTS, About("most calls in flight (default: what the tenant allows, less headroom)")
+        int | None, SLOTS, About("maximum calls in flight (default: the tenant's limit, less headroom)")
     ] = None
     headroom: Annotated[
-        float, PERCENT, About("share of the tenant's concurrency and rate left to others")
+        float, PERCENT, About("share of the tenant's concurrency and rate left to other traffic")
     ] = 10.0
     rate: Annotated[
-        Rate | None, RATE, About("most calls a minute; /s and /h too (default: what the tenant allows)")
+        Rate | None, RATE, About("maximum rate of calls (default: the tenant's limit, less headroom)")
     ] = None
     max_attempts: Annotated[
         int, NUMBER, About("attempts for one call, not counting those during an outage")
     ] = 8
-    timeout: Annotated[float, DURATION, About("longest wait for one call")] = 30.0
+    timeout: Annotated[float, DURATION, About("timeout of one call")] = 30.0
     hedge: Annotated[
         float | None,
         HEDGE,
@@ -134,23 +132,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, DURATION, About("how long one outage of the tenant may last before the run ends")
     ] = 900.0
     deadline: Annotated[
-        float | None, DURATION, About("longest the run may take: no call starts after it (default: none)")
+        float | None, DURATION, About("deadline of the run: no call starts after it (default: none)")
     ] = None
     settle: Annotated[
-        float, DURATION, About("how long an accepted stop is followed before it is unconfirmed")
+        float, DURATION, About("how long an accepted stop is polled before it is unconfirmed")
     ] = 600.0
     max_failures: Annotated[
-        Threshold | None, THRESHOLD, About("stop sending once so many keys were refused or unreachable")
+        Threshold | None, THRESHOLD, About("stop sending once this many keys were refused or unreachable")
     ] = None
     max_failures_total: Annotated[
         Threshold | None, THRESHOLD, About("the same over all tenants together")
     ] = None
     no_results: Annotated[bool, FLAG, About("stop and confirm only: no response files", flag=True)] = False
-    save_responses: Annotated[bool, FLAG, About("keep each response file under responses/", flag=True)] = (
-        False
-    )
+    save_responses: Annotated[bool, FLAG, About("keep each response file in responses/", flag=True)] = False
     out: Annotated[str | None, PATH, About("the run directory (default: runs/RUN_ID)")] = None
-    report: Annotated[str | None, PATH, About("another copy of the report; - is standard output")] = None
+    report: Annotated[str | None, PATH, About("additional copy of the report; - is standard output")] = None
     reason: Annotated[str | None, TEXT, About("why the run is made, for journal and report")] = None
     ticket: Annotated[
         str | None, TEXT, About("the change or incident of the run, for journal and report")
@@ -162,9 +158,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         TEXT,
         About("command to run once the report is written, with the Markdown report as its input"),
     ] = None
-    yes: Annotated[bool, FLAG, About("stop without asking", flag=True)] = False
+    yes: Annotated[bool, FLAG, About("stop without confirmation", flag=True)] = False
     log_format: Annotated[str, LOG_FORMAT, About("form of the log on standard error")] = "auto"
-    log_level: Annotated[str, LOG_LEVEL, About("least level of the log on standard error")] = "info"
+    log_level: Annotated[str, LOG_LEVEL, About("lowest level of the log on standard error")] = "info"
     quiet: Annotated[bool, FLAG, About("errors only on standard error", flag=True)] = False
     no_progress: Annotated[bool, FLAG, About("no progress display", flag=True)] = False
     client_secret: Secret | None = None

@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 import pytest
 
+from docs import generate
 from orchestrator import errors
 from orchestrator.cli import COMMANDS, group
 from orchestrator.model import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,14 @@ def test_every_command_is_in_the_table_of_commands_once():
 
 
 def test_every_outcome_is_in_the_reference_and_no_other():
-    rows = table("docs/reference/outcomes.md", "Outcomes").rows
-    assert {name_in(row["outcome"]) for row in rows} == set(Outcome)
+    (found,) = tables_of(generate.outcomes())
+    assert {name_in(row["outcome"]) for row in found.rows} == set(Outcome)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/reference/exit-status.md"])
-def test_every_exit_status_is_in_the_document_and_no_other(document: str):
-    codes = {
-        int(code)
-        for row in table_with(document, "code").rows
-        for code in re.findall(r"\d+", row["code"].partition("]")[0])
-    }
+@pytest.mark.parametrize("text", [README, generate.exit_statuses()], ids=["README", "reference"])
+def test_every_exit_status_is_in_the_document_and_no_other(text: str):
+    (found,) = [each for each in tables_of(text) if each.columns[0] == "code"]
+    codes = {int(code) for row in found.rows for code in re.findall(r"\d+", row["code"].partition("]")[0])}
     of_errors = {
         error.exit_status
         for error in vars(errors).values()
