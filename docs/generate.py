@@ -19,7 +19,7 @@ from orchestrator.cli import COMMANDS, group
 from orchestrator.cli.help import EXAMPLES, EXIT_STATUSES
 from orchestrator.model import OVER, RESUMABLE
 from orchestrator.report import json_schema
-from orchestrator.report.pages.wording import OUTCOMES
+from orchestrator.report.wording import OUTCOMES
 from orchestrator.settings import ENVIRONMENTS, SETTINGS, Setting
 
 MARKER = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.M)

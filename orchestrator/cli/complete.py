@@ -38,6 +38,13 @@ def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     return [CompletionItem(incomplete, type="dir")]
 
 
+def folder_then_files(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """A directory as the first argument, files after it."""
+    return [CompletionItem(incomplete, type="file" if ctx.params.get(str(param.name)) else "dir")]
+
+
 def words(choices: Mapping[str, str]) -> Complete:
     """Those of ``choices`` that begin with what was typed, with their meaning."""
 

@@ -14,7 +14,9 @@ from orchestrator.cli.output import say
 
 
 @click.command("resume", cls=Command)
-@click.argument("places", metavar="[RUN_DIR] [SOURCE]...", nargs=-1, shell_complete=complete.files)
+@click.argument(
+    "places", metavar="[RUN_DIR] [SOURCE]...", nargs=-1, shell_complete=complete.folder_then_files
+)
 @click.option(
     "--latest", is_flag=True, help="Resume the newest run in runs/; every argument is then a SOURCE."
 )
