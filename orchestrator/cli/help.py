@@ -190,7 +190,7 @@ def _environment() -> list[tuple[str, str]]:
 
 def suggestion(wrong: str, right: Sequence[str]) -> str:
     """A sentence with the one word of ``right`` that ``wrong`` probably means; "" if there is none."""
-    close = get_close_matches(wrong, right, n=1, cutoff=0.7)
+    close = get_close_matches(wrong, right, n=1, cutoff=0.7 if wrong.startswith("--") else 0.6)
     return f" Did you mean {close[0]}?" if close else ""
 
 
