@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import inf
 from types import TracebackType
 
@@ -11,6 +11,7 @@ from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
+from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority, PriorityQueue
 from orchestrator.errors import CallError
 
@@ -104,7 +105,7 @@ class Gate:
         cutoff: closes the gate for stops or for all calls.
         clock: the session's time.
         ramp: opens connections, shared by all tenants of the process.
-        authenticate: waits for a token. Raises TenantError if there can be none, and CallError if there is none now.
+        tenant: gets the token that every call needs.
         hold_results: whether polls and files wait for stops of other tenants.
     """
 
@@ -116,7 +117,7 @@ class Gate:
         cutoff: Cutoff,
         clock: Clock,
         ramp: Ramp,
-        authenticate: Callable[[], Awaitable[None]],
+        tenant: Tenant,
         hold_results: Callable[[], bool] = lambda: False,
     ) -> None:
         self.in_flight = 0
@@ -128,14 +129,18 @@ class Gate:
         self._cutoff = cutoff
         self._clock = clock
         self._ramp = ramp
-        self._authenticate = authenticate
+        self._tenant = tenant
         self._hold_results = hold_results
         self._queue: PriorityQueue[asyncio.Future[int]] = PriorityQueue()
+        self._waiting_files: set[asyncio.Future[int]] = set()
         self._files: set[int] = set()  # the slots that downloads were given
+        self._closed: frozenset[Priority] = frozenset()
         self._connections = 0
         self._growing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
         cutoff.subscribe(self._close)
+        self._close()
 
     def slot(self, priority: Priority, due: float = 0.0) -> Slot:
         """A slot for one call, held until the ``async with`` block ends.
@@ -148,18 +153,28 @@ class Gate:
 
     def check(self, priority: Priority) -> None:
         """Raise :class:`Closed` if calls of ``priority`` may not start any more."""
-        cutoff = self._cutoff
-        if (
-            cutoff.cancelled_by is not None
-            or (priority <= Priority.RETRY and not cutoff.sending)
-            or (priority is Priority.FILE and cutoff.confirming)
-        ):
+        if priority in self._closed:
             raise Closed
 
     async def acquire(self, priority: Priority, due: float) -> int:
         """Enter a slot. Return the number to leave it with. Use :meth:`slot` instead."""
-        while (call := await self._authenticated(priority, due)) is None:
-            due = 0.0
+        while True:
+            self.check(priority)
+            call = await self._granted(priority, due)
+            try:
+                self.check(priority)
+                if not self._tenant.has_token:
+                    await self._tenant.authenticate()
+                    self.check(priority)
+            except CallError as error:  # no token came; the call goes back into the queue
+                self._outage.failed(error)
+                self._free(call)
+                due = 0.0
+            except BaseException:
+                self._free(call)
+                raise
+            else:
+                break
         if priority is Priority.STOP:
             self._queue.budget.earn()
         self.in_flight += 1
@@ -167,51 +182,43 @@ class Gate:
             self._backlog.changed.set()
         return call
 
-    async def _authenticated(self, priority: Priority, due: float) -> int | None:
-        """Wait for a slot, then for a token. Return None, without the slot, if no token came."""
-        self.check(priority)
+    async def _granted(self, priority: Priority, due: float) -> int:
         granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if priority is Priority.FILE:
+            self._waiting_files.add(granted)
         self._queue.push(priority, granted, due)
         self.pump()
         try:
-            call = await granted
+            return await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
                 self._free(granted.result())
             raise
-        try:
-            self.check(priority)
-            await self._authenticate()
-            self.check(priority)
-        except CallError as error:
-            self._outage.failed(error)
-            self._free(call)
-            return None
-        except BaseException:
-            self._free(call)
-            raise
-        return call
 
     def release(self, call: int, *, cancelled: bool = False) -> None:
         """Leave a slot. ``cancelled``: the tenant may still work on the call. Use :meth:`slot` instead."""
         self.in_flight -= 1
         self._free(call, cancelled=cancelled)
-        self._pace.moved()
+        self._pace.moved(self._clock.now())
 
     def pump(self) -> None:
         """Grant slots to waiting calls. Needed after anything that may let a call start."""
-        while self._pacer.in_flight < self._connections and self._grant():
+        pacer = self._pacer
+        while pacer.in_flight < self._connections and self._grant():
             pass
-        if self._pacer.full:
-            self._make_room()
-        elif not self._growing and self._pacer.in_flight >= self._connections:
+        if pacer.full:
+            if self.downloads:
+                self._make_room()
+        elif not self._growing and pacer.in_flight >= self._connections:
             self._growing = True
             self._ramp.ask(self._grow)
 
     @property
     def claimable(self) -> int:
         """How many more keys to claim: up to three times the slots, so that no stop waits for the disk."""
-        ready, most = self._queue.ready, max(LEAST_CLAIMED, self._pacer.limit)
+        ready, most = self._queue.ready, self._pacer.limit
+        if most < LEAST_CLAIMED:
+            most = LEAST_CLAIMED
         return 0 if ready >= most or self._full else 3 * most - ready
 
     @property
@@ -258,32 +265,31 @@ class Gate:
         if opens_at > now:
             self._pump_at(now, opens_at)
             return False
-        files = len(self._queue.files)
         granted = self._next(now)
         if granted is None:
             self._pump_at(now, self._queue.due(now))
             return False
         call = self._pacer.take(now)
-        if len(self._queue.files) < files:
+        if self._waiting_files and granted in self._waiting_files:
+            self._waiting_files.discard(granted)
             self._files.add(call)
         granted.set_result(call)
-        self._pace.moved()
+        self._pace.moved(now)
         return True
 
     def _next(self, now: float) -> "asyncio.Future[int] | None":
         """The next call that still waits. A cancelled one is dropped."""
         probing = self._pacer.circuit.open
-        while (
-            waiting := self._queue.pop(now, self._results_must_wait, self._files_must_wait, probing=probing)
-        ) is not None:
+        while (waiting := self._queue.pop(now, self._results_wait, self._files_wait, probing)) is not None:
             if not waiting.done():
                 return waiting
+            self._waiting_files.discard(waiting)
         return None
 
-    def _results_must_wait(self) -> bool:
+    def _results_wait(self) -> bool:
         return self.results_wait
 
-    def _files_must_wait(self) -> bool:
+    def _files_wait(self) -> bool:
         """While a stop may still come, downloads leave a tenth of the slots to it."""
         most = max(1, int(self._pacer.limit * DOWNLOAD_SHARE))
         return len(self._files) >= most and self._cutoff.sending and self._backlog.stops_may_come
@@ -300,23 +306,34 @@ class Gate:
 
     def _pump_at(self, now: float, at: float) -> None:
         if self._timer is not None:
+            if now < at == self._timer_at:
+                return
             self._timer.cancel()
             self._timer = None
         if now < at < inf:
-            self._timer = asyncio.get_running_loop().call_later(at - now, self.pump)
+            self._timer_at = at
+            self._timer = asyncio.get_running_loop().call_later(at - now, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        self.pump()
 
     def _close(self) -> None:
         """The run ends early: refuse the calls that may not start any more."""
         refused: list[asyncio.Future[int]] = []
         if self._cutoff.cancelled_by is not None:
+            self._closed = frozenset(Priority)
             refused = self._queue.drain()
             if self._timer is not None:
                 self._timer.cancel()
         elif self._cutoff.confirming:
+            self._closed = frozenset(Priority) - {Priority.POLL}
             refused = self._queue.drain()
         elif not self._cutoff.sending:
+            self._closed = frozenset(priority for priority in Priority if priority <= Priority.RETRY)
             refused = self._queue.drain_stops()
         for waiting in refused:
             if not waiting.done():
                 waiting.set_exception(Closed)
+            self._waiting_files.discard(waiting)
         self._backlog.changed.set()

@@ -93,9 +93,8 @@ class Pace:
                 "outage.ended", seconds=round(now - circuit.since, 1), waiting=self._backlog.unsent
             )
 
-    def moved(self) -> None:
+    def moved(self, now: float) -> None:
         """A call started or ended. Write a row if one is due."""
-        now = self._clock.now()
         self._progress.in_flight = self.pacer.in_flight
         if self._closed_until is not None and now >= self._closed_until:
             self._closed_until = None

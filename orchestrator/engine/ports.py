@@ -10,8 +10,12 @@ from orchestrator.model import ActionState
 class Tenant(Protocol):
     """One tenant's calls. Each raises one CallError where it fails, or TenantError where none can succeed."""
 
+    @property
+    def has_token(self) -> bool:
+        """Whether a call need not wait for a token."""
+
     async def authenticate(self) -> None:
-        """Sees to credentials ahead of the first call."""
+        """Wait for a token. Raises TenantError if there can be none, and CallError if there is none now."""
 
     async def stop(self, bulk_key: str, track_id: str) -> str | None:
         """Returns once the stop is accepted, with the request id that support asks for."""

@@ -105,7 +105,6 @@ class PriorityQueue(Generic[T]):
         now: float,
         results_wait: Callable[[], bool],
         files_wait: Callable[[], bool] = lambda: False,
-        *,
         probing: bool = False,
     ) -> T | None:
         """Remove and return the next item, or None if none may start.

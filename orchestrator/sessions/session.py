@@ -10,7 +10,6 @@ from string import ascii_lowercase
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from orchestrator.action import Action
 from orchestrator.clock import Clock
@@ -98,9 +97,7 @@ async def tenant_session(
         settings, common.clock, on_answer=pace.receive, on_token=journal.token_call, tokens=tokens
     ) as tenant:
         outage = Outage(settings.wait_for_tenant, pace, cutoff, common.clock, answered=counts.accepted > 0)
-        gate = Gate(
-            pace, outage, backlog, cutoff, common.clock, common.ramp, tenant.authenticate, hold_results
-        )
+        gate = Gate(pace, outage, backlog, cutoff, common.clock, common.ramp, tenant, hold_results)
         yield TenantSession(
             common, settings, tenant, gate, pace, outage, backlog, cutoff, journal,
             None if settings.no_results else responses, progress, log,
@@ -173,7 +170,7 @@ class TenantSession:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_input, intake)
                 group.start_soon(self._authenticate)
-                async with anyio.create_task_group() as journeys:
+                async with asyncio.TaskGroup() as journeys:
                     await self._start_journeys(journeys)
                 await intake.finish()
                 group.cancel_scope.cancel()
@@ -196,7 +193,7 @@ class TenantSession:
         self._gate.pump()
         self._backlog.changed.set()
 
-    async def _start_journeys(self, journeys: TaskGroup) -> None:
+    async def _start_journeys(self, journeys: asyncio.TaskGroup) -> None:
         """Claim keys from the journal as there is room. Return when no key is left, or the session is closing."""
         backlog, gate = self._backlog, self._gate
         while not self._cutoff.closing:
@@ -210,7 +207,7 @@ class TenantSession:
                 backlog.changed.clear()
                 await backlog.changed.wait()
 
-    async def _claim(self, journeys: TaskGroup) -> None:
+    async def _claim(self, journeys: asyncio.TaskGroup) -> None:
         backlog = self._backlog
         backlog.claiming = True
         counted = backlog.waiting
@@ -237,7 +234,7 @@ class TenantSession:
                 self._recorder.released(action)
             raise
 
-    async def _claim_parked(self, journeys: TaskGroup) -> None:
+    async def _claim_parked(self, journeys: asyncio.TaskGroup) -> None:
         backlog = self._backlog
         counted = backlog.parked
         actions = await self._journal.claim_parked(backlog.room)
@@ -245,10 +242,10 @@ class TenantSession:
         backlog.parked -= len(actions) if actions else counted
         self._start(journeys, actions)
 
-    def _start(self, journeys: TaskGroup, actions: Sequence[Action]) -> None:
+    def _start(self, journeys: asyncio.TaskGroup, actions: Sequence[Action]) -> None:
         for action in actions:
             self._backlog.add(action)
-            journeys.start_soon(self._journey.run, action, name="journey")
+            journeys.create_task(self._journey.run(action))
 
     def _over(self) -> bool:
         backlog = self._backlog

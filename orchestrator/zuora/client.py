@@ -175,8 +175,13 @@ class ZuoraClient:
         """What came with the token issued last; None before the first, and for a bearer token that was given."""
         return self._endpoint.granted if self._endpoint is not None else None
 
+    @property
+    def has_token(self) -> bool:
+        """Whether a call need not wait for a token."""
+        return self._token.current() is not None
+
     async def authenticate(self) -> None:
-        """Sees to a token before the first call needs it. Raises TenantError."""
+        """Wait for a token. Raises TenantError if there can be none, and CallError if there is none now."""
         if self._token.current() is None:
             await self._token.bearer()
 

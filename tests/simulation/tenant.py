@@ -184,6 +184,10 @@ class VirtualTenant:
     def redact(self, text: str) -> str:
         return text
 
+    @property
+    def has_token(self) -> bool:
+        return False
+
     async def authenticate(self) -> None:
         await asyncio.sleep(max(0.0, self._token_at - now()))
         if self._refuses_credentials is not None:

@@ -60,7 +60,7 @@ class WatchedGate(Gate):
         journal: Journal,
         outage: Outage,
     ) -> None:
-        super().__init__(pace, outage, backlog, cutoff, clock, Ramp(), tenant.authenticate)
+        super().__init__(pace, outage, backlog, cutoff, clock, Ramp(), tenant)
         self.grants: list[Grant] = []
         self.most_later = 0
         self._journal = journal

@@ -23,6 +23,7 @@ from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, Limits
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.progress import Progress
+from tests.simulation.tenant import VirtualTenant
 from tests.simulation.virtual import now, virtually
 
 
@@ -40,6 +41,22 @@ class Slots:
         """Nor does a pause."""
 
 
+class Tenant(VirtualTenant):
+    """A tenant whose token is there, or comes as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.token: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def has_token(self) -> bool:
+        return self.token is None
+
+    async def authenticate(self) -> None:
+        if self.token is not None:
+            await self.token()
+
+
 class Bench:
     """A gate with ``slots`` slots, in virtual time, and what its calls did."""
 
@@ -50,13 +67,13 @@ class Bench:
         self.pacer = Pacer(self.slots, 0.0)
         self.backlog = Backlog()
         self.cutoff = Cutoff()
-        self.token: Callable[[], Awaitable[None]] = self._has_token
+        self.tenant = Tenant()
         log = make_log(Sink(None, None), clock, "run")
         journal = journals.inline(clock)
         weakref.finalize(self, journal.close)
         pace = Pace(self.pacer, self.backlog, journal, Progress(), clock, log)
         outage = Outage(900.0, pace, self.cutoff, clock, answered=True)
-        self.gate = Gate(pace, outage, self.backlog, self.cutoff, clock, ramp or Ramp(), lambda: self.token())
+        self.gate = Gate(pace, outage, self.backlog, self.cutoff, clock, ramp or Ramp(), self.tenant)
         self.began: list[tuple[str, float]] = []
         self.ended: list[tuple[str, float]] = []
         self.refused: list[tuple[str, float]] = []
@@ -84,9 +101,6 @@ class Bench:
                 self.ended.append((name, round(now(), 6)))
         except Closed:
             self.refused.append((name, round(now(), 6)))
-
-    async def _has_token(self) -> None:
-        """The token is there."""
 
 
 def bench(script: Callable[[Bench], Awaitable[None] | None], slots: int = 1, seconds: float = 100.0) -> Bench:
@@ -266,7 +280,7 @@ def test_a_call_waits_in_its_slot_for_a_token():
         await asyncio.sleep(5)
 
     def script(made: Bench) -> None:
-        made.token = late
+        made.tenant.token = late
         made.stop("stop")
 
     assert bench(script).began == [("stop", 5.0)]
@@ -277,10 +291,10 @@ def test_a_call_without_a_token_leaves_its_slot_free():
         raise CredentialsRefused("No.")
 
     async def script(made: Bench) -> None:
-        made.token = no_token
+        made.tenant.token = no_token
         with pytest.raises(CredentialsRefused):
             await made._call(Priority.STOP, "without", 0.0, 1.0)
-        made.token = made._has_token
+        made.tenant.token = None
         made.stop("with")
 
     assert bench(lambda made: script(made)).order == ["with"]
@@ -291,7 +305,7 @@ def test_a_token_that_comes_after_the_end_starts_no_call():
         await asyncio.sleep(5)
 
     async def script(made: Bench) -> None:
-        made.token = late
+        made.tenant.token = late
         made.stop("stop")
         await asyncio.sleep(3)
         made.cutoff.cancel(reason())
