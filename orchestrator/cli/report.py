@@ -83,7 +83,8 @@ def command(
 
     from orchestrator.cli.report_output import copy_report, shown
     from orchestrator.journal.reader import UNREADABLE
-    from orchestrator.journal.recovery.opening import is_read_only, open_for_report
+    from orchestrator.journal.recovery.opening import open_for_report
+    from orchestrator.journal.recovery.state import is_read_only
 
     targets.refuse_report_target(target)
     stem = "support" if form == "support" else "report"

@@ -19,7 +19,8 @@ from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import Finding, FindingKind, RunInfo, Verification
 from orchestrator.journal.intake import RowIntake
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.recovery.opening import is_read_only, open_for_report, open_for_resume
+from orchestrator.journal.recovery.opening import open_for_report, open_for_resume
+from orchestrator.journal.recovery.state import is_read_only
 from orchestrator.logs import Screen
 from orchestrator.model import OVER, InputRow, Outcome, Records
 from orchestrator.report import ActionEntry

@@ -17,7 +17,6 @@ import os
 import shutil
 import sqlite3
 import stat
-import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -29,6 +28,7 @@ from orchestrator.journal.database import UNREADABLE
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.integrity import problem_of, sql
 from orchestrator.journal.recovery.rebuild import in_current_form, rebuilt
+from orchestrator.journal.recovery.state import LEFT, FileState, indexed_frames, is_read_only
 
 _NOT_BEGUN = (
     "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it again with another "
@@ -44,10 +44,7 @@ _SHORTENED = (
     "unconfirmed. Rows that were read later are missing from the report. To read the rest of the input and the status "
     "of these keys, run mass-stop resume."
 )
-_LOG_MISSING = "its log {} is missing"
-_LOG_FOREIGN = "its log is missing, and the file {} beside it belongs to another journal or to another time"
 _LOG_CUT = "the end of its log is lost"
-_LEFT = "the disk took no more"
 _FOREIGN = "The file {} belongs to another journal or to another time, and is ignored."
 _MOVE = "The run is not resumed while that file is there: move it away, or put the right one in its place."
 _DAMAGED = (
@@ -67,47 +64,6 @@ class _Damaged(Exception):
     """The journal is damaged."""
 
 
-class _State:
-    """What the files of the journal at ``path`` say without SQLite. Raises RunDirectoryError or OSError.
-
-    Attributes:
-        damaged: the digest does not match.
-        foreign: the log beside the journal belongs to another one.
-        closed: the file alone holds everything.
-        lost: why the journal ends before its run did, in a few words; None if that is not known yet.
-        last: the mark of the last commit that the log should add.
-    """
-
-    def __init__(self, path: Path) -> None:
-        database.require_journal(path)
-        file, log, digest = mark.of_file(path), mark.read_log(path), checksum.holds(path)
-        old_form = file is None
-        self.last = log.last if log is not None else None
-        self.damaged = digest is False
-        self.foreign = log is not None and (not log.belongs_to(file) or (old_form and digest is True))
-        adds = (
-            log is not None and not self.foreign and (file is None or self.last is None or self.last > file)
-        )
-        # In form 3 a journal without write permission was left behind by its run; one with a digest was archived.
-        left = database.was_left(path) or (old_form and digest is None and not path.stat().st_mode & 0o200)
-        self.closed = digest is True and not adds and not left
-        self.lost: str | None = None
-        if left:
-            self.lost = _LEFT
-        elif not self.closed and (log is None or self.foreign):
-            self.lost = (_LOG_FOREIGN if self.foreign else _LOG_MISSING).format(mark.log_of(path).name)
-
-
-def is_read_only(path: Path) -> bool:
-    """Whether the run with the journal at ``path`` was archived, or lies on read-only media. Raises OSError.
-
-    The mode counts for root as well.
-    """
-    if not path.parent.stat().st_mode & 0o222 or not os.access(path.parent, os.W_OK):
-        return True
-    return not path.stat().st_mode & 0o222 and _State(path).lost != _LEFT
-
-
 def open_for_report(path: Path) -> tuple[JournalReader, list[str]]:
     """A reader of the journal at ``path``, and sentences on what it lacks. Modifies nothing.
 
@@ -121,7 +77,7 @@ def open_for_report(path: Path) -> tuple[JournalReader, list[str]]:
             return JournalReader(database.read_only(path, at_work=True)), []
         if database.whole(path).is_file():
             path = database.whole(path)
-        state = _State(path)
+        state = FileState(path)
         if state.closed:
             connection = database.read_only(path)
             if database.form_of(connection) == database.FORM:
@@ -171,7 +127,7 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
     Only for the process that holds the run directory. Raises as :func:`open_for_resume`, and OSError or sqlite3.Error.
     """
     database.finish_replacing(path)
-    state = _State(path)
+    state = FileState(path)
     refusal = "" if shared else _DAMAGED.format(path.parent)  # of a shard, the run says what to do
     if state.damaged:
         raise StorageError(f"The journal {path} is damaged (its digest does not match). {refusal}".rstrip())
@@ -185,12 +141,12 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
         lost = _close(path, state, path, shared=shared, check=check)
     except _Damaged as problem:
         raise StorageError(f"The journal {path} is damaged ({problem}). {refusal}".rstrip()) from problem
-    if state.lost == _LEFT:
+    if state.lost == LEFT:
         database.unmark(path)
     return [_SHORTENED.format(path, lost)] if lost else []
 
 
-def _open_copy(path: Path, state: _State) -> tuple[JournalReader, list[str]]:
+def _open_copy(path: Path, state: FileState) -> tuple[JournalReader, list[str]]:
     """As :func:`open_for_report`, from a temporary copy that is recovered as a resumed run would do it."""
     directory, copy = _copied(path, with_log=not state.foreign)
     try:
@@ -212,20 +168,20 @@ def _open_copy(path: Path, state: _State) -> tuple[JournalReader, list[str]]:
 
 
 def _close(
-    path: Path, state: _State, shown: Path, *, shared: bool = False, check: Check = problem_of
+    path: Path, state: FileState, shown: Path, *, shared: bool = False, check: Check = problem_of
 ) -> str | None:
     """Brings the journal at ``path`` into the closed state and the current form. Returns why it is shortened, if it is.
 
     ``shown`` is its path for the operator. Raises _Damaged, StorageError, OSError or sqlite3.Error.
     """
-    indexed = _indexed_frames(path)
+    indexed = indexed_frames(path)
     if not state.closed:
         with database.descriptor_of(path) as descriptor:
             checksum.remove(descriptor)  # from now on SQLite may write to the file
     with closing(_opened(path, state, shown, shared=shared)) as connection, _current(connection) as current:
         lost = state.lost
         if not state.closed:
-            if lost is None and (_indexed_frames(path) < indexed or _behind(connection, state.last)):
+            if lost is None and (indexed_frames(path) < indexed or _behind(connection, state.last)):
                 lost = _LOG_CUT
             if not connection.execute(sql("holds_run")).fetchone()[0]:
                 if lost is not None:
@@ -253,7 +209,7 @@ def _current(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         yield copy
 
 
-def _opened(path: Path, state: _State, shown: Path, *, shared: bool) -> sqlite3.Connection:
+def _opened(path: Path, state: FileState, shown: Path, *, shared: bool) -> sqlite3.Connection:
     """The journal with its log. Raises _Damaged or StorageError."""
     nothing = StorageError(_NOTHING_KNOWN.format(shown, mark.log_of(shown).name))
     if not path.stat().st_size:  # SQLite would delete the log
@@ -355,23 +311,3 @@ def _held(directory: Path) -> Iterator[bool]:
         yield True
     finally:
         os.close(descriptor)
-
-
-def _indexed_frames(path: Path) -> int:
-    """How many frames the log had by the index of the process that wrote it last (-shm); 0 if that is not known.
-
-    The index is never ahead of what a sync of the log has returned for (SQLite, "WAL-mode File Format", 2.1).
-    """
-    try:
-        with path.with_name(f"{path.name}-shm").open("rb") as file:
-            header = file.read(48)
-    except OSError:
-        return 0
-    if len(header) < 48:
-        return 0
-    first = second = 0
-    words = struct.unpack("=12I", header)
-    for even, odd in zip(words[0:10:2], words[1:10:2], strict=True):
-        first = (first + even + second) & 0xFFFFFFFF
-        second = (second + odd + first) & 0xFFFFFFFF
-    return words[4] if (first, second) == words[10:12] else 0
