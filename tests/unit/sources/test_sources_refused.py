@@ -50,7 +50,10 @@ def piped():
     [
         (f"{KEY}\n\xff".encode("latin-1"), "is not UTF-8: byte 0xFF in line 2 (byte 34). Save it"),
         (f"{KEY}\n\0".encode(), "is UTF-16 or binary: a NUL byte in line 2 (byte 34). Save it"),
-        (gzip.compress(f"{KEY}\n".encode())[:-3], "is cut short: its gzip data has no end. Copy the file again."),
+        (
+            gzip.compress(f"{KEY}\n".encode(), mtime=0)[:-3],
+            "is cut short: its gzip data has no end. Copy the file again.",
+        ),
     ],
     ids=["not UTF-8", "NUL", "cut short"],
 )  # fmt: skip
@@ -85,7 +88,7 @@ def test_a_file_that_is_not_there_is_named_when_it_is_looked_for_and_when_it_is_
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        (gzip.compress(KEY.encode())[:-8] + bytes(8), "Copy the file again."),
+        (gzip.compress(KEY.encode(), mtime=0)[:-8] + bytes(8), "Copy the file again."),
         (KEY.encode(), "If it is not compressed, drop .gz from its name."),
     ],
     ids=["damaged", "plain text"],
