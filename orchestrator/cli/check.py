@@ -30,7 +30,7 @@ def command(key: str | None, **given: Any) -> int:
     With --tenants it checks every tenant of the file, a few lines for each; with --tenant NAME, one of them in full.
 
     The exit status is 0 if a run may start, and 3 if the tenant cannot be reached or refuses the credentials. It is 4
-    if that is true of some of several tenants, 2 if a credential cannot be found, and 1 if KEY cannot be read.
+    if only some of several tenants are ready, 2 if a credential is missing, and 1 if KEY cannot be read.
     """
     import anyio
 
