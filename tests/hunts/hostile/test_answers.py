@@ -35,16 +35,18 @@ class InPlaceOf:
 def test_a_body_that_is_no_answer_costs_a_try_and_not_the_truth(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
-    tenant = make_tenant(**QUIET, actions=len(BODIES))
-    spoil = InPlaceOf(
-        kind, {key: respond(body) for key, body in zip(tenant.keys, BODIES.values(), strict=True)}
-    )
+    # Three of four keys get answers. If none did, it would be an outage.
+    tenant = make_tenant(**QUIET, actions=4 * len(BODIES))
+    spoilt = tenant.keys[::4]
+    spoil = InPlaceOf(kind, {key: respond(body) for key, body in zip(spoilt, BODIES.values(), strict=True)})
     with Meddler(tenant, spoil) as between:
         ended = mass_stop.run(
             tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment, longest=60
         )
-    named = dict(zip(tenant.keys, BODIES, strict=True))
-    assert {named[key]: told for key, told in outcomes(ended.report).items() if told != "stopped"} == {}
+    named = dict(zip(spoilt, BODIES, strict=True))
+    assert {
+        named.get(key, key): told for key, told in outcomes(ended.report).items() if told != "stopped"
+    } == {}
     assert (spoil.given, ended.status, lies(ended.report, tenant)) == (len(BODIES), 0, []), ended
 
 
@@ -61,7 +63,7 @@ def test_a_status_that_is_never_an_answer_leaves_an_accepted_stop_unconfirmed(
             env=between.environment,
             longest=90,
         )  # fmt: skip
-    assert (ended.status, lies(ended.report, tenant)) == (1, []), ended
+    assert (ended.status, lies(ended.report, tenant)) == (4, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
     for action in ended.report["actions"]:
         assert action["stop"]["accepted_at"] is not None

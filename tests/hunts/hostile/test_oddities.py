@@ -128,7 +128,7 @@ def test_a_status_that_is_none_ends_as_unconfirmed(mass_stop: MassStop, make_ten
     ended, outcome_of = told(
         mass_stop, tenant, "status", odd, "--max-attempts", "2", "--wait-for-tenant", "3s"
     )
-    assert (but("unconfirmed", outcome_of), ended.status) == ({}, 1), ended
+    assert (but("unconfirmed", outcome_of), ended.status) == ({}, 4), ended
 
 
 def test_a_stop_that_does_not_say_whether_it_was_accepted_is_settled_by_the_status(
