@@ -11,6 +11,7 @@ set -u
 ROUNDS=${ROUNDS:-5} # how often a run that was cut is gone on with
 PAUSE=${PAUSE:-30}  # seconds before that, and between two looks at a tenant that does not answer
 LOOKS=${LOOKS:-20}  # how often to look whether the tenant is back
+VERIFY_AFTER=${VERIFY_AFTER:-1800} # seconds until every status is read again; 0: not at all
 
 if [ $# -lt 2 ]; then
     echo "usage: incident.sh KEYS.csv RUN_DIR [OPTION…]" >&2
@@ -103,7 +104,21 @@ while :; do
     ended=$?
     again=
     case $ended in
-    0) say "All over. Nothing processes records any more. Report: $run/report.json" ;;
+    0)
+        say "All over. Nothing processes records any more. Report: $run/report.json"
+        if [ "$VERIFY_AFTER" -gt 0 ]; then
+            say "In $VERIFY_AFTER seconds every status is read again."
+            nap "$VERIFY_AFTER"
+            [ -z "$interrupted" ] || exit 0
+            attend mass-stop verify "$run"
+            ended=$?
+            if [ "$ended" -eq 0 ]; then
+                say "Verified: the stop holds."
+            else
+                say "NOT verified (status $ended): see above, and disable what starts new actions."
+            fi
+        fi
+        ;;
     1)
         if has_open_ends; then
             again=yes

@@ -27,8 +27,8 @@ VALID_BY = {
 }
 
 CALLING = {
-    "ansible-playbook.yml": ["run", "check", "resume"],
-    "github-workflow.yml": ["check", "run", "resume"],
+    "ansible-playbook.yml": ["run", "check", "resume", "verify"],
+    "github-workflow.yml": ["check", "run", "resume", "verify"],
     "kubernetes-job.yaml": ["resume", "run"],
 }
 """The commands each calls; the Rundeck job leaves that to incident.sh."""
@@ -171,6 +171,8 @@ def test_the_script_of_the_rundeck_job_does_the_job(folder: Path, environment: d
         "RD_OPTION_KEYS": "keys.csv",
         "RD_OPTION_CHANGE": "CHG0012345",
     }
+    told = {**environment, **given, "VERIFY_AFTER": "1"}
     assert {name for name in given if f"${name}" not in step["script"]} == set()
-    shell(step["script"].replace("/var/lib/mass-stop", str(folder)), folder, {**environment, **given})
-    assert (folder / "runs" / "CHG0012345" / "report.json").is_file()
+    shell(step["script"].replace("/var/lib/mass-stop", str(folder)), folder, told)
+    report = json.loads((folder / "runs" / "CHG0012345" / "report.json").read_text())
+    assert [one["keys"] for one in report["run"]["verifications"]] == [12]

@@ -42,7 +42,7 @@ def rehearse(tmp_path: Path) -> Callable[..., tuple[int, list[str], str]]:
         path = f"{command.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         done = subprocess.run(
             ["sh", SCRIPT, "keys.txt", "night", *options], cwd=tmp_path, stdin=subprocess.DEVNULL,
-            env={**without_others(), "PATH": path, "PAUSE": "0", "LOOKS": "2", **variables},
+            env={**without_others(), "PATH": path, "PAUSE": "0", "LOOKS": "2", "VERIFY_AFTER": "0", **variables},
             capture_output=True, text=True, timeout=LONGEST,
         )  # fmt: skip
         assert (tmp_path / "plan").read_text() == "", f"not all was called for: {done.stderr}"
@@ -73,6 +73,17 @@ def test_what_follows_an_exit_status(
 ):
     status, made, said = rehearse(*plan)
     assert (status, made) == (ends_in, calls), said
+
+
+@pytest.mark.parametrize(
+    ("verified", "said"), [("0", "Verified: the stop holds."), ("1", "NOT verified (status 1)")]
+)
+def test_a_run_that_is_all_over_is_verified_later(
+    rehearse: Callable[..., tuple[int, list[str], str]], verified: str, said: str
+):
+    status, made, told = rehearse("0", verified, VERIFY_AFTER="1")
+    assert (status, made) == (int(verified), [RUN, "verify night"])
+    assert said in told
 
 
 @pytest.mark.parametrize("limit", ["--deadline", "--max-failures"])
@@ -114,7 +125,7 @@ def test_a_second_start_goes_on_with_the_same_run(rehearse: Callable[..., tuple[
 
 def start(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        ["sh", SCRIPT, *arguments], cwd=folder, env={"PAUSE": "0", "LOOKS": "1", **environment},
+        ["sh", SCRIPT, *arguments], cwd=folder, env={"PAUSE": "0", "LOOKS": "1", "VERIFY_AFTER": "0", **environment},
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
