@@ -51,7 +51,7 @@ def test_a_page_that_cannot_be_written_changes_neither_exit_status_nor_report(
 def test_a_plan_and_a_cut_run_have_a_page_too(mass_stop: MassStop, tenant: Tenant) -> None:
     keys = mass_stop.keys(tenant.keys)
     plan = mass_stop("plan", keys, "--out", "plan", tenant=tenant)
-    assert "A plan: no stop was sent" in (plan.directory / "report.html").read_text()
+    assert "Plan, no stop was sent" in (plan.directory / "report.html").read_text()
     cut = mass_stop.run(tenant, keys, env={"ZUORA_CLIENT_SECRET": "wrong"})
     assert cut.status == 3, cut
     assert "Nothing was stopped" in (cut.directory / "report.html").read_text()

@@ -339,18 +339,23 @@ def test_a_resume_that_lacks_its_credentials_leaves_the_run_as_it_was(
 def test_a_resume_that_is_refused_leaves_what_was_refused_before_as_it_was(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
-    tenant = make_tenant(**PROCESSING, actions=4, faults=FaultPlan(expired_token=1))
-    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "1").report
-    assert set(outcomes(before).values()) == {"not_attempted"}
+    tenant = make_tenant(**PROCESSING, actions=4, denied=1.0)
+    before = mass_stop.run(tenant, mass_stop.keys(tenant.keys)).report
+    assert set(outcomes(before).values()) == {"rejected"}
 
-    assert mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": ""}).status == 2
+    assert (
+        mass_stop("resume", "run", "--retry-rejected", tenant=tenant, env={"ZUORA_CLIENT_SECRET": ""}).status
+        == 2
+    )
     assert mass_stop("report", "run").report == before
 
-    ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": "wrong" * 8})
+    ended = mass_stop(
+        "resume", "run", "--retry-rejected", tenant=tenant, env={"ZUORA_CLIENT_SECRET": "wrong" * 8}
+    )
     assert (ended.status, ended.report["actions"]) == (3, before["actions"]), ended
 
-    tenant.simulated.set_faults(FaultPlan())
-    assert mass_stop("resume", "run", tenant=tenant).status == 0
+    again = mass_stop("resume", "run", "--retry-rejected", tenant=tenant)
+    assert (again.status, set(outcomes(again.report).values())) == (1, {"rejected"})
 
 
 @pytest.mark.parametrize("again", [(), ("nowhere.txt",)])

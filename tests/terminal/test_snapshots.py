@@ -156,7 +156,7 @@ def test_an_interrupted_run(
         pipe.write(f"{key}\n")
         pipe.flush()
         until(lambda: tenant.answered("status"), "the first status")
-        run.child.expect("settled")
+        run.child.expect("results")
         run.child.sendintr()
         assert run.end() == 130
     as_kept("run-interrupted", run.screen())
