@@ -1,4 +1,4 @@
-"""Stops Zuora mass actions in bulk, and says truthfully what was stopped.
+"""Stops Zuora mass actions in bulk, and reports truthfully what was stopped.
 
 The public names; everything else may change without notice. They are imported when first used, so that importing the
 package costs nothing.
@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 from orchestrator.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from orchestrator.embedding import resume_all, resume_all_blocking, stop_all, stop_all_blocking, stop_each
+    from orchestrator.embedding import (
+        plan_all,
+        read_report,
+        resume_all,
+        resume_all_blocking,
+        stop_all,
+        stop_all_blocking,
+        stop_each,
+    )
     from orchestrator.errors import (
+        ActionsNotOver,
         CredentialsRefused,
         InputError,
         MassStopError,
+        RunCutShort,
         RunDirectoryError,
+        RunError,
+        RunInterrupted,
         SettingError,
         StorageError,
         TenantError,
@@ -22,12 +34,16 @@ if TYPE_CHECKING:
         UsageError,
     )
     from orchestrator.model import Outcome
+    from orchestrator.progress import RunProgress
     from orchestrator.report import ActionEntry, Report
-    from orchestrator.settings import Rate, Secret, Settings, Threshold, resolve
+    from orchestrator.settings import Rate, Secret, Threshold
+    from orchestrator.settings.programs import Settings, resolve
     from orchestrator.settings.tenants import Tenant, read_tenants
 
 _HOMES = {
     "orchestrator.embedding": (
+        "plan_all",
+        "read_report",
         "resume_all",
         "resume_all_blocking",
         "stop_all",
@@ -35,10 +51,14 @@ _HOMES = {
         "stop_each",
     ),
     "orchestrator.errors": (
+        "ActionsNotOver",
         "CredentialsRefused",
         "InputError",
         "MassStopError",
+        "RunCutShort",
         "RunDirectoryError",
+        "RunError",
+        "RunInterrupted",
         "SettingError",
         "StorageError",
         "TenantError",
@@ -46,20 +66,27 @@ _HOMES = {
         "UsageError",
     ),
     "orchestrator.model": ("Outcome",),
-    "orchestrator.settings": ("Rate", "Secret", "Settings", "Threshold", "resolve"),
+    "orchestrator.progress": ("RunProgress",),
+    "orchestrator.settings": ("Rate", "Secret", "Threshold"),
+    "orchestrator.settings.programs": ("Settings", "resolve"),
     "orchestrator.settings.tenants": ("Tenant", "read_tenants"),
     "orchestrator.report": ("ActionEntry", "Report"),
 }
 
 __all__ = [
     "ActionEntry",
+    "ActionsNotOver",
     "CredentialsRefused",
     "InputError",
     "MassStopError",
     "Outcome",
     "Rate",
     "Report",
+    "RunCutShort",
     "RunDirectoryError",
+    "RunError",
+    "RunInterrupted",
+    "RunProgress",
     "Secret",
     "SettingError",
     "Settings",
@@ -70,6 +97,8 @@ __all__ = [
     "Threshold",
     "UsageError",
     "__version__",
+    "plan_all",
+    "read_report",
     "read_tenants",
     "resolve",
     "resume_all",
@@ -78,6 +107,10 @@ __all__ = [
     "stop_all_blocking",
     "stop_each",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> object:

@@ -1,10 +1,12 @@
 """For programs: stop a list of mass actions from Python, inside a running loop or without one.
 
-Nothing here prints, exits or touches signals or logging of the program around it. The run directory is kept as it is by
-the command, so that ``mass-stop resume`` works on it as well.
+Nothing here prints, exits or touches signals or logging of the program around it. The run directory is that of the
+command, so that ``mass-stop resume`` works on it as well.
 """
 
 import asyncio
+import logging
+import warnings
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -15,12 +17,11 @@ from collections.abc import (
     Sequence,
     Sized,
 )
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from os import PathLike
 from pathlib import Path
-
-from msgspec import structs
 
 from orchestrator import report as reports
 from orchestrator import runs
@@ -28,10 +29,12 @@ from orchestrator.errors import UsageError
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import RowIntake
 from orchestrator.journal.reader import JournalReader
+from orchestrator.journal.recovery.opening import open_for_report
+from orchestrator.logs import LoggerScreen
 from orchestrator.model import InputRow, Outcome
+from orchestrator.progress import RunProgress
 from orchestrator.report import ActionEntry, Report
-from orchestrator.settings import Settings
-from orchestrator.settings.layers import checked
+from orchestrator.settings.programs import Settings, checked, naming_arguments
 from orchestrator.settings.tenants import Tenant, checked_tenants
 from orchestrator.sources.objects import object_rows
 from orchestrator.threads import in_thread
@@ -41,152 +44,278 @@ Key = str | tuple[str, str]
 
 Keys = Iterable[Key] | AsyncIterable[Key]
 Tenants = Mapping[str, Tenant]
+OnProgress = Callable[[RunProgress], object]
+
+PROGRESS_SECONDS = 0.5
+"""Seconds between two calls of ``on_progress``."""
 
 SOURCE = "<program>"
 
 _ORIGIN = runs.Origin(confirmed="program")
 
 
-async def stop_all(keys: Keys, settings: Settings, tenants: Tenants | None = None) -> Report:
-    """Stops the mass action of every bulk key, follows each to its end, and returns the report.
+async def stop_all(
+    keys: Keys,
+    settings: Settings,
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
+) -> Report:
+    """Stop the mass action of every bulk key, poll each until it ends, and return the report.
 
     Args:
-        keys: bulk keys, from any iterable. Keys from an asynchronous iterable are stopped as they come. Whitespace and
-            quotes around a key are removed. Malformed keys, objects that are not text and duplicates are reported,
+        keys: bulk keys, from any iterable. Keys from an asynchronous iterable are stopped as they arrive. Whitespace
+            and quotes around a key are removed. Malformed keys, objects that are not text and duplicates are reported,
             never raised. With several tenants, each item is a pair: the tenant's name and the bulk key.
         settings: the tenant, its credentials and limits; ``Settings(base_url=…, client_id=…, client_secret=Secret(…))``
-            or :func:`orchestrator.resolve`. ``out`` names the run directory, or a new one is made under ``runs``. With
-            ``engine="dask"`` the tenants are spread over the workers of the cluster at ``scheduler``, or over worker
+            or :func:`orchestrator.resolve`. ``out`` names the run directory; without it, a new one is made in
+            ``runs``. With ``engine="dask"``, workers of the cluster at ``scheduler`` process the tenants, or worker
             processes of this machine.
-        tenants: several tenants by name, or the file that ``settings.tenants`` names; what one does not say is as in
-            ``settings``.
+        tenants: several tenants by name, instead of the file in ``settings.tenants``. A value that a tenant lacks is
+            taken from ``settings``.
+        on_progress: called with the counts at the start, every half second and at the end, in the event loop. It must
+            return quickly. If it raises, the error is logged and it is not called again.
+        logger: receives every event of the run, in the event loop. The event's fields are in the record's
+            ``mass_stop``. Without it, events are written to ``run.log`` only.
 
     Returns:
-        The report; ``report.run.exit_status`` is that of the command.
+        The report. ``report.run.exit_status`` is that of the command; ``report.raise_for_status()`` raises for it.
 
     Raises:
         UsageError: the settings or the keys cannot be used; nothing was sent.
         StorageError: the machine could keep the run neither on disk nor in memory.
 
-    Cancelling it cuts the calls under way; the run directory then holds what is known, and can be resumed.
+    If it is cancelled, calls in flight are cancelled. The run directory then contains what is known, and
+    :func:`resume_all` continues the run.
     """
-    _refuse_no_list(keys)
-    async with runs.opened(_begin(settings, tenants)) as run:
-        await run.execute(await _intake(run, keys))
-        return await run.read(reports.read_report)
+    return await _work(keys, settings, tenants, "run", on_progress, logger)
+
+
+async def plan_all(
+    keys: Keys,
+    settings: Settings,
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
+) -> Report:
+    """Read the status of every mass action and report what :func:`stop_all` would do. Sends no stop.
+
+    An action that would be stopped has the outcome ``would_stop``, and its speed and remaining records in ``plan``.
+    Arguments, result and errors are those of :func:`stop_all`.
+    """
+    return await _work(keys, settings, tenants, "plan", on_progress, logger)
 
 
 async def stop_each(
-    keys: Keys, settings: Settings, tenants: Tenants | None = None
+    keys: Keys,
+    settings: Settings,
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
 ) -> AsyncGenerator[ActionEntry, None]:
-    """As :func:`stop_all`, but yields each action as it comes to its end.
+    """As :func:`stop_all`, but yield each action as it is completed.
 
-    Actions that come to none (deadline, a tenant that went away) and malformed keys are yielded last, so that every key
-    is yielded once. Leaving the loop early cuts the calls under way as soon as the iterator is closed
+    Actions without an end (deadline, a tenant that went away) and malformed keys are yielded last, so that every key
+    is yielded once. If the loop is left early, calls in flight are cancelled as soon as the iterator is closed
     (``contextlib.aclosing`` does that at once).
     """
-    _refuse_no_list(keys)
+    _require_iterable(keys)
     # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
-    settled: list[int] = []
+    completed: list[int] = []
     changed = asyncio.Event()
 
     def on_completed(seq: int, _: Outcome) -> None:
-        settled.append(seq)
+        completed.append(seq)
         changed.set()
 
-    async with runs.opened(_begin(settings, tenants, on_completed)) as run:
-        intake = await _intake(run, keys)
-        work = asyncio.get_running_loop().create_task(run.execute(intake))
-        work.add_done_callback(lambda _: changed.set())
-        try:
-            while settled or not work.done():
-                changed.clear()
-                batch, settled[:] = list(settled), []
-                for action in await run.read(partial(_actions, batch), batched=True) if batch else ():
-                    yield action
-                if not work.done():
-                    await changed.wait()
-            await work
-            for action in await run.read(_unsettled):
-                yield action
-        finally:
-            work.cancel()
-            await asyncio.wait([work])
+    with naming_arguments():
+        async with runs.opened(_begin(settings, tenants, "run", logger, on_completed)) as run:
+            intake = await _intake(run, keys)
+            async with _progress_shown(run, on_progress):
+                work = asyncio.get_running_loop().create_task(run.execute(intake))
+                work.add_done_callback(lambda _: changed.set())
+                try:
+                    while completed or not work.done():
+                        changed.clear()
+                        batch, completed[:] = list(completed), []
+                        for action in await run.read(partial(_actions, batch), batched=True) if batch else ():
+                            yield action
+                        if not work.done():
+                            await changed.wait()
+                    await work
+                    for action in await run.read(_unsettled):
+                        yield action
+                finally:
+                    work.cancel()
+                    await asyncio.wait([work])
 
 
 async def resume_all(
-    run_dir: str | PathLike[str], settings: Settings, keys: Keys = (), tenants: Tenants | None = None
+    run_dir: str | PathLike[str],
+    settings: Settings,
+    keys: Keys = (),
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
 ) -> Report:
-    """Goes on with a run that was cancelled, cut or killed, and returns the report of the whole.
+    """Continue a run that was cancelled, cut short or killed, and return the report of the whole run.
 
     Args:
-        run_dir: the run directory, whether this function's like or the command made it.
-        settings: as for :func:`stop_all`, the credentials among them. What is at its default here is as the run was
-            told, guards and limits included.
-        keys: the same keys again, where the cut came before all of them were read; else they are known.
-        tenants: as for :func:`stop_all`, of a run of several.
+        run_dir: the run directory, whether a program or the command made it.
+        settings: as for :func:`stop_all`, with the credentials. For a setting at its default, the setting of the run
+            applies, guards and limits included.
+        keys: the same keys again. They are needed only if the run was cut before all of them were read.
+        tenants: as for :func:`stop_all`, for a run of several tenants.
+        on_progress: as for :func:`stop_all`.
+        logger: as for :func:`stop_all`.
 
     Returns:
         The report, as of :func:`stop_all`.
 
     Raises:
-        UsageError: the run cannot be gone on with so: another tenant, no credentials, keys that are missing.
-        RunDirectoryError: there is no run, or another process is at work on it (a UsageError too).
+        UsageError: the run cannot be continued: another tenant, no credentials, keys that are missing.
+        RunDirectoryError: there is no run, or another process is working on it (a UsageError too).
         StorageError: the journal is damaged, or the machine can keep nothing.
     """
-    _refuse_no_list(keys)
+    _require_iterable(keys)
     path = Path(run_dir)
-    info, told, sources, _ = await in_thread(partial(runs.earlier, path))
-    unset = Settings()
-    kept = {
-        name: value
-        for name, value in runs.kept(told).items()
-        if getattr(settings, name) == getattr(unset, name)
-    }
-    for rivals in (("env", "base_url"), ("client_secret", "client_secret_file", "token", "token_file")):
-        if any(getattr(settings, name) for name in rivals):
-            kept = {name: value for name, value in kept.items() if name not in rivals}
-    ours = next((one for one in sources if one.name == SOURCE and not one.complete), None)
-    if ours is not None and isinstance(keys, Sized) and not len(keys):
-        raise UsageError(
-            f"The run in {path} was cut before all its keys were read: give the same keys again."
+    with naming_arguments():
+        info, earlier, sources, _ = await in_thread(partial(runs.earlier, path))
+        ours = next((source for source in sources if source.name == SOURCE and not source.complete), None)
+        if ours is not None and isinstance(keys, Sized) and not len(keys):
+            raise UsageError(
+                f"The run in {path} was cut before all its keys were read: give the same keys again."
+            )
+        unread = (
+            []
+            if ours is not None
+            else await in_thread(partial(runs.unread_sources, path, sources, (), earlier.plan))
         )
-    unread = (
-        []
-        if ours is not None
-        else await in_thread(partial(runs.unread_sources, path, sources, (), told.plan))
-    )
-    now = checked(structs.replace(settings, **kept), several=bool(info.tenants))
-    async with runs.opened(
-        runs.reopen(path, info, now, None, checked_tenants(tenants or {}), origin=_ORIGIN)
-    ) as run:
-        rest = runs.rest_of_input(run, unread, told.plan) if ours is None else _intake(run, keys, ours)
-        await run.execute(await rest)
-        return await run.read(reports.read_report)
+        now = checked(settings, several=bool(info.tenants), earlier=runs.kept(earlier))
+        opening = runs.reopen(
+            path, info, now, _screen(logger), checked_tenants(tenants or {}), origin=_ORIGIN
+        )
+        async with runs.opened(opening) as run:
+            rest = runs.rest_of_input(run, unread, earlier.plan) if ours is None else _intake(run, keys, ours)
+            return await _execute(run, await rest, on_progress)
+
+
+def read_report(run_dir: str | PathLike[str]) -> Report:
+    """Read the report of the run in ``run_dir`` from its journal, whether or not the run is finished.
+
+    Modifies nothing. It reads files: in an event loop, call it with ``asyncio.to_thread``. A sentence about what the
+    journal lacks is a warning (``warnings.warn``).
+
+    Raises:
+        RunDirectoryError: there is no run, or a later version wrote it.
+        StorageError: its journal cannot be read.
+    """
+    path = Path(run_dir).absolute()
+    reader, sentences = open_for_report(path / "journal.db")
+    with reader:
+        report = reports.read_report(reader, path)
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=2)
+    return report
 
 
 def resume_all_blocking(
-    run_dir: str | PathLike[str], settings: Settings, keys: Iterable[Key] = (), tenants: Tenants | None = None
+    run_dir: str | PathLike[str],
+    settings: Settings,
+    keys: Iterable[Key] = (),
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
 ) -> Report:
-    """As :func:`resume_all`, for scripts without an event loop; raises UsageError where one is running."""
+    """As :func:`resume_all`, for scripts without an event loop. Raises UsageError if a loop is running."""
     _refuse_running_loop("resume_all")
-    return asyncio.run(resume_all(run_dir, settings, keys, tenants))
+    return asyncio.run(resume_all(run_dir, settings, keys, tenants, on_progress=on_progress, logger=logger))
 
 
-def stop_all_blocking(keys: Iterable[Key], settings: Settings, tenants: Tenants | None = None) -> Report:
-    """As :func:`stop_all`, for scripts without an event loop; raises UsageError where one is running."""
+def stop_all_blocking(
+    keys: Iterable[Key],
+    settings: Settings,
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
+) -> Report:
+    """As :func:`stop_all`, for scripts without an event loop. Raises UsageError if a loop is running."""
     _refuse_running_loop("stop_all")
-    return asyncio.run(stop_all(keys, settings, tenants))
+    return asyncio.run(stop_all(keys, settings, tenants, on_progress=on_progress, logger=logger))
+
+
+async def _work(
+    keys: Keys,
+    settings: Settings,
+    tenants: Tenants | None,
+    command: str,
+    on_progress: OnProgress | None,
+    logger: logging.Logger | None,
+) -> Report:
+    _require_iterable(keys)
+    with naming_arguments():
+        async with runs.opened(_begin(settings, tenants, command, logger)) as run:
+            return await _execute(run, await _intake(run, keys), on_progress)
 
 
 async def _begin(
-    settings: Settings, tenants: Tenants | None, on_completed: runs.OnCompleted = lambda *_: None
+    settings: Settings,
+    tenants: Tenants | None,
+    command: str,
+    logger: logging.Logger | None,
+    on_completed: runs.OnCompleted = lambda *_: None,
 ) -> runs.Run:
-    several = bool(tenants or settings.tenants)
-    usable = checked(settings, several=several)
+    usable = checked(settings, several=bool(tenants))
     return await runs.begin(
-        usable, "run", None, checked_tenants(tenants or {}), origin=_ORIGIN, on_completed=on_completed
-    )
+        usable, command, _screen(logger), checked_tenants(tenants or {}),
+        origin=_ORIGIN if command == "run" else runs.Origin(), on_completed=on_completed,
+    )  # fmt: skip
+
+
+def _screen(logger: logging.Logger | None) -> LoggerScreen | None:
+    return None if logger is None else LoggerScreen(logger)
+
+
+async def _execute(run: runs.Run, intake: runs.RunIntake, on_progress: OnProgress | None) -> Report:
+    async with _progress_shown(run, on_progress):
+        await run.execute(intake)
+    return await run.read(partial(reports.read_report, run_dir=run.directory.path.absolute()))
+
+
+@asynccontextmanager
+async def _progress_shown(run: runs.Run, on_progress: OnProgress | None) -> AsyncIterator[None]:
+    """Call ``on_progress`` while the block runs, and once after it. A callback that raises is not called again."""
+    if on_progress is None:
+        yield
+        return
+
+    def show() -> bool:
+        try:
+            on_progress(run.progress.snapshot())
+        except Exception as error:  # noqa: BLE001 - it is the program's, and must not end the run
+            run.log.error("progress.failed", message=f"on_progress raised {type(error).__name__}: {error}")
+            return False
+        return True
+
+    async def keep_showing() -> None:
+        while show():  # noqa: ASYNC110 - the counts change all the time
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    showing = asyncio.get_running_loop().create_task(keep_showing())
+    try:
+        yield
+    finally:
+        failed = showing.done()
+        showing.cancel()
+        await asyncio.wait([showing])
+        if not failed:
+            show()
 
 
 def _refuse_running_loop(name: str) -> None:
@@ -215,7 +344,7 @@ async def _rows_as_they_come(
         yield make(number, key)
 
 
-def _refuse_no_list(keys: object) -> None:
+def _require_iterable(keys: object) -> None:
     """Raise UsageError if ``keys`` cannot be iterated, or is one text, whose letters are no keys."""
     if isinstance(keys, str | bytes) or not isinstance(keys, Iterable | AsyncIterable):
         raise UsageError(f"keys must be a list or another iterable of bulk keys, not {type(keys).__name__}.")

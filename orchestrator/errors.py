@@ -8,12 +8,17 @@
     ├── TenantError             exit 3: nothing can be done with this tenant
     │   ├── CredentialsRefused
     │   └── TenantUnreachable
+    ├── RunError                a report's exit status, from Report.raise_for_status
+    │   ├── ActionsNotOver      exit 1: the run finished, and some keys are not over
+    │   ├── RunCutShort         exit 4: a limit, the deadline or the tenant cut the run short
+    │   └── RunInterrupted      exit 130: interrupted, cancelled or not finished
     ├── StorageError            exit 5: the machine failed the run (disk full, journal unreadable)
     └── CallError               one call to the tenant failed; the engine decides what follows
 
 The message of each is a sentence for the operator: what happened, to what, and what to do.
 """
 
+import re
 from enum import StrEnum
 
 
@@ -67,6 +72,49 @@ class StorageError(MassStopError):
     """The machine could not keep or give back what the run needs."""
 
     exit_status = 5
+
+
+class RunError(MassStopError):
+    """A run ended with an exit status other than 0. Raised by ``Report.raise_for_status`` only."""
+
+
+class ActionsNotOver(RunError):
+    """The run finished, and at least one key is not over. ``report.needs_person`` lists those keys."""
+
+
+class RunCutShort(RunError):
+    """A limit, the deadline or the tenant cut the run short. ``resume_all`` continues it."""
+
+    exit_status = 4
+
+
+class RunInterrupted(RunError):
+    """The run was interrupted or cancelled, or is not finished. ``resume_all`` continues it."""
+
+    exit_status = 130
+
+
+_CREDENTIALS = re.compile(
+    r"refused the OAuth client's credentials|^The bearer token|the very tokens it has just issued"
+    r"|refused every call for its credentials"
+)
+"""Reasons of runs that ended with :class:`CredentialsRefused`: a journal holds the sentence only."""
+
+
+def error_of_run(exit_status: int | None, sentence: str) -> MassStopError:
+    """The error that ``Report.raise_for_status`` raises for an exit status other than 0, or None if not finished."""
+    match exit_status:
+        case 1:
+            return ActionsNotOver(sentence)
+        case 2:
+            return UsageError(sentence)
+        case 3:
+            return (CredentialsRefused if _CREDENTIALS.search(sentence) else TenantUnreachable)(sentence)
+        case 4:
+            return RunCutShort(sentence)
+        case 5:
+            return StorageError(sentence)
+    return RunInterrupted(sentence)
 
 
 NO_MEMORY = (

@@ -137,6 +137,24 @@ class Screen:
             self._stream.flush()
 
 
+class LoggerScreen(Screen):
+    """Events as records of a program's own ``logger``. The logger decides what it does with each level.
+
+    A record's message is the event and its fields. Its attribute ``mass_stop`` has them as a dictionary.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.level = logging.DEBUG
+        self._logger = logger
+
+    def show(self, event: Event) -> None:
+        level = LEVELS[event["level"]]
+        if self._logger.isEnabledFor(level):
+            # A handler is the program's. Whatever it raises must not end the run.
+            with contextlib.suppress(Exception):
+                self._logger.log(level, "%s", _fields_of(event), extra={"mass_stop": dict(event)})
+
+
 def _lines(events: Sequence[Event]) -> bytes:
     try:
         lines = _encoder.encode_lines(events)
@@ -147,11 +165,14 @@ def _lines(events: Sequence[Event]) -> bytes:
 
 def readable(event: Event) -> str:
     """``12:00:01 warning  tenant.throttled  seconds=2``: one event for a person; control characters are escaped."""
+    return printable(f"{str(event.get('at', ''))[11:19]} {event.get('level', ''):<8} {_fields_of(event)}")
+
+
+def _fields_of(event: Event) -> str:
     fields = " ".join(
         f"{name}={value}" for name, value in event.items() if name not in ("at", "level", "event", "run")
     )
-    text = f"{str(event.get('at', ''))[11:19]} {event.get('level', ''):<8} {event['event']}  {fields}"
-    return printable(text)
+    return printable(f"{event['event']}  {fields}")
 
 
 class Log(structlog.BoundLoggerBase):

@@ -35,6 +35,11 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     WOULD_STOP = "would_stop"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the action is over: it processes no more records."""
+        return self in OVER
+
 
 OVER = frozenset(
     {

@@ -1,7 +1,7 @@
 """The counts of a run at work, for the screen and the log."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.model import GOOD, Answered, Limits, Outcome
@@ -133,6 +133,20 @@ class Progress:
         """Completed keys that are not known to be over."""
         return self.completed - sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
 
+    def snapshot(self) -> "RunProgress":
+        """The counts of this moment."""
+        return RunProgress(
+            keys=self.keys,
+            read_to_end=self.read_to_end,
+            stops_sent=self.stops_sent,
+            stops_accepted=self.accepted,
+            completed=self.keys_completed,
+            needs_person=self.need_a_person,
+            outcomes={outcome: count for outcome, count in self.outcomes.items() if count},
+            retries=self.retries,
+            throttled=self.throttled,
+        )
+
     def received(self, answer: Answered) -> None:
         """Take limits and duration from a response."""
         limits = answer.limits
@@ -141,6 +155,33 @@ class Progress:
         if not answer.throttled:
             before = answer.seconds if self.call_seconds is None else self.call_seconds
             self.call_seconds = before + 0.1 * (answer.seconds - before)
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """The counts of a run at one moment.
+
+    Attributes:
+        keys: distinct, well-formed keys that were read.
+        read_to_end: whether all keys were read.
+        stops_sent: stops sent in this session, repeated stops included.
+        stops_accepted: keys with an accepted stop.
+        completed: keys with an outcome.
+        needs_person: completed keys that need a person.
+        outcomes: completed keys of this session by outcome.
+        retries: calls that repeated a failed call.
+        throttled: calls that the tenant refused for its limits.
+    """
+
+    keys: int
+    read_to_end: bool
+    stops_sent: int
+    stops_accepted: int
+    completed: int
+    needs_person: int
+    outcomes: Mapping[Outcome, int]
+    retries: int
+    throttled: int
 
 
 class Speed:

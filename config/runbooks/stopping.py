@@ -10,16 +10,6 @@ from pathlib import Path
 
 from orchestrator import ActionEntry, Outcome, Settings, stop_all, stop_each
 
-OVER = frozenset(
-    {
-        Outcome.STOPPED,
-        Outcome.ALREADY_STOPPED,
-        Outcome.ALREADY_COMPLETED,
-        Outcome.ALREADY_FAILED,
-        Outcome.COMPLETED_BEFORE_STOP,
-    }
-)
-
 OPEN = frozenset({Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED})
 """Outcomes that another attempt may change; what else is not over needs a person."""
 
@@ -48,12 +38,12 @@ def stop_list(keys: Sequence[str], settings: Settings) -> dict[str, int]:
     outcomes = {outcome.value: count for outcome, count in report.summary.outcomes.items()}
     if report.run.exit_status == 0:
         return outcomes
-    raise not_over(report.summary.outcomes, f"{report.run.reason or ''} See {settings.out}/report.json")
+    raise not_over(report.summary.outcomes, f"{report.run.reason or ''} See {report.run_dir}/report.json")
 
 
 def not_over(outcomes: Iterable[Outcome], where: str) -> NotOver:
     """The error for a run that ended in ``outcomes``: the one after which another attempt is worth it, or the other."""
-    left = sorted({outcome.value for outcome in outcomes} - OVER)
+    left = sorted(outcome.value for outcome in outcomes if not outcome.is_over)
     error = NotOver if OPEN.intersection(left) else NeedsAPerson
     return error(f"Not all over: some are {', '.join(left)}. {where}")
 
@@ -69,7 +59,7 @@ async def stop_list_watched(
     left = []
     async with aclosing(stop_each(keys, settings)) as actions:
         async for action in actions:
-            if action.outcome not in OVER:
+            if not action.outcome.is_over:
                 left.append(action)
                 tell(f"{action.bulk_key}: {action.outcome}. {action.error.message if action.error else ''}")
     return left

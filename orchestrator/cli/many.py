@@ -3,7 +3,7 @@
 from orchestrator.cli.confirm import add_implicit, add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
 from orchestrator.model import GOOD
-from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry
+from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry, TenantRunEntry
 from orchestrator.settings import Settings, kind_of_tenant
 
 SHOWN = 20
@@ -57,7 +57,7 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
         counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in GOOD)
         told = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
         reason = tenants[name].reason
-        told += f"  ({reason})" if isinstance(reason, str) else ""
+        told += f"  ({reason})" if reason is not None else ""
         if page.narrow:
             page.line(f"{name}  {told}", indent=4, hang=2)
         else:
@@ -66,9 +66,8 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
         page.line(f"and {len(ordered) - SHOWN} more: see the report", indent=4)
 
 
-def _several(run: RunEntry, summary: Summary) -> tuple[dict[str, TenantEntry], dict[str, Summary]]:
-    tenants = run.tenants if isinstance(run.tenants, dict) else {}
-    return tenants, summary.by_tenant if isinstance(summary.by_tenant, dict) else {}
+def _several(run: RunEntry, summary: Summary) -> tuple[dict[str, TenantRunEntry], dict[str, Summary]]:
+    return run.tenants or {}, summary.by_tenant or {}
 
 
 def _place(tenant: TenantEntry) -> str:

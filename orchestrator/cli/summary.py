@@ -249,8 +249,8 @@ def _in_words(source: str) -> str:
 
 def _tenants_at_fault(run: RunEntry) -> bool:
     """Whether tenants of several, each for a reason of its own, were given up."""
-    tenants = run.tenants.values() if isinstance(run.tenants, dict) else ()
-    return any(isinstance(tenant.reason, str) and tenant.reason != run.reason for tenant in tenants)
+    tenants = (run.tenants or {}).values()
+    return any(tenant.reason is not None and tenant.reason != run.reason for tenant in tenants)
 
 
 def _deadline_of_the_next() -> str:

@@ -9,6 +9,7 @@ from orchestrator.report.building import (
     read_head,
     read_report,
 )
+from orchestrator.report.loaded import Report
 from orchestrator.report.schema import (
     ActionEntry,
     CallTotals,
@@ -18,12 +19,12 @@ from orchestrator.report.schema import (
     OperatorEntry,
     PlanEntry,
     RecordTotals,
-    Report,
     RunEntry,
     SourceEntry,
     StopEntry,
     Summary,
     TenantEntry,
+    TenantRunEntry,
     Timing,
     VerificationEntry,
     json_schema,
@@ -45,6 +46,7 @@ __all__ = [
     "StopEntry",
     "Summary",
     "TenantEntry",
+    "TenantRunEntry",
     "Timing",
     "VerificationEntry",
     "Write",

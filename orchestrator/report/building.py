@@ -2,16 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import UNSET
 
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.journal.entries import RunInfo, TenantRow, done_in
 from orchestrator.journal.reader import Actions, JournalReader, SessionRow
 from orchestrator.model import Outcome, Problem, Provenance, Records
+from orchestrator.report.loaded import Report
 from orchestrator.report.schema import (
     SCHEMA,
     ActionEntry,
@@ -21,22 +22,22 @@ from orchestrator.report.schema import (
     OperatorEntry,
     PlanEntry,
     RecordTotals,
-    Report,
     RunEntry,
     SourceEntry,
     StopEntry,
     Summary,
     TenantEntry,
+    TenantRunEntry,
     Timing,
     VerificationEntry,
 )
 from orchestrator.report.wording import headline
 
 
-def read_report(reader: JournalReader) -> Report:
-    """The whole report in memory."""
+def read_report(reader: JournalReader, run_dir: Path | None = None) -> Report:
+    """The whole report of the run in ``run_dir``, in memory."""
     run, summary = read_head(reader)
-    return Report(SCHEMA, run, summary, list(read_actions(reader)))
+    return Report(SCHEMA, run, summary, list(read_actions(reader)), run_dir=run_dir)
 
 
 def read_head(reader: JournalReader) -> tuple[RunEntry, Summary]:
@@ -109,18 +110,18 @@ def _action(
             accepted_at,
             track_id,
             request_id,
-            "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else UNSET,
+            "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else None,
         ),
         records=Records(total, processed, succeeded, failed, unprocessed, counts_from, held),
         error=msgspec.json.decode(error, type=Problem) if error else None,
         duplicates=[DuplicateEntry(names[where], at) for where, at in zip(sources, rows, strict=True)]
         if elsewhere
-        else UNSET,
-        mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else UNSET,
+        else None,
+        mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else None,
         plan=PlanEntry(speed, unprocessed, done_in(unprocessed, speed))
         if planned and outcome == Outcome.WOULD_STOP
-        else UNSET,
-        tenant=tenant if several else UNSET,
+        else None,
+        tenant=tenant if several else None,
     )
 
 
@@ -163,20 +164,20 @@ def _run(
         resumed=len(sessions) - 1,
         exit_status=last.exit_status,
         operator=_operator(sessions[0]),
-        resumed_by=[_operator(session) for session in sessions[1:]] or UNSET,
-        verifications=_verifications(reader, several=bool(tenants)) or UNSET,
+        resumed_by=[_operator(session) for session in sessions[1:]] or None,
+        verifications=_verifications(reader, several=bool(tenants)) or None,
         tenants={
-            name: TenantEntry(
+            name: TenantRunEntry(
                 told.info.base_url,
                 told.info.entity_id,
                 told.info.org_ids,
-                told.state,
-                told.reason,
                 file_hosts.get(name),
+                state=told.state,
+                reason=told.reason,
             )
             for name, told in tenants.items()
         }
-        or UNSET,
+        or None,
     )
 
 
@@ -190,7 +191,7 @@ def _verifications(reader: JournalReader, *, several: bool) -> list[Verification
         VerificationEntry(
             *found[1:],
             [
-                FindingEntry(key, source, row, kind, message, tenant if several else UNSET)
+                FindingEntry(key, source, row, kind, message, tenant if several else None)
                 for key, source, row, tenant, kind, message in reader.findings(found.n, MOST_FINDINGS)
             ],
         )

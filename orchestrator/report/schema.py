@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from orchestrator.journal.entries import FindingKind, TenantState
 from orchestrator.model import Outcome, Problem, Records
@@ -12,7 +12,7 @@ SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
 
 
 class TenantEntry(Struct, frozen=True):
-    """The tenant, and what of it the run was about. One of several also tells how its part of the run stands.
+    """The tenant, and which entity and organisations of it the run was about.
 
     ``file_host`` is the host that the addresses of response files name, if it is not the tenant's own. The files
     themselves come from ``base_url``.
@@ -21,9 +21,14 @@ class TenantEntry(Struct, frozen=True):
     base_url: str
     entity_id: str | None
     org_ids: tuple[str, ...]
-    state: TenantState | UnsetType = UNSET
-    reason: str | UnsetType | None = UNSET
     file_host: str | None = None
+
+
+class TenantRunEntry(TenantEntry, frozen=True, kw_only=True):
+    """One of several tenants, with the state of its part of the run, and why that part ended early."""
+
+    state: TenantState
+    reason: str | None
 
 
 class SourceEntry(Struct, frozen=True):
@@ -49,7 +54,7 @@ class OperatorEntry(Struct, frozen=True):
     ticket: str | None
 
 
-class FindingEntry(Struct, frozen=True):
+class FindingEntry(Struct, frozen=True, omit_defaults=True):
     """An action that is not over, that changed after its end, or whose status could not be read."""
 
     bulk_key: str
@@ -57,7 +62,7 @@ class FindingEntry(Struct, frozen=True):
     row: int
     kind: FindingKind
     message: str
-    tenant: str | UnsetType = UNSET
+    tenant: str | None = None
 
 
 class VerificationEntry(Struct, frozen=True):
@@ -101,7 +106,7 @@ class Headline(Struct, frozen=True):
         return f"{self.title}: {self.sentence[0].lower()}{self.sentence[1:]} {self.quote}".rstrip()
 
 
-class RunEntry(Struct, frozen=True):
+class RunEntry(Struct, frozen=True, omit_defaults=True):
     """The run as a whole; ``resumed`` counts the sessions after the first.
 
     A run of several tenants has them in ``tenants``, by name, and null as its ``tenant``. ``operator`` is null where
@@ -120,11 +125,11 @@ class RunEntry(Struct, frozen=True):
     reason: str | None
     resumed: int
     exit_status: int | None
-    operator: OperatorEntry | None = None
-    resumed_by: list[OperatorEntry | None] | UnsetType = UNSET
-    tenants: dict[str, TenantEntry] | UnsetType = UNSET
-    verifications: list[VerificationEntry] | UnsetType = UNSET
-    headline: Headline | UnsetType = UNSET
+    operator: OperatorEntry | None
+    resumed_by: list[OperatorEntry | None] | None = None
+    tenants: dict[str, TenantRunEntry] | None = None
+    verifications: list[VerificationEntry] | None = None
+    headline: Headline | None = None
 
 
 class RecordTotals(Struct, frozen=True):
@@ -164,7 +169,7 @@ class Timing(Struct, frozen=True):
     settled_seconds: float | None
 
 
-class Summary(Struct, frozen=True):
+class Summary(Struct, frozen=True, omit_defaults=True):
     """``keys`` are distinct and well-formed; ``outcomes`` counts every action, malformed rows too.
 
     A run of several tenants has a summary of each under ``by_tenant``; a row whose tenant is not known is in none.
@@ -177,17 +182,17 @@ class Summary(Struct, frozen=True):
     records: RecordTotals
     calls: CallTotals
     timing: Timing
-    by_tenant: "dict[str, Summary] | UnsetType" = UNSET
+    by_tenant: "dict[str, Summary] | None" = None
 
 
-class StopEntry(Struct, frozen=True):
+class StopEntry(Struct, frozen=True, omit_defaults=True):
     """``answer`` is there where the answer to our stop was lost, and the status told that it had worked."""
 
     attempts: int
     accepted_at: str | None
     track_id: str | None
     request_id: str | None
-    answer: Literal["lost"] | UnsetType = UNSET
+    answer: Literal["lost"] | None = None
 
 
 class DuplicateEntry(Struct, frozen=True):
@@ -208,7 +213,7 @@ class PlanEntry(Struct, frozen=True):
     done_in_seconds: float | None
 
 
-class ActionEntry(Struct, frozen=True):
+class ActionEntry(Struct, frozen=True, omit_defaults=True):
     """One action. ``duplicates`` is there where a duplicate stood in another source than the first.
 
     ``tenant`` is there in a run of several; for a malformed row, it is what the row held.
@@ -229,10 +234,10 @@ class ActionEntry(Struct, frozen=True):
     stop: StopEntry
     records: Records
     error: Problem | None
-    duplicates: list[DuplicateEntry] | UnsetType = UNSET
-    mismatch: dict[str, Records] | UnsetType = UNSET
-    plan: PlanEntry | UnsetType = UNSET
-    tenant: str | UnsetType = UNSET
+    duplicates: list[DuplicateEntry] | None = None
+    mismatch: dict[str, Records] | None = None
+    plan: PlanEntry | None = None
+    tenant: str | None = None
 
 
 class Report(Struct, frozen=True):

@@ -7,7 +7,6 @@ from itertools import chain
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, Problem
@@ -85,7 +84,7 @@ def _visible(cell: str) -> str:
 
 def _duplicates(action: ActionEntry) -> str:
     """``4 5``: rows of the same source; ``keys.csv:4, more.csv:7`` where one is of another."""
-    if action.duplicates is UNSET:
+    if action.duplicates is None:
         return " ".join(map(str, action.duplicate_rows))
     return ", ".join(f"{one.source}:{one.row}" for one in action.duplicates)
 

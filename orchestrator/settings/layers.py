@@ -1,4 +1,4 @@
-"""Settings from options, environment, configuration file, an earlier run and defaults; or from a program."""
+"""Settings from options, environment, configuration file, an earlier run and defaults."""
 
 import difflib
 import os
@@ -19,7 +19,7 @@ from orchestrator.settings.text import from_variable, is_unset
 
 # If a name and an address disagree, the layer nearer to the operator wins, and the other value is dropped.
 _SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
-_RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
+RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
 
 OF_ONE_TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids",
@@ -55,7 +55,7 @@ def resolve(
     for layer in layers:
         fresh = {name: value for name, value in layer.items() if name not in values}
         fresh = {
-            name: value for name, value in fresh.items() if values.keys().isdisjoint(_RIVALS.get(name, ()))
+            name: value for name, value in fresh.items() if values.keys().isdisjoint(RIVALS.get(name, ()))
         }
         values |= fresh
         if layer is layers[2]:
@@ -65,19 +65,6 @@ def resolve(
         values.pop("token", None)
     if config is None:
         values["implicit"] = tuple(name for name in implicit.SHOWN if name in from_file and name in values)
-    return completed(values)
-
-
-def checked(settings: Settings, *, several: bool) -> Settings:
-    """``settings`` of a program as :func:`resolve` would return them; ``several`` if the run has several tenants.
-
-    Raises:
-        SettingError: a value cannot be used; the message names it and what would be right.
-        UsageError: a secret is missing or cannot be read, or two settings contradict each other.
-    """
-    values = given_values(settings, Settings(), "Settings")
-    if not several and (total := values.get("max_failures_total")):
-        values.setdefault("max_failures", total)
     return completed(values)
 
 

@@ -55,12 +55,6 @@ def test_what_may_end_better_is_worth_another_attempt(settings: Settings):
     assert not isinstance(raised.value, stopping.NeedsAPerson)
 
 
-def test_what_is_over_is_what_mass_stop_calls_over():
-    from orchestrator.model import OVER
-
-    assert importlib.import_module("stopping").OVER == OVER
-
-
 def test_each_key_that_is_not_over_is_told_as_it_ends(settings: Settings):
     stopping = importlib.import_module("stopping")
     said: list[str] = []

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind
@@ -56,7 +55,7 @@ def test_a_stop_that_worked_although_the_server_failed_is_stopped_with_its_answe
 
 def test_a_lost_stop_that_did_not_work_is_sent_again_and_its_answer_is_not_called_lost():
     found = one(stop=[lost(works=False)])
-    assert (found.outcome, found.stop.answer, found.stop.attempts) == (Outcome.STOPPED, UNSET, 2)
+    assert (found.outcome, found.stop.answer, found.stop.attempts) == (Outcome.STOPPED, None, 2)
 
 
 @pytest.mark.parametrize(

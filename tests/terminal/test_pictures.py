@@ -194,7 +194,7 @@ def a_plan() -> plan_summary.KnownPlan:
     run = RunEntry(
         id="one", command="plan", version="0", started_at="2026-11-23T22:50:13.123Z", ended_at=None,
         duration_seconds=None, tenant=TenantEntry("https://rest.zuora.com", None, ()), sources=[],
-        state="finished", reason=None, resumed=0, exit_status=1,
+        state="finished", reason=None, resumed=0, exit_status=1, operator=None,
     )  # fmt: skip
     outcomes = {
         Outcome.WOULD_STOP: 160,

@@ -20,7 +20,7 @@ import jinja2
 import msgspec
 from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from orchestrator.durations import show_rounded
 from orchestrator.journal.reader import Actions, JournalReader
@@ -235,8 +235,8 @@ def _row(action: ActionEntry) -> Row:
         request_id=printable(stop.request_id) if stop.request_id else None,
         error_ids=_error_ids(action) if error else "",
         notes=_notes(action),
-        speed=plan.records_per_second if plan is not UNSET else None,
-        alone=_alone(plan) if plan is not UNSET else None,
+        speed=plan.records_per_second if plan is not None else None,
+        alone=_alone(plan) if plan is not None else None,
     )
 
 
@@ -274,15 +274,15 @@ def _and_more(action: ActionEntry) -> str:
 def _notes(action: ActionEntry) -> str:
     """What is out of the ordinary."""
     notes = []
-    if action.stop.answer is not UNSET:
+    if action.stop.answer is not None:
         notes.append("The response to the stop was lost. The status shows that the stop worked.")
-    if action.duplicates is not UNSET:
+    if action.duplicates is not None:
         where = [f"{one.source}:{one.row}" for one in action.duplicates[:MOST_DUPLICATES]]
         notes.append(f"Also at {', '.join(where)}{_and_more(action)}.")
     elif action.duplicate_rows:
         where = [str(row) for row in action.duplicate_rows[:MOST_DUPLICATES]]
         notes.append(f"Also on row {', '.join(where)}{_and_more(action)}.")
-    if action.mismatch is not UNSET:
+    if action.mismatch is not None:
         told = (
             f"{name}: {counts.total} records, {counts.succeeded} succeeded, {counts.failed} failed"
             for name, counts in action.mismatch.items()

@@ -210,12 +210,10 @@ def _headline(run: RunEntry) -> Headline:
 
 
 def _places(run: RunEntry) -> list[Place]:
-    told = run.tenants if isinstance(run.tenants, dict) else {}
-    if run.tenant is not None:
-        told = {"": run.tenant}
+    tenants = run.tenants or {} if run.tenant is None else {"": run.tenant}
     return [
         Place(printable(name), printable(one.base_url), one.entity_id, one.org_ids, one.file_host)
-        for name, one in told.items()
+        for name, one in tenants.items()
     ]
 
 

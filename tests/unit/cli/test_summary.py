@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from orchestrator.cli.page import Look
 from orchestrator.cli.summary import Known, as_argument, closing
 from orchestrator.journal.digest import Failures, Named, Trouble
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.model import Outcome
-from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+from orchestrator.report import (
+    CallTotals,
+    RecordTotals,
+    RunEntry,
+    Summary,
+    TenantEntry,
+    TenantRunEntry,
+    Timing,
+)
 from orchestrator.report.wording import headline
 from orchestrator.results.index import Index, RemediationFile, encode
 
@@ -31,7 +39,7 @@ def said(
     directory: Path = DIRECTORY,
     width: int | None = None,
     trouble: str | None = None,
-    tenants: dict[str, TenantEntry] | None = None,
+    tenants: dict[str, TenantRunEntry] | None = None,
     since: str | None = None,
     **run: Any,
 ) -> str:
@@ -49,7 +57,8 @@ def said(
         reason=run.get("reason"),
         resumed=0,
         exit_status=run.get("exit_status", 0),
-        tenants=tenants or UNSET,
+        operator=None,
+        tenants=tenants or None,
     )
     summary = Summary(
         keys=sum(outcomes.values()),
@@ -193,7 +202,7 @@ def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
 def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
     reason: str | None, first: str
 ):
-    tenants = {"south": TenantEntry("https://rest.zuora.com", None, (), "aborted", reason)}
+    tenants = {"south": TenantRunEntry("https://rest.zuora.com", None, (), state="aborted", reason=reason)}
     whole = f"south: {reason}" if reason else "The deadline was reached."
     text = said(
         {Outcome.NOT_ATTEMPTED: 1, Outcome.STOPPED: 1}, last_stop=1.0,

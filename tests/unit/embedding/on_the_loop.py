@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import aclosing
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,7 @@ async def main() -> None:
     async with aclosing(stop_each(keys, settings)) as actions:
         assert len([action async for action in actions]) == len(keys)
     await resume_all(f"{out}/each", settings)
-    await stop_all(keys, Settings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | {
-        "out": f"{out}/all"
-    }))  # fmt: skip
+    await stop_all(keys, replace(settings, out=f"{out}/all"))
 
 
 if __name__ == "__main__":

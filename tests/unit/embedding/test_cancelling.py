@@ -4,12 +4,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from msgspec import structs
 
 from orchestrator import (
     Outcome,
@@ -26,6 +26,7 @@ from orchestrator import (
 from orchestrator.cluster import session
 from orchestrator.report import read_report
 from orchestrator.runs import opening
+from orchestrator.settings.programs import checked
 from tests.unit.embedding.served import (
     ACTIONS,
     LONGEST,
@@ -48,7 +49,7 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
     served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     """A second Ctrl-C in that moment ended an interrupted run in exit status 0."""
-    run = await runs.begin(settings, "run", None)
+    run = await runs.begin(checked(settings, several=False), "run", None)
     with anyio.CancelScope() as scope:
         remediate = run._files.remediate
 
@@ -78,7 +79,7 @@ async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
         yield
 
     monkeypatch.setattr(session, "connect", never)
-    run = await runs.begin(structs.replace(settings, engine="dask"), "run", None)
+    run = await runs.begin(checked(replace(settings, engine="dask"), several=False), "run", None)
     async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
         group.start_soon(run.execute, await embedding._intake(run, list(served.tenant.keys)))
         await waits.wait()

@@ -10,11 +10,11 @@ import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from msgspec import structs
 
 from orchestrator import (
     Outcome,
@@ -97,18 +97,18 @@ async def test_without_a_key_stop_all_raises_a_usage_error(settings: Settings):
 @pytest.mark.asyncio
 async def test_without_a_tenant_stop_all_raises_a_usage_error(settings: Settings, keys: list[str]):
     with pytest.raises(UsageError):
-        await stop_all(keys, structs.replace(settings, base_url=None))
+        await stop_all(keys, replace(settings, base_url=None))
 
 
 @pytest.mark.asyncio
 async def test_without_credentials_stop_all_raises_a_usage_error(settings: Settings, keys: list[str]):
     with pytest.raises(UsageError):
-        await stop_all(keys, structs.replace(settings, client_secret=None))
+        await stop_all(keys, replace(settings, client_secret=None))
 
 
 @pytest.mark.asyncio
 async def test_refused_credentials_are_told_by_the_report(settings: Settings, keys: list[str]):
-    report = await stop_all(keys, structs.replace(settings, client_secret=Secret("wrong")))
+    report = await stop_all(keys, replace(settings, client_secret=Secret("wrong")))
     assert report.run.exit_status == 3
 
 
@@ -122,7 +122,7 @@ async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_r
         raise LookupError("the caller's own")
 
     with pytest.raises(LookupError):
-        await stop_all(breaks(), structs.replace(settings, engine=engine))
+        await stop_all(breaks(), replace(settings, engine=engine))
     told = json.loads((Path(settings.out or "") / "report.json").read_text())
     assert (told["run"]["state"], told["run"]["reason"]) == (
         "aborted",
@@ -281,7 +281,7 @@ async def test_a_run_with_dask_leaves_the_program_as_it_was(settings: Settings, 
         ]
 
     before = state()
-    report = await stop_all(keys, structs.replace(settings, engine="dask"))
+    report = await stop_all(keys, replace(settings, engine="dask"))
     assert report.run.exit_status == 0
     assert state() == before
 
@@ -305,5 +305,5 @@ async def test_what_is_no_list_of_keys_raises_a_usage_error(settings: Settings, 
 
 @pytest.mark.asyncio
 async def test_any_key_may_be_any_safe_text(settings: Settings):
-    report = await stop_all(["job-1"], structs.replace(settings, any_key=True))
+    report = await stop_all(["job-1"], replace(settings, any_key=True))
     assert [action.outcome for action in report.actions] == [Outcome.REJECTED]

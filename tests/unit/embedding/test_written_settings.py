@@ -34,7 +34,7 @@ WRONG: dict[str, Any] = {
     "settle": None,
     "max_failures": Threshold(count=3, share=0.5),
     "max_failures_total": Threshold(share=5.0),
-    "strict": "maybe",
+    "any_key": "maybe",
 }
 """What a setting does not take."""
 
@@ -149,3 +149,31 @@ async def test_a_resumed_run_takes_the_secret_it_is_given_and_looks_for_no_file(
     secret.unlink()
     report = await resume_all(out, served.settings(tmp_path / "run"), keys)
     assert report.summary.outcomes == {Outcome.STOPPED: ACTIONS}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (Settings(), "base_url"),
+        (Settings(base_url="https://t.invalid"), "client_secret"),
+        (Settings(base_url="https://t.invalid", token=Secret("t"), ca_file="nowhere.pem"), "ca_file"),
+        (Settings(base_url="https://t.invalid", token_file="nowhere"), "token_file"),
+        (Settings(env="us-test", base_url="https://t.invalid"), "env"),
+        (Settings(engine="dask", scheduler="tls://t.invalid"), "shared_dir"),
+    ],
+)
+async def test_an_error_names_arguments_and_no_options(
+    settings: Settings, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=rf"\b{named}\b") as raised:
+        await stop_all(["0" * 32], settings)
+    assert "--" not in str(raised.value)
+    assert "ZUORA_" not in str(raised.value)
+
+
+@pytest.mark.asyncio
+async def test_settings_of_another_class_are_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match="settings must be a Settings, not dict"):
+        await stop_all(["0" * 32], {"out": str(tmp_path)})  # type: ignore[arg-type]

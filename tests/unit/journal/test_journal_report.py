@@ -140,7 +140,7 @@ def test_a_response_files_counts_are_each_told_as_they_are(book):
     counted = Records(21, 15, 10, 5, 6, "response_file")
     book.admit(row(2))
     book.journal.filed(1, counted, None)
-    assert (book.action().records, book.action().mismatch) == (counted, msgspec.UNSET)
+    assert (book.action().records, book.action().mismatch) == (counted, None)
 
 
 def test_what_is_settled_is_told_with_its_error_its_speed_and_its_time(book):

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SettingError, UsageError
-from orchestrator.settings import Secret, Settings, resolve
-from orchestrator.settings.layers import checked
+from orchestrator.settings import Settings, programs, resolve
 from orchestrator.settings.network import Route, route_to, split_proxy
 
 TENANT = "https://rest.zuora.com"
@@ -136,7 +135,7 @@ def test_an_address_that_cannot_be_used_is_refused_without_its_password(monkeypa
     read: dict[str, Callable[[], object]] = {
         "variable": route,
         "option": lambda: resolve({"proxy": wrong}, {}),
-        "program": lambda: checked(Settings(proxy=wrong), several=False),
+        "program": lambda: programs.checked(programs.Settings(proxy=wrong), several=False),
     }
     with pytest.raises(SettingError) as caught:
         read[where]()
@@ -168,9 +167,11 @@ def test_settings_never_show_the_credentials():
 
 
 def test_settings_of_a_program_keep_their_credentials():
-    settings = checked(Settings(proxy=PROXY, proxy_credentials=Secret("user:secret")), several=False)
+    given = programs.resolve({"proxy": "http://user%40:se%3Acret@proxy.test:3128"}, {})
+    settings = programs.checked(given, several=False)
+    assert "user%40" not in repr(given)
     assert settings.proxy_credentials is not None
-    assert settings.proxy_credentials.reveal() == "user:secret"
+    assert settings.proxy_credentials.reveal() == "user@:se:cret"
 
 
 def test_an_address_without_credentials_is_split_too():
