@@ -40,7 +40,7 @@ help:
 	@echo
 	@echo 'make test                 the test suite (ARGS="-k token" chooses)'
 	@echo 'make test-all             the same on each of Python $(VERSIONS) that is installed'
-	@echo 'make check                format, lint, types, imports, wheel, known vulnerabilities, addresses'
+	@echo 'make check                format, lint, types, imports, prose, wheel, known vulnerabilities, addresses'
 	@echo 'make docs                 the documentation as a site: site/index.html, nothing in it comes from the network'
 	@echo 'make format               puts format and imports right'
 	@echo 'make coverage             the suite with branch coverage'
@@ -78,6 +78,7 @@ check: .venv-dev/package.stamp
 	.venv-dev/bin/ruff check .
 	$(DEV) -m mypy
 	.venv-dev/bin/lint-imports --no-logo
+	$(DEV) .ci/prose
 	$(DEV) .ci/check-wheel
 	$(DEV) .ci/audit
 	.ci/no-addresses

@@ -1,0 +1,51 @@
+"""The prose check of ``make check``: it reports file, line and rule."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract.examples import ROOT
+
+LONG = "This sentence has too many words " + "and more " * 10 + "in it."
+
+
+def check(path: Path, text: str, *options: str) -> list[str]:
+    path.write_text(text, "utf-8")
+    command = [sys.executable, ROOT / ".ci" / "prose", *options, path]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "rule"),
+    [
+        ("page.md", "# Title\n\nThe report tells all.\n", 3, '"tells"'),
+        ("page.md", f"- first\n- {LONG}\n", 2, "28 words, at most 25"),
+        ("page.md", "| a | b |\n| --- | --- |\n| fine | run it anew |\n", 3, '"anew"'),
+        ("page.html", "<p>Fine.</p>\n<p>Nobody knows.</p>\n", 2, '"Nobody"'),
+        ("code.py", 'def f():\n    raise ValueError("Mend the key, then go on.")\n', 2, '"Mend"'),
+    ],
+)
+def test_a_sentence_that_breaks_a_rule_is_reported(
+    tmp_path: Path, name: str, text: str, line: int, rule: str
+):
+    (found,) = check(tmp_path / name, text)
+    assert found.startswith(f"{tmp_path / name}:{line}: {rule}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("page.md", f"```text\n{LONG}\n```\n\n<!-- {LONG} -->\n"),
+        ("page.md", "Use `mass-stop tell` here.\n"),
+        ("code.py", "def f():\n    # Whoever reads this is told.\n    return 1\n"),
+    ],
+)
+def test_code_and_what_a_user_does_not_see_is_not_checked(tmp_path: Path, name: str, text: str):
+    assert check(tmp_path / name, text) == []
+
+
+def test_comments_are_checked_on_request(tmp_path: Path):
+    (found,) = check(tmp_path / "code.py", "x = 1\n# Whoever reads this knows.\n", "--all")
+    assert ":2: " in found
