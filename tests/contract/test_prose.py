@@ -13,7 +13,7 @@ LONG = "This sentence has too many words " + "and more " * 10 + "in it."
 
 def check(path: Path, text: str, *options: str) -> list[str]:
     path.write_text(text, "utf-8")
-    command = [sys.executable, ROOT / ".ci" / "prose", *options, path]
+    command: list[str | Path] = [sys.executable, ROOT / ".ci" / "prose", *options, path]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
 
 
