@@ -15,7 +15,7 @@ import anyio
 from msgspec import Struct
 
 from orchestrator.clock import Clock
-from orchestrator.engine.gate import Closed, Preempted
+from orchestrator.engine.gate import Closed, Gate, Preempted
 from orchestrator.engine.retry import is_final
 from orchestrator.errors import CallError
 from orchestrator.pacing.hedge import CallLatency, HedgeBudget, StartOrder
@@ -143,13 +143,15 @@ class Hedging:
     nothing.
 
     Args:
+        gate: says whether new stops wait for a slot.
         pacer: the tenant's pace. No call is hedged while the tenant throttles or its circuit is open.
         clock: the session's time.
         setting: the delay in seconds, 0 for no hedges, None to learn it.
     """
 
-    def __init__(self, pacer: Pacer, clock: Clock, setting: float | None) -> None:
+    def __init__(self, gate: Gate, pacer: Pacer, clock: Clock, setting: float | None) -> None:
         self.budget = HedgeBudget()
+        self._gate = gate
         self._pacer = pacer
         self._now = clock.now
         self._off = setting == 0
@@ -212,6 +214,7 @@ class Hedging:
         if self._is_troubled(now):
             for send in list(self._waiting):
                 send.withdraw_hedge()
+        stops_wait = self._gate.sending
         slow = [(send, watch.latency) for watch in self._watches for send in watch.slow(now)]
         for send, latency in slow:
             age = now - send.started
@@ -219,7 +222,9 @@ class Hedging:
                 self._outliers.add(send)
                 self.budget.outliers += 1
             overtaken = self._order.is_overtaken(send.number)
-            if latency.is_due(age, overtaken=overtaken, slow=len(slow), in_flight=in_flight):
+            if latency.is_due(
+                age, overtaken=overtaken, slow=len(slow), in_flight=in_flight, stops_wait=stops_wait
+            ):
                 self._hedge(send, now)
         if in_flight:
             self._look_again()

@@ -1,11 +1,21 @@
 """Calls that were cancelled while the tenant may still work on them: arithmetic only, the time is an argument."""
 
+from collections import deque
 from math import inf
 
 from orchestrator.pacing.others import REFRESH
 
 LONGEST = 10.0
 """Seconds for which a cancelled call is counted at most."""
+
+SHORTEST = 0.5
+"""Seconds for which a cancelled call is counted whatever the header says."""
+
+PERIOD = 0.25
+"""Seconds for which one least number of our calls is remembered."""
+
+ON_THE_WAY = 0.1
+"""The share of our calls, and one at least, that the tenant may not count: they are on their way to it or back."""
 
 
 class AbandonedCalls:
@@ -16,8 +26,9 @@ class AbandonedCalls:
 
     def __init__(self) -> None:
         self._until: list[float] = []
-        self._least = self._least_before = 0
-        self._since = -inf
+        self._ours: deque[tuple[float, int]] = deque(
+            [(-inf, 0)]
+        )  # how many calls were ours at least, by period
 
     def __len__(self) -> int:
         return len(self._until)
@@ -44,14 +55,22 @@ class AbandonedCalls:
     def seen(self, now: float, in_use: int, in_flight: int) -> None:
         """The tenant's header says that ``in_use`` calls are in flight. ``in_flight`` of them are ours.
 
-        The header may be as old as ``REFRESH``. If it counts fewer calls than ours were at any time since then, the
-        tenant has ended some of them.
+        The header may be as old as ``REFRESH``. If it counts clearly fewer calls than ours were at any time since then,
+        the tenant has ended some of them.
         """
-        ours = in_flight + len(self._until)
-        if now - self._since >= REFRESH:
-            self._least_before, self._least, self._since = self._least, ours, now
-        self._least = min(self._least, ours)
-        ended = min(self._least, self._least_before) - in_use
+        ours, periods = in_flight + len(self._until), self._ours
+        since, least = periods[-1]
+        if now - since >= PERIOD:
+            periods.append((now, ours))
+            while len(periods) > 1 and periods[1][0] <= now - REFRESH:
+                periods.popleft()
+        else:
+            periods[-1] = since, min(least, ours)
+        if not self._until:
+            return
+        least = min(least for _, least in periods)
+        ended = least - in_use - max(1, int(ON_THE_WAY * least))
+        ended = min(ended, sum(until <= now + LONGEST - SHORTEST for until in self._until))
         if ended > 0:
             del self._until[:ended]
-            self._least -= ended
+            periods[-1] = periods[-1][0], min(periods[-1][1], in_flight + len(self._until))

@@ -33,6 +33,9 @@ PEERS, OVERTAKERS = 8, 5
 PATIENCE, PATIENCE_WITH_ALL = 2.0, 8.0
 """How many delays a call waits that is not overtaken, and if most calls in flight are slow: the tenant may be slow."""
 
+PATIENCE_FOR_STOPS, SLOW_SHARE = 3.0, 0.1
+"""How many delays a call waits while new stops need the slot, unless more than this share of the calls are slow."""
+
 SHARE, MOST_SHARE, FREE = 0.05, 0.15, 3
 """Additional calls: a share of the calls, the share while that many calls are outliers, and a few at any time."""
 
@@ -59,7 +62,9 @@ class CallLatency:
         """Seconds after which a call is slow."""
         return self._learn() if self._fixed is None else self._fixed
 
-    def is_due(self, age: float, *, overtaken: bool, slow: int, in_flight: int) -> bool:
+    def is_due(
+        self, age: float, *, overtaken: bool, slow: int, in_flight: int, stops_wait: bool = False
+    ) -> bool:
         """Whether a call is slower than its peers, so that a second one is likely to be faster.
 
         Args:
@@ -67,9 +72,11 @@ class CallLatency:
             overtaken: later calls have ended.
             slow: how many calls are slow, itself included.
             in_flight: how many calls are in flight, itself included.
+            stops_wait: new stops wait for a slot.
         """
         if overtaken:
-            patience = 1.0
+            crowded = stops_wait and self._fixed is None and slow <= SLOW_SHARE * in_flight
+            patience = PATIENCE_FOR_STOPS if crowded else 1.0
         elif slow > 2 and slow * 2 > in_flight:
             patience = PATIENCE_WITH_ALL
         else:

@@ -132,7 +132,7 @@ class TenantSession:
         schedule = PollSchedule(pace.pacer, backlog, uniform, settings.settle, files=not settings.no_results)
         retry = Retry(settings.max_attempts, uniform)
         track_ids = TrackIds(track_prefix)
-        hedging = Hedging(pace.pacer, clock, settings.hedge)
+        hedging = Hedging(gate, pace.pacer, clock, settings.hedge)
         reader = Reader(tenant, responses, gate, hedging, outage, recorder, schedule, retry, clock, track_ids)
         sender = StopSender(tenant, journal, gate, hedging, outage, recorder, retry, clock, track_ids)
         journey = PlanJourney if common.planning else Journey

@@ -33,8 +33,9 @@ class TenantConfig:
     """A tenant to be simulated. Times are in seconds, ranges are (least, most), shares run from 0 to 1.
 
     ``latency`` is the mean length of one stop or status call and ``latency_jitter`` its standard deviation as
-    a share of it; a file takes twice as long. ``records`` is the size of an action, ``speed`` its records a
-    second (as many slow ones as fast ones on a logarithmic scale), ``failing`` the range of the share of its
+    a share of it; a file takes twice as long. With ``latency_sigma`` above 0, the latency is log-normal: ``latency`` is
+    its median. The body of a file takes ``download_seconds`` more. ``records`` is the size of an action, ``speed`` its
+    records a second (as many slow ones as fast ones on a logarithmic scale), ``failing`` the range of the share of its
     records that fail. ``start_delay`` is how long Pending actions stay so, ``stopping_time`` how long an
     action stays Stopping, during which it goes on processing and may yet complete. ``mix`` weighs the states
     at the start by their names. ``start_failure`` is the share of Pending actions that turn Failed when they
@@ -59,6 +60,8 @@ class TenantConfig:
     seed: int = 1
     latency: float = 0.08
     latency_jitter: float = 0.1
+    latency_sigma: float = 0.0
+    download_seconds: float = 0.0
     records: tuple[int, int] = (20, 400)
     speed: tuple[float, float] = (2.0, 200.0)
     failing: tuple[float, float] = (0.0, 0.2)
@@ -95,6 +98,13 @@ class TenantConfig:
         _check(self.concurrency >= 1, "concurrency", "is at least 1", self.concurrency)
         _check(self.production >= 0, "production", "is not negative", self.production)
         _check(self.latency >= 0, "latency", "is in seconds and not negative", self.latency)
+        _check(self.latency_sigma >= 0, "latency_sigma", "is not negative", self.latency_sigma)
+        _check(
+            self.download_seconds >= 0,
+            "download_seconds",
+            "is in seconds and not negative",
+            self.download_seconds,
+        )
         for name in ("records", "speed", "failing", "start_delay", "stopping_time", "file_delay"):
             low, high = getattr(self, name)
             _check(0 <= low <= high, name, "is (least, most)", (low, high))

@@ -224,9 +224,12 @@ class SimulatedTenant:
         return await self._deliver(request, call, answer, body)
 
     async def _wait(self, share: float) -> None:
-        mean = self.config.latency * share
+        config, mean = self.config, self.config.latency * share
         if mean > 0:
-            await asyncio.sleep(max(0.0, self._dice.gauss(mean, mean * self.config.latency_jitter)))
+            seconds = self._dice.gauss(mean, mean * config.latency_jitter)
+            if config.latency_sigma > 0:
+                seconds = mean * self._dice.lognormvariate(0.0, config.latency_sigma)
+            await asyncio.sleep(max(0.0, seconds))
 
     async def _deliver(
         self, request: web.BaseRequest, call: Call, answer: Answer, body: bytes
@@ -251,6 +254,13 @@ class SimulatedTenant:
             _cut(request)
             return partial
         call.http = answer.status
+        if call.kind == "file" and self.config.download_seconds > 0:
+            slow = web.StreamResponse(status=answer.status, headers=headers)
+            slow.content_length = len(body)
+            await slow.prepare(request)
+            await asyncio.sleep(self.config.download_seconds)
+            await slow.write(body)
+            return slow
         return web.Response(status=answer.status, body=body, headers=headers)
 
     def _tell(self, request: web.BaseRequest) -> web.Response:

@@ -17,6 +17,7 @@ BENCHES = {
     "growth": "time and memory from 2,000 to 50,000 keys (--long: to 200,000)",
     "tenants": "many tenants in one process and on dask workers",
     "pacing": "use, refusals and order of many seeded days in virtual time (PICTURES=FOLDER draws them)",
+    "faults": "slow calls, downloads and other trouble, beside the same run without it",
     "scaling": "many tenants on many cores, by a model",
     "records": "response files: CPU a record against a pyarrow script, time to the exit, memory",
     "instead": "what else one might pick: xargs and curl, an asyncio script",

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from orchestrator.simulator import Call, SimulatedTenant
+from orchestrator.simulator import Call, FaultPlan, SimulatedTenant
 
 
 def facts(tenant: SimulatedTenant) -> dict[str, Any]:
@@ -30,8 +30,11 @@ def facts(tenant: SimulatedTenant) -> dict[str, Any]:
     first, last = min(call.t for call in stops), max(call.t for call in stops)
     accepted = max(call.ended for call in stops if call.ended is not None)
     results = [call for call in tenant.log if call.kind in ("status", "file")]
+    effective = [tenant.truth(key).stop_effective_at for key in tenant.keys]
     return found | {
         "first_stop": first,
+        "last_stop": last,
+        "action_seconds": sum(at - first for at in effective if at is not None),
         "last_accepted": accepted,
         "results_sent_before_last_stop": sum(call.t < last for call in results),
         "results_answered_before_last_accepted": sum(_answered_by(call, accepted) for call in results),
@@ -44,6 +47,8 @@ def _answered_by(call: Call, moment: float) -> bool:
 
 async def serve(changes: dict[str, Any], keys: Path) -> None:
     """Serves until its standard input ends."""
+    if "faults" in changes:
+        changes["faults"] = FaultPlan(**changes["faults"])
     async with SimulatedTenant(**changes) as tenant:
         keys.write_text("\n".join(["bulk_key", *tenant.keys, ""]))  # noqa: ASYNC240 - nobody calls yet
         # The contenders that know no OAuth are handed a token as the operator would hand them one.

@@ -45,8 +45,21 @@ def test_a_header_that_counts_the_call_keeps_it():
 
 
 def test_a_header_that_counts_fewer_calls_than_are_ours_ends_it():
-    headers = [(100.0 + 0.5 * n, 39, 39) for n in range(8)]
-    assert seen(abandoned(1.0), *headers) == 0
+    headers = [(100.0 + 0.5 * n, 30, 30) for n in range(8)]
+    assert seen(abandoned(*[1.0] * 10), *headers) == 3
+
+
+def test_a_few_calls_that_are_on_their_way_end_nothing():
+    headers = [(100.0 + 0.5 * n, 38, 39) for n in range(8)]
+    assert seen(abandoned(1.0), *headers) == 1
+
+
+def test_a_call_that_was_just_cancelled_is_counted_whatever_the_header_says():
+    calls = AbandonedCalls()
+    for n in range(8):
+        calls.seen(98.0 + 0.25 * n, 30, 40)
+    calls.add(100.0, 1.0, 20, header=True)
+    assert [seen(calls, (100.0 + after, 30, 39)) for after in (0.0, 0.4, 0.6)] == [1, 1, 0]
 
 
 def test_a_header_from_before_the_calls_ends_nothing():
