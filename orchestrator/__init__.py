@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         stop_all,
         stop_all_blocking,
         stop_each,
+        verify_all,
     )
     from orchestrator.errors import (
         ActionsNotOver,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         TenantUnreachable,
         UsageError,
     )
+    from orchestrator.journal.entries import Finding, Verification
     from orchestrator.model import Outcome
     from orchestrator.progress import RunProgress
     from orchestrator.report import ActionEntry, Report
@@ -49,6 +51,7 @@ _HOMES = {
         "stop_all",
         "stop_all_blocking",
         "stop_each",
+        "verify_all",
     ),
     "orchestrator.errors": (
         "ActionsNotOver",
@@ -65,6 +68,7 @@ _HOMES = {
         "TenantUnreachable",
         "UsageError",
     ),
+    "orchestrator.journal.entries": ("Finding", "Verification"),
     "orchestrator.model": ("Outcome",),
     "orchestrator.progress": ("RunProgress",),
     "orchestrator.settings": ("Rate", "Secret", "Threshold"),
@@ -77,6 +81,7 @@ __all__ = [
     "ActionEntry",
     "ActionsNotOver",
     "CredentialsRefused",
+    "Finding",
     "InputError",
     "MassStopError",
     "Outcome",
@@ -96,6 +101,7 @@ __all__ = [
     "TenantUnreachable",
     "Threshold",
     "UsageError",
+    "Verification",
     "__version__",
     "plan_all",
     "read_report",
@@ -106,6 +112,7 @@ __all__ = [
     "stop_all",
     "stop_all_blocking",
     "stop_each",
+    "verify_all",
 ]
 
 

@@ -17,7 +17,6 @@ from collections.abc import (
     Sequence,
     Sized,
 )
-from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from os import PathLike
@@ -25,15 +24,16 @@ from pathlib import Path
 
 from orchestrator import report as reports
 from orchestrator import runs
-from orchestrator.errors import UsageError
-from orchestrator.journal.entries import SourceInfo
+from orchestrator.errors import RunCutShort, TenantError, UsageError
+from orchestrator.journal.entries import SourceInfo, Verification
 from orchestrator.journal.intake import RowIntake
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.opening import open_for_report
 from orchestrator.logs import LoggerScreen
 from orchestrator.model import InputRow, Outcome
-from orchestrator.progress import RunProgress
+from orchestrator.progress import OnProgress, shown_to
 from orchestrator.report import ActionEntry, Report
+from orchestrator.runs import verify
 from orchestrator.settings.programs import Settings, checked, naming_arguments
 from orchestrator.settings.tenants import Tenant, checked_tenants
 from orchestrator.sources.objects import object_rows
@@ -44,10 +44,6 @@ Key = str | tuple[str, str]
 
 Keys = Iterable[Key] | AsyncIterable[Key]
 Tenants = Mapping[str, Tenant]
-OnProgress = Callable[[RunProgress], object]
-
-PROGRESS_SECONDS = 0.5
-"""Seconds between two calls of ``on_progress``."""
 
 SOURCE = "<program>"
 
@@ -134,7 +130,7 @@ async def stop_each(
     with naming_arguments():
         async with runs.opened(_begin(settings, tenants, "run", logger, on_completed)) as run:
             intake = await _intake(run, keys)
-            async with _progress_shown(run, on_progress):
+            async with shown_to(on_progress, run.progress, run.log):
                 work = asyncio.get_running_loop().create_task(run.execute(intake))
                 work.add_done_callback(lambda _: changed.set())
                 try:
@@ -202,6 +198,49 @@ async def resume_all(
         async with runs.opened(opening) as run:
             rest = runs.rest_of_input(run, unread, earlier.plan) if ours is None else _intake(run, keys, ours)
             return await _execute(run, await rest, on_progress)
+
+
+async def verify_all(
+    run_dir: str | PathLike[str],
+    settings: Settings,
+    tenants: Tenants | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    logger: logging.Logger | None = None,
+) -> Verification:
+    """Read every status of a finished run again and compare it with the report. Sends no stop.
+
+    Arguments are those of :func:`resume_all`. The findings are added to the journal, the report and the page of the
+    run. A sentence is a warning (``warnings.warn``) if they could not be added, or if the journal lacks something.
+
+    Returns:
+        The verification. ``held`` says whether every action is over and no known count changed after its end.
+
+    Raises:
+        UsageError: the run is a plan, a drill or not finished, or the settings name another tenant.
+        RunDirectoryError: there is no run (a UsageError too).
+        TenantError: the tenant refused the credentials or could not be reached.
+        RunCutShort: the deadline ended the verification early. Its findings are not kept.
+        StorageError: the journal cannot be read.
+    """
+    path = Path(run_dir)
+    with naming_arguments():
+        info, earlier, sentences = await in_thread(partial(verify.finished_run, path))
+        now = checked(settings, several=bool(info.tenants), earlier=runs.kept(earlier))
+        again = verify.reading_again(path, info, now, _screen(logger), checked_tenants(tenants or {}))
+        async with again as (run, intake):
+            async with shown_to(on_progress, run.progress, run.log):
+                await run.execute(intake)
+            if run.ending.state != "finished":
+                cut_by = run.ending.cut_by
+                reason = f"The verification was not completed: {run.ending.reason}"
+                raise cut_by if isinstance(cut_by, TenantError) else RunCutShort(reason)
+            verification = await verify.compare(path, run)
+        if (unkept := await in_thread(partial(verify.keep, path, verification))) is not None:
+            sentences.append(unkept)
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=2)
+    return verification
 
 
 def read_report(run_dir: str | PathLike[str]) -> Report:
@@ -283,39 +322,9 @@ def _screen(logger: logging.Logger | None) -> LoggerScreen | None:
 
 
 async def _execute(run: runs.Run, intake: runs.RunIntake, on_progress: OnProgress | None) -> Report:
-    async with _progress_shown(run, on_progress):
+    async with shown_to(on_progress, run.progress, run.log):
         await run.execute(intake)
     return await run.read(partial(reports.read_report, run_dir=run.directory.path.absolute()))
-
-
-@asynccontextmanager
-async def _progress_shown(run: runs.Run, on_progress: OnProgress | None) -> AsyncIterator[None]:
-    """Call ``on_progress`` while the block runs, and once after it. A callback that raises is not called again."""
-    if on_progress is None:
-        yield
-        return
-
-    def show() -> bool:
-        try:
-            on_progress(run.progress.snapshot())
-        except Exception as error:  # noqa: BLE001 - it is the program's, and must not end the run
-            run.log.error("progress.failed", message=f"on_progress raised {type(error).__name__}: {error}")
-            return False
-        return True
-
-    async def keep_showing() -> None:
-        while show():  # noqa: ASYNC110 - the counts change all the time
-            await asyncio.sleep(PROGRESS_SECONDS)
-
-    showing = asyncio.get_running_loop().create_task(keep_showing())
-    try:
-        yield
-    finally:
-        failed = showing.done()
-        showing.cancel()
-        await asyncio.wait([showing])
-        if not failed:
-            show()
 
 
 def _refuse_running_loop(name: str) -> None:

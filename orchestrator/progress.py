@@ -1,9 +1,12 @@
 """The counts of a run at work, for the screen and the log."""
 
+import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from orchestrator.logs import Log
 from orchestrator.model import GOOD, Answered, Limits, Outcome
 
 LATEST = 20
@@ -203,3 +206,39 @@ class Speed:
         """Seconds until the count has grown by ``more``, at the latest speed, or None if it is not known."""
         (began, before), (now, counted) = self._seen[0], self._seen[-1]
         return more * (now - began) / (counted - before) if counted > before and more >= 0 else None
+
+
+OnProgress = Callable[[RunProgress], object]
+
+PROGRESS_SECONDS = 0.5
+"""Seconds between two calls of ``on_progress``."""
+
+
+@asynccontextmanager
+async def shown_to(on_progress: OnProgress | None, progress: Progress, log: Log) -> AsyncIterator[None]:
+    """Call ``on_progress`` while the block runs, and once after it. A callback that raises is not called again."""
+    if on_progress is None:
+        yield
+        return
+
+    def show() -> bool:
+        try:
+            on_progress(progress.snapshot())
+        except Exception as error:  # noqa: BLE001 - it is the program's, and must not end the run
+            log.error("progress.failed", message=f"on_progress raised {type(error).__name__}: {error}")
+            return False
+        return True
+
+    async def keep_showing() -> None:
+        while show():  # noqa: ASYNC110 - the counts change all the time
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    showing = asyncio.get_running_loop().create_task(keep_showing())
+    try:
+        yield
+    finally:
+        failed = showing.done()
+        showing.cancel()
+        await asyncio.wait([showing])
+        if not failed:
+            show()
