@@ -1,11 +1,15 @@
 """Where a run's keys come from: files, standard input, what an earlier session did not read, or a plan."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
+
+from orchestrator.engine.cutoff import DeadlineReached
 from orchestrator.errors import InputError, UsageError
 from orchestrator.journal.entries import (
     NO_KEYS,
@@ -165,12 +169,21 @@ def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
 
 
 async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
-    """Reads all of ``intake`` before the run starts, and gives the intake to start it with.
+    """Read all of ``intake`` before the run starts. Return the intake to start the run with.
 
-    Raises InputError.
+    Raises:
+        InputError: a source cannot be used.
+        DeadlineReached: the input did not end before the deadline.
     """
     keys: Counter[str] = Counter()
-    await intake.read_by_tenant(keys.update)
+    # A file that is read in a second is read in any case: then the report lists every key as not attempted.
+    left = None if run.deadline is None else max(1.0, run.deadline - time.time())
+    with anyio.move_on_after(left) as scope:
+        await intake.read_by_tenant(keys.update)
+    if scope.cancelled_caught:
+        raise DeadlineReached(
+            "The deadline was reached before the input was read to its end. Nothing was sent (--deadline)."
+        )
     for name, count in keys.items():
         read = Counts(keys=count, accepted=0, waiting=count, following=0)
         run.counts[name] = run.counts.get(name, NO_KEYS) + read

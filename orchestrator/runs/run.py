@@ -176,7 +176,7 @@ class Run:
             label=f"{self.settings.track_prefix}-{self.info.id}-{session}",
             on_completed=self._on_completed,
         )
-        deadline = self._deadline()
+        deadline = self.deadline
         self.started = True
         with self.cutoff.deadline(None if deadline is None else deadline - self._clock.wall()):
             # A plan starts no processes. But a cluster that is there may be the only place with the credentials.
@@ -200,7 +200,8 @@ class Run:
             ) as tenant:
                 return await tenant.run(intake)
 
-    def _deadline(self) -> float | None:
+    @property
+    def deadline(self) -> float | None:
         """The deadline in seconds since the epoch. It counts from the start of this process."""
         return None if self.settings.deadline is None else process_started_at() + self.settings.deadline
 

@@ -408,3 +408,39 @@ def test_an_interrupt_while_the_command_is_still_being_imported_ends_it_without_
     (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     ended = mass_stop("--version", env={"PYTHONPATH": str(tmp_path)})
     assert (ended.status, ended.err) == (130, "mass-stop: interrupted; nothing was sent.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"), [((), "stopped"), (("--strict",), None)], ids=["as it is read", "read ahead"]
+)
+def test_a_deadline_ends_a_run_whose_input_never_ends(
+    mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...], outcome: str | None
+) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    os.mkfifo(mass_stop.home / "pipe")
+    writer = os.open(mass_stop.home / "pipe", os.O_RDWR)
+    try:
+        os.write(writer, Path(keys).read_bytes())
+        ended = mass_stop("run", "--yes", "--out", "run", "--deadline", "4s", *options, "pipe", tenant=tenant)
+    finally:
+        os.close(writer)
+    assert (ended.status, "--deadline" in ended.err) == (4, True), ended
+    if outcome is None:
+        assert tenant.nothing_sent()
+    else:
+        assert set(outcomes(ended.report).values()) == {outcome}
+
+
+def test_one_signal_ends_a_run_whose_input_never_ends(mass_stop: MassStop, tenant: Tenant) -> None:
+    keys = mass_stop.keys(tenant.keys)
+    os.mkfifo(mass_stop.home / "pipe")
+    writer = os.open(mass_stop.home / "pipe", os.O_RDWR)
+    try:
+        os.write(writer, Path(keys).read_bytes())
+        going = mass_stop.start("run", "--yes", "--out", "run", "--no-results", "pipe", tenant=tenant)
+        until(lambda: tenant.sent("status") >= len(tenant.keys), "a status of each key")
+        going.signal(signal.SIGTERM)
+        ended = going.end()
+    finally:
+        os.close(writer)
+    assert (ended.status, ended.report["run"]["state"]) == (143, "interrupted"), ended
