@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, also after a power cut.
 
-The recipe is the usual one: a temporary file beside the target, its bytes flushed to the disk, a rename over the
-target, and the directory flushed so that the rename itself lasts. What fails, fails with the OSError of the step;
+A temporary file beside the target is written and synced, and renamed over the target.
+Then the directory is synced, so that the rename itself lasts. What fails, fails with the OSError of the step;
 the caller words it for the operator.
 """
 
@@ -45,8 +45,8 @@ def replacing_all(paths: Sequence[Path], *, mode: int = 0o600) -> Iterator[list[
         _refuse_what_is_no_file(path)
     temporary: list[Path] = []
     try:
-        # The stack closes the files before anything is removed. Its closing says nothing: after a write that failed
-        # it would only raise the same error again, and after `_save` there is nothing left to write.
+        # The stack closes the files before anything is removed. Errors of its close are ignored: after a failed write
+        # the same error would be raised again. After `_save` there is nothing left to write.
         with ExitStack() as stack:
             files: list[BinaryIO] = []
             for path in paths:

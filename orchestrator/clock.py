@@ -10,8 +10,8 @@ from pathlib import Path
 class Clock:
     """Monotonic seconds, and wall-clock stamps derived from them.
 
-    A stamp is the wall clock as it stood when the clock was made, plus the monotonic seconds since: stamps of one
-    process never run backwards, whatever is done to the machine's clock meanwhile.
+    A stamp is the wall clock at the creation of this object, plus the monotonic seconds since then. So the stamps of
+    one process never run backwards, even if the machine's clock is changed.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: float | None = None) -> None:

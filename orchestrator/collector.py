@@ -8,8 +8,8 @@ def seldom() -> None:
 
     To be called before a process imports what it needs, and once all is there.
 
-    What a key needs is freed by its last reference, so that rare collections suffice; each of the whole heap costs more
-    the more was imported, and a dask worker imports much.
+    What a key needs is freed by its last reference, so rare collections are enough. A full collection costs more the
+    more was imported, and a dask worker imports much.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -114,7 +114,7 @@ class Window(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What one answer told of the tenant's limits; None or empty where it told nothing.
+    """The tenant's limits as one response reports them; None or empty if it does not.
 
     ``remaining`` and ``reset`` (seconds) belong to the window nearest to exhaustion, whose quota is ``nearest``.
     """
@@ -174,7 +174,7 @@ def provenance_of(state: ActionState) -> Provenance:
 
 
 class Reading(Struct, frozen=True):
-    """A state as one call told it; ``retried`` where that call repeated one that had failed."""
+    """A state as one call reported it; ``retried`` where that call repeated one that had failed."""
 
     state: ActionState
     retried: bool

@@ -18,7 +18,7 @@ AT_ONCE = 16
 """Tenants looked at at the same time."""
 
 _ALLOWANCES = ("concurrency", "rate")
-"""Findings that are told of a tenant in order too; of the others, those with advice."""
+"""Findings that are shown for each tenant. Of the others, only those with advice are shown."""
 
 
 class Inspection(Struct, frozen=True):
@@ -61,7 +61,7 @@ async def _inspect(name: str, tenant: Tenant, settings: Settings) -> Inspection:
                 if finding.bad:
                     why, status = f"{finding.title}: {finding.text}", 3
     except MassStopError as error:
-        # Credentials of one that are not to be had keep nobody else from being looked at.
+        # Missing credentials of one tenant do not prevent the check of the others.
         why, status = str(error), error.exit_status
     return Inspection(name, tenant.address, found, why, status)
 
@@ -89,7 +89,7 @@ def exit_status(statuses: list[int]) -> int:
 
 
 def conclude(page: Page, statuses: list[int], file: str) -> None:
-    """Whether a run of them all may start, and how one of them is told in full."""
+    """Whether a run over all tenants may start, and the command that shows one tenant in full."""
     unready, every = sum(map(bool, statuses)), len(statuses)
     if not unready:
         page.line(f"Ready: mass-stop plan, or run, of {counted(every, 'tenant')} may start.", "green")

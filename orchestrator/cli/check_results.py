@@ -90,7 +90,7 @@ def credentials(grant: Grant | None, settings: Settings) -> list[Finding]:
 
 
 def permission(error: CallError | None, settings: Settings) -> Finding:
-    """Whether mass actions may be read: by what came of reading one that nobody has."""
+    """Whether mass actions may be read: from the response to a read of a key that does not exist."""
     if error is None or error.kind in (Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE):
         return Finding(
             "permission", "mass actions may be read; only the first stop shows whether they may be stopped"

@@ -31,7 +31,7 @@ SHOWN_HERE = frozenset(
         "action.needs_a_person", "tenant.throttled", "run.ended", "run.all_over", "outage.started", "outage.ended",
     }
 )  # fmt: skip
-"""Events that the display or the summary after it tells better; the log file has each."""
+"""Events that the display or the summary shows better; the log file has each."""
 
 USUAL_HEIGHT = 24
 

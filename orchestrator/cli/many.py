@@ -1,4 +1,4 @@
-"""What an operator is told of a run of several tenants: what would be stopped where, and what came of it."""
+"""What an operator sees of a run of several tenants: what would be stopped in each, and what was."""
 
 from orchestrator.cli.confirm import add_implicit, add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
@@ -7,7 +7,7 @@ from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry, Ten
 from orchestrator.settings import Settings, kind_of_tenant
 
 SHOWN = 20
-"""Tenants told one by one; of more, the rest is summed up."""
+"""Tenants shown one by one; the others are summed up."""
 
 
 def question(

@@ -12,7 +12,7 @@ from orchestrator.printable import printable
 
 USUAL_WIDTH = 80
 NARROW = 60
-"""Columns below which a title stands on a line of its own when its text does not fit beside it."""
+"""Below so many columns a title gets its own line if its text does not fit beside it."""
 
 TITLE = 13
 
@@ -22,8 +22,8 @@ _STYLES = {"bold": "1", "red": "1;31", "green": "32", "yellow": "33", "alarm": "
 class Look(Struct, frozen=True):
     """What a stream can show.
 
-    ``width`` is in columns, None where lines are kept whole (a file, a pipe). ``animated`` tells whether lines that
-    were written can be written over.
+    ``width`` is in columns, None where lines are kept whole (a file, a pipe). ``animated`` says whether written lines
+    can be overwritten.
     """
 
     width: int | None = None
@@ -99,7 +99,7 @@ class Page:
         self.lines += [f"- {first}", *(f"  {part}" for part in rest)]
 
     def entry(self, title: str, text: str, style: str | None = None, *, whole: bool = False) -> None:
-        """``title`` and beside it ``text``; without a title it goes on with the entry above. ``whole`` never wraps."""
+        """``title`` and beside it ``text``; without a title it continues the entry above. ``whole`` never wraps."""
         title, indent = self.look.plain(title), TITLE + 4
         if whole:
             parts = [self.look.plain(text)]

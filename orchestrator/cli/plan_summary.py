@@ -36,11 +36,11 @@ _AGAIN = tuple(
     for name in (*TENANT, *MANY, *GUARDS, *PACE, *ENDS)
     if name not in ("tenant", "tenant_column", "deadline")
 )
-"""What a run by the plan is told as well. The plan itself says whose each key is."""
+"""Options of the plan that its run gets, too. The plan itself says whose each key is."""
 
 
 class KnownPlan(Struct, frozen=True):
-    """What the journal tells of a plan."""
+    """What the journal holds about a plan."""
 
     known: Known
     by_tenant: dict[str, digest.PlanTotals]
@@ -53,7 +53,7 @@ class KnownPlan(Struct, frozen=True):
 
     @property
     def several(self) -> bool:
-        """Whether the plan is of several tenants, told apart by name."""
+        """Whether the plan has several tenants, by name."""
         return self.known.run.tenant is None
 
 
@@ -67,7 +67,7 @@ def read_plan(reader: JournalReader) -> KnownPlan:
 
 
 class Ahead(Struct, frozen=True):
-    """What a run will take in one tenant; ``limits`` are what it was told of last."""
+    """The forecast of a run in one tenant; ``limits`` are the latest that it sent."""
 
     expected: Forecast
     limits: Limits
@@ -78,8 +78,8 @@ def forecast_run(
 ) -> dict[str, Ahead]:
     """What a run over these keys will take in each tenant, at the pace and the limits that the plan met there.
 
-    A run of one has it under an empty name. A tenant whose calls were not made in this process (but by dask's workers)
-    has told it nothing, and is left out.
+    A run of one has it under an empty name. A tenant whose calls were made by dask's workers is left out: its limits
+    are not known here.
     """
     by_tenant = progress.tenants or {"": progress}
     known = plan.known.summary
@@ -182,7 +182,7 @@ def _saves(page: Page, totals: digest.PlanTotals) -> None:
 
 
 def _takes(page: Page, ahead: Mapping[str, Ahead]) -> None:
-    """Tenants are worked on side by side: their calls add up, and the slowest of them tells the time."""
+    """Tenants run at the same time: their calls add up, and the slowest tenant sets the time."""
     expected = [one.expected for one in ahead.values()]
     stop, status, file = (
         sum(getattr(one.calls, kind) for one in expected) for kind in ("stop", "status", "file")

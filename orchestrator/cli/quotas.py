@@ -9,7 +9,7 @@ from orchestrator.model import Limits
 from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, looks, quotas
 
 SHOWN = 10
-"""Short quotas of several tenants that are told one by one."""
+"""Short quotas of several tenants that are shown one by one."""
 
 _NAMES = {60: "minute", 3_600: "hour", 86_400: "day"}
 

@@ -98,7 +98,7 @@ def command(
             )
         copy_report(path, partial(_writer(form, run_dir, only), reader))
     except ConnectionError:
-        pass  # whoever read it has read enough
+        pass  # the reader closed it: it has read enough
     except OSError as error:
         raise StorageError(f"The report could not be written to {shown(path)}: {error.strerror}.") from error
     except (*UNREADABLE, msgspec.MsgspecError) as error:

@@ -204,7 +204,7 @@ async def _last_words(run: runs.Run, settings: Settings) -> str:
 
 
 def _errors_alone(run: runs.Run) -> list[str]:
-    """What is told even to those who want to be told nothing: why the run did not go to its end."""
+    """What is shown even with --quiet: why the run did not finish."""
     aborted = run.ending.reason if run.ending.state == "aborted" else None
     return [*([aborted] if aborted else []), *run.troubles]
 

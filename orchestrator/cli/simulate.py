@@ -117,7 +117,7 @@ def command(port: int, actions: int, faults: str, seed: int, latency: float, key
 
 
 def announce(environment: dict[str, str]) -> None:
-    """Tells whoever started this how to reach the tenant."""
+    """Prints how to reach the tenant."""
     sys.stdout.write("".join(f"{name}={value}\n" for name, value in environment.items()))
     sys.stdout.flush()
 

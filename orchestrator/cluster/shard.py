@@ -1,8 +1,8 @@
 """One tenant's part of a run as a task of its own, on any machine: what a worker does.
 
 A shard contains its keys, the settings, and where its credentials are. It keeps a journal in its folder, so that a
-second try continues where the first was cut. A worker that belongs to others stays as it was: umask, limits, garbage
-collection and loggers are not changed, and the thread ends with the last shard.
+second try continues where the first was cut. A worker that belongs to others stays as it was. Umask, limits, garbage
+collection and loggers are not changed. The thread ends with the last shard.
 """
 
 import asyncio

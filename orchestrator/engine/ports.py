@@ -39,7 +39,8 @@ class Tenant(Protocol):
 
 
 class Intake(Protocol):
-    """Where keys come from: admits rows to the journal, and tells ``on_new`` how many new keys each batch brought."""
+    """Where keys come from: admits rows to the journal, and reports to ``on_new`` how many new keys each batch
+    brought."""
 
     async def read(self, on_new: Callable[[int], None]) -> None: ...
 
@@ -48,7 +49,7 @@ class Intake(Protocol):
 
 
 class IntakeByTenant(Protocol):
-    """Where the keys of several tenants come from: as :class:`Intake`, but ``on_new`` is told each tenant's number."""
+    """Where the keys of several tenants come from: as :class:`Intake`, but ``on_new`` gets each tenant's number."""
 
     async def read_by_tenant(self, on_new: Callable[[Counter[str]], None]) -> None: ...
 

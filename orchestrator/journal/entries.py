@@ -139,7 +139,7 @@ class TenantRow(Struct, frozen=True):
 
 
 def action_name(tenant: str, bulk_key: str) -> str:
-    """What an action and its response file are called; the same key may stand in several tenants."""
+    """The name of an action and of its response file; the same key may occur in several tenants."""
     return f"{tenant}/{bulk_key}" if tenant else bulk_key
 
 

@@ -118,7 +118,7 @@ class JournalReader:
         ]
 
     def counts_by_tenant(self) -> dict[str, Counts]:
-        """Where the keys of each tenant stand, by its name."""
+        """The progress of each tenant's keys, by its name."""
         return {name: Counts(*counts) for name, *counts in self._rows("counts_by_tenant")}
 
     # Outcomes

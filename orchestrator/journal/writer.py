@@ -232,8 +232,8 @@ class InlineWriter:
 class ThreadWriter:
     """Commits in a thread of its own, in groups: a group ends when somebody waits for it, or has lingered.
 
-    The queue needs no bound of its own: notes come from calls, which are bounded by the slots and cannot go on without
-    a commit of the intent that precedes each.
+    The queue needs no bound: notes come from calls, which are bounded by the slots. Each call waits for the commit of
+        its intent.
     """
 
     def __init__(self, connection: FallbackConnection) -> None:

@@ -25,9 +25,9 @@ class Calls(Struct, frozen=True):
 
 
 class Quota(Struct, frozen=True):
-    """A rate window: ``left`` of ``calls`` in ``seconds``, anew in ``resets_in`` seconds.
+    """A rate window: ``left`` of ``calls`` in ``seconds``, resets in ``resets_in`` seconds.
 
-    ``told`` is false where the tenant tells only of another window; ``left`` is then the least it can be.
+    ``told`` is false if the tenant reports only another window; ``left`` is then the least it can be.
     """
 
     calls: int
@@ -64,10 +64,11 @@ def looks(seconds: float, first: float, narrowest: float, widest: float, widenin
 
 
 def quotas(limits: Limits) -> tuple[Quota, ...]:
-    """Every window the tenant told, the shortest first.
+    """Every window that the tenant reported, the shortest first.
 
-    What is left is told of the window nearest to exhaustion only. Of any other, no larger share has been used: that
-    bounds what is left of it from below. A window that says nothing of its reset is taken to have just begun.
+    The tenant reports what is left of the window nearest to exhaustion only. Of any other, no larger share has been
+    used: that bounds what is left of it from below. A window that says nothing of its reset is taken to have just
+    begun.
     """
     told = next((window for window in limits.windows if window.quota == limits.nearest), None)
     if told is None or limits.remaining is None:
@@ -122,14 +123,14 @@ def forecast(
 
 
 def keys_within(windows: Sequence[Quota], calls_a_key: float, headroom: float) -> int | None:
-    """Keys that can be seen to their ends before any quota runs out; None where no quota was told."""
+    """Keys that can be polled to their end before a quota runs out; None if no quota is known."""
     if not windows:
         return None
     return int(min(_free(window, headroom) for window in windows) / calls_a_key)
 
 
 def _wait(count: int, window: Quota, headroom: float) -> float:
-    """Seconds until the last of ``count`` calls may leave through ``window``: it opens anew once it resets."""
+    """Seconds until the last of ``count`` calls may leave through ``window``: it opens again once it resets."""
     beyond = count - _free(window, headroom)
     if beyond <= 0:
         return 0.0

@@ -1,21 +1,21 @@
-"""How many calls of others are in flight, from a header that tells what is left and is seldom fresh."""
+"""How many calls of others are in flight, from a header that reports what is left and is rarely fresh."""
 
 import math
 
 REFRESH = 1.0
-"""Seconds after which the tenant counts its free slots anew (Zuora API, "Concurrent request limits")."""
+"""Seconds after which the tenant counts its free slots again (Zuora API, "Concurrent request limits")."""
 
 HABIT = 20.0
 """Mean seconds for which others are taken to keep up one load."""
 
 LEAST, STEP = 0.25, 1.12
-"""The least load above none that is told from it, and the factor between one and the next."""
+"""The smallest load that is distinguished from none, and the factor between neighbouring loads."""
 
 NOBODY, NOBODY_ANY_MORE = 0.3, 0.05
-"""How likely it is, before anything is seen, that nobody else calls; and that somebody's calls are followed by none."""
+"""The probability, before any observation, that no one else calls; and that calls of others stop."""
 
 WRONG = 0.03
-"""How likely it is that a count tells nothing: ours were other than we think, or the header lies."""
+"""The probability that a count is worthless: our own calls differ from our record, or the header is wrong."""
 
 
 class OthersLoad:
@@ -55,7 +55,8 @@ class OthersLoad:
         before, self._in_flight = self._in_flight, in_flight
         age = now - self.sampled_at
         if (permitted, remaining) == self._shown:
-            # Told twice, or counted twice alike? If ours are as many as then, it says the same in either case.
+            # Reported twice, or counted twice with the same result? If ours are as many as then, it says the same in
+            # either case.
             if age < 3 * REFRESH or in_flight != self._ours:
                 return False
         elif self._samples > 1 and age < REFRESH / 2:
@@ -76,7 +77,7 @@ class OthersLoad:
         return True
 
     def _spread(self, permitted: int) -> None:
-        """Every load up to ``permitted`` is possible, and the small ones are told apart as finely as the great."""
+        """Every load up to ``permitted`` is possible, and small loads are distinguished as finely as large loads."""
         count = math.ceil(math.log(permitted / LEAST) / math.log(STEP)) + 1
         self._loads = [0.0, *(LEAST * STEP**n for n in range(count))]
         self._shares = self._before = [NOBODY, *[(1 - NOBODY) / count] * count]

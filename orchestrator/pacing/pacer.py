@@ -80,7 +80,7 @@ class Pacer:
 
     @property
     def others(self) -> float | None:
-        """Calls of others in flight, as estimated; None while the tenant tells nothing of them."""
+        """Calls of others in flight, as estimated; None while the tenant does not report them."""
         return self._slots.others
 
     @property
@@ -94,7 +94,7 @@ class Pacer:
         return max(self.gate, *(window.closed_until for window in self._every), float("-inf"))
 
     def opens_at(self, now: float) -> float | None:
-        """When one more call may leave; None while every slot is taken, since then only a release can tell."""
+        """When one more call may leave; None while every slot is taken: then only a release decides."""
         if self.in_flight >= self._slots.limit and self.full:
             return None
         at = self.gate if self.gate > self._spaced else self._spaced
@@ -199,8 +199,8 @@ class Pacer:
         told = self._told_by_quota.get(nearest)
         if told is None:
             return
-        # Calls of ours still under way may not be in the tenant's count yet. What is left to others is held back only
-        # in windows of minutes: with hours to wait, an action left running costs more than the headroom is worth.
+        # Calls of ours still under way may not be in the tenant's count yet. Headroom applies in windows of minutes
+        # only. With hours to wait, a running action costs more than the headroom is worth.
         held_back = nearest * self._headroom if told.seconds <= 60 else 0
         left = int(remaining - held_back) - self.in_flight
         self._windows[told.seconds].counted(left, reset, now, refused=refused)

@@ -38,7 +38,7 @@ class Search:
     def accepted(self, now: float, in_flight: int, most: int) -> None:
         """A call was taken; ``in_flight`` calls, itself included, were under way, and ``most`` are of use."""
         if in_flight < self.limit or self._target >= most:
-            return  # a slot that nobody used proves nothing
+            return  # an unused slot proves nothing
         step = 1 / in_flight
         rest = self._refused_at * REST
         if self._target < rest:
@@ -67,7 +67,7 @@ class Search:
         self._probe_in = min(2 * self._probe_in, LATEST_PROBE) if again else SOONEST_PROBE
         self._refused_at = float(min(in_flight, self.limit))
         # Below one call there is no rest: where the only one was refused, two are tried once one is taken. The pacer's
-        # gate spaces such refusals, and whoever waited here to try would sit out others' burst with one call.
+        # gate spaces such refusals. A wait here would spend the burst of others with one call.
         self._aim(max(1.0, self._refused_at * CUT))
         self._cut_at, self._trips = now, 0.0
         return True

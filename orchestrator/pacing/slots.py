@@ -14,14 +14,14 @@ USUAL_LIMIT = 40
 MOST_SLOTS = 256
 
 MOST_PERMITTED = 500
-"""A header that tells more is not believed: the room for others is counted slot by slot."""
+"""A larger limit is not believed: the room for others is counted slot by slot."""
 
 LEAST_LOSS = 0.001
-"""The share of others' calls that may find the tenant full at any headroom: rarer still, nobody could tell."""
+"""The smallest share of others' calls that may find the tenant full; a smaller share could not be measured."""
 
 OWN_LOSS = 0.001
-"""The share of our own calls that may be refused where the tenant tells its limit: each refusal costs us a slot, and
-this many accepted calls win a thousandth of it back."""
+"""The share of our own calls that may be refused if the tenant reports its limit. Each refusal costs a slot, and this
+many accepted calls win a thousandth of it back."""
 
 
 class SlotController(Protocol):
@@ -42,13 +42,13 @@ class SlotController(Protocol):
 
 
 class TenantSlots:
-    """Slots by the tenant's own headers, less what others need; by its refusals where it tells nothing.
+    """Slots from the tenant's own headers, less what others need; without headers, from its refusals.
 
     ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least. It also sets how rarely others may
     find none, see :func:`wanted_loss`: their mean use is what the header's count lacks, and the room in which all but
     that share of their calls find a slot is left to them. ``most`` is the operator's own limit.
 
-    A refusal counts beside whatever the headers tell: they may be late, or wrong.
+    A refusal counts in addition to the headers: they may be late, or wrong.
     """
 
     def __init__(self, headroom: float, most: int | None = None) -> None:
@@ -92,7 +92,7 @@ class TenantSlots:
             self._paused = False
 
     def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
-        """Takes what the headers tell; says whether the count of free slots was a fresh one."""
+        """Processes the headers; returns whether the count of free slots was a fresh one."""
         if permitted is None or not 0 < permitted <= MOST_PERMITTED or not self._believed(permitted):
             return False
         other_limit, fresh = permitted != self._permitted, False
@@ -107,7 +107,7 @@ class TenantSlots:
         return fresh
 
     def _believed(self, permitted: int) -> bool:
-        """Another limit than before is believed when it is told twice in a row: it might be nonsense."""
+        """A new limit is believed when it is reported twice in a row: it might be an error."""
         believed = self._permitted is None or permitted in (self._permitted, self._claimed)
         self._claimed = permitted
         return believed
@@ -121,7 +121,7 @@ class TenantSlots:
 def wanted_loss(headroom: float) -> float:
     """The share of others' calls that may find the tenant full, of ``headroom`` (0 to 1).
 
-    A twentieth at the default of 0.1, a tenth of that with another tenth of headroom; beyond that the slots that stay
-    free are more than anybody's ups and downs need.
+    A twentieth at the default of 0.1, a tenth of that with another tenth of headroom. Beyond that, more slots stay free
+    than the variation of any load needs.
     """
     return max(LEAST_LOSS, 0.5 * math.pow(10.0, -10 * headroom))

@@ -1,4 +1,4 @@
-"""The report out of the journal: what stands above the actions, and each action as it comes."""
+"""The report out of the journal: the head, and each action in its order."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def read_report(reader: JournalReader, run_dir: Path | None = None) -> Report:
 
 
 def read_head(reader: JournalReader) -> tuple[RunEntry, Summary]:
-    """What stands above the actions. Raises StorageError where the journal holds no run."""
+    """The head of the report, above the actions. Raises StorageError where the journal holds no run."""
     info = reader.run()
     sessions = reader.sessions()
     tenants = reader.tenants()
@@ -84,7 +84,7 @@ def _entries(reader: JournalReader, found: Iterator[tuple[Any, ...]]) -> Iterato
 def _action(
     row: Any, names: dict[int, str], sources: list[int], rows: list[int], *, planned: bool, several: bool
 ) -> ActionEntry:
-    """One row of the report's query; its duplicates stand in ``rows`` of ``sources``."""
+    """One row of the report's query; its duplicates are in ``rows`` of ``sources``."""
     (
         _, key, source, number, labels, outcome, status, action_type, provenance, attempts, accepted_at, track_id,
         request_id, lost, total, processed, succeeded, failed, unprocessed, held, counts_from, mismatch, speed, error,

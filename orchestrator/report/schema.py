@@ -186,7 +186,7 @@ class Summary(Struct, frozen=True, omit_defaults=True):
 
 
 class StopEntry(Struct, frozen=True, omit_defaults=True):
-    """``answer`` is there where the answer to our stop was lost, and the status told that it had worked."""
+    """``answer`` is present if the response to our stop was lost and the status shows that the stop worked."""
 
     attempts: int
     accepted_at: str | None
@@ -196,7 +196,7 @@ class StopEntry(Struct, frozen=True, omit_defaults=True):
 
 
 class DuplicateEntry(Struct, frozen=True):
-    """Where a key stood once more."""
+    """Where a key occurred once more."""
 
     source: str
     row: int
@@ -214,7 +214,7 @@ class PlanEntry(Struct, frozen=True):
 
 
 class ActionEntry(Struct, frozen=True, omit_defaults=True):
-    """One action. ``duplicates`` is there where a duplicate stood in another source than the first.
+    """One action. ``duplicates`` is present if a duplicate is in another source than the first.
 
     ``tenant`` is there in a run of several; for a malformed row, it is what the row held.
     """

@@ -62,7 +62,7 @@ class Layout(Struct, frozen=True):
 def layout_of(action_type: str | None, header: Sequence[str]) -> Layout | None:
     """The layout of a response file; None where the type or the header is unknown.
 
-    A header is unknown if a column that decides something stands in it twice, or if it has no uploaded column.
+    A header is unknown if a column that decides something occurs twice, or if it has no uploaded column.
     """
     known = ACTION_TYPES.get(action_type or "")
     if known is None:

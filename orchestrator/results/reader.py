@@ -4,7 +4,7 @@
             what zipfile may        size, ratio,  length of
             hold at once            CRC, NULs     one record
 
-A file that is damaged, hostile or of an unknown form ends in :class:`BadResponseFile`, whatever stage finds it, and
+A file that is damaged, hostile or of an unknown form raises :class:`BadResponseFile`, whatever stage finds it, and
 costs a few MiB of memory at most (tens for a record made of commas alone). Names inside the zip are never paths.
 All of it blocks: call it from a thread.
 """
@@ -81,7 +81,7 @@ class ResponseRows:
     """The CSV of one response file: its ``header`` cells, and by iteration, once, its records.
 
     A record is ``(number, verdict, cells)``: its number within the file (the first after the header is 1; blank
-    lines are no records), its verdict by the ``Success`` column, and its cells as they stand there. There may be
+    lines are no records), its verdict by the ``Success`` column, and its cells unchanged. There may be
     fewer cells than ``header`` has, never more. Bytes that are not UTF-8 arrive as surrogates (``surrogateescape``):
     written the same way they come out byte for byte. Iterating raises :class:`BadResponseFile`, possibly after the
     last record, since only then the checksum is known: believe nothing before the end.

@@ -210,7 +210,7 @@ def _starts_as_zip(path: Path) -> bool:
 
 
 def _zipped(bare: Path) -> Path:
-    """Puts the CSV ``bare`` into a zip, uncompressed: its end tells later whether all of it is there."""
+    """Puts the CSV ``bare`` into a zip, uncompressed: its end shows later whether the file is complete."""
     import zipfile
 
     path = bare.with_suffix(".zip-part")

@@ -36,7 +36,7 @@ class FailedGroups:
         self._failed = pa.array([], pa.binary())
 
     def behind(self, groups: pa.Array, failed: pa.Array, unprocessed: pa.Array) -> pa.Array:
-        """Which of the ``unprocessed`` records stand behind a ``failed`` record of their group."""
+        """Which of the ``unprocessed`` records follow a ``failed`` record of their group."""
         named = pc.not_equal(groups, b"")
         failing = pc.and_(failed, named)
         earlier = pc.is_in(groups, value_set=self._failed)

@@ -16,7 +16,7 @@ from orchestrator.rundir import RunDirectory
 
 
 class Files:
-    """Writes what the journal tells into the run's directory, as often as that is wanted.
+    """Writes the content of the journal into the run's directory, as often as necessary.
 
     ``saved`` says whether the report is written, ``troubles`` in sentences what the machine could not write.
     """

@@ -208,7 +208,7 @@ def _unordered(settings: Settings, intake: FileIntake) -> str | None:
 
 
 async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
-    """The first actions of a run, as they stand; rows without a key are none."""
+    """The first actions of a run; rows without a key do not count."""
     from orchestrator import report as reports
 
     def read(reader: JournalReader) -> list[reports.ActionEntry]:

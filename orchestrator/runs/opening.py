@@ -119,12 +119,12 @@ def tenants_of(settings: Settings) -> "dict[str, Tenant]":
 
 
 def tenant_info(tenant: "Tenant") -> TenantInfo:
-    """Which tenant it is, as the journal and the report tell it."""
+    """The tenant, as the journal and the report name it."""
     return TenantInfo(tenant.address, tenant.entity_id, tenant.org_ids)
 
 
 def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]:
-    """What an earlier run was told, without its secrets; how far its sources were read; what its journal has lost.
+    """The settings of an earlier run without its secrets, how far its sources were read, and what its journal has lost.
 
     Raises RunDirectoryError or StorageError.
     """
@@ -157,7 +157,7 @@ _OF_ONE_SESSION = frozenset(
 
 
 def kept(told: Settings) -> dict[str, object]:
-    """What a resumed run is told anew only if that is wanted: its settings that are not of one session."""
+    """The settings that a resumed run keeps unless they are given again: those that do not belong to one session."""
     default = Settings()
     every = {name: getattr(told, name) for name in told.__struct_fields__ if name not in _OF_ONE_SESSION}
     return {name: value for name, value in every.items() if value != getattr(default, name)}

@@ -286,7 +286,7 @@ class TenantSession:
 
 
 def track_letters() -> str:
-    """Three letters that tell apart the track ids of processes that work on the same session."""
+    """Three letters that distinguish the track ids of processes in the same session."""
     return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
 
 

@@ -183,7 +183,7 @@ class Actions:
         return action
 
     def peek(self, key: str) -> Action:
-        """As ``find``, without keeping what nobody has touched."""
+        """As ``find``, without keeping what was never used."""
         if key not in self._known:
             raise KeyError(key)
         return self._live.get(key) or self._make(key)

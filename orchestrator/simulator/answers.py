@@ -118,7 +118,7 @@ class Writer:
             "success": True,
         }
         if action.key[0] == "0":
-            # Fields nobody has heard of, and an answer long enough to come gzipped.
+            # Unknown fields, and a response long enough to be gzipped.
             body["validationNotes"] = [
                 f"Column {n} of the uploaded file is empty in every row." for n in range(20)
             ]

@@ -44,7 +44,7 @@ class TenantConfig:
     ``entities`` are those that a token's scope names.
 
     ``concurrency`` is the limit of calls in flight; ``production`` the mean number of them that other traffic
-    holds. ``header_refresh`` is the age at which Concurrency-Limit-Remaining is taken anew. ``quotas`` are
+    holds. ``header_refresh`` is the age at which Concurrency-Limit-Remaining is counted again. ``quotas`` are
     (calls, seconds) of each fixed rate window and ``token_quota`` that of the token endpoint.
 
     ``repeat_stop`` is what a stop of an action that is Stopping or over answers, ``counts_as`` how counts and

@@ -164,7 +164,7 @@ class FaultDraw:
         return fault
 
     def note_refused_token(self, call: str, key: str) -> None:
-        """Tells of a 401 that was no fault, so that no fault adds a second one in a row."""
+        """Reports a 401 that was no fault, so that no fault adds a second one in a row."""
         if self._rates:
             history = self._history.setdefault(call, {})
             count, streak, _ = _unpacked(history.get(key, 0))

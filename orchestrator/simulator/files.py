@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
 
 _FILE_ID = re.compile(r"[0-9a-f]{32}")
-_CHUNK = 2000  # rows written at a time: a file of millions need not stand in memory twice
+_CHUNK = 2000  # rows written at a time: a file of millions need not be in memory twice
 _NOTES = (
     "",
     "plain",

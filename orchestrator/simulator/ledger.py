@@ -83,7 +83,7 @@ class Ledger:
         elif not track_id or len(track_id) > 64 or _BAD_TRACK_ID.search(track_id):
             self.problem(call, f"bad Zuora-Track-Id {track_id[:100]!r} ({len(track_id)} characters)")
         elif self.keep_log:
-            # Their hashes are enough to tell two apart and a third of the memory.
+            # Their hashes are enough to distinguish them and need a third of the memory.
             mark = hash(track_id)
             if mark in self._tracks:
                 self.problem(call, f"Zuora-Track-Id used before: {track_id!r}")

@@ -71,12 +71,12 @@ class SimulatedTenant:
         return self.base_url
 
     async def stop(self) -> None:
-        """Stops serving; hanging calls are let go. What was counted stays readable."""
+        """Stops serving; hanging calls are released. What was counted stays readable."""
         self._closing.set()
         runner, self._runner = self._runner, None
         if runner is not None and runner.server is not None:
-            # Who connected at the last moment is cut like the others: a server that is closed while a connection comes
-            # about loses that connection's socket (CPython before 3.12, gh-109564).
+            # A client that connected at the last moment is closed like the others. A server that is closed during a
+            # connection attempt loses the socket (CPython before 3.12, gh-109564).
             asyncio.get_running_loop().remove_reader(self._listening)
             await _turns()
             transports = [handler.transport for handler in runner.server.connections]
@@ -285,7 +285,7 @@ async def _parts(request: web.BaseRequest) -> dict[str, bytes]:
 
 
 async def _turns() -> None:
-    """Lets the loop turn until what was due has come about."""
+    """Lets the loop run until everything that was due has happened."""
     for _ in range(3):
         await asyncio.sleep(0)
 
@@ -315,7 +315,7 @@ def write_keys(tenant: SimulatedTenant, path: Path) -> None:
 async def serve(
     config: TenantConfig, port: int, keys_file: Path | None, announce: Callable[[dict[str, str]], None]
 ) -> None:
-    """Serves until cancelled, having written ``keys_file`` and told ``announce`` the environment."""
+    """Serves until cancelled, after it has written ``keys_file`` and given ``announce`` the environment."""
     tenant = SimulatedTenant(config)
     await tenant.start(port=port)
     try:

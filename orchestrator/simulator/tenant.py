@@ -32,7 +32,7 @@ _HEAVY_FILE = 3000  # records: above, a file is written in a thread and does not
 
 
 class Tenant:
-    """Knows all actions, limits and tokens. ``clock`` tells seconds, from any origin."""
+    """Knows all actions, limits and tokens. ``clock`` returns seconds, from any origin."""
 
     def __init__(self, config: TenantConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.config = config

@@ -27,7 +27,7 @@ LONGEST_LINE = 1 << 20
 
 _OVERLAP = 4096  # bytes that two pieces of a line share: more than a label with its key
 _KEY = rb"([0-9A-Za-z]{32})(?![0-9A-Za-z])"
-# What stands between a label and its key: quotes, escapes of JSON, URLs, HTML and terminals, blanks.
+# Text between a label and its key: quotes, escapes of JSON, URLs, HTML and terminals, blanks.
 _BETWEEN = rb"(?>\x1b?\[[0-9;]*m|%[0-9A-Fa-f]{2}|&(?:quot|#\d{1,4});|\\+u00[0-9A-Fa-f]{2}|[^0-9A-Za-z\r\n])"
 _BEGINS = rb"(?i:bulk[ _-]?keys?)(?![A-Za-z])"
 _LABELLED = re.compile(

@@ -59,7 +59,7 @@ class Wanted(Struct, frozen=True):
 def parse_rows(records: Iterator[Record], name: str, wanted: Wanted) -> Iterator[InputRow | None]:
     """Yield the rows of a table: one for each key, and one for each record without a key. A header is no row.
 
-    None stands for a record that is skipped: one without a key in a ``needs-person.csv``.
+    None is a record that is skipped: one without a key in a ``needs-person.csv``.
 
     Raises:
         InputError: a chosen column is missing, or several columns may be the key's; raised before the first row.

@@ -54,15 +54,15 @@ LARGEST_FILE = 2_047 << 20
 
 SLOWEST_FILE = 16 << 10
 FILE_TIMEOUTS = 4
-"""Bytes a second that a response file must come with on the whole, once it took longer than so many time-outs: a byte
-now and then would hold a slot for ever."""
+"""Bytes per second of a response file on the whole, once it took longer than so many timeouts. Otherwise a byte now and
+then would hold a slot for ever."""
 
 LONGEST_HEADER = 64 << 10
 MOST_HEADERS = 200
 """Bytes of one header, and headers of one response, that are accepted: gateways add many, and long ones."""
 
 LONGEST_CONNECT = 10.0
-"""Seconds for a connection to come about. Where none does, no stop can have been carried out."""
+"""Seconds for a connection. Where none does, no stop can have been carried out."""
 
 _NO_FILE = ("text/html", "application/json")
 
@@ -83,8 +83,8 @@ class ZuoraClient:
     Args:
         settings: address, credentials, headers and the time one call may take.
         clock: for the token's life.
-        on_answer: shown what every answer tells besides its meaning, before the method returns or raises.
-        on_token: told of each call for a token.
+        on_answer: receives what every response says besides its meaning, before the method returns or raises.
+        on_token: called after each call for a token.
         tokens: shared with other clients, for those that have the same address and credentials.
 
     Nothing is retried here except the token's own call. A call is sent once, redirects are not followed, and each is
@@ -148,8 +148,8 @@ class ZuoraClient:
         self._deadlines = Deadlines(self._settings.timeout)
         # Reading the system's certificates takes 30 ms, in which the loop of a calling program goes on.
         trusted = await in_thread(partial(context_for, self._base, self._settings.ca_file))
-        # The time of a call is bounded around it, so the session's own timers would only cost; but that a connection
-        # never came about is worth knowing (a reused one starts no such timer).
+        # The time of a call is bounded around it, so the session's own timers would only cost. A connection that was
+        # never made is worth knowing (a reused connection starts no such timer).
         self._session = aiohttp.ClientSession(
             connector=Connector(trusted),
             timeout=aiohttp.ClientTimeout(
@@ -291,7 +291,7 @@ class ZuoraClient:
     ) -> tuple[A, Mapping[str, str]]:
         token = self._token.current() or await self._token.bearer()
         started = self._clock.now()
-        url = self._url.with_path(path, encoded=True)  # half the cost of an address that is read anew
+        url = self._url.with_path(path, encoded=True)  # half the cost of an address that is parsed again
         try:
             with self._deadlines:
                 # No `async with`: an answer that was read to its end has let go of its connection by itself.
@@ -393,8 +393,8 @@ class ZuoraClient:
 def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Redact) -> None:
     """Raises CallError where ``response`` names another call of this run.
 
-    A gateway that lost count of its connection, or answers twice, would have one action's end told as another's. An
-    echo that is none of ours says nothing: it is left out, or changed, as headers are.
+    A gateway that mixes up its connections, or responds twice, would report the end of one action as that of another.
+    An echo that is none of ours says nothing: it is left out, or changed, as headers are.
     """
     told = response.headers.get("Zuora-Track-Id", track_id)
     if told == track_id:

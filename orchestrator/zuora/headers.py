@@ -1,4 +1,4 @@
-"""What the headers of an answer tell: limits, and how long to wait. Malformed values tell nothing."""
+"""The headers of a response: limits, and how long to wait. Malformed values are ignored."""
 
 import re
 from collections.abc import Mapping
@@ -42,19 +42,18 @@ def _with_x(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def read_retry_after(headers: MultiMapping[str], wall: float) -> float | None:
-    """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None where it tells none.
+    """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None if it gives none.
 
-    Seconds may have a fraction, as some gateways send them. Where the header comes more than once, once from a gateway
-    and once from the API behind it, both are to be content: the longest wait is the one. A date is held against the
-    answer's own ``Date``, so that neither clock's error counts; where the answer has none, against ``wall``, this
-    machine's clock in seconds since the epoch.
+    Seconds may have a fraction, as some gateways send them. If the header occurs more than once, from a gateway and
+    from the API behind it, the longest wait applies. A date is held against the answer's own ``Date``, so that neither
+    clock's error counts; where the answer has none, against ``wall``, this machine's clock in seconds since the epoch.
     """
     waits = (_wait(text, headers, wall) for text in headers.getall("Retry-After", ()))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def read_request_id(headers: Mapping[str, str], redact: Redact) -> str | None:
-    """``Zuora-Request-Id``, documented with 36 characters: what is no such thing helps nobody at support.
+    """``Zuora-Request-Id``, documented with 36 characters: anything else does not help the support.
 
     Bytes that are no UTF-8 come as lone surrogates, which neither the journal nor JSON can hold.
     """

@@ -1,7 +1,7 @@
 """Removes our own credentials from what the tenant says: it, or a gateway, may repeat what it was sent.
 
 A text is decoded layer by layer, and each layer is compared with the secrets. Only letters and digits count, whatever
-their case: so a secret is found although something stands between its characters. Every step is linear in the text.
+their case: so a secret is found although other characters are between its characters. Every step is linear in the text.
 """
 
 import html

@@ -75,9 +75,9 @@ class Answer(Struct, frozen=True, rename="camel"):
 class StatusAnswer(Answer, frozen=True, rename="camel"):
     """Zuora API, "Retrieve the status of a mass action".
 
-    Only ``status`` decides anything. The others tell nothing where they are not what they should be: how an action
-    ended must not be lost over a count. Counts are strings by the schema, integers in the samples, and null before an
-    action starts.
+    Only ``status`` decides anything. The others are ignored if they are malformed: the end of an action must not be
+    lost because of a count. Counts are strings by the schema, integers in the samples, and null before an action
+    starts.
     """
 
     status: str | None = None
@@ -149,7 +149,7 @@ class TokenAnswer(Struct, frozen=True):
     scope: Any = None
 
     def grant(self, redact: Redact) -> Grant:
-        """What came with the token. A lifetime that is none is the usual one: a 401 tells when it is over."""
+        """What came with the token. An unusable lifetime counts as the usual lifetime: a 401 shows when it is over."""
         told = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
         return Grant(
             float(told) if told and 0 < told < 10**12 else USUAL_LIFETIME,

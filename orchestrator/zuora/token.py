@@ -13,7 +13,7 @@ from orchestrator.errors import CallError, CredentialsRefused, TenantError
 from orchestrator.model import Grant
 
 AHEAD = 120.0
-"""Seconds before its expiry at which a token is renewed, while calls go on with the old one."""
+"""Seconds before its expiry at which a token is renewed, while calls use the old token."""
 
 PAUSE = 20.0
 """Seconds from a renewal ahead of time that failed to the next; else every call would start one, and the tenant gives
@@ -184,6 +184,6 @@ def _pause(refusals: int) -> float:
 
 
 def _retrieve(renewal: "asyncio.Task[None]") -> None:
-    """A renewal ahead of time has nobody waiting for it: its failure shows when the old token ends."""
+    """No call waits for a renewal ahead of time: its failure shows when the old token ends."""
     if not renewal.cancelled():
         renewal.exception()

@@ -1,4 +1,4 @@
-"""How aiohttp's failures are told as ours, and the guards around one request."""
+"""Turns aiohttp's failures into errors of this product, and bounds one request."""
 
 import asyncio
 import errno

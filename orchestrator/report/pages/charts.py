@@ -1,7 +1,7 @@
 """The timeline as shapes: paths in a square of 1000 by 100 that the page stretches, and labels that it does not.
 
-Drawn here and not by a library: those that fit bring style and script elements of their own, which the page's content
-security policy forbids, and scale their lettering with the picture.
+They are drawn here and not by a library. The libraries that fit use style and script elements, which the page's
+content security policy forbids, and scale their lettering with the picture.
 """
 
 from collections.abc import Iterable, Sequence

@@ -208,7 +208,7 @@ def _blocks(rows: Iterator[Row]) -> Iterator[Markup]:
 
 
 def _safe_json(data: bytes) -> Markup:
-    """JSON as it may stand in a script element: nothing in it ends the element or begins a comment (HTML, 4.12.1.3)."""
+    """JSON that is safe in a script element: nothing in it ends the element or begins a comment (HTML, 4.12.1.3)."""
     return Markup(data.replace(b"<", b"\\u003c").decode())  # autoescaping is for HTML, and this is none
 
 
@@ -307,7 +307,7 @@ def _part(name: str) -> Markup:
 
 @cache
 def _policy() -> str:
-    """The content security policy: nothing is loaded, and of what stands in the page only these two have effect."""
+    """The content security policy: nothing is loaded, and only these two elements of the page have an effect."""
 
     def source(name: str) -> str:
         digest = hashlib.sha256(_part(name).encode()).digest()
@@ -323,7 +323,7 @@ class _Compiled(jinja2.FileSystemBytecodeCache):
     """Templates that were compiled once stay so, beside their sources, as Python's modules do.
 
     Compiling them takes most of the time that the page of a short run takes. Where nothing can be written, or shall
-    not (``PYTHONDONTWRITEBYTECODE``), each run compiles them anew.
+    not (``PYTHONDONTWRITEBYTECODE``), each run compiles them again.
     """
 
     def __init__(self) -> None:

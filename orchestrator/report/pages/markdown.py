@@ -22,7 +22,7 @@ _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
 _LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
 _LONGEST = 160
 _PLACES = 6
-"""Tenants told in full."""
+"""Tenants shown in full."""
 
 
 def write_markdown(reader: JournalReader, write: Write, directory: Path) -> None:

@@ -1,7 +1,7 @@
 """The course of a run: what happened in each stretch of the time that mass-stop was at work.
 
-A run that was resumed worked in several sessions, perhaps hours apart. They are put end to end, and the pauses are told
-but take no room.
+A run that was resumed worked in several sessions, perhaps hours apart. They are put end to end, and the pauses are
+named but take no space.
 """
 
 from bisect import bisect_right
@@ -35,7 +35,8 @@ class Session(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """Calls at once, at ``seconds`` on the axis: allowed, under way, and those of others as far as the tenant told."""
+    """Calls at once, at ``seconds`` on the axis: allowed, under way, and those of others as far as the tenant reported
+    them."""
 
     seconds: float
     slots: float
@@ -110,7 +111,7 @@ class _Axis:
 
 
 def _pace(reader: JournalReader, axis: _Axis) -> Iterator[Pace]:
-    """Of several tenants the sum, each with what was last told of it."""
+    """Of several tenants the sum, each with its latest value."""
     last: dict[str, tuple[float, float, float | None]] = {}
     for moment, tenant, slots, in_flight, others in reader.over_time(
         "pace_over_time", origin=axis.origin, width=axis.width

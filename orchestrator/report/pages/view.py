@@ -142,7 +142,7 @@ class View(Struct, frozen=True):
     setbacks: list[Setback]
     tenants: bool
     payments_since: str | None
-    """Whether the run has several tenants, told apart by name."""
+    """Whether the run has several tenants, by name."""
 
     @property
     def actions(self) -> int:
@@ -150,20 +150,20 @@ class View(Struct, frozen=True):
 
     @property
     def open_ends(self) -> bool:
-        """Whether ``resume`` has something to go on with. A drill's tenant is gone."""
+        """Whether ``resume`` has something to continue. A drill's tenant is gone."""
         return self.run.command != "drill" and any(
             self.summary.outcomes.get(outcome) for outcome in RESUMABLE
         )
 
     @property
     def tenants_option(self) -> str:
-        """``--tenants FILE`` for a command that goes on with this run; empty where no file names its tenants."""
+        """``--tenants FILE`` for a command that continues this run; empty where no file names its tenants."""
         file = self.info.settings.get("tenants")
         return f" --tenants {printable(shlex.quote(file))}" if isinstance(file, str) else ""
 
     @property
     def limits(self) -> list[tuple[str, str]]:
-        """What the run was told about pace, ends and guards, as options: those that are not at their default."""
+        """The options on pace, ends and guards: those that are not at their default."""
         settings = msgspec.convert(self.info.settings, Settings)
         told = ((SETTINGS[name], getattr(settings, name)) for name in _TOLD)
         return [(one.option, printable(_shown(one, value))) for one, value in told if value != one.default]
