@@ -18,6 +18,9 @@ from orchestrator.errors import CallError
 LEAST_CLAIMED = 16
 """Stops that are claimed ahead at least, however few slots there are."""
 
+STALL_CHECK = 0.5
+"""Seconds between two checks whether all calls hang."""
+
 MOST_RETRIES_WAITING = 10_000
 """Retried stops in memory. While there are so many, no new key is claimed."""
 
@@ -167,7 +170,7 @@ class Gate:
                     await self._tenant.authenticate()
                     self.check(priority)
             except CallError as error:  # no token came; the call goes back into the queue
-                self._outage.failed(error)
+                self._outage.failed(error, self._clock.now())
                 self._free(call)
                 due = 0.0
             except BaseException:
@@ -200,6 +203,17 @@ class Gate:
         self.in_flight -= 1
         self._free(call, cancelled=cancelled)
         self._pace.moved(self._clock.now())
+
+    async def watch_for_stalls(self) -> None:
+        """Notice that all calls hang, long before they time out. Then probes start.
+
+        A download may take minutes, so nothing is noticed while there is one.
+        """
+        while True:
+            await asyncio.sleep(STALL_CHECK)
+            if not self._files and self._pacer.stalled(self._clock.now()):
+                self._outage.stalled()
+                self.pump()
 
     def pump(self) -> None:
         """Grant slots to waiting calls. Needed after anything that may let a call start."""

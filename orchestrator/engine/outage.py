@@ -58,19 +58,27 @@ class Outage:
             return False
         return attempts.in_outage or self._pace.last_answer_at < attempts.before_at
 
-    def failed(self, error: CallError) -> None:
-        """A call failed. Must be called before its slot is released."""
-        if error.by_api or error.kind in _NO_OUTAGE:
-            return
+    def failed(self, error: CallError, started_at: float) -> None:
+        """A call failed that started at ``started_at``. Must be called before its slot is released.
+
+        If the API has answered a call since then, the failure says nothing about the tenant as a whole.
+        """
+        if not (error.by_api or error.kind in _NO_OUTAGE or started_at < self._pace.last_answer_at):
+            self._failed(error)
+
+    def stalled(self) -> None:
+        """All calls in flight hang, and have not timed out yet."""
+        self._failed(CallError(Kind.TIMEOUT, "No call in flight is answered."), stalled=True)
+
+    def _failed(self, error: CallError, *, stalled: bool = False) -> None:
         self._answered = self._answered or self._pace.answered
         now = self._clock.now()
+        since = now if self._circuit.since is None else self._circuit.since
         if not error.wrong_address:
             self._wrong_address_since = None
         elif self._wrong_address_since is None:
             self._wrong_address_since = now
-        self._pace.failed(
-            error, ends_at=self._ends_at(self._circuit.since if self._circuit.since is not None else now)
-        )
+        self._pace.failed(error, ends_at=self._ends_at(since), stalled=stalled)
         self._end_if_due(error)
 
     def close(self) -> None:

@@ -68,10 +68,13 @@ class Pace:
         """Whether the API has answered a call of this session."""
         return self.last_answer_at > -inf
 
-    def failed(self, error: CallError, ends_at: float) -> None:
-        """Learn that a call ended without an answer from the API. The run ends at ``ends_at`` if none comes."""
+    def failed(self, error: CallError, ends_at: float, *, stalled: bool) -> None:
+        """Learn that a call ended without an answer from the API. The run ends at ``ends_at`` if none comes.
+
+        ``stalled``: no call ended, but all of them hang.
+        """
         circuit, now = self.pacer.circuit, self._clock.now()
-        begins = circuit.failed(now)
+        begins = circuit.failed(now, stalled=stalled)
         if circuit.since is None or not circuit.open:
             return
         self._progress.outage = OutageFacts(circuit.since, error.message, circuit.next_probe_at, ends_at)

@@ -221,7 +221,7 @@ class Reader:
         in_outage = self._outage.covers(error, attempts)
         wait = self._retry.wait(attempts, error, self._clock.now(), in_outage=in_outage)
         self._recorder.read_failed(action, call, attempts, error, track_id, wait=wait)
-        self._outage.failed(error)
+        self._outage.failed(error, attempts.started_at)
         return wait
 
     def _settle_time_is_over(self, action: Action) -> bool:

@@ -102,7 +102,7 @@ class StopSender:
         in_outage = self._outage.covers(error, action.stops)
         wait = self._retry.wait(action.stops, error, self._clock.now(), in_outage=in_outage)
         self._recorder.stop_failed(action, error, track_id, sent_at, wait=wait)
-        self._outage.failed(error)
+        self._outage.failed(error, action.stops.started_at)
         return wait
 
     def _superseded(self, action: Action, track_id: str, sent_at: str) -> None:

@@ -55,11 +55,14 @@ class Circuit:
             seconds += max(0.0, now - max(self.since, since))
         return seconds
 
-    def failed(self, now: float) -> bool:
-        """A call ended without an answer from the API. Return whether an outage begins."""
+    def failed(self, now: float, *, stalled: bool = False) -> bool:
+        """A call ended without an answer from the API. Return whether an outage begins.
+
+        ``stalled``: no call ended, but none has been answered for too long. That is an outage at once.
+        """
         self.since = now if self.since is None else self.since
         self._failures += 1
-        if self.open or (self._answered_before and self._failures < FAILURES):
+        if self.open or (self._answered_before and self._failures < FAILURES and not stalled):
             return False
         self.open = True
         self.next_probe_at = now + self._uniform(*FIRST_PROBE)

@@ -11,6 +11,14 @@ from orchestrator.pacing.slots import SlotController
 from orchestrator.pacing.window import RateWindow
 from orchestrator.settings import Rate
 
+STALL = 2.0
+STALL_FACTOR = 3.0
+"""Seconds without an answer after which calls are taken for hanging, while every slot is in use: at least so many, and
+so many times the longest that recent calls took."""
+
+MEMORY = 0.98
+"""How much of the longest recent call remains with each answer."""
+
 LONGEST_GATE = 300.0
 """Seconds for which one answer may close the gate, whatever it asks for."""
 
@@ -60,6 +68,9 @@ class Pacer:
         self._has_header = False
         self._slots = slots
         self._started: dict[int, float] = {}
+        self._started_at = float("inf")
+        self._answered_at = float("inf")
+        self._longest_call = 0.0
         self._calls = 0
         self._headroom = headroom
         self._uniform = uniform
@@ -114,7 +125,7 @@ class Pacer:
         """Take a slot for a call that starts now. Return the number to release it with."""
         self.in_flight += 1
         self._calls += 1
-        self._started[self._calls] = now
+        self._started[self._calls] = self._started_at = now
         if self.circuit.open:
             self.circuit.take(now)
         if now < self.gate + OPENING:
@@ -145,6 +156,8 @@ class Pacer:
                 self.close(now, min(answer.retry_after, PROBE_EVERY[1]))
             return
         limits = answer.limits
+        self._answered_at = now
+        self._longest_call = max(answer.seconds, self._longest_call * MEMORY)
         if self.circuit.answered(now):
             self._slots.paused()
             self._write_off(now - answer.seconds)
@@ -182,6 +195,15 @@ class Pacer:
     def spare(self, now: float, until: float) -> float:
         """How many calls the rate windows let through from ``now`` to ``until``, as far as is known."""
         return min((window.spare(now, until) for window in self._every), default=float("inf"))
+
+    def stalled(self, now: float) -> bool:
+        """Whether every slot is in use and no call was answered or started for so long that all of them hang."""
+        since = now - max(self._answered_at, self._started_at)
+        return (
+            not self.circuit.open
+            and self.in_flight >= self._slots.limit
+            and since >= max(STALL, STALL_FACTOR * self._longest_call)
+        )
 
     def _write_off(self, before: float) -> None:
         """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more."""

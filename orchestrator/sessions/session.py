@@ -156,6 +156,7 @@ class TenantSession:
         self._gate = gate
         self._pace = pace
         self._outage = outage
+        self._clock = clock
         self._uniform = uniform
         self._backlog = backlog
         self._cutoff = cutoff
@@ -170,6 +171,7 @@ class TenantSession:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_input, intake)
                 group.start_soon(self._authenticate)
+                group.start_soon(self._gate.watch_for_stalls)
                 async with asyncio.TaskGroup() as journeys:
                     await self._start_journeys(journeys)
                 await intake.finish()
@@ -260,7 +262,7 @@ class TenantSession:
             except TenantError as error:
                 self._cutoff.cancel(error)
             except CallError as error:
-                self._outage.failed(error)
+                self._outage.failed(error, self._clock.now())
                 await asyncio.sleep(self._uniform(*PROBE_EVERY))
             else:
                 return

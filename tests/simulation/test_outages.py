@@ -295,3 +295,22 @@ def test_the_progress_describes_an_outage_while_it_lasts():
         ]  # fmt: skip
 
     assert virtually(main()) == [True, True, "scripted: server_error", None]
+
+
+# Calls that hang for less than their timeout
+
+
+@pytest.mark.parametrize("seconds", [3.0, 10.0, 29.0])
+@pytest.mark.parametrize("slots", [1, 10])
+def test_stops_are_sent_within_two_seconds_after_all_calls_hung_for_less_than_a_timeout(seconds, slots):
+    """No call has failed yet. The calls that still hang need no slot any more."""
+    back = 0.5 + seconds
+    world, ending = through(between(0.5, back, DOWN["hang"]), concurrency=slots)
+    assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: KEYS})
+    assert min(call.at for call in world.tenant.of("stop") if call.at >= back) <= back + 2.1
+
+
+def test_a_tenant_whose_calls_all_become_slow_is_not_sent_more_calls_than_slots():
+    tenant = VirtualTenant(actions_of(100), latency=lambda: 0.5 + now() / 50)
+    virtually(World(tenant, settings(concurrency=5)).run(rows_of(100)))
+    assert tenant.most_in_flight <= 5
