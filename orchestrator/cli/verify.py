@@ -1,6 +1,8 @@
 """``mass-stop verify``."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,7 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
     tls.import_aiohttp()
     from orchestrator import runs
     from orchestrator.cli.session import conduct
+    from orchestrator.logs import Screen
     from orchestrator.runs import verify
     from orchestrator.threads import in_thread
 
@@ -55,19 +58,27 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
             say(f"The verification was not completed, and nothing was kept: {run.ending.reason}")
             return run.exit_status
         verification = await verify.compare(path, run)
-        _show(verification)
+        if not (settings.quiet and verification.held):
+            _show(verification)
         if sentence := await in_thread(lambda: verify.keep(path, verification)):
             say(sentence)
         return 0 if verification.held else 1
 
-    return conduct(settings, lambda screen: verify.reading_again(path, info, settings, screen), close)
+    @asynccontextmanager
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+        # The session that reads is no run of its own.
+        with screen.through(sys.stderr, frozenset({"run.started", "run.ended"})):
+            async with verify.reading_again(path, info, settings, screen) as opened:
+                yield opened
+
+    return conduct(settings, prepare, close)
 
 
 def _show(verification: "Verification") -> None:
     page = Page(look_of(sys.stderr))
     findings = verification.findings
     if verification.held:
-        keys = counted(verification.keys, "action")
+        keys = f"{counted(verification.keys, 'action')} {'is' if verification.keys == 1 else 'are'}"
         page.line(f"Verified: {keys} over, and no known count changed after the end.", "green")
     else:
         bad = counted(len(findings), "finding")

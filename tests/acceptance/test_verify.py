@@ -53,7 +53,7 @@ def test_a_stop_that_held_is_verified_without_another_stop(
     sent = tenant.sent("stop")
     ended = verify(mass_stop, tenant)
     assert ended.status == 0, ended
-    assert "Verified: 4 actions over, and no known count changed after the end." in ended.err
+    assert "Verified: 4 actions are over, and no known count changed after the end." in ended.err
     assert tenant.sent("stop") == sent
     (verification,) = stopped.report["run"]["verifications"]
     found = {
@@ -136,7 +136,7 @@ def test_a_read_only_run_is_verified_and_not_changed(
     ended = verify(mass_stop, tenant)
     stopped.directory.chmod(0o700)
     assert ended.status == 0, ended
-    assert "Verified: 4 actions over" in ended.err
+    assert "Verified: 4 actions are over" in ended.err
     assert "The run in run is read-only: these findings were not kept." in ended.err
     assert files_of(stopped.directory) == before
 

@@ -15,7 +15,8 @@ def verified(verification: VerificationEntry) -> str:
     when = f"{verification.ended_at[:10]} {verification.ended_at[11:19]} UTC"
     actions = f"{verification.keys:,} action{'s' * (verification.keys != 1)}"
     if holds(verification):
-        return f"Verified {when}: {actions} over, and no known count changed after the end."
+        are = "is" if verification.keys == 1 else "are"
+        return f"Verified {when}: {actions} {are} over, and no known count changed after the end."
     return (
         f"NOT verified {when}: {verification.over:,} of {actions} over; {verification.not_over:,} not over, "
         f"{verification.changed:,} changed after the end, {verification.unread:,} not read."
