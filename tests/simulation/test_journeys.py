@@ -73,6 +73,7 @@ class Journey(Dice):
             no_results=random.random() < 0.2,
             max_failures=random.choice([None, None, None, Threshold(count=3)]),
             expect_action_type=random.choice([(), (), ("MPU",)]),
+            hedge=random.choice([None, None, 0.0, 0.2]),
         )
         self.scene = World(
             Forgetful(

@@ -82,7 +82,7 @@ class Incident(RuleBasedStateMachine):
                 script=self._befalls,
                 outlives=lambda call: outlives,
             ),
-            settings(concurrency=slots, settle=60.0),
+            settings(concurrency=slots, settle=60.0, hedge=None),
             lagging=True,
             disk=disk,
         )
