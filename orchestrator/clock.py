@@ -63,3 +63,8 @@ def process_started_at() -> float:
     except (OSError, AttributeError, ValueError, IndexError):
         return now
     return now - age if 0 <= age < 10 * 365 * 86_400 else now
+
+
+def epoch(stamp: str) -> float:
+    """Seconds since the epoch of an RFC 3339 ``stamp``."""
+    return datetime.fromisoformat(stamp).timestamp()

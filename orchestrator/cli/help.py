@@ -104,7 +104,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Pace": ("concurrency", "headroom", "rate", "max_attempts", "timeout", "hedge", "wait_for_tenant"),
     "Results": ("settle", "no_results", "save_responses"),
     "Evidence": ("reason", "ticket", "require_reason", "require_ticket", "on_end"),
-    "Output": ("report", "log_format", "log_level", "quiet", "no_progress"),
+    "Output": ("report", "metrics", "log_format", "log_level", "quiet", "no_progress"),
     "Several tenants": (
         "tenants", "tenant", "tenant_column", "engine", "scheduler", "insecure_scheduler", "shared_dir",
     ),

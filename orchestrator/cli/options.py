@@ -30,6 +30,7 @@ PACE = (
 )  # fmt: skip
 ENDS = ("settle", "max_failures", "max_failures_total", "no_results", "save_responses")
 EVIDENCE = ("reason", "ticket", "require_reason", "require_ticket", "on_end")
+METRICS = ("metrics",)
 OUTPUT = ("out", "report", "log_format", "log_level", "quiet", "no_progress")
 
 MOST_WORDS = 100
@@ -71,6 +72,7 @@ def read_settings(options: dict[str, Any], earlier: dict[str, Any] | None = None
     warnings: list[str] = []
     settings = resolve(known, config=config, earlier=earlier, warn=warnings.append)
     targets.refuse_report_target(settings.report)
+    targets.refuse_report_target(settings.metrics, "--metrics")
     if "out" in known:
         targets.refuse_run_directory(settings.out, warnings.append)
     if known.get("proxy") and settings.proxy_credentials is not None:

@@ -28,6 +28,7 @@ from orchestrator.cli.output import say
 )
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, *options.EVIDENCE, "report", *options.OUTPUT[2:],
+    *options.METRICS,
     unused=("yes",),
 )  # fmt: skip
 def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given: Any) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
     *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS,
-    "yes", *options.EVIDENCE, *options.OUTPUT,
+    "yes", *options.EVIDENCE, *options.OUTPUT, *options.METRICS,
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Stop every mass action whose bulk key is in SOURCE, poll each until it ends, and write the report.

@@ -51,25 +51,25 @@ def keeps_modes(folder: Path) -> bool:
         made.rmdir()
 
 
-def refuse_report_target(report: str | None) -> None:
-    """Raises UsageError if no copy of the report can be written to ``report``: at the start rather than at the end."""
+def refuse_report_target(report: str | None, option: str = "--report") -> None:
+    """Raise UsageError, which names ``option``, if no file can be written to ``report``: before the run starts."""
     if report in (None, "", "-"):
         return
     path = Path(report)
     try:
         if reason := distrust(report):
-            raise UsageError(f"--report: {reason}. Name another path.")
+            raise UsageError(f"{option}: {reason}. Name another path.")
         if path.is_dir():
-            raise UsageError(f"--report: {report} is a directory; name a file in it.")
+            raise UsageError(f"{option}: {report} is a directory; name a file in it.")
         if path.exists() and not path.is_file():
             return  # a pipe or a device
         above = next((folder for folder in path.parents if folder.exists()), None)
     except OSError as error:
-        raise UsageError(f"--report: {report} cannot be written: {error.strerror}.") from None
+        raise UsageError(f"{option}: {report} cannot be written: {error.strerror}.") from None
     if above is not None and not above.is_dir():
-        raise UsageError(f"--report: {above} is a file, not a directory; name another path.")
+        raise UsageError(f"{option}: {above} is a file, not a directory; name another path.")
     if above is not None and not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"--report: this user may write nothing in {above}; name another path.")
+        raise UsageError(f"{option}: this user may write nothing in {above}; name another path.")
 
 
 def distrust(target: str) -> str | None:

@@ -61,6 +61,14 @@ class Files:
         except OSError as error:
             self.troubles.append(f"The list {path} could not be written: {error.strerror}.")
 
+    async def write_metrics(self, path: Path) -> None:
+        """Write the counts of the run to ``path``. A failure does not change how the run ended."""
+        try:
+            await wrap_future(self._journal.read(lambda reader: _write_metrics(reader, path)))
+        except OSError as error:
+            self._log.error("metrics.failed", message=f"{path}: {error.strerror}")
+            self.troubles.append(f"The metrics {path} could not be written: {error.strerror}.")
+
     async def write_page(self) -> None:
         """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
         path, sha256 = self._directory.page, self._report_sha256 if self.saved else None
@@ -102,6 +110,14 @@ def _write_handover(reader: JournalReader, path: Path) -> None:
 
     with replacing(path) as file:
         write_handover(reader, file.write)
+
+
+def _write_metrics(reader: JournalReader, path: Path) -> None:
+    """Other users may read the file, so that a collector can. Raises OSError."""
+    from orchestrator.report.prometheus import write_metrics
+
+    with replacing(path, mode=0o644) as file:
+        write_metrics(reader, file.write)
 
 
 def _write_page(reader: JournalReader, path: Path, report_sha256: str | None) -> None:

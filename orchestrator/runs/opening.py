@@ -152,6 +152,7 @@ _OF_ONE_SESSION = frozenset(
         "no_progress",
         "implicit",
         "on_end",
+        "metrics",
     }
 )
 

@@ -9,6 +9,7 @@ from asyncio import wrap_future
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
@@ -248,7 +249,7 @@ class Run:
         if complete and self.saved and not missing and not self._files.troubles:
             await in_thread(self._responses.discard)
         progress.writing = 0.8
-        await self._files.write_page()
+        await self._write_page()
         progress.writing = 1.0
         why = {"reason": self.ending.reason} if self.ending.reason else {}
         self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
@@ -278,7 +279,13 @@ class Run:
             self.log.error("report.undelivered", message=sentence)
             if self.exit_status != StorageError.exit_status:
                 self.exit_status = await self._end_again(exit_status)
-                await self._files.write_page()
+                await self._write_page()
+
+    async def _write_page(self) -> None:
+        """Write the page, and the metrics if a file was named for them."""
+        await self._files.write_page()
+        if self.settings.metrics is not None:
+            await self._files.write_metrics(Path(self.settings.metrics))
 
     async def _end_again(self, status: int) -> int:
         """Write journal and report once more, with the first trouble and the exit status that follows."""

@@ -80,6 +80,7 @@ async def reading_again(
         own = msgspec.structs.replace(
             settings, out=str(Path(place) / "run"), plan=None, order=None, max_failures=None, max_failures_total=None,
             expect_action_type=(), expect_uploaded_by=(), no_results=True, save_responses=False, report=None,
+            metrics=None,
         )  # fmt: skip
         with reader:
             async with opened(begin(own, "plan", screen, tenants)) as run:

@@ -158,6 +158,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         TEXT,
         About("command to run once the report is written, with the Markdown report as its input"),
     ] = None
+    metrics: Annotated[
+        str | None, PATH, About("file for the counts of the run, in the text format of Prometheus")
+    ] = None
     yes: Annotated[bool, FLAG, About("stop without confirmation", flag=True)] = False
     log_format: Annotated[str, LOG_FORMAT, About("form of the log on standard error")] = "auto"
     log_level: Annotated[str, LOG_LEVEL, About("lowest level of the log on standard error")] = "info"

@@ -69,6 +69,7 @@ class Settings:
     no_results: bool = False
     save_responses: bool = False
     out: Location | None = None
+    metrics: Location | None = None
 
 
 FIELDS = frozenset(field.name for field in fields(Settings))
