@@ -28,7 +28,8 @@ PEOPLE = 5
 
 SHOWN_HERE = frozenset(
     {
-        "action.needs_a_person", "tenant.throttled", "run.ended", "run.all_over", "outage.started", "outage.ended",
+        "run.started", "run.all_over", "run.ended", "action.needs_a_person", "tenant.throttled", "outage.started",
+        "outage.ended",
     }
 )  # fmt: skip
 """Events that the display or the summary shows better; the log file has each."""
