@@ -90,6 +90,17 @@ def test_yes_in_a_file_that_was_named_removes_the_question(
     assert not tenant.nothing_sent()
 
 
+def test_the_report_says_that_the_run_was_confirmed_on_the_terminal(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    child = ask(mass_stop.keys(tenant.keys), "--no-results")
+    child.expect(r"\[y/N\]")
+    child.sendline("y")
+    assert _ended(child) == 0
+    report = valid((mass_stop.home / "run" / "report.json").read_bytes())
+    assert report["run"]["operator"]["confirmed"] == "terminal"
+
+
 def test_yes_stops_all(mass_stop: MassStop, tenant: Tenant, ask: Ask) -> None:
     child = ask(mass_stop.keys(tenant.keys))
     child.expect(r"\[y/N\]")
