@@ -37,8 +37,8 @@ class UsageError(MassStopError):
 class SettingError(UsageError):
     """A setting has a value that cannot be used.
 
-    ``name`` is the setting, ``value`` what was given (never a secret), ``origin`` where it came from
-    (an option, an environment variable, a line of the configuration file), ``expected`` what would be right.
+    ``name`` is the setting, ``value`` what was given (never a secret), ``expected`` what would be right. ``origin`` is
+    the option, the environment variable or the line of the configuration file.
     """
 
     def __init__(self, name: str, value: object, origin: str, expected: str) -> None:

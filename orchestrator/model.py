@@ -93,9 +93,9 @@ class Stage(IntEnum):
 class InputRow(Struct, frozen=True):
     """One record of the input.
 
-    ``number`` is the physical line (from 1) on which the record starts; ``key`` is the bulk key, or for a malformed
-    row whatever the key's cell held; ``problem`` says why a row is malformed, and is None for a usable one. ``tenant``
-    is the name of its tenant, where a run has several.
+    ``number`` is the physical line (from 1) on which the record starts. ``key`` is the bulk key, or for a malformed
+    row the content of the key's cell. ``problem`` says why a row is malformed, and is None for a usable row.
+    ``tenant`` is the name of its tenant, where a run has several.
     """
 
     number: int

@@ -33,9 +33,9 @@ class NoDirectory(RunDirectoryError):
 class RunDirectory:
     """A run's directory, locked against a second process until :meth:`close`.
 
-    One that is ``shared`` between machines is locked by a file beside it, open for writing: of that NFS (version 4)
-    tells the other machines, and not of a lock on a directory. Beside, since NFS keeps the name of an open file, and a
-    directory with one in it cannot be taken away.
+    A directory that is ``shared`` between machines is locked by a file beside it, open for writing. NFS (version 4)
+    shows this lock to other machines, and not a lock on a directory. The file is beside it, since NFS keeps the name
+    of an open file, and a directory with such a file cannot be removed.
     """
 
     def __init__(self, path: Path, *, made: bool, shared: bool = False) -> None:

@@ -42,8 +42,8 @@ class Ending(Struct, frozen=True):
 class Cutoff:
     """How one run, or one tenant's part of it, ends early.
 
-    There are four degrees. :meth:`shorten` only says that the run is incomplete. :meth:`stop_sending` lets no further
-    stop start; keys that were sent are polled to their end. :meth:`interrupt` lets each of them be read once more, for
+    There are four degrees: :meth:`shorten` only says that the run is incomplete. :meth:`stop_sending` lets no further
+    stop start. Keys that were sent are polled to their end. :meth:`interrupt` lets each of them be read once more, for
     a few seconds. :meth:`cancel` lets no call start; calls in flight finish. The first reason of the highest degree is
     the reason of the run, but an interruption always is.
 

@@ -32,9 +32,9 @@ def interval(
         share: how many more calls the tenant's quota has for this key until then.
         uniform: a random number between its two arguments.
 
-    Looks widen by a factor up to a widest interval. Where the quota does not last for that, each is three times as late
-    as the one before, and nine times where less than a look for each key is left: most actions stop within seconds and
-    leave their calls to the others.
+    Looks widen by a factor up to a widest interval. If the quota is too small for that, the interval grows threefold.
+    If less than one look for each key is left, it grows ninefold: most actions stop within seconds and leave their
+    calls to the others.
     """
     usual = min(WIDEST, NARROWEST * math.pow(WIDENING, min(polls, 50))) * uniform(0.8, 1.0)
     if share >= left / WIDEST + 12:

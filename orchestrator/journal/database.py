@@ -232,8 +232,8 @@ def whole(path: Path) -> Path:
 def _put_in_place(path: Path) -> None:
     """The last steps of :func:`copy_to_file`, which may be taken again.
 
-    SQLite would take the old journal's log for the new one's, and the old one without its log is not whole: so the log
-    goes first, but not before the new journal has a name by which it is found.
+    SQLite would apply the old journal's log to the new journal, and the old journal is incomplete without its log. So
+    the log is removed first, after the new journal has a name by which it is found.
     """
     sync_directory(path.parent)
     for name in (f"{path.name}-wal", f"{path.name}-shm"):

@@ -46,9 +46,9 @@ class Failures(Struct, frozen=True):
 class PlanTotals(Struct, frozen=True):
     """What the actions that a run would stop are doing.
 
-    ``unprocessed`` are records, ``within_a_minute`` those of them that go through in the next minute; ``still`` are
-    being processed without visible progress; ``done_in`` are the seconds until the last would have come to its end by
-    itself, as far as known.
+    ``unprocessed`` counts records, ``within_a_minute`` those that go through in the next minute. ``still`` actions are
+    being processed without visible progress. ``done_in`` is the time in seconds until the last would end by itself, as
+    far as known.
     """
 
     processing: int = 0

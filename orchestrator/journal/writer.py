@@ -48,11 +48,11 @@ class FallbackConnection:
     """A database connection that continues in memory when its disk fails.
 
     When a write fails, everything that the disk still returns is copied into memory, the failed group is applied again
-    there, and the run continues. ``trouble`` then holds a sentence for the operator, and ``home`` is the path to which
-    the copy is written at the end, if the disk has room again. A failed fsync is never repeated.
+    there, and the run continues. ``trouble`` then holds a sentence for the operator. The copy is written to ``home``
+    at the end, if the disk has room again. A failed fsync is never repeated.
 
-    If the files at ``home`` are removed or replaced while the run is at work, the journal is written there again from
-    the files that SQLite still holds open. ``trouble`` says so.
+    If the files at ``home`` are removed or replaced during a run, the journal is written again from the files that
+    SQLite still holds open. ``trouble`` says so.
     """
 
     def __init__(

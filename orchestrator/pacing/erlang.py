@@ -7,9 +7,9 @@ from collections.abc import Sequence
 def room_for(loads: Sequence[tuple[float, float]], loss: float, most: int) -> float:
     """The slots in which others find room, but for the share ``loss`` of their calls; at most ``most``.
 
-    ``loads`` are the means, each with its probability, that the number of others' calls in flight may have; the calls
-    come at random and do not wait. Between two whole numbers of slots the loss is taken to fall by the same factor
-    everywhere, so that the room grows evenly with the load.
+    ``loads`` are possible means of the number of others' calls in flight, each with its probability. The calls come at
+    random and do not wait. Between two whole numbers of slots the loss falls by a constant factor, so that the room
+    grows evenly with the load.
 
     B(m) = a B(m-1) / (m + a B(m-1)), with B(0) = 1 (A. K. Erlang, 1917); of several loads, the mean of their losses.
     """

@@ -22,9 +22,9 @@ class OthersLoad:
     """What is known of the mean number of others' calls in flight: a probability for each of many loads.
 
     Each fresh count of the tenant gives one sample: what it permits, less what remains, less what was ours when it
-    counted. Calls that come at random, and are lost where no slot is free, are so many with the probabilities of a
-    Poisson distribution cut off at the slots that ours left (A. K. Erlang, 1917): a count of all of them (nothing
-    remains) thus only says "so many at least". Now and then the load becomes another (Bayes' rule with a change point).
+    counted. Calls that come at random, and are lost where no slot is free, follow a Poisson distribution that is cut
+    off at the slots that ours left (A. K. Erlang, 1917): a count of all of them (nothing remains) thus only says "so
+    many at least". Now and then the load becomes another (Bayes' rule with a change point).
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class OthersLoad:
                 return False
         elif self._samples > 1 and age < REFRESH / 2:
             return False  # several machines answer, and each counts by itself
-        # The count was taken after the answer before this one; calls that have left since may not be in it.
+        # The count is newer than the response before this one. Calls that have left since may not be in it.
         ours = min(max(before, 1), in_flight, permitted - remaining)
         self._shown, self.sampled_at, self._ours = (permitted, remaining), now, in_flight
         if not self._loads or self._loads[-1] < permitted:

@@ -44,9 +44,9 @@ class SlotController(Protocol):
 class TenantSlots:
     """Slots from the tenant's own headers, less what others need; without headers, from its refusals.
 
-    ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least. It also sets how rarely others may
-    find none, see :func:`wanted_loss`: their mean use is what the header's count lacks, and the room in which all but
-    that share of their calls find a slot is left to them. ``most`` is the operator's own limit.
+    ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least. It also sets how rarely others
+    may find none, see :func:`wanted_loss`. Their mean use is what the header's count lacks. They get the room in which
+    all but that share of their calls find a slot. ``most`` is the operator's own limit.
 
     A refusal counts in addition to the headers: they may be late, or wrong.
     """

@@ -47,7 +47,7 @@ class Layout(Struct, frozen=True):
     """Where the columns of one response file are.
 
     ``uploaded`` are the places of the columns that the user uploaded, without the informational columns that this
-    product adds; ``places`` finds a column by its name in lower case.
+    product adds. ``places`` finds a column by its name in lower case.
     """
 
     action_type: ActionType

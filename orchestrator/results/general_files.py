@@ -24,9 +24,9 @@ _Column = tuple[str, int]  # a name, and which column of that name in its file
 class GeneralFiles:
     """``succeeded.csv``, ``failed.csv`` and ``unprocessed.csv`` in ``folder``, with the formula guard.
 
-    The columns are ``bulk_key``, ``row``, then ``tenant`` in a run of ``tenants``, then the columns of all response
-    files in the order of their first appearance. A cell is blank where its action has no such column. Columns are the
-    same by exact name (the nth of that name in a file, with the nth in another), ``Success`` whatever its case.
+    The columns are ``bulk_key``, ``row``, and ``tenant`` in a run of ``tenants``. The columns of all response files
+    follow, in the order of their first appearance. A cell is blank where its action has no such column. Columns are
+    the same by exact name (the nth of that name in a file, with the nth in another), ``Success`` whatever its case.
 
     The columns are known only at the end, but the records are written as they come. So each new set of columns begins
     a new set of files, and the last set takes in the records of the earlier ones.

@@ -4,9 +4,9 @@
             what zipfile may        size, ratio,  length of
             hold at once            CRC, NULs     one record
 
-A file that is damaged, hostile or of an unknown form raises :class:`BadResponseFile`, whatever stage finds it, and
-costs a few MiB of memory at most (tens for a record made of commas alone). Names inside the zip are never paths.
-All of it blocks: call it from a thread.
+A file that is damaged, hostile or of an unknown form raises :class:`BadResponseFile` in any stage. It costs a few MiB
+of memory at most (tens for a record made of commas alone). Names inside the zip are never paths. All of it blocks:
+call it from a thread.
 """
 
 import csv
@@ -80,11 +80,11 @@ DEFAULT_BOUNDS = Bounds()
 class ResponseRows:
     """The CSV of one response file: its ``header`` cells, and by iteration, once, its records.
 
-    A record is ``(number, verdict, cells)``: its number within the file (the first after the header is 1; blank
-    lines are no records), its verdict by the ``Success`` column, and its cells unchanged. There may be
-    fewer cells than ``header`` has, never more. Bytes that are not UTF-8 arrive as surrogates (``surrogateescape``):
-    written the same way they come out byte for byte. Iterating raises :class:`BadResponseFile`, possibly after the
-    last record, since only then the checksum is known: believe nothing before the end.
+    A record is ``(number, verdict, cells)``. Its number counts from 1 after the header, without blank lines. Its
+    verdict follows from the ``Success`` column, and its cells are unchanged. There may be fewer cells than ``header``
+    has, never more. Bytes that are not UTF-8 arrive as surrogates (``surrogateescape``): written the same way they
+    come out byte for byte. Iterating raises :class:`BadResponseFile`, possibly after the last record, since only then
+    the checksum is known: believe nothing before the end.
     """
 
     header: list[str]
@@ -100,9 +100,9 @@ def read_rows(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[ResponseR
 
     The ``Success`` column is found whatever its place, case or surrounding spaces. ``Y`` (or ``y``) is succeeded,
     ``N`` failed; blank, or a record too short to have the cell, is unprocessed. Any other value refuses the file: a
-    record taken for unprocessed is uploaded again, one taken for succeeded never, so neither is guessed. A missing or
-    repeated ``Success`` column, an unclosed quote, NUL bytes and more cells than columns refuse it for the same
-    reason; blank cells past the last column are dropped.
+    record taken for unprocessed is uploaded again, one taken for succeeded never, so neither is guessed. A file with a
+    missing or repeated ``Success`` column, an unclosed quote, NUL bytes or too many cells is refused for the same
+    reason. Blank cells past the last column are dropped.
 
     Raises:
         BadResponseFile: the file cannot be used.

@@ -1,8 +1,8 @@
 """The records of one response file as Arrow tables: fast for usual files, through the strict reader for all others.
 
 Arrow's CSV parser accepts forms that the strict reader refuses. So a file takes the fast path only if one regular
-expression accepts its whole text: every quote opens or closes a cell, every line ends with LF or CRLF. Everything else
-(long files, short records, odd marks under ``Success``) goes to the strict reader, which decides.
+expression accepts its whole text. Every quote opens or closes a cell, and every line ends with LF or CRLF. Everything
+else (long files, short records, odd marks under ``Success``) goes to the strict reader, which decides.
 """
 
 import csv

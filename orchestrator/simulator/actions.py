@@ -15,9 +15,9 @@ from orchestrator.simulator.files import Counts, Upload
 class ActionTruth(NamedTuple):
     """What the tenant itself knows of one action. Times are those of the tenant's clock, in seconds.
 
-    ``started`` tells whether it ever processed, ``stops_received`` when each stop arrived (refused and failed
-    ones included), ``stop_effective_at`` when one of them took effect: None for an action that was stopped
-    before the tenant started to serve, or never.
+    ``started`` says whether it ever processed. ``stops_received`` has the time of each stop, refused and failed stops
+    included. ``stop_effective_at`` is the time at which one took effect: None for an action that was stopped before
+    the tenant started to serve, or never.
     """
 
     key: str

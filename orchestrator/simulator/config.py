@@ -32,14 +32,14 @@ UPLOADERS = ("close.team@example.com", "billing.ops@example.com", "integration@e
 class TenantConfig:
     """A tenant to be simulated. Times are in seconds, ranges are (least, most), shares run from 0 to 1.
 
-    ``latency`` is the mean length of one stop or status call and ``latency_jitter`` its standard deviation as
-    a share of it; a file takes twice as long. With ``latency_sigma`` above 0, the latency is log-normal: ``latency`` is
-    its median. The body of a file takes ``download_seconds`` more. ``records`` is the size of an action, ``speed`` its
-    records a second (as many slow ones as fast ones on a logarithmic scale), ``failing`` the range of the share of its
-    records that fail. ``start_delay`` is how long Pending actions stay so, ``stopping_time`` how long an
-    action stays Stopping, during which it goes on processing and may yet complete. ``mix`` weighs the states
-    at the start by their names. ``start_failure`` is the share of Pending actions that turn Failed when they
-    should start; ``denied`` the share of keys whose calls lack permission.
+    ``latency`` is the mean length of one stop or status call, and ``latency_jitter`` its standard deviation as a share
+    of it. A file takes twice as long. With ``latency_sigma`` above 0, the latency is log-normal: ``latency`` is its
+    median. The body of a file takes ``download_seconds`` more. ``records`` is the size of an action. ``speed`` is its
+    records per second, evenly spread on a logarithmic scale. ``failing`` is the range of the share of its records that
+    fail. ``start_delay`` is how long Pending actions stay so, ``stopping_time`` how long an action stays Stopping,
+    during which it goes on processing and may yet complete. ``mix`` weighs the states at the start by their names.
+    ``start_failure`` is the share of Pending actions that turn Failed when they should start; ``denied`` the share of
+    keys whose calls lack permission.
 
     ``entities`` are those that a token's scope names.
 
@@ -47,13 +47,13 @@ class TenantConfig:
     holds. ``header_refresh`` is the age at which Concurrency-Limit-Remaining is counted again. ``quotas`` are
     (calls, seconds) of each fixed rate window and ``token_quota`` that of the token endpoint.
 
-    ``repeat_stop`` is what a stop of an action that is Stopping or over answers, ``counts_as`` how counts and
-    error codes are written, ``nothing_as`` how a status says that there is nothing to tell in a field (null by the
-    documents; an empty text or no field at all by what serializers make of it), ``retry_after`` what a 429
-    carries. ``file_address`` is the form of ``outputURL`` (this tenant's own address, a host that is not called, a
-    relative address, a host of another age with a prefix, or the one or the other), ``file_delay`` the seconds
-    between an action's end and the status that names it, ``archived`` the share of response files that the tenant
-    has archived. With ``keep_log`` off no calls are logged and no track ids compared, which bounds memory.
+    ``repeat_stop`` is the response to a stop of an action that is Stopping or over. ``counts_as`` says how counts and
+    error codes are written. ``nothing_as`` is the form of an unknown field: null as documented, an empty text, or no
+    field. ``retry_after`` is the header of a 429. ``file_address`` is the form of ``outputURL``: this tenant's own
+    address, another host, a relative address, an old host with a prefix, or a mixture. ``file_delay`` is the time in
+    seconds between an action's end and the status that names its file. ``archived`` is the share of response files
+    that the tenant has archived. With ``keep_log`` off no calls are logged and no track ids compared, which bounds
+    memory.
     """
 
     actions: int = 100

@@ -1,7 +1,7 @@
 """Chance that can be replayed: every draw is a pure function of what it is drawn for.
 
-A shared random generator would give each call another number whenever two calls swap places; a hash of the
-call's own name gives it the same number in whatever order forty of them arrive.
+With a shared random generator, the number of a call would depend on the order of the calls. A hash of the call's own
+name gives it the same number in any order.
 """
 
 from hashlib import blake2b

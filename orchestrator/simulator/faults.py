@@ -52,12 +52,11 @@ _LEVELS: Mapping[str, float] = MappingProxyType({"none": 0.0, "some": 0.02, "man
 class FaultPlan:
     """The share (0 to 1) of calls that meet each fault.
 
-    ``http_500`` to ``http_504``: that status, with a body a gateway might send; ``reset``: the connection is
-    cut before any effect; ``hang``: no answer for ``hang_seconds``, with the effect or without; ``lock``,
-    ``internal``, ``temporary``, ``limit``: ``success: false`` of category 50, 60, 61, 70 and no effect;
-    ``html`` and ``empty``: a status 200 that says nothing; ``truncated``: the effect, and an answer cut
-    short; ``answer_lost``: the effect, and a closed connection; ``expired_token``: a 401, though the token
-    stays good.
+    ``http_500`` to ``http_504``: that status, with the body of a gateway. ``reset``: the connection is cut before any
+    effect. ``hang``: no response for ``hang_seconds``, with or without the effect. ``lock``, ``internal``,
+    ``temporary``, ``limit``: ``success: false`` of category 50, 60, 61, 70 and no effect. ``html`` and ``empty``: a
+    status 200 without content. ``truncated``: the effect, and a response that is cut short. ``answer_lost``: the
+    effect, and a closed connection. ``expired_token``: a 401, though the token stays good.
 
     ``max_consecutive`` bounds the faults in a row of one call (a stop, status or file of one key), so that a
     run ends.

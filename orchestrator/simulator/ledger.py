@@ -16,9 +16,9 @@ _MOST_PROBLEMS = 1000
 class Call:
     """One request.
 
-    ``t`` and ``ended`` are arrival and answer on the tenant's clock, in seconds; ``kind`` is ``token``,
-    ``stop``, ``status``, ``file`` or ``other``; ``http`` is the status answered, None where no whole answer
-    left; ``fault`` names what went wrong on purpose; ``about_file`` marks a call for the status of a file.
+    ``t`` and ``ended`` are arrival and response on the tenant's clock, in seconds. ``kind`` is ``token``,
+    ``stop``, ``status``, ``file`` or ``other``. ``http`` is the HTTP status, None if no complete response left.
+    ``fault`` names the injected fault. ``about_file`` marks a call for the status of a file.
     """
 
     t: float
@@ -35,8 +35,8 @@ class Call:
 class Ledger:
     """Counts since the tenant started.
 
-    ``problems`` holds the first thousand breaches of the protocol and ``problem_count`` counts all;
-    ``throttled`` counts 429s, ``production_refused`` the calls of other traffic that found no slot.
+    ``problems`` holds the first thousand breaches of the protocol and ``problem_count`` counts all. ``throttled``
+    counts 429s, ``production_refused`` the calls of other traffic that found no slot.
     """
 
     keep_log: bool = True

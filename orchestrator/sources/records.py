@@ -40,7 +40,7 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str], *, any_key: bool
     """Yield the records of a table as soon as their last line was read, without blank and comment lines.
 
     Excel's line ``sep=;`` sets the delimiter. Otherwise the first line with several cells decides, if one of them is a
-    key or a title of ``wanted`` (normalised): the delimiter is the one that separates it from the others. With
+    key or a title of ``wanted`` (normalised). The delimiter is the character that separates it from the others. With
     ``any_key`` the first line decides.
 
     A record that is not well-formed CSV, or longer than ``LIMIT`` characters, costs only its first line: the lines

@@ -87,10 +87,11 @@ class ZuoraClient:
         on_token: called after each call for a token.
         tokens: shared with other clients, for those that have the same address and credentials.
 
-    Nothing is retried here except the token's own call. A call is sent once, redirects are not followed, and each is
-    bounded by ``settings.timeout`` seconds (a file: from one chunk to the next, and by ``SLOWEST_FILE`` as a whole). A
-    response that names another of our calls (``Zuora-Track-Id``) is refused. ``redact`` removes the credentials from a
-    text; every text of the tenant passes through it. ``route`` says through which proxy calls go.
+    Nothing is retried here except the token's own call. A call is sent once, and redirects are not followed. Each call
+    is bounded by ``settings.timeout`` seconds. For a file, this bounds the time between chunks, and ``SLOWEST_FILE``
+    bounds the whole. A response that names another of our calls (``Zuora-Track-Id``) is refused. ``redact`` removes
+    the credentials from a text; every text of the tenant passes through it. ``route`` says through which proxy calls
+    go.
     """
 
     def __init__(

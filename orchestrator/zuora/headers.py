@@ -45,8 +45,9 @@ def read_retry_after(headers: MultiMapping[str], wall: float) -> float | None:
     """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None if it gives none.
 
     Seconds may have a fraction, as some gateways send them. If the header occurs more than once, from a gateway and
-    from the API behind it, the longest wait applies. A date is held against the answer's own ``Date``, so that neither
-    clock's error counts; where the answer has none, against ``wall``, this machine's clock in seconds since the epoch.
+    from the API behind it, the longest wait applies. A date is compared with the response's own ``Date``, so that
+    neither clock's error counts. If the response has none, it is compared with ``wall``, this machine's clock in
+    seconds since the epoch.
     """
     waits = (_wait(text, headers, wall) for text in headers.getall("Retry-After", ()))
     return max((wait for wait in waits if wait is not None), default=None)

@@ -28,8 +28,8 @@ def _context(ca_file: str | None, *_: str | None) -> ssl.SSLContext:
 def import_aiohttp() -> None:
     """Imports aiohttp without the certificates that it reads twice as it is imported, 60 ms before the first stop.
 
-    Only for a process of our own, whose calls go through :func:`context_for`: a program that embeds the product may
-    count on the contexts of aiohttp's own.
+    Only for a process of our own, whose calls go through :func:`context_for`. A program that embeds the product may
+    need aiohttp's own contexts.
     """
     before = {name: os.environ.get(name) for name in _NO_CERTIFICATES}
     os.environ.update(_NO_CERTIFICATES)

@@ -72,8 +72,9 @@ class Connector(aiohttp.TCPConnector):
 class _Connection(ResponseHandler):
     """The client's end of a connection. It is closed if a response never ends its headers or its interim responses.
 
-    aiohttp bounds each header, and reads over interim responses. But it does so once it has parsed and queued all that
-    the socket held: forty times as much memory, on each connection at once, for as long as the call may take.
+    aiohttp bounds each header, and reads over interim responses. But it does so after it has parsed and queued
+    everything in the socket. That is forty times as much memory, on each connection at once, as long as the call
+    takes.
     """
 
     _interim = 0

@@ -1,8 +1,8 @@
 """The report for the incident's channel or ticket: a screenful of Markdown, whatever the run was.
 
 Chats and trackers read Markdown each in their own way, so the text keeps to what all of them know: paragraphs, lists,
-pipe tables, code. What comes from outside stands in code only, and the few characters that could end the code, break a
-table, ping somebody or become a link are replaced by their likes: the report has them as they were.
+pipe tables, code. Text from outside is shown as code only. Similar characters replace those that could end the code,
+break a table, notify someone or become a link. The report has the original characters.
 """
 
 import shlex
