@@ -22,7 +22,7 @@ class OthersLoad:
     """What is known of the mean number of others' calls in flight: a probability for each of many loads.
 
     Each fresh count of the tenant gives one sample: what it permits, less what remains, less what was ours when it
-    counted. Calls that come at random, and are lost where no slot is free, follow a Poisson distribution that is cut
+    counted. Calls that come at random, and are lost if no slot is free, follow a Poisson distribution. It is cut
     off at the slots that ours left (A. K. Erlang, 1917): a count of all of them (nothing remains) thus only says "so
     many at least". Now and then the load becomes another (Bayes' rule with a change point).
     """

@@ -1,7 +1,7 @@
 """Find bulk keys in logs, JSON, HTTP traces and exported tables, as a stream. Memory grows with distinct keys only.
 
-A key counts if the text marks it, by a label (``"bulkKey": "KEY"``, ``bulk_key=KEY``), by the address of a mass action
-(``/v1/bulk/KEY``), or by a column titled ``bulk_key``. ``loose`` also takes text that only looks like a key.
+A key counts if the text marks it with a label (``"bulkKey": "KEY"``, ``bulk_key=KEY``), the address of a mass action
+(``/v1/bulk/KEY``), or a column titled ``bulk_key``. ``loose`` also takes text that only looks like a key.
 """
 
 import codecs
