@@ -12,4 +12,4 @@ def seldom() -> None:
     more was imported, and a dask worker imports much.
     """
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)

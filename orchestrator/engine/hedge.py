@@ -282,8 +282,7 @@ class _Call(Generic[T]):
                 if not first.superseded or (task is not None and task.cancelling() > 1):
                     raise
             finally:
-                task = asyncio.current_task()
-                if first.superseded and task is not None:
+                if first.superseded and (task := asyncio.current_task()) is not None:
                     task.uncancel()
             return await self._result_of_hedges(failure)
         finally:

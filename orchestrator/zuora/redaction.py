@@ -45,6 +45,10 @@ _FOLD = bytes(range(256)).lower()
 _NO_LETTER = bytes(code for code in range(256) if not chr(code).isascii() or not chr(code).isalnum())
 
 
+MOST_KNOWN, LONGEST_KNOWN = 500, 100
+"""Texts whose redacted form is kept, and the characters of the longest of them."""
+
+
 class Redaction:
     """The secrets of one tenant: the client's, ready or fetched tokens. A call returns a text without them.
 
@@ -59,6 +63,7 @@ class Redaction:
         self._last = ""
         self._grams: frozenset[bytes] | None = None
         self._short: list[bytes] = []
+        self._known: dict[str, str] = {}  # texts that every response repeats
 
     @classmethod
     def of_client(cls, client_id: str, client_secret: str, *others: str) -> "Redaction":
@@ -73,6 +78,15 @@ class Redaction:
             self._grams = None
 
     def __call__(self, text: str) -> str:
+        grams = self._grams
+        if grams is not None and (known := self._known.get(text)) is not None:
+            return known
+        redacted = self._redacted(text)
+        if len(self._known) < MOST_KNOWN and len(text) <= LONGEST_KNOWN:
+            self._known[text] = redacted
+        return redacted
+
+    def _redacted(self, text: str) -> str:
         if len(text) > LONGEST:
             text = text[:LONGEST] + _REDACTED
         grams = self._grams
@@ -89,6 +103,7 @@ class Redaction:
         return _BEARER.sub(rf"\1 {_REDACTED}", text) if "bearer" in text.lower() else text
 
     def _learn(self) -> frozenset[bytes]:
+        self._known.clear()
         forms = {form for secret in (*self._secrets, *self._tokens) for form in _forms(secret)}
         self._short = [form for form in forms if LEAST_SECRET <= len(form) < LEAST_PART]
         self._grams = frozenset(
