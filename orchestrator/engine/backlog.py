@@ -78,10 +78,3 @@ class Backlog:
     def unread(self) -> int:
         """Keys whose end was not seen. A key of which only the file is missing is not among them."""
         return self.unsent + self._by_step[Step.POLL] + self.parked
-
-    def any_possibly_stopped(self) -> bool:
-        """Whether an action waits for its next stop although an earlier one may have taken effect."""
-        return any(
-            action.step is Step.STOP and action.possibly_stopped and not action.in_flight
-            for action in self.active.values()
-        )

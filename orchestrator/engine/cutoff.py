@@ -57,7 +57,6 @@ class Cutoff:
         self.interrupted_by: MassStopError | None = None
         self.cancelled_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
-        self._if_keys_remain: MassStopError | None = None
         self._listeners: list[Callable[[], None]] = []
         self._parent = parent
         if parent is not None:
@@ -87,15 +86,12 @@ class Cutoff:
         """The run cannot be complete, because of ``reason``. All calls may still start."""
         self._shortened_by = self._shortened_by or reason
 
-    def stop_sending(self, reason: MassStopError, *, if_keys_remain: bool = False) -> None:
-        """Let no further stop start. With ``if_keys_remain`` the reason counts only if a key is left over."""
+    def stop_sending(self, reason: MassStopError) -> None:
+        """Let no further stop start."""
         if not self.sending:
             return
         self.sending = False
-        if if_keys_remain:
-            self._if_keys_remain = reason
-        else:
-            self.shorten(reason)
+        self.shorten(reason)
         self._changed()
 
     def interrupt(self, reason: MassStopError, grace: float | None = GRACE) -> None:
@@ -129,10 +125,9 @@ class Cutoff:
         finally:
             timer.cancel()
 
-    def ending(self, *, keys_remain: bool = False) -> Ending:
-        """How the run ended. ``keys_remain``: some keys were neither completed nor sent."""
-        reason = self.reason or (self._if_keys_remain if keys_remain else None)
-        return Ending("finished") if reason is None else Ending.cut(reason)
+    def ending(self) -> Ending:
+        """How the run ended."""
+        return Ending("finished") if self.reason is None else Ending.cut(self.reason)
 
     def _changed(self) -> None:
         for listener in self._listeners:

@@ -177,13 +177,10 @@ class TenantSession:
                 await intake.finish()
                 group.cancel_scope.cancel()
         finally:
-            for (
-                action
-            ) in backlog.active.values():  # the run was cancelled before the task of this key started
+            for action in backlog.active.values():  # cancelled before the task of this key started
                 self._recorder.released(action)
             self._pace.close()
-        left = backlog.input_open or backlog.waiting > 0 or any(backlog.released.values())
-        return self._cutoff.ending(keys_remain=left)
+        return self._cutoff.ending()
 
     @property
     def sending(self) -> bool:
