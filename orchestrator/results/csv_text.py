@@ -56,15 +56,31 @@ def constant(cell: bytes, length: int) -> pa.Array:
 
 
 def numbers(first: int, length: int) -> pa.Array:
-    """A column of the numbers from ``first`` on."""
+    """A column of the numbers from ``first`` on, as text."""
     if first + length <= _USUAL:
         return _usual_numbers().slice(first - 1, length)
-    return pa.array(range(first, first + length), pa.int64()).cast(pa.string()).cast(pa.binary())
+    return _as_text(pa.array(range(first, first + length), pa.int64()))
+
+
+def places(length: int) -> pa.Array:
+    """The numbers from 0 up to ``length``."""
+    if length <= _USUAL:
+        return _usual_places().slice(0, length)
+    return pa.array(range(length), pa.int64())
+
+
+@cache
+def _usual_places() -> pa.Array:
+    return pa.array(range(_USUAL), pa.int64())
 
 
 @cache
 def _usual_numbers() -> pa.Array:
-    return pa.array(range(1, _USUAL), pa.int64()).cast(pa.string()).cast(pa.binary())
+    return _as_text(_usual_places().slice(1))
+
+
+def _as_text(integers: pa.Array) -> pa.Array:
+    return integers.cast(pa.string()).cast(pa.binary())
 
 
 def joined(columns: Sequence[pa.Array]) -> pa.Array:

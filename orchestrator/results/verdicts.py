@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from orchestrator.results.action_types import GROUP, PAYMENT_ID, Layout, normalised
+from orchestrator.results.csv_text import places
 from orchestrator.results.tables import RecordTable
 
 AFTER_FAILURE = b"An earlier record of its group failed."
@@ -42,12 +43,12 @@ class FailedGroups:
         earlier = pc.is_in(groups, value_set=self._failed)
         if not pc.any(failing).as_py():
             return pc.and_(unprocessed, earlier)
-        places = pa.array(range(len(groups)), pa.int64())
-        first = pa.table({"group": groups.filter(failing), "at": places.filter(failing)})
+        at = places(len(groups))
+        first = pa.table({"group": groups.filter(failing), "at": at.filter(failing)})
         first = first.group_by("group").aggregate([("at", "min")])
         found = first["group"].combine_chunks()
         failed_at = pc.take(first["at_min"].combine_chunks(), pc.index_in(groups, value_set=found))
-        here = pc.fill_null(pc.less(failed_at, places), False)
+        here = pc.fill_null(pc.less(failed_at, at), False)
         self._failed = pc.unique(pa.concat_arrays([self._failed, found]))
         return pc.and_(pc.and_(unprocessed, named), pc.or_(here, earlier))
 
