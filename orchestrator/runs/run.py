@@ -29,6 +29,7 @@ from orchestrator.rundir import RunDirectory
 from orchestrator.runs.files import Files
 from orchestrator.sessions.session import Common, initial_progress, tenant_session, track_letters
 from orchestrator.settings import Settings
+from orchestrator.telemetry import run_span
 from orchestrator.threads import NO_THREAD, in_thread, is_no_thread
 from orchestrator.version import VERSION
 
@@ -126,6 +127,14 @@ class Run:
             UsageError: the input cannot be used; nothing was sent.
             StorageError: the journal could be kept neither on disk nor in memory.
         """
+        with run_span(self.info.id, self.info.command) as span:
+            try:
+                return await self._execute(intake)
+            finally:
+                if span is not None:
+                    span.ended(self.ending.state, self.exit_status)
+
+    async def _execute(self, intake: RunIntake) -> int:
         where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}
         self.log.info("run.started", command=self.info.command, version=VERSION, **where)
         if self._session == 1 and self.directory.warning:

@@ -3,8 +3,9 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from string import ascii_lowercase
 from typing import Any
@@ -40,6 +41,7 @@ from orchestrator.pacing.slots import TenantSlots
 from orchestrator.progress import Progress
 from orchestrator.results.spool import ResponseFiles, Responses
 from orchestrator.settings import Settings
+from orchestrator.telemetry import TracedTenant, find_telemetry
 from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.shared_tokens import SharedTokens
 
@@ -93,9 +95,12 @@ async def tenant_session(
     pacer = Pacer(slots, headroom, settings.rate, common.random.uniform)
     pace = Pace(pacer, backlog, journal, progress, common.clock, log)
     responses = common.responses.of(name) if name else common.responses
+    telemetry = find_telemetry()
     async with ZuoraClient(
-        settings, common.clock, on_answer=pace.receive, on_token=journal.token_call, tokens=tokens
-    ) as tenant:
+        settings, common.clock, on_answer=pace.receive, on_token=journal.token_call, tokens=tokens,
+        token_span=nullcontext if telemetry is None else partial(telemetry.call, "token"),
+    ) as client:  # fmt: skip
+        tenant: Tenant = client if telemetry is None else TracedTenant(client, telemetry)
         outage = Outage(settings.wait_for_tenant, pace, cutoff, common.clock, answered=counts.accepted > 0)
         gate = Gate(pace, outage, backlog, cutoff, common.clock, common.ramp, tenant, hold_results)
         yield TenantSession(

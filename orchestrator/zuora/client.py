@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -101,6 +102,7 @@ class ZuoraClient:
         on_answer: Callable[[Answered], None] = lambda _: None,
         on_token: Callable[[], None] = lambda: None,
         tokens: SharedTokens | None = None,
+        token_span: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._settings = settings
         self._base = settings.address
@@ -111,6 +113,7 @@ class ZuoraClient:
         self._on_answer = on_answer
         self._on_token = on_token
         self._tokens = tokens
+        self._token_span = token_span
         self._endpoint: TokenEndpoint | None = None
         self.route = route_to(settings)
         self._through = through(self.route.proxy)
@@ -139,7 +142,9 @@ class ZuoraClient:
             )
         client_id, secret = settings.client_id, settings.client_secret.reveal()
         redact = Redaction.of_client(client_id, secret, *others)
-        self._endpoint = TokenEndpoint(settings, self._post, redact, self._clock, self._on_token)
+        self._endpoint = TokenEndpoint(
+            settings, self._post, redact, self._clock, self._on_token, self._token_span
+        )
         fetch: FetchToken = self._endpoint.fetch
         if self._tokens is not None:
             fetch = self._tokens.of((self._base, client_id, secret), settings.entity_id, fetch)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import aiohttp
 import msgspec
@@ -41,12 +42,19 @@ class TokenEndpoint:
         redact: learns every token, and removes secrets from what the tenant says.
         clock: for ``Retry-After`` dates.
         on_request: called before each request.
+        span: entered around each request.
 
     ``granted`` describes the token issued last.
     """
 
     def __init__(
-        self, settings: Settings, post: Post, redact: Redaction, clock: Clock, on_request: Callable[[], None]
+        self,
+        settings: Settings,
+        post: Post,
+        redact: Redaction,
+        clock: Clock,
+        on_request: Callable[[], None],
+        span: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         assert settings.client_secret is not None
         self.granted: Grant | None = None
@@ -60,6 +68,7 @@ class TokenEndpoint:
         self._redact = redact
         self._clock = clock
         self._on_request = on_request
+        self._span = span
 
     async def fetch(self) -> Token:
         """Request a token. While no response comes, more requests are sent; the first response counts.
@@ -91,6 +100,10 @@ class TokenEndpoint:
             await asyncio.gather(*requests, return_exceptions=True)
 
     async def _request(self) -> Token:
+        with self._span():
+            return await self._request_once()
+
+    async def _request_once(self) -> Token:
         self._on_request()
         response, body = await self._post(f"{self._base}/oauth/token", self._form)
         said = understood(body, _ANSWER)

@@ -46,7 +46,7 @@ def state() -> dict[str, Any]:
         "switching": sys.getswitchinterval(),
         "time zone": time.tzname,
         "structlog": (structlog.is_configured(), structlog.get_config()),
-        "modules of others": sorted({"rich", "click", "uvloop"} & sys.modules.keys()),
+        "modules of others": sorted({"rich", "click", "uvloop", "opentelemetry"} & sys.modules.keys()),
     }
 
 
