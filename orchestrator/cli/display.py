@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from orchestrator.background import BackgroundStream, is_behind
 from orchestrator.cli.by_tenant import rows_of
-from orchestrator.cli.page import NARROW, Look, counted
+from orchestrator.cli.page import NARROW, USUAL_WIDTH, Look, counted
 from orchestrator.durations import duration
 from orchestrator.logs import Screen
 from orchestrator.progress import OutageFacts, Progress, Speed
@@ -188,7 +189,9 @@ class Picture:
         ago, left = now - outage.since, max(0.0, outage.ends_at - now)
         probe = max(0.0, outage.next_probe_at - now)
         yield "yellow", f"no answer since {self._o_clock(-ago)} ({duration(ago)})"
-        yield "yellow", f"  {outage.problem}"
+        room = (self._look.width or USUAL_WIDTH) - ECHO - 2
+        for line in textwrap.wrap(outage.problem, room, max_lines=3, placeholder=" ..."):
+            yield "yellow", f"  {line}"
         yield "yellow", f"  next attempt in {duration(probe)}; gives up at {self._o_clock(left)}"
 
     def _pace(self, speed: float | None) -> tuple[str, str]:

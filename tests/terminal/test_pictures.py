@@ -140,7 +140,7 @@ STATES: dict[str, dict[str, Any]] = {
     "closing": {"confirmed": 210, "completed": 90, "closing_by": 122.0},
     "outage": {
         "accepted": 200, "in_flight": 1,
-        "outage": OutageFacts(100.0, "503 Service Unavailable: a gateway answered.", 111.2, 1_000.0),
+        "outage": OutageFacts(100.0, "No token from https://rest.zuora.com/oauth/token: a gateway answered 503 Service Unavailable.", 111.2, 1_000.0),
     },
     "to-end": {"confirmed": 488, "completed": 488, "in_flight": 0, "polls_until": 700.0},
     "for-keys": {"confirmed": 500, "completed": 500, "in_flight": 0, "read_to_end": False},
