@@ -134,13 +134,14 @@ def some_tenants() -> Progress:
     return total
 
 
+NO_TOKEN = "No token from https://rest.zuora.com/oauth/token: a gateway answered 503 Service Unavailable."
 STATES: dict[str, dict[str, Any]] = {
     "confirmed": {"confirmed": 500, "completed": 320, "in_flight": 9},
     "writing": {"confirmed": 500, "completed": 500, "in_flight": 0, "writing": 0.41},
     "closing": {"confirmed": 210, "completed": 90, "closing_by": 122.0},
     "outage": {
         "accepted": 200, "in_flight": 1,
-        "outage": OutageFacts(100.0, "No token from https://rest.zuora.com/oauth/token: a gateway answered 503 Service Unavailable.", 111.2, 1_000.0),
+        "outage": OutageFacts(100.0, NO_TOKEN, 111.2, 1_000.0),
     },
     "to-end": {"confirmed": 488, "completed": 488, "in_flight": 0, "polls_until": 700.0},
     "for-keys": {"confirmed": 500, "completed": 500, "in_flight": 0, "read_to_end": False},

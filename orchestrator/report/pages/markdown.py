@@ -121,6 +121,9 @@ def _outcomes(view: View) -> Iterator[str]:
 
 def _records(view: View) -> Iterator[str]:
     records, fate = view.summary.records, view.fate
+    if not view.records_known:
+        yield f"The records of the {view.actions:,} actions are not known."
+        return
     through = (
         f"{records.processed:,} records went through ({fate.succeeded:,} succeeded, {fate.failed:,} failed)"
     )

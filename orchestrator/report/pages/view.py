@@ -149,6 +149,11 @@ class View(Struct, frozen=True):
         return sum(self.groups.values())
 
     @property
+    def records_known(self) -> bool:
+        """Whether the records of any action are known. Otherwise no number may be shown, not even 0."""
+        return self.fate.uncounted < self.actions
+
+    @property
     def open_ends(self) -> bool:
         """Whether ``resume`` has something to continue. A drill's tenant is gone."""
         return self.run.command != "drill" and any(

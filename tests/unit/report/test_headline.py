@@ -188,3 +188,14 @@ def test_a_plan_whose_reads_are_refused_says_so():
         refused(REFUSED)(run)
         run.end()
         assert "this user may not read mass actions" in forms(run)["markdown"]
+
+
+@pytest.mark.parametrize("form", ["html", "markdown", "terminal"])
+def test_unknown_records_are_not_shown_as_zero(form):
+    with made_run() as run:
+        rejected(2)(run)
+        run.end()
+        text = forms(run)[form]
+    assert "went through 0" not in text
+    assert "0 records went through" not in text
+    assert "0 were saved" not in text
