@@ -1,0 +1,105 @@
+"""The installed command and a tenant that is down for a while: it waits, and finishes by itself."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes, until
+from tests.faulty_gateway import FaultyGateway, page
+from tests.hunts.meddling import Asked, Meddler, honest, respond
+
+MakeTenant = Callable[..., Tenant]
+
+FAULTS: dict[str, str | bytes] = {
+    "refuse": "refuse",
+    "reset": "reset",
+    "hang": "hang",
+    "503": page(503),
+    "HTML under 200": page(200),
+    "302": page(302),
+    "401": page(401),
+    "403": page(403),
+    "404": page(404),
+    "an empty 403": page(403, b""),
+    "foreign JSON under 200": page(200, b'{"hello": "world"}'),
+}
+
+
+def port_of(tenant: Tenant) -> int:
+    return int(tenant.environment["ZUORA_BASE_URL"].rpartition(":")[2])
+
+
+def wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_run_finishes_by_itself_after_an_outage(
+    mass_stop: MassStop, make_tenant: MakeTenant, fault: str | bytes
+) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=80)
+    with FaultyGateway(port_of(tenant)) as gateway:
+        going = mass_stop.start(
+            "run", "--yes", "--out", "run", "--no-results", "--concurrency", "4", mass_stop.keys(tenant.keys),
+            tenant=tenant, env={"ZUORA_BASE_URL": gateway.base_url},
+        )  # fmt: skip
+        until(lambda: tenant.answered() >= 12, "some stops")
+        gateway.break_down(fault)
+        wait(2.5)
+        back = gateway.repair()
+        ended = going.end(90)
+    assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+    assert any(at >= back for at in gateway.stops), "all stops were sent before the outage ended"
+
+
+def test_a_tenant_that_stays_away_ends_the_run_in_four(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=80)
+    with FaultyGateway(port_of(tenant)) as gateway:
+        going = mass_stop.start(
+            "run", "--yes", "--out", "run", "--concurrency", "4", "--wait-for-tenant", "2s",
+            mass_stop.keys(tenant.keys), tenant=tenant, env={"ZUORA_BASE_URL": gateway.base_url},
+        )  # fmt: skip
+        until(lambda: tenant.answered() >= 12, "some stops")
+        gateway.break_down(page(503))
+        ended = going.end(60)
+        assert (ended.status, lies(ended.report, tenant)) == (4, []), ended
+        assert "--wait-for-tenant" in ended.report["run"]["reason"]
+        gateway.repair()
+        ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_BASE_URL": gateway.base_url})
+    assert (ended.status, outcomes(ended.report)) == (0, dict.fromkeys(tenant.keys, "stopped")), ended
+
+
+def test_stops_that_took_effect_behind_a_gateways_page_are_reported_as_stopped(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=30)
+    blocked = tenant.keys[3:6]
+
+    async def block(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+        if asked.kind == "stop" and asked.key in blocked:
+            answer = respond(b"<title>Request blocked</title>", 403, ("Content-Type", "text/html"))
+        return await honest(asked, answer, back)
+
+    with Meddler(tenant, block) as between:
+        ended = mass_stop.run(
+            tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "3", env=between.environment,
+            longest=60,
+        )  # fmt: skip
+    assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
+
+
+def test_a_wrong_bearer_token_is_tried_for_some_seconds_and_ends_in_three(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    began = time.monotonic()
+    ended = mass_stop.run(
+        tenant, mass_stop.keys(tenant.keys), env={"ZUORA_TOKEN": "wrong", "ZUORA_CLIENT_SECRET": ""}
+    )
+    assert ended.status == 3, ended
+    assert "The bearer token was refused by the tenant" in ended.report["run"]["reason"]
+    assert time.monotonic() - began >= 4.0
