@@ -13,8 +13,8 @@ from orchestrator.settings import Rate
 
 STALL = 2.0
 STALL_FACTOR = 3.0
-"""While every slot is in use, calls count as hanging after so many seconds without a response. The time is also at least
-so many times the longest of the recent calls."""
+"""While every slot is in use, calls count as hanging after so many seconds without a response. The time is also at
+least so many times the longest of the recent calls."""
 
 MEMORY = 0.98
 """How much of the longest recent call remains with each answer."""
