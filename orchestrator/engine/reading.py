@@ -8,11 +8,12 @@ from msgspec import structs
 from orchestrator.action import Action, Attempts, Step
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate, Preempted
-from orchestrator.engine.hedge import CallKind, Failure, Hedging, Send
+from orchestrator.engine.hedge import CallKind, Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import PollSchedule
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
+from orchestrator.engine.race import Failure, Send
 from orchestrator.engine.recorder import Recorder, as_problem
 from orchestrator.engine.retry import Retry
 from orchestrator.errors import CallError, Kind

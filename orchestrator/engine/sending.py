@@ -6,10 +6,11 @@ from functools import partial
 from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate
-from orchestrator.engine.hedge import CallKind, Failure, Hedging, Send
+from orchestrator.engine.hedge import CallKind, Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
+from orchestrator.engine.race import Failure, Send
 from orchestrator.engine.reading import TrackIds
 from orchestrator.engine.recorder import AcceptedStop, Recorder, as_problem
 from orchestrator.engine.retry import Retry
