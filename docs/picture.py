@@ -16,7 +16,8 @@ PICTURE = Path(__file__).parent / "pictures" / "run.png"
 SHEET = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 24px; background: #e8eaed; display: flex; gap: 24px; align-items: flex-start }}
 pre {{ margin: 0; padding: 20px; background: #16191d; color: #dfe3e8; border-radius: 10px;
-      font: 13px/1.5 "DejaVu Sans Mono", monospace }}
+      font: 13px/1.5 "DejaVu Sans Mono", monospace;
+      width: 92ch; white-space: pre-wrap }}
 img {{ width: 760px; border-radius: 10px; border: 1px solid #c4c8cd }}
 </style><pre>{terminal}</pre><img src="{page}">"""
 
@@ -33,7 +34,7 @@ def main() -> None:
         view.screenshot(path=f"{folder}/page.png")
         sheet = Path(folder, "sheet.html")
         sheet.write_text(SHEET.format(terminal=html.escape(terminal), page="page.png"), "utf-8")
-        view.set_viewport_size({"width": 1690, "height": 600})
+        view.set_viewport_size({"width": 1620, "height": 600})
         view.goto(f"file://{sheet}")
         view.screenshot(path=PICTURE, full_page=True)
         browser.close()
