@@ -7,11 +7,12 @@ import asyncio
 import weakref
 from collections import Counter
 from contextlib import suppress
+from math import inf
 from random import Random
 
 from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind
-from orchestrator.model import InputRow, Outcome, Status
+from orchestrator.model import OVER, InputRow, Outcome, Status
 from orchestrator.report import ActionEntry, Report
 from tests.simulation.memory import snapshot
 from tests.simulation.tenant import (
@@ -41,6 +42,10 @@ class Dice:
         self.slots = random.choice([1, 2, 5, 20, 40])
         self.slowest = random.choice([0.05, 0.5, 3.0])
         self.hedge = random.choice([None, None, 0.0, 0.3])
+        self.outages = [
+            (at, at + random.choice([0.5, 5.0, 60.0])) for at in random.choice([[], [], [2.0], [1.0, 90.0]])
+        ]
+        self.faults_end = inf
         self.rows = list(self._rows())
 
     def _rows(self):
@@ -85,10 +90,16 @@ class Dice:
 
     def _befalls(self, name: str, key: str, n: int) -> Fault | None:
         random = self.random
+        at = now()
+        if at >= self.faults_end:
+            return None
+        if any(start <= at < end for start, end in self.outages):
+            return self._outage()
         if random.random() >= self.share:
             return None
         return random.choice(
             [
+                self._page(),
                 fault(Kind.LOCKED, code=50000050, http_status=200),
                 fault(Kind.TEMPORARY, http_status=503, retry_after=random.choice([None, 2.0])),
                 fault(Kind.INTERNAL, works=random.random() < 0.5, http_status=500, may_have_worked=True),
@@ -97,6 +108,25 @@ class Dice:
                 fault(Kind.CONNECT_FAILED),
                 throttled(random.choice([None, 1.0, 7.0])),
                 lost(works=random.random() < 0.5),
+            ]
+        )
+
+    def _page(self) -> Fault:
+        """A gateway answers, before or after the tenant did what was asked."""
+        works, http_status = self.random.random() < 0.5, self.random.choice([302, 403, 404, 421])
+        kind = Kind.REDIRECTED if http_status == 302 else Kind.GATEWAY
+        return fault(kind, works=works, http_status=http_status, may_have_worked=True)
+
+    def _outage(self) -> Fault:
+        """The tenant is down, in a way that changes from call to call."""
+        return self.random.choice(
+            [
+                self._page(),
+                fault(Kind.SERVER, works=False, http_status=503, may_have_worked=True),
+                fault(Kind.CONNECTION_LOST, works=False, may_have_worked=True),
+                fault(Kind.CONNECT_FAILED),
+                fault(Kind.UNAUTHENTICATED, http_status=401),
+                lost(works=False),
             ]
         )
 
@@ -145,7 +175,8 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
         # Cut before the status could tell why, a stop refused for the action's state is no more than refused.
         Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
         Outcome.UNREACHABLE: bool(stops or guarded) and not accepted and (late or not taken),
-        Outcome.NOT_ATTEMPTED: not stops,
+        Outcome.NOT_ATTEMPTED: not taken
+        and (not stops or any(stop.answer == Kind.UNAUTHENTICATED for stop in stops)),
     }
     return (
         None
@@ -156,7 +187,8 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
 
 def _doubtful(stop: Call) -> bool:
     return stop.answer is None or stop.answer in (
-        Kind.INTERNAL, Kind.MALFORMED_ANSWER, Kind.CONNECTION_LOST, Kind.TIMEOUT,
+        Kind.GATEWAY, Kind.REDIRECTED, Kind.SERVER, Kind.INTERNAL, Kind.MALFORMED_ANSWER, Kind.CONNECTION_LOST,
+        Kind.TIMEOUT,
     )  # fmt: skip
 
 
@@ -169,6 +201,18 @@ def test_a_run_of_dice_tells_the_truth(run_seed):
         return now()
 
     assert lies(world, virtually(main()), crashed=False) == []
+
+
+def test_a_run_of_dice_comes_to_an_end_for_every_key_once_its_faults_have_ended(run_seed):
+    """With enough attempts and time no key is left over. A true report of a run that gave up is not enough."""
+    dice = Dice(run_seed)
+    dice.faults_end = dice.random.choice([1.0, 10.0, 100.0])
+    world = dice.world(run_seed)
+    ending = virtually(world.run(dice.batches(), max_attempts=10_000, settle=1_000.0))
+    left = (
+        {action.outcome for action in world.report().actions} - OVER - {Outcome.MALFORMED, Outcome.REJECTED}
+    )
+    assert (ending.state, left) == ("finished", set())
 
 
 def test_a_run_of_dice_tells_each_row_once(run_seed):
