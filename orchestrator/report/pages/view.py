@@ -151,7 +151,7 @@ class View(Struct, frozen=True):
     @property
     def records_known(self) -> bool:
         """Whether the records of any action are known. Otherwise no number may be shown, not even 0."""
-        return self.fate.uncounted < self.actions
+        return not self.actions or self.fate.uncounted < self.actions
 
     @property
     def open_ends(self) -> bool:
