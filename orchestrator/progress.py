@@ -5,9 +5,12 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from orchestrator.logs import Log
 from orchestrator.model import GOOD, Answered, Limits, Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.logs import Log
 
 LATEST = 20
 """Keys that need a person and are kept by name; more are only counted."""
@@ -215,7 +218,7 @@ PROGRESS_SECONDS = 0.5
 
 
 @asynccontextmanager
-async def shown_to(on_progress: OnProgress | None, progress: Progress, log: Log) -> AsyncIterator[None]:
+async def shown_to(on_progress: OnProgress | None, progress: Progress, log: "Log") -> AsyncIterator[None]:
     """Call ``on_progress`` while the block runs, and once after it. A callback that raises is not called again."""
     if on_progress is None:
         yield
