@@ -82,12 +82,17 @@ class Send:
             self._task.cancel()
 
     def hedge(self) -> bool:
-        """Send the call once more. Return False if that was done already."""
-        return self._race.hedge(self)
+        """Send the call once more. Return False if that was done already, or if this send is not in flight."""
+        return self.in_flight and self._race.hedge(self)
 
     def withdraw_hedge(self) -> None:
         """Cancel the hedge of this send, which has not left."""
-        self._race.withdraw_hedge(self)
+        if self.in_flight:
+            self._race.withdraw_hedge(self)
+
+    def detach(self) -> None:
+        """The call is over. Without a reference to it, no garbage collection is needed."""
+        del self._race
 
 
 SendCall = Callable[[Send], Coroutine[Any, Any, T | Failure]]
@@ -109,6 +114,8 @@ class Observer(Protocol):
 
 class Race(Generic[T]):
     """A call: the first send runs in the caller's task, each hedge in a task of its own."""
+
+    __slots__ = ("_first", "_hedged", "_hedges", "_send", "_send_hedge", "observer")
 
     def __init__(self, observer: Observer, send: SendCall[T], hedge: SendCall[T]) -> None:
         self.observer = observer
@@ -141,6 +148,7 @@ class Race(Generic[T]):
         finally:
             if self._hedges:
                 await self._cancel_hedges()
+            first.detach()
 
     def hedge(self, origin: Send) -> bool:
         """Send the call once more because ``origin`` is slow. Return False if that was done already."""

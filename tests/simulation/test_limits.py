@@ -1,6 +1,7 @@
 """The limits in every run: slots, waits, rates, room."""
 
 import asyncio
+import gc
 from itertools import pairwise
 
 import pytest
@@ -240,3 +241,20 @@ def test_no_more_stops_are_armed_than_three_times_the_slots():
     world = World(VirtualTenant(actions_of(300), script=count), settings(concurrency=20))
     virtually(world.run(rows_of(300)))
     assert max(armed) == 3 * 20
+
+
+def test_the_calls_of_a_run_leave_nothing_to_the_garbage_collector():
+    """Collections are rare, so that cycles of objects would fill the memory of a long run."""
+    world = World(VirtualTenant(actions_of(200)))
+
+    async def main() -> int:
+        session = world.session(rows_of(200))
+        gc.collect()
+        gc.disable()
+        try:
+            await session.run()
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert virtually(main()) < 200
