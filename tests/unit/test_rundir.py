@@ -171,13 +171,13 @@ def test_a_directory_is_free_when_its_process_was_killed(tmp_path):
 
 def test_a_file_cannot_be_a_run_directory(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunDirectoryError, match="a file stands in its place or above it"):
+    with pytest.raises(RunDirectoryError, match="a file in its place or above it"):
         rundir.create(tmp_path / "file")
 
 
 def test_a_directory_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunDirectoryError, match="a file stands in its place or above it"):
+    with pytest.raises(RunDirectoryError, match="a file in its place or above it"):
         rundir.create(tmp_path / "file" / "one")
 
 

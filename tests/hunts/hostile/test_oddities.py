@@ -128,7 +128,8 @@ def test_a_status_that_is_none_ends_as_unconfirmed(mass_stop: MassStop, make_ten
     ended, outcome_of = told(
         mass_stop, tenant, "status", odd, "--max-attempts", "2", "--wait-for-tenant", "3s"
     )
-    assert (but("unconfirmed", outcome_of), ended.status) == ({}, 4), ended
+    assert but("unconfirmed", outcome_of) == {}, ended
+    assert ended.status in (1, 4), ended  # the attempts of all keys end, or the wait for the tenant does
 
 
 def test_a_stop_that_does_not_say_whether_it_was_accepted_is_settled_by_the_status(
