@@ -12,7 +12,7 @@ FIRST_SEED ?= $(shell date +%s)
 VERSIONS ?= 3.11 3.12 3.13 3.14
 
 export PYTHON KEYS
-# What a lock file's header names as the way to make it again.
+# The command that the header of a lock file names.
 export UV_CUSTOM_COMPILE_COMMAND := make lock
 
 MAKEFLAGS += --no-builtin-rules
@@ -23,9 +23,9 @@ MAKEFLAGS += --no-builtin-rules
 DEV := .venv-dev/bin/python
 # A process for each core, and one more, since some wait; more than four would wait for each other's sockets and disks.
 SIDE_BY_SIDE := --numprocesses $(shell echo $$(( $$(nproc 2>/dev/null || echo 1) + 1 ))) --maxprocesses 4 --dist worksteal
-# A shell that forbids Python to keep what it compiled would have each process of a test compile it anew.
+# Without bytecode files, each process of a test would compile all modules again.
 test check hunt hunt-crash hunt-disk coverage test-all: export PYTHONDONTWRITEBYTECODE :=
-# Folders too: a module taken away must leave the wheel as well.
+# Folders too: a removed module must leave the wheel as well.
 PACKAGE := $(shell find orchestrator -name __pycache__ -prune -o -print 2>/dev/null)
 
 # Scripts in an environment know their folder: where the tree was moved or copied, all is installed again.
@@ -34,7 +34,7 @@ $(shell for dir in .venv .venv-dev; do \
 
 help:
 	@echo 'make run                  rehearses the whole job against a simulated tenant (no credentials needed)'
-	@echo 'make run KEYS=keys.csv    the real thing: needs ZUORA_BASE_URL, ZUORA_CLIENT_ID, ZUORA_CLIENT_SECRET'
+	@echo 'make run KEYS=keys.csv    stops real mass actions: needs ZUORA_BASE_URL, ZUORA_CLIENT_ID, ZUORA_CLIENT_SECRET'
 	@echo '                          (ARGS="--yes --headroom 20" adds options; one run of make ends in make'\''s own'
 	@echo '                          exit status, so scripts call .venv/bin/mass-stop itself)'
 	@echo
@@ -42,15 +42,15 @@ help:
 	@echo 'make test-all             the same on each of Python $(VERSIONS) that is installed'
 	@echo 'make check                format, lint, types, imports, prose, wheel, known vulnerabilities, addresses'
 	@echo 'make docs                 the documentation as a site: site/index.html, nothing in it comes from the network'
-	@echo 'make format               puts format and imports right'
+	@echo 'make format               corrects format and imports'
 	@echo 'make coverage             the suite with branch coverage'
-	@echo 'make bench                the measures, side by side, as ratios'
+	@echo 'make bench                the benchmarks, as ratios'
 	@echo 'make hunt                 long searches: SEEDS=200 FIRST_SEED=n, random hypothesis examples; then make mutants'
 	@echo 'make hunt-crash           of these: kill -9 and power cuts at every step of a run, two commands at once'
 	@echo 'make hunt-disk            of these: a disk that is full, fails, or changes what it holds'
 	@echo 'make mutants              mutation testing (ARGS="orchestrator.pacing*" chooses)'
-	@echo 'make lock                 the lock files anew from pyproject.toml (UPGRADE=1: newest versions)'
-	@echo 'make clean                takes away environments, builds and caches, never runs/'
+	@echo 'make lock                 renews the lock files from pyproject.toml (UPGRADE=1: newest versions)'
+	@echo 'make clean                removes environments, builds and caches, never runs/'
 
 # ------------------------------------------------------------------------------------ running it
 
