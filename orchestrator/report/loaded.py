@@ -40,6 +40,6 @@ class Report(schema.Report, frozen=True, kw_only=True):
             return
         left = len(self.needs_person)
         counted = f"{left} of {len(self.actions)} keys need a person"
-        reason = self.run.reason or f"The run is {self.run.state}."
+        reason = self.run.reason or ("" if status == 1 else f"The run is {self.run.state}.")
         where = "" if self.run_dir is None else f" The report is in {self.run_dir}."
-        raise error_of_run(status, f"{reason} {counted}.{where}")
+        raise error_of_run(status, f"{reason} {counted}.{where}".lstrip())

@@ -156,6 +156,7 @@ _VARIABLES = {
     "ZUORA_CLIENT_SECRET": "client_secret",
     "ZUORA_TOKEN": "token",
 }
+_OR_SET = re.compile(r", or set [A-Z]+(?:_[A-Z]+)+\b")
 _VARIABLE = re.compile(r"(?<!environment variable )\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
@@ -164,4 +165,6 @@ def argument_names(sentence: str, *, variables: bool = True) -> str:
     text = _COMMAND.sub("", sentence)
     text = _HYPHENS.sub(lambda found: found[0].replace("-", "_"), text)
     text = _OPTION.sub(lambda found: _OPTIONS.get(found[1], found[0]), text)
-    return _VARIABLE.sub(lambda found: _VARIABLES.get(found[0], found[0]), text) if variables else text
+    if not variables:
+        return text
+    return _VARIABLE.sub(lambda found: _VARIABLES.get(found[0], found[0]), _OR_SET.sub("", text))

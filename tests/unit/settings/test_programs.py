@@ -90,6 +90,7 @@ def test_resolve_names_the_variable_that_cannot_be_used():
         ("It takes --unknown-option.", "It takes --unknown-option."),
         ("Set ZUORA_CLIENT_ID and ZUORA_TOKEN.", "Set client_id and token."),
         ("The environment variable ZUORA_TOKEN is not set.", "The environment variable ZUORA_TOKEN is not set."),
+        ("Give --base-url URL, or set ZUORA_BASE_URL.", "Give base_url."),
         ("No tenant (mass-stop drill needs none of them).", "No tenant."),
         ("See --retry-rejected and --tenants FILE.", "See --retry-rejected and tenants."),
     ],
