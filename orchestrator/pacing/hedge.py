@@ -33,7 +33,7 @@ PEERS, OVERTAKERS = 8, 5
 PATIENCE, PATIENCE_WITH_ALL = 2.0, 8.0
 """How many delays a call waits that is not overtaken, and if most calls in flight are slow: the tenant may be slow."""
 
-PATIENCE_FOR_STOPS, SLOW_SHARE = 3.0, 0.1
+PATIENCE_FOR_STOPS, SLOW_SHARE = 2.0, 0.05
 """How many delays a call waits while new stops need the slot, unless more than this share of the calls are slow."""
 
 SHARE, MOST_SHARE, FREE = 0.05, 0.15, 3
