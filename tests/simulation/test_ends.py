@@ -360,7 +360,7 @@ def test_a_tenant_that_answers_nothing_at_all_is_given_up_after_the_wait(keys):
     assert 900.0 <= max(call.at for call in world.tenant.calls) <= 930.0
 
 
-def test_a_key_that_may_have_been_stopped_is_not_stopped_again_while_a_poll_shows_it_stopping():
+def test_a_key_that_a_poll_shows_stopping_gets_no_further_stop():
     tenant = VirtualTenant(actions_of(1, stopping_for=300.0), script=no_stop_is_answered)
     virtually(World(tenant).run(rows_of(1)))
     first_poll = min(call.at for call in tenant.of("status"))
