@@ -36,25 +36,25 @@ class Delayed(Generic[T]):
 
     def __init__(self) -> None:
         self.due = inf
-        self._heap: list[tuple[float, int, T]] = []
+        self.heap: list[tuple[float, int, T]] = []
         self._order = count()
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self.heap)
 
     def push(self, due: float, item: T) -> None:
-        heapq.heappush(self._heap, (due, next(self._order), item))
-        self.due = self._heap[0][0]
+        heapq.heappush(self.heap, (due, next(self._order), item))
+        self.due = self.heap[0][0]
 
     def pop(self) -> T:
-        item = heapq.heappop(self._heap)[2]
-        self.due = self._heap[0][0] if self._heap else inf
+        item = heapq.heappop(self.heap)[2]
+        self.due = self.heap[0][0] if self.heap else inf
         return item
 
     def drain(self) -> list[T]:
         """Remove and return all items."""
-        items = [item for _, _, item in sorted(self._heap, key=lambda entry: entry[:2])]
-        self._heap.clear()
+        items = [item for _, _, item in sorted(self.heap, key=lambda entry: entry[:2])]
+        self.heap.clear()
         self.due = inf
         return items
 
@@ -79,7 +79,7 @@ class PriorityQueue(Generic[T]):
     @property
     def retries(self) -> int:
         """Stops that failed and wait for their next attempt."""
-        return len(self._retries) + len(self._late_retries)
+        return len(self._retries.heap) + len(self._late_retries.heap)
 
     @property
     def ready(self) -> int:
@@ -134,8 +134,11 @@ class PriorityQueue(Generic[T]):
 
     def due(self, after: float = -inf) -> float:
         """When the next delayed item is due, of those that are due ``after`` that time; infinity if there is none."""
-        delayed = (self._retries, self._late_retries, self.polls, self.files)
-        return min((one.due for one in delayed if one.due > after), default=inf)
+        earliest = inf
+        for delayed in (self._retries, self._late_retries, self.polls, self.files):
+            if after < delayed.due < earliest:
+                earliest = delayed.due
+        return earliest
 
     def stop_due(self) -> float:
         """When the next stop or guard's status is due, in the past if it waits already; infinity if there is none."""

@@ -69,7 +69,7 @@ class WatchedGate(Gate):
         at = self._clock.now()
         queue = self._queue
         self.most_later = max(self.most_later, queue.retries)
-        later = sum(due <= at for part in (queue._retries, queue._late_retries) for due, _, _ in part._heap)
+        later = sum(due <= at for part in (queue._retries, queue._late_retries) for due, _, _ in part.heap)
         stops = len(queue.stops) + later
         guards, results = len(queue.guards), len(queue.polls) + len(queue.files)
         granted = super()._grant()
