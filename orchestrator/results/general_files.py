@@ -10,10 +10,9 @@ from orchestrator.atomic import append, sync
 from orchestrator.results.action_types import normalised
 from orchestrator.results.csv_text import constant, guarded, header_line, joined, numbers, quoted, with_ends
 from orchestrator.results.formula_guard import guard
+from orchestrator.results.index import GENERAL
 from orchestrator.results.tables import RecordTable
 from orchestrator.results.verdicts import Verdicts
-
-GENERAL = ("succeeded", "failed", "unprocessed")
 
 PIECE = 1 << 22
 """Bytes of a file that are read again at a time; a record has at most a quarter of it."""

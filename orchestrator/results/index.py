@@ -7,6 +7,9 @@ from msgspec import Struct
 
 NAME = "index.json"
 
+GENERAL = ("succeeded", "failed", "unprocessed")
+"""The three tables of all records, for people and spreadsheets."""
+
 FOLDERS = {
     "resend": "were not processed. Upload these files once the reason for the stop is gone:",
     "retry": "failed. Correct them, then upload these files:",

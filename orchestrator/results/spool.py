@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import anyio
 
-from orchestrator.atomic import own_directory, replacing
+from orchestrator.atomic import own_directory, replacing, replacing_all
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
+from orchestrator.results.index import GENERAL
 from orchestrator.threads import run_sync
 
 if TYPE_CHECKING:
@@ -160,6 +161,9 @@ class ResponseFiles:
         return count(self._path(name))
 
     def _publish(self, filed: Sequence[Filed]) -> list[tuple[str, str]]:
+        if not filed and self._remediation is None:
+            self._publish_nothing()
+            return []
         from orchestrator.results.reader import BadResponseFile
         from orchestrator.results.remediation import Remediation
 
@@ -178,6 +182,19 @@ class ResponseFiles:
                     self._path(name).unlink(missing_ok=True)
         self._remediation.finish()
         return left_out
+
+    def _publish_nothing(self) -> None:
+        """Write the general files without a record. A run without response files imports no library for them."""
+        target = self._directory / "remediation"
+        header = b"bulk_key,row,tenant\r\n" if self._tenants else b"bulk_key,row\r\n"
+        try:
+            own_directory(target)
+            with replacing_all([target / f"{name}.csv" for name in GENERAL]) as files:
+                for file in files:
+                    file.write(header)
+        except OSError as error:
+            why = error.strerror
+            raise StorageError(f"The remediation files in {target} cannot be written: {why}.") from error
 
     def _not_kept(self, error: OSError | StorageError) -> CallError:
         why = error.strerror if isinstance(error, OSError) else str(error).removesuffix(".")

@@ -130,7 +130,8 @@ async def _upload(tenant: Tenant, files: list[Path]) -> dict[str, list[dict[str,
             over = partial(_completed, tenant, key)
             await asyncio.to_thread(until, over, "a completed action")
             told = await _get(session, f"/v1/bulk/{key}", headers)
-            async with session.get(told["outputURL"], headers=headers) as answer:
+            address = f"/v1/files/{told['outputURL'].rpartition('/')[2]}"  # whatever host it names
+            async with session.get(address, headers=headers) as answer:
                 archive = zipfile.ZipFile(io.BytesIO(await answer.read()))
             text = io.TextIOWrapper(archive.open(archive.namelist()[0]), "utf-8-sig", newline="")
             found[key] = list(csv.DictReader(text))

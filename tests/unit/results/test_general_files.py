@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import StorageError
 from orchestrator.results.formula_guard import guard, unguard
-from orchestrator.results.general_files import GENERAL
+from orchestrator.results.index import GENERAL
 from orchestrator.results.reader import BadResponseFile
 from tests.unit.results.response_zips import A, Actions, B, C, csv_text
 

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.errors import CallError, StorageError
 from orchestrator.results import spool
+from orchestrator.results.index import GENERAL
 from orchestrator.results.remediation import Remediation
 from orchestrator.results.spool import ResponseFiles
 
@@ -145,3 +146,9 @@ def test_a_file_that_the_machine_does_not_keep_is_told_in_a_plain_sentence(respo
     with pytest.raises(CallError):
         asyncio.run(responses.count(KEY, None))
     assert responses.trouble == "A response file could not be kept on this machine: No space left on device."
+
+
+def test_a_run_without_response_files_has_the_general_files_without_a_record(responses, tmp_path):
+    asyncio.run(responses.remediate([]))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "remediation").iterdir()}
+    assert files == dict.fromkeys([f"{name}.csv" for name in GENERAL], b"bulk_key,row\r\n")
