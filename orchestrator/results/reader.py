@@ -126,14 +126,20 @@ def count(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Records:
     """How many records of the zip at ``path`` succeeded, failed and were not processed. Raises as `read_rows`."""
     with read_rows(path, bounds) as rows:
         seen = Counter(verdict for _, verdict, _ in rows)
-    processed = seen["succeeded"] + seen["failed"]
+    return counted(seen["succeeded"], seen["failed"], seen["unprocessed"])
+
+
+def counted(succeeded: int, failed: int, unprocessed: int, held_by_group: int | None = None) -> Records:
+    """The counts of a response file. ``held_by_group`` is None if the groups were not read."""
+    processed = succeeded + failed
     return Records(
-        total=processed + seen["unprocessed"],
+        total=processed + unprocessed,
         processed=processed,
-        succeeded=seen["succeeded"],
-        failed=seen["failed"],
-        unprocessed=seen["unprocessed"],
+        succeeded=succeeded,
+        failed=failed,
+        unprocessed=unprocessed,
         source="response_file",
+        held_by_group=held_by_group,
     )
 
 

@@ -22,7 +22,7 @@ from orchestrator.results.csv_text import constant, joined, numbers, quoted
 from orchestrator.results.general_files import GeneralFiles
 from orchestrator.results.guide import Guide, write_guide
 from orchestrator.results.payments import PaymentList
-from orchestrator.results.reader import BadResponseFile
+from orchestrator.results.reader import BadResponseFile, counted
 from orchestrator.results.tables import RecordTable, read_tables
 from orchestrator.results.upload_files import UploadFiles
 from orchestrator.results.verdicts import (
@@ -62,16 +62,7 @@ class _Counts:
         self.held_by_group += _count(found.held_by_group)
 
     def records(self) -> Records:
-        processed = self.succeeded + self.failed
-        return Records(
-            total=processed + self.unprocessed,
-            processed=processed,
-            succeeded=self.succeeded,
-            failed=self.failed,
-            unprocessed=self.unprocessed,
-            held_by_group=self.held_by_group,
-            source="response_file",
-        )
+        return counted(self.succeeded, self.failed, self.unprocessed, self.held_by_group)
 
 
 @dataclass

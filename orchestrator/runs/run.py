@@ -84,10 +84,11 @@ class Run:
         self.tenants = tenants or {}
         self.sink = Sink(directory.log, screen)
         self.log: Log = make_log(self.sink, clock, info.id)
-        self.progress = initial_progress(self.total_counts, planning=info.command == "plan")
+        self.progress = initial_progress(
+            self.total_counts, planning=info.command == "plan", results=not settings.no_results
+        )
         self.unordered: str | None = None
         self.exit_status = 0
-        self.progress.results = not settings.no_results
         self.cutoff = Cutoff()
         self.cutoff.subscribe(self._show_end)
         self.started = False

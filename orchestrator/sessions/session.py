@@ -294,8 +294,8 @@ def track_letters() -> str:
     return "".join(secrets.choice(ascii_lowercase) for _ in range(3))
 
 
-def initial_progress(counts: Counts, *, planning: bool) -> Progress:
-    """The progress of a session that begins with ``counts``."""
+def initial_progress(counts: Counts, *, planning: bool, results: bool = True) -> Progress:
+    """The progress of a session that begins with ``counts``. ``results``: response files are fetched."""
     left = counts.keys - counts.waiting
     return Progress(
         keys=counts.keys,
@@ -305,4 +305,5 @@ def initial_progress(counts: Counts, *, planning: bool) -> Progress:
         over_before=left - counts.following,
         not_over_before=counts.not_over,
         planning=planning,
+        results=results,
     )
