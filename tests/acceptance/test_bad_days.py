@@ -90,7 +90,7 @@ def test_a_run_whose_disk_was_full_is_resumed_or_reported_once_there_is_room(
 
 
 @pytest.mark.parametrize("shell", ['exec "$@" 2>&-', 'exec "$@" 2>/dev/full', 'exec "$@" >&- 2>&-'])
-def test_a_standard_error_that_takes_nothing_changes_nothing(
+def test_a_standard_error_that_accepts_no_output_changes_nothing(
     mass_stop: MassStop, tenant: Tenant, shell: str
 ) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=shell)
@@ -99,9 +99,7 @@ def test_a_standard_error_that_takes_nothing_changes_nothing(
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_a_reader_of_standard_error_that_went_away_changes_nothing(
-    mass_stop: MassStop, tenant: Tenant
-) -> None:
+def test_a_closed_standard_error_changes_nothing(mass_stop: MassStop, tenant: Tenant) -> None:
     read, write = os.pipe()
     os.close(read)
     going = mass_stop.start(
@@ -122,7 +120,7 @@ def test_a_reader_of_standard_error_that_went_away_changes_nothing(
         ('exec "$@"', "/proc/no/such/directory/report.json"),
     ],
 )
-def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_when_all_is_stopped(
+def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_after_all_stops(
     mass_stop: MassStop, tenant: Tenant, shell: str, target: str
 ) -> None:
     keys = mass_stop.keys(tenant.keys)
@@ -136,7 +134,7 @@ def test_a_copy_of_the_report_that_cannot_be_written_ends_in_five_when_all_is_st
     assert digest in (ended.directory / "report.html").read_text()
 
 
-def test_a_copy_of_the_report_that_is_to_be_a_directory_is_refused_before_anything_is_sent(
+def test_a_report_path_that_is_a_directory_is_refused_before_anything_is_sent(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--report", ".")
@@ -144,7 +142,7 @@ def test_a_copy_of_the_report_that_is_to_be_a_directory_is_refused_before_anythi
     assert tenant.nothing_sent()
 
 
-def test_a_reader_of_the_report_that_went_away_is_told_as_that_and_is_no_failure(
+def test_a_reader_that_closes_the_report_early_is_reported_and_is_no_failure(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     """As `mass-stop run --report - | head -1`: nothing failed on this machine, and the report is whole."""
@@ -182,9 +180,7 @@ def test_a_working_directory_that_was_taken_away_ends_in_a_sentence(
     assert "Traceback" not in ended.err
 
 
-def test_few_descriptors_do_not_keep_a_stop_from_being_sent(
-    mass_stop: MassStop, make_tenant: MakeTenant
-) -> None:
+def test_few_file_descriptors_prevent_no_stop(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=60)
     keys = mass_stop.keys(tenant.keys)
     ended = mass_stop.run(tenant, keys, "--no-results", shell='ulimit -n 30; exec "$@"', longest=40)
@@ -192,7 +188,7 @@ def test_few_descriptors_do_not_keep_a_stop_from_being_sent(
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_a_tenant_that_comes_back_is_gone_on_with(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_a_run_continues_when_the_tenant_returns(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.03}, actions=30)
     going = mass_stop.start(
         "run", "--yes", "--out", "run", "--concurrency", "2", "--no-results", mass_stop.keys(tenant.keys),
@@ -207,7 +203,9 @@ def test_a_tenant_that_comes_back_is_gone_on_with(mass_stop: MassStop, make_tena
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_a_report_into_a_pipe_that_nobody_opens_can_be_given_up(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_report_into_a_pipe_without_a_reader_can_be_interrupted(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
     """It could be ended by kill -9 alone, which a supervisor takes a while to think of."""
     os.mkfifo(mass_stop.home / "pipe")
     keys = mass_stop.keys(tenant.keys)
@@ -224,7 +222,7 @@ def test_a_report_into_a_pipe_that_nobody_opens_can_be_given_up(mass_stop: MassS
     assert "its reader had not read it when SIGTERM arrived" in ended.sentences[-1]
 
 
-def test_a_report_on_standard_output_whose_reader_takes_nothing_can_be_given_up(
+def test_a_report_on_a_blocked_standard_output_can_be_interrupted(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     read, write = os.pipe()
@@ -246,7 +244,7 @@ def test_a_report_on_standard_output_whose_reader_takes_nothing_can_be_given_up(
 @pytest.mark.parametrize(
     ("where", "why"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
 )
-def test_what_standard_output_does_not_take_is_told(
+def test_a_failed_write_to_standard_output_is_reported(
     mass_stop: MassStop, words: tuple[str, ...], where: str, why: str
 ) -> None:
     ended = mass_stop(*words, shell=f'exec "$@" >{where}')

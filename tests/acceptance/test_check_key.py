@@ -42,7 +42,7 @@ def test_check_of_an_unknown_key_ends_in_1_and_names_the_reasons(mass_stop: Mass
     assert "The tenant is ready, but the action could not be read" in ended.err
 
 
-def test_check_refuses_text_that_is_no_key_before_any_call(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_check_refuses_text_that_is_not_a_key_before_any_call(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop("check", "abc", tenant=tenant)
     assert (ended.status, tenant.nothing_sent()) == (2, True)
     assert "abc is no bulk key. The key has 3 characters" in ended.err

@@ -56,14 +56,14 @@ def test_every_command_has_a_help_that_imports_no_http_client(mass_stop: MassSto
     ],
     ids=lambda env: " ".join(f"{name}={value}" for name, value in env.items()),
 )
-def test_help_is_complete_where_the_terminal_is_not_utf_8(mass_stop: MassStop, env: dict[str, str]) -> None:
+def test_help_is_complete_on_a_terminal_without_utf_8(mass_stop: MassStop, env: dict[str, str]) -> None:
     for words in ((), *((command,) for command in COMMANDS)):
         ended = mass_stop(*words, "--help", env=env)
         assert (ended.status, ended.err) == (0, ""), (words, ended)
         assert ended.out.decode("ascii").rstrip().count("\n") > 10
 
 
-def test_the_version_is_that_of_the_report(mass_stop: MassStop, over: Ended) -> None:
+def test_the_version_equals_the_one_in_the_report(mass_stop: MassStop, over: Ended) -> None:
     version = mass_stop("--version").out.decode().split()[-1]
     assert over.report["run"]["version"] == version
 
@@ -80,7 +80,7 @@ def test_the_module_is_the_same_command(mass_stop: MassStop) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("frobnicate",), ("run", "--frobnicate"), ("resume",), ("report",)])
-def test_what_is_no_command_is_refused(mass_stop: MassStop, words: tuple[str, ...]) -> None:
+def test_an_unknown_command_is_refused(mass_stop: MassStop, words: tuple[str, ...]) -> None:
     ended = mass_stop(*words)
     assert ended.status == 2, ended
     assert ended.err
@@ -95,7 +95,7 @@ def test_report_writes_the_same_report_again(mass_stop: MassStop, over: Ended, t
     assert ended.report == before
 
 
-def test_report_tells_of_a_damaged_journal_also_where_its_reader_went_away(
+def test_report_names_a_damaged_journal_although_its_reader_closed_early(
     mass_stop: MassStop, over: Ended
 ) -> None:
     with (mass_stop.home / "run" / "journal.db").open("ab") as journal:
@@ -123,7 +123,7 @@ def test_a_path_below_a_file_is_refused_as_a_place_for_the_report(
     assert ended.sentences == ["mass-stop: --report: keys.txt is a file, not a directory; name another path."]
 
 
-def test_report_as_csv_has_one_line_an_action(mass_stop: MassStop, over: Ended) -> None:
+def test_report_as_csv_has_one_line_for_each_action(mass_stop: MassStop, over: Ended) -> None:
     ended = mass_stop("report", "run", "--format", "csv")
     assert ended.status == 0, ended
     rows = table(mass_stop.home / "run" / "report.csv")
@@ -190,7 +190,7 @@ def test_a_drill_ignores_the_credentials_of_a_real_tenant(mass_stop: MassStop, t
     assert (tenant.sent("token"), tenant.nothing_sent()) == (0, True)
 
 
-def test_simulate_tells_how_to_reach_it_and_writes_its_keys(mass_stop: MassStop) -> None:
+def test_simulate_prints_its_address_and_writes_its_keys(mass_stop: MassStop) -> None:
     going = mass_stop.start("simulate", "--actions", "7", "--latency", "0", "--keys", "keys.csv")
     assert going.process.stdout is not None
     told = dict(going.process.stdout.readline().decode().strip().split("=", 1) for _ in range(3))
@@ -237,7 +237,7 @@ def test_the_schema_refuses_another_shape(over: Ended) -> None:
         valid(json.dumps(report).encode())
 
 
-def test_a_csv_report_of_labels_is_one_that_csv_readers_read(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_csv_readers_read_a_csv_report_with_labels(mass_stop: MassStop, tenant: Tenant) -> None:
     path = mass_stop.home / "keys.csv"
     path.write_text(f'key,note\n{tenant.keys[0]},"two\nlines, ""quoted"""\n')
     mass_stop.run(tenant, path, "--no-results")

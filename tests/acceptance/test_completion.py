@@ -66,17 +66,17 @@ def test_a_path_is_left_to_the_shell(mass_stop: MassStop, words: str, kind: str)
     assert offered(mass_stop, words).splitlines() == [f"{kind},{typed}"]
 
 
-def test_zsh_is_told_what_each_means(mass_stop: MassStop) -> None:
+def test_zsh_receives_a_description_of_each_word(mass_stop: MassStop) -> None:
     told = offered(mass_stop, "mass-stop run --env us2-p", "zsh").splitlines()
     assert told == ["plain", "us2-prod", ENVIRONMENTS["us2-prod"]]
 
 
-def test_fish_is_answered_in_its_own_form(mass_stop: MassStop) -> None:
+def test_fish_receives_its_own_form(mass_stop: MassStop) -> None:
     told = offered(mass_stop, "mass-stop pl", "fish").splitlines()
     assert [line.partition("\t")[0] for line in told] == ["plain,plan"]
 
 
-def test_an_answer_waits_for_no_heavy_import(mass_stop: MassStop) -> None:
+def test_a_completion_imports_no_heavy_module(mass_stop: MassStop) -> None:
     env = {
         "COMP_WORDS": "mass-stop run --e", "COMP_CWORD": "2", "_MASS_STOP_COMPLETE": "zsh_complete",
         "PYTHONPROFILEIMPORTTIME": "1",
@@ -87,7 +87,7 @@ def test_an_answer_waits_for_no_heavy_import(mass_stop: MassStop) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_of_a_shell_asks_the_command(mass_stop: MassStop, shell: str) -> None:
+def test_the_completion_script_calls_the_command(mass_stop: MassStop, shell: str) -> None:
     ended = mass_stop("completion", shell)
     assert ended.status == 0, ended
     script = ended.out.decode()

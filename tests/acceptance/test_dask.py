@@ -263,7 +263,7 @@ def test_a_cluster_is_started_on_this_machine_without_a_scheduler(here, slow):
 
 
 @pytest.mark.hunt
-def test_a_dead_tenant_takes_nothing_from_the_other_shards(here, slow, cluster):
+def test_a_dead_tenant_delays_no_other_shard(here, slow, cluster):
     slow.named["south"].cut()
     ended = here.run(
         None,

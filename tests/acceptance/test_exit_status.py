@@ -20,7 +20,7 @@ def dead_address() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def test_all_stopped_ends_in_zero_and_says_so(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_run_with_all_actions_stopped_ends_in_zero_and_says_so(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
     assert ended.status == 0, ended
     assert ended.report["run"]["exit_status"] == 0
@@ -36,7 +36,7 @@ def test_actions_that_were_over_already_end_in_zero(mass_stop: MassStop, make_te
     assert lies(ended.report, tenant) == []
 
 
-def test_a_key_the_tenant_does_not_know_ends_in_one(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_an_unknown_key_ends_in_one(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys([*tenant.keys, "f" * 32]))
     assert ended.status == 1, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped") | {"f" * 32: "rejected"}
@@ -44,7 +44,7 @@ def test_a_key_the_tenant_does_not_know_ends_in_one(mass_stop: MassStop, tenant:
     assert (error["kind"], error["code"]) == ("not_found", 53900040)
 
 
-def test_an_action_left_alone_by_a_guard_ends_in_one(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_an_action_that_a_guard_skipped_ends_in_one(mass_stop: MassStop, tenant: Tenant) -> None:
     wanted = tenant.truth(tenant.keys[0]).action_type
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--expect-action-type", wanted)
     assert ended.status == 1, ended
@@ -54,7 +54,7 @@ def test_an_action_left_alone_by_a_guard_ends_in_one(mass_stop: MassStop, tenant
     }
 
 
-def test_an_action_that_a_guard_left_alone_got_no_stop(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_an_action_that_a_guard_skipped_got_no_stop(mass_stop: MassStop, tenant: Tenant) -> None:
     mass_stop.run(
         tenant, mass_stop.keys(tenant.keys), "--no-results", "--expect-uploaded-by", "close.team@example.com"
     )
@@ -73,9 +73,7 @@ def test_a_wrong_secret_ends_in_three(mass_stop: MassStop, tenant: Tenant) -> No
     assert "Traceback" not in ended.err
 
 
-def test_a_tenant_that_is_not_there_ends_in_three(
-    mass_stop: MassStop, tenant: Tenant, dead_address: str
-) -> None:
+def test_an_unreachable_tenant_ends_in_three(mass_stop: MassStop, tenant: Tenant, dead_address: str) -> None:
     keys = mass_stop.keys(tenant.keys)
     ended = mass_stop.run(tenant, keys, "--base-url", dead_address, "--wait-for-tenant", "1s")
     assert ended.status == 3, ended
@@ -163,7 +161,7 @@ def test_the_deadline_ends_in_four_and_the_rest_is_not_attempted(
         ((), {"MASS_STOP_DEADLINE": "1ms"}, "applies again: give a longer --deadline."),
     ],
 )
-def test_whether_its_deadline_holds_for_the_resume_is_told(
+def test_the_summary_says_whether_the_deadline_holds_for_the_resume(
     mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...], env: dict[str, str], told: str
 ) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), *options, env=env)
@@ -181,7 +179,7 @@ def test_a_run_cut_by_its_deadline_is_resumed_with_a_later_one(
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_a_tenant_that_goes_away_ends_in_four(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_a_tenant_that_becomes_unreachable_ends_in_four(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=60)
     going = mass_stop.start(
         "run", "--yes", "--out", "run", "--concurrency", "2", "--wait-for-tenant", "2s", "--timeout", "1s",
@@ -213,7 +211,9 @@ def test_keys_whose_stops_all_meet_passing_failures_are_unconfirmed_and_end_in_o
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
 
 
-def test_out_that_holds_a_run_is_refused(mass_stop: MassStop, over: Ended, tenant: Tenant) -> None:
+def test_an_out_directory_that_contains_a_run_is_refused(
+    mass_stop: MassStop, over: Ended, tenant: Tenant
+) -> None:
     before = over.report
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     assert ended.status == 2, ended
@@ -221,7 +221,7 @@ def test_out_that_holds_a_run_is_refused(mass_stop: MassStop, over: Ended, tenan
     assert ended.report == before
 
 
-def test_two_on_one_directory_the_second_is_refused(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_a_second_command_on_one_directory_is_refused(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING, actions=4)
     mass_stop.keys(tenant.keys)
     # The first run has not read its input to the end: it cannot be over before the second has started.
@@ -267,7 +267,7 @@ def test_another_tenant_is_not_resumed(
     assert ended.status == 2, ended
 
 
-def test_an_option_wins_over_the_environment_and_that_over_the_file(
+def test_an_option_precedes_the_environment_and_the_environment_the_file(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     keys = mass_stop.keys(tenant.keys[:2])

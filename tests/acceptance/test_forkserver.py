@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     ],
     ids=" ".join,
 )
-def test_a_forked_command_says_what_a_started_one_says(
+def test_a_forked_command_prints_what_a_started_one_prints(
     mass_stop: MassStop, tenant: Tenant, arguments: tuple[str, ...]
 ) -> None:
     forked, started = mass_stop, MassStop(mass_stop.command, mass_stop.home, anew=True)
@@ -42,7 +42,7 @@ def test_a_forked_command_says_what_a_started_one_says(
     assert (this.status, this.out, this.err) == (other.status, other.out, other.err)
 
 
-def test_a_forked_command_is_told_by_its_own_settings_and_not_by_those_of_the_one_before(
+def test_a_forked_command_uses_its_own_settings_and_none_of_an_earlier_one(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     first = mass_stop("run", "k", env={"MASS_STOP_HEADROOM": "no number"})
@@ -51,7 +51,7 @@ def test_a_forked_command_is_told_by_its_own_settings_and_not_by_those_of_the_on
     assert "MASS_STOP_RATE" in second.err
 
 
-def test_a_forked_command_that_is_killed_tells_the_signal(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_forked_command_that_is_killed_reports_the_signal(mass_stop: MassStop, tenant: Tenant) -> None:
     going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
     until((mass_stop.home / "run" / "journal.db").exists, "the journal")
     assert going.process.poll() is None
@@ -70,7 +70,7 @@ def test_a_forked_command_that_is_killed_tells_the_signal(mass_stop: MassStop, t
     ],
     ids=str,
 )
-def test_a_command_is_started_where_more_than_its_settings_would_be_another(
+def test_a_command_with_another_environment_is_started_instead_of_forked(
     mass_stop: MassStop, start: Mapping[str, Any]
 ) -> None:
     assert type(mass_stop.start("--version", **start).process) is subprocess.Popen

@@ -28,7 +28,7 @@ MakeTenant = Callable[..., Tenant]
 
 
 @pytest.mark.parametrize("level", ["none", "some", "many"])
-def test_the_report_tells_the_truth_whatever_goes_wrong_on_the_way(
+def test_the_report_is_true_whatever_fails_during_the_run(
     mass_stop: MassStop, make_tenant: MakeTenant, level: str
 ) -> None:
     tenant = make_tenant(**QUICK, actions=120, seed=7, repeat_stop="mixed", faults=FaultPlan.level(level))
@@ -101,7 +101,7 @@ FORMS: dict[str, Callable[[list[str]], bytes]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_input_is_stopped_in_whole(mass_stop: MassStop, tenant: Tenant, form: str) -> None:
+def test_every_key_of_every_form_of_input_is_stopped(mass_stop: MassStop, tenant: Tenant, form: str) -> None:
     path = mass_stop.home / ("keys.csv.gz" if form.endswith("gz") else "keys.csv")
     path.write_bytes(FORMS[form](tenant.keys))
     ended = mass_stop.run(tenant, path, "--no-results")
@@ -203,12 +203,12 @@ def test_a_source_is_named_with_its_digest_and_its_rows(mass_stop: MassStop, ten
     assert ended.report["run"]["sources"] == [{"name": "keys.txt", "sha256": digest, "rows": 12}]
 
 
-def test_the_report_on_standard_output_is_all_there_is_on_it(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_standard_output_carries_only_the_report(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--report", "-", "--log-level", "debug")
     assert valid(ended.out) == ended.report
 
 
-def test_nothing_is_on_standard_output_unless_it_is_asked_for(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_standard_output_stays_empty_without_report(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", "--log-level", "debug")
     assert ended.out == b""
 
@@ -218,7 +218,7 @@ def test_a_copy_of_the_report_is_written_where_asked(mass_stop: MassStop, tenant
     assert json.loads((mass_stop.home / "new" / "copy.json").read_bytes()) == ended.report
 
 
-def test_without_out_the_run_lies_under_its_id_in_runs(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_without_out_the_run_is_in_runs_under_its_id(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop("run", "--yes", mass_stop.keys(tenant.keys), "--no-results", tenant=tenant)
     (made,) = (mass_stop.home / "runs").iterdir()
     assert valid((made / "report.json").read_bytes())["run"]["id"] == made.name, ended
@@ -247,7 +247,7 @@ def mixed(
     mass_stop.close()
 
 
-def test_rows_good_repeated_and_malformed_are_each_in_the_report_once(mixed: tuple[Tenant, Ended]) -> None:
+def test_good_repeated_and_malformed_rows_are_each_in_the_report_once(mixed: tuple[Tenant, Ended]) -> None:
     tenant, ended = mixed
     one, two, three = tenant.keys[:3]
     told = [(a["row"], a["bulk_key"], a["outcome"], a["duplicate_rows"]) for a in ended.report["actions"]]
@@ -285,7 +285,7 @@ def test_strict_refuses_the_whole_input_for_one_malformed_row(mass_stop: MassSto
     assert "line 3" in ended.sentences[-1]
 
 
-def test_strict_lets_a_sound_input_pass(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_strict_accepts_an_input_without_a_malformed_row(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--strict", "--no-results")
     assert ended.status == 0, ended
 
@@ -348,7 +348,7 @@ def test_input_that_cannot_be_used_is_refused_with_a_sentence(
     assert not ended.directory.exists(), "the run directory is not free again"
 
 
-def test_keys_in_another_column_than_the_titled_one_are_refused_with_the_option(
+def test_keys_outside_the_titled_column_are_refused_and_the_option_is_named(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**QUICK, actions=1)
@@ -368,7 +368,7 @@ def test_one_bad_source_among_good_ones_is_refused_before_anything_is_sent(
     assert tenant.nothing_sent()
 
 
-def test_a_run_directory_that_was_there_is_left_as_it_was_by_a_refused_input(
+def test_a_refused_input_leaves_an_existing_run_directory_unchanged(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     (mass_stop.home / "run").mkdir()
@@ -376,7 +376,7 @@ def test_a_run_directory_that_was_there_is_left_as_it_was_by_a_refused_input(
     assert list((mass_stop.home / "run").iterdir()) == []
 
 
-def test_a_named_pipe_is_read_as_it_comes(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_named_pipe_is_read_as_data_arrives(mass_stop: MassStop, tenant: Tenant) -> None:
     os.mkfifo(mass_stop.home / "pipe")
     going = mass_stop.start("run", "--yes", "--out", "run", "--no-results", "pipe", tenant=tenant)
     with (mass_stop.home / "pipe").open("w") as pipe:
@@ -387,7 +387,7 @@ def test_a_named_pipe_is_read_as_it_comes(mass_stop: MassStop, tenant: Tenant) -
     assert outcomes(going.end().report) == dict.fromkeys(tenant.keys[:2], "stopped")
 
 
-def test_a_closed_standard_input_is_no_input(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_closed_standard_input_counts_as_no_input(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, shell='exec "$@" <&-')
     assert ended.status == 2, ended
     assert "Traceback" not in ended.err
@@ -395,7 +395,7 @@ def test_a_closed_standard_input_is_no_input(mass_stop: MassStop, tenant: Tenant
 
 
 @pytest.mark.parametrize("more", [(), ("--strict",), ("-",)], ids=["no source", "read first", "named"])
-def test_an_empty_standard_input_is_told_as_that(
+def test_an_empty_standard_input_is_named_in_the_message(
     mass_stop: MassStop, make_tenant: MakeTenant, more: tuple[str, ...]
 ) -> None:
     """Whoever forgot SOURCE in a job that has no terminal has no key in a wrong column."""

@@ -60,7 +60,7 @@ def test_a_log_removed_before_a_kill_makes_no_stop_unsent(
 
 
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal"])
-def test_files_removed_during_a_run_end_it_in_five_with_all_results(
+def test_a_run_whose_files_were_removed_ends_in_five_with_all_results(
     mass_stop: MassStop, tenant: Tenant, going: Going, name: str
 ) -> None:
     (going.directory / name).unlink()
@@ -73,7 +73,7 @@ def test_files_removed_during_a_run_end_it_in_five_with_all_results(
     assert outcomes(valid(again.out)) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_files_removed_some_time_before_a_kill_were_written_again(
+def test_files_removed_some_time_before_a_kill_are_written_again(
     mass_stop: MassStop, tenant: Tenant, going: Going
 ) -> None:
     for name in FILES:
@@ -100,7 +100,7 @@ def test_a_journal_replaced_during_a_run_ends_it_in_five(
     assert (ended.directory / "journal.replaced").read_bytes() == b"another file"
 
 
-def test_a_journal_copied_alone_after_a_kill_claims_nothing_that_only_the_log_knew(
+def test_a_journal_copied_without_its_log_claims_nothing_that_only_the_log_had(
     mass_stop: MassStop, tenant: Tenant, going: Going
 ) -> None:
     """Its rows are in the file, and the stops since then in the log."""

@@ -86,7 +86,7 @@ def test_a_time_is_left_out_if_it_may_belong_to_another_key(mass_stop: MassStop,
     assert [row["time"] for row in found(mass_stop("keys", write(tmp_path / "a.json", line)))] == ["", ""]
 
 
-def test_text_that_only_looks_like_a_key_needs_loose(mass_stop: MassStop, tmp_path: Path):
+def test_text_that_only_resembles_a_key_needs_loose(mass_stop: MassStop, tmp_path: Path):
     log = write(tmp_path / "app.log", f"trace={KEY} and {OTHER}00\n")
     assert (mass_stop("keys", log).status, keys_in(mass_stop("keys", "--loose", log))) == (2, [KEY])
 
@@ -107,7 +107,7 @@ def test_the_column_of_an_export_is_found_by_its_title(mass_stop: MassStop, tmp_
     assert [(row["bulk_key"], row["row"]) for row in found(mass_stop("keys", path))] == [(KEY, "3")]
 
 
-def test_a_trace_of_a_browser_is_searched(mass_stop: MassStop, tmp_path: Path):
+def test_a_browser_trace_is_searched(mass_stop: MassStop, tmp_path: Path):
     answer = {
         "content": {"mimeType": "application/json", "text": json.dumps({"bulkKey": KEY, "success": True})}
     }
@@ -152,7 +152,7 @@ def test_no_key_is_cut_out_of_longer_text_at_the_edge_of_a_piece(mass_stop: Mass
     assert keys_in(mass_stop("keys", "--loose", "long.txt")) == [KEY]
 
 
-def test_a_labelled_value_that_is_no_key_is_counted(mass_stop: MassStop, tmp_path: Path):
+def test_a_labelled_value_that_is_not_a_key_is_counted(mass_stop: MassStop, tmp_path: Path):
     log = write(tmp_path / "app.log", f"bulkKey={KEY}\nbulkKey=null\nbulkKey={KEY[1:]}\nbulkKey: 12-34\n")
     ended = mass_stop("keys", log)
     assert "2 x value labelled as a bulk key that is no key, skipped; the first is in line 3" in ended.err

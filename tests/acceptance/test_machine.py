@@ -49,7 +49,7 @@ threading.Thread.start = limited
 
 
 @pytest.mark.parametrize("most", [0, 1])
-def test_a_machine_without_more_threads_is_named_in_one_sentence(
+def test_a_lack_of_threads_is_reported_in_one_sentence(
     mass_stop: MassStop, tenant: Tenant, most: int
 ) -> None:
     limited = mass_stop.after(THREADS.format(most=most))
@@ -128,7 +128,7 @@ def test_a_report_of_a_read_only_run_changes_nothing(
     assert content(over.directory) == before
 
 
-def test_a_report_of_a_read_only_run_that_was_killed_has_what_its_log_holds(
+def test_a_report_of_a_killed_read_only_run_includes_its_log(
     mass_stop: MassStop, tenant: Tenant, read_only: Callable[[Path], None]
 ) -> None:
     directory = killed(mass_stop, tenant)
@@ -140,16 +140,14 @@ def test_a_report_of_a_read_only_run_that_was_killed_has_what_its_log_holds(
     assert content(directory) == before
 
 
-def test_a_report_of_a_run_that_was_killed_changes_only_the_report(
-    mass_stop: MassStop, tenant: Tenant
-) -> None:
+def test_a_report_of_a_killed_run_changes_only_the_report(mass_stop: MassStop, tenant: Tenant) -> None:
     before = content(killed(mass_stop, tenant))
     assert mass_stop("report", "run").status == 0
     after = content(mass_stop.home / "run")
     assert {name for name in after if after[name] != before.get(name)} == {".", "report.json"}
 
 
-def test_a_report_has_to_be_placed_elsewhere_if_the_run_is_read_only(
+def test_a_report_of_a_read_only_run_needs_another_path(
     mass_stop: MassStop, over: Ended, read_only: Callable[[Path], None]
 ) -> None:
     read_only(over.directory)
@@ -197,7 +195,7 @@ def substituted(command: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["cat keys.txt", "gzip -c keys.txt"])
-def test_keys_of_a_process_substitution_are_stopped(
+def test_keys_from_a_process_substitution_are_stopped(
     mass_stop: MassStop, tenant: Tenant, command: str
 ) -> None:
     mass_stop.keys(tenant.keys)
@@ -206,7 +204,7 @@ def test_keys_of_a_process_substitution_are_stopped(
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_a_run_cut_amid_a_process_substitution_is_resumed_with_another(
+def test_a_run_cut_in_a_process_substitution_is_resumed_with_another(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     mass_stop.keys(tenant.keys)

@@ -22,7 +22,7 @@ def two(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenants:
     return Tenants(mass_stop.home, both)
 
 
-def test_the_same_key_is_stopped_in_each_tenant_and_told_by_its_name(mass_stop, two):
+def test_the_same_key_is_stopped_in_each_tenant_and_shown_with_its_tenant(mass_stop, two):
     ended = mass_stop.run(None, two.keys(), "--tenants", two.file, "--save-responses", env=two.environment)
     report = ended.report
     assert ended.status == 0
@@ -51,7 +51,7 @@ def remediation(ended, verdict):
     return table(ended.directory / "remediation" / f"{verdict}.csv")
 
 
-def test_one_tenant_that_is_dead_and_one_that_refuses_take_nothing_from_the_third(mass_stop, make_tenant):
+def test_a_dead_and_a_refusing_tenant_do_not_delay_a_third(mass_stop, make_tenant):
     tenants = Tenants(
         mass_stop.home,
         {
@@ -75,7 +75,7 @@ def test_one_tenant_that_is_dead_and_one_that_refuses_take_nothing_from_the_thir
     assert tenants.lies(report) == []
 
 
-def test_the_exit_status_is_3_where_no_tenant_can_be_worked_with(mass_stop, two):
+def test_the_exit_status_is_3_if_no_tenant_can_be_used(mass_stop, two):
     wrong = dict.fromkeys(two.environment, "x" * 42)
     ended = mass_stop.run(None, two.keys(), "--tenants", two.file, env=wrong)
     assert ended.status == 3
@@ -106,7 +106,7 @@ def test_if_every_tenant_lacks_credentials_nothing_is_sent_or_kept(mass_stop, tw
     assert not (mass_stop.home / "run").exists()
 
 
-def test_a_row_of_no_known_tenant_is_malformed_and_says_which_are_known(mass_stop, two):
+def test_a_row_of_an_unknown_tenant_is_malformed_and_the_known_ones_are_named(mass_stop, two):
     key, other = two.named["north"].keys[:2]
     rows = [(key, "north"), (other, "west"), (other, ""), ("no key", "south")]
     ended = mass_stop.run(None, two.keys(rows), "--tenants", two.file, env=two.environment)
@@ -131,7 +131,7 @@ def test_a_tenant_without_rows_is_not_contacted(mass_stop, two):
     assert ended.report["run"]["tenants"]["south"]["state"] == "unused"
 
 
-def test_the_tenant_is_read_from_the_column_that_is_named(mass_stop, two):
+def test_the_tenant_is_read_from_the_named_column(mass_stop, two):
     north, south = two.named["north"].keys[0], two.named["south"].keys[1]
     keys = mass_stop.home / "keys.csv"
     keys.write_text(f"region;bulk_key;owner\nnorth;{north};Ada\nsouth;{south};Bob\n")
@@ -150,7 +150,7 @@ def test_the_tenant_is_read_from_the_column_that_is_named(mass_stop, two):
         (["keys.txt", "--tenants", "nowhere.toml"], "nowhere.toml cannot be read"),
     ],
 )
-def test_an_input_whose_tenants_cannot_be_known_is_refused(mass_stop, two, arguments, expected):
+def test_an_input_without_a_tenant_column_is_refused(mass_stop, two, arguments, expected):
     mass_stop.keys(two.named["north"].keys)
     ended = mass_stop.run(None, *arguments, env=two.environment)
     assert ended.status == 2
@@ -169,7 +169,7 @@ def test_entities_share_a_token_only_if_its_scope_names_them(mass_stop, make_ten
     assert tenant.sent("token") == ended.report["summary"]["calls"]["token"] == tokens
 
 
-def test_too_many_failures_give_up_the_tenant_that_has_them_and_no_other(mass_stop, make_tenant):
+def test_too_many_failures_end_only_the_tenant_that_has_them(mass_stop, make_tenant):
     both = {
         "north": make_tenant(**PROCESSING, actions=30, seed=1),
         "south": make_tenant(**PROCESSING, actions=30, seed=2, denied=1.0),
@@ -195,7 +195,7 @@ def test_too_many_failures_in_all_end_the_sending_to_every_tenant(mass_stop, mak
     assert tenants.lies(ended.report) == []
 
 
-def test_a_share_of_failures_in_all_is_reached_by_a_stop_that_another_tenant_accepted(mass_stop, make_tenant):
+def test_a_total_share_of_failures_counts_the_stops_of_every_tenant(mass_stop, make_tenant):
     both = {
         "north": make_tenant(**PROCESSING | {"latency": 0.3}, actions=30, seed=1),
         "south": make_tenant(**PROCESSING, actions=19, seed=2, denied=1.0),
@@ -223,7 +223,7 @@ def test_a_run_that_was_killed_is_resumed_for_every_tenant(mass_stop, two):
     assert two.outcomes(ended.report) == {"north": {"stopped"}, "south": {"stopped"}}
 
 
-def test_a_resumed_run_that_reaches_no_tenant_any_more_tells_of_what_was_stopped_before(mass_stop, two):
+def test_a_resumed_run_that_reaches_no_tenant_reports_the_earlier_stops(mass_stop, two):
     """Exit status 3 would say that nothing was."""
     wrong = two.environment | {"SOUTH_SECRET": "x" * 42}
     mass_stop.run(None, two.keys(), "--tenants", two.file, env=wrong)
@@ -232,7 +232,7 @@ def test_a_resumed_run_that_reaches_no_tenant_any_more_tells_of_what_was_stopped
     assert two.outcomes(ended.report) == {"north": {"stopped"}, "south": {"not_attempted"}}
 
 
-def test_a_resume_that_lacks_a_tenants_credentials_leaves_the_run_as_it_was(mass_stop, two):
+def test_a_resume_without_the_credentials_of_a_tenant_leaves_the_run_unchanged(mass_stop, two):
     before = mass_stop.run(
         None, two.keys(), "--tenants", two.file, env=two.environment | {"SOUTH_SECRET": "x" * 42}
     ).report
@@ -241,7 +241,7 @@ def test_a_resume_that_lacks_a_tenants_credentials_leaves_the_run_as_it_was(mass
     assert json.loads(mass_stop("report", "run", "--report", "-").out) == before
 
 
-def test_a_resumed_run_refuses_a_tenant_that_has_become_another(mass_stop, two):
+def test_a_resumed_run_refuses_a_tenant_with_another_address(mass_stop, two):
     mass_stop.run(None, two.keys(), "--tenants", two.file, env=two.environment)
     two.named["south"] = two.named["north"]
     two.write()
@@ -268,7 +268,7 @@ def test_an_interrupt_ends_the_sending_to_every_tenant(mass_stop, make_tenant):
     assert tenants.lies(ended.report) == []
 
 
-def test_a_check_of_several_tenants_tells_of_each_and_stops_nothing(mass_stop, two):
+def test_a_check_of_several_tenants_reports_each_and_stops_nothing(mass_stop, two):
     ended = mass_stop("check", "--tenants", two.file, env=two.environment)
     assert ended.status == 0, ended
     for name, tenant in two.named.items():
@@ -292,7 +292,7 @@ def test_a_check_says_which_tenant_is_not_ready(mass_stop, two, env, status, sai
     assert said in ended.err
 
 
-def test_a_check_of_one_of_several_tenants_tells_it_in_full(mass_stop, two):
+def test_a_check_of_one_of_several_tenants_reports_it_in_full(mass_stop, two):
     ended = mass_stop("check", "--tenants", two.file, "--tenant", "south", env=two.environment)
     assert ended.status == 0, ended
     assert two.named["south"].environment["ZUORA_BASE_URL"] in ended.err
@@ -300,7 +300,7 @@ def test_a_check_of_one_of_several_tenants_tells_it_in_full(mass_stop, two):
     assert two.named["north"].sent("token") == 0
 
 
-def test_the_step_after_a_plan_of_several_tenants_can_be_copied(mass_stop, two):
+def test_the_command_after_a_plan_of_several_tenants_can_be_copied(mass_stop, two):
     plan = mass_stop(
         "plan",
         two.keys(),
@@ -323,7 +323,7 @@ def test_the_step_after_a_plan_of_several_tenants_can_be_copied(mass_stop, two):
     assert words[-2:] == ["--headroom", "20"]
 
 
-def test_a_plan_of_several_tenants_tells_what_a_run_takes_in_all(mass_stop, two):
+def test_a_plan_of_several_tenants_forecasts_the_whole_run(mass_stop, two):
     plan = mass_stop("plan", two.keys(), "--tenants", two.file, "--out", "plan", env=two.environment)
     stops, status, file = (8 + 8, 16 * 6, 8 + 8)
     assert f"({stops} stop, {status} status, {file} file)" in plan.err
@@ -338,7 +338,7 @@ def test_a_plan_of_several_tenants_gives_the_next_run_its_keys(mass_stop, two):
     assert {name: one["keys"] for name, one in by_tenant.items()} == {"north": 8, "south": 8}
 
 
-def test_no_secret_of_any_tenant_is_written_anywhere(mass_stop, two):
+def test_no_secret_of_any_tenant_is_written_to_a_file(mass_stop, two):
     ended = mass_stop.run(
         None, two.keys(), "--tenants", two.file, "--log-level", "debug", env=two.environment
     )

@@ -28,7 +28,7 @@ def test_the_keys_of_a_shard_that_did_not_start_stay_as_they_were(job):
     assert job.reported == {"not_attempted": 12}
 
 
-def test_a_try_that_was_cut_before_its_first_call_changes_nothing(job, tenant):
+def test_an_attempt_that_was_cut_before_its_first_call_changes_nothing(job, tenant):
     (job.folder / "journal.db").write_bytes(b"half a page")
     assert job.work() == ShardResult("finished", None, 0)
     assert job.outcomes == {"stopped": 12}
@@ -63,7 +63,7 @@ def test_a_merge_after_a_full_disk_that_is_killed_can_be_repeated(job):
     assert job.reported.keys() <= {"stopped", "unconfirmed"}
 
 
-def test_a_second_try_that_dies_at_its_start_keeps_the_keys_possibly_stopped(job, monkeypatch):
+def test_a_second_attempt_that_fails_at_its_start_keeps_the_keys_possibly_stopped(job, monkeypatch):
     with room_for(BEGUN):
         job.work()
     with monkeypatch.context() as patch:
@@ -106,7 +106,7 @@ def test_a_shards_folder_stays_while_the_callers_journal_is_in_memory(job):
     assert not job.folder.exists()
 
 
-def test_a_second_try_after_a_full_disk_completes_the_shard(job, tenant):
+def test_a_second_attempt_after_a_full_disk_completes_the_shard(job, tenant):
     with room_for(BEGUN):
         job.work()
     assert job.work() == ShardResult("finished", None, 0)
@@ -114,7 +114,7 @@ def test_a_second_try_after_a_full_disk_completes_the_shard(job, tenant):
     assert job.reported == {"stopped": 12}
 
 
-def test_a_disk_that_takes_no_journal_delays_no_stop_and_all_is_merged(job, monkeypatch):
+def test_a_disk_that_refuses_the_journal_delays_no_stop_and_all_is_merged(job, monkeypatch):
     monkeypatch.setattr(database, "create", full)
     with room_for(0):
         done = job.work()
@@ -152,7 +152,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "connect", fail)
 
 
-def test_a_journal_that_cannot_be_read_ends_a_second_try_and_stays_unchanged(job, monkeypatch):
+def test_an_unreadable_journal_ends_a_second_attempt_and_stays_unchanged(job, monkeypatch):
     job.work()
     before = (job.folder / "journal.db").read_bytes()
     failing(monkeypatch)

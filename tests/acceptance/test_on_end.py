@@ -107,7 +107,7 @@ def test_a_command_that_cannot_be_split_is_refused_before_anything_is_sent(
     assert "--on-end: the command cannot be split into words" in ended.err
 
 
-def test_the_command_is_nowhere_in_the_run_directory(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_no_file_of_the_run_directory_contains_the_command(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(
         tenant, *tenant.keys, "--no-results", "--on-end", "true https://hooks.example/secret"
     )
@@ -121,7 +121,7 @@ def test_a_drill_and_a_plan_run_no_command(mass_stop: MassStop, tenant: Tenant, 
     assert not (mass_stop.home / "input.md").exists()
 
 
-def test_addresses_with_a_password_are_secrets_in_every_variable() -> None:
+def test_an_address_with_a_password_is_secret_in_every_variable() -> None:
     environment = {"A": "http://u:p@host", "B": "http://host", "C": "x"}
     assert on_end.without_secrets(environment, ["C"]) == {"B": "http://host"}
 

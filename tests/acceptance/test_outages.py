@@ -56,7 +56,9 @@ def test_a_run_finishes_by_itself_after_an_outage(
     assert any(at >= back for at in gateway.stops), "all stops were sent before the outage ended"
 
 
-def test_a_tenant_that_stays_away_ends_the_run_in_four(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_a_tenant_that_stays_unreachable_ends_the_run_in_four(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=80)
     with FaultyGateway(port_of(tenant)) as gateway:
         going = mass_stop.start(
@@ -73,7 +75,7 @@ def test_a_tenant_that_stays_away_ends_the_run_in_four(mass_stop: MassStop, make
     assert (ended.status, outcomes(ended.report)) == (0, dict.fromkeys(tenant.keys, "stopped")), ended
 
 
-def test_stops_that_took_effect_behind_a_gateways_page_are_reported_as_stopped(
+def test_stops_that_took_effect_behind_a_gateway_page_are_reported_as_stopped(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=30)

@@ -38,7 +38,7 @@ def test_concurrency_is_the_peak_of_calls_in_flight(
     assert tenant.simulated.peak_in_flight == slots
 
 
-def test_headroom_leaves_slots_to_others(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_headroom_leaves_slots_to_other_callers(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**EVEN, actions=60, concurrency=40)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--headroom", "50", "--no-results")
     assert ended.status == 0
@@ -53,7 +53,7 @@ def test_rate_paces_the_calls(mass_stop: MassStop, make_tenant: MakeTenant) -> N
     assert calls[-1] - calls[0] >= (len(calls) - 5) / 5 * 0.9
 
 
-def test_a_tenant_that_throttles_is_waited_for_and_all_is_stopped(
+def test_a_run_waits_for_a_throttling_tenant_and_stops_every_action(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=30, quotas=((20, 1),), rate_headers=False)
@@ -102,7 +102,7 @@ def test_order_stops_the_largest_first_and_rows_without_a_number_last(
         (("1", "2", "3"), None),
     ],
 )
-def test_an_order_that_does_not_hold_for_every_row_is_told(
+def test_an_order_without_a_number_in_every_row_is_reported(
     mass_stop: MassStop, make_tenant: MakeTenant, weights: tuple[str, ...], told: str | None
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=3)
@@ -114,7 +114,7 @@ def test_an_order_that_does_not_hold_for_every_row_is_told(
     assert [event["message"] for event in events if event["level"] == "warning"] == ([told] if told else [])
 
 
-def test_an_order_by_a_plan_that_knows_none_of_the_keys_is_told(
+def test_an_order_by_a_plan_without_any_of_the_keys_is_reported(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=4)
@@ -125,7 +125,7 @@ def test_an_order_by_a_plan_that_knows_none_of_the_keys_is_told(
     assert "The plan in plan has no speed for any key that was read" in ended.err
 
 
-def test_an_order_column_that_is_not_there_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_missing_order_column_is_refused(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--order", "speed")
     assert ended.status == 2, ended
     assert tenant.nothing_sent()
@@ -173,7 +173,7 @@ def planned(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
     return tenant
 
 
-def test_a_plan_tells_the_speed_of_each_action(mass_stop: MassStop, planned: Tenant) -> None:
+def test_a_plan_shows_the_speed_of_each_action(mass_stop: MassStop, planned: Tenant) -> None:
     report = valid((mass_stop.home / "plan" / "report.json").read_bytes())
     for action in report["actions"]:
         speed = planned.truth(action["bulk_key"]).speed
@@ -181,7 +181,7 @@ def test_a_plan_tells_the_speed_of_each_action(mass_stop: MassStop, planned: Ten
         assert action["plan"]["remaining"] == action["records"]["unprocessed"]
 
 
-def test_a_plan_is_run_with_the_fastest_first(mass_stop: MassStop, planned: Tenant) -> None:
+def test_a_run_by_a_plan_stops_the_fastest_first(mass_stop: MassStop, planned: Tenant) -> None:
     report = valid((mass_stop.home / "plan" / "report.json").read_bytes())
     speeds = {a["bulk_key"]: a["plan"]["records_per_second"] for a in report["actions"]}
     ended = mass_stop.run(planned, "--plan", "plan", "--concurrency", "1", "--no-results")
@@ -191,7 +191,7 @@ def test_a_plan_is_run_with_the_fastest_first(mass_stop: MassStop, planned: Tena
     assert [action["bulk_key"] for action in ended.report["actions"]] == planned.keys
 
 
-def test_a_run_of_a_plans_keys_that_was_killed_while_it_took_them_is_resumed(
+def test_a_run_by_a_plan_that_was_killed_while_reading_keys_is_resumed(
     mass_stop: MassStop, planned: Tenant
 ) -> None:
     """From another folder, too; the fastest first, as if nothing had been."""
@@ -261,7 +261,7 @@ def slots_believed(ended: Ended) -> list[int]:
     return [event["slots"] for event in events if event["event"] == "pace.limit"]
 
 
-def test_a_limit_that_falls_and_rises_is_followed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_the_pace_follows_a_limit_that_falls_and_rises(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**EVEN, actions=700, concurrency=40)
     keys = mass_stop.keys(tenant.keys)
     going = mass_stop.start("run", "--yes", "--out", "run", "--no-results", keys, tenant=tenant)
@@ -278,7 +278,7 @@ def test_a_limit_that_falls_and_rises_is_followed(mass_stop: MassStop, make_tena
     assert tenant.simulated.throttled <= 40 + 10
 
 
-def test_the_calls_of_a_small_sandbox_are_enough(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_the_daily_calls_of_a_small_sandbox_are_enough(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     """A tenth of the calls of an API sandbox for a tenth of a thousand keys: by the hour, five a key."""
     quotas = ((1000, 60), (500, 3600), (1000, 86_400))
     tenant = make_tenant(**PROCESSING | {"stopping_time": (0.2, 1.5)}, actions=100, quotas=quotas)
@@ -290,7 +290,7 @@ def test_the_calls_of_a_small_sandbox_are_enough(mass_stop: MassStop, make_tenan
     ) == (0, True)
 
 
-def test_the_journal_tells_the_pace(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_the_journal_records_the_pace(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**EVEN, actions=60)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
     with closing(sqlite3.connect(ended.directory / "journal.db")) as journal:

@@ -56,7 +56,7 @@ def test_a_folder_that_every_user_can_change_holds_no_run(mass_stop: MassStop, t
     assert "every user of this machine can replace" in refused(mass_stop, tenant, "--out", "shared/run")
 
 
-def test_a_run_in_a_folder_of_its_group_says_so_and_goes_on(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_run_in_a_folder_of_its_group_continues_with_a_warning(mass_stop: MassStop, tenant: Tenant) -> None:
     shared = mass_stop.home / "shared"
     shared.mkdir()
     shared.chmod(0o775)
@@ -65,7 +65,9 @@ def test_a_run_in_a_folder_of_its_group_says_so_and_goes_on(mass_stop: MassStop,
     assert "can replace the run directory" in ended.sentences[0]
 
 
-def test_without_a_terminal_a_found_file_may_agree_and_is_named(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_without_a_terminal_a_found_file_may_confirm_and_is_named(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
     (mass_stop.home / "mass-stop.toml").write_text("yes = true\nno-results = true\n")
     ended = mass_stop("run", mass_stop.keys(tenant.keys[:2]), "--out", "run", tenant=tenant)
     assert ended.status == 0, ended
@@ -73,7 +75,7 @@ def test_without_a_terminal_a_found_file_may_agree_and_is_named(mass_stop: MassS
 
 
 @pytest.mark.parametrize("target", ["/dev/null", "/dev/stdout", "/dev/fd/1"])
-def test_standard_output_and_the_null_device_still_take_the_report(
+def test_standard_output_and_the_null_device_still_accept_the_report(
     mass_stop: MassStop, tenant: Tenant, target: str
 ) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys[:2]), "--no-results", "--report", target)
@@ -81,7 +83,7 @@ def test_standard_output_and_the_null_device_still_take_the_report(
     assert target == "/dev/null" or ended.out == Path(ended.directory / "report.json").read_bytes()
 
 
-def test_process_substitution_still_takes_the_report(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_process_substitution_still_accepts_the_report(mass_stop: MassStop, tenant: Tenant) -> None:
     keys = mass_stop.keys(tenant.keys[:2])
     script = """exec bash -c '"$@" --report >(cat > copy.json); status=$?; wait; exit $status' bash "$@\""""
     ended = mass_stop.start(

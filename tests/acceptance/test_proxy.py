@@ -129,7 +129,7 @@ def test_an_https_proxy_is_used_by_tls_inside_tls(
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "MASS_STOP_PROXY"])
-def test_credentials_of_the_proxy_go_to_the_proxy_alone_and_are_never_shown(
+def test_credentials_of_the_proxy_are_sent_only_to_the_proxy_and_never_shown(
     mass_stop: MassStop, behind: Behind, variable: str
 ) -> None:
     with RecordingProxy(behind.ports, credentials=f"{USER}:{PASSWORD}") as proxy:
@@ -154,7 +154,7 @@ def test_a_password_on_the_command_line_works_with_a_warning_and_is_not_repeated
     assert is_absent("correct%20horse", mass_stop, ended)
 
 
-def test_a_407_ends_the_run_at_once_and_the_sentence_says_how_to_give_credentials(
+def test_a_407_ends_the_run_at_once_and_the_message_says_how_to_give_credentials(
     mass_stop: MassStop, behind: Behind
 ) -> None:
     with RecordingProxy(behind.ports, credentials=f"{USER}:{PASSWORD}") as proxy:
@@ -222,7 +222,7 @@ def test_a_proxy_that_is_down_is_named(mass_stop: MassStop, behind: Behind, comm
     ],
     ids=["NO_PROXY", "no_proxy", "HTTP_PROXY", "ALL_PROXY"],
 )
-def test_a_name_that_does_not_resolve_is_reported_with_why_no_proxy_was_used(
+def test_the_error_for_an_unresolved_name_says_why_no_proxy_was_used(
     mass_stop: MassStop, behind: Behind, env: dict[str, str], reason: str, command: str
 ) -> None:
     ended = (run if command == "run" else check)(mass_stop, behind, **env)

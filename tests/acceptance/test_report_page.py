@@ -9,7 +9,7 @@ from orchestrator.report.pages.html import _TEMPLATES
 from tests.acceptance.support import Ended, MassStop, Tenant
 
 
-def test_a_run_leaves_a_page_beside_its_report_for_its_owners_eyes_only(over: Ended) -> None:
+def test_a_run_writes_a_page_beside_its_report_that_only_its_owner_can_read(over: Ended) -> None:
     page = over.directory / "report.html"
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     text = page.read_text()
@@ -19,7 +19,7 @@ def test_a_run_leaves_a_page_beside_its_report_for_its_owners_eyes_only(over: En
     assert hashlib.sha256((over.directory / "report.json").read_bytes()).hexdigest() in text
 
 
-def test_the_page_written_again_is_the_same(mass_stop: MassStop, over: Ended) -> None:
+def test_a_page_written_again_is_unchanged(mass_stop: MassStop, over: Ended) -> None:
     page = over.directory / "report.html"
     before = page.read_bytes()
     page.unlink()
@@ -28,7 +28,7 @@ def test_the_page_written_again_is_the_same(mass_stop: MassStop, over: Ended) ->
     assert page.read_bytes() == before
 
 
-def test_the_page_of_a_report_that_was_changed_tells_the_hash_of_the_true_one(
+def test_the_page_of_a_changed_report_shows_the_hash_of_the_original(
     mass_stop: MassStop, over: Ended
 ) -> None:
     report = over.directory / "report.json"
@@ -66,7 +66,7 @@ def test_markdown_goes_to_a_file_or_to_standard_output(mass_stop: MassStop, over
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "markdown"])
-def test_a_report_written_again_waits_for_no_http_client_and_only_the_page_for_a_template_engine(
+def test_a_report_written_again_imports_no_http_client_and_no_template_engine(
     mass_stop: MassStop, over: Ended, form: str
 ) -> None:
     told = mass_stop("report", "run", "--format", form, env={"PYTHONPROFILEIMPORTTIME": "1"})
@@ -74,7 +74,7 @@ def test_a_report_written_again_waits_for_no_http_client_and_only_the_page_for_a
     assert not any(line.endswith((" jinja2", " aiohttp")) for line in told.err.splitlines())
 
 
-def test_the_page_has_its_own_style_and_script_whole(over: Ended) -> None:
+def test_the_page_contains_its_whole_style_and_script(over: Ended) -> None:
     text = (over.directory / "report.html").read_text()
     for name in ("page.css", "page.js"):
         assert (_TEMPLATES / name).read_text() in text

@@ -67,7 +67,7 @@ def test_remediation_names_the_action_and_the_row_of_each_record(done: tuple[Ten
     }
 
 
-def test_counts_of_each_action_are_those_of_its_response_file(done: tuple[Tenant, Ended]) -> None:
+def test_the_counts_of_each_action_equal_those_of_its_response_file(done: tuple[Tenant, Ended]) -> None:
     tenant, ended = done
     for action in ended.report["actions"]:
         truth = tenant.truth(action["bulk_key"])
@@ -188,7 +188,7 @@ def test_every_record_of_a_known_type_is_in_exactly_one_place(done: tuple[Tenant
     assert (len(places), set(places.values())) == (everything, {1})
 
 
-def test_responses_are_kept_one_a_key(done: tuple[Tenant, Ended]) -> None:
+def test_one_response_file_is_kept_for_each_key(done: tuple[Tenant, Ended]) -> None:
     tenant, ended = done
     files = {path.name: path for path in (ended.directory / "responses").iterdir()}
     assert set(files) == {f"{key}.csv" for key in tenant.keys}
@@ -197,14 +197,14 @@ def test_responses_are_kept_one_a_key(done: tuple[Tenant, Ended]) -> None:
             assert len(list(csv.reader(file))) == tenant.truth(key).total + 1
 
 
-def test_everything_is_for_its_owner_only_whatever_the_umask(done: tuple[Tenant, Ended]) -> None:
+def test_only_the_owner_can_read_the_files_whatever_the_umask(done: tuple[Tenant, Ended]) -> None:
     _, ended = done
     paths = [ended.directory, *ended.directory.rglob("*")]
     modes = {str(path): stat.S_IMODE(path.stat().st_mode) for path in paths}
     assert modes == {str(path): 0o700 if path.is_dir() else 0o600 for path in paths}
 
 
-def test_only_what_the_contract_names_is_left(done: tuple[Tenant, Ended]) -> None:
+def test_the_run_directory_contains_only_the_files_of_the_contract(done: tuple[Tenant, Ended]) -> None:
     _, ended = done
     left = {path.name for path in ended.directory.iterdir()}
     assert left <= {
@@ -222,7 +222,9 @@ def test_the_log_is_json_lines_of_this_run(done: tuple[Tenant, Ended]) -> None:
     assert {event["run"] for event in events} == {ended.report["run"]["id"]}
 
 
-def test_track_ids_of_accepted_stops_are_those_the_tenant_saw(done: tuple[Tenant, Ended]) -> None:
+def test_the_track_ids_of_accepted_stops_are_those_that_the_tenant_received(
+    done: tuple[Tenant, Ended],
+) -> None:
     tenant, ended = done
     seen = {call.key: call.track_id for call in tenant.log if call.kind == "stop"}
     assert {a["bulk_key"]: a["stop"]["track_id"] for a in ended.report["actions"]} == seen
@@ -243,7 +245,7 @@ def test_without_save_responses_none_is_kept(mass_stop: MassStop, tenant: Tenant
     assert {path.name for path in ended.directory.iterdir() if path.is_dir()} == {"remediation"}
 
 
-def test_response_files_that_could_not_be_had_are_fetched_by_a_resume(
+def test_a_resume_downloads_missing_response_files(
     mass_stop: MassStop, make_tenant: Callable[..., Tenant]
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=20, faults=FaultPlan(lock=0.3))
@@ -262,7 +264,7 @@ def test_response_files_that_could_not_be_had_are_fetched_by_a_resume(
     assert tenant.sent("file") == len(sources) + len(tenant.keys) - sources.count("response_file")
 
 
-def test_no_results_fetches_no_file(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_no_results_downloads_no_file(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     assert ended.status == 0, ended
     assert tenant.sent("file") == 0
@@ -270,7 +272,7 @@ def test_no_results_fetches_no_file(mass_stop: MassStop, tenant: Tenant) -> None
     assert {action["records"]["source"] for action in ended.report["actions"]} == {"status"}
 
 
-def test_formulas_in_labels_are_disarmed_in_the_csv_report(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_formulas_in_labels_get_an_apostrophe_in_the_csv_report(mass_stop: MassStop, tenant: Tenant) -> None:
     path = mass_stop.home / "keys.csv"
     path.write_text(f"key,note\n=cmd|' /C calc'!A0,x\n{tenant.keys[0]},=1+1\n")
     mass_stop.run(tenant, path, "--no-results")
@@ -286,7 +288,7 @@ def test_a_log_level_and_a_quiet_run_change_nothing_but_standard_error(
     assert (ended.status, ended.err, ended.out) == (0, "", b"")
 
 
-def test_a_quiet_run_that_could_not_go_on_says_why_all_the_same(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_quiet_run_that_cannot_continue_says_why(mass_stop: MassStop, tenant: Tenant) -> None:
     wrong = {"ZUORA_CLIENT_SECRET": "wrong"}
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--quiet", env=wrong)
     assert ended.status == 3, ended
@@ -301,7 +303,7 @@ def test_the_directory_of_a_run_that_exists_is_closed_to_others(mass_stop: MassS
     assert stat.S_IMODE(ended.directory.stat().st_mode) == 0o700
 
 
-def test_the_report_names_the_other_host_that_response_files_were_said_to_be_on(
+def test_the_report_names_the_other_host_of_response_files(
     mass_stop: MassStop,
 ) -> None:
     with Tenant(**PROCESSING | {"file_address": "other"}, actions=3) as tenant:

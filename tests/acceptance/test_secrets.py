@@ -62,7 +62,7 @@ def seen(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     mass_stop.close()
 
 
-def test_a_run_that_needed_several_tokens_is_done(seen: Seen) -> None:
+def test_a_run_that_needs_several_tokens_finishes(seen: Seen) -> None:
     assert seen.ended.status == 0, seen.ended
     assert len(seen.secrets) >= 3
 
@@ -104,7 +104,7 @@ def test_a_secret_that_cannot_be_used_is_not_repeated(
     assert "canary" not in ended.err
 
 
-def test_a_secret_on_the_command_line_is_no_option(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_no_option_takes_a_secret_on_the_command_line(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--client-secret", "canary")
     assert ended.status == 2, ended
     assert "canary" not in ended.err
@@ -118,7 +118,7 @@ def test_a_secret_in_the_settings_file_is_refused(mass_stop: MassStop, tenant: T
     assert "canary" not in ended.err
 
 
-def test_a_ready_token_is_used_and_told_nowhere(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_bearer_token_is_used_and_never_shown(mass_stop: MassStop, tenant: Tenant) -> None:
     token = "canary-token-4711"
     tenant.simulated._tenant._tokens[token] = float("inf")
     env = {"ZUORA_TOKEN": token, "ZUORA_CLIENT_ID": "", "ZUORA_CLIENT_SECRET": ""}
@@ -131,7 +131,7 @@ def test_a_ready_token_is_used_and_told_nowhere(mass_stop: MassStop, tenant: Ten
         assert path.is_dir() or token.encode() not in path.read_bytes(), path
 
 
-def test_a_ready_token_that_is_refused_ends_in_three(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_refused_bearer_token_ends_in_three(mass_stop: MassStop, tenant: Tenant) -> None:
     env = {"ZUORA_TOKEN": "canary-token-4711", "ZUORA_CLIENT_ID": "", "ZUORA_CLIENT_SECRET": ""}
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=env)
     assert ended.status == 3, ended

@@ -36,7 +36,7 @@ def test_the_journal_of_a_shard_needs_no_memory_that_processes_share(job):
     assert "journal.db-shm" not in seen
 
 
-def test_a_second_try_continues_where_the_first_was_cut(make_job, make_tenant):
+def test_a_second_attempt_continues_where_the_first_was_cut(make_job, make_tenant):
     slowly = PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}
     tenant = make_tenant(**slowly, actions=30)  # 3 s, so that the cut comes in time
     job = make_job(tenant)
@@ -55,7 +55,7 @@ def test_a_second_try_continues_where_the_first_was_cut(make_job, make_tenant):
     assert tenant.sent("stop") == 30
 
 
-def test_a_shard_that_was_merged_already_sends_nothing(job, tenant):
+def test_a_merged_shard_sends_nothing(job, tenant):
     job.merge()
     assert job.work().kind == "usage"
     assert tenant.nothing_sent()
@@ -110,7 +110,7 @@ def test_a_control_message_for_a_session_without_shards_here_is_ignored(tmp_path
 TEN_MINUTES = 600.0
 
 
-def test_a_deadline_and_the_times_of_the_report_go_by_the_callers_clock(job):
+def test_the_deadline_and_the_report_use_the_clock_of_the_caller(job):
     """Which is ten minutes behind this worker's: by that, the deadline is over and the stops are of the future."""
     callers = time.time() - TEN_MINUTES
     (job.folder.parent / "control.json").write_bytes(msgspec.json.encode(ControlMessage(at=callers)))
@@ -121,7 +121,7 @@ def test_a_deadline_and_the_times_of_the_report_go_by_the_callers_clock(job):
     assert datetime.fromisoformat(last).timestamp() < callers + TEN_MINUTES / 2
 
 
-def test_a_deadline_that_is_over_by_the_callers_clock_is_over(job, tenant):
+def test_a_deadline_is_over_by_the_clock_of_the_caller(job, tenant):
     callers = time.time() + TEN_MINUTES
     (job.folder.parent / "control.json").write_bytes(msgspec.json.encode(ControlMessage(at=callers)))
     job.shard = msgspec.structs.replace(job.shard, deadline=callers - 1)
@@ -129,7 +129,7 @@ def test_a_deadline_that_is_over_by_the_callers_clock_is_over(job, tenant):
     assert tenant.nothing_sent()
 
 
-def test_a_worker_stays_as_it_was(job):
+def test_a_shard_changes_nothing_in_its_worker(job):
     def state() -> list[object]:
         loggers = {
             name: (one.level, list(one.handlers), one.propagate)

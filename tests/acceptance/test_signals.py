@@ -101,7 +101,7 @@ def resumed(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -
     mass_stop.close()
 
 
-def test_calls_in_flight_are_let_finish_and_none_starts_after_a_signal(resumed: Twice) -> None:
+def test_calls_in_flight_finish_and_none_starts_after_a_signal(resumed: Twice) -> None:
     accepted = [action for action in resumed.cut["actions"] if action["stop"]["accepted_at"]]
     first = [call for call in resumed.tenant.log if call.kind == "stop"][: resumed.sent_when_cut]
     assert [call for call in first if call.http != 200] == []
@@ -187,7 +187,7 @@ def test_a_signal_before_the_first_key_ends_promptly(mass_stop: MassStop, tenant
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_all_is_read_before_the_first_stop_has_its_status(
+def test_a_signal_before_the_first_stop_has_its_exit_status(
     mass_stop: MassStop, tenant: Tenant, number: int, status: int
 ) -> None:
     arguments = ("run", "--yes", "--strict", "--out", "run")
@@ -209,7 +209,7 @@ def _cut_while_reading(mass_stop: MassStop, tenant: Tenant, number: int) -> Ende
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_standard_input_given_again_finishes_with_every_row_once(
+def test_a_resume_with_standard_input_again_has_every_row_once(
     mass_stop: MassStop, tenant: Tenant, number: int
 ) -> None:
     _cut_while_reading(mass_stop, tenant, number)
@@ -221,14 +221,14 @@ def test_standard_input_given_again_finishes_with_every_row_once(
     assert {len(tenant.truth(key).stops_received) for key in tenant.keys} == {1}
 
 
-def test_standard_input_given_again_may_be_standard_input(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_the_input_of_a_resume_may_be_standard_input_again(mass_stop: MassStop, tenant: Tenant) -> None:
     _cut_while_reading(mass_stop, tenant, signal.SIGINT)
     ended = mass_stop("resume", "run", "-", tenant=tenant, stdin="\n".join(tenant.keys).encode())
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_standard_input_that_is_not_given_again_is_asked_for(mass_stop: MassStop, tenant: Tenant) -> None:
+def test_a_resume_asks_for_standard_input_that_is_missing(mass_stop: MassStop, tenant: Tenant) -> None:
     _cut_while_reading(mass_stop, tenant, signal.SIGINT)
     ended = mass_stop("resume", "run", tenant=tenant)
     assert ended.status == 2, ended
@@ -277,7 +277,7 @@ def test_a_run_killed_at_any_moment_is_reported_truly_and_resumed(
     assert {len(tenant.truth(key).stops_received) for key in known} <= {1}
 
 
-def test_a_run_killed_before_its_journal_was_whole_ends_in_a_sentence(
+def test_a_run_killed_before_its_journal_was_complete_ends_in_a_sentence(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     # A file system that kept the name and not yet the content: what a kill or a power cut may leave.
@@ -302,7 +302,7 @@ def test_a_killed_resume_is_resumed_once_more(mass_stop: MassStop, make_tenant: 
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_a_run_whose_files_are_gone_but_the_journal_is_resumed(
+def test_a_run_with_only_its_journal_left_is_resumed(
     mass_stop: MassStop, make_tenant: MakeTenant, tmp_path: Path
 ) -> None:
     tenant = make_tenant(**SLOW, actions=20)
@@ -327,16 +327,14 @@ def test_a_finished_run_that_is_resumed_sends_nothing_and_ends_in_zero(
     assert ended.report["summary"]["records"] == before["summary"]["records"]
 
 
-def test_a_resume_that_lacks_its_credentials_leaves_the_run_as_it_was(
-    mass_stop: MassStop, tenant: Tenant
-) -> None:
+def test_a_resume_without_credentials_leaves_the_run_unchanged(mass_stop: MassStop, tenant: Tenant) -> None:
     before = mass_stop.run(tenant, mass_stop.keys(tenant.keys)).report
     ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_CLIENT_SECRET": ""})
     assert (ended.status, "No credentials" in ended.err) == (2, True), ended
     assert mass_stop("report", "run").report["run"] == before["run"]
 
 
-def test_a_resume_that_is_refused_leaves_what_was_refused_before_as_it_was(
+def test_a_refused_resume_leaves_the_refused_keys_unchanged(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=4, denied=1.0)
@@ -359,7 +357,7 @@ def test_a_resume_that_is_refused_leaves_what_was_refused_before_as_it_was(
 
 
 @pytest.mark.parametrize("again", [(), ("nowhere.txt",)])
-def test_a_resume_that_lacks_its_input_leaves_the_run_as_it_was(
+def test_a_resume_without_its_input_leaves_the_run_unchanged(
     mass_stop: MassStop, tenant: Tenant, again: tuple[str, ...]
 ) -> None:
     before = _cut_while_reading(mass_stop, tenant, signal.SIGINT).report
@@ -367,7 +365,7 @@ def test_a_resume_that_lacks_its_input_leaves_the_run_as_it_was(
     assert mass_stop("report", "run").report == before
 
 
-def test_a_run_killed_while_it_read_all_for_its_order_is_resumed_in_that_order(
+def test_a_run_killed_while_it_read_its_order_is_resumed_in_that_order(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
     rows = [f"{key},{weight}\n".encode() for weight, key in enumerate(tenant.keys)]
@@ -402,7 +400,7 @@ def test_resume_retries_what_was_unreachable(mass_stop: MassStop, make_tenant: M
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-def test_an_interrupt_while_the_command_is_still_being_imported_ends_it_without_a_traceback(
+def test_an_interrupt_during_the_imports_ends_without_a_traceback(
     mass_stop: MassStop, tmp_path: Path
 ) -> None:
     (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")

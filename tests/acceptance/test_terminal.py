@@ -59,7 +59,9 @@ def test_the_question_shows_the_tenant_the_number_and_the_first_keys(
 
 
 @pytest.mark.parametrize("answer", ["n", "", "yesterday"])
-def test_any_answer_but_yes_stops_nothing(mass_stop: MassStop, tenant: Tenant, ask: Ask, answer: str) -> None:
+def test_any_answer_except_yes_stops_nothing(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask, answer: str
+) -> None:
     child = ask(mass_stop.keys(tenant.keys))
     child.expect(r"\[y/N\]")
     child.sendline(answer)
@@ -101,7 +103,7 @@ def test_the_report_says_that_the_run_was_confirmed_on_the_terminal(
     assert report["run"]["operator"]["confirmed"] == "terminal"
 
 
-def test_yes_stops_all(mass_stop: MassStop, tenant: Tenant, ask: Ask) -> None:
+def test_the_answer_yes_stops_every_action(mass_stop: MassStop, tenant: Tenant, ask: Ask) -> None:
     child = ask(mass_stop.keys(tenant.keys))
     child.expect(r"\[y/N\]")
     child.sendline("y")
@@ -160,7 +162,7 @@ def test_with_a_terminal_and_nothing_piped_keys_are_asked_for(tenant: Tenant, as
     assert _ended(child) == 2
 
 
-def test_nobody_is_asked_whether_to_stop_nothing(mass_stop: MassStop, ask: Ask) -> None:
+def test_no_question_is_asked_for_an_input_without_a_key(mass_stop: MassStop, ask: Ask) -> None:
     (mass_stop.home / "keys.csv").write_text("bulk_key,job\n")
     child = ask("keys.csv")
     child.expect("holds no usable bulk key")

@@ -56,7 +56,7 @@ def test_a_run_over_https_is_resumed_over_https(
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
-def test_a_tenant_whom_nobody_vouches_for_gets_no_call_and_the_sentence_names_the_certificate(
+def test_a_tenant_with_an_untrusted_certificate_gets_no_call(
     mass_stop: MassStop, secured: Tenant, command: str
 ) -> None:
     more: list[str | Path] = ["--yes", mass_stop.keys(secured.keys)] if command == "run" else []
@@ -67,7 +67,7 @@ def test_a_tenant_whom_nobody_vouches_for_gets_no_call_and_the_sentence_names_th
     assert secured.log == []
 
 
-def test_the_certificates_of_the_machine_are_not_read_for_a_tenant_on_this_machine_without_tls(
+def test_plain_http_to_this_machine_reads_no_certificates(
     mass_stop: MassStop, tenant: Tenant, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"

@@ -47,7 +47,7 @@ def files_of(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_a_stop_that_held_is_verified_without_another_stop(
+def test_a_lasting_stop_is_verified_without_another_stop(
     mass_stop: MassStop, tenant: Tenant, stopped: Ended
 ) -> None:
     sent = tenant.sent("stop")

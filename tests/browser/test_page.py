@@ -122,7 +122,7 @@ def column(page: Page, field: str) -> list[str]:
     return page.locator(f"#rows [data-field={field}]").all_text_contents()
 
 
-def test_the_page_opens_without_a_complaint_and_asks_for_nothing(opened: Opened, file: Path):
+def test_the_page_opens_without_an_error_and_loads_nothing(opened: Opened, file: Path):
     page = opened.go(file)
     expect(page.get_by_role("heading", level=1)).to_have_text("Not finished")
     page.get_by_role("button", name=re.compile("^Details of")).first.click()
@@ -132,14 +132,14 @@ def test_the_page_opens_without_a_complaint_and_asks_for_nothing(opened: Opened,
     assert opened.requests == [file.as_uri()]
 
 
-def test_a_request_of_the_page_would_be_refused(opened: Opened, file: Path):
+def test_the_browser_refuses_a_request_of_the_page(opened: Opened, file: Path):
     page = opened.go(file)
     refused = page.evaluate("fetch('http://127.0.0.1:9/').then(() => false, () => true)")
     assert refused
     assert any("Content Security Policy" in one for one in opened.complaints)
 
 
-def test_a_script_that_found_its_way_in_would_not_run(opened: Opened, file: Path):
+def test_an_injected_script_does_not_run(opened: Opened, file: Path):
     page = opened.go(file)
     page.evaluate(
         "() => { const one = document.createElement('script'); one.textContent = 'window.ran = true';"
@@ -171,7 +171,7 @@ def test_a_search_finds_all_its_words_anywhere_in_a_row(page: Page):
     expect(page.locator(".count")).to_have_text(f"None of {EVERY} actions fits.")
 
 
-def test_a_filter_leaves_what_fits_and_show_all_takes_it_back(page: Page):
+def test_a_filter_hides_other_rows_and_show_all_removes_it(page: Page):
     page.get_by_label("Outcome", exact=True).select_option("person")
     expect(page.locator("#rows tr")).to_have_count(7)
     assert set(column(page, "outcome")) == {
@@ -201,7 +201,7 @@ def test_a_column_sorts_down_up_and_back_to_the_order_of_the_input(page: Page):
     assert keys(page) == before
 
 
-def test_a_figure_leads_to_the_actions_it_counts(page: Page):
+def test_a_figure_links_to_the_actions_that_it_counts(page: Page):
     page.get_by_role("link", name="Already completed").click()
     expect(page.locator("#rows tr")).to_have_count(1)
     assert column(page, "outcome") == ["Already completed"]
@@ -226,14 +226,14 @@ def test_the_table_is_used_with_the_keyboard_alone(page: Page):
     expect(more).to_be_focused()
 
 
-def test_whatever_takes_the_focus_shows_it(page: Page):
+def test_every_element_with_the_focus_shows_it(page: Page):
     for _ in range(12):
         page.keyboard.press("Tab")
         width = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
         assert float(width.removesuffix("px")) >= 1
 
 
-def test_the_keys_that_fit_are_copied(browser: Browser, file: Path):
+def test_the_filtered_keys_are_copied(browser: Browser, file: Path):
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = Opened(context.new_page()).go(file)
     page.get_by_label("Outcome", exact=True).select_option("rejected")
@@ -243,7 +243,7 @@ def test_the_keys_that_fit_are_copied(browser: Browser, file: Path):
     context.close()
 
 
-def test_pages_are_turned(opened: Opened, tmp_path: Path):
+def test_the_buttons_change_the_page_of_the_table(opened: Opened, tmp_path: Path):
     with made_run() as run:
         for _ in range(250):
             run.add(Outcome.STOPPED)
@@ -273,7 +273,7 @@ def test_on_paper_the_table_has_every_row_and_its_ids(opened: Opened, tmp_path: 
     expect(page.locator("#rows tr")).to_have_count(100)
 
 
-def test_on_paper_no_column_is_left_out_as_on_a_phone(page: Page):
+def test_paper_shows_every_column(page: Page):
     page.set_viewport_size({"width": 600, "height": 800})
     expect(page.locator("th[data-sort=action_type]")).not_to_be_visible()
     page.emulate_media(media="print")
@@ -284,7 +284,7 @@ def test_on_paper_no_column_is_left_out_as_on_a_phone(page: Page):
     assert display == "contents"
 
 
-def test_without_scripts_the_page_still_tells(browser: Browser, tmp_path: Path):
+def test_without_scripts_the_page_still_shows_the_result(browser: Browser, tmp_path: Path):
     context = browser.new_context(java_script_enabled=False)
     opened = Opened(context.new_page())
     with made_run() as run:
@@ -301,7 +301,7 @@ def test_without_scripts_the_page_still_tells(browser: Browser, tmp_path: Path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read_against_what_is_behind_it(browser: Browser, file: Path, scheme: str):
+def test_every_text_has_enough_contrast(browser: Browser, file: Path, scheme: str):
     context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
     page = Opened(context.new_page()).go(file)
     page.get_by_role("button", name=re.compile("^Details of")).first.click()
@@ -311,7 +311,7 @@ def test_every_text_can_be_read_against_what_is_behind_it(browser: Browser, file
     context.close()
 
 
-def test_what_is_seen_has_a_name_for_those_who_do_not_see_it(page: Page):
+def test_every_visible_control_has_a_name_for_screen_readers(page: Page):
     assert page.locator("html").get_attribute("lang") == "en"
     for table in page.locator("table").all():
         assert table.locator("caption").count() == 1
@@ -339,7 +339,7 @@ def test_the_page_is_as_wide_as_its_window(opened: Opened, file: Path, width: in
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_page_without_room_says_so_and_leads_only_to_the_actions_it_has(
+def test_a_page_without_room_says_so_and_links_only_to_its_own_actions(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(html, "ROOM", 10_000)

@@ -61,7 +61,7 @@ def test_the_packages_that_were_checked_are_named(audit: Any, capsys: Any) -> No
     assert "NOT CHECKED: 1 packages of requirements.lock (not found): unknown" in said.err
 
 
-def test_a_package_that_could_not_be_checked_among_others_fails_nothing(
+def test_one_package_that_could_not_be_checked_fails_nothing(
     audit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")
@@ -121,7 +121,7 @@ def test_the_offline_flag_does_not_hide_a_known_vulnerability(
     assert audit.main() == 1
 
 
-def test_a_service_that_cannot_be_reached_is_named_with_what_it_says(audit: Any, capsys: Any) -> None:
+def test_an_unreachable_service_is_named_with_its_error(audit: Any, capsys: Any) -> None:
     unreachable(audit)
     audit.main()
     assert "NOT CHECKED: 1 packages of requirements.lock (no route to host): sound" in capsys.readouterr().err

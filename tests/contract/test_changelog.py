@@ -30,7 +30,7 @@ def complaints(text: str) -> list[str]:
     return found
 
 
-def test_the_changelog_keeps_its_form():
+def test_the_changelog_has_the_documented_form():
     assert complaints(TEXT) == []
 
 
@@ -42,16 +42,16 @@ def test_the_changelog_keeps_its_form():
         ("- one without a point", "no sentence: one without a point"),
     ],
 )
-def test_a_line_out_of_form_is_found(line: str, complaint: str):
+def test_a_line_in_another_form_is_found(line: str, complaint: str):
     assert complaint in complaints(f"{TEXT}{line}\n")
 
 
-def test_an_entry_right_under_a_version_is_found():
+def test_an_entry_directly_under_a_version_is_found():
     assert complaints("# What changed\n\n## 1.0.0 (2026-11-24)\n\n- Faster.\n") == [
         "under no kind of change: - Faster."
     ]
 
 
-def test_the_newest_version_is_the_one_of_the_code():
+def test_the_newest_version_is_the_version_of_the_code():
     newest = re.findall(r"^## (\S+)", TEXT, re.M)[0]
     assert newest == __version__

@@ -54,7 +54,7 @@ def resolved(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return resolve({}, environment={}, config=str(config))
 
 
-def test_the_file_changes_nothing_as_it_stands():
+def test_the_file_as_delivered_changes_nothing():
     assert tomllib.loads(TEXT) == {}
 
 

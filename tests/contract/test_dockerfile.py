@@ -116,12 +116,12 @@ def test_the_dockerfile_keeps_every_rule():
         (lambda text: text.partition("FROM ${BASE} AS run")[0], "the stage that runs must not be the one that builds"),
     ],
 )  # fmt: skip
-def test_a_dockerfile_that_breaks_a_rule_is_found_out(broken: Callable[[str], str], rule: str):
+def test_a_dockerfile_that_breaks_a_rule_is_reported(broken: Callable[[str], str], rule: str):
     assert broken(DOCKERFILE) != DOCKERFILE
     assert rule in complaints(broken(DOCKERFILE))
 
 
-def test_the_image_starts_the_command_and_without_words_it_helps():
+def test_the_image_starts_the_command_and_shows_help_without_arguments():
     last = stages_of(DOCKERFILE)[-1]
     assert json.loads(last.all("ENTRYPOINT")[0])[-1] == "mass-stop"
     assert json.loads(last.all("CMD")[0]) == ["--help"]
@@ -133,7 +133,7 @@ def test_the_image_blocks_signals_until_the_command_has_its_handlers():
     assert json.loads(entry)[:-1] == ["env", "--block-signal=HUP,INT,TERM"]
 
 
-def test_the_only_place_that_is_written_to_is_a_volume_of_the_user():
+def test_the_image_writes_only_to_a_volume_of_the_user():
     last = stages_of(DOCKERFILE)[-1]
     (user,) = last.all("USER")
     (volume,) = json.loads(last.all("VOLUME")[0])
@@ -148,7 +148,7 @@ def copied() -> list[str]:
     return [name for one in lists for name in one.split()[:-1]]
 
 
-def test_what_is_copied_is_here_and_is_let_into_the_build():
+def test_every_copied_file_exists_and_is_in_the_build_context():
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert [name for name in copied() if not (ROOT / name).exists()] == []
     assert {f"!{name}" for name in copied()} == {line for line in ignored if line.startswith("!")}
@@ -164,7 +164,7 @@ def test_everything_that_the_wheel_is_built_from_is_copied():
 
 
 @pytest.mark.parametrize("name", ["keys.csv", "mass-stop.toml", ".env", "runs/x/journal.db", ".git/config"])
-def test_no_secret_and_no_run_is_let_into_the_build(name: str):
+def test_no_secret_and_no_run_is_in_the_build_context(name: str):
     let_in = [
         line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] == "!"
     ]

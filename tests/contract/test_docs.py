@@ -30,17 +30,17 @@ def test_every_example_of_a_page_works_in_order(page: str, folder: Path, environ
                 raise AssertionError(f"docs/{page}, line {example.line}: {error}") from None
 
 
-def test_most_pages_have_examples_that_are_run():
+def test_most_pages_have_examples_that_run():
     assert len(FOLLOWED) > 12
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_fence_of_a_page_is_seen_by_these_tests(page: str):
+def test_these_tests_find_every_fence_of_a_page(page: str):
     assert PAGES[page].count("```") == 2 * len(examples_in(PAGES[page]))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_block_says_in_which_language_it_is(page: str):
+def test_every_block_names_its_language(page: str):
     assert {example.language for example in examples_in(PAGES[page])} <= LANGUAGES
 
 
@@ -49,7 +49,7 @@ FOREIGN = {"--preserve-status", "--stop-timeout", "--env-file", "--rm", "--volum
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_an_option_that_a_page_names_is_one_of_the_commands(page: str):
+def test_every_option_on_a_page_exists(page: str):
     known = {option for command in COMMANDS for option in options_of(command)} | {"--version", "--help"}
     prose = re.findall(r"`(?:mass-stop[^`]* )?(--[a-z-]+)(?![a-z…-])[^`]*`", PAGES[page])
     commands = [line for example in examples_in(PAGES[page]) for line in example.code.splitlines()]

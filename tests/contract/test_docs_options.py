@@ -113,7 +113,7 @@ def test_every_target_of_the_makefile_is_in_the_guide_for_contributors():
         "docs/scaling.md",
     ],
 )
-def test_a_link_of_a_document_leads_somewhere(document: str):
+def test_every_link_of_a_document_has_a_target(document: str):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target

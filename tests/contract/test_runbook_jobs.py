@@ -107,9 +107,7 @@ def test_no_runbook_holds_a_secret(name: str):
     assert re.findall(r"(?i)(?:secret|token|password)[\"']?\s*[:=]\s*[\"']?[\w+/-]{12,}", text) == []
 
 
-def test_the_pod_of_the_cluster_runs_the_list_and_a_second_one_goes_on(
-    folder: Path, environment: dict[str, str]
-):
+def test_the_pod_runs_the_list_and_a_second_pod_continues_it(folder: Path, environment: dict[str, str]):
     _, job = documents("kubernetes-job.yaml")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["command"] == ["/bin/sh", "-c"]
@@ -129,7 +127,7 @@ def test_the_pod_and_the_image_are_the_same_user_and_the_same_folder():
     assert folder in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
 
 
-def test_a_pod_that_is_told_to_end_has_longer_than_one_call():
+def test_a_terminated_pod_has_more_time_than_one_call_takes():
     from orchestrator.settings import Settings
 
     _, job = documents("kubernetes-job.yaml")
@@ -148,7 +146,7 @@ def test_the_steps_of_the_workflow_do_the_job(folder: Path, environment: dict[st
     assert json.loads((folder / "tonight" / "report.json").read_text())["summary"]["keys"] == 12
 
 
-def test_the_workflow_installs_as_the_image_does_from_the_locks():
+def test_the_workflow_and_the_image_install_from_the_lock_files():
     (workflow,) = documents("github-workflow.yml")
     (install,) = [
         step for step in workflow["jobs"]["stop"]["steps"] if step.get("name", "").startswith("Install")

@@ -39,13 +39,13 @@ def test_a_list_is_stopped_and_counted_by_outcome(settings: Settings):
     assert Path("night/report.json").is_file()
 
 
-def test_what_only_a_person_can_mend_is_not_tried_again(settings: Settings):
+def test_a_failure_that_needs_a_person_is_not_retried(settings: Settings):
     stopping = importlib.import_module("stopping")
     with pytest.raises(stopping.NeedsAPerson, match=r"some are malformed\. .*night/report\.json"):
         stopping.stop_list([*stopping.keys_in("keys.txt"), "no-key"], settings)
 
 
-def test_what_may_end_better_is_worth_another_attempt(settings: Settings):
+def test_a_passing_failure_is_retried(settings: Settings):
     stopping = importlib.import_module("stopping")
     wrong = Settings(
         base_url=settings.base_url, client_id=settings.client_id, client_secret=Secret("wrong"), out="night"
@@ -55,7 +55,7 @@ def test_what_may_end_better_is_worth_another_attempt(settings: Settings):
     assert not isinstance(raised.value, stopping.NeedsAPerson)
 
 
-def test_each_key_that_is_not_over_is_told_as_it_ends(settings: Settings):
+def test_each_key_that_is_not_over_is_logged_as_it_ends(settings: Settings):
     stopping = importlib.import_module("stopping")
     said: list[str] = []
     keys = [*stopping.keys_in("keys.txt"), "no-key"]
@@ -112,7 +112,7 @@ def dag(monkeypatch: pytest.MonkeyPatch, tenant: Mapping[str, str]) -> dict[str,
     return declared
 
 
-def test_the_airflow_task_stops_the_list_and_is_tried_again(dag: dict[str, Any]):
+def test_the_airflow_task_stops_the_list_and_is_retried(dag: dict[str, Any]):
     assert dag["dag"]["schedule"] is None
     assert dag["task"]["retries"] > 0
     assert sum(dag["call"]().values()) == 12
@@ -126,7 +126,7 @@ def test_another_attempt_of_the_airflow_task_has_a_report_of_its_own(dag: dict[s
     assert len(list(Path("airflow-runs").iterdir())) == 2
 
 
-def test_the_airflow_task_is_not_tried_again_where_a_person_is_needed(dag: dict[str, Any]):
+def test_the_airflow_task_is_not_retried_where_a_person_is_needed(dag: dict[str, Any]):
     Path("keys.txt").write_text(Path("keys.txt").read_text() + "no-key\n")
     with pytest.raises(FailTask, match="malformed"):
         dag["call"]()
@@ -172,7 +172,7 @@ def test_the_prefect_flow_logs_what_is_not_over_and_fails(flow: ModuleType, capl
     assert [record.message.partition(".")[0] for record in caplog.records] == ["no-key: malformed"]
 
 
-def test_prefect_tries_again_only_what_may_end_better(flow: ModuleType):
+def test_prefect_retries_only_passing_failures(flow: ModuleType):
     def again(error: Exception) -> bool:
         return asyncio.run(flow.worth_another_attempt(None, None, FailedState(error)))
 
@@ -181,7 +181,7 @@ def test_prefect_tries_again_only_what_may_end_better(flow: ModuleType):
     assert not again(UsageError("no keys"))
 
 
-def test_the_airflow_task_is_not_tried_again_where_nothing_was_sent(dag: dict[str, Any]):
+def test_the_airflow_task_is_not_retried_where_nothing_was_sent(dag: dict[str, Any]):
     Path("keys.txt").write_text("")
     with pytest.raises(FailTask, match="key"):
         dag["call"]()

@@ -68,7 +68,7 @@ def rehearse(tmp_path: Path) -> Callable[..., tuple[int, list[str], str]]:
         (["137", "0"], 0, [RUN, RESUME]),
     ],
 )
-def test_what_follows_an_exit_status(
+def test_each_exit_status_has_its_next_command(
     rehearse: Callable[..., tuple[int, list[str], str]], plan: list[str], ends_in: int, calls: list[str]
 ):
     status, made, said = rehearse(*plan)
@@ -87,7 +87,7 @@ def test_a_run_that_is_all_over_is_verified_later(
 
 
 @pytest.mark.parametrize("limit", ["--deadline", "--max-failures"])
-def test_a_limit_that_was_set_is_not_got_round(
+def test_a_run_cut_by_an_option_is_not_resumed_without_it(
     rehearse: Callable[..., tuple[int, list[str], str]], limit: str
 ):
     status, made, said = rehearse("4", options=(limit, "5"))
@@ -96,20 +96,22 @@ def test_a_limit_that_was_set_is_not_got_round(
 
 
 @pytest.mark.parametrize("limit", ["DEADLINE", "MAX_FAILURES", "MAX_FAILURES_TOTAL"])
-def test_nor_is_one_of_the_environment(rehearse: Callable[..., tuple[int, list[str], str]], limit: str):
+def test_a_run_cut_by_a_variable_is_not_resumed_without_it(
+    rehearse: Callable[..., tuple[int, list[str], str]], limit: str
+):
     status, made, said = rehearse("4", **{f"MASS_STOP_{limit}": "5"})
     assert (status, made) == (4, [RUN])
     assert "your own limit" in said
 
 
-def test_it_is_the_tenant_of_the_run_that_is_looked_at(rehearse: Callable[..., tuple[int, list[str], str]]):
+def test_the_script_checks_the_tenant_of_the_run(rehearse: Callable[..., tuple[int, list[str], str]]):
     options = ("--strict", "--tenants", "my tenants.toml", "--headroom", "5", "--tenant=north", "--quiet")
     status, made, _ = rehearse("4", "0", "0", options=options)
     look = "check --tenants my tenants.toml --tenant=north"
     assert (status, made) == (0, [f"{RUN} {' '.join(options)}", look, RESUME])
 
 
-def test_a_run_that_does_not_get_better_is_given_up_after_some_rounds(
+def test_the_script_ends_after_some_rounds_without_progress(
     rehearse: Callable[..., tuple[int, list[str], str]],
 ):
     status, made, said = rehearse(*["1 unconfirmed"] * 5)
@@ -117,7 +119,7 @@ def test_a_run_that_does_not_get_better_is_given_up_after_some_rounds(
     assert "Still not over after 5 rounds" in said
 
 
-def test_a_second_start_goes_on_with_the_same_run(rehearse: Callable[..., tuple[int, list[str], str]]):
+def test_a_second_start_continues_the_same_run(rehearse: Callable[..., tuple[int, list[str], str]]):
     rehearse("143")
     status, made, _ = rehearse("0", options=("--expect-action-type", "MPU"))
     assert (status, made) == (0, [RUN, RESUME])
@@ -148,7 +150,7 @@ def test_the_real_command_ends_as_the_script_expects(
     assert f"incident: {says}" in said or f"perhaps by {says}" in said
 
 
-def test_wrong_credentials_are_looked_at_again_and_then_somebody_is_paged(
+def test_wrong_credentials_are_checked_again_and_then_page_a_person(
     folder: Path, environment: dict[str, str]
 ):
     process = start(["keys.csv", "refused"], folder, {**environment, "ZUORA_CLIENT_SECRET": "wrong"})
@@ -158,7 +160,7 @@ def test_wrong_credentials_are_looked_at_again_and_then_somebody_is_paged(
 
 
 @pytest.mark.parametrize(("number", "ends_in"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_to_the_script_alone_lets_the_calls_come_back(
+def test_a_signal_to_the_script_alone_lets_the_calls_finish(
     folder: Path, environment: dict[str, str], number: signal.Signals, ends_in: int
 ):
     with Tenant(**PROCESSING | {"latency": 0.5}, actions=60) as slow:
@@ -173,7 +175,7 @@ def test_a_signal_to_the_script_alone_lets_the_calls_come_back(
     assert (run["state"], run["exit_status"]) == ("interrupted", ends_in)
 
 
-def test_the_script_has_the_approval_of_shellcheck():
+def test_shellcheck_accepts_the_script():
     shellcheck = shutil.which("shellcheck")
     if shellcheck is None:
         pytest.skip("there is no shellcheck: .ci/system-packages installs it")

@@ -48,7 +48,7 @@ def test_a_cut_run_is_interrupted():
     assert cut_after(0.5, world, 30).state == "interrupted"
 
 
-def test_calls_in_flight_come_back_when_a_run_is_cut():
+def test_calls_in_flight_complete_when_a_run_is_cut():
     world = World(VirtualTenant(actions_of(30), latency=lambda: 1.0), settings(concurrency=5))
     cut_after(0.5, world, 30)
     assert [call.answer for call in world.tenant.calls] == ["ok"] * 5
@@ -133,7 +133,7 @@ def over_and_refused(keys: int, **rest: Any) -> VirtualTenant:
     return VirtualTenant(actions, script=scripted(stop=refusals), latency=lambda: 0.2, **rest)
 
 
-def test_an_interrupted_run_reads_each_status_once_that_it_has_not_read():
+def test_an_interrupted_run_reads_each_unread_status_once():
     world = World(over_and_refused(100), settings(concurrency=5))
     assert interrupted_after(2.05, world, 100).state == "interrupted"
     outcomes = world.report().summary.outcomes
@@ -250,20 +250,20 @@ def test_a_run_that_reaches_its_deadline_is_aborted():
     assert (ending.state, type(ending.cut_by)) == ("aborted", DeadlineReached)
 
 
-def test_so_many_failures_end_the_sending():
+def test_the_limit_of_failures_ends_the_sending():
     refused = [Action(bulk_key(n), refuses=Kind.NOT_FOUND) for n in range(1, 101)]
     world = World(VirtualTenant(refused), settings(concurrency=1, max_failures=Threshold(count=7)))
     ending = virtually(world.run(rows_of(100)))
     assert (ending.state, type(ending.cut_by), len(stops(world))) == ("aborted", TooManyFailures, 7)
 
 
-def test_fewer_failures_than_the_count_end_nothing_however_many_keys_are_tried():
+def test_fewer_failures_than_the_limit_end_nothing():
     actions = [*actions_of(6, refuses=Kind.NOT_FOUND), *actions_of(44, first=7)]
     world = World(VirtualTenant(actions), settings(max_failures=Threshold(count=7)))
     assert virtually(world.run(rows_of(50))).state == "finished"
 
 
-def test_the_failure_that_ended_the_sending_is_the_reason_and_not_one_that_was_under_way():
+def test_the_failure_that_reached_the_limit_is_the_reason():
     world = World(
         VirtualTenant(actions_of(50, refuses=Kind.NOT_FOUND)),
         settings(concurrency=10, max_failures=Threshold(count=3)),
@@ -286,13 +286,13 @@ def ten_are_refused_and_then(*others: Action, **options: Any) -> World:
     return World(VirtualTenant([*refused, *others]), half)
 
 
-def test_a_share_that_is_reached_by_the_twentieth_key_ends_the_sending_although_that_one_was_accepted():
+def test_a_share_reached_by_an_accepted_twentieth_key_ends_the_sending():
     world = ten_are_refused_and_then(*actions_of(90, first=11))
     ending = virtually(world.run(rows_of(100)))
     assert (type(ending.cut_by), len(stops(world))) == (TooManyFailures, 20)
 
 
-def test_a_share_that_is_reached_by_the_twentieth_key_ends_the_sending_although_that_one_was_over_already():
+def test_a_share_reached_by_a_finished_twentieth_key_ends_the_sending():
     over = actions_of(90, first=11, born=Status.STOPPED, has_file=False)
     world = ten_are_refused_and_then(*over, expect_action_type=("MPU",))
     ending = virtually(world.run(rows_of(100)))
@@ -318,14 +318,14 @@ def test_a_share_of_failures_is_of_all_keys_tried_and_not_only_of_those_over():
     assert virtually(world.run(rows_of(500))).state == "finished"
 
 
-def test_what_was_stopped_before_too_many_failures_is_followed_to_its_end():
+def test_actions_stopped_before_too_many_failures_are_polled_to_their_end():
     actions = [*actions_of(3), *actions_of(50, first=4, refuses=Kind.NOT_FOUND)]
     world = World(VirtualTenant(actions), settings(concurrency=1, max_failures=Threshold(count=2)))
     virtually(world.run(rows_of(53)))
     assert [action.outcome for action in world.report().actions[:3]] == [Outcome.STOPPED] * 3
 
 
-def test_a_tenant_that_went_away_ends_the_run():
+def test_a_tenant_that_becomes_unreachable_ends_the_run():
     world = World(VirtualTenant(actions_of(50), script=lambda name, key, n: fault(Kind.CONNECT_FAILED)))
     ending = virtually(world.run(rows_of(50)))
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
@@ -338,7 +338,7 @@ def no_stop_is_answered(name: str, key: str, n: int) -> Fault | None:
 
 @pytest.mark.parametrize("max_attempts", [1, 8])
 @pytest.mark.parametrize("keys", [1, 5, 50])
-def test_stops_that_are_carried_out_and_never_answered_are_told_by_their_status(keys, max_attempts):
+def test_the_status_decides_stops_that_worked_without_an_answer(keys, max_attempts):
     """Sent again and again, by this run and by every ``resume``, none would ever be called what it is."""
     told = settings(max_attempts=max_attempts, concurrency=4)
     world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered), told)
@@ -352,7 +352,7 @@ def test_stops_that_are_carried_out_and_never_answered_are_told_by_their_status(
 
 
 @pytest.mark.parametrize("keys", [1, 50])
-def test_a_tenant_that_answers_nothing_at_all_is_given_up_after_the_wait(keys):
+def test_a_tenant_that_never_answers_ends_the_run_after_the_wait(keys):
     world = World(VirtualTenant(actions_of(keys), script=lambda name, key, n: lost(works=False)))
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
@@ -367,13 +367,13 @@ def test_a_key_that_a_poll_shows_stopping_gets_no_further_stop():
     assert [call for call in tenant.of("stop") if call.at > first_poll] == []
 
 
-def test_no_retry_is_counted_that_never_left_because_no_stop_is_answered():
+def test_a_retry_that_never_left_is_not_counted():
     world = World(VirtualTenant(actions_of(5), script=no_stop_is_answered))
     virtually(world.run(rows_of(5)))
     assert world.report().summary.calls.retried == len(stops(world)) - 5
 
 
-def test_one_key_that_is_never_answered_does_not_end_the_run():
+def test_one_key_without_an_answer_does_not_end_the_run():
     script = scripted(stop={1: [lost(works=False)] * 8})
     world = World(VirtualTenant(actions_of(400, stopping_for=300), script=script), settings(concurrency=2))
     assert virtually(world.run(rows_of(400))).state == "finished"
@@ -392,7 +392,7 @@ def test_keys_of_a_run_whose_credentials_were_refused_are_not_attempted():
     assert world.report().summary.outcomes == {Outcome.NOT_ATTEMPTED: 50}
 
 
-def test_credentials_that_end_in_the_middle_are_counted_as_they_were():
+def test_credentials_that_expire_during_a_run_keep_the_earlier_results():
     """What was sent and refused is a call; what waited for its next try when the token was gone is none."""
 
     class Expiring(VirtualTenant):
@@ -418,7 +418,7 @@ def test_an_input_without_a_key_ends_the_run_as_wrong_input():
     assert isinstance(ending.cut_by, InputError)
 
 
-def test_an_input_that_breaks_off_lets_the_keys_before_it_come_to_their_ends():
+def test_keys_before_an_input_error_are_still_completed():
     class Torn(list[InputRow]):
         def __iter__(self):
             raise InputError("keys.csv cannot be read any further")

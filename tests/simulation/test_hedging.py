@@ -73,14 +73,14 @@ def processed(world: World) -> int:
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.01, 2.0), (0.05, 3.0)])
-def test_hanging_calls_delay_the_last_stop_little(run_seed, share, most):
+def test_hanging_calls_hardly_delay_the_last_stop(run_seed, share, most):
     plain = run_of(VirtualTenant(actions_of(KEYS), latency=steady(run_seed)))
     script = hanging(run_seed, share)
     hung = run_of(VirtualTenant(actions_of(KEYS), latency=steady(run_seed), script=script))
     assert over_at(hung) <= most * over_at(plain)
 
 
-def test_hanging_calls_let_few_more_records_through(run_seed):
+def test_hanging_calls_hardly_add_processed_records(run_seed):
     def actions():
         return actions_of(KEYS, speed=100.0, total=1_000_000)
 
@@ -134,7 +134,7 @@ def test_no_call_is_hedged_while_the_tenant_throttles():
     assert first < refused < refused + 5.0 <= hedge < first + 25.0
 
 
-def test_no_call_is_hedged_if_that_is_off():
+def test_no_call_is_hedged_with_hedge_off():
     tenant = VirtualTenant(actions_of(100), script=scripted(stop={7: [hang(works=False)]}))
     assert run_of(tenant, hedge=0.0).report().summary.calls.hedged == 0
 

@@ -239,7 +239,7 @@ def problems_of(seed: int) -> list[str]:
     return journey.problems
 
 
-def test_a_journey_tells_the_truth_at_every_station(run_seed):
+def test_the_report_is_true_at_every_step_of_a_journey(run_seed):
     seeds = range(run_seed * AT_EVERY_SEED, (run_seed + 1) * AT_EVERY_SEED)
     assert {seed: problems for seed in seeds if (problems := problems_of(seed))} == {}
 
@@ -273,7 +273,7 @@ def test_a_journey_of_one_seed_replays_exactly_in_another_process(seed):
     assert again.stdout.splitlines() == calls_of(seed)
 
 
-def test_which_requests_outlive_their_senders_does_not_hang_on_who_is_cut_first(run_seed):
+def test_surviving_requests_do_not_depend_on_the_order_of_cancellation(run_seed):
     def arrived(order: int) -> set[str]:
         """The keys that were stopped by requests cut on their way, first to last or last to first."""
 

@@ -60,7 +60,7 @@ def test_a_retried_stop_waits_no_longer_than_full_jitter_allows():
     assert all(0 <= wait <= 0.5 * 2**n + 1e-6 for n, wait in enumerate(waits))
 
 
-def test_a_retry_after_is_kept_by_the_call_that_heard_it():
+def test_a_retry_after_applies_to_the_call_that_received_it():
     world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [throttled(7.0)]})))
     watched(world, 1)
     assert stops(world)[1].at >= (stops(world)[0].ended_at or 0) + 7
@@ -100,7 +100,7 @@ def test_a_rate_of_the_operators_own_is_kept():
     assert max(sum(start <= time < start + 60 for time in times) for start in times) <= 60
 
 
-def test_polling_widens_to_its_widest_and_no_further():
+def test_the_polling_interval_grows_to_its_maximum():
     world = World(VirtualTenant([Action(bulk_key(1), stopping_for=500)]))
     watched(world, 1)
     times = [call.at for call in world.tenant.of("status")]
@@ -108,14 +108,14 @@ def test_polling_widens_to_its_widest_and_no_further():
     assert (waits[0] < 1, max(waits) <= WIDEST + 0.1, min(waits[10:]) >= 0.8 * WIDEST) == (True, True, True)
 
 
-def test_an_action_that_stops_at_once_is_read_once():
+def test_an_action_that_stops_at_once_is_polled_once():
     world = World(VirtualTenant([Action(bulk_key(1), stopping_for=0)]))
     watched(world, 1)
     assert len(world.tenant.of("status")) == 1
 
 
 @pytest.mark.parametrize("stopping_for", [0.0, 40.0])
-def test_no_more_followed_keys_are_held_than_there_is_room_for(monkeypatch, stopping_for):
+def test_no_more_polled_keys_are_in_memory_than_allowed(monkeypatch, stopping_for):
     little_room(monkeypatch, 100)
     tenant = VirtualTenant(actions_of(500, stopping_for=stopping_for, has_file=False))
     world = World(tenant, settings(concurrency=40))
@@ -123,7 +123,7 @@ def test_no_more_followed_keys_are_held_than_there_is_room_for(monkeypatch, stop
     assert 0 < world.most_held <= 100
 
 
-def test_no_more_refused_keys_are_held_than_there_is_room_for(monkeypatch):
+def test_no_more_refused_keys_are_in_memory_than_allowed(monkeypatch):
     little_room(monkeypatch, 100)
     tenant = VirtualTenant(actions_of(300, born=Status.COMPLETED, has_file=False))
     world = World(tenant, settings(concurrency=40))
@@ -131,7 +131,7 @@ def test_no_more_refused_keys_are_held_than_there_is_room_for(monkeypatch):
     assert 0 < world.most_held <= 100
 
 
-def test_keys_that_found_no_room_come_to_their_ends_too(monkeypatch):
+def test_parked_keys_are_completed_too(monkeypatch):
     little_room(monkeypatch, 100)
     keys = 300
     tenant = VirtualTenant(actions_of(keys, stopping_for=10.0, has_file=False))
@@ -166,7 +166,7 @@ def test_keys_parked_while_the_journal_is_read_stay_counted(monkeypatch):
     assert world.report().summary.outcomes[Outcome.STOPPED] == 30 - lost[0] > 0
 
 
-def test_keys_that_found_no_room_do_not_wait_for_the_slow_ones_that_did(monkeypatch):
+def test_parked_keys_do_not_wait_for_slow_keys_in_memory(monkeypatch):
     little_room(monkeypatch, 50)
     slow = actions_of(50, stopping_for=500.0, has_file=False)
     quick = actions_of(20, first=51, stopping_for=0.0, has_file=False)
@@ -176,7 +176,7 @@ def test_keys_that_found_no_room_do_not_wait_for_the_slow_ones_that_did(monkeypa
     assert max(last[action.bulk_key] for action in quick) < 60
 
 
-def test_keys_that_found_no_room_are_followed_no_longer_than_others(monkeypatch):
+def test_parked_keys_are_polled_no_longer_than_others(monkeypatch):
     little_room(monkeypatch, 20)
     world = World(VirtualTenant(actions_of(60, stopping_for=1e9)), settings(settle=60.0))
     watched(world, 60)
@@ -200,7 +200,7 @@ def test_while_too_many_stops_wait_for_their_next_try_results_are_read(monkeypat
     assert any(grant.to == "result" and grant.stops_waiting for grant in session.gate.grants)
 
 
-def test_refused_keys_that_found_no_room_are_sent_another_stop_where_they_still_run(monkeypatch):
+def test_parked_refused_keys_that_still_run_get_another_stop(monkeypatch):
     little_room(monkeypatch, 100)
     script: dict[int, list[Fault]] = {n: [fault(Kind.WRONG_STATE)] for n in range(1, 301)}
     world = World(VirtualTenant(actions_of(300, has_file=False), script=scripted(stop=script)))
@@ -214,7 +214,7 @@ def test_every_call_has_a_track_id_of_its_own():
     assert len({call.track_id for call in world.tenant.calls}) == len(world.tenant.calls)
 
 
-def test_each_settled_key_is_told_once():
+def test_each_completed_key_is_reported_once():
     world = World(VirtualTenant(actions_of(50)))
     watched(world, 50)
     assert sorted(seq for seq, _ in world.settled) == list(range(1, 51))
@@ -230,7 +230,7 @@ def test_the_counts_of_calls_are_those_the_tenant_received(run_seed):
     assert ([calls.stop, calls.status, calls.file], calls.throttled) == (tenant, throttles)
 
 
-def test_no_more_stops_are_armed_than_three_times_the_slots():
+def test_no_more_stops_are_claimed_than_three_times_the_slots():
     """Of each that is armed, a crash leaves open whether it was sent."""
     armed: list[int] = []
 

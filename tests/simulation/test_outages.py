@@ -163,7 +163,7 @@ def test_a_resumed_run_whose_tenant_answered_before_waits_for_the_whole_time():
     assert virtually(twice(world)).state == "finished"
 
 
-def test_a_failure_that_no_later_call_can_mend_ends_the_run_at_once():
+def test_a_permanent_failure_ends_the_run_at_once():
     error = TenantUnreachable("The certificate is rejected.")
     world = World(VirtualTenant(actions_of(KEYS), refuses_credentials=error))
     assert virtually(world.run(rows_of(KEYS))).cut_by is error

@@ -36,7 +36,7 @@ def test_an_accepted_stop_whose_action_is_seen_stopped_is_stopped():
     assert one().outcome is Outcome.STOPPED
 
 
-def test_the_entry_of_a_stopped_action_tells_when_its_stop_was_accepted_and_by_which_call():
+def test_a_stopped_action_names_the_time_and_call_of_its_stop():
     stop = one().stop
     assert (stop.attempts, stop.accepted_at, stop.track_id, stop.request_id) == (
         1, "2026-11-18T11:06:40.080Z", "t-1-1", "request-1",
@@ -66,7 +66,7 @@ def test_a_lost_stop_that_did_not_work_is_sent_again_and_its_answer_is_not_calle
         (Status.FAILED, Outcome.ALREADY_FAILED),
     ],
 )
-def test_an_action_that_was_over_before_our_stop_is_told_by_the_state_it_is_in(born, outcome):
+def test_an_action_over_before_our_stop_has_the_outcome_of_its_state(born, outcome):
     assert one(Action(bulk_key(1), born=born)).outcome is outcome
 
 
@@ -130,7 +130,7 @@ def test_an_action_that_runs_after_the_last_attempt_to_stop_it_is_unconfirmed():
     )  # fmt: skip
 
 
-def test_a_stop_whose_tries_ran_out_on_an_action_that_is_over_is_told_by_the_state_it_is_in():
+def test_the_state_decides_after_the_last_attempt_on_a_finished_action():
     found = one(Action(bulk_key(1), born=Status.COMPLETED), stop=[fault(Kind.LOCKED)] * 8)
     assert found.outcome is Outcome.ALREADY_COMPLETED
 
@@ -140,7 +140,7 @@ def test_a_stop_refused_for_its_state_while_the_action_runs_is_sent_again():
     assert (found.outcome, found.stop.attempts) == (Outcome.STOPPED, 2)
 
 
-def test_a_stop_whose_answer_was_lost_and_that_was_seen_at_work_came_before_the_completion():
+def test_a_lost_stop_seen_as_stopping_came_before_the_completion():
     class Hasty(Action):
         """Its records are done while it is Stopping."""
 
@@ -157,14 +157,14 @@ def test_a_running_action_whose_state_always_refuses_the_stop_is_unconfirmed():
     assert (found.outcome, found.stop.attempts) == (Outcome.UNCONFIRMED, 8)
 
 
-def test_a_key_that_no_call_was_made_for_before_the_deadline_is_not_attempted():
+def test_a_key_without_a_call_before_the_deadline_is_not_attempted():
     world = World(VirtualTenant(actions_of(2), latency=lambda: 1.0), settings(concurrency=1, deadline=0.5))
     virtually(world.run(rows_of(2)))
     found = entry(world.report(), 2)
     assert (found.outcome, found.stop.attempts) == (Outcome.NOT_ATTEMPTED, 0)
 
 
-def test_a_key_that_no_call_was_made_for_before_a_signal_is_not_attempted():
+def test_a_key_without_a_call_before_a_signal_is_not_attempted():
     async def main(world: World) -> None:
         session = world.session(rows_of(2))
         asyncio.get_running_loop().call_later(0.5, session.cut, Interrupted("SIGINT", 130))
@@ -187,18 +187,18 @@ def test_a_key_after_too_many_failures_is_not_attempted():
 @pytest.mark.parametrize(
     "expected", [{"expect_action_type": ("ImportFXRate",)}, {"expect_uploaded_by": ("bob@example.com",)}]
 )
-def test_an_action_that_is_not_as_expected_is_skipped_by_the_guard_and_never_sent_a_stop(expected):
+def test_a_guard_skips_an_unexpected_action_and_sends_no_stop(expected):
     found = one(**expected)
     assert (found.outcome, found.stop.attempts) == (Outcome.SKIPPED_BY_GUARD, 0)
 
 
-def test_an_action_that_is_as_expected_is_stopped():
+def test_an_action_that_meets_its_guards_is_stopped():
     assert (
         one(expect_action_type=("mpu",), expect_uploaded_by=("ADA@example.com",)).outcome is Outcome.STOPPED
     )
 
 
-def test_an_action_that_is_as_expected_but_over_is_told_by_its_state_and_never_sent_a_stop():
+def test_a_finished_action_that_meets_its_guards_gets_no_stop():
     found = one(Action(bulk_key(1), born=Status.COMPLETED), expect_action_type=("MPU",))
     assert (found.outcome, found.stop.attempts) == (Outcome.ALREADY_COMPLETED, 0)
 
@@ -214,28 +214,28 @@ def test_a_guarded_action_whose_state_cannot_be_read_is_not_attempted():
     assert (found.outcome, found.stop.attempts) == (Outcome.NOT_ATTEMPTED, 0)
 
 
-def test_a_row_that_holds_no_key_is_malformed_beside_its_neighbours():
+def test_a_row_without_a_key_is_malformed_and_its_neighbours_are_stopped():
     world = World(VirtualTenant(actions_of(1)))
     virtually(world.run([InputRow(2, "nonsense", problem="That is no bulk key."), *rows_of(1)]))
     assert [action.outcome for action in world.report().actions] == [Outcome.MALFORMED, Outcome.STOPPED]
 
 
-def test_a_plan_says_of_a_running_action_that_it_would_stop_it_how_fast_it_runs_and_what_is_left():
+def test_a_plan_shows_speed_and_remaining_records_of_a_running_action():
     found = one(Action(bulk_key(1), speed=5, total=1_000), "plan")
     speed, left = found.plan.records_per_second, found.plan.remaining  # type: ignore[union-attr]
     assert (found.outcome, round(speed or 0), left) == (Outcome.WOULD_STOP, 5, 990)
 
 
-def test_a_plan_says_of_a_pending_action_that_it_would_stop_it():
+def test_a_plan_would_stop_a_pending_action():
     found = one(Action(bulk_key(1), starts_at=1e6), "plan")
     assert (found.outcome, found.status) == (Outcome.WOULD_STOP, "Pending")
 
 
-def test_a_plan_tells_an_action_that_is_over_by_its_state():
+def test_a_plan_shows_the_state_of_a_finished_action():
     assert one(Action(bulk_key(1), born=Status.FAILED), "plan").outcome is Outcome.ALREADY_FAILED
 
 
-def test_a_plan_tells_what_the_guards_of_its_run_would_leave_alone():
+def test_a_plan_shows_which_actions_the_guards_would_skip():
     found = one(Action(bulk_key(1), speed=5, total=1_000), "plan", expect_action_type=("ImportFXRate",))
     assert (found.outcome, found.status) == (Outcome.SKIPPED_BY_GUARD, "Processing")
     assert found.error is not None
@@ -255,7 +255,7 @@ def test_a_plan_sends_no_stop():
         (Kind.LOCKED, Outcome.UNCONFIRMED),
     ],
 )
-def test_a_plan_whose_reading_is_refused_tells_whether_that_is_for_good(kind, outcome):
+def test_a_plan_says_whether_a_refused_read_is_permanent(kind, outcome):
     assert one(Action(bulk_key(1), refuses=kind), "plan").outcome is outcome
 
 
@@ -269,7 +269,7 @@ def test_a_plan_whose_reading_is_refused_tells_whether_that_is_for_good(kind, ou
     ],
     ids=lambda befalls: str(befalls.error.kind),
 )
-def test_a_response_file_that_cannot_be_had_leaves_the_outcome_and_stands_beside_it(befalls: Fault):
+def test_a_missing_response_file_is_reported_beside_the_outcome(befalls: Fault):
     found = one(file=[befalls] * 99)
     assert (found.outcome, found.records.source, found.error and found.error.kind) == (
         Outcome.STOPPED, "status", befalls.error.kind,  # type: ignore[attr-defined]
@@ -282,35 +282,35 @@ def test_an_address_without_a_file_id_is_not_counted_as_a_call():
     assert world.report().summary.calls.file == 0
 
 
-def test_a_response_file_that_cannot_be_understood_leaves_the_outcome_and_stands_beside_it():
+def test_a_malformed_response_file_is_reported_beside_the_outcome():
     world = World(VirtualTenant(actions_of(1)), responses=MemoryResponses(unusable=[bulk_key(1)]))
     virtually(world.run(rows_of(1)))
     found = entry(world.report(), 1)
     assert (found.outcome, found.error and found.error.kind) == (Outcome.STOPPED, "bad_file")
 
 
-def test_counts_come_from_the_response_file_where_there_is_one():
+def test_counts_come_from_the_response_file_if_there_is_one():
     assert one(Action(bulk_key(1), born=Status.COMPLETED)).records.source == "response_file"
 
 
-def test_counts_come_from_the_status_where_results_are_not_wanted():
+def test_counts_come_from_the_status_with_no_results():
     assert one(Action(bulk_key(1), born=Status.COMPLETED), no_results=True).records.source == "status"
 
 
-def test_no_response_file_is_asked_for_where_results_are_not_wanted():
+def test_no_response_file_is_requested_with_no_results():
     world = World(VirtualTenant(actions_of(3)), settings(no_results=True))
     virtually(world.run(rows_of(3)))
     assert world.tenant.of("file") == []
 
 
-def test_a_key_whose_stop_may_have_worked_is_told_by_its_status_although_the_next_is_refused_for_good():
+def test_the_status_decides_a_lost_stop_although_the_next_is_rejected():
     script = scripted(stop={1: [lost(), fault(Kind.NO_PERMISSION)]})
     world = World(VirtualTenant([*actions_of(1), *actions_of(9, first=2)], script=script))
     virtually(world.run(rows_of(10)))
     assert entry(world.report(), 1).outcome is Outcome.STOPPED
 
 
-def test_what_is_told_of_a_file_that_cannot_be_used_holds_no_credentials():
+def test_the_error_of_an_unusable_file_contains_no_credentials():
     tenant = VirtualTenant(actions_of(1))
     tenant.redact = lambda text: text.replace("zip", "…")  # type: ignore[method-assign]  # as if it were a secret
     world = World(tenant, responses=MemoryResponses(unusable=[bulk_key(1)]))
@@ -320,7 +320,7 @@ def test_what_is_told_of_a_file_that_cannot_be_used_holds_no_credentials():
     assert error.message == "the file is no …"
 
 
-def test_each_reading_that_is_answered_gives_the_next_one_all_its_tries():
+def test_each_answered_poll_resets_the_attempts_of_the_next():
     def two_of_three_fail(name: str, key: str, n: int) -> Fault | None:
         return fault(Kind.TEMPORARY) if name == "status" and n % 3 else None
 

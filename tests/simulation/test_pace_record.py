@@ -66,7 +66,7 @@ def test_each_refusal_is_counted_in_one_row():
     assert sum(column(world, "throttled")) == 30  # type: ignore[arg-type]
 
 
-def test_the_load_of_others_is_written_down_once_it_is_known():
+def test_the_load_of_others_is_recorded_once_it_is_known():
     class Telling(VirtualTenant):
         def _tell(self, error, seconds):
             free = 40 - 8 - self.in_flight - 1

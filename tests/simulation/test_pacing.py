@@ -47,7 +47,7 @@ def test_a_sandbox_of_ten_thousand_calls_a_day_is_enough_for_a_thousand_keys(sto
     assert max(call.at for call in tenant.calls) < 700
 
 
-def test_what_fails_again_and_again_does_not_hold_up_what_would_not():
+def test_a_key_that_keeps_failing_delays_no_other_key():
     """A quarter of the keys is locked for good: theirs are tried within the budget, the rest when all else is sent."""
     locked = scripted(stop={n: [fault(Kind.LOCKED)] * 8 for n in range(1, 501) if n % 4 == 0})
     world = World(VirtualTenant(actions_of(500), latency=lambda: 1.0, script=locked))
@@ -74,7 +74,7 @@ def test_a_tenant_that_falls_silent_gets_one_probe_every_one_to_two_seconds():
     assert 450 <= len(probes) <= 900
 
 
-def test_what_a_silent_tenant_was_not_sent_is_not_attempted():
+def test_keys_that_were_not_sent_to_a_silent_tenant_are_not_attempted():
     silent = VirtualTenant(actions_of(500), script=silent_after_a_second)
     world = World(silent)
     virtually(world.run(rows_of(500)))
@@ -82,7 +82,7 @@ def test_what_a_silent_tenant_was_not_sent_is_not_attempted():
     assert world.report().summary.outcomes[Outcome.NOT_ATTEMPTED] == 500 - sent
 
 
-def test_a_tenant_that_comes_back_is_gone_on_with():
+def test_a_run_continues_when_the_tenant_returns():
     back = VirtualTenant(
         actions_of(200, has_file=False),
         script=lambda name, key, n: fault(Kind.CONNECT_FAILED) if 1 < now() < 6 else None,

@@ -46,14 +46,14 @@ def test_an_action_whose_file_is_never_named_keeps_its_outcome_and_counts():
     )  # fmt: skip
 
 
-def test_an_unnamed_file_is_awaited_for_about_a_minute():
+def test_a_run_waits_about_a_minute_for_an_unnamed_file():
     world, _ = run_one(born=Status.COMPLETED, file_named_at=NEVER)
     reads = world.tenant.of("status")
     assert 55 <= reads[-1].at - reads[0].at <= 65
     assert len(reads) <= 15
 
 
-def test_an_unnamed_file_is_not_awaited_for_the_time_of_settle():
+def test_the_wait_for_an_unnamed_file_does_not_depend_on_settle():
     world = World(
         VirtualTenant(actions_of(1, born=Status.COMPLETED, file_named_at=NEVER)), settings(settle=3600.0)
     )
@@ -62,12 +62,12 @@ def test_an_unnamed_file_is_not_awaited_for_the_time_of_settle():
 
 
 @pytest.mark.parametrize("fields", [{"born": Status.FAILED}, {"born": Status.STOPPED}, {"starts_at": 1e6}])
-def test_an_action_without_processed_records_is_not_asked_for_a_file_again(fields):
+def test_no_second_file_is_requested_for_an_action_without_processed_records(fields):
     world, action = run_one(**fields, file_named_at=NEVER)
     assert (action.error, world.tenant.of("status")[-1].at < 5) == (None, True)
 
 
-def test_an_unnamed_file_is_not_awaited_when_results_are_not_wanted():
+def test_a_run_without_results_waits_for_no_file():
     world = World(
         VirtualTenant(actions_of(1, born=Status.COMPLETED, file_named_at=NEVER)), settings(no_results=True)
     )
@@ -124,6 +124,6 @@ def test_a_file_that_is_refused_but_not_archived_keeps_its_own_error():
     assert (action.outcome, error_kind(action)) == (Outcome.STOPPED, "not_found")
 
 
-def test_a_file_whose_calls_were_never_answered_is_not_asked_about():
+def test_a_file_whose_calls_had_no_answer_is_not_checked_as_archived():
     world, action = run_one(file=[fault(Kind.CONNECTION_LOST)] * 99)
     assert (action.outcome, world.tenant.of("file status")) == (Outcome.STOPPED, [])

@@ -31,7 +31,7 @@ async def two_sessions(world: World, keys: int, seconds: float, **resumed: objec
     return await world.run(rows_of(keys), **resumed)
 
 
-def test_a_resumed_run_comes_to_one_whole_end():
+def test_a_resumed_run_ends_with_one_complete_report():
     world = World(VirtualTenant(actions_of(100), latency=lambda: 0.5), settings(concurrency=5))
     virtually(two_sessions(world, 100, 3.0))
     assert (world.report().summary.outcomes, world.report().run.resumed) == ({Outcome.STOPPED: 100}, 1)
@@ -43,7 +43,7 @@ def test_a_resumed_run_sends_no_accepted_stop_again():
     assert len(stops(world)) == 100
 
 
-def test_a_deadline_is_one_sessions_and_a_resumed_run_has_its_own():
+def test_a_deadline_belongs_to_one_session_and_a_resume_has_its_own():
     world = World(VirtualTenant(actions_of(40), latency=lambda: 0.5), settings(concurrency=5, deadline=2.0))
 
     async def main() -> Ending:
@@ -53,7 +53,7 @@ def test_a_deadline_is_one_sessions_and_a_resumed_run_has_its_own():
     assert virtually(main()) == Ending("finished")
 
 
-def test_a_key_that_was_unconfirmed_is_followed_again_by_a_resumed_run():
+def test_a_resumed_run_polls_an_unconfirmed_key_again():
     world = World(VirtualTenant(actions_of(3, stopping_for=200)), settings(settle=60.0))
 
     async def main() -> None:
@@ -83,7 +83,7 @@ def test_a_key_whose_tries_had_run_out_before_the_cut_is_sent_again_by_a_resumed
     assert (entry(world.report(), 1).outcome, len(stops(world))) == (Outcome.STOPPED, 9)
 
 
-def test_a_stop_sent_again_when_the_process_died_is_unconfirmed_whatever_came_of_the_one_before():
+def test_a_stop_in_flight_at_a_crash_is_unconfirmed_whatever_came_before():
     async def main(world: World) -> Outcome:
         running = asyncio.ensure_future(world.session(rows_of(1)).run())
         await asyncio.sleep(20.0)
@@ -124,7 +124,7 @@ def test_a_response_file_that_was_missing_at_the_cut_is_fetched_by_a_resumed_run
     assert entry(world.report(), 1).records.source == "response_file"
 
 
-def test_a_response_file_that_was_missing_at_the_cut_may_be_left_by_a_resumed_run():
+def test_a_resumed_run_without_results_leaves_a_missing_response_file():
     script = scripted(file={1: [throttled(60.0)]})
     world = World(VirtualTenant([Action(bulk_key(1), born=Status.COMPLETED)], script=script))
     virtually(two_sessions(world, 1, 30.0, no_results=True))

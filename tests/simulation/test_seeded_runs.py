@@ -192,7 +192,7 @@ def _doubtful(stop: Call) -> bool:
     )  # fmt: skip
 
 
-def test_a_run_of_dice_tells_the_truth(run_seed):
+def test_a_seeded_run_reports_the_truth(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
 
@@ -209,7 +209,7 @@ def _refused_for_good(world: World, bulk_key: str) -> bool:
     return action is None or action.refuses is not None
 
 
-def test_a_run_of_dice_ends_every_key_once_its_faults_have_ended(run_seed):
+def test_a_seeded_run_completes_every_key_once_its_faults_end(run_seed):
     """With enough attempts and time no key is left over. A true report of a run that gave up is not enough."""
     dice = Dice(run_seed)
     dice.faults_end = dice.random.choice([1.0, 10.0, 100.0])
@@ -223,14 +223,14 @@ def test_a_run_of_dice_ends_every_key_once_its_faults_have_ended(run_seed):
     assert (ending.state, left) == ("finished", {})
 
 
-def test_a_run_of_dice_tells_each_row_once(run_seed):
+def test_a_seeded_run_reports_each_row_once(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(world.run(dice.batches()))
     assert rows_told(world.report()) == sorted(row.number for row in dice.rows)
 
 
-def test_a_run_of_dice_counts_the_calls_that_the_tenant_received(run_seed):
+def test_a_seeded_run_counts_the_calls_that_the_tenant_received(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(world.run(dice.batches()))
@@ -239,7 +239,7 @@ def test_a_run_of_dice_counts_the_calls_that_the_tenant_received(run_seed):
     assert [calls.stop, calls.status, calls.file] == [received[name] for name in ("stop", "status", "file")]
 
 
-def test_a_run_of_dice_keeps_to_its_slots(run_seed):
+def test_a_seeded_run_stays_within_its_slots(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(world.run(dice.batches()))
@@ -283,34 +283,34 @@ async def killed(dice: Dice, world: World) -> tuple[float, set[str]]:
     return now(), {key for (key,) in accepted}
 
 
-def test_an_interrupted_run_of_dice_tells_the_truth_in_the_end(run_seed):
+def test_an_interrupted_seeded_run_reports_the_truth_in_the_end(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     assert lies(world, virtually(interrupted(dice, world)), crashed=False) == []
 
 
-def test_an_interrupted_run_of_dice_is_whole_in_the_end(run_seed):
+def test_an_interrupted_seeded_run_is_complete_in_the_end(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(interrupted(dice, world))
     assert rows_told(world.report()) == sorted(row.number for row in dice.rows)
 
 
-def test_a_killed_run_of_dice_tells_the_truth_in_the_end(run_seed):
+def test_a_killed_seeded_run_reports_the_truth_in_the_end(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed, lagging=True)
     end, _ = virtually(killed(dice, world))
     assert lies(world, end, crashed=True) == []
 
 
-def test_a_killed_run_of_dice_is_whole_in_the_end(run_seed):
+def test_a_killed_seeded_run_is_complete_in_the_end(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed, lagging=True)
     virtually(killed(dice, world))
     assert rows_told(world.report()) == sorted(row.number for row in dice.rows)
 
 
-def test_a_killed_run_of_dice_sends_no_accepted_stop_again(run_seed):
+def test_a_killed_seeded_run_sends_no_accepted_stop_again(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed, lagging=True)
     _, accepted = virtually(killed(dice, world))

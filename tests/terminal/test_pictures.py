@@ -64,27 +64,27 @@ def a_run(**fields: Any) -> Progress:
 
 
 @SHAPES
-def test_stops_while_the_input_is_still_read(as_kept: AsKept, name: str, look: Look) -> None:
+def test_the_screen_shows_stops_while_the_input_is_read(as_kept: AsKept, name: str, look: Look) -> None:
     progress = Progress(keys=500, accepted=120, slots=36, in_flight=36)
     as_kept(f"progress-reading-{name}", drawn(progress, look, accepted=0), passing=False)
 
 
 @SHAPES
-def test_stops_with_what_needs_a_person(as_kept: AsKept, name: str, look: Look) -> None:
+def test_the_screen_shows_stops_and_what_needs_a_person(as_kept: AsKept, name: str, look: Look) -> None:
     progress = a_run(read_to_end=True, retries=31, throttled=4)
     as_kept(f"progress-people-{name}", drawn(progress, look, accepted=4_000, completed=10), passing=False)
 
 
-def test_before_the_tenant_has_answered(as_kept: AsKept) -> None:
+def test_the_screen_before_the_first_answer(as_kept: AsKept) -> None:
     as_kept("progress-first", drawn(Progress(), Look(width=80, animated=True)), passing=False)
 
 
-def test_while_the_tenant_says_wait(as_kept: AsKept) -> None:
+def test_the_screen_while_the_tenant_asks_to_wait(as_kept: AsKept) -> None:
     progress = Progress(keys=5, accepted=2, read_to_end=True, slots=36, throttled=1, closed_until=138.4)
     as_kept("progress-waiting", drawn(progress, Look(width=80, animated=True), accepted=1), passing=False)
 
 
-def test_settling_once_every_stop_is_accepted(as_kept: AsKept) -> None:
+def test_the_screen_once_every_stop_is_accepted(as_kept: AsKept) -> None:
     progress = Progress(
         keys=500, accepted=500, confirmed=400, completed=250, read_to_end=True, slots=36, in_flight=12
     )
@@ -158,13 +158,11 @@ def test_the_state_of_a_run(as_kept: AsKept, state: str, width: int) -> None:
 
 
 @SHAPES
-def test_each_of_several_tenants_those_that_need_a_person_first(
-    as_kept: AsKept, name: str, look: Look
-) -> None:
+def test_tenants_that_need_a_person_come_first(as_kept: AsKept, name: str, look: Look) -> None:
     as_kept(f"progress-tenants-{name}", drawn(some_tenants(), look, accepted=5_000), passing=False)
 
 
-def test_on_a_low_screen_the_tenants_that_do_not_fit_are_summed_up(as_kept: AsKept) -> None:
+def test_a_low_screen_sums_up_the_tenants_that_do_not_fit(as_kept: AsKept) -> None:
     look = Look(width=80, animated=True)
     as_kept("progress-tenants-low", drawn(some_tenants(), look, height=12, accepted=5_000), passing=False)
 

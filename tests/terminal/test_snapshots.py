@@ -87,7 +87,7 @@ def test_the_question_for_several_tenants(
     ("env", "coloured"),
     [({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": "", "TERM": "dumb"}, False)],
 )
-def test_production_is_painted_where_there_are_colours(
+def test_production_is_coloured_on_a_colour_terminal(
     mass_stop: MassStop, tenant: Tenant, on_terminal: OnTerminal, env: dict[str, str], coloured: bool
 ) -> None:
     asked = on_terminal(

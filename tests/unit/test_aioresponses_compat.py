@@ -21,7 +21,7 @@ async def test_an_adapted_answer_has_its_status_headers_and_body() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_adapted_callback_answers_too() -> None:
+async def test_an_adapted_callback_responds_too() -> None:
     """A callback's result is built by the same class."""
     with aioresponses() as mocked:
         mocked.get(URL, callback=lambda url, **_: library.CallbackResult(status=202, body=str(url)))

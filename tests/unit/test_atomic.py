@@ -55,12 +55,12 @@ def write_half(path: Path, error: type[BaseException]) -> None:
         raise error
 
 
-def test_the_file_has_what_was_written(tmp_path):
+def test_the_file_has_the_written_content(tmp_path):
     write(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
 
 
-def test_a_file_that_was_there_is_replaced(old):
+def test_an_existing_file_is_replaced(old):
     write(old, b"new")
     assert old.read_bytes() == b"new"
 
@@ -70,14 +70,14 @@ def test_nothing_else_is_left_in_the_directory(old):
     assert list(old.parent.iterdir()) == [old]
 
 
-def test_before_the_end_the_old_content_stands(old):
+def test_before_the_end_the_old_content_is_unchanged(old):
     with replacing(old) as file:
         file.write(b"new")
         file.flush()
         assert old.read_bytes() == b"old"
 
 
-def test_the_temporary_file_is_its_owners_only(tmp_path):
+def test_only_the_owner_can_read_the_temporary_file(tmp_path):
     with replacing(tmp_path / "a", mode=0o644):
         assert [mode(path) for path in tmp_path.iterdir()] == [0o600]
 
@@ -117,28 +117,28 @@ def test_the_file_is_synced_before_and_the_directory_after_the_rename(old, syncs
     assert syncs.seen == ["file", "directory"]
 
 
-def test_an_fsync_that_failed_is_not_tried_again(old, syncs):
+def test_a_failed_fsync_is_not_retried(old, syncs):
     syncs.fail[1] = errno.EIO
     with pytest.raises(OSError, match="made up"):
         write(old, b"new")
     assert syncs.seen == ["file"]
 
 
-def test_a_failed_fsync_leaves_the_directory_as_it_was(old, syncs):
+def test_a_failed_fsync_leaves_the_directory_unchanged(old, syncs):
     syncs.fail[1] = errno.EIO
     with pytest.raises(OSError, match="made up"):
         write(old, b"new")
     assert {path: path.read_bytes() for path in old.parent.iterdir()} == {old: b"old"}
 
 
-def test_a_failed_fsync_of_the_directory_is_told(old, syncs):
+def test_a_failed_fsync_of_the_directory_is_reported(old, syncs):
     syncs.fail[2] = errno.EIO
     with pytest.raises(OSError, match="made up"):
         write(old, b"new")
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
-def test_a_file_system_that_syncs_no_directories_is_taken_as_it_is(tmp_path, syncs, code):
+def test_a_file_system_that_cannot_sync_directories_is_accepted(tmp_path, syncs, code):
     syncs.fail[1] = code
     sync_directory(tmp_path)
 
@@ -153,7 +153,7 @@ def small_files_only():
 
 
 @pytest.mark.parametrize("size", [100_001, 10_000_000])
-def test_a_write_that_fails_leaves_the_directory_as_it_was(old, small_files_only, size):
+def test_a_failed_write_leaves_the_directory_unchanged(old, small_files_only, size):
     with pytest.raises(OSError, match="File too large"):
         write(old, b"x" * size)
     assert {path: path.read_bytes() for path in old.parent.iterdir()} == {old: b"old"}
@@ -182,12 +182,12 @@ def test_a_missing_directory_is_an_os_error(tmp_path):
         write(tmp_path / "none" / "a", b"new")
 
 
-def test_a_name_of_the_greatest_length_works(tmp_path):
+def test_a_name_of_the_maximum_length_works(tmp_path):
     write(tmp_path / ("n" * 255), b"new")
     assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
 
 
-def test_of_several_files_all_are_synced_before_the_first_rename(tmp_path, syncs):
+def test_all_of_several_files_are_synced_before_the_first_rename(tmp_path, syncs):
     syncs.fail[3] = errno.EIO
     with pytest.raises(OSError, match="made up"), replacing_all([tmp_path / name for name in "abc"]):
         pass
@@ -201,7 +201,7 @@ def test_several_files_come_in_the_order_of_their_paths(tmp_path):
     assert [(tmp_path / name).read_text() for name in "abc"] == ["a", "b", "c"]
 
 
-def test_a_file_that_cannot_be_made_takes_the_others_with_it(tmp_path):
+def test_a_file_that_cannot_be_created_removes_the_others(tmp_path):
     with pytest.raises(FileNotFoundError), replacing_all([tmp_path / "a", tmp_path / "none" / "b"]):
         pass
     assert list(tmp_path.iterdir()) == []

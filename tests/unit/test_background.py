@@ -36,7 +36,7 @@ def test_pieces_are_written_in_order(reader):
     assert (writer.drain(), reader.taken) == (True, ["a", "b", "c"])
 
 
-def test_a_reader_that_takes_nothing_blocks_no_caller(reader):
+def test_a_blocked_reader_blocks_no_caller(reader):
     writer = BackgroundWriter(reader, 100)
     writer.put("a")
     assert writer.behind
@@ -50,7 +50,7 @@ def test_pieces_beyond_the_bound_are_dropped_and_counted(reader):
     assert (writer.drain(), reader.taken, writer.dropped) == (True, ["aa", "c"], 1)
 
 
-def test_draining_gives_up_when_nothing_is_taken(reader):
+def test_draining_ends_when_the_reader_is_blocked(reader):
     writer = BackgroundWriter(reader, 100)
     writer.put("a")
     assert not writer.drain(stalled=0.01)

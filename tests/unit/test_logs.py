@@ -59,13 +59,13 @@ def test_the_file_takes_every_level(sink, path):
     assert [line["level"] for line in lines(path)] == list(LEVELS)
 
 
-def test_what_is_bound_stands_in_every_event(sink, path):
+def test_bound_fields_are_in_every_event(sink, path):
     make_log(sink, CLOCK, "run-1").bind(bulk_key="k").debug("an.event")
     sink.flush()
     assert lines(path)[0]["bulk_key"] == "k"
 
 
-def test_what_json_cannot_say_is_told_as_text(sink, path):
+def test_values_that_json_cannot_express_are_text(sink, path):
     make_log(sink, CLOCK, "run-1").info("an.event", problem=ValueError("why"))
     sink.flush()
     assert lines(path)[0]["problem"] == "why"
@@ -77,12 +77,12 @@ def test_a_line_break_in_a_field_makes_no_second_line(sink, path):
     assert len(path.read_bytes().splitlines()) == 1
 
 
-def test_a_log_is_for_its_owner_only(sink, path):
+def test_only_the_owner_can_read_the_log(sink, path):
     sink.flush()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_second_session_goes_on_in_the_same_file(path):
+def test_a_second_session_continues_the_same_file(path):
     for run in ("first", "second"):
         sink = Sink(path, None)
         make_log(sink, CLOCK, run).info("run.started")
@@ -90,7 +90,7 @@ def test_a_second_session_goes_on_in_the_same_file(path):
     assert [line["run"] for line in lines(path)] == ["first", "second"]
 
 
-def test_a_log_that_cannot_be_opened_is_told_as_trouble_and_nothing_else(tmp_path):
+def test_a_log_that_cannot_be_opened_is_reported_and_changes_nothing_else(tmp_path):
     sink = Sink(tmp_path / "missing" / "run.log", None)
     make_log(sink, CLOCK, "run-1").info("an.event")
     assert "run.log" in (sink.trouble or "")
@@ -103,7 +103,7 @@ def test_a_log_is_not_written_through_a_symbolic_link(tmp_path, path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_told_as_trouble_and_the_event_is_dropped():
+def test_a_full_disk_is_reported_and_the_event_is_dropped():
     sink = Sink(Path("/dev/full"), None)
     make_log(sink, CLOCK, "run-1").info("an.event")
     make_log(sink, CLOCK, "run-1").info("another.event")
@@ -129,28 +129,28 @@ def test_the_screen_shows_an_event_for_a_person_to_read():
     )
 
 
-def test_the_screen_shows_an_event_as_json_where_that_is_wanted():
+def test_the_screen_shows_an_event_as_json_on_request():
     assert json.loads(shown("warning", True, seconds=2))["seconds"] == 2
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "\r", "\n", "\x07", "\x9b", "\u202e", "\u2028", "\x00"])
-def test_nothing_that_a_terminal_obeys_reaches_it(text):
+def test_no_control_character_reaches_the_terminal(text):
     assert text not in shown("error", False, message=text).rstrip("\n")
 
 
 @given(st.text())
-def test_whatever_is_shown_is_one_printable_line(text):
+def test_every_event_is_one_printable_line(text):
     assert readable({"event": "an.event", "message": text}).isprintable()
 
 
 @pytest.mark.parametrize("text", ["\x7f", "\x85", "\x9b31m", "\u202e", "\u2028", "\u200b"])
-def test_nothing_that_a_terminal_obeys_reaches_it_as_json(text):
+def test_no_control_character_reaches_the_terminal_in_json(text):
     line = shown("error", True, message=f"é{text}")
     assert text not in line.rstrip("\n")
     assert json.loads(line)["message"] == f"é{text}"
 
 
-def test_a_closed_screen_costs_nothing_but_its_lines(path):
+def test_a_closed_screen_loses_only_its_lines(path):
     stream = io.StringIO()
     sink = Sink(path, Screen(stream, "info", False))
     stream.close()
@@ -159,7 +159,7 @@ def test_a_closed_screen_costs_nothing_but_its_lines(path):
     assert len(lines(path)) == 1
 
 
-def test_a_screen_whose_reader_left_costs_nothing_but_its_lines(path):
+def test_a_screen_without_a_reader_loses_only_its_lines(path):
     reading, writing = os.pipe()
     os.close(reading)
     stream = os.fdopen(writing, "w", buffering=1)
@@ -171,7 +171,7 @@ def test_a_screen_whose_reader_left_costs_nothing_but_its_lines(path):
     assert len(lines(path)) == 1
 
 
-def test_a_screen_that_cannot_say_a_character_costs_nothing_but_its_line(path):
+def test_a_screen_that_cannot_encode_a_character_loses_only_its_line(path):
     stream = io.TextIOWrapper(io.BytesIO(), "ascii")
     sink = Sink(path, Screen(stream, "info", False))
     make_log(sink, CLOCK, "run-1").info("an.event", message="“quoted”")
@@ -179,7 +179,7 @@ def test_a_screen_that_cannot_say_a_character_costs_nothing_but_its_line(path):
     assert lines(path)[0]["message"] == "“quoted”"
 
 
-def test_the_screen_writes_through_another_stream_while_it_is_told_to():
+def test_the_screen_uses_another_stream_while_asked_to():
     usual, other = io.StringIO(), io.StringIO()
     screen = Screen(usual, "info", False)
     with screen.through(other):
@@ -188,14 +188,14 @@ def test_the_screen_writes_through_another_stream_while_it_is_told_to():
     assert ("during" in other.getvalue(), "after" in usual.getvalue()) == (True, True)
 
 
-def test_half_a_character_is_logged_all_the_same(sink, path):
+def test_half_a_character_is_logged(sink, path):
     """A key given by a program, or a path, may hold what UTF-8 cannot say."""
     make_log(sink, CLOCK, "run-1").info("an.event", message="half \ud800 a character")
     sink.flush()
     assert len(lines(path)) == 1
 
 
-def test_making_a_log_leaves_the_configuration_of_a_calling_program_alone(sink):
+def test_creating_a_log_keeps_the_configuration_of_the_calling_program(sink):
     before = structlog.get_config()
     make_log(sink, CLOCK, "run-1").info("an.event")
     assert (structlog.get_config(), logging.getLogger().handlers) == (before, logging.getLogger().handlers)
@@ -210,7 +210,7 @@ def test_the_command_does_not_import_rich_for_its_logs():
     assert found.stdout == "False\n"
 
 
-def test_what_had_been_imported_of_rich_is_there_again():
+def test_imported_modules_of_rich_are_restored():
     code = (
         "import rich.console; kept = rich.console; import orchestrator.logs, sys; "
         "print(sys.modules['rich.console'] is kept)"

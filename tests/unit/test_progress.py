@@ -19,7 +19,7 @@ def answer(limits: Limits | None = None, **changes: Any) -> Answered:
     return Answered(limits or Limits(), **(fields | changes))
 
 
-def test_a_key_is_through_once_its_stop_was_accepted_or_needed_none():
+def test_a_key_counts_as_sent_once_its_stop_is_accepted_or_not_needed():
     progress = Progress(keys=10, accepted=3, completed_unsent=2)
     assert progress.keys_answered == 5
 
@@ -34,7 +34,7 @@ def test_no_count_goes_beyond_the_whole():
     assert (progress.keys_answered, progress.keys_completed) == (10, 10)
 
 
-def test_what_came_to_no_good_end_needs_a_person():
+def test_a_key_that_is_not_over_needs_a_person():
     progress = Progress(completed=4)
     progress.outcomes.update([Outcome.STOPPED, Outcome.WOULD_STOP, Outcome.REJECTED, Outcome.UNREACHABLE])
     assert progress.need_a_person == 2
@@ -60,7 +60,7 @@ def test_all_is_over_once_every_key_of_the_whole_input_is_confirmed(changes, all
     assert Progress(**(OVER | changes)).all_over is all_over
 
 
-def test_an_event_of_progress_says_what_the_run_waits_for():
+def test_a_progress_event_says_what_the_run_waits_for():
     outage = OutageFacts(10.0, "Connection refused.", 21.0, 900.0)
     values = progress.fields(Progress(outage=outage, closing_by=32.0), Speed(lambda: 0), 20.0)
     found = values["outage_seconds"], values["outage"], values["ends_within_seconds"]
@@ -69,7 +69,7 @@ def test_an_event_of_progress_says_what_the_run_waits_for():
     assert (values["writing_percent"], "ends_within_seconds" in values) == (40, False)
 
 
-def test_an_answer_that_tells_no_limits_forgets_none():
+def test_an_answer_without_limits_keeps_the_known_limits():
     progress = Progress()
     limits = Limits(concurrency=40)
     progress.received(answer(limits))
@@ -77,14 +77,14 @@ def test_an_answer_that_tells_no_limits_forgets_none():
     assert progress.limits == limits
 
 
-def test_a_refusal_says_nothing_of_how_long_a_call_takes():
+def test_a_refusal_does_not_change_the_call_time():
     progress = Progress()
     progress.received(answer(seconds=0.2))
     progress.received(answer(seconds=0.0, throttled=True))
     assert progress.call_seconds == 0.2
 
 
-def test_a_speed_is_that_of_late():
+def test_the_speed_is_the_recent_speed():
     counted = 0
     speed = Speed(lambda: counted)
     speed.at(0.0)
@@ -96,14 +96,14 @@ def test_a_speed_is_that_of_late():
     assert speed.at(11.0 + 2 * SPAN) == pytest.approx(10.0, rel=0.1)
 
 
-def test_where_nothing_moves_there_is_no_speed_and_no_end_in_sight():
+def test_without_progress_there_is_no_speed_and_no_forecast():
     speed = Speed(lambda: 5)
     for second in range(20):
         assert speed.at(float(second)) is None
     assert speed.seconds_for(10) is None
 
 
-def test_the_time_left_is_what_is_left_at_that_speed():
+def test_the_time_left_follows_from_the_rest_and_the_speed():
     counted = iter([0, 20])
     speed = Speed(lambda: next(counted))
     speed.at(0.0)
@@ -111,7 +111,7 @@ def test_the_time_left_is_what_is_left_at_that_speed():
     assert speed.seconds_for(30) == 15.0
 
 
-def test_an_event_of_progress_says_how_far_the_run_is():
+def test_a_progress_event_has_the_counts_of_the_run():
     counts = Progress(keys=10, accepted=4, confirmed=3, completed=3, slots=36, in_flight=2, closed_until=25.0)
     counts.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
     told = progress.fields(counts, Speed(lambda: 4), 20.0)

@@ -27,15 +27,15 @@ def test_a_run_id_sorts_by_its_start():
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", rundir.new_run_id())
 
 
-def test_no_two_run_ids_are_alike():
+def test_no_two_run_ids_are_equal():
     assert len({rundir.new_run_id() for _ in range(200)}) == 200
 
 
-def test_a_run_directory_is_for_its_owner_only(directory):
+def test_only_the_owner_can_read_a_run_directory(directory):
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
 
 
-def test_a_directory_that_was_there_becomes_its_owners_only(tmp_path):
+def test_an_existing_directory_becomes_readable_by_its_owner_only(tmp_path):
     tmp_path.chmod(0o755)
     rundir.create(tmp_path).close()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
@@ -60,25 +60,25 @@ def test_a_private_directory_has_no_warning(directory):
 
 
 @pytest.mark.parametrize("left", ["journal.db", "report.json"])
-def test_a_directory_that_holds_a_run_is_refused(tmp_path, left):
+def test_a_directory_that_contains_a_run_is_refused(tmp_path, left):
     (tmp_path / left).touch()
     with pytest.raises(RunDirectoryError, match="mass-stop resume"):
         rundir.create(tmp_path)
 
 
-def test_a_directory_that_was_refused_is_not_held(tmp_path):
+def test_a_refused_directory_is_not_locked(tmp_path):
     (tmp_path / "journal.db").touch()
     with pytest.raises(RunDirectoryError):
         rundir.create(tmp_path)
     rundir.reopen(tmp_path).close()
 
 
-def test_a_directory_at_work_is_refused_in_the_same_process(directory):
+def test_a_directory_in_use_is_refused_in_the_same_process(directory):
     with pytest.raises(RunDirectoryError, match="Another mass-stop is at work"):
         rundir.reopen(directory.path)
 
 
-def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path):
+def test_a_lock_is_awaited_for_a_moment(tmp_path):
     """A report holds it while it opens the journal."""
     held = rundir.create(tmp_path)
     timer = threading.Timer(0.05, held.close)
@@ -87,7 +87,7 @@ def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path):
     timer.join()
 
 
-def test_a_directory_at_work_is_refused_to_another_process(directory):
+def test_a_directory_in_use_is_refused_to_another_process(directory):
     code = (
         "from pathlib import Path; from orchestrator import rundir; "
         f"rundir.reopen(Path({str(directory.path)!r}))"
@@ -110,14 +110,14 @@ def refusal_of_another_process(directory: Path) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
 
 
-def test_a_shared_directory_at_work_is_refused_to_another_process(shared):
+def test_a_shared_directory_in_use_is_refused_to_another_process(shared):
     held = rundir.reopen(shared, shared=True)
     assert "Another mass-stop is at work" in refusal_of_another_process(shared)
     held.close()
     assert refusal_of_another_process(shared) == ""
 
 
-def test_a_shared_directory_is_held_by_a_file_that_is_open_for_writing(shared):
+def test_a_shared_directory_is_locked_by_a_file_open_for_writing(shared):
     """NFS tells other machines of no lock on a directory, and of none on a file that is open for reading."""
     held = rundir.reopen(shared, shared=True)
     assert stat.S_ISREG(os.fstat(held._lock).st_mode)
@@ -126,7 +126,7 @@ def test_a_shared_directory_is_held_by_a_file_that_is_open_for_writing(shared):
     held.close()
 
 
-def test_a_shared_directory_that_is_held_can_be_taken_away(shared):
+def test_a_locked_shared_directory_can_be_removed(shared):
     """NFS keeps the name of a file that is open, and with it the directory it is in."""
     held = rundir.reopen(shared, shared=True)
     shared.rmdir()
@@ -147,13 +147,13 @@ def test_a_file_system_without_locks_is_not_taken_for_another_process(tmp_path, 
     assert not isinstance(told.value, rundir.DirectoryInUse)
 
 
-def test_a_shared_folder_without_locks_is_told_with_what_it_must_be_mounted_with(shared, monkeypatch):
+def test_a_shared_folder_without_locks_is_refused_with_its_mount_option(shared, monkeypatch):
     without_locks(monkeypatch)
     with pytest.raises(RunDirectoryError, match=r"cannot be locked .*--shared-dir .*NFS.*version 4"):
         rundir.reopen(shared, shared=True)
 
 
-def test_a_directory_that_was_let_go_is_free(directory):
+def test_a_released_directory_is_free(directory):
     directory.close()
     again = rundir.reopen(directory.path)
     again.close()
@@ -181,7 +181,7 @@ def test_a_directory_below_a_file_cannot_be_made(tmp_path):
         rundir.create(tmp_path / "file" / "one")
 
 
-def test_a_run_directory_that_is_not_there_is_told(tmp_path):
+def test_a_missing_run_directory_is_reported(tmp_path):
     with pytest.raises(RunDirectoryError, match="There is no run directory"):
         rundir.reopen(tmp_path / "missing")
 
@@ -204,7 +204,7 @@ def test_a_run_that_sent_nothing_leaves_a_directory_that_was_there_before(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_what_somebody_else_put_into_a_new_directory_is_left_there(tmp_path):
+def test_files_of_others_in_a_new_directory_are_kept(tmp_path):
     directory = rundir.create(tmp_path / "one")
     (directory.path / "notes.txt").touch()
     directory.discard()
@@ -212,7 +212,7 @@ def test_what_somebody_else_put_into_a_new_directory_is_left_there(tmp_path):
     assert [path.name for path in directory.path.iterdir()] == ["notes.txt"]
 
 
-def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
+def test_a_half_written_file_of_a_killed_process_is_removed(tmp_path):
     (tmp_path / "remediation").mkdir()
     left = [tmp_path / ".mass-stop-0011.tmp", tmp_path / "remediation" / ".mass-stop-2233.tmp"]
     for path in (*left, tmp_path / "journal.db"):
@@ -221,7 +221,7 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
     assert [path.exists() for path in (*left, tmp_path / "journal.db")] == [False, False, True]
 
 
-def test_the_name_of_each_directory_that_is_made_is_brought_to_the_disk(tmp_path, monkeypatch):
+def test_the_name_of_each_new_directory_is_synced(tmp_path, monkeypatch):
     """Else a power cut may take the whole run with its directory, however well its files were saved."""
     synced: list[Path] = []
     monkeypatch.setattr(rundir, "sync_directory", synced.append)
@@ -229,7 +229,7 @@ def test_the_name_of_each_directory_that_is_made_is_brought_to_the_disk(tmp_path
     assert sorted(synced) == [tmp_path, tmp_path / "runs"]
 
 
-def test_a_directory_whose_name_cannot_be_brought_to_the_disk_is_used_all_the_same(tmp_path, monkeypatch):
+def test_a_directory_whose_name_cannot_be_synced_is_used(tmp_path, monkeypatch):
     def fail(directory):
         raise OSError(5, "Input/output error")
 

@@ -70,7 +70,7 @@ DAMAGE = {"flipped": flips, "cut": cuts}
 
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("places", [few, pytest.param(many, marks=pytest.mark.hunt)])
-def test_a_closed_journal_that_was_damaged_is_noticed_and_tells_nothing_wrong(
+def test_a_damaged_closed_journal_is_noticed_and_reports_nothing_wrong(
     closed: Path,
     tmp_path: Path,
     how: str,
@@ -92,7 +92,7 @@ def test_a_closed_journal_that_was_damaged_is_noticed_and_tells_nothing_wrong(
 
 
 @pytest.mark.hunt
-def test_any_bit_of_a_closed_journal_that_was_flipped_is_noticed(
+def test_any_flipped_bit_of_a_closed_journal_is_noticed(
     closed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = put(closed, tmp_path, "", b"")
@@ -111,7 +111,7 @@ def test_any_bit_of_a_closed_journal_that_was_flipped_is_noticed(
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "journal.db-shm"])
 @pytest.mark.parametrize("places", [few, pytest.param(many, marks=pytest.mark.hunt)])
-def test_a_journal_that_a_killed_process_left_and_that_was_damaged_tells_nothing_wrong(
+def test_a_damaged_journal_of_a_killed_process_reports_nothing_wrong(
     killed: Path,
     tmp_path: Path,
     name: str,

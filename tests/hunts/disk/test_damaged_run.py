@@ -30,7 +30,7 @@ def damaged(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
     return tenant
 
 
-def test_report_tells_what_is_valid_and_what_is_not_and_ends_in_five(
+def test_report_shows_what_is_valid_and_what_is_not_and_ends_in_five(
     mass_stop: MassStop, damaged: Tenant
 ) -> None:
     told = mass_stop("report", "run", "--report", "-")
@@ -65,7 +65,7 @@ def test_a_plan_that_was_damaged_stops_nothing(mass_stop: MassStop, make_tenant:
 
 
 @needs_strace
-def test_a_response_file_of_which_a_power_cut_left_the_name_is_fetched_again(
+def test_an_empty_response_file_after_a_power_cut_is_downloaded_again(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=4)

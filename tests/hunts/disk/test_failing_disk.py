@@ -82,7 +82,7 @@ def _resumed(mass_stop: MassStop, tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize("point", EVERYDAY, ids=str)
-def test_a_disk_that_fails_at_a_call_and_ever_after_keeps_no_stop_from_going_out(
+def test_a_disk_that_fails_from_a_call_on_prevents_no_stop(
     mass_stop: MassStop, make_tenant: MakeTenant, point: Point
 ) -> None:
     tenant = prepared(mass_stop, make_tenant)
@@ -96,7 +96,7 @@ def test_a_disk_that_fails_at_a_call_and_ever_after_keeps_no_stop_from_going_out
 @pytest.mark.parametrize("ever_after", [False, True], ids=["once", "ever after"])
 @pytest.mark.parametrize("thread", ["first", "journal", "main"])
 @pytest.mark.parametrize("call", ERRORS)
-def test_a_disk_that_fails_at_each_call_in_turn_keeps_no_stop_from_going_out(
+def test_a_disk_that_fails_at_each_call_in_turn_prevents_no_stop(
     mass_stop: MassStop,
     make_tenant: MakeTenant,
     call: str,

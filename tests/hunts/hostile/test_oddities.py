@@ -100,7 +100,7 @@ def calls(ended: Ended, kind: str) -> int:
         "forms of a file",
     ],
 )
-def test_an_odd_answer_is_understood_at_once(
+def test_an_unusual_answer_is_understood_at_once(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str, cases: dict[str, Change]
 ) -> None:
     tenant = make_tenant(**QUIET, actions=len(cases))
@@ -109,15 +109,13 @@ def test_an_odd_answer_is_understood_at_once(
     assert (ended.status, calls(ended, "retried"), calls(ended, "stop")) == (0, 0, len(cases)), ended
 
 
-def test_a_status_that_says_nothing_of_success_is_a_status(
-    mass_stop: MassStop, make_tenant: MakeTenant
-) -> None:
+def test_a_status_without_success_is_a_status(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     cases = {"null": fields({"success": None}), "extra": fields({"Success": False, "status_": "Failed"})}
     ended, outcome_of = told(mass_stop, make_tenant(**QUIET, actions=len(cases)), "status", cases)
     assert (but("stopped", outcome_of), ended.status, calls(ended, "retried")) == ({}, 0, 0), ended
 
 
-def test_a_status_that_is_none_ends_as_unconfirmed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_an_unknown_status_ends_as_unconfirmed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     """Whatever stands in its place: the stop was accepted, and nobody can say more."""
     odd = odd_fields(["status"]) | {
         name: change
@@ -132,7 +130,7 @@ def test_a_status_that_is_none_ends_as_unconfirmed(mass_stop: MassStop, make_ten
     assert ended.status in (1, 4), ended  # the attempts of all keys end, or the wait for the tenant does
 
 
-def test_a_stop_that_does_not_say_whether_it_was_accepted_is_settled_by_the_status(
+def test_the_status_decides_a_stop_without_a_clear_answer(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     odd = {name: change for name, change in odd_fields(["success"]).items() if not name.endswith("true")}
@@ -145,9 +143,7 @@ NO_WAIT = ("", " ", "-5", "soon", "0", "0.0", "0.1", "-0.5", "1e-1", "2,5", "Thu
 
 
 @pytest.mark.hunt
-def test_a_wait_that_is_none_keeps_no_stop_from_being_tried_again(
-    mass_stop: MassStop, make_tenant: MakeTenant
-) -> None:
+def test_a_malformed_wait_prevents_no_retry(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     answers = [waits(), *map(waits, NO_WAIT), waits("soon", "-5"), waits("0", "0.1")]
     cases = {str(n): _given(answer) for n, answer in enumerate(answers)}
     # The go-between refuses what the tenant has done: a second stop of the same action is no other to it.
@@ -184,7 +180,7 @@ TOKEN = odd_fields(["expires_in", "scope", "token_type", "jti", "unheardOf"]) | 
 
 @pytest.mark.hunt
 @pytest.mark.parametrize("case", TOKEN)
-def test_an_odd_token_is_a_token(mass_stop: MassStop, make_tenant: MakeTenant, case: str) -> None:
+def test_an_unusual_token_is_a_token(mass_stop: MassStop, make_tenant: MakeTenant, case: str) -> None:
     tenant = make_tenant(**QUIET, actions=3)
 
     async def oddly(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:

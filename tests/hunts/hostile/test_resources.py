@@ -267,7 +267,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.hunt
 @pytest.mark.parametrize("name", FILES)
-def test_a_response_file_that_cannot_be_used_is_said_beside_the_outcome(
+def test_an_unusable_response_file_is_reported_beside_the_outcome(
     weighed: Callable[..., Measured], name: str
 ) -> None:
     usual = weighed(honest, out="usual", keys=3)
@@ -289,7 +289,7 @@ def test_a_response_file_that_cannot_be_used_is_said_beside_the_outcome(
 
 
 @pytest.mark.hunt
-def test_a_response_file_that_comes_a_byte_at_a_time_is_given_up(weighed: Callable[..., Measured]) -> None:
+def test_a_response_file_that_arrives_byte_by_byte_is_abandoned(weighed: Callable[..., Measured]) -> None:
     async def trickle(back: asyncio.StreamWriter) -> None:
         back.write(HEAD.replace(b"json", b"zip") + b"Content-Length: 99999999\r\n\r\nP")
         await _for_ever(back, b"K", 0.05)
@@ -307,7 +307,7 @@ NAMES = ["/tmp/escaped.csv", "..\\..\\escaped.csv", "a/b/../../../escaped.csv", 
 @pytest.mark.parametrize(
     "name", ["../../../escaped.csv", *(pytest.param(n, marks=pytest.mark.hunt) for n in NAMES)]
 )
-def test_a_name_in_a_response_file_is_no_path(
+def test_a_name_in_a_response_file_is_never_a_path(
     mass_stop: MassStop, make_tenant: MakeTenant, name: str
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=1)
@@ -331,7 +331,9 @@ def test_a_name_in_a_response_file_is_no_path(
 TEXT = "\x1b[2J\x1b]0;title\x07\x9b31m\u202egnp\u2028\r=cmd|' /C calc'!A0"
 
 
-def test_what_a_tenant_says_is_shown_and_never_obeyed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_control_characters_of_a_tenant_are_shown_and_never_obeyed(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
     """Escape sequences, in a message and in a record; formulas, in a record and in a report as CSV."""
     tenant = make_tenant(**PROCESSING, actions=4)
     refusal = respond(

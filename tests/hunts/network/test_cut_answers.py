@@ -74,7 +74,7 @@ def stop_all_cut(
 
 
 @pytest.mark.parametrize("kind", ["stop", "status", "file"])
-def test_an_answer_cut_at_some_bytes_is_settled_by_the_status(
+def test_the_status_decides_after_an_answer_cut_at_some_bytes(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
     """The everyday form: some of the bytes, in one short run."""
@@ -84,14 +84,14 @@ def test_an_answer_cut_at_some_bytes_is_settled_by_the_status(
 @pytest.mark.hunt
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("kind", ["stop", "status"])
-def test_an_answer_cut_at_every_byte_is_settled_by_the_status(
+def test_the_status_decides_after_an_answer_cut_at_any_byte(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str, reset: bool
 ) -> None:
     stop_all_cut(mass_stop, make_tenant, kind, LONGEST_ANSWER, reset=reset)
 
 
 @pytest.mark.hunt
-def test_a_response_file_cut_at_every_byte_is_fetched_again(
+def test_a_response_file_cut_at_any_byte_is_downloaded_again(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
     stop_all_cut(mass_stop, make_tenant, "file", 2_000)

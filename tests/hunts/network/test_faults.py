@@ -49,7 +49,7 @@ def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *, keys: in
 @pytest.mark.hunt
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
 @pytest.mark.parametrize("kind", [*EFFECTS, "mixed"])
-def test_a_fault_costs_time_and_never_the_truth(
+def test_a_fault_costs_time_and_the_report_stays_true(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str, share: float
 ) -> None:
     seed = int(share * 100)
@@ -62,7 +62,7 @@ def test_a_fault_costs_time_and_never_the_truth(
 
 @pytest.mark.hunt
 @pytest.mark.parametrize("kind", ["reset", "503", "hang", "answer_lost"])
-def test_a_tenant_in_which_nothing_goes_right_is_told_as_it_is(
+def test_a_tenant_where_every_call_fails_is_reported_truly(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
     tenant = make_tenant(**QUICK, actions=12)

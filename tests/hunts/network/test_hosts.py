@@ -151,12 +151,12 @@ def test_a_worker_whose_link_is_cut_for_good_is_replaced_by_the_other(group: Gro
 
 
 @pytest.mark.parametrize("timeouts", [{}])
-def test_with_dasks_own_timeouts_too_every_action_is_over_in_the_end(group: Group) -> None:
+def test_every_action_is_over_with_the_default_timeouts_of_dask_too(group: Group) -> None:
     """It takes half a minute until dask misses the worker, in which slow actions may complete: not all are stopped."""
     ended_without_the_first_worker_of_north(group)
 
 
-def test_a_worker_whose_link_comes_back_when_the_other_is_through_does_no_harm(group: Group) -> None:
+def test_a_worker_whose_link_returns_late_does_no_harm(group: Group) -> None:
     going = group.start()
     until(stops_of(group, "north", 6), "stops of north", LONGEST)
     host = group.host_of("north")
@@ -169,7 +169,7 @@ def test_a_worker_whose_link_comes_back_when_the_other_is_through_does_no_harm(g
     assert all_stopped(group.tenants, ended)
 
 
-def test_a_caller_whose_link_is_cut_ends_with_what_is_true_and_resume_does_the_rest(group: Group) -> None:
+def test_a_caller_whose_link_is_cut_ends_truly_and_resume_does_the_rest(group: Group) -> None:
     going = group.start()
     until(stops_of(group, "north", 6), "stops of north", LONGEST)
     group.network.cut("caller")

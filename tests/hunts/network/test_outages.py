@@ -17,7 +17,9 @@ __all__ = ["faked"]
 MakeTenant = Callable[..., Tenant]
 
 
-def test_forty_refused_tokens_at_once_ask_for_one_other(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
+def test_forty_refused_tokens_at_once_fetch_one_new_token(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.4}, actions=120)
     going = mass_stop.start(
         "run", "--yes", "--out", "run", "--no-results", "--headroom", "0", mass_stop.keys(tenant.keys),
@@ -67,7 +69,7 @@ def test_a_token_endpoint_that_is_down_for_a_while_ends_no_run(
 
 @pytest.mark.hunt
 @pytest.mark.parametrize("seconds", [1.0, 5.0, 15.0])
-def test_a_tenant_that_goes_away_and_comes_back_is_told_truly(
+def test_a_tenant_that_fails_and_returns_is_reported_truly(
     mass_stop: MassStop, make_tenant: MakeTenant, seconds: float
 ) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=80)
@@ -100,7 +102,7 @@ patient = pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "skew", ["-3650d", *(pytest.param(skew, marks=pytest.mark.hunt) for skew in ("-1h", "+1h", "+3650d"))]
 )
-def test_a_clock_that_is_wrong_costs_no_stop_and_no_wait(
+def test_a_wrong_clock_costs_no_stop_and_no_wait(
     mass_stop: MassStop, make_tenant: MakeTenant, faked: Callable[..., dict[str, str]], skew: str
 ) -> None:
     """A tenant that throttles by dates is waited for by its own clock, not by ours."""

@@ -127,7 +127,7 @@ def test_a_run_leaves_no_core_dump(mass_stop: MassStop, make_tenant: MakeTenant)
 
 
 @pytest.mark.parametrize("kind", [*map(hunted, ["status", "file"]), "stop"])
-def test_what_the_tenant_repeats_of_a_call_is_told_without_the_credentials_in_it(
+def test_an_error_that_repeats_a_call_is_shown_without_its_credentials(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
     """In any text of any answer: the secret, the token, both as HTTP encodes them, and what a gateway cut off."""

@@ -13,7 +13,7 @@ from tests.hunts.shards.runs import some_stops, start
 pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
 
 
-def test_two_runs_at_once_each_report_their_own_rows_once_and_truly(here, two, start_cluster):
+def test_two_runs_at_once_each_report_their_own_rows_once(here, two, start_cluster):
     cluster = start_cluster(2)
     halves = {
         name: [(tenant, key) for tenant, one in two.named.items() for key in one.keys[part]]

@@ -30,7 +30,7 @@ def watched(day: Scenario, seed: int) -> tuple[Trial, list[str]]:
 
 
 @days
-def test_nothing_leaves_beyond_the_limit_that_is_believed_nor_through_a_closed_gate(day, run_seed):
+def test_no_call_leaves_beyond_the_limit_or_through_a_closed_gate(day, run_seed):
     assert watched(day, run_seed)[1] == []
 
 
@@ -53,7 +53,7 @@ def test_no_slot_is_idle_while_a_stop_is_due_and_everything_allows_it(day, run_s
 
 
 @days
-def test_every_stop_that_was_sent_is_taken_waits_or_is_under_way(day, run_seed):
+def test_every_stop_is_accepted_waiting_or_in_flight(day, run_seed):
     trial, _ = watched(day, run_seed)
     result = trial.result
     sent = {call for _, call in result.sent_at}
@@ -66,13 +66,13 @@ def _back_in_the_queue(trial: Trial, sent: set[int]) -> int:
 
 
 @pytest.mark.parametrize("day", [SILENT, HERD, ALONE], ids=lambda day: day.name)
-def test_a_day_with_an_end_ends_with_every_stop_taken(day, run_seed):
+def test_a_finite_day_ends_with_every_stop_accepted(day, run_seed):
     trial, _ = watched(day, run_seed)
     assert trial.result.accepted == day.stops
 
 
 @pytest.mark.parametrize("day", [BURSTY, STEPS, UNTOLD], ids=lambda day: day.name)
-def test_one_seed_is_one_day(day, run_seed):
+def test_one_seed_always_gives_the_same_day(day, run_seed):
     def result() -> Result:
         return Trial(trace(day, run_seed), ours, run_seed).run()
 

@@ -41,26 +41,26 @@ def a_certificate(days: float) -> Reached:
     return Reached("192.0.2.1", 0.02, Tls("TLSv1.3", "rest.zuora.com", "An Authority", NOW + days * 86_400))
 
 
-def test_a_certificate_is_told_with_its_end():
+def test_check_shows_a_certificate_with_its_end():
     _, tls = check_results.reachable(a_certificate(90), NOW)
     assert "TLSv1.3" in tls.text
     assert "2024-02-12" in tls.text
     assert tls.advice is None
 
 
-def test_a_certificate_that_ends_soon_is_worth_a_word():
+def test_check_warns_of_a_certificate_that_ends_soon():
     _, tls = check_results.reachable(a_certificate(3), NOW)
     assert tls.advice is not None
     assert "3d00h" in tls.advice
 
 
-def test_a_token_is_told_with_its_life_and_scope():
+def test_check_shows_a_token_with_its_lifetime_and_scope():
     good, scope = check_results.credentials(Grant(3_599, f"entity.{ENTITY} platform.write"), settings())
     assert "59m59s" in good.text
     assert (scope.advice, scope.bad) == (None, False)
 
 
-def test_a_token_that_may_not_write_is_worth_a_word():
+def test_check_warns_of_a_token_without_write_access():
     _, scope = check_results.credentials(Grant(3_599, f"entity.{ENTITY} service.usage.read"), settings())
     assert scope.advice is not None
     assert "API Write Access" in scope.advice
@@ -69,23 +69,23 @@ def test_a_token_that_may_not_write_is_worth_a_word():
 @pytest.mark.parametrize(
     ("entity", "warned"), [(ENTITY, False), (ENTITY.replace("-", "").upper(), False), ("0" * 32, True)]
 )
-def test_a_token_for_another_entity_is_worth_a_word(entity: str, warned: bool):
+def test_check_warns_of_a_token_for_another_entity(entity: str, warned: bool):
     scope = f"entity.{ENTITY} platform.write"
     grant = Grant(3_599, scope, entities_of(scope))
     _, found = check_results.credentials(grant, settings(entity_id=entity))
     assert (found.advice is not None) is warned
 
 
-def test_a_tenant_that_tells_no_scope_gets_none_made_up():
+def test_check_shows_no_scope_if_the_tenant_sends_none():
     assert len(check_results.credentials(Grant(3_599), settings())) == 1
 
 
 @pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE])
-def test_a_key_that_nobody_has_is_refused_by_a_tenant_in_order(kind: Kind):
+def test_an_unknown_key_does_not_make_a_tenant_not_ready(kind: Kind):
     assert not check_results.permission(refused(kind), settings()).bad
 
 
-def test_a_wrong_permission_is_told_with_what_the_tenant_says_and_what_is_missing():
+def test_a_missing_permission_is_shown_with_the_words_of_the_tenant():
     found = check_results.permission(refused(Kind.NO_PERMISSION), settings())
     assert found.bad
     assert "You may not." in found.text
@@ -95,21 +95,21 @@ def test_a_wrong_permission_is_told_with_what_the_tenant_says_and_what_is_missin
     assert "read mass actions" in found.advice
 
 
-def test_a_wrong_permission_under_an_entity_points_at_the_entity():
+def test_a_missing_permission_under_an_entity_names_the_entity():
     found = check_results.permission(refused(Kind.NO_PERMISSION), settings(entity_id=ENTITY))
     assert found.advice is not None
     assert "entity" in found.advice
 
 
 @pytest.mark.parametrize("kind", [Kind.SERVER, Kind.MALFORMED_ANSWER, Kind.THROTTLED, Kind.REDIRECTED])
-def test_a_tenant_in_trouble_is_not_ready(kind: Kind):
+def test_a_failing_tenant_is_not_ready(kind: Kind):
     assert check_results.permission(refused(kind), settings()).bad
 
 
 @pytest.mark.parametrize(
     ("skew", "said"), [(0, "correct"), (29, "correct"), (31, "31s ahead of"), (-90, "1m30s behind")]
 )
-def test_the_clock_is_held_against_the_tenants(skew: float, said: str):
+def test_check_compares_the_clock_with_that_of_the_tenant(skew: float, said: str):
     found = check_results.clock(answered(DATE), NOW + skew)
     assert said in found.text
     assert (found.advice is None) is (said == "correct")
@@ -125,28 +125,28 @@ def test_a_date_with_an_unknown_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 14 Nov 99999999999 22:13:20 GMT"])
-def test_a_tenant_that_tells_no_time_is_no_trouble(date: str | None):
+def test_a_tenant_without_a_date_header_causes_no_warning(date: str | None):
     assert check_results.clock(answered(date), NOW).text == "the tenant sends no time"
 
 
-def test_every_window_is_told_with_what_is_left():
+def test_check_shows_every_window_with_what_is_left():
     texts = [found.text for found in check_results.limits(SANDBOX, settings())]
     assert texts[0] == "40 calls at once, 12 free now; a run takes up to 36"
     assert texts[1] == "2,000 of 2,500 left this minute, resets in 20s"
     assert texts[2:] == ["4,000 or more of 5,000 left this hour", "8,000 or more of 10,000 left this day"]
 
 
-def test_a_window_of_which_hardly_anything_is_left_is_worth_a_word():
+def test_check_warns_of_a_nearly_used_window():
     limits = Limits(windows=(Window(2_500, 60),), nearest=2_500, remaining=100, reset=20.0)
     assert check_results.limits(limits, settings())[1].advice is not None
 
 
-def test_a_tenant_that_tells_no_limits_is_said_so():
+def test_check_says_that_a_tenant_sends_no_limits():
     texts = [found.text for found in check_results.limits(Limits(), settings())]
     assert texts == ["unknown; 40 calls at once are assumed", "the tenant sends no limit"]
 
 
-def test_the_forecast_says_how_many_keys_what_is_left_carries():
+def test_the_forecast_says_for_how_many_keys_the_quota_is_enough():
     found = check_results.ahead(SANDBOX, 0.1, settings())
     assert "what is left is enough for 218 keys" in found.text  # 2,000 less 250 for others, 8 calls a key
     assert found.advice is not None

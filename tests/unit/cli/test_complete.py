@@ -7,11 +7,11 @@ from orchestrator.settings import SETTINGS
 
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name in CHOICES for word in CHOICES[name]])
-def test_a_word_that_is_offered_is_taken(name: str, word: str):
+def test_every_offered_word_is_accepted(name: str, word: str):
     assert SETTINGS[name].read(word, "a test")
 
 
-def test_no_setting_of_a_few_words_is_forgotten():
+def test_every_setting_with_few_values_offers_them():
     few = {
         name
         for name, setting in SETTINGS.items()
@@ -21,7 +21,7 @@ def test_no_setting_of_a_few_words_is_forgotten():
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_every_word_that_a_setting_names_is_offered(name: str):
+def test_every_value_that_a_setting_names_is_offered(name: str):
     named = SETTINGS[name].form.expected.removeprefix("one of ").replace(" or ", ", ").split(", ")
     assert list(CHOICES[name]) == named
 

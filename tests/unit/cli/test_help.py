@@ -77,5 +77,5 @@ def test_every_setting_has_its_place_in_the_help():
         (("simulate", "--latency", "soon"), "give a duration up to 60s, for example 80ms or 0.08."),
     ],
 )
-def test_a_wrong_command_line_is_answered_with_the_likely_right_one(words: tuple[str, ...], sentence: str):
+def test_a_wrong_command_line_suggests_the_likely_right_one(words: tuple[str, ...], sentence: str):
     assert re.search(re.escape(sentence) + r" \(see mass-stop( \w+)? --help\)$", refusal(*words))

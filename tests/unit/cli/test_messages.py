@@ -32,7 +32,7 @@ def test_a_defect_is_named_once_and_without_a_prefix_of_its_own(error: Exception
     )
 
 
-def test_a_sentence_has_the_programs_name_before_it(capsys: pytest.CaptureFixture[str]):
+def test_an_error_begins_with_the_name_of_the_program(capsys: pytest.CaptureFixture[str]):
     say("Nothing was stopped.\n")
     assert capsys.readouterr().err == "mass-stop: Nothing was stopped.\n"
 

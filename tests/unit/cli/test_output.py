@@ -26,11 +26,11 @@ def test_a_reader_or_a_terminal_that_went_away_is_no_failure_of_this_machine():
 
 
 @pytest.mark.usefixtures("gone")
-def test_who_has_read_enough_is_told_nothing():
+def test_a_reader_that_closes_early_gets_no_error():
     output.tell_out("script")
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch):
     full = os.open("/dev/full", os.O_WRONLY)
     monkeypatch.setattr(output, "STANDARD_OUTPUT", full)
     with pytest.raises(StorageError, match="standard output: No space left on device"):

@@ -39,7 +39,7 @@ def test_a_hyphen_is_standard_output(tmp_path, monkeypatch):
     assert (tmp_path / "out").read_bytes() == b"a report"
 
 
-def test_a_report_of_any_length_is_read_out_whole(tmp_path):
+def test_a_report_of_any_length_is_written_completely(tmp_path):
     report, target = tmp_path / "report.json", tmp_path / "copy.json"
     report.write_bytes(os.urandom(PIECE) + b"and more")
     copy_report(str(target), partial(read_out, report))

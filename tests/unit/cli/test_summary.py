@@ -75,19 +75,19 @@ def said(
     return closing(known, Look(width=width), directory, [trouble] if trouble else [], saved=True)
 
 
-def test_where_no_stop_may_have_worked_nothing_was_stopped():
+def test_without_a_possible_stop_the_summary_says_nothing_was_stopped():
     text = said({Outcome.NOT_ATTEMPTED: 3}, state="aborted")
     assert text.startswith("Nothing was stopped: none of the 3 mass actions is known to be over.\n")
 
 
-def test_where_no_key_was_read_none_is_counted_as_going_on():
+def test_without_a_key_none_is_counted_as_running():
     """A pipe whose writer never came: what it would have named is not known."""
     text = said({}, state="interrupted", unread=[SourceInfo(1, "keys.pipe", "/keys.pipe")])
     assert "Nothing was stopped: no key was read, and the input was not read to its end: keys.pipe" in text
     assert "0 mass actions" not in text
 
 
-def test_where_a_stop_may_have_worked_it_is_not_said_that_nothing_was_stopped():
+def test_with_a_possible_stop_the_summary_does_not_say_nothing_was_stopped():
     assert "Nothing" not in said({Outcome.UNCONFIRMED: 3}, state="aborted")
 
 
@@ -124,29 +124,29 @@ def test_a_run_cut_when_every_action_was_over_says_so():
     assert said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted").startswith("All over")
 
 
-def test_missing_response_files_are_said():
+def test_missing_response_files_are_reported():
     text = said({Outcome.STOPPED: 3}, last_stop=1.0, files_missing=2)
     assert "2 response files are missing" in text
 
 
-def test_no_missing_response_files_are_not_said():
+def test_complete_response_files_are_not_mentioned():
     assert "missing" not in said({Outcome.STOPPED: 3}, last_stop=1.0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNCONFIRMED, Outcome.UNREACHABLE, Outcome.NOT_ATTEMPTED])
-def test_open_ends_name_the_command_that_goes_on(outcome: Outcome):
+def test_open_keys_name_the_command_that_continues(outcome: Outcome):
     assert f"mass-stop resume {DIRECTORY}\n" in said({outcome: 1}, last_stop=1.0) + "\n"
 
 
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.SKIPPED_BY_GUARD, Outcome.MALFORMED])
-def test_what_resume_would_not_try_again_is_not_left_to_it(outcome: Outcome):
+def test_keys_that_resume_would_not_retry_are_not_left_to_resume(outcome: Outcome):
     text = said({Outcome.STOPPED: 1, outcome: 1}, last_stop=1.0)
     resumes = [line for line in text.splitlines() if "mass-stop resume" in line]
     assert all(line.endswith("--retry-rejected") for line in resumes)
     assert "\nNext:\n- " in text
 
 
-def test_where_the_input_was_cut_it_is_not_said_that_all_is_over():
+def test_a_cut_input_never_reads_as_all_over():
     text = said(
         {Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "keys.csv", "/k")]
     )
@@ -154,7 +154,7 @@ def test_where_the_input_was_cut_it_is_not_said_that_all_is_over():
     assert f"mass-stop resume {DIRECTORY}\n" in text + "\n"
 
 
-def test_standard_input_is_asked_for_again_where_it_was_cut():
+def test_the_summary_asks_for_a_cut_standard_input_again():
     text = said({Outcome.STOPPED: 3}, last_stop=1.0, state="interrupted", unread=[SourceInfo(1, "-")])
     assert f"mass-stop resume {DIRECTORY} SOURCE\n" in text
 
@@ -170,25 +170,25 @@ def test_a_drill_is_not_resumed():
     assert "mass-stop resume" not in said({Outcome.UNCONFIRMED: 1}, last_stop=1.0, command="drill")
 
 
-def test_where_this_machine_failed_room_is_to_be_made_on_it():
+def test_a_local_failure_names_the_disk_space_to_free():
     text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, trouble="The journal: No space left on device.")
     assert "Correct the problem on this machine named above" in text
     assert "--engine local" not in text
 
 
-def test_where_a_shard_was_lost_no_room_is_to_be_made_on_this_machine():
+def test_a_lost_shard_names_no_disk_space_to_free():
     text = said({Outcome.UNCONFIRMED: 1}, exit_status=5, state="aborted", reason="Its shard came to no end.")
     assert "Make room" not in text
     assert "Check the workers and the scheduler" in text
     assert "add --engine local" in text
 
 
-def test_where_the_credentials_were_refused_check_comes_before_resume():
+def test_after_refused_credentials_check_comes_before_resume():
     text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", exit_status=3)
     assert text.index("mass-stop check") < text.index("mass-stop resume")
 
 
-def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
+def test_resume_is_named_too_if_every_key_had_refused_credentials():
     assert "mass-stop resume" in said({Outcome.REJECTED: 3}, state="aborted", exit_status=3)
 
 
@@ -199,9 +199,7 @@ def test_where_every_key_was_refused_for_its_credentials_resume_is_named_too():
         (None, "Continue the run"),
     ],
 )
-def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
-    reason: str | None, first: str
-):
+def test_the_reason_of_an_abandoned_tenant_comes_before_resume(reason: str | None, first: str):
     tenants = {"south": TenantRunEntry("https://rest.zuora.com", None, (), state="aborted", reason=reason)}
     whole = f"south: {reason}" if reason else "The deadline was reached."
     text = said(
@@ -212,13 +210,13 @@ def test_where_a_tenant_of_several_was_given_up_its_reason_comes_before_resume(
 
 
 @pytest.mark.parametrize("option", ["--deadline", "--max-failures"])
-def test_what_would_cut_the_resumed_run_again_is_said(option: str):
+def test_the_summary_names_an_option_that_would_cut_the_resume_again(option: str):
     text = said({Outcome.NOT_ATTEMPTED: 1}, state="aborted", reason=f"It was cut ({option}).")
     assert "applies again" in text
 
 
 @pytest.mark.parametrize("name", ["runs/one", "it's 3 a.m.", "a;rm -rf b", "-x", "$(x)"])
-def test_the_directory_of_a_command_comes_through_a_shell_as_it_is(name: str):
+def test_the_directory_in_a_command_is_quoted_for_a_shell(name: str):
     (word,) = shlex.split(as_argument(Path(name)))
     assert Path(word) == Path(name)
     assert not word.startswith("-")
@@ -248,7 +246,7 @@ def test_keys_that_need_a_person_are_named_with_the_reason_and_the_rest_is_count
     assert "  and 8 for other reasons" in text
 
 
-def test_malformed_rows_with_other_reasons_each_tell_their_own():
+def test_malformed_rows_with_different_reasons_show_each_reason():
     named = [
         Named("x", "keys.csv", 9, message="too short"),
         Named("y", "keys.csv", 11, message="no such tenant"),
@@ -262,7 +260,7 @@ def test_a_malformed_row_is_named_by_its_place():
     assert "    keys.csv:9  nonsense\n" in said({Outcome.MALFORMED: 1}, troubles=[trouble])
 
 
-def test_what_a_terminal_might_obey_is_made_visible():
+def test_control_characters_are_made_visible():
     trouble = Trouble(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [Named("\x1b[2J", "k\r.csv", 9)])
     text = said({Outcome.MALFORMED: 1}, troubles=[trouble], reason="\x1b[31m\x9b")
     assert all(char.isprintable() or char == "\n" for char in text)

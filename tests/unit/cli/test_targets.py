@@ -37,7 +37,7 @@ def test_a_place_where_no_report_can_be_written_is_refused_at_once(report: str, 
         targets.refuse_report_target(report)
 
 
-def test_a_folder_that_takes_nothing_of_this_user_is_refused_at_once(
+def test_a_folder_without_write_access_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
@@ -111,7 +111,7 @@ def test_a_link_of_this_user_to_a_pipe_of_another_gets_no_report(monkeypatch: py
         targets.refuse_report_target("mine")
 
 
-def test_a_link_that_leads_to_itself_gets_no_report() -> None:
+def test_a_link_to_itself_gets_no_report() -> None:
     Path("target").symlink_to("target")
     with pytest.raises(UsageError, match="leads to itself"):
         targets.refuse_report_target("target")
@@ -179,9 +179,7 @@ def test_a_run_directory_on_a_file_system_without_modes_is_used_with_a_warning(
     assert "keeps no modes" in sentence
 
 
-def test_whether_modes_are_kept_is_found_out_without_a_trace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_test_for_file_modes_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert targets.keeps_modes(tmp_path)
     made = tmp_path / "as-on-vfat"
 

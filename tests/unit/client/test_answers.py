@@ -116,7 +116,7 @@ async def test_an_answer_may_start_with_a_byte_order_mark(tenant, client):
 @pytest.mark.parametrize("form", [int, str])
 @pytest.mark.parametrize("http_status", [200, 400, 500])
 @pytest.mark.parametrize(("category", "kind", "tried", "lost"), CATEGORIES)
-async def test_a_category_decides(tenant, client, category, kind, tried, lost, http_status, form):
+async def test_the_category_of_a_code_decides(tenant, client, category, kind, tried, lost, http_status, form):
     tenant.put(STOP, status=http_status, payload=refusal(form(53100300 + category)))
     error = await failed_stop(client)
     assert (error.kind, tries(error.kind, 8), error.may_have_worked) == (kind, tried, lost)
@@ -136,7 +136,7 @@ async def test_without_a_reason_the_http_status_decides(tenant, client, http_sta
     ("http_status", "kind"), [(status, kind) for kind, many in ELSE.items() for status in many]
 )
 @pytest.mark.parametrize("body", [b"", b'{"success": true}'])
-async def test_a_status_that_nobody_documented_goes_by_its_class(tenant, client, http_status, kind, body):
+async def test_an_undocumented_http_status_is_treated_by_its_class(tenant, client, http_status, kind, body):
     """Whatever the body says: under such a status it is no accepted stop."""
     tenant.put(STOP, status=http_status, body=body)
     error = await failed_stop(client)
@@ -145,7 +145,7 @@ async def test_a_status_that_nobody_documented_goes_by_its_class(tenant, client,
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("body", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
-async def test_an_answer_that_is_none_is_tried_again_and_may_have_worked(tenant, client, body):
+async def test_a_malformed_answer_is_retried_and_may_have_worked(tenant, client, body):
     tenant.put(STOP, body=body)
     error = await failed_stop(client)
     assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
@@ -154,7 +154,7 @@ async def test_an_answer_that_is_none_is_tried_again_and_may_have_worked(tenant,
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("body", [b"{}", b'{"success": null}', b'{"reasons": []}'])
-async def test_an_answer_that_does_not_say_success_is_no_accepted_stop(tenant, client, body):
+async def test_an_answer_without_success_is_no_accepted_stop(tenant, client, body):
     tenant.put(STOP, body=body)
     error = await failed_stop(client)
     assert (error.kind, error.may_have_worked) == (Kind.MALFORMED_ANSWER, True)
@@ -162,7 +162,7 @@ async def test_an_answer_that_does_not_say_success_is_no_accepted_stop(tenant, c
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [201, 202, 203, 206])
-async def test_another_success_than_200_counts_where_the_answer_spells_it_out(tenant, client, http_status):
+async def test_another_2xx_status_counts_if_the_body_says_success(tenant, client, http_status):
     tenant.put(STOP, status=http_status, payload={"success": True}, headers={"Zuora-Request-Id": "r-1"})
     assert await client.stop(KEY, "track") == "r-1"
 
@@ -170,9 +170,7 @@ async def test_another_success_than_200_counts_where_the_answer_spells_it_out(te
 @pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [201, 202, 203, 206])
 @pytest.mark.parametrize("body", [{}, {"success": None}, {"success": False}])
-async def test_another_success_than_200_that_does_not_say_so_may_have_worked(
-    tenant, client, http_status, body
-):
+async def test_another_2xx_status_without_success_may_have_worked(tenant, client, http_status, body):
     tenant.put(STOP, status=http_status, payload=body)
     assert (await failed_stop(client)).may_have_worked
 
@@ -186,7 +184,7 @@ async def test_an_absurd_code_leaves_the_failure_unknown(tenant, client, code):
 
 
 @pytest.mark.asyncio
-async def test_a_failure_tells_all_that_support_asks_for(tenant, client):
+async def test_a_failure_contains_every_id_that_support_asks_for(tenant, client):
     tenant.put(STOP, payload=refusal("53100340", "No such bulk."), headers={"Zuora-Request-Id": "r-1"})
     error = await failed_stop(client)
     assert (error.code, error.http_status, error.message) == (53100340, 200, "No such bulk.")
@@ -196,7 +194,7 @@ async def test_a_failure_tells_all_that_support_asks_for(tenant, client):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", [f"{BASE}/elsewhere", "https://foreign.test/stop"])
-async def test_a_redirect_is_an_error_and_nobody_else_is_called(tenant, client, http_status, target):
+async def test_a_redirect_is_an_error_and_no_other_host_is_called(tenant, client, http_status, target):
     tenant.put(STOP, status=http_status, headers={"Location": target})
     error = await failed_stop(client)
     assert (error.kind, tries(error.kind, 8), len(tenant.requests)) == (Kind.REDIRECTED, 8, 1)
@@ -206,7 +204,7 @@ OURS, ANOTHERS = "prefix-20261124-3", "prefix-20261124-2"
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_names_another_of_our_calls_is_not_taken_for_this_ones(tenant, client):
+async def test_an_answer_with_the_track_id_of_another_call_is_refused(tenant, client):
     """A gateway that answers twice would have one action's end told as another's."""
     tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": ANOTHERS})
     with pytest.raises(CallError, match="another call") as caught:
@@ -215,7 +213,7 @@ async def test_an_answer_that_names_another_of_our_calls_is_not_taken_for_this_o
 
 
 @pytest.mark.asyncio
-async def test_a_file_that_names_another_of_our_calls_is_not_taken_for_this_ones(tenant, client):
+async def test_a_file_with_the_track_id_of_another_call_is_refused(tenant, client):
     tenant.get(FILE, body=b"PK", content_type="application/zip", headers={"Zuora-Track-Id": ANOTHERS})
     written: list[bytes] = []
     with pytest.raises(CallError, match="another call"):
@@ -227,6 +225,6 @@ async def test_a_file_that_names_another_of_our_calls_is_not_taken_for_this_ones
 @pytest.mark.parametrize(
     "told", [OURS, "", "?", "prefix-20261124-", "prefix-20261124-x", "other-2", "prefix"]
 )
-async def test_an_echo_that_is_none_of_ours_says_nothing(tenant, client, told):
+async def test_an_unknown_track_id_is_ignored(tenant, client, told):
     tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": told})
     assert (await client.status(KEY, OURS)).status is Status.STOPPED

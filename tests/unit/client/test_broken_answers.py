@@ -96,7 +96,7 @@ async def test_an_answer_that_never_ends_is_cut_off():
 
 
 @pytest.mark.asyncio
-async def test_interim_answers_are_read_over():
+async def test_interim_answers_are_skipped():
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 
     async def answer(writer: asyncio.StreamWriter, request: Request) -> None:

@@ -93,7 +93,7 @@ async def test_after_a_dropped_connection_the_next_call_gets_another():
 
 
 @pytest.mark.asyncio
-async def test_nobody_listening_is_a_call_that_never_left():
+async def test_a_refused_connection_is_a_call_that_never_left():
     with socket.socket() as closed:  # bound, so that nobody else gets the port; never listening
         closed.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -104,7 +104,7 @@ async def test_nobody_listening_is_a_call_that_never_left():
 
 
 @pytest.mark.asyncio
-async def test_a_connection_that_never_comes_about_is_a_call_that_never_left():
+async def test_a_connection_timeout_is_a_call_that_never_left():
     """A port that swallows the TLS handshake: no stop can have been carried out behind it.
 
     A connection has half the time of a call, and on a busy machine both would be over at one look at the clock.
@@ -125,7 +125,7 @@ async def test_a_connection_that_never_comes_about_is_a_call_that_never_left():
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_speaks_no_tls_is_a_call_that_never_left():
+async def test_a_server_without_tls_is_a_call_that_never_left():
     async def answer_in_plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -179,7 +179,7 @@ async def test_a_file_may_take_longer_than_one_call_as_long_as_it_moves():
 
 
 @pytest.mark.asyncio
-async def test_a_file_that_comes_a_byte_at_a_time_ends_in_time(monkeypatch):
+async def test_a_file_that_arrives_byte_by_byte_ends_in_time(monkeypatch):
     """Each byte is in time; all of them would take years."""
     monkeypatch.setattr(client_module, "SLOWEST_FILE", 1 << 20)
     async with serving(trickles) as server, opened(server, timeout=SHORT) as client:
@@ -189,7 +189,7 @@ async def test_a_file_that_comes_a_byte_at_a_time_ends_in_time(monkeypatch):
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_came_unasked_is_not_taken_for_the_next_calls():
+async def test_an_unrequested_answer_is_not_used_for_the_next_call():
     """On a connection that was kept, a gateway's second answer lies ready before the next call is even sent."""
     stale = b'{"success": true, "status": "Stopped"}'
 
@@ -210,7 +210,7 @@ async def test_an_answer_that_came_unasked_is_not_taken_for_the_next_calls():
 
 
 @pytest.mark.asyncio
-async def test_a_call_that_timed_out_does_not_spoil_the_next():
+async def test_a_timeout_does_not_affect_the_next_call():
     """The late answer must not be read as the answer to another call."""
     async with serving(hangs, says()) as server, opened(server, timeout=4 * SHORT) as client:
         await failure_of(client.stop(KEY, "track-1"))
@@ -219,7 +219,7 @@ async def test_a_call_that_timed_out_does_not_spoil_the_next():
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_call_is_cancelled_and_no_error():
+async def test_a_cancelled_call_raises_no_other_error():
     async with serving(hangs) as server, opened(server) as client:
         call = asyncio.create_task(client.stop(KEY, "track"))
         await server.arrived.wait()

@@ -46,7 +46,7 @@ def no_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("http_status", "body"), [(401, {}), (401, refusal(53100340)), (200, refusal(50000011))]
 )
-async def test_a_refused_token_is_replaced_and_the_call_may_be_tried_once_more(tenant, http_status, body):
+async def test_a_refused_token_is_replaced_and_the_call_is_retryable(tenant, http_status, body):
     tenant.post(TOKEN, payload={"access_token": "first", "expires_in": 3599})
     tenant.post(TOKEN, payload={"access_token": "second", "expires_in": 3599})
     tenant.put(STOP, status=http_status, payload=body)
@@ -87,7 +87,7 @@ async def test_a_file_between_refusals_clears_the_token(tenant, no_minute):
 
 
 @pytest.mark.asyncio
-async def test_each_call_for_a_token_is_told(tenant):
+async def test_each_call_for_a_token_is_reported(tenant):
     tenant.post(TOKEN, payload={"access_token": "fresh"})
     told: list[None] = []
     async with ZuoraClient(settings(**OAUTH), Clock(), on_token=lambda: told.append(None)) as client:
@@ -96,7 +96,7 @@ async def test_each_call_for_a_token_is_told(tenant):
 
 
 @pytest.mark.asyncio
-async def test_a_token_is_taken_out_of_what_comes_with_it(tenant):
+async def test_the_token_is_removed_from_the_rest_of_its_response(tenant):
     token = "a-token-of-this-very-hour"
     tenant.post(TOKEN, payload={"access_token": token, "scope": f"of {token}"})
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
@@ -106,7 +106,7 @@ async def test_a_token_is_taken_out_of_what_comes_with_it(tenant):
 
 
 @pytest.mark.asyncio
-async def test_a_token_that_another_client_was_given_is_taken_out_of_what_the_tenant_says(tenant):
+async def test_a_token_of_another_client_is_removed_from_messages(tenant):
     token = "a-token-of-this-very-hour"
     tenant.post(TOKEN, payload={"access_token": token})
     tenant.put(STOP, status=400, payload={"success": False, "reasons": [{"message": f"{token} is wrong"}]})
@@ -157,7 +157,7 @@ NO_TOKEN = [
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("answer", "wrong_address"), NO_TOKEN, ids=lambda value: str(value)[:40])
-async def test_a_token_that_does_not_come_may_come_later(tenant, answer, wrong_address):
+async def test_a_failed_token_request_can_be_retried(tenant, answer, wrong_address):
     tenant.post(TOKEN, **answer)
     tenant.post(TOKEN, payload={"access_token": "fresh"})
     tenant.put(STOP, payload={"success": True})
@@ -196,7 +196,7 @@ ODD: list[object] = [None, "", " ", "soon", "3599", 0, -5, 10**30, 3599.7, 1e300
 @pytest.mark.parametrize("told", [{"expires_in": value} for value in ODD] + [{"scope": value} for value in ODD] + [
     {}, {"token_type": None}, {"jti": 7, "unheard_of": {"of": []}},
 ], ids=str)  # fmt: skip
-async def test_a_token_is_one_whatever_is_said_beside_it(tenant, told):
+async def test_other_fields_beside_a_token_are_ignored(tenant, told):
     tenant.post(TOKEN, payload={"access_token": "fresh", **told})
     tenant.put(STOP, payload={"success": True}, repeat=True)
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
@@ -207,7 +207,7 @@ async def test_a_token_is_one_whatever_is_said_beside_it(tenant, told):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [201, 202, 203, 206])
-async def test_a_token_is_one_under_any_success(tenant, http_status):
+async def test_a_token_with_any_2xx_status_is_accepted(tenant, http_status):
     """What else a gateway makes of a 200: to be without a token is to stop nothing."""
     tenant.post(TOKEN, status=http_status, payload={"access_token": "fresh"})
     tenant.put(STOP, payload={"success": True})
@@ -216,7 +216,7 @@ async def test_a_token_is_one_under_any_success(tenant, http_status):
 
 
 @pytest.mark.parametrize("half", [{"client_id": "id"}, {"client_secret": Secret("secret")}, {}])
-def test_without_credentials_the_sentence_says_how_to_give_them(half):
+def test_without_credentials_the_message_says_how_to_give_them(half):
     with pytest.raises(UsageError, match="set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET"):
         ZuoraClient(settings(token=None, **half), Clock())
 

@@ -75,7 +75,7 @@ async def test_a_loopback_address_never_uses_a_proxy(monkeypatch, name):
 
 
 @pytest.mark.asyncio
-async def test_every_answer_is_shown_and_no_lost_one_is():
+async def test_every_answer_is_observed_and_no_lost_one():
     answers: list[Answered] = []
     refusal = says(b'{"success": false, "reasons": [{"code": 50000070}]}')
     async with serving(says(), refusal, hangs_up) as server, opened(server, answers) as client:
@@ -86,7 +86,7 @@ async def test_every_answer_is_shown_and_no_lost_one_is():
 
 
 @pytest.mark.asyncio
-async def test_an_answer_tells_the_tenants_clock():
+async def test_an_answer_has_the_clock_of_the_tenant():
     answers: list[Answered] = []
     date = "Tue, 24 Nov 2026 03:00:00 GMT"
     async with serving(says(Date=date)) as server, opened(server, answers) as client:

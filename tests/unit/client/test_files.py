@@ -47,7 +47,7 @@ async def test_a_response_file_comes_from_the_tenants_own_base_address(tenant, c
 
 
 @pytest.mark.asyncio
-async def test_a_response_file_comes_from_under_the_prefix_of_the_base_address(tenant):
+async def test_a_response_file_is_downloaded_below_the_prefix_of_the_base_address(tenant):
     own = "https://gateway.test/zuora/eu/v1/files/4-0_a"
     tenant.get(own, body=b"PK", content_type="application/zip")
     async with ZuoraClient(settings(base_url="https://gateway.test/zuora/eu"), Clock()) as client:
@@ -124,7 +124,7 @@ async def test_a_file_that_the_tenant_can_deliver_is_not_called_archived(tenant,
     ],
     ids=str,
 )
-async def test_what_comes_in_place_of_a_file_is_a_failure_and_not_written(tenant, client, answer, kind):
+async def test_a_failure_instead_of_a_file_is_not_written(tenant, client, answer, kind):
     tenant.get(FILE, **answer)
     written: list[bytes] = []
     with pytest.raises(CallError) as caught:
@@ -134,7 +134,7 @@ async def test_what_comes_in_place_of_a_file_is_a_failure_and_not_written(tenant
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("content_type", ["text/csv;charset=UTF-8", "application/csv"])
-async def test_a_file_that_was_unpacked_on_the_way_is_taken_as_it_is(tenant, client, content_type):
+async def test_a_file_that_was_decompressed_in_transit_is_accepted(tenant, client, content_type):
     tenant.get(FILE, body=b"Id,Success\n1,Y\n", content_type=content_type)
     assert await downloaded(client) == b"Id,Success\n1,Y\n"
 
@@ -182,7 +182,7 @@ async def test_a_file_asked_for_with_an_old_token_has_it_replaced(tenant):
 
 
 @pytest.mark.asyncio
-async def test_a_file_that_is_refused_tells_of_the_tenants_limits_as_any_answer_does(tenant, client, answers):
+async def test_a_refused_file_shows_its_limits_as_every_answer_does(tenant, client, answers):
     tenant.get(FILE, status=429, headers={"Retry-After": "7"})
     with pytest.raises(CallError):
         await downloaded(client)

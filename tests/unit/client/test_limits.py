@@ -51,14 +51,14 @@ async def test_a_429_for_concurrency_does_not_wait_for_the_rate_to_reset(tenant,
 
 
 @pytest.mark.asyncio
-async def test_a_503_may_ask_for_a_wait(tenant, client, answers):
+async def test_a_503_may_have_a_retry_after(tenant, client, answers):
     tenant.put(STOP, status=503, headers={"Retry-After": "5"})
     error = await failed_stop(client)
     assert (answers[0].throttled, answers[0].retry_after, error.retry_after) == (False, 5.0, 5.0)
 
 
 @pytest.mark.asyncio
-async def test_a_retry_after_that_is_a_date_is_held_against_the_answers_own(tenant, client):
+async def test_a_retry_after_date_is_compared_with_the_date_of_the_answer(tenant, client):
     tenant.put(
         STOP,
         status=429,
@@ -68,7 +68,7 @@ async def test_a_retry_after_that_is_a_date_is_held_against_the_answers_own(tena
 
 
 @pytest.mark.asyncio
-async def test_malformed_headers_do_not_hide_the_answer(tenant, client, answers):
+async def test_malformed_headers_do_not_affect_the_answer(tenant, client, answers):
     names = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Concurrency-Limit-Limit")
     tenant.put(STOP, payload={"success": True}, headers=dict.fromkeys(names, "9" * 400))
     await client.stop(KEY, "track")

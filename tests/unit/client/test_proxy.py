@@ -105,7 +105,7 @@ async def test_a_407_after_an_answer_of_the_tenant_ends_the_run_too(behind: Behi
 
 
 @pytest.mark.asyncio
-async def test_what_a_proxy_repeats_of_its_credentials_is_not_shown(behind: Behind):
+async def test_credentials_that_a_proxy_repeats_are_not_shown(behind: Behind):
     answer = b"HTTP/1.1 503 wrong-horse-battery is unknown\r\n\r\n"
     async with behind(userinfo="user:wrong-horse-battery", answer=answer) as (_, client, _):
         error = await failure_of(client.stop(KEY, "track"))
@@ -124,7 +124,7 @@ async def test_a_proxy_that_does_not_offer_basic_authentication_is_reported(behi
 
 
 @pytest.mark.asyncio
-async def test_an_unresolved_call_is_a_failed_call_and_not_the_end(behind: Behind):
+async def test_a_call_with_an_unresolved_name_fails_without_ending_the_run(behind: Behind):
     """A name may resolve later: only a rejected certificate and a 407 end the run at once."""
     async with behind() as (_, client, proxy):
         proxy.ports.clear()

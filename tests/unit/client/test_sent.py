@@ -27,7 +27,7 @@ async def test_a_stop_is_a_put_without_a_body():
 
 
 @pytest.mark.asyncio
-async def test_a_stop_carries_just_these_headers():
+async def test_a_stop_has_exactly_the_documented_headers():
     """Whatever aiohttp comes to add by itself shows here. No Idempotency-Key: PUT must not have one."""
     request = await stop_with()
     assert set(request.headers) == {

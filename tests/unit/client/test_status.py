@@ -39,7 +39,7 @@ async def test_every_documented_status_is_read(tenant, client, status):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("told", [None, "", " ", 7, True, [], ["a"], {}], ids=repr)
-async def test_an_address_that_is_none_is_no_response_file(tenant, client, told):
+async def test_a_malformed_address_is_no_response_file(tenant, client, told):
     """An empty one was asked for as if it were one, and what was answered made a run that never ended."""
     tenant.get(STATUS, payload=status_body(outputURL=told))
     assert (await client.status(KEY, "track")).output_url is None
@@ -71,14 +71,14 @@ async def test_a_status_is_read_whatever_its_case(tenant, client, told):
     ],
     ids=str,
 )
-async def test_a_status_that_makes_no_sense_is_read_again(tenant, client, fields):
+async def test_a_malformed_status_is_read_again(tenant, client, fields):
     tenant.get(STATUS, payload=status_body(**fields))
     error = await failed_status(client)
     assert (error.kind, tries(error.kind, 8)) == (Kind.MALFORMED_ANSWER, 8)
 
 
 @pytest.mark.asyncio
-async def test_a_failed_reading_tells_the_request(tenant, client):
+async def test_a_failed_poll_has_its_request_id(tenant, client):
     tenant.get(STATUS, payload=status_body(status="Cancelled"), headers={"Zuora-Request-Id": "r-1"})
     error = await failed_status(client)
     assert (error.request_id, error.http_status) == ("r-1", 200)

@@ -33,7 +33,7 @@ def through_dask() -> ThroughDask:
     return ThroughDask()
 
 
-def test_a_cut_is_stricter_than_no_more_stops_and_that_than_to_continue():
+def test_a_cut_is_stricter_than_no_more_stops_which_is_stricter_than_continue():
     kinds = [
         ControlMessage(),
         ControlMessage(stop_sending="enough"),
@@ -74,7 +74,7 @@ def test_a_later_message_keeps_what_was_sent_before(tmp_path):
     assert (message.stop_sending, message.cut, message.exit_status) == ("enough", "over", 5)
 
 
-def test_a_message_that_was_written_is_not_sent_through_dask(tmp_path, through_dask):
+def test_a_written_message_is_not_sent_through_dask(tmp_path, through_dask):
     caller = control_of(tmp_path)
     caller.send(cut="over")
     asyncio.run(caller.resend(through_dask))

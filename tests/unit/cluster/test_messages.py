@@ -40,7 +40,7 @@ def test_the_caller_shows_what_the_worker_counted():
     assert (here.outcomes, here.need_a_person) == (there.outcomes, 1)
 
 
-def test_keys_that_were_completed_before_and_are_not_in_the_shard_count():
+def test_keys_completed_before_the_shard_are_counted():
     before = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)
     shard = initial_progress(Counts(keys=30, accepted=8, waiting=20, following=10), planning=False)
     here = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)

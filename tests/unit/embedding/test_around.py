@@ -59,14 +59,14 @@ def test_the_package_is_marked_as_typed():
 
 
 @pytest.mark.parametrize("function", [stop_all, stop_each, stop_all_blocking])
-def test_a_function_has_the_type_of_everything_it_takes_and_returns(function: Any):
+def test_every_function_has_types_for_its_arguments_and_result(function: Any):
     assert set(get_type_hints(function)) == {
         "keys", "settings", "tenants", "on_progress", "logger", "return",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", orchestrator.__all__)
-def test_a_public_name_can_be_had(name: str):
+def test_every_public_name_can_be_imported(name: str):
     assert getattr(orchestrator, name) is not None
 
 

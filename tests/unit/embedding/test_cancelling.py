@@ -102,7 +102,7 @@ async def test_a_cancelled_run_can_be_resumed_to_its_end(
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_run_is_gone_on_with_from_the_program(slow: Served, tmp_path: Path):
+async def test_a_program_can_resume_a_cancelled_run(slow: Served, tmp_path: Path):
     settings = slow.settings(tmp_path / "run")
     await cut(slow, settings)
     report = await resume_all(tmp_path / "run", settings, slow.tenant.keys)
@@ -166,7 +166,7 @@ async def test_a_cancelled_run_leaves_no_task_behind(slow: Served, tmp_path: Pat
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_run_makes_no_noise_in_the_loop(slow: Served, tmp_path: Path):
+async def test_a_cancelled_run_causes_no_error_in_the_loop(slow: Served, tmp_path: Path):
     noise: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
     await cut(slow, slow.settings(tmp_path / "run"))

@@ -135,7 +135,7 @@ async def test_a_plan_sends_no_stop_and_says_what_would_be_stopped(served: Serve
 
 
 @pytest.mark.asyncio
-async def test_a_plan_is_not_over_and_needs_nobody(settings: Settings, keys: list[str]):
+async def test_a_plan_is_not_over_and_needs_no_person(settings: Settings, keys: list[str]):
     report = await plan_all(keys, settings)
     assert (report.all_over, report.needs_person, report.run.exit_status) == (False, [], 0)
 

@@ -52,13 +52,13 @@ async def test_stop_all_reports_the_keys_in_their_order(settings: Settings, keys
 
 
 @pytest.mark.asyncio
-async def test_stop_all_gives_the_commands_exit_status(settings: Settings, keys: list[str]):
+async def test_stop_all_returns_the_exit_status_of_the_command(settings: Settings, keys: list[str]):
     report = await stop_all([*keys, "no key"], settings)
     assert report.run.exit_status == 1
 
 
 @pytest.mark.asyncio
-async def test_stop_all_tells_a_malformed_key_in_the_report(settings: Settings, keys: list[str]):
+async def test_stop_all_reports_a_malformed_key(settings: Settings, keys: list[str]):
     report = await stop_all([keys[0], "no key"], settings)
     assert [action.outcome for action in report.actions] == [Outcome.STOPPED, Outcome.MALFORMED]
 
@@ -107,7 +107,7 @@ async def test_without_credentials_stop_all_raises_a_usage_error(settings: Setti
 
 
 @pytest.mark.asyncio
-async def test_refused_credentials_are_told_by_the_report(settings: Settings, keys: list[str]):
+async def test_the_report_says_that_credentials_were_refused(settings: Settings, keys: list[str]):
     report = await stop_all(keys, replace(settings, client_secret=Secret("wrong")))
     assert report.run.exit_status == 3
 
@@ -131,7 +131,7 @@ async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_r
 
 
 @pytest.mark.asyncio
-async def test_two_runs_in_one_loop_do_not_meet(served: Served, keys: list[str], tmp_path: Path):
+async def test_two_runs_in_one_loop_are_independent(served: Served, keys: list[str], tmp_path: Path):
     halves = (keys[:6], keys[6:])
     told = [served.settings(tmp_path / name) for name in ("one", "other")]
     reports = await asyncio.gather(*(stop_all(half, one) for half, one in zip(halves, told, strict=True)))
@@ -230,9 +230,7 @@ async def test_several_tenants_are_stopped_in_one_call(served: Served, tmp_path:
 
 
 @pytest.mark.asyncio
-async def test_a_key_of_a_tenant_that_was_not_given_is_malformed(
-    served: Served, tmp_path: Path, keys: list[str]
-):
+async def test_a_key_of_an_unknown_tenant_is_malformed(served: Served, tmp_path: Path, keys: list[str]):
     pairs = [("north", keys[0]), ("west", keys[1])]
     report = await stop_all(pairs, Settings(out=str(tmp_path / "run")), two_tenants(served))
     assert [action.outcome for action in report.actions] == [Outcome.STOPPED, Outcome.MALFORMED]
@@ -298,7 +296,7 @@ async def test_whatever_a_program_passes_is_stripped_or_reported(settings: Setti
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("passed", ["0" * 32, b"0" * 32, None, 7])
-async def test_what_is_no_list_of_keys_raises_a_usage_error(settings: Settings, passed: Any):
+async def test_a_wrong_type_of_keys_raises_a_usage_error(settings: Settings, passed: Any):
     with pytest.raises(UsageError, match="keys must be a list"):
         await stop_all(passed, settings)
 

@@ -84,7 +84,7 @@ async def test_stop_each_raises_a_usage_error_without_a_key(settings: Settings):
 
 
 @pytest.mark.asyncio
-async def test_two_stop_each_in_one_loop_do_not_meet(served: Served, keys: list[str], tmp_path: Path):
+async def test_two_stop_each_in_one_loop_are_independent(served: Served, keys: list[str], tmp_path: Path):
     one, other = await asyncio.gather(
         collected(keys[:6], served.settings(tmp_path / "one")),
         collected(keys[6:], served.settings(tmp_path / "other")),

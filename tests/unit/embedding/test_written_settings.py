@@ -49,7 +49,7 @@ def written(**values: Any) -> Settings:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_value_that_cannot_be_used_is_refused_before_anything_is_made(name: str, tmp_path: Path):
+async def test_a_wrong_value_is_refused_before_a_file_is_created(name: str, tmp_path: Path):
     with pytest.raises(SettingError) as raised:
         await stop_all(["0" * 32], written(out=str(tmp_path / "run"), **{name: WRONG[name]}))
     assert (raised.value.name.replace("-", "_"), is_empty(tmp_path)) == (name, True)
@@ -57,7 +57,7 @@ async def test_a_value_that_cannot_be_used_is_refused_before_anything_is_made(na
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["base_url", "env", "headroom", "concurrency", "rate"])
-async def test_so_is_a_value_of_one_of_several_tenants(name: str, tmp_path: Path):
+async def test_a_wrong_value_of_one_of_several_tenants_is_refused(name: str, tmp_path: Path):
     tenant = Tenant(**{"base_url": "https://tenant.invalid", "token": Secret("ready"), name: WRONG[name]})
     with pytest.raises(SettingError, match=r"^tenant north: "):
         await stop_all([("north", "0" * 32)], Settings(out=str(tmp_path / "run")), {"north": tenant})
@@ -65,14 +65,14 @@ async def test_so_is_a_value_of_one_of_several_tenants(name: str, tmp_path: Path
 
 
 @pytest.mark.asyncio
-async def test_so_is_one_for_an_iterator(tmp_path: Path):
+async def test_a_wrong_value_for_an_iterator_is_refused(tmp_path: Path):
     with pytest.raises(SettingError, match="headroom"):
         await anext(stop_each(["0" * 32], written(out=str(tmp_path / "run"), headroom=200)))
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("secret", ["S3cret+42==", Secret("S3cret+42==\n")])
-async def test_a_secret_that_is_none_is_refused_without_showing_it(secret: Any, tmp_path: Path):
+async def test_an_invalid_secret_is_refused_without_showing_it(secret: Any, tmp_path: Path):
     with pytest.raises(UsageError, match="Settings: token ") as raised:
         await stop_all(["0" * 32], written(out=str(tmp_path / "run"), token=secret))
     assert "S3cret" not in str(raised.value)
@@ -88,23 +88,21 @@ async def test_a_secret_that_is_none_is_refused_without_showing_it(secret: Any, 
         ("north", Tenant(env="us-test", client_id="c", client_secret_env="S3cret+42=="), "client_secret_env"),
     ],
 )
-async def test_a_tenant_that_cannot_be_worked_with_is_refused(
-    name: str, tenant: Tenant, why: str, tmp_path: Path
-):
+async def test_an_unusable_tenant_is_refused(name: str, tenant: Tenant, why: str, tmp_path: Path):
     with pytest.raises(UsageError, match=why) as raised:
         await stop_all([(name, "0" * 32)], Settings(out=str(tmp_path / "run")), {name: tenant})
     assert ("S3cret" in str(raised.value), is_empty(tmp_path)) == (False, True)
 
 
 @pytest.mark.asyncio
-async def test_a_data_centre_may_be_given_by_its_name(tmp_path: Path):
+async def test_a_program_can_name_a_data_centre(tmp_path: Path):
     # Its address is known from the name alone: only then are credentials missed.
     with pytest.raises(UsageError, match="credentials"):
         await stop_all(["0" * 32], Settings(out=str(tmp_path / "run"), env="us-test"))
 
 
 @pytest.mark.asyncio
-async def test_a_secret_may_be_given_by_its_file(served: Served, tmp_path: Path, keys: list[str]):
+async def test_a_program_can_name_the_file_of_a_secret(served: Served, tmp_path: Path, keys: list[str]):
     config = served.tenant.config
     secret = tmp_path / "secret"
     secret.write_text(config.client_secret + "\n", "utf-8")

@@ -169,7 +169,7 @@ def test_no_poll_starts_while_stops_are_coming():
 
 
 @given(st.integers(1, 8), st.lists(st.floats(0.1, 5.0), min_size=1, max_size=30))
-def test_never_more_calls_run_than_there_are_slots_and_never_fewer_than_can(slots, lengths):
+def test_exactly_as_many_calls_run_as_slots_allow(slots, lengths):
     def script(made: Bench) -> None:
         for n, seconds in enumerate(lengths):
             made.stop(str(n), seconds)
@@ -216,7 +216,7 @@ def test_a_lowered_limit_lets_calls_in_flight_end_before_more_start():
     assert began == [0.0, 0.0, 0.0, 10.0, 20.0, 30.0]
 
 
-def test_a_cancelled_run_refuses_every_waiting_call_at_once():
+def test_a_cut_run_refuses_every_waiting_call_at_once():
     async def script(made: Bench) -> None:
         made.stop("under way", 10.0)
         for priority in Priority:

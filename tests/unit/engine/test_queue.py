@@ -46,7 +46,7 @@ def test_stops_start_before_guards_late_retries_polls_and_files(queue):
     assert out(queue) == ["STOP", "GUARD", "RETRY", "POLL", "FILE"]
 
 
-def test_a_hedge_goes_behind_the_stops_that_wait_and_before_all_else(queue):
+def test_a_hedge_is_sent_after_waiting_stops_and_before_all_other_calls(queue):
     spent(queue)
     for priority in (Priority.RETRY, Priority.GUARD, Priority.STOP, Priority.HEDGE):
         queue.push(priority, priority.name)
@@ -85,7 +85,7 @@ def test_a_result_waits_for_its_time(queue, priority):
     assert (out(queue, 4.9), out(queue, 5.0)) == ([], ["result"])
 
 
-def test_what_comes_after_stops_waits_for_those_that_are_coming(queue):
+def test_other_calls_wait_for_stops_that_are_coming(queue):
     spent(queue)
     for priority in (Priority.FILE, Priority.POLL, Priority.RETRY):
         queue.push(priority, priority.name)
@@ -193,7 +193,7 @@ def test_the_due_time_is_that_of_the_earliest():
     assert delayed.due == 5.0
 
 
-def test_where_nothing_is_left_nothing_is_due():
+def test_an_empty_queue_has_no_due_time():
     delayed: Delayed[str] = Delayed()
     delayed.push(5.0, "job")
     delayed.pop()

@@ -50,24 +50,24 @@ def shortest(low: float, high: float) -> float:
     return low
 
 
-def test_every_kind_of_failure_has_its_number_of_tries():
+def test_every_kind_of_failure_has_its_number_of_attempts():
     """A kind added without a thought for its tries would be given up at once."""
     assert set(TRIES_OF_EIGHT) == set(Kind)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_failure_is_tried_as_often_as_its_kind_deserves(kind):
+def test_a_failure_is_retried_as_often_as_its_kind_allows(kind):
     assert tries(kind, 8) == TRIES_OF_EIGHT[kind]
 
 
 @pytest.mark.parametrize("kind", list(Kind))
 @given(most=st.integers(1, 100))
-def test_no_failure_is_tried_more_often_than_allowed(kind, most):
+def test_no_failure_is_retried_more_often_than_max_attempts(kind, most):
     assert 1 <= tries(kind, most) <= most
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_the_last_try_is_followed_by_none(kind):
+def test_no_attempt_follows_the_last(kind):
     error = CallError(kind, "it failed")
     made = 1
     while again(error, made, 8):
@@ -76,11 +76,11 @@ def test_the_last_try_is_followed_by_none(kind):
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_what_is_worth_more_than_a_second_try_is_not_over_for_good(kind):
+def test_a_failure_with_more_than_two_attempts_is_not_permanent(kind):
     assert is_final(kind) == (TRIES_OF_EIGHT[kind] == FOR_GOOD)
 
 
-def test_with_one_try_nothing_is_tried_again():
+def test_with_one_attempt_nothing_is_retried():
     assert not any(again(CallError(kind, "it failed"), 1, 1) for kind in Kind)
 
 
@@ -106,7 +106,7 @@ def failed(
     return retry.wait(attempts, CallError(kind, "it failed"), at, in_outage=in_outage)
 
 
-def test_a_retry_after_does_not_hold_one_key_back():
+def test_a_retry_after_does_not_delay_a_single_key():
     """It closes the tenant's gate for all calls, which opens again when a later call is accepted."""
     error = CallError(Kind.THROTTLED, "wait", retry_after=300.0)
     assert Retry(8, longest).wait(Attempts(made=1), error, 0.0, in_outage=False) == BASE
@@ -133,7 +133,7 @@ def test_an_unauthenticated_call_is_repeated_for_a_minute():
     assert failed(retry, Kind.UNAUTHENTICATED, at=60.0, attempts=attempts) is None
 
 
-def test_another_failure_between_refusals_starts_the_minute_again():
+def test_another_failure_between_refusals_restarts_the_minute():
     retry, attempts = Retry(8, longest), Attempts()
     failed(retry, Kind.UNAUTHENTICATED, at=0.0, attempts=attempts)
     failed(retry, Kind.LOCKED, at=30.0, attempts=attempts)

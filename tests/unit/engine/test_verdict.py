@@ -42,7 +42,7 @@ def test_an_action_seen_at_its_end_is_over(status, accepted, possibly_stopped):
 @pytest.mark.parametrize("accepted", [True, False])
 @pytest.mark.parametrize("possibly_stopped", [True, False])
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
-def test_nothing_is_called_stopped_that_the_tenant_does_not_hold_stopped(status, accepted, possibly_stopped):
+def test_no_action_is_stopped_unless_its_status_is_stopped(status, accepted, possibly_stopped):
     outcome = verdict(status, accepted=accepted, possibly_stopped=possibly_stopped)
     assert outcome not in (Outcome.STOPPED, Outcome.ALREADY_STOPPED)
 
@@ -62,7 +62,7 @@ def test_an_action_that_may_have_been_stopped_is_unconfirmed(accepted, possibly_
 
 
 @pytest.mark.parametrize("kind", [*Kind])
-def test_an_action_whose_end_was_not_seen_is_named_by_the_last_response(kind):
+def test_the_last_response_names_an_action_whose_end_was_not_seen(kind):
     expected = Outcome.UNREACHABLE if kind in NO_RESPONSE else Outcome.UNCONFIRMED
     if kind is Kind.UNAUTHENTICATED:
         expected = Outcome.NOT_ATTEMPTED

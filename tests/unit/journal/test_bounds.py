@@ -40,5 +40,5 @@ def test_a_malformed_key_of_a_megabyte_is_shortened_with_a_mark():
     ],
     ids=["plain", "label", "usable key", "malformed key"],
 )
-def test_a_row_of_usual_size_stays_as_it_is(row):
+def test_a_row_of_usual_size_is_unchanged(row):
     assert bounded(row) is row

@@ -71,7 +71,7 @@ def test_a_statement_without_values_takes_none_by_position() -> None:
         assert connection.execute("SELECT token_calls FROM session").fetchall() == [(1,)]
 
 
-def test_a_journal_that_was_left_behind_is_known_by_its_mark(tmp_path: Path) -> None:
+def test_an_abandoned_journal_is_recognised_by_its_mark(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.touch(mode=0o600)
     assert not database.was_left(path)
@@ -82,7 +82,7 @@ def test_a_journal_that_was_left_behind_is_known_by_its_mark(tmp_path: Path) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_journal_that_was_archived_without_write_permission_was_not_left_behind(tmp_path: Path) -> None:
+def test_a_read_only_archived_journal_is_not_abandoned(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.touch(mode=0o600)
     path.chmod(0o444)

@@ -57,7 +57,7 @@ def connection() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_keys_with_one_reason_are_told_together_and_the_first_by_name(connection):
+def test_keys_with_one_reason_are_grouped_and_the_first_is_named(connection):
     book = Book(connection, 10)
     for seq in range(2, 10):
         book.refuse(seq)
@@ -74,7 +74,7 @@ def test_keys_with_one_reason_are_told_together_and_the_first_by_name(connection
     ]
 
 
-def test_the_reason_of_most_keys_comes_first_and_no_more_are_told_than_fit(connection):
+def test_the_most_frequent_reason_comes_first_and_the_rest_is_cut(connection):
     book = Book(connection, 40)
     for seq in range(1, 41):
         book.refuse(seq, code=None if seq > 20 else 53900010 + 100 * seq)
@@ -83,18 +83,18 @@ def test_the_reason_of_most_keys_comes_first_and_no_more_are_told_than_fit(conne
     assert (troubles[0].keys, troubles[0].code) == (20, None)
 
 
-def test_what_was_never_sent_needs_a_person_without_a_reason(connection):
+def test_a_key_that_was_never_sent_needs_a_person_without_a_reason(connection):
     Book(connection, 2, "run")
     (trouble,) = JournalReader(connection).troubles()
     assert (trouble.outcome, trouble.keys, trouble.message) == (Outcome.NOT_ATTEMPTED, 2, "")
 
 
-def test_what_would_be_stopped_needs_nobody(connection):
+def test_a_key_that_would_be_stopped_needs_no_person(connection):
     Book(connection, 1).see(1, Status.PENDING, None, None)
     assert JournalReader(connection).troubles() == []
 
 
-def test_a_plan_sums_up_what_the_actions_are_doing(connection):
+def test_a_plan_sums_up_the_states_of_its_actions(connection):
     book = Book(connection, 5)
     book.see(1, Status.PROCESSING, 600, 5.0)
     book.see(2, Status.PROCESSING, 30, 10.0)
@@ -112,7 +112,7 @@ def test_a_plan_without_actions_has_nothing_to_sum_up(connection):
     assert JournalReader(connection).plan_totals() == {}
 
 
-def test_plans_of_several_tenants_add_up_and_the_slowest_tells_when_all_would_be_done():
+def test_plans_of_several_tenants_end_with_the_slowest():
     north = PlanTotals(processing=1, pending=1, unprocessed=10, done_in=20.0)
     south = PlanTotals(processing=2, stopping=1, unprocessed=5)
     both = PlanTotals(processing=3, pending=1, stopping=1, unprocessed=15, done_in=20.0)
@@ -129,7 +129,7 @@ def test_the_first_of_a_plan_are_the_fastest(connection):
 @pytest.mark.parametrize(
     ("left", "speed", "seconds"), [(80, 8.0, 10.0), (80, 0.0, None), (None, None, None), (0, 8.0, 0.0)]
 )
-def test_an_action_of_a_plan_tells_when_it_would_be_done_by_itself(connection, left, speed, seconds):
+def test_a_planned_action_shows_when_it_would_complete_by_itself(connection, left, speed, seconds):
     Book(connection, 1).see(1, Status.PROCESSING, left, speed)
     (first,) = JournalReader(connection).plan_first(1)
     (action,) = read_actions(JournalReader(connection))

@@ -32,43 +32,43 @@ def full(path):
     fallback.connection.close()
 
 
-def test_a_disk_without_room_is_told_as_trouble(full):
+def test_a_full_disk_is_reported(full):
     full.commit([("begin_session", {"at": BIG})])
     assert "full" in full.trouble
 
 
-def test_what_was_said_when_the_disk_gave_out_is_kept(full):
+def test_writes_during_the_disk_failure_are_kept(full):
     full.commit([("begin_session", {"at": "small"}), ("begin_session", {"at": BIG})])
     assert sessions(full.connection) == ["before", "small", BIG]
 
 
-def test_what_is_said_after_the_disk_gave_out_is_kept(full):
+def test_writes_after_the_disk_failure_are_kept(full):
     full.commit([("begin_session", {"at": BIG})])
     full.commit([("begin_session", {"at": BIG + "later"})])
     assert sessions(full.connection) == ["before", BIG, BIG + "later"]
 
 
-def test_work_is_done_once_though_it_was_begun_on_the_disk_that_gave_out(full):
+def test_work_started_before_the_disk_failure_is_done_once(full):
     future: Future[object] = Future()
     full.commit([(add("work"), future), ("begin_session", {"at": BIG})])
     assert sessions(full.connection).count("work") == 1
 
 
-def test_a_journal_that_lost_its_disk_is_brought_back_when_there_is_room_again(full, path):
+def test_a_journal_in_memory_is_copied_back_when_the_disk_has_room(full, path):
     full.commit([("begin_session", {"at": BIG})])
     database.copy_to_file(full.connection, path)
     with closing(database.reopen(path)) as again:
         assert sessions(again) == ["before", BIG]
 
 
-def test_the_trouble_with_a_disk_is_a_sentence(full):
+def test_a_disk_failure_is_reported_as_a_sentence(full):
     full.commit([("begin_session", {"at": BIG})])
     assert full.trouble == (
         "The journal can no longer be written (database or disk is full). The run goes on and is kept in memory only."
     )
 
 
-def test_what_neither_disk_nor_memory_takes_is_told_as_such(path):
+def test_a_failure_of_both_disk_and_memory_is_reported(path):
     fallback = FallbackConnection(database.create(path))
     with pytest.raises(StorageError, match=r"^The journal cannot be kept, not even in memory: NOT NULL"):
         fallback.commit([("begin_session", {"at": None})])
@@ -79,7 +79,7 @@ STEPS = ("a sync before the log goes", "the log", "the index", "a sync before th
 
 
 @pytest.mark.parametrize("step", range(len(STEPS)), ids=STEPS)
-def test_bringing_a_journal_back_may_be_cut_at_any_step(full, path, monkeypatch, step):
+def test_copying_a_journal_back_can_be_cut_at_any_step(full, path, monkeypatch, step):
     """Both the old journal's log and the new journal are needed, and only one of them can be there: see database.py."""
     taken = iter(range(len(STEPS)))
 
@@ -108,14 +108,14 @@ def test_bringing_a_journal_back_may_be_cut_at_any_step(full, path, monkeypatch,
         assert sessions(again) == ["before", BIG]
 
 
-def test_closing_brings_a_journal_back_to_the_disk_it_lost(full, path):
+def test_closing_copies_a_journal_back_to_its_disk(full, path):
     full.commit([("begin_session", {"at": BIG})])
     full.close()
     with closing(database.reopen(path)) as again:
         assert sessions(again) == ["before", BIG]
 
 
-def test_a_journal_that_was_brought_back_is_not_changed_by_being_opened(full, path):
+def test_opening_a_journal_that_was_copied_back_changes_nothing(full, path):
     """Its digest holds it to every byte."""
     full.commit([("begin_session", {"at": BIG})])
     full.close()
@@ -124,13 +124,13 @@ def test_a_journal_that_was_brought_back_is_not_changed_by_being_opened(full, pa
     assert path.read_bytes() == before
 
 
-def test_a_journal_that_was_brought_back_can_be_read_by_its_owner_only(full, path):
+def test_only_the_owner_can_read_a_journal_that_was_copied_back(full, path):
     full.commit([("begin_session", {"at": BIG})])
     full.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_journal_that_cannot_be_brought_back_leaves_what_the_disk_had(full, path):
+def test_a_journal_that_cannot_be_copied_back_leaves_the_disk_unchanged(full, path):
     full.commit([("begin_session", {"at": BIG})])
     path.with_suffix(".fresh").mkdir()
     with pytest.raises(OSError, match="fresh"):
@@ -139,9 +139,7 @@ def test_a_journal_that_cannot_be_brought_back_leaves_what_the_disk_had(full, pa
         assert sessions(again) == ["before"]
 
 
-def test_a_journal_that_finds_no_room_at_the_end_either_is_closed_and_leaves_what_the_disk_had(
-    full, path, monkeypatch
-):
+def test_a_journal_without_room_at_the_end_leaves_the_disk_unchanged(full, path, monkeypatch):
     def no_room(connection, path):
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -168,7 +166,7 @@ def test_a_journal_is_not_made_over_another(path):
         database.create(path)
 
 
-def test_a_commit_is_on_the_platter_before_anything_leaves(path):
+def test_a_commit_is_synced_before_a_call_leaves(path):
     """FULL (2) with a write-ahead log: SQLite syncs it at every commit."""
     with closing(database.create(path)) as connection:
         found = [
@@ -184,7 +182,7 @@ def test_a_journal_of_a_later_version_is_refused(path):
         database.reopen(path)
 
 
-def test_a_directory_without_a_journal_holds_no_run(path):
+def test_a_directory_without_a_journal_contains_no_run(path):
     with pytest.raises(RunDirectoryError, match="holds no run"):
         database.reopen(path)
 
@@ -237,7 +235,7 @@ def test_removed_files_are_written_again_at_the_next_commit(fallback, path, name
 
 
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal"])
-def test_removed_files_are_a_trouble_of_the_run(fallback, path, name):
+def test_removed_files_are_reported(fallback, path, name):
     path.with_name(name).unlink()
     fallback.commit([("begin_session", {"at": "after"})])
     assert fallback.trouble.startswith(f"{name} in {path.parent} was removed or replaced by another program")
@@ -275,7 +273,7 @@ def test_a_journal_whose_directory_is_gone_continues_in_memory(fallback, path):
     assert sessions(fallback.connection) == ["before", "after"]
 
 
-def test_a_shared_journal_whose_directory_is_away_for_a_while_loses_nothing(tmp_path):
+def test_a_shared_journal_loses_nothing_while_its_directory_is_missing(tmp_path):
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir()
     fallback = FallbackConnection(database.create(home / "journal.db", shared=True), home=home / "journal.db")

@@ -100,7 +100,7 @@ def test_every_row_is_admitted_once(journal, info):
     assert [action.row for action in report(journal).actions] == [1, 2, 3]
 
 
-def test_a_flush_tells_how_many_keys_are_new(journal, info):
+def test_a_flush_returns_the_number_of_new_keys(journal, info):
     admission = Admission(journal, info, ranked=False)
     for row in [*rows(1, 2), InputRow(3, key(1)), InputRow(4, "x", problem="no key")]:
         admission.add(row)
@@ -115,7 +115,7 @@ def admitted_again(journal: Journal, again: list[InputRow]) -> None:
     admission.complete("digest")
 
 
-def test_rows_that_an_earlier_session_took_are_passed_over(journal, info):
+def test_rows_of_an_earlier_session_are_skipped(journal, info):
     journal.admit(info, rows(1, 2), False).result(20)
     admitted_again(journal, rows(1, 2, 3))
     assert [action.row for action in report(journal).actions] == [1, 2, 3]
@@ -152,12 +152,12 @@ def test_a_file_that_was_read_to_its_end_has_its_digest(journal, tmp_path):
     assert len(known(journal).sha256 or "") == 64
 
 
-def test_a_long_file_is_told_in_batches(journal, tmp_path, monkeypatch):
+def test_a_long_file_is_reported_in_batches(journal, tmp_path, monkeypatch):
     monkeypatch.setattr(intakes, "BATCH", 4)
     assert read(journal, fill(tmp_path / "keys.csv", *range(10))) == [4, 4, 2]
 
 
-def test_a_batch_without_a_new_key_is_not_told(journal, tmp_path, monkeypatch):
+def test_a_batch_without_a_new_key_is_not_reported(journal, tmp_path, monkeypatch):
     monkeypatch.setattr(intakes, "BATCH", 2)
     assert read(journal, fill(tmp_path / "keys.csv", 1, 2, 1, 2, 3)) == [2, 1]
 
@@ -176,7 +176,7 @@ def test_without_strict_a_malformed_row_is_a_result(journal, tmp_path):
     assert report(journal).actions[1].outcome is Outcome.MALFORMED
 
 
-def test_weights_of_a_plan_take_the_columns_place(journal, tmp_path):
+def test_weights_of_a_plan_replace_the_column(journal, tmp_path):
     read(journal, fill(tmp_path / "keys.csv", 1, 2, 3), weights={key(2): 9.0, key(3): 1.0})
 
     async def armed() -> list[str]:
@@ -185,7 +185,7 @@ def test_weights_of_a_plan_take_the_columns_place(journal, tmp_path):
     assert anyio.run(armed) == [key(2), key(3), key(1)]
 
 
-def test_a_file_that_was_cut_is_read_on(journal, tmp_path):
+def test_a_file_that_was_cut_is_read_from_its_position(journal, tmp_path):
     path = fill(tmp_path / "keys.csv", 1, 2, 3, 4)
     (info,) = journal.add_sources([(path.name, str(path))])
     journal.admit(info, [InputRow(1, key(1)), InputRow(2, key(2))], False).result(20)
@@ -235,7 +235,7 @@ def feed(journal: Journal, path: Path, script) -> Feeding:
     return anyio.run(main)
 
 
-def test_the_keys_of_a_slow_pipe_are_told_before_its_writer_goes_on(journal, tmp_path):
+def test_keys_of_a_slow_pipe_are_reported_before_the_next_write(journal, tmp_path):
     async def script(feeding, intake, writer):
         for number in (1, 2):
             writer.write(f"{key(number)}\n")
@@ -245,7 +245,7 @@ def test_the_keys_of_a_slow_pipe_are_told_before_its_writer_goes_on(journal, tmp
     assert feed(journal, tmp_path / "pipe", script).new == [1, 1]
 
 
-def test_a_pipe_that_waits_for_its_writer_is_left_when_no_key_is_wanted_any_more(journal, tmp_path):
+def test_a_waiting_pipe_is_closed_when_no_key_is_wanted(journal, tmp_path):
     async def script(feeding, intake, writer):
         writer.write(f"{key(1)}\n")
         writer.flush()
@@ -274,7 +274,7 @@ def test_rows_of_a_program_are_admitted_in_batches(journal, monkeypatch):
     assert asyncio.run(handed(journal, rows(1, 2, 3))) == [2, 1]
 
 
-def test_a_row_of_a_program_that_takes_its_time_is_admitted_at_once(journal):
+def test_a_row_of_a_slow_program_is_admitted_at_once(journal):
     (info,) = journal.add_sources([("keys", None)])
     new: list[int] = []
 
@@ -297,7 +297,7 @@ def test_rows_of_a_program_that_come_together_are_admitted_together(journal):
     assert asyncio.run(handed(journal, together(1, 2, 3))) == [3]
 
 
-def test_no_more_rows_of_a_program_wait_in_memory_than_a_batch_has(journal, monkeypatch):
+def test_at_most_one_batch_of_rows_of_a_program_waits_in_memory(journal, monkeypatch):
     monkeypatch.setattr(intakes, "BATCH", 2)
     assert asyncio.run(handed(journal, together(1, 2, 3))) == [2, 1]
 
@@ -313,12 +313,12 @@ def test_rows_before_an_error_of_the_program_are_admitted(journal):
     assert known(journal).rows == 2
 
 
-def test_a_program_that_handed_over_all_has_completed_its_source(journal):
+def test_a_program_that_gave_every_key_has_completed_its_source(journal):
     asyncio.run(handed(journal, rows(1)))
     assert known(journal).complete
 
 
-def test_an_intake_that_was_read_already_tells_nothing():
+def test_an_intake_that_was_read_already_reports_nothing():
     new: list[int] = []
     asyncio.run(ReadAlready().read(new.append))
     assert new == []
@@ -368,7 +368,7 @@ def test_a_key_twice_in_a_row_is_a_duplicate_of_that_row(journal, tmp_path):
 
 
 @pytest.mark.parametrize("taken", range(7))
-def test_a_source_that_was_cut_within_a_row_is_read_on(journal, tmp_path, taken):
+def test_a_source_that_was_cut_in_a_row_is_read_from_its_position(journal, tmp_path, taken):
     content = f"{key(9)},{key(1)}\n{key(3)},{key(9)},{key(2)}\nbad\n"
     path = write(tmp_path / "keys.csv", content)
     every = list(open_source(str(path)).read())
@@ -380,7 +380,7 @@ def test_a_source_that_was_cut_within_a_row_is_read_on(journal, tmp_path, taken)
     assert actions == [(1, key(9), [2]), (1, key(1), []), (2, key(3), []), (2, key(2), []), (3, "bad", [])]
 
 
-def test_the_digest_of_rows_with_several_keys_holds(journal, connection, tmp_path):
+def test_a_digest_of_rows_with_several_keys_is_valid(journal, connection, tmp_path):
     read(journal, write(tmp_path / "keys.csv", f"{key(9)},{key(1)}\n{key(3)},{key(9)},{key(2)}\n"))
     source = known(journal)
     assert integrity.chain_of(connection, source) == source.chain
@@ -481,7 +481,7 @@ def test_rows_of_a_program_that_an_earlier_session_took_are_skipped(journal, inf
 
 
 @pytest.mark.parametrize("again", [rows(1), rows(1, 3), [InputRow(1, key(9)), *rows(2, 3)]])
-def test_a_program_that_passes_other_keys_than_before_is_refused(journal, info, again):
+def test_a_program_with_other_keys_than_before_is_refused(journal, info, again):
     journal.admit(info, rows(1, 2), False).result(20)
     with pytest.raises(InputError, match="not what it was"):
         resumed(journal, again)
@@ -492,7 +492,7 @@ def test_an_input_of_a_program_without_a_key_is_refused_with_its_first_problem(j
         asyncio.run(handed(journal, [InputRow(1, "x", problem="no key")]))
 
 
-def test_the_digest_of_rows_whose_numbers_repeat_holds(journal, connection):
+def test_a_digest_of_rows_with_repeated_numbers_is_valid(journal, connection):
     """A plan of several files has the line numbers of all of them."""
     (info,) = journal.add_sources([("plan", None)])
     journal.admit(info, [InputRow(row, key(n)) for n, row in enumerate([1, 2, 3, 1, 2])], False).result(20)

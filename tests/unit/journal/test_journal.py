@@ -16,18 +16,18 @@ def test_new_keys_are_counted(book):
     assert book.admit(row(2), row(3), row(4, 2)) == 2
 
 
-def test_a_duplicate_stands_under_its_first_row(book):
+def test_a_duplicate_is_listed_under_its_first_row(book):
     book.admit(row(2), row(3), row(4, 2), row(5, 2))
     assert [action.duplicate_rows for action in book.report().actions] == [[4, 5], []]
 
 
-def test_a_duplicate_in_a_later_batch_stands_under_its_first_row(book):
+def test_a_duplicate_in_a_later_batch_is_listed_under_its_first_row(book):
     book.admit(row(2))
     book.admit(row(3, 2))
     assert book.action().duplicate_rows == [3]
 
 
-def test_a_malformed_row_keeps_what_it_held_and_why(book):
+def test_a_malformed_row_keeps_its_text_and_its_problem(book):
     book.admit(InputRow(2, "x", problem="That is no key."))
     found = book.action()
     assert (found.bulk_key, found.outcome, found.error and found.error.message) == (
@@ -35,32 +35,32 @@ def test_a_malformed_row_keeps_what_it_held_and_why(book):
     )  # fmt: skip
 
 
-def test_malformed_rows_that_hold_the_same_are_no_duplicates(book):
+def test_malformed_rows_with_equal_text_are_no_duplicates(book):
     book.admit(InputRow(2, "x", problem="no key"), InputRow(3, "x", problem="no key"))
     assert [action.row for action in book.report().actions] == [2, 3]
 
 
-def test_a_malformed_row_is_never_armed(book):
+def test_a_malformed_row_is_never_claimed(book):
     book.admit(InputRow(2, "x", problem="no key"))
     assert book.claim() == []
 
 
-def test_labels_travel_into_the_report(book):
+def test_labels_are_in_the_report(book):
     book.admit(row(2, labels={"owner": "Ada, “the first”"}))
     assert book.action().labels == {"owner": "Ada, “the first”"}
 
 
-def test_keys_are_armed_in_the_order_of_the_input(book):
+def test_keys_are_claimed_in_input_order(book):
     book.admit(row(2), row(3), row(4))
     assert book.claim(2) + book.claim(2) == [key(2), key(3), key(4)]
 
 
-def test_keys_are_armed_by_weight_where_that_is_wanted(book):
+def test_keys_are_claimed_by_weight_if_requested(book):
     book.admit(row(2, weight=1.0), row(3), row(4, weight=5.0), row(5, weight=-2.0), ranked=True)
     assert book.claim() == [key(n) for n in (4, 2, 5, 3)]
 
 
-def test_a_key_is_armed_once(book):
+def test_a_key_is_claimed_once(book):
     book.admit(row(2))
     assert (book.claim(), book.claim()) == ([key(2)], [])
 
@@ -88,7 +88,7 @@ def test_a_source_that_was_changed_is_refused(book, changed):
         entries.same_rows(book.source, entries.chained("", changed))
 
 
-def test_what_follows_a_key_in_its_row_may_change(book):
+def test_text_after_a_key_in_its_row_may_change(book):
     book.admit(row(2, labels={"owner": "Ada"}))
     entries.same_rows(book.source, entries.chained("", [row(2, labels={"owner": "Bob"})]))
 
@@ -128,7 +128,7 @@ def test_a_retry_that_never_left_is_not_counted(book):
     assert (book.report().summary.calls.stop, book.report().summary.calls.retried) == (1, 0)
 
 
-def test_a_stop_that_never_left_is_armed_again(book):
+def test_a_stop_that_never_left_is_claimed_again(book):
     book.admit(row(2))
     book.claim()
     book.journal.release(1, intent=True)
@@ -142,7 +142,7 @@ def test_a_failed_stop_is_the_error_of_its_action(book):
     assert book.action().error == PROBLEM
 
 
-def test_an_accepted_stop_takes_back_the_error_of_an_earlier_try(book):
+def test_an_accepted_stop_clears_the_error_of_an_earlier_attempt(book):
     book.admit(row(2))
     book.claim()
     book.fail(1)
@@ -160,7 +160,7 @@ def test_every_failed_call_is_kept_for_the_audit(book):
     assert calls == [("stop",), ("status",)]
 
 
-def test_a_status_that_tells_less_than_the_last_takes_nothing_back(book):
+def test_a_status_with_less_data_keeps_the_earlier_data(book):
     book.admit(row(2))
     book.journal.status_read(1, "Processing", "MPU", Records(10, 4, 4, 0, 6, "status"), retried=False)
     book.journal.status_read(1, "Stopping", None, Records(), retried=False)
@@ -178,14 +178,14 @@ def test_both_counts_are_kept_where_file_and_status_disagree(book):
 
 
 @pytest.mark.parametrize("claimed", [True, False])
-def test_only_keys_that_nobody_holds_are_given_to_follow(book, claimed):
+def test_only_unclaimed_keys_are_returned_for_polling(book, claimed):
     book.admit(row(2))
     book.claim()
     book.accept(1, claimed=claimed)
     assert len(book.wait(book.journal.claim_parked(10))) == (not claimed)
 
 
-def test_a_key_is_given_to_follow_once(book):
+def test_a_key_is_returned_for_polling_once(book):
     book.admit(row(2))
     book.claim()
     book.accept(1, claimed=False)
@@ -193,7 +193,7 @@ def test_a_key_is_given_to_follow_once(book):
     assert book.wait(book.journal.claim_parked(10)) == []
 
 
-def test_of_the_keys_to_follow_the_longest_due_are_given_first(book):
+def test_the_longest_due_keys_are_returned_for_polling_first(book):
     book.admit(*(row(n) for n in range(2, 7)))
     book.claim()
     for seq, due in enumerate([5.0, 1.0, 4.0, 2.0, 3.0], 1):
@@ -202,7 +202,7 @@ def test_of_the_keys_to_follow_the_longest_due_are_given_first(book):
     assert {one.seq for one in book.wait(book.journal.claim_parked(2))} == {2, 4}
 
 
-def test_a_parked_key_comes_back_as_it_was_parked(book):
+def test_a_parked_key_returns_unchanged(book):
     book.admit(row(2))
     book.claim()
     book.fail(1, lost=True)

@@ -16,7 +16,7 @@ def test_a_row_without_a_weight_is_stopped_after_the_heaviest_and_the_lightest(b
     assert book.claim() == [key(4), key(3), key(2)]
 
 
-def test_weights_count_only_where_that_is_wanted(book):
+def test_weights_count_only_if_requested(book):
     book.admit(row(2, weight=1.0), row(3, weight=5.0))
     assert book.claim() == [key(2), key(3)]
 
@@ -28,25 +28,25 @@ def test_how_far_a_source_is_read_grows_from_batch_to_batch(book):
     assert JournalReader(book.connection).sources() == [book.source]
 
 
-def test_a_digest_goes_on_from_the_rows_before(book):
+def test_a_digest_continues_from_the_rows_before(book):
     assert entries.chained(entries.chained("", [row(2)]), [row(3)]) == entries.chained("", [row(2), row(3)])
 
 
-def test_rows_of_other_tenants_are_other_rows():
+def test_rows_of_other_tenants_have_other_digests():
     assert entries.chained("", [row(2, tenant="north")]) != entries.chained("", [row(2, tenant="south")])
 
 
-def test_a_digest_is_the_one_that_earlier_journals_hold():
+def test_a_digest_equals_that_of_earlier_journals():
     """With another, no run that was cut before an update could be resumed after it."""
     rows = [InputRow(2, key(2)), InputRow(4, "\udcff"), InputRow(5, key(5), tenant="north")]
     assert entries.chained("", rows) == "fe096d1f6bb393f4"
 
 
-def test_a_key_with_half_a_character_in_it_has_a_digest():
+def test_a_key_with_half_a_character_has_a_digest():
     assert entries.chained("", [InputRow(2, "\udcff")]) != entries.chained("", [InputRow(2, "\udcfe")])
 
 
-def test_a_source_that_was_changed_is_told_with_its_name_and_how_many_rows_it_had(book):
+def test_a_changed_source_is_named_with_its_number_of_rows(book):
     book.admit(row(2), row(3))
     with pytest.raises(InputError) as raised:
         entries.same_rows(book.source, "other")
@@ -56,30 +56,30 @@ def test_a_source_that_was_changed_is_told_with_its_name_and_how_many_rows_it_ha
     )
 
 
-def test_only_the_sources_that_were_added_are_given_back(book):
+def test_only_added_sources_are_returned(book):
     added = book.journal.add_sources([("a.csv", "/a.csv"), ("-", None)])
     assert added == [SourceInfo(2, "a.csv", "/a.csv"), SourceInfo(3, "-")]
 
 
-def test_a_source_that_is_given_again_takes_the_place_of_the_one_that_is_gone(book):
+def test_a_source_given_again_replaces_the_missing_one(book):
     book.journal.replace_source(book.source, "again.csv", "/again.csv")
     assert JournalReader(book.connection).sources() == [SourceInfo(1, "again.csv", "/again.csv")]
 
 
-def test_a_malformed_row_is_over_as_soon_as_it_is_read(book):
+def test_a_malformed_row_is_complete_once_it_is_read(book):
     book.admit(InputRow(2, "x", problem="no key"))
     assert book.reopen() == Counts(keys=0, accepted=0, waiting=0, following=0)
     assert book.action().error == Problem(kind="malformed", message="no key")
 
 
-def test_a_duplicate_in_another_source_is_told_with_that_sources_name(book):
+def test_a_duplicate_in_another_source_names_that_source(book):
     book.admit(row(2))
     (other,) = book.journal.add_sources([("other.csv", "/other.csv")])
     book.journal.admit(other, [row(7, 2)], False).result()
     assert [(one.source, one.row) for one in book.action().duplicates] == [("other.csv", 7)]
 
 
-def test_an_accepted_stop_is_told_with_when_and_by_which_call(book):
+def test_an_accepted_stop_is_reported_with_time_and_call(book):
     book.admit(row(2))
     book.claim()
     book.journal.accepted(1, NOW, SENT, "track", "request", 1.0, True)
@@ -88,7 +88,7 @@ def test_an_accepted_stop_is_told_with_when_and_by_which_call(book):
     assert table(book, "sent_at", "action") == [(SENT,)]
 
 
-def test_a_failed_stop_is_told_with_its_call_and_when_the_first_left(book):
+def test_a_failed_stop_is_reported_with_its_call_and_first_time(book):
     book.admit(row(2))
     book.claim()
     book.fail(1)
@@ -98,7 +98,7 @@ def test_a_failed_stop_is_told_with_its_call_and_when_the_first_left(book):
     assert table(book, "sent_at, lost, throttled", "action") == [(SENT, 0, 1)]
 
 
-def test_a_failed_call_is_kept_with_its_key_its_time_its_kind_and_its_problem(book):
+def test_a_failed_call_is_kept_with_key_time_kind_and_problem(book):
     book.admit(row(2), row(3))
     book.claim()
     book.fail(2)
@@ -110,7 +110,7 @@ def test_a_failed_call_is_kept_with_its_key_its_time_its_kind_and_its_problem(bo
     ]
 
 
-def test_calls_are_counted_by_what_they_ask_for_and_whether_they_were_tries_again_or_refused(book):
+def test_calls_are_counted_by_kind_retries_and_refusals(book):
     book.admit(row(2))
     book.claim()
     book.journal.stop_failed(1, SENT, "track", PROBLEM, lost=False, throttled=True)
@@ -127,7 +127,7 @@ def test_calls_are_counted_by_what_they_ask_for_and_whether_they_were_tries_agai
     assert (calls.retried, calls.throttled) == (3, 4)
 
 
-def test_a_reading_that_failed_takes_nothing_back_of_what_was_read(book):
+def test_a_failed_poll_keeps_the_earlier_status(book):
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
     book.journal.status_read(1, "Processing", "MPU", told, retried=False)
@@ -136,14 +136,14 @@ def test_a_reading_that_failed_takes_nothing_back_of_what_was_read(book):
     assert (book.action().records, book.action().status) == (told, "Processing")
 
 
-def test_a_response_files_counts_are_each_told_as_they_are(book):
+def test_each_count_of_a_response_file_is_reported(book):
     counted = Records(21, 15, 10, 5, 6, "response_file")
     book.admit(row(2))
     book.journal.filed(1, counted, None)
     assert (book.action().records, book.action().mismatch) == (counted, None)
 
 
-def test_what_is_settled_is_told_with_its_error_its_speed_and_its_time(book):
+def test_a_completed_key_is_reported_with_error_speed_and_time(book):
     book.admit(row(2), row(3))
     book.journal.completed(1, Outcome.WOULD_STOP, None, speed=2.5)
     book.journal.completed(2, Outcome.REJECTED, PROBLEM)
@@ -154,7 +154,7 @@ def test_what_is_settled_is_told_with_its_error_its_speed_and_its_time(book):
     ]
 
 
-def test_a_reading_that_comes_with_the_end_is_told_as_one_that_came_before_it(book):
+def test_a_final_poll_is_reported_as_an_earlier_poll_is(book):
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2), row(3))
     book.journal.status_read(1, "Stopped", "MassPriceUpdate", told, retried=True)
@@ -168,7 +168,7 @@ def test_a_reading_that_comes_with_the_end_is_told_as_one_that_came_before_it(bo
     ]
 
 
-def test_an_end_that_no_reading_told_of_takes_nothing_back_and_counts_no_call(book):
+def test_an_end_without_a_poll_keeps_the_status_and_counts_no_call(book):
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
     book.journal.status_read(1, "Stopping", "MassPriceUpdate", told, retried=False)
@@ -178,14 +178,14 @@ def test_an_end_that_no_reading_told_of_takes_nothing_back_and_counts_no_call(bo
 
 
 @pytest.mark.parametrize("claimed", [True, False])
-def test_what_is_to_be_followed_is_given_out_only_when_nobody_holds_it(book, claimed):
+def test_a_key_is_returned_for_polling_only_if_it_is_unclaimed(book, claimed):
     book.admit(row(2))
     book.claim()
     book.journal.start_polling(1, 4.0, claimed)
     assert [one.due for one in book.wait(book.journal.claim_parked(10))] == [4.0] * (not claimed)
 
 
-def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
+def test_an_unclaimed_accepted_stop_returns_when_it_is_due(book):
     book.admit(row(2))
     book.claim()
     book.journal.accepted(1, SENT, SENT, "track", "request", 6.0, False)
@@ -199,7 +199,7 @@ def test_an_accepted_stop_that_nobody_holds_comes_back_when_it_is_due(book):
     )
 
 
-def test_a_key_that_was_let_go_unread_comes_back_unread(book):
+def test_a_key_released_unread_returns_unread(book):
     book.admit(row(2))
     book.claim()
     book.accept(1)
@@ -208,31 +208,31 @@ def test_a_key_that_was_let_go_unread_comes_back_unread(book):
     assert (one.due, one.first_polled_at, one.polls) == (5.0, None, 0)
 
 
-def test_a_key_without_counts_is_followed_without_any(book):
+def test_a_key_without_counts_is_polled_without_counts(book):
     book.admit(row(2))
     book.journal.start_polling(1, 0.0, claimed=False)
     (one,) = book.wait(book.journal.claim_parked(10))
     assert one.counts == Records()
 
 
-def test_a_stop_that_was_not_intended_is_not_taken_back(book):
+def test_a_stop_without_an_intent_is_not_withdrawn(book):
     book.admit(row(2))
     book.claim()
     book.journal.release(1, intent=False)
     assert table(book, "attempts, retried", "action") == [(1, 0)]
 
 
-def test_the_end_of_a_session_is_told_with_its_reason_and_exit_status(book):
+def test_the_end_of_a_session_has_its_reason_and_exit_status(book):
     book.wait(book.journal.end_session("aborted", "Too many failures.", 4))
     run = book.report().run
     assert (run.state, run.reason, run.exit_status, run.ended_at) == ("aborted", "Too many failures.", 4, NOW)
 
 
-def test_a_session_begins_when_it_does(book):
+def test_a_session_has_the_time_of_its_start(book):
     assert table(book, "started_at", "session") == [(NOW,)]
 
 
-def test_pace_is_kept_as_it_stood(book):
+def test_pace_rows_are_kept_unchanged(book):
     book.journal.paced(36, 12, 4.5, 3, 100)
     book.journal.of("north").paced(1, 0, None, 0, 2)
     assert table(book, "at, tenant, slots, in_flight, others, throttled, waiting", "pace") == [

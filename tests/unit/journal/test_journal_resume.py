@@ -25,7 +25,7 @@ def test_a_stop_that_may_have_left_when_the_process_died_may_have_worked(book):
     assert (armed.possibly_stopped, book.action().stop.attempts) == (True, 2)
 
 
-def test_a_guarded_key_whose_stop_was_not_intended_when_the_process_died_is_as_new(book):
+def test_a_guarded_key_without_an_intent_at_a_crash_is_as_new(book):
     book.admit(row(2))
     book.claim(intent=False)
     book.reopen()
@@ -33,14 +33,14 @@ def test_a_guarded_key_whose_stop_was_not_intended_when_the_process_died_is_as_n
     assert (armed.possibly_stopped, book.action().stop.attempts) == (False, 1)
 
 
-def test_an_accepted_stop_is_followed_after_the_process_died_and_never_armed(book):
+def test_an_accepted_stop_is_polled_after_a_crash_and_never_claimed(book):
     book.admit(row(2))
     book.claim()
     book.accept(1)
     assert (book.reopen(), book.claim()) == (Counts(keys=1, accepted=1, waiting=0, following=1), [])
 
 
-def test_seconds_of_a_dead_process_mean_nothing_to_the_next(book):
+def test_the_clock_of_an_ended_process_is_not_used_by_the_next(book):
     book.admit(row(2))
     book.claim()
     book.accept(1)
@@ -84,7 +84,7 @@ def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept
         (Outcome.ALREADY_STOPPED, False, Counts(1, 0, 0, 0)),
     ],
 )
-def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, outcome, accepted, counts):
+def test_abandoned_keys_are_retried_and_finished_keys_are_not(book, outcome, accepted, counts):
     book.admit(row(2))
     book.claim()
     if accepted:
@@ -95,7 +95,7 @@ def test_what_was_given_up_gets_another_chance_and_what_is_over_does_not(book, o
     assert book.reopen() == counts
 
 
-def test_what_was_refused_for_its_credentials_is_tried_again_and_what_was_for_itself_is_not(book):
+def test_keys_refused_for_their_credentials_are_retried_and_rejected_keys_are_not(book):
     book.admit(row(2), row(3))
     book.claim()
     for seq, kind in enumerate(("unauthenticated", "not_found"), start=1):
@@ -110,12 +110,12 @@ def test_each_session_is_counted(book):
     assert book.report().run.resumed == 1
 
 
-def test_the_run_is_as_its_first_process_wrote_it(book):
+def test_the_run_keeps_the_values_of_its_first_process(book):
     book.reopen()
     assert JournalReader(book.connection).run() == INFO
 
 
-def test_a_journal_without_a_run_is_told_as_such():
+def test_a_journal_without_a_run_is_reported():
     with closing(database.in_memory()) as connection, pytest.raises(StorageError) as raised:
         JournalReader(connection).run()
     assert str(raised.value) == "The journal holds no run: its first commit did not come through."
@@ -132,7 +132,7 @@ def test_token_calls_are_counted_with_their_session(book):
 # On the disk
 
 
-def test_what_is_on_the_disk_is_the_whole_journal(tmp_path):
+def test_the_disk_has_the_whole_journal(tmp_path):
     clock = Clock()
     journal = journals.create(tmp_path / "journal.db", clock)
     journal.begin(INFO)
@@ -142,7 +142,7 @@ def test_what_is_on_the_disk_is_the_whole_journal(tmp_path):
         assert JournalReader(connection).run() == INFO
 
 
-def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_path):
+def test_a_disk_that_refuses_the_journal_is_reported_and_memory_is_used(tmp_path):
     path = tmp_path / "nowhere" / "journal.db"
     journal = journals.create(path, Clock())
     journal.begin(INFO)
@@ -155,7 +155,7 @@ def test_a_disk_that_takes_no_journal_is_told_and_the_run_is_kept_in_memory(tmp_
     journal.close()
 
 
-def test_a_journal_that_found_no_place_at_first_is_put_there_at_the_end(tmp_path):
+def test_a_journal_in_memory_is_written_to_the_disk_at_the_end(tmp_path):
     path = tmp_path / "not yet" / "journal.db"
     journal = journals.create(path, Clock())
     journal.begin(INFO)
@@ -165,12 +165,12 @@ def test_a_journal_that_found_no_place_at_first_is_put_there_at_the_end(tmp_path
         assert JournalReader(connection).run() == INFO
 
 
-def test_a_journal_that_is_not_there_cannot_be_reopened(tmp_path):
+def test_a_missing_journal_cannot_be_reopened(tmp_path):
     with pytest.raises(RunDirectoryError):
         journals.reopen(tmp_path / "journal.db", Clock())
 
 
-def test_a_journal_goes_on_where_its_last_session_ended(tmp_path):
+def test_a_journal_continues_after_its_last_session(tmp_path):
     path = tmp_path / "journal.db"
     journal = journals.create(path, Clock())
     journal.begin(INFO)
@@ -186,7 +186,7 @@ def test_a_journal_goes_on_where_its_last_session_ended(tmp_path):
     assert checksum.holds(path)
 
 
-def test_a_journal_on_a_disk_that_may_only_be_read_is_told_before_it_is_opened(tmp_path, monkeypatch):
+def test_a_read_only_disk_is_reported_before_the_journal_is_opened(tmp_path, monkeypatch):
     def read_only(path: object) -> None:
         raise OSError(30, "Read-only file system")
 
@@ -198,7 +198,7 @@ def test_a_journal_on_a_disk_that_may_only_be_read_is_told_before_it_is_opened(t
     assert str(raised.value) == f"The journal {path} cannot be written to: Read-only file system."
 
 
-def test_a_journal_in_memory_commits_as_it_is_told():
+def test_a_journal_in_memory_commits_on_request():
     journal = journals.inline(Clock())
     journal.begin(INFO)
     journal.begin_session()

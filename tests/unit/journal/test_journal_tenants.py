@@ -26,12 +26,12 @@ def fleet(book):
     return book
 
 
-def test_the_tenants_of_a_run_are_kept_in_order_with_all_that_is_known_of_them(fleet):
+def test_the_tenants_of_a_run_are_kept_in_order_with_their_details(fleet):
     fleet.reopen()
     assert list(JournalReader(fleet.connection).run().tenants.items()) == [("north", NORTH), ("south", SOUTH)]
 
 
-def test_all_that_a_run_is_comes_back():
+def test_every_property_of_a_run_is_read_back():
     info = RunInfo(
         "id", "plan", "1.2", 5.0, SENT, "https://tenant.invalid", "entity", ("one", "two"), {"headroom": 0.2}
     )
@@ -40,7 +40,7 @@ def test_all_that_a_run_is_comes_back():
         assert JournalReader(connection).run() == info
 
 
-def test_the_same_key_is_one_of_each_tenant_and_armed_for_its_own(fleet):
+def test_the_same_key_is_claimed_for_each_tenant(fleet):
     assert fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"), row(4, 2, tenant="south")) == 2
     north, south = (fleet.journal.of(name) for name in ("north", "south"))
     assert [one.seq for one in fleet.wait(south.claim(9, True))] == [2]
@@ -55,7 +55,7 @@ def test_new_keys_are_counted_by_tenant(fleet):
     assert new == {"north": 1, "south": 2}
 
 
-def test_each_tenant_tells_how_its_part_stands_and_counts_its_own_tokens(fleet):
+def test_each_tenant_has_its_own_counts_and_tokens(fleet):
     fleet.journal.of("south").tenant_state("aborted", "It is gone.")
     fleet.journal.of("south").token_call()
     told = JournalReader(fleet.connection).tenants()
@@ -72,14 +72,14 @@ def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | 
     return [(one.state, one.reason) for one in JournalReader(fleet.connection).tenants().values()]
 
 
-def test_a_tenant_with_nothing_left_to_do_since_it_was_killed_is_finished(fleet):
+def test_a_killed_tenant_without_open_keys_is_finished(fleet):
     fleet.admit(row(2, tenant="north"))
     fleet.journal.of("north").tenant_state("running", None)
     fleet.journal.completed(1, Outcome.STOPPED, None)
     assert ends(fleet, "interrupted", "By a signal.") == [("finished", None), ("unused", None)]
 
 
-def test_a_tenant_that_was_killed_and_not_come_to_again_ends_as_its_session(fleet):
+def test_a_tenant_not_resumed_after_a_kill_ends_as_its_session(fleet):
     fleet.admit(row(2, tenant="north"))
     fleet.journal.of("north").tenant_state("running", None)
     assert ends(fleet, "interrupted", "By a signal.") == [("interrupted", "By a signal."), ("unused", None)]
@@ -90,12 +90,12 @@ def test_in_a_run_that_is_finished_no_tenant_is_still_interrupted(fleet):
     assert ends(fleet, "finished") == [("finished", None), ("unused", None)]
 
 
-def test_a_tenant_that_was_given_up_stays_so_where_another_is_cut(fleet):
+def test_an_abandoned_tenant_stays_abandoned_if_another_is_cut(fleet):
     fleet.journal.of("north").tenant_state("aborted", "It is gone.")
     assert ends(fleet, "interrupted", "By a signal.") == [("aborted", "It is gone."), ("unused", None)]
 
 
-def test_where_the_tenants_stand_is_added_up(fleet):
+def test_the_counts_of_the_tenants_are_added_up(fleet):
     fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
     fleet.wait(fleet.journal.of("south").claim(1, True))
     fleet.accept(2)
@@ -125,5 +125,5 @@ def test_a_file_is_called_by_its_key_where_there_is_one_tenant():
     ("unprocessed", "speed", "seconds"),
     [(100, 30.0, 3.3), (0, 30.0, 0.0), (100, 0.0, None), (100, None, None), (None, 30.0, None)],
 )
-def test_how_long_an_action_would_go_on_is_told_where_its_speed_is_known(unprocessed, speed, seconds):
+def test_the_time_left_of_an_action_is_reported_if_its_speed_is_known(unprocessed, speed, seconds):
     assert entries.done_in(unprocessed, speed) == seconds

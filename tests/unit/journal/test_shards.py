@@ -86,24 +86,24 @@ def test_a_shard_has_the_open_rows_of_its_tenant_and_no_others(run):
     assert shard.connection.execute("SELECT seq, tenant FROM action").fetchall() == [(3, "north")]
 
 
-def test_keys_that_are_elsewhere_may_have_been_stopped(run):
+def test_keys_in_a_shard_may_have_been_stopped(run):
     take(run, "north")
     assert run.outcomes == ["unconfirmed", "not_attempted", "unconfirmed"]
 
 
-def test_keys_of_a_plan_that_are_elsewhere_were_not_sent(run):
+def test_keys_of_a_plan_in_a_shard_were_not_sent(run):
     take(run, "north", sending=False)
     assert run.outcomes == ["not_attempted"] * 3
 
 
-def test_rows_that_nobody_has_worked_on_are_as_before(run):
+def test_untouched_rows_of_a_shard_are_unchanged(run):
     before = run.connection.execute("SELECT * FROM action").fetchall()
     take(run, "north")
     shards.return_untouched(run.journal, "north", "1/north").result()
     assert run.connection.execute("SELECT * FROM action").fetchall() == before
 
 
-def test_rows_that_are_back_stay_as_they_came_where_their_folder_was_taken_away_only_in_part(run):
+def test_merged_rows_stay_although_their_folder_was_removed_in_part(run):
     shard = shard_of(take(run, "north"))
     shard.stop(3, "north")
     shard.connection.execute("UPDATE action SET stage = 1, attempts = 1 WHERE seq = 1")  # a stop under way
@@ -112,7 +112,7 @@ def test_rows_that_are_back_stay_as_they_came_where_their_folder_was_taken_away_
     assert run.outcomes == ["unconfirmed", "not_attempted", "stopped"]
 
 
-def test_what_a_shard_did_is_in_the_report_at_its_place(run):
+def test_the_results_of_a_shard_are_in_the_report_in_input_order(run):
     shard = shard_of(take(run, "north"))
     shard.stop(3, "north")
     merge(run, shard)
@@ -121,7 +121,7 @@ def test_what_a_shard_did_is_in_the_report_at_its_place(run):
     assert run.report.actions[2].labels == {"owner": "Ada"}
 
 
-def test_a_merge_gives_the_keys_that_are_over(run):
+def test_a_merge_returns_the_finished_keys(run):
     shard = shard_of(take(run, "north"))
     shard.stop(3, "north")
     assert merge(run, shard) == [(3, Outcome.STOPPED)]
@@ -137,7 +137,7 @@ def test_a_shards_calls_and_failures_are_counted_once_however_often_it_is_merged
     assert run.connection.execute("SELECT COUNT(*) FROM failure").fetchone() == (1,)
 
 
-def test_the_same_tenants_shard_of_a_later_session_is_another(run):
+def test_a_later_session_has_another_shard_for_the_same_tenant(run):
     first = shard_of(take(run, "north"))
     first.journal.of("north").token_call()
     merge(run, first)
@@ -147,7 +147,7 @@ def test_the_same_tenants_shard_of_a_later_session_is_another(run):
     assert run.report.summary.calls.token == 2
 
 
-def test_how_a_tenant_stands_comes_with_its_shard(run):
+def test_the_state_of_a_tenant_comes_with_its_shard(run):
     shard = shard_of(take(run, "north"))
     shard.journal.of("north").tenant_state("aborted", "It went away.")
     merge(run, shard)
@@ -155,7 +155,7 @@ def test_how_a_tenant_stands_comes_with_its_shard(run):
     assert run.report.run.tenants["north"].reason == "It went away."
 
 
-def test_rows_that_do_not_fit_are_refused_and_the_journal_goes_on(run):
+def test_rows_of_another_form_are_refused_and_the_journal_continues(run):
     book = shard_of(take(run, "north"))
     shard = shards.read(book.journal).result()
     stage = shard["action"].columns.index("stage")
@@ -166,7 +166,7 @@ def test_rows_that_do_not_fit_are_refused_and_the_journal_goes_on(run):
     assert run.outcomes == ["unconfirmed", "not_attempted", "unconfirmed"]
 
 
-def test_every_table_of_a_journal_is_brought_back_from_a_shard_or_is_the_runs_own(run):
+def test_every_table_of_a_journal_is_merged_or_belongs_to_the_run(run):
     tables = {
         name for (name,) in run.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     }

@@ -60,17 +60,17 @@ def writer(ledger):
 # In the thread
 
 
-def test_what_was_performed_is_on_the_disk_when_its_result_is_there(writer, path):
+def test_work_is_on_the_disk_when_its_result_is_returned(writer, path):
     writer.perform(add("a")).result(PATIENCE)
     with closing(sqlite3.connect(path)) as other:
         assert sessions(other) == ["a"]
 
 
-def test_what_was_performed_gives_its_result(writer):
+def test_work_returns_its_result(writer):
     assert writer.perform(lambda db: db.execute("SELECT 42").fetchone()[0]).result(PATIENCE) == 42
 
 
-def test_notes_said_before_are_committed_with_what_is_performed(writer, path):
+def test_earlier_notes_are_committed_with_the_work(writer, path):
     writer.note("begin_session", at="a")
     writer.note("begin_session", at="b")
     writer.perform(lambda db: None).result(PATIENCE)
@@ -100,7 +100,7 @@ def test_without_a_thread_there_is_no_writer(path, monkeypatch):
         ThreadWriter(Watched(database.create(path)))
 
 
-def test_notes_and_work_are_done_in_the_order_they_were_said(writer):
+def test_notes_and_work_are_done_in_order(writer):
     for n in range(50):
         writer.note("begin_session", at=f"{n} noted")
         writer.perform(add(f"{n} performed"))
@@ -108,12 +108,12 @@ def test_notes_and_work_are_done_in_the_order_they_were_said(writer):
     assert writer.perform(sessions).result(PATIENCE) == said
 
 
-def test_a_note_that_nobody_waits_for_is_committed_by_itself(writer, ledger):
+def test_a_note_without_a_waiting_caller_is_committed(writer, ledger):
     writer.note("begin_session", at="a")
     assert ledger.committed.wait(PATIENCE)
 
 
-def test_what_is_said_during_a_commit_is_committed_as_one_group(writer, ledger):
+def test_notes_during_a_commit_are_committed_as_one_group(writer, ledger):
     ledger.may_go_on.clear()
     writer.perform(add("first"))
     assert ledger.entered.wait(PATIENCE)
@@ -124,7 +124,7 @@ def test_what_is_said_during_a_commit_is_committed_as_one_group(writer, ledger):
     assert ledger.groups == [1, 30]
 
 
-def test_nothing_said_is_lost_when_the_writer_is_closed(path):
+def test_no_note_is_lost_when_the_writer_is_closed(path):
     writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note("begin_session", at="a")
     writer.close()
@@ -140,7 +140,7 @@ def test_a_closed_writer_refuses_work_instead_of_leaving_it_waiting(path):
     assert str(raised.value) == "The journal is closed: the run has ended."
 
 
-def test_what_somebody_waits_for_is_committed_at_once_however_long_notes_may_linger(path, monkeypatch):
+def test_awaited_work_is_committed_at_once_however_long_notes_linger(path, monkeypatch):
     monkeypatch.setattr(writers, "LINGER", 100 * PATIENCE)
     writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note("begin_session", at="a")
@@ -151,7 +151,7 @@ def test_what_somebody_waits_for_is_committed_at_once_however_long_notes_may_lin
         assert sessions(other) == ["a", "b"]
 
 
-def test_notes_linger_until_somebody_waits_and_again_after_that(path, monkeypatch):
+def test_notes_linger_until_a_caller_waits_and_linger_again_later(path, monkeypatch):
     did: SimpleQueue[str] = SimpleQueue()
 
     class Linger(float):
@@ -179,7 +179,7 @@ def test_a_journal_left_behind_keeps_no_process_alive(writer):
     assert [thread.daemon for thread in threading.enumerate() if thread.name == "journal"] == [True]
 
 
-def test_a_writer_without_trouble_tells_of_none(writer):
+def test_a_writer_without_a_failure_reports_none(writer):
     assert writer.trouble is None
 
 
@@ -188,7 +188,7 @@ def test_a_closed_journal_has_its_digest(path):
     assert checksum.holds(path)
 
 
-def test_an_error_of_the_callers_work_goes_to_the_caller(writer):
+def test_an_error_in_the_work_is_raised_to_the_caller(writer):
     def work(db):
         raise ValueError("the caller's own")
 
@@ -196,7 +196,7 @@ def test_an_error_of_the_callers_work_goes_to_the_caller(writer):
         writer.perform(work).result(PATIENCE)
 
 
-def test_an_error_of_the_callers_work_takes_back_what_that_work_wrote(writer):
+def test_an_error_in_the_work_rolls_back_its_writes(writer):
     def work(db):
         add("half")(db)
         raise ValueError
@@ -205,7 +205,7 @@ def test_an_error_of_the_callers_work_takes_back_what_that_work_wrote(writer):
     assert writer.perform(sessions).result(PATIENCE) == []
 
 
-def test_an_error_of_one_callers_work_leaves_the_others_of_its_group_whole(writer, ledger):
+def test_an_error_in_one_work_keeps_the_others_of_its_group(writer, ledger):
     def work(db):
         raise ValueError
 
@@ -217,7 +217,7 @@ def test_an_error_of_one_callers_work_leaves_the_others_of_its_group_whole(write
     assert writer.perform(sessions).result(PATIENCE) == ["noted", "performed"]
 
 
-def test_work_whose_caller_went_away_is_done_all_the_same(writer, ledger):
+def test_work_of_a_cancelled_caller_is_done(writer, ledger):
     ledger.may_go_on.clear()
     writer.perform(lambda db: None)
     assert ledger.entered.wait(PATIENCE)
@@ -227,7 +227,7 @@ def test_work_whose_caller_went_away_is_done_all_the_same(writer, ledger):
     assert writer.perform(sessions).result(PATIENCE) == ["a"]
 
 
-def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
+def test_an_invalid_note_raises_an_error_for_the_waiting_caller(path):
     writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note("begin_session", at=2**100)
     with pytest.raises(StorageError, match=r"^The journal failed \(OverflowError: .+\)\.$"):
@@ -236,7 +236,7 @@ def test_a_note_that_no_database_can_hold_is_heard_of_by_whoever_waits(path):
         writer.close()
 
 
-def test_a_note_of_no_statement_is_heard_of_by_whoever_waits_and_at_the_end(path):
+def test_an_unknown_statement_raises_an_error_for_the_caller_and_at_the_end(path):
     writer = ThreadWriter(FallbackConnection(database.create(path)))
     writer.note(None, at="a")  # type: ignore[arg-type]  # the mistake there must be no silence about
     with pytest.raises(StorageError, match=r"^The journal failed \(KeyError: None\)\.$"):
@@ -245,7 +245,7 @@ def test_a_note_of_no_statement_is_heard_of_by_whoever_waits_and_at_the_end(path
         writer.close()
 
 
-def test_whoever_waits_hears_of_a_result_that_could_not_be_handed_over(path):
+def test_a_waiting_caller_gets_the_error_of_a_failed_handover(path):
     ledger = Watched(database.create(path))
     ledger.may_go_on.clear()
     writer = ThreadWriter(ledger)
@@ -272,7 +272,7 @@ def test_work_that_would_end_the_thread_ends_the_journal_loudly(path):
 # On a disk that takes no more
 
 
-def test_a_writer_goes_on_in_memory(path):
+def test_a_writer_continues_in_memory(path):
     ledger = FallbackConnection(database.create(path), home=path)
     no_room_for_more(ledger.connection)
     writer = ThreadWriter(ledger)
@@ -293,26 +293,26 @@ def broken():
         writer.close()
 
 
-def test_whoever_waits_when_not_even_memory_is_left_hears_of_it(broken):
+def test_a_waiting_caller_gets_the_error_of_a_full_memory(broken):
     broken.note("begin_session", at=BIG)
     with pytest.raises(StorageError):
         broken.perform(lambda db: None).result(PATIENCE)
 
 
-def test_whoever_comes_when_not_even_memory_is_left_hears_of_it(broken):
+def test_a_new_caller_gets_the_error_of_a_full_memory(broken):
     broken.perform(add(BIG)).exception(PATIENCE)
     with pytest.raises(StorageError):
         broken.perform(lambda db: None)
 
 
-def test_a_memory_that_gives_out_too_is_told_with_both_troubles(broken):
+def test_a_failure_of_disk_and_memory_is_reported_with_both_causes(broken):
     with pytest.raises(StorageError) as raised:
         broken.perform(add(BIG)).result(PATIENCE)
     full = "database or disk is full"
     assert str(raised.value) == f"The journal can be neither written nor read: {full}; {full}."
 
 
-def test_a_caller_who_went_away_does_not_keep_the_others_from_hearing_of_it(broken):
+def test_a_cancelled_caller_does_not_hide_the_error_from_the_others(broken):
     ledger = broken._connection
     ledger.may_go_on.clear()
     given_up = broken.perform(add(BIG))
@@ -336,7 +336,7 @@ def test_an_inline_writer_has_committed_when_it_returns():
     writer.close()
 
 
-def test_an_inline_writer_gives_an_error_of_the_callers_work_to_the_caller():
+def test_an_inline_writer_raises_an_error_in_the_work_to_the_caller():
     def work(db):
         raise ValueError
 

@@ -49,7 +49,7 @@ def test_a_header_that_counts_fewer_calls_than_are_ours_ends_it():
     assert seen(abandoned(*[1.0] * 10), *headers) == 3
 
 
-def test_a_few_calls_that_are_on_their_way_end_nothing():
+def test_a_few_calls_in_flight_end_nothing():
     headers = [(100.0 + 0.5 * n, 38, 39) for n in range(8)]
     assert seen(abandoned(1.0), *headers) == 1
 

@@ -32,7 +32,7 @@ def test_a_few_failures_are_no_outage():
     assert not circuit.open
 
 
-def test_as_many_failures_in_a_row_as_that_begin_an_outage():
+def test_a_number_of_failures_in_a_row_begins_an_outage():
     circuit = answered_before()
     assert [circuit.failed(0.0) for _ in range(FAILURES + 1)] == [*[False] * (FAILURES - 1), True, False]
     assert circuit.open
@@ -43,7 +43,7 @@ def test_before_the_first_answer_one_failure_begins_an_outage():
     assert Circuit(highest).failed(0.0)
 
 
-def test_an_answer_between_failures_starts_the_row_again():
+def test_an_answer_between_failures_restarts_the_count():
     circuit = answered_before()
     for n in range(10 * FAILURES):
         circuit.failed(0.0)
@@ -52,7 +52,7 @@ def test_an_answer_between_failures_starts_the_row_again():
     assert not circuit.open
 
 
-def test_an_outage_began_with_the_first_failure_in_the_row():
+def test_an_outage_began_with_the_first_of_its_failures():
     circuit = answered_before()
     for now in range(FAILURES):
         circuit.failed(10.0 * now)
@@ -65,7 +65,7 @@ def test_the_first_probe_starts_after_a_short_pause(uniform, pause):
 
 
 @pytest.mark.parametrize(("uniform", "pause"), [(lowest, 1.0), (highest, 2.0)])
-def test_probes_start_one_to_two_seconds_apart_for_as_long_as_it_takes(uniform, pause):
+def test_probes_start_one_to_two_seconds_apart_during_the_whole_outage(uniform, pause):
     circuit = in_outage(100.0, uniform)
     for second in range(1000):
         circuit.take(float(second))

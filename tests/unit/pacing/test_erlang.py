@@ -18,7 +18,7 @@ def blocked(load: float, slots: float) -> float:
 @pytest.mark.parametrize(
     ("load", "loss", "slots"), [(1.0, 0.05, 4), (5.0, 0.01, 11), (10.0, 0.05, 15), (20.0, 0.05, 26)]
 )
-def test_the_room_is_erlangs(load, loss, slots):
+def test_the_room_follows_from_the_erlang_formula(load, loss, slots):
     """Figures of the printed tables of Erlang's formula, which round up."""
     assert math.ceil(room_for([(1.0, load)], loss, 1000)) == slots
 
@@ -31,7 +31,7 @@ def test_the_room_lies_between_too_little_and_enough(load, loss):
 
 
 @pytest.mark.parametrize("slots", [1, 5, 14, 40])
-def test_a_loss_that_whole_slots_have_is_met_by_just_those(slots):
+def test_a_loss_of_whole_slots_needs_exactly_those_slots(slots):
     assert room_for([(1.0, 9.0)], blocked(9.0, slots), 1000) == pytest.approx(slots)
 
 
@@ -40,11 +40,11 @@ def test_between_whole_slots_the_room_divides_the_loss_evenly():
     assert room_for([(1.0, 9.0)], half_way, 1000) == pytest.approx(13.5)
 
 
-def test_nobody_needs_no_room():
+def test_without_other_callers_no_room_is_needed():
     assert room_for([(1.0, 0.0)], 0.05, 1000) == 0
 
 
-def test_where_nothing_is_known_no_room_is_left():
+def test_without_any_estimate_no_room_is_left():
     assert room_for([], 0.05, 1000) == 0
 
 
@@ -56,10 +56,10 @@ def test_the_room_is_bounded():
     assert room_for([(1.0, 1e6)], 0.05, 40) == 40
 
 
-def test_of_several_loads_the_mean_of_their_losses_counts():
+def test_the_mean_loss_of_several_loads_counts():
     both = 0.25 * blocked(4.0, 9) + 0.75 * blocked(12.0, 9)
     assert room_for([(0.25, 4.0), (0.75, 12.0)], both, 1000) == pytest.approx(9)
 
 
-def test_a_load_that_is_perhaps_there_needs_less_room_than_one_that_is():
+def test_a_possible_load_needs_less_room_than_a_certain_one():
     assert room_for([(0.5, 0.0), (0.5, 9.0)], 0.05, 1000) < room_for([(1.0, 9.0)], 0.05, 1000)

@@ -27,24 +27,24 @@ def seconds(calls: Calls, *windows: Quota, slots: int = 10, rate: Rate | None = 
 @pytest.mark.parametrize(
     ("stopping", "count"), [(0.0, 1), (0.25, 1), (0.3, 2), (0.75, 2), (0.8, 3), (5.0, 6), (60.0, 11)]
 )
-def test_looks_are_those_that_the_result_lane_takes(stopping: float, count: int):
+def test_the_forecast_polls_as_often_as_a_journey(stopping: float, count: int):
     assert looks(stopping, 0.25, 0.5, 15.0, 1.6) == count
 
 
-def test_every_window_that_is_told_is_a_quota_the_shortest_first():
+def test_every_window_in_the_headers_is_a_quota_and_the_shortest_is_first():
     assert [quota.seconds for quota in quotas(told(1_000))] == [60, 3_600, 86_400]
 
 
-def test_what_is_left_of_the_nearest_window_is_what_was_told():
+def test_the_remaining_count_of_the_nearest_window_is_the_one_in_the_header():
     (hour,) = [quota for quota in quotas(told(1_000)) if quota.told]
     assert (hour.calls, hour.left, hour.resets_in) == (5_000, 1_000, 1_200.0)
 
 
-def test_of_no_other_window_was_a_larger_share_used():
+def test_no_other_window_was_used_by_a_larger_share():
     assert [quota.left for quota in quotas(told(1_000)) if not quota.told] == [500, 2_000]
 
 
-def test_a_tenant_that_counts_nothing_is_taken_to_have_used_nothing():
+def test_without_a_remaining_count_no_use_is_assumed():
     assert [(quota.left, quota.told) for quota in quotas(told(None))] == [
         (2_500, False),
         (5_000, False),
@@ -52,7 +52,7 @@ def test_a_tenant_that_counts_nothing_is_taken_to_have_used_nothing():
     ]
 
 
-def test_a_window_that_says_nothing_of_its_reset_is_taken_to_have_just_begun():
+def test_a_window_without_a_reset_is_assumed_to_have_just_begun():
     assert quotas(told(1_000, reset=None)) == (
         Quota(2_500, 60, 500, 60.0, told=False),
         Quota(5_000, 3_600, 1_000, 3_600.0, told=True),
@@ -60,7 +60,7 @@ def test_a_window_that_says_nothing_of_its_reset_is_taken_to_have_just_begun():
     )
 
 
-def test_windows_that_are_not_counted_are_taken_to_have_just_begun():
+def test_windows_without_a_count_are_assumed_to_have_just_begun():
     assert quotas(told(None)) == (
         Quota(2_500, 60, 2_500, 60.0, told=False),
         Quota(5_000, 3_600, 5_000, 3_600.0, told=False),
@@ -73,11 +73,11 @@ def test_no_more_is_left_of_a_window_than_it_holds():
     assert [quota.left for quota in quotas(told(6_000)) if not quota.told] == [2_500, 10_000]
 
 
-def test_a_tenant_that_tells_no_window_has_no_quota():
+def test_a_tenant_without_windows_has_no_quota():
     assert quotas(Limits(concurrency=40)) == ()
 
 
-def test_without_quotas_the_slots_decide():
+def test_without_quotas_the_slots_determine_the_time():
     assert seconds(Calls(stop=100, status=100, file=50)) == (1.0, 6.0)
 
 
@@ -89,18 +89,18 @@ def test_the_operators_own_rate_counts():
     assert seconds(Calls(stop=100, status=0, file=0), rate=Rate(60, 60))[0] == 100.0
 
 
-def test_calls_that_a_window_does_not_hold_wait_for_its_reset():
+def test_calls_beyond_a_window_wait_for_its_reset():
     window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
     assert seconds(Calls(stop=41, status=0, file=0), window)[0] == 20.0
 
 
-def test_each_further_window_takes_as_many_again():
+def test_each_further_window_allows_as_many_calls_again():
     window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
     assert seconds(Calls(stop=141, status=0, file=0), window)[0] == 80.0
 
 
 @pytest.mark.parametrize(("stops", "wait"), [(49, 20.0), (50, 20.0), (51, 3_620.0), (75, 3_620.0)])
-def test_a_window_that_opens_anew_gives_its_calls_less_the_headroom(stops: int, wait: float):
+def test_a_reset_window_allows_its_calls_less_the_headroom(stops: int, wait: float):
     empty = Quota(calls=100, seconds=3_600, left=0, resets_in=20.0, told=True)
     ahead = forecast(Calls(stops, 0, 0), (empty,), slots=1, call_seconds=0.0, headroom=0.5)
     assert ahead.last_stop == wait
@@ -111,23 +111,23 @@ def test_a_quota_of_one_call_gives_one_call_a_window():
     assert seconds(Calls(stop=3, status=0, file=0), window)[0] == 25.0
 
 
-def test_calls_that_a_window_holds_to_the_last_do_not_wait():
+def test_calls_that_a_window_just_allows_do_not_wait():
     hour = Quota(calls=100, seconds=3_600, left=10, resets_in=20.0, told=True)
     assert seconds(Calls(stop=10, status=0, file=0), hour)[0] == 0.1
 
 
-def test_a_window_that_holds_nothing_is_waited_for_by_the_first_call():
+def test_the_first_call_waits_for_an_empty_window():
     hour = Quota(calls=100, seconds=3_600, left=0, resets_in=0.5, told=True)
     ahead = forecast(Calls(1, 0, 0), (hour,), slots=1, call_seconds=0.1, headroom=0.0)
     assert (ahead.last_stop, ahead.short) == (0.5, (hour,))
 
 
-def test_a_forecast_names_the_calls_it_is_for():
+def test_a_forecast_names_the_number_of_calls():
     calls = Calls(3, 2, 1)
     assert forecast(calls, (), slots=1, call_seconds=0.1, headroom=0.0).calls == calls
 
 
-def test_a_window_that_does_not_hold_the_run_is_named():
+def test_a_window_too_small_for_the_run_is_named():
     short = Quota(calls=100, seconds=3_600, left=40, resets_in=20.0, told=True)
     wide = Quota(calls=1_000, seconds=86_400, left=1_000, resets_in=20.0, told=False)
     ahead = forecast(Calls(30, 30, 0), (short, wide), slots=1, call_seconds=0.1, headroom=0.0)
@@ -141,11 +141,11 @@ def test_headroom_is_held_back_in_windows_of_minutes_only():
     assert ahead.short == (minute,)
 
 
-def test_the_keys_that_a_quota_carries_are_those_of_the_narrowest():
+def test_the_narrowest_quota_limits_the_number_of_keys():
     assert keys_within(quotas(told(1_000)), 5.0, 0.0) == 100
 
 
-def test_without_a_quota_nobody_knows_how_many_keys_are_carried():
+def test_without_a_quota_the_number_of_keys_is_unknown():
     assert keys_within((), 5.0, 0.1) is None
 
 

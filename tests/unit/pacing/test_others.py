@@ -38,7 +38,7 @@ def test_a_steady_count_is_the_load(count):
     assert mean(counted([count] * 20)) == pytest.approx(count, rel=0.15)
 
 
-def test_nobody_is_told_from_somebody():
+def test_an_idle_tenant_differs_from_a_busy_one():
     assert mean(counted([0] * 10)) < 0.1
 
 
@@ -49,7 +49,7 @@ def test_a_random_load_is_found(load):
     assert mean(counted([min(count, 20) for count in counts])) == pytest.approx(load, rel=0.25)
 
 
-def test_a_count_that_is_told_again_counts_once():
+def test_a_repeated_count_counts_once():
     load = OthersLoad()
     assert load.seen(0.0, 20, 40, 11)
     assert load.seen(1.0, 20, 40, 9)
@@ -58,20 +58,20 @@ def test_a_count_that_is_told_again_counts_once():
     assert load.loads == before
 
 
-def test_a_count_that_stays_the_same_counts_again_when_its_time_is_over():
+def test_an_unchanged_count_counts_again_after_its_lifetime():
     load = OthersLoad()
     load.seen(0.0, 20, 40, 11)
     assert not load.seen(2.9 * REFRESH, 20, 40, 11)
     assert load.seen(3.0 * REFRESH, 20, 40, 11)
 
 
-def test_a_count_that_stays_the_same_while_ours_change_is_an_old_one():
+def test_an_unchanged_count_while_our_calls_change_is_stale():
     load = OthersLoad()
     load.seen(0.0, 36, 40, 4)
     assert not load.seen(10.0, 5, 40, 4)
 
 
-def test_counts_that_differ_within_the_same_moment_are_of_several_machines():
+def test_different_counts_in_one_moment_come_from_several_machines():
     load = OthersLoad()
     for second, remaining in enumerate((11, 9)):
         load.seen(float(second), 20, 40, remaining)
@@ -86,7 +86,7 @@ def test_the_second_count_may_follow_the_first_at_once():
     assert load.seen(0.01, 10, 40, 21)
 
 
-def test_the_first_count_does_not_count_on():
+def test_the_first_count_is_not_extrapolated():
     first = OthersLoad()
     first.seen(0.0, 10, 40, 0)
     first.seen(1.0, 10, 40, 30)
@@ -97,7 +97,7 @@ def test_the_first_count_does_not_count_on():
     assert mean(first) < 2
 
 
-def test_what_was_ours_is_not_taken_for_others():
+def test_our_own_calls_do_not_count_as_others():
     load = OthersLoad()
     for second in range(10):
         load.seen(second * 3.0, 30, 40, 10)
@@ -111,17 +111,17 @@ def test_calls_that_left_since_the_answer_before_may_not_be_in_the_count():
     assert mean(load) == pytest.approx(9, abs=3)
 
 
-def test_others_that_hold_all_they_get_may_want_more():
+def test_others_that_use_every_slot_may_want_more():
     """Eight others in eight slots say "eight at least"; eight in twenty say "eight"."""
     full, roomy = counted([8] * 10, ours=32), counted([8] * 10, ours=20)
     assert mean(full) > mean(roomy) + 2
 
 
-def test_a_load_that_rises_is_seen_within_three_counts():
+def test_a_rising_load_is_detected_within_three_counts():
     assert mean(counted([3] * 20 + [18] * 3)) > 13
 
 
-def test_a_load_that_falls_is_seen_within_three_counts():
+def test_a_falling_load_is_detected_within_three_counts():
     assert mean(counted([15] * 20 + [3] * 3)) < 7
 
 
@@ -135,16 +135,16 @@ def nobody_after(*moments: float) -> float:
     return share
 
 
-def test_counts_that_tell_nothing_leave_what_was_taken_to_be_so():
+def test_counts_without_information_keep_the_estimate():
     assert nobody_after(0.0, 10.0) == pytest.approx(NOBODY)
 
 
-def test_after_a_long_time_somebodys_calls_are_seldom_followed_by_none():
+def test_after_a_long_time_a_busy_tenant_seldom_turns_idle():
     assert nobody_after(0.0, 10.0, 1e9) == pytest.approx(NOBODY_ANY_MORE)
 
 
 @pytest.mark.parametrize("first", [0, 15, 39])
-def test_whatever_the_first_count_was_the_second_stands_for_itself(first):
+def test_the_second_count_does_not_depend_on_the_first(first):
     load, other = OthersLoad(), OthersLoad()
     load.seen(0.0, 10, 40, first)
     other.seen(0.0, 10, 40, 20)
@@ -153,18 +153,18 @@ def test_whatever_the_first_count_was_the_second_stands_for_itself(first):
     assert mean(load) == mean(other)
 
 
-def test_from_the_second_count_on_each_counts_with_those_before():
+def test_later_counts_add_to_the_earlier_ones():
     assert mean(counted([5, 15, 9])) > mean(counted([5, 3, 9])) + 0.1
 
 
-def test_calls_of_ours_that_have_come_back_are_not_in_the_count():
+def test_our_completed_calls_are_not_in_the_count():
     load = OthersLoad()
     load.seen(0.0, 30, 40, 10)
     load.seen(3.0, 5, 40, 20)
     assert mean(load) > 5
 
 
-def test_after_an_hour_nothing_of_what_was_before_is_believed():
+def test_after_an_hour_the_earlier_estimate_is_dropped():
     few, many = counted([1] * 20), counted([18] * 20)
     for load in (few, many):
         load.seen(3_600.0, 20, 40, 40 - 20 - 6)
@@ -172,18 +172,18 @@ def test_after_an_hour_nothing_of_what_was_before_is_believed():
 
 
 @pytest.mark.parametrize("nonsense", [0, 20])
-def test_a_count_that_was_nonsense_is_forgotten_with_the_next(nonsense):
+def test_the_next_count_replaces_a_nonsense_count(nonsense):
     assert mean(counted([9] * 20 + [nonsense, 9])) == pytest.approx(9, abs=2)
 
 
-def test_a_greater_limit_makes_room_for_greater_loads():
+def test_a_higher_limit_allows_higher_loads():
     load = counted([5] * 3)
     for second in range(10, 20):
         load.seen(second * 3.0, 20, 200, 80)
     assert mean(load) == pytest.approx(100, rel=0.1)
 
 
-def test_after_a_greater_limit_it_is_as_if_nothing_had_been_seen():
+def test_a_higher_limit_restarts_the_estimate():
     load, other = counted([5] * 10), OthersLoad()
     other.seen(0.0, 20, 80, 33)
     for each in (load, other):
@@ -220,12 +220,12 @@ def test_a_count_with_one_call_of_ours_in_it_is_weighed_by_bayes_rule(before, pe
     )
 
 
-def test_loads_are_told_apart_up_to_the_limit():
+def test_loads_are_distinguished_up_to_the_limit():
     assert 40 <= counted([5]).loads[-1][1] < 40 * STEP
 
 
 @given(st.integers(1, 500), st.integers(0, 500), st.integers(0, 256), st.floats(0, 1e6))
-def test_whatever_a_header_tells_the_mean_is_a_number(permitted, remaining, in_flight, now):
+def test_the_mean_is_a_number_for_any_header(permitted, remaining, in_flight, now):
     load = OthersLoad()
     for moment in range(4):
         load.seen(now + moment, in_flight + moment, permitted, min(remaining, permitted))

@@ -75,7 +75,7 @@ def test_headroom_is_kept_of_the_slots(headroom, slots):
     assert taken == slots
 
 
-def test_with_every_slot_taken_only_a_release_can_tell():
+def test_with_every_slot_used_the_next_time_is_unknown():
     pacer = a_pacer(most=1)
     pacer.take(0.0)
     assert pacer.opens_at(0.0) is None
@@ -180,7 +180,7 @@ def test_headroom_is_kept_of_each_window(headroom, quota):
     assert busiest(sent_within(pacer, 180), 60) <= quota
 
 
-def test_headers_that_tell_the_same_again_do_not_start_the_windows_anew():
+def test_repeated_headers_do_not_restart_the_windows():
     pacer = a_pacer()
     told = answer(Limits(windows=(Window(100, 60),)))
     sent = 0
@@ -190,7 +190,7 @@ def test_headers_that_tell_the_same_again_do_not_start_the_windows_anew():
     assert sent <= 100
 
 
-def test_a_window_told_anew_leaves_the_counts_of_the_others():
+def test_a_changed_window_keeps_the_counts_of_the_others():
     """A header whose hour changes on every answer must not give the minute a burst each time."""
     pacer = a_pacer()
     sent = 0
@@ -200,7 +200,7 @@ def test_a_window_told_anew_leaves_the_counts_of_the_others():
     assert sent <= 100
 
 
-def test_the_tenants_count_of_the_nearest_window_is_believed():
+def test_the_count_of_the_nearest_window_in_the_headers_is_used():
     pacer = a_pacer()
     pacer.answered(answer(Limits((MINUTE, HOUR, DAY), nearest=50_000, remaining=7, reset=30.0)), 0.0)
     assert let_through(pacer, 1.0) == 7
@@ -212,7 +212,7 @@ def test_an_exhausted_window_holds_until_it_resets():
     assert pacer.opens_at(1.0) == 30.0
 
 
-def test_calls_under_way_are_not_yet_in_the_tenants_count():
+def test_calls_in_flight_are_not_yet_in_the_count_of_the_tenant():
     pacer = a_pacer()
     calls = [pacer.take(0.0) for _ in range(5)]
     pacer.answered(answer(Limits((MINUTE,), nearest=50_000, remaining=7, reset=30.0)), 0.0)
@@ -220,21 +220,21 @@ def test_calls_under_way_are_not_yet_in_the_tenants_count():
     assert let_through(pacer, 1.0) == 2
 
 
-def test_headroom_is_kept_of_the_tenants_count_of_a_minute():
+def test_headroom_is_kept_of_the_count_of_a_minute():
     pacer = a_pacer(0.1)
     limits = Limits((MINUTE,), nearest=50_000, remaining=5_004, reset=30.0)
     pacer.answered(answer(limits), 0.0)
     assert let_through(pacer, 1.0) == 4
 
 
-def test_headroom_is_not_kept_of_the_tenants_count_of_an_hour():
+def test_headroom_is_not_kept_of_the_count_of_an_hour():
     """An action left running for an hour costs more than the headroom is worth."""
     pacer = a_pacer(0.1)
     pacer.answered(answer(Limits((HOUR,), nearest=2_250_000, remaining=50, reset=1800.0)), 0.0)
     assert let_through(pacer, 1.0) == 50
 
 
-def test_a_count_of_a_window_nobody_told_of_changes_nothing():
+def test_a_count_of_an_unknown_window_changes_nothing():
     pacer = a_pacer()
     pacer.answered(answer(Limits((MINUTE,), nearest=77, remaining=0, reset=30.0)), 0.0)
     assert let_through(pacer, 1.0, most=10) == 10
@@ -260,7 +260,7 @@ def test_a_refusal_costs_slots():
     assert pacer.limit < 40
 
 
-def test_a_day_that_is_less_used_than_the_hour_holds_nothing_back():
+def test_a_day_used_less_than_the_hour_delays_no_call():
     """An API sandbox: of 10,000 calls a day half may be made at once, as long as the hour has some left."""
     pacer = a_pacer()
     windows = (Window(2_500, 60), Window(5_000, 3600), Window(10_000, 86_400))
@@ -293,7 +293,7 @@ def test_a_probe_needs_no_free_slot():
     assert pacer.opens_at(hanging) == hanging + PROBE_EVERY[1]
 
 
-def test_so_many_probes_hang_at_most():
+def test_the_number_of_hanging_probes_is_limited():
     pacer = in_outage(50.0)
     for number in range(1 + MOST_PROBES):
         assert pacer.opens_at(100.0 + number) is not None
@@ -343,27 +343,25 @@ def test_an_answer_to_a_probe_ends_the_outage():
     assert pacer.opens_at(51.0) is not None
 
 
-def test_where_no_window_is_known_any_number_of_calls_is_spared():
+def test_without_a_window_any_number_of_calls_is_spare():
     assert a_pacer().spare(0.0, 1.0) == float("inf")
 
 
-def test_the_narrowest_window_says_what_is_spared_the_operators_own_rate_included():
+def test_the_narrowest_window_or_own_rate_limits_the_spare_calls():
     pacer = a_pacer(rate=Rate(10, 10))
     assert pacer.spare(0.0, 0.0) == 1
     pacer.answered(answer(Limits(windows=(MINUTE, HOUR), nearest=MINUTE.quota, remaining=0, reset=30.0)), 0.0)
     assert pacer.spare(0.0, 1.0) == 0
 
 
-def test_calls_at_the_operators_own_rate_are_spaced_evenly_where_none_may_burst():
+def test_calls_at_an_own_rate_without_burst_are_spaced_evenly():
     pacer = a_pacer(rate=Rate(100, 60))
     pacer.release(pacer.take(0.0))
     assert pacer.opens_at(0.0) == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(("remaining", "in_flight", "calls"), [(80, 0, 8), (80, 2, 6), (200, 0, 10)])
-def test_of_a_window_that_was_not_told_no_larger_share_was_used_than_of_the_nearest(
-    remaining, in_flight, calls
-):
+def test_an_uncounted_window_was_used_no_more_than_the_nearest(remaining, in_flight, calls):
     """Ours under way may not be in the count yet; and no window holds more than its quota."""
     pacer = a_pacer()
     for _ in range(in_flight):
@@ -374,7 +372,7 @@ def test_of_a_window_that_was_not_told_no_larger_share_was_used_than_of_the_near
 
 
 @pytest.mark.parametrize(("quota", "at_once", "next_at"), [(1, 1, 60.0), (2, 1, 30.0), (9, 4, 10.0)])
-def test_of_a_tenants_window_half_may_leave_at_once_and_the_rest_evenly(quota, at_once, next_at):
+def test_half_a_window_may_leave_at_once_and_the_rest_evenly(quota, at_once, next_at):
     pacer = a_pacer()
     pacer.answered(answer(Limits(windows=(Window(quota, 60),))), 0.0)
     assert let_through(pacer, 0.0) == at_once
@@ -398,12 +396,12 @@ def refused_alone(pacer: Pacer, now: float) -> float:
 
 
 @pytest.mark.parametrize(("share", "waits"), [(1.0, [0.5, 1, 2, 4, 8, 16, 30, 30]), (0.0, [0.25, 0.5, 1, 2])])
-def test_a_refusal_of_our_only_call_closes_the_gate_for_ever_longer(share, waits):
+def test_repeated_refusals_of_a_single_call_close_the_gate_for_longer(share, waits):
     pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: low + share * (high - low))
     assert [refused_alone(pacer, 1_000.0 * n) for n in range(len(waits))] == waits
 
 
-def test_a_call_that_was_taken_makes_the_wait_short_again():
+def test_an_accepted_call_shortens_the_wait_again():
     pacer = Pacer(TenantSlots(0.0), 0.0, uniform=lambda low, high: high)
     for n in range(4):
         refused_alone(pacer, 1_000.0 * n)
@@ -453,7 +451,7 @@ def next_after(pacer: Pacer, now: float) -> float:
     return opens_at
 
 
-def test_calls_that_waited_at_the_gate_leave_a_slots_worth_of_them_in_its_first_moment():
+def test_waiting_calls_leave_gradually_when_the_gate_opens():
     """Each at a random distance from the one before, which is on average the moment's even share."""
     pacer, now, left = drawn(0.5), 10.0, 0
     while now < 10.0 + OPENING * (1 - 1e-9):
@@ -462,12 +460,12 @@ def test_calls_that_waited_at_the_gate_leave_a_slots_worth_of_them_in_its_first_
 
 
 @pytest.mark.parametrize(("share", "distance"), [(0.0, 0.0), (1.0, 2.0)])
-def test_a_call_behind_the_gate_is_between_none_and_two_even_shares_after_the_one_before(share, distance):
+def test_calls_after_the_gate_are_spread_with_jitter(share, distance):
     pacer = drawn(share)
     assert next_after(pacer, 10.1) == pytest.approx(10.1 + distance * OPENING / pacer.limit, abs=1e-12)
 
 
-def test_from_that_moment_on_calls_leave_as_slots_are_free():
+def test_later_calls_leave_as_slots_are_free():
     assert next_after(drawn(1.0), 10.0 + OPENING) == 10.0
 
 

@@ -31,40 +31,40 @@ def refused(at: int, now: float = 10.0) -> Search:
     return search
 
 
-def test_each_round_trip_gives_a_slot_at_first():
+def test_each_round_trip_first_adds_a_slot():
     assert limits(Search(10), QUICKENING - 1) == [11, 12]
 
 
-def test_it_rises_the_faster_the_longer_nothing_is_refused():
+def test_the_limit_rises_faster_the_longer_nothing_is_refused():
     found = [10, *limits(Search(10), 12)]
     assert found[3] - found[0] == 3
     assert found[6] - found[3] in (4, 5, 6)
     assert found[12] - found[9] >= 9
 
 
-def test_it_rises_no_higher_than_is_of_use():
+def test_the_limit_rises_no_higher_than_useful():
     assert max(limits(Search(10), 50, most=17)) == 17
 
 
-def test_after_a_pause_it_rises_no_higher_than_is_of_use_however_fast_it_rose_before():
+def test_after_a_pause_the_limit_rises_no_higher_than_useful():
     search = Search(10)
     limits(search, 60, most=10_000)
     search.restart()
     assert max(limits(search, 3, start=100.0, most=START + 1)) == START + 1
 
 
-def test_a_slot_that_nobody_used_proves_nothing():
+def test_an_unused_slot_proves_nothing():
     search = Search(10)
     for _ in range(100):
         search.accepted(0.0, 9, 100)
     assert search.limit == 10
 
 
-def test_a_refusal_leaves_its_share():
+def test_a_refusal_reduces_the_limit_by_its_share():
     assert refused(20).limit == int(20 * CUT)
 
 
-def test_calls_that_left_before_the_cut_all_say_the_same():
+def test_calls_that_left_before_a_cut_count_as_one_refusal():
     search = Search(40)
     told = [search.refused(10.0 + n * TRIP / 40, TRIP, 40) for n in range(40)]
     assert (told, search.limit) == ([True] + [False] * 39, int(40 * CUT))
@@ -77,7 +77,7 @@ def test_a_call_that_left_after_the_cut_cuts_again():
     assert search.limit == int(28 * CUT)
 
 
-def test_what_is_cut_is_what_was_in_flight():
+def test_a_refusal_cuts_the_calls_in_flight():
     search = Search(40)
     search.refused(10.0, TRIP, 12)
     assert search.limit == int(12 * CUT)
@@ -90,31 +90,31 @@ def test_one_slot_remains_after_any_number_of_refusals():
     assert search.limit == 1
 
 
-def test_where_the_only_call_was_refused_two_are_tried_once_one_is_taken():
+def test_after_a_refused_single_call_two_are_tried_once_one_is_accepted():
     search = Search(1)
     search.refused(10.0, TRIP, 1)
     search.accepted(10.0 + TRIP, 1, 100)
     assert search.limit == 2
 
 
-def test_after_a_pause_it_rises_as_fast_as_before():
+def test_after_a_pause_the_limit_rises_as_fast_as_before():
     slow, fast = Search(START), Search(START)
     limits(fast, 30, most=START + 30)
     fast.restart()
     assert limits(fast, 2, start=100.0)[-1] > limits(slow, 2, start=100.0)[-1]
 
 
-def test_it_comes_back_to_a_little_below_the_refusal_and_rests_there():
+def test_the_limit_returns_to_just_below_the_refusal_and_rests_there():
     search = refused(20)
     assert limits(search, 7, start=10.0)[-4:] == [int(20 * REST)] * 4
 
 
 @pytest.mark.parametrize("at", range(2, 41))
-def test_wherever_it_was_refused_it_rests_at_its_share_of_that(at):
+def test_the_limit_rests_at_a_share_of_the_refused_number(at):
     assert limits(refused(at), 7, start=10.0)[-1] == max(1, int(at * REST + 1e-9))
 
 
-def test_it_rests_until_it_probes():
+def test_the_limit_rests_until_the_next_probe():
     search = refused(20)
     limits(search, 4, start=10.0)
     assert limits(search, 1, start=10.0 + 3 * TRIP + SOONEST_PROBE - 0.01) == [17]
@@ -131,7 +131,7 @@ def probed_after(search: Search, now: float) -> float:
     return now - began
 
 
-def test_it_probes_ever_more_seldom_where_it_is_refused_again():
+def test_repeated_refusals_make_probes_rarer():
     search, now, waits = Search(20), 0.0, []
     for _ in range(7):
         search.refused(now, 0.0, 20)
@@ -143,7 +143,7 @@ def test_it_probes_ever_more_seldom_where_it_is_refused_again():
 
 
 @pytest.mark.parametrize(("at", "longer"), [(18, 1), (19, 2), (20, 2), (21, 2), (22, 1)])
-def test_a_refusal_within_a_slot_of_the_last_is_the_same_again_and_doubles_the_rest(at, longer):
+def test_a_refusal_within_a_slot_of_the_last_doubles_the_rest(at, longer):
     search = Search(40)
     search.refused(0.0, TRIP, 20)
     search._target = 40.0
@@ -151,13 +151,13 @@ def test_a_refusal_within_a_slot_of_the_last_is_the_same_again_and_doubles_the_r
     assert search._probe_in == longer * SOONEST_PROBE
 
 
-def test_a_probe_that_goes_well_frees_it():
+def test_a_successful_probe_lets_the_limit_rise():
     search = refused(20)
     assert limits(search, 40, start=100.0)[-1] > 25
 
 
 @pytest.mark.parametrize(("at", "reached", "forgotten"), [(19, 19, False), (19, 20, True), (1, 2, True)])
-def test_a_refusal_is_forgotten_when_one_slot_more_than_was_refused_goes_well(at, reached, forgotten):
+def test_one_slot_more_than_refused_clears_the_refusal(at, reached, forgotten):
     search = refused(at)
     now = 10.0
     while search.limit < reached:
@@ -167,25 +167,25 @@ def test_a_refusal_is_forgotten_when_one_slot_more_than_was_refused_goes_well(at
     assert (search.limit == 90) == forgotten
 
 
-def test_the_tenants_own_word_is_jumped_to():
+def test_the_limit_jumps_to_the_limit_of_the_tenant():
     search = Search(START)
     search.jump(36)
     assert search.limit == 36
 
 
-def test_the_tenants_own_word_does_not_lower():
+def test_the_limit_of_the_tenant_does_not_lower_the_limit():
     search = Search(30)
     search.jump(20)
     assert search.limit == 30
 
 
-def test_what_was_refused_counts_beside_the_tenants_word():
+def test_a_refusal_counts_beside_the_limit_of_the_tenant():
     search = refused(20)
     search.jump(20)
     assert search.limit == int(20 * REST)
 
 
-def test_what_was_refused_counts_less_each_time_the_tenant_tells_otherwise():
+def test_a_refusal_counts_less_with_each_limit_of_the_tenant():
     search, found = refused(20), []
     for _ in range(12):
         search.jump(36)
@@ -195,27 +195,27 @@ def test_what_was_refused_counts_less_each_time_the_tenant_tells_otherwise():
 
 
 @pytest.mark.parametrize("limit", [8, 36])
-def test_a_new_limit_of_the_tenant_is_begun_with(limit):
+def test_a_new_limit_of_the_tenant_is_the_start(limit):
     search = refused(20)
     search.begin(limit, 11.0)
     assert search.limit == limit
 
 
-def test_a_new_limit_of_the_tenant_makes_refusals_old():
+def test_a_new_limit_of_the_tenant_clears_refusals():
     search = refused(20)
     search.begin(10, 11.0)
     search.jump(36)
     assert search.limit == 36
 
 
-def test_calls_that_left_before_the_new_limit_was_told_say_nothing_of_it():
+def test_calls_from_before_the_new_limit_do_not_count():
     search = Search(36)
     search.begin(18, 11.0)
     assert not search.refused(11.0 + TRIP / 2, TRIP, 30)
     assert search.limit == 18
 
 
-def test_after_a_pause_it_starts_again():
+def test_after_a_pause_the_search_restarts():
     search = Search(36)
     search.restart()
     assert search.limit == START
@@ -228,7 +228,7 @@ def test_a_pause_raises_nothing():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["yes", "no", "jump", "restart", "begin"]), st.floats(0, 5))))
-def test_the_limit_is_at_least_one_and_never_beyond_what_is_of_use(steps):
+def test_the_limit_is_between_one_and_the_useful_maximum(steps):
     search, now = Search(10), 0.0
     for what, seconds in steps:
         now += seconds

@@ -46,11 +46,11 @@ def steady(headroom: float, others: int, permitted: int = 40, ours: int = 10) ->
 # ------------------------------------------------------------------------------------------ what is permitted
 
 
-def test_while_nothing_is_known_a_few_calls_leave():
+def test_without_a_limit_a_few_calls_leave():
     assert TenantSlots(0.1).limit == START
 
 
-def test_who_leaves_nothing_to_others_starts_with_all_the_usual_calls():
+def test_with_no_headroom_a_run_starts_with_the_usual_limit():
     assert TenantSlots(0.0).limit == 40
 
 
@@ -62,7 +62,7 @@ def test_headroom_is_left_before_anything_is_known(headroom, limit):
 @pytest.mark.parametrize(
     ("headroom", "limit"), [(0.0, 40), (0.1, 36), (0.25, 30), (0.3, 28), (0.5, 20), (0.8, 8), (0.99, 1)]
 )
-def test_the_first_answers_limit_is_jumped_to_less_headroom(headroom, limit):
+def test_the_slots_jump_to_the_limit_of_the_first_answer_less_headroom(headroom, limit):
     assert told(headroom, 40).limit == limit
 
 
@@ -72,16 +72,16 @@ def test_the_tenants_own_number_counts(permitted, limit):
 
 
 @pytest.mark.parametrize("permitted", [0, -1, MOST_PERMITTED + 1, 10**12])
-def test_a_number_that_cannot_be_is_not_believed(permitted):
+def test_an_impossible_number_is_not_used(permitted):
     assert told(0.1, permitted, 0).limit == START
 
 
-def test_an_operator_who_names_a_number_starts_with_it():
+def test_a_configured_number_is_the_start():
     assert TenantSlots(0.1, most=25).limit == 25
 
 
 @pytest.mark.parametrize(("most", "limit"), [(5, 5), (500, 36)])
-def test_before_anything_is_known_the_operators_number_is_bounded_by_the_usual_one(most, limit):
+def test_without_a_limit_a_configured_number_is_bounded_by_the_usual_one(most, limit):
     assert TenantSlots(0.1, most=most).limit == limit
 
 
@@ -93,7 +93,7 @@ def test_an_operator_may_go_beyond_the_usual_limit_once_the_tenant_permits_it():
     assert told(0.0, 500, most=400).limit == 400
 
 
-def test_another_limit_is_believed_when_it_is_told_twice():
+def test_another_limit_is_used_when_it_is_sent_twice():
     slots = told(0.1, 40)
     tell(slots, 1.0, 30, 20)
     assert slots.limit == 36
@@ -101,14 +101,14 @@ def test_another_limit_is_believed_when_it_is_told_twice():
     assert slots.limit == 18
 
 
-def test_a_limit_that_is_told_once_is_nonsense():
+def test_a_limit_that_is_sent_once_is_ignored():
     slots = told(0.1, 40)
     for n in range(20):
         tell(slots, n / 10, 30, 40 if n % 2 else 1)
     assert slots.limit == 36
 
 
-def test_a_greater_limit_is_jumped_to():
+def test_the_slots_jump_to_a_higher_limit():
     slots = told(0.1, 20)
     for n in range(2):
         tell(slots, n / 10, 18, 40)
@@ -136,27 +136,27 @@ def test_what_remains_is_ignored_where_it_is_more_than_permitted():
 @pytest.mark.parametrize(
     ("headroom", "loss"), [(0.0, 0.5), (0.1, 0.05), (0.2, 0.005), (0.3, 0.001), (0.9, 0.001)]
 )
-def test_each_tenth_of_headroom_leaves_a_tenth_of_the_loss_down_to_a_least(headroom, loss):
+def test_each_ten_percent_of_headroom_divide_the_loss_by_ten(headroom, loss):
     assert wanted_loss(headroom) == pytest.approx(loss)
 
 
-def test_what_others_use_and_room_for_their_ups_and_downs_is_left_to_them():
+def test_others_keep_their_load_and_room_for_its_variation():
     """All but a twentieth of a load of ten need 15 slots; of one of nine 14, of one of eleven 16."""
     assert 24 <= steady(0.1, others=10).limit <= 27
 
 
 @pytest.mark.parametrize("others", [3, 5, 8, 12, 17, 20])
-def test_what_is_left_to_others_is_the_room_they_need_to_the_nearest_slot(others):
+def test_the_room_for_others_is_rounded_to_the_nearest_slot(others):
     slots = steady(0.1, others)
     room = room_for(slots._load.loads, wanted_loss(0.1), 40)
     assert abs(40 - room - slots.limit) <= 0.5
 
 
-def test_a_tenant_used_by_nobody_else_is_used_up_to_the_headroom():
+def test_a_tenant_without_other_callers_is_used_up_to_the_headroom():
     assert steady(0.1, others=0).limit == 36
 
 
-def test_without_headroom_a_tenant_used_by_nobody_else_is_used_whole():
+def test_without_headroom_an_idle_tenant_is_used_completely():
     assert steady(0.0, others=0).limit == 40
 
 
@@ -173,14 +173,14 @@ def test_the_first_count_already_leaves_room_to_others():
     assert 20 <= slots.limit <= 30
 
 
-def test_slots_come_back_when_others_are_done():
+def test_slots_return_when_others_are_done():
     slots = steady(0.1, others=10)
     for second in range(10, 20):
         tell(slots, second * 3.0, slots.limit, 40, 40 - slots.limit)
     assert slots.limit == 36
 
 
-def test_the_load_of_others_is_told():
+def test_the_load_of_others_is_available():
     assert steady(0.1, others=10).others == pytest.approx(10, abs=1)
 
 
@@ -197,7 +197,7 @@ def test_a_refusal_cuts_the_slots():
     assert slots.limit == int(36 * CUT)
 
 
-def test_the_refusal_of_an_idle_tenant_is_soon_over():
+def test_a_refusal_of_an_idle_tenant_has_a_short_effect():
     slots = told(0.1, 40)
     refuse(slots, 10.0, 36)
     for n in range(2_000):
@@ -205,7 +205,7 @@ def test_the_refusal_of_an_idle_tenant_is_soon_over():
     assert slots.limit >= 35
 
 
-def test_each_refusal_costs_a_slot_until_enough_calls_were_taken():
+def test_each_refusal_costs_a_slot_until_enough_calls_are_accepted():
     """What our own calls may suffer is one in a thousand."""
     slots, unrefused = steady(0.1, others=9), steady(0.1, others=9)
     for n in range(3):
@@ -219,7 +219,7 @@ def test_each_refusal_costs_a_slot_until_enough_calls_were_taken():
 
 
 @pytest.mark.parametrize("before", ["answer", "refusal", "pause"])
-def test_a_limit_told_again_without_a_count_takes_no_refusal_back(before):
+def test_a_repeated_limit_without_a_count_clears_no_refusal(before):
     """It is no news: only a count of free slots, or the first word after a pause, shows that there is room."""
     slots = TenantSlots(0.1)
     if before == "refusal":
@@ -241,7 +241,7 @@ def test_refusals_of_one_round_trip_cost_one_slot():
     assert slots._margin == 1
 
 
-def test_another_limit_of_the_tenant_makes_refusals_old():
+def test_another_limit_of_the_tenant_clears_refusals():
     slots = told(0.1, 40)
     refuse(slots, 10.0, 36)
     for n in range(2):
@@ -249,14 +249,14 @@ def test_another_limit_of_the_tenant_makes_refusals_old():
     assert slots.limit == 72
 
 
-def test_a_refusal_tells_the_new_limit_too():
+def test_a_refusal_has_the_new_limit_too():
     slots = told(0.1, 40)
     refuse(slots, 10.0, 36, permitted=20)
     refuse(slots, 10.0, 35, permitted=20)
     assert slots.limit <= 18
 
 
-def test_without_headers_refusals_alone_tell():
+def test_without_headers_only_refusals_count():
     slots = TenantSlots(0.1)
     refuse(slots, 10.0, 10)
     assert slots.limit == int(10 * CUT)
@@ -275,7 +275,7 @@ def test_after_a_pause_a_few_calls_leave():
     assert slots.limit == START
 
 
-def test_after_a_pause_the_first_answer_is_jumped_to():
+def test_after_a_pause_the_slots_jump_to_the_first_answer():
     slots = told(0.1, 40)
     slots.paused()
     tell(slots, 30.0, 10)
@@ -310,7 +310,7 @@ answers = st.tuples(
     most=st.none() | st.integers(1, 300),
     steps=st.lists(answers, max_size=60),
 )
-def test_whatever_is_told_between_one_slot_and_the_operators_most_is_used(headroom, most, steps):
+def test_the_slots_stay_between_one_and_the_configured_maximum(headroom, most, steps):
     slots, now = TenantSlots(headroom, most), 0.0
     for refused, permitted, remaining, seconds in steps:
         now += seconds

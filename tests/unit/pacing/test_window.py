@@ -48,7 +48,7 @@ def test_without_a_burst_the_whole_quota_is_used(quota, seconds):
 
 
 @given(quota=st.integers(2, 1000), seconds=lengths, share=st.floats(0, 1))
-def test_a_burst_leaves_at_once_and_no_more(quota, seconds, share):
+def test_a_burst_leaves_at_once_and_the_rest_later(quota, seconds, share):
     burst = max(1, int(quota * share))
     window = RateWindow(quota, seconds, burst)
     left = 0
@@ -59,7 +59,7 @@ def test_a_burst_leaves_at_once_and_no_more(quota, seconds, share):
 
 
 @given(quota=quotas, seconds=lengths, burst=st.integers(1, 60), start=starts, steps=steps)
-def test_a_call_may_leave_at_the_moment_it_was_told(quota, seconds, burst, start, steps):
+def test_a_call_may_leave_at_its_announced_time(quota, seconds, burst, start, steps):
     window = RateWindow(quota, seconds, burst)
     calls_let_through(window, start, steps)
     opens_at = window.opens_at(start)
@@ -67,7 +67,7 @@ def test_a_call_may_leave_at_the_moment_it_was_told(quota, seconds, burst, start
 
 
 @given(quota=quotas, seconds=lengths, burst=st.integers(1, 60), start=starts, steps=steps)
-def test_nobody_waits_longer_than_a_window(quota, seconds, burst, start, steps):
+def test_no_call_waits_longer_than_a_window(quota, seconds, burst, start, steps):
     window = RateWindow(quota, seconds, burst)
     times = calls_let_through(window, start, steps)
     now = times[-1] if times else start
@@ -85,7 +85,7 @@ def test_a_quota_of_nothing_still_lets_one_call_through_a_window():
 
 
 @given(left=st.integers(-50, 50), reset=st.floats(0.01, 1e5), start=starts)
-def test_a_told_count_decides_until_it_resets(left, reset, start):
+def test_a_count_in_the_headers_decides_until_its_reset(left, reset, start):
     window = RateWindow(1000, 60, burst=1000)
     window.counted(left, reset, start)
     through = 0
@@ -95,34 +95,34 @@ def test_a_told_count_decides_until_it_resets(left, reset, start):
     assert through == max(0, left)
 
 
-def test_a_window_told_to_be_exhausted_opens_when_it_resets():
+def test_an_exhausted_window_opens_at_its_reset():
     window = RateWindow(1000, 60, burst=1000)
     window.counted(0, 12.0, 100.0)
     assert window.opens_at(111.9) == 112.0
 
 
-def test_a_told_count_overrules_the_spacing():
+def test_a_count_in_the_headers_overrides_the_spacing():
     window = RateWindow(60, 60, burst=1)
     window.take(100.0)
     window.counted(5, 30.0, 100.0)
     assert window.opens_at(100.0) <= 100.0
 
 
-def test_after_the_reset_the_spacing_holds_again():
+def test_after_the_reset_the_spacing_applies_again():
     window = RateWindow(60, 60, burst=1)
     window.counted(5, 30.0, 100.0)
     window.take(131.0)
     assert window.opens_at(131.0) == pytest.approx(132.0)
 
 
-def test_the_newest_word_of_the_tenant_counts():
+def test_the_newest_count_of_the_tenant_is_used():
     window = RateWindow(60, 60, burst=1)
     window.counted(0, 30.0, 100.0)
     window.counted(3, 29.0, 101.0)
     assert window.opens_at(101.0) <= 101.0
 
 
-def test_what_is_left_at_least_may_leave_whatever_the_spacing_says():
+def test_the_minimum_remaining_calls_may_leave_regardless_of_the_spacing():
     window = RateWindow(10_000, 86_400, burst=1)
     window.take(100.0)
     window.counted_at_least(2)
@@ -133,7 +133,7 @@ def test_what_is_left_at_least_may_leave_whatever_the_spacing_says():
     assert window.opens_at(100.0) > 100.0
 
 
-def test_a_window_that_was_told_itself_is_not_opened_by_what_another_has_left():
+def test_a_counted_window_is_not_opened_by_another_window():
     window = RateWindow(1000, 60, burst=1000)
     window.counted(0, 12.0, 100.0)
     window.counted_at_least(500)
@@ -144,26 +144,26 @@ def test_a_window_that_was_told_itself_is_not_opened_by_what_another_has_left():
     ("until", "calls"),
     [(100.0, 5), (111.9, 5), (112.0, 65), (171.9, 65), (172.0, 125), (200.0, 125)],
 )
-def test_what_a_told_window_spares_is_what_is_left_of_it_and_all_of_those_that_follow(until, calls):
+def test_a_counted_window_spares_its_rest_and_the_following_windows(until, calls):
     window = RateWindow(60, 60, burst=1)
     window.counted(5, 12.0, 100.0)
     assert window.spare(100.0, until) == calls
 
 
-def test_a_window_that_resets_later_than_it_is_long_spares_what_is_left_until_then():
+def test_a_late_reset_spares_only_the_remaining_calls():
     window = RateWindow(60, 60, burst=1)
     window.counted(5, 300.0, 100.0)
     assert window.spare(100.0, 101.0) == 5
 
 
-def test_a_window_that_was_told_to_be_exhausted_spares_nothing_until_it_resets():
+def test_an_exhausted_window_spares_nothing_until_its_reset():
     window = RateWindow(60, 60, burst=1)
     window.counted(-3, 12.0, 100.0)
     assert window.spare(100.0, 111.0) == 0
 
 
 @pytest.mark.parametrize(("until", "calls"), [(100.0, 1), (100.9, 1), (101.0, 2), (109.5, 10)])
-def test_what_a_window_spares_by_its_spacing_is_what_it_lets_through(until, calls):
+def test_a_spaced_window_spares_as_many_calls_as_it_allows(until, calls):
     window = RateWindow(60, 60, burst=1)
     assert window.spare(100.0, until) == calls
 
@@ -179,20 +179,20 @@ def test_a_burst_is_spared_too():
     assert RateWindow(100, 100, burst=51).spare(0.0, 0.0) == 51
 
 
-def test_once_a_told_window_has_reset_the_spacing_tells_what_it_spares():
+def test_after_the_reset_of_a_window_the_spacing_limits_the_spare_calls():
     window = RateWindow(60, 60, burst=1)
     window.counted(40, 10.0, 100.0)
     assert window.spare(110.0, 110.0) == 1
 
 
-def test_a_call_that_leaves_as_a_told_window_resets_counts_in_the_next():
+def test_a_call_at_the_reset_counts_in_the_next_window():
     window = RateWindow(10, 60, burst=1)
     window.counted(0, 30.0, 0.0)
     window.take(30.0)
     assert window.opens_at(30.0) == pytest.approx(36.0)
 
 
-def test_what_a_told_window_had_left_is_void_as_it_resets():
+def test_the_remaining_count_is_dropped_at_the_reset():
     window = RateWindow(10, 60, burst=1)
     window.take(28.0)
     window.counted(5, 2.0, 28.0)
@@ -210,23 +210,23 @@ def an_hour(left: int = 0, reset: float = 3600.0, *, refused: bool = False) -> R
 
 
 @pytest.mark.parametrize("reset", [3600.0, 86_400.0, 1e12])
-def test_a_reset_later_than_the_window_is_long_counts_as_the_windows_length(reset):
+def test_a_reset_beyond_the_window_counts_as_its_length(reset):
     window = RateWindow(10, 60, burst=1)
     window.counted(0, reset, 100.0, refused=True)
     assert window.opens_at(100.0) == 160.0
 
 
-def test_after_an_unconfirmed_count_of_nothing_a_call_tries_again():
+def test_after_an_unconfirmed_count_of_zero_one_call_probes():
     assert an_hour().opens_at(0.0) == RETRY
 
 
-def test_a_repeated_count_of_nothing_does_not_move_the_next_try():
+def test_a_repeated_count_of_zero_does_not_move_the_next_probe():
     window = an_hour()
     window.counted(0, 3590.0, 10.0)
     assert window.opens_at(10.0) == RETRY
 
 
-def test_a_refused_call_confirms_a_count_of_nothing():
+def test_a_refused_call_confirms_a_count_of_zero():
     window = an_hour()
     window.take(RETRY)
     window.counted(0, 3500.0, RETRY, refused=True)
@@ -240,7 +240,7 @@ def test_a_call_accepted_against_the_count_shows_that_the_count_is_wrong():
     assert window.opens_at(RETRY) <= RETRY
 
 
-def test_a_count_of_some_is_believed_again_after_a_wrong_count():
+def test_a_positive_count_is_used_again_after_a_wrong_count():
     window = an_hour()
     window.take(RETRY)
     window.counted(0, 3500.0, RETRY)
@@ -249,13 +249,13 @@ def test_a_count_of_some_is_believed_again_after_a_wrong_count():
     assert window.opens_at(RETRY) == 2 * RETRY
 
 
-def test_only_one_call_tries_again_at_a_time():
+def test_only_one_call_probes_at_a_time():
     window = an_hour()
     window.take(RETRY)
     assert window.opens_at(RETRY) == 2 * RETRY
 
 
-def test_a_stated_quota_too_small_to_be_true_holds_no_call_back_for_long():
+def test_an_impossibly_small_quota_delays_no_call_for_long():
     window = RateWindow(1, 86_400, burst=1, retry_after=RETRY)
     window.take(0.0)
     assert window.opens_at(0.0) == RETRY

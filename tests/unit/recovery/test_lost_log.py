@@ -55,19 +55,19 @@ def test_a_copy_without_the_log_says_that_the_log_is_missing(killed):
     assert "ends before its run did: its log journal.db-wal is missing" in reported(killed).sentences[0]
 
 
-def test_a_log_without_a_single_commit_is_as_good_as_missing(killed):
+def test_a_log_without_a_commit_counts_as_missing(killed):
     log = mark.log_of(killed)
     log.write_bytes(log.read_bytes()[:3000])
     assert outcomes(killed) == {"unconfirmed", "malformed"}
 
 
-def test_an_empty_log_is_as_good_as_missing(killed):
+def test_an_empty_log_counts_as_missing(killed):
     lose_log(killed)
     mark.log_of(killed).touch()
     assert outcomes(killed) == {"unconfirmed", "malformed"}
 
 
-def test_the_report_leaves_a_journal_without_its_log_as_it_is(killed):
+def test_the_report_does_not_change_a_journal_without_its_log(killed):
     lose_log(killed)
     before = killed.read_bytes(), killed.stat()
     reported(killed)
@@ -77,13 +77,13 @@ def test_the_report_leaves_a_journal_without_its_log_as_it_is(killed):
     assert sorted(path.name for path in killed.parent.iterdir()) == ["journal.db"]
 
 
-def test_the_report_leaves_a_killed_journal_and_its_log_as_they_are(killed):
+def test_the_report_does_not_change_a_killed_journal_and_its_log(killed):
     before = {path.name: path.read_bytes() for path in killed.parent.iterdir()}
     reported(killed)
     assert {path.name: path.read_bytes() for path in killed.parent.iterdir()} == before
 
 
-def test_a_resumed_journal_still_knows_what_it_lost(killed):
+def test_a_resumed_journal_still_reports_its_loss(killed):
     lose_log(killed)
     reader, sentences = open_for_resume(killed)
     reader.close()
@@ -118,13 +118,13 @@ def test_a_plan_that_lost_its_log_sent_nothing(killed):
     assert "not_attempted" in outcomes(killed)
 
 
-def test_a_plan_that_lost_its_log_is_not_followed(killed):
+def test_a_plan_that_lost_its_log_is_not_used(killed):
     lose_log(killed)
     with pytest.raises(StorageError, match="is missing"):
         open_undamaged(killed)
 
 
-def test_an_open_journal_without_rows_and_log_claims_nothing(tmp_path):
+def test_an_open_journal_without_rows_and_log_reports_no_result(tmp_path):
     path = tmp_path / "journal.db"
     database.create(path).close()
     remove_digest(path)

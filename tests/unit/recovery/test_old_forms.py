@@ -69,7 +69,7 @@ def test_a_resumed_journal_has_the_current_form(directory):
         assert database.form_of(connection) == database.FORM
 
 
-def test_the_current_form_is_the_one_of_its_sample(tmp_path):
+def test_the_sample_has_the_current_form(tmp_path):
     """A change of the schema after a release needs a new form. Before one: python -m tests.journals.make"""
     unpack(database.FORM, tmp_path)
 

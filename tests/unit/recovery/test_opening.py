@@ -47,7 +47,7 @@ def outcomes(path: Path) -> dict[int, str]:
     return {row: action["outcome"] for row, action in reported(path).actions.items()}
 
 
-def test_a_whole_journal_lacks_nothing(path):
+def test_a_complete_journal_has_no_damage(path):
     reader, sentences = open_for_report(path)
     reader.close()
     assert sentences == []
@@ -91,7 +91,7 @@ def test_a_row_that_was_made_stopped_is_not_reported_as_stopped(path):
     assert outcomes(path)[KEYS + 1] == "unconfirmed"
 
 
-def test_a_journal_that_kill_9_left_whole_is_resumed(killed):
+def test_a_complete_journal_of_a_killed_process_is_resumed(killed):
     reader, sentences = open_for_resume(killed)
     reader.close()
     assert sentences == []
@@ -119,7 +119,7 @@ def test_a_queue_without_the_waiting_rows_is_not_resumed(path):
 @pytest.mark.parametrize(
     ("was", "now"), [("outcome", "outcomf"), ("'unconfirmed'", "'unconfirmee'"), ("stage <> 2", "stage <> 3")]
 )
-def test_a_report_that_would_be_made_in_another_way_is_not_made(path, was, now):
+def test_changed_tables_of_a_journal_are_reported(path, was, now):
     """The view from which rows are reported is in the journal too."""
     change_statement(path, "reported_action", was, now)
     found = reported(path)
@@ -132,17 +132,17 @@ def test_other_letters_in_status_or_labels_are_no_damage(path):
     assert reported(path).sentences == []
 
 
-def test_a_key_that_was_changed_is_said(path):
+def test_a_changed_key_is_reported(path):
     change(path, f"UPDATE action SET bulk_key = '{'f' * 32}' WHERE seq = {KEYS}")
     assert "A row or a key of keys.csv was changed" in " ".join(reported(path).sentences)
 
 
-def test_a_row_that_is_gone_is_said(path):
+def test_a_missing_row_is_reported(path):
     change(path, f"DELETE FROM action WHERE seq = {KEYS}")
     assert "1 of the 14 rows of keys.csv are lost" in " ".join(reported(path).sentences)
 
 
-def test_a_changed_byte_that_no_row_needs_is_said(path):
+def test_a_changed_unused_byte_is_reported(path):
     data = bytearray(path.read_bytes())
     place = data.index(bytes(200)) + 100
     data[place] ^= 1
@@ -156,32 +156,32 @@ def test_a_damaged_journal_is_not_resumed(path):
         open_for_resume(path)
 
 
-def test_a_damaged_journal_is_left_as_it_is(path):
+def test_a_damaged_journal_is_not_modified(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
     before = path.read_bytes()
     reported(path)
     assert path.read_bytes() == before
 
 
-def test_a_journal_of_which_nothing_can_be_read_is_said_to_be_damaged(path):
+def test_an_unreadable_journal_is_reported_as_damaged(path):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(StorageError, match="nothing can be read from it"):
         open_for_report(path)
 
 
-def test_a_directory_without_a_journal_holds_no_run(tmp_path):
+def test_a_directory_without_a_journal_contains_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match="holds no run"):
         open_for_report(tmp_path / "journal.db")
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.json/run", "missing", "a" * 300])
-def test_what_is_no_directory_holds_no_run(tmp_path, name):
+def test_a_path_that_is_no_directory_contains_no_run(tmp_path, name):
     (tmp_path / "report.json").touch()
     with pytest.raises(RunDirectoryError, match=r"^\S+ (is a file|holds no run)"):
         open_for_report(tmp_path / name / "journal.db")
 
 
-def test_an_empty_file_beside_a_log_is_left_with_its_log(killed):
+def test_an_empty_file_beside_a_log_is_not_modified(killed):
     """SQLite would delete the log."""
     killed.write_bytes(b"")
     log = killed.with_name("journal.db-wal")
@@ -202,7 +202,7 @@ def shortened(killed: Path) -> Path:
     return killed
 
 
-def test_a_log_that_lost_its_end_is_said(shortened):
+def test_a_truncated_log_is_reported(shortened):
     assert "ends before its run did" in reported(shortened).sentences[0]
 
 
@@ -211,7 +211,7 @@ def test_unsent_keys_of_a_shortened_journal_are_unconfirmed(shortened):
     assert "not_attempted" not in outcomes(shortened).values()
 
 
-def test_it_stays_so_when_it_is_opened_again(shortened):
+def test_the_finding_is_the_same_when_the_journal_is_opened_again(shortened):
     reported(shortened)
     assert "not_attempted" not in outcomes(shortened).values()
 
@@ -222,7 +222,7 @@ def test_a_shortened_journal_is_resumed(shortened):
     assert len(sentences) == 1
 
 
-def test_a_killed_process_leaves_a_journal_that_lacks_nothing(killed):
+def test_a_killed_process_leaves_a_complete_journal(killed):
     assert reported(killed).sentences == []
 
 
@@ -237,15 +237,15 @@ def left(path: Path) -> Path:
     return path
 
 
-def test_a_journal_that_its_run_left_is_marked_without_needing_room(left):
+def test_a_run_marks_its_abandoned_journal_on_a_full_disk(left):
     assert stat.S_IMODE(left.stat().st_mode) == 0o600 | stat.S_ISVTX
 
 
-def test_unsent_keys_of_a_left_journal_are_unconfirmed(left):
+def test_unsent_keys_of_an_abandoned_journal_are_unconfirmed(left):
     assert "not_attempted" not in outcomes(left).values()
 
 
-def test_such_a_journal_loses_its_mark_once_it_is_resumed(left):
+def test_a_resume_removes_the_mark_of_an_abandoned_journal(left):
     reader, _ = open_for_resume(left)
     reader.close()
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
@@ -272,7 +272,7 @@ def test_nothing_is_resumed_on_a_full_disk_before_there_is_room(on_a_full_disk):
         open_for_resume(on_a_full_disk)
 
 
-def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_disk, monkeypatch):
+def test_results_from_a_full_disk_are_known_once_there_is_room(on_a_full_disk, monkeypatch):
     with pytest.raises(StorageError):
         open_for_resume(on_a_full_disk)
     monkeypatch.undo()
@@ -282,19 +282,19 @@ def test_what_the_full_disk_did_not_take_is_known_once_there_is_room(on_a_full_d
     assert "not_attempted" not in outcomes(on_a_full_disk).values()
 
 
-def test_unsent_keys_of_a_left_and_damaged_journal_are_unconfirmed(left):
+def test_unsent_keys_of_an_abandoned_damaged_journal_are_unconfirmed(left):
     change(left, "UPDATE action SET succeeded = 37 WHERE seq = 2")
     assert "is damaged" in reported(left).sentences[0]
     assert "not_attempted" not in outcomes(left).values()
 
 
-def test_a_left_and_damaged_journal_is_not_called_empty(left):
+def test_an_abandoned_damaged_journal_is_not_called_empty(left):
     left.write_bytes(b"\xff" * 16 + left.read_bytes()[16:])
     assert "is damaged" in reported(left).sentences[0]
     assert len(outcomes(left)) >= KEYS
 
 
-def test_a_journal_that_cannot_be_made_leaves_nothing_that_looks_like_one(tmp_path, monkeypatch):
+def test_a_journal_that_cannot_be_created_leaves_no_file(tmp_path, monkeypatch):
     """Otherwise the report would say that the run was cut before it began, and that nothing was sent."""
 
     def no_room(connection):
@@ -316,13 +316,13 @@ def test_an_empty_file_does_not_say_that_nothing_was_sent(tmp_path):
             opened(path)
 
 
-def test_a_closed_journal_without_rows_is_of_a_run_that_never_began(tmp_path):
+def test_a_closed_journal_without_rows_belongs_to_a_run_that_never_began(tmp_path):
     database.create(tmp_path / "journal.db").close()
     with pytest.raises(StorageError, match="before it began"):
         open_for_report(tmp_path / "journal.db")
 
 
-def test_a_seal_covers_the_evidence_of_a_completed_action():
+def test_a_checksum_covers_every_field_of_a_completed_action():
     """A column that is new is either in the seal or named here, where one reads why it need not be."""
     with closing(database.in_memory()) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(action)")}
@@ -367,7 +367,7 @@ def test_the_report_of_a_damaged_journal_adds_up(path):
         "DELETE FROM run",
     ],
 )
-def test_values_that_no_report_can_hold_are_damage_and_no_traceback(path, statement):
+def test_invalid_values_are_reported_as_damage_without_a_traceback(path, statement):
     change(path, statement)
     found = reported(path)
     assert "is damaged" in found.sentences[0]
@@ -375,6 +375,6 @@ def test_values_that_no_report_can_hold_are_damage_and_no_traceback(path, statem
 
 
 @pytest.mark.parametrize("change_of", ["succeeded = 1 << 62 WHERE seq > 10", "retried = 'x' WHERE seq = 12"])
-def test_counts_that_cannot_be_added_up_are_said(path, change_of):
+def test_counts_that_cannot_be_added_are_reported(path, change_of):
     change(path, f"UPDATE action SET {change_of}")
     assert "is damaged" in reported(path).sentences[0]

@@ -166,7 +166,7 @@ def test_every_form_gives_the_headline_of_several_tenants():
             assert "not all over 1 of 3 mass actions need a person" in text, name
 
 
-def test_every_form_quotes_the_tenant():
+def test_every_form_names_the_tenant():
     with made_run() as run:
         refused(LOCKED)(run)
         run.end()
@@ -183,7 +183,7 @@ def test_page_and_markdown_name_a_check_before_a_resume_after_too_many_failures(
     assert text.index("mass stop check") < text.index("mass stop resume runs one")
 
 
-def test_a_plan_whose_reads_are_refused_says_so():
+def test_a_plan_with_refused_reads_says_so():
     with made_run(command="plan") as run:
         refused(REFUSED)(run)
         run.end()

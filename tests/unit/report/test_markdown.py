@@ -42,7 +42,7 @@ def run():
 
 
 @given(st.text() | st.sampled_from(HOSTILE))
-def test_a_text_from_outside_is_code_and_nothing_else(text):
+def test_a_text_from_outside_is_only_code(text):
     (paragraph,) = (one for one in READER.parse(f"before {code(text)} after") if one.type == "inline")
     assert {one.type for one in paragraph.children or []} <= {"text", "code_inline"}
 
@@ -55,7 +55,7 @@ def test_a_text_from_outside_stays_in_its_cell(text):
 
 
 @given(st.text() | st.sampled_from(HOSTILE))
-def test_a_text_from_outside_calls_nobody(text):
+def test_a_text_from_outside_mentions_no_person(text):
     assert not re.search(r"[@<>`|\n\r]", code(text)[1:-1])
 
 
@@ -83,7 +83,7 @@ def test_the_counts_are_those_of_the_report(run):
     ]  # fmt: skip
 
 
-def test_it_names_the_first_of_those_that_need_a_person_and_counts_the_rest(run):
+def test_the_text_names_the_first_keys_that_need_a_person_and_counts_the_rest(run):
     keys = [run.add(Outcome.REJECTED) for _ in range(FIRST + 3)]
     text = told(run)
     assert all(f"`{one}`" in text for one in keys[:FIRST])
@@ -91,18 +91,18 @@ def test_it_names_the_first_of_those_that_need_a_person_and_counts_the_rest(run)
     assert "and 3 more" in text
 
 
-def test_it_is_a_screenful_whatever_the_size_of_the_run(run):
+def test_the_text_fits_a_screen_for_a_run_of_any_size(run):
     for _ in range(300):
         run.add(Outcome.UNREACHABLE)
     assert len(told(run).splitlines()) < FIRST + 30
 
 
-def test_open_ends_name_the_command_that_goes_on(run):
+def test_open_keys_name_the_command_that_continues(run):
     run.add(Outcome.UNCONFIRMED)
     assert "`mass-stop resume runs/one`" in told(run)
 
 
-def test_where_all_is_over_nothing_is_left_to_do(run):
+def test_a_run_with_all_keys_over_has_no_next_step(run):
     run.add(Outcome.STOPPED)
     text = told(run)
     assert text.startswith("**✅ All over.**")
@@ -119,13 +119,13 @@ def test_a_plan_names_the_command_that_stops():
         assert "`mass-stop run --plan runs/one`" in told(run)
 
 
-def test_in_a_run_of_several_tenants_each_key_is_told_with_its_own():
+def test_each_key_of_several_tenants_is_shown_with_its_tenant():
     with made_run(tenants=("north", "south")) as run:
         key = run.add(Outcome.REJECTED, tenant="south")
         assert f"- `{key}` (tenant `south`, `" in told(run)
 
 
-def test_of_many_tenants_the_first_are_told():
+def test_the_first_of_many_tenants_are_shown():
     with made_run(tenants=tuple(f"t{number:03}" for number in range(200))) as run:
         run.add(Outcome.STOPPED, tenant="t007")
         text = told(run)
@@ -140,6 +140,6 @@ def test_a_plan_of_several_tenants_names_their_file_in_the_next_step():
         assert "`mass-stop run --plan runs/one --tenants '/folder of/tenants.toml'`" in told(run)
 
 
-def test_a_reason_is_told(run):
+def test_the_reason_is_shown(run):
     run.end("aborted", "The deadline passed: @here", 4)
     assert "Reason: `The deadline passed: ＠here`" in told(run)

@@ -33,7 +33,7 @@ def test_a_closed_stream_is_no_terminal():
     assert look_of(stream, UTF8) == Look()
 
 
-def test_a_terminal_is_shown_all(screen: TextIO):
+def test_a_terminal_gets_colour_and_width(screen: TextIO):
     assert look_of(screen, UTF8) == Look(width=80, colour=True, unicode=True, animated=True)
 
 
@@ -43,7 +43,7 @@ def test_no_color_takes_the_colour_only(screen: TextIO):
 
 
 @pytest.mark.parametrize("term", ["dumb", "", "unknown"])
-def test_a_dumb_terminal_gets_neither_colour_nor_lines_written_over(screen: TextIO, term: str):
+def test_a_dumb_terminal_gets_neither_colour_nor_rewritten_lines(screen: TextIO, term: str):
     look = look_of(screen, UTF8 | {"TERM": term})
     assert (look.colour, look.animated) == (False, False)
 
@@ -61,12 +61,14 @@ def test_a_dumb_terminal_gets_neither_colour_nor_lines_written_over(screen: Text
         ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),
     ],
 )
-def test_unicode_is_for_terminals_that_say_so(screen: TextIO, environment: dict[str, str], unicode: bool):
+def test_unicode_is_used_only_on_a_unicode_terminal(
+    screen: TextIO, environment: dict[str, str], unicode: bool
+):
     assert look_of(screen, environment).unicode is unicode
 
 
 @pytest.mark.parametrize(("told", "width"), [("40", 40), ("5", 20), ("0", 80), ("wide", 80), ("-3", 80)])
-def test_the_width_is_what_columns_says_where_that_makes_sense(screen: TextIO, told: str, width: int):
+def test_the_width_is_the_value_of_columns_if_valid(screen: TextIO, told: str, width: int):
     assert look_of(screen, UTF8 | {"COLUMNS": told}).width == width
 
 
@@ -74,14 +76,14 @@ def test_without_unicode_other_letters_are_spelled_out():
     assert Look(unicode=False).plain("Zoë\u2028\x1b[2J") == "Zo\\xeb\\u2028\\x1b[2J"
 
 
-def test_a_title_stands_alone_where_the_text_does_not_fit_beside_it():
+def test_a_title_has_its_own_line_if_the_text_does_not_fit_beside_it():
     page = Page(Look(width=40))
     page.entry("limits", "a sentence that is longer than what is left of the line")
     assert page.lines[0] == "  limits"
     assert all(line.startswith("    ") and len(line) < 40 for line in page.lines[1:])
 
 
-def test_what_wraps_is_aligned_under_the_text():
+def test_wrapped_lines_are_aligned_under_the_text():
     page = Page(Look(width=80))
     page.entry("limits", "word " * 30)
     assert page.lines[0].startswith("  limits         word")
@@ -115,5 +117,5 @@ def test_an_empty_line_is_empty():
         (250, "4m10s"), (3_599.9, "1h00m"), (7_500, "2h05m"), (86_399.9, "1d00h"), (273_600, "3d04h"),
     ],
 )  # fmt: skip
-def test_a_duration_is_told_as_far_as_it_matters(seconds: float, text: str):
+def test_a_duration_is_shown_with_useful_precision(seconds: float, text: str):
     assert duration(seconds) == text

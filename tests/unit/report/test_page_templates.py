@@ -48,13 +48,13 @@ def test_a_compiled_template_that_is_damaged_is_compiled_again(templates):
     assert load().name == "page.html"
 
 
-def test_where_nothing_can_be_kept_templates_are_compiled_each_time(templates):
+def test_without_a_cache_templates_are_compiled_each_time(templates):
     (templates / "__pycache__").write_text("no folder")
     assert load().name == "page.html"
     assert load().name == "page.html"
 
 
-def test_nothing_is_kept_where_python_keeps_none_of_its_own(templates, monkeypatch):
+def test_no_template_is_cached_if_python_writes_no_bytecode(templates, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     load()
     assert not (templates / "__pycache__").exists()

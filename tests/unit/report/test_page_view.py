@@ -108,13 +108,13 @@ def test_records_are_saved_only_where_this_run_stopped_the_action(run):
     assert (fate.saved, fate.spared, fate.at_risk) == (6, 12, 18)
 
 
-def test_actions_without_counts_are_told(run):
+def test_actions_without_counts_are_shown(run):
     run.add(Outcome.STOPPED)
     run.add(None)
     assert read_view(JournalReader(run.connection)).fate.uncounted == 1
 
 
-def test_in_a_run_of_several_tenants_every_case_and_every_error_says_whose_it_is():
+def test_every_case_and_error_of_several_tenants_names_its_tenant():
     names = tuple(f"tenant-{number}" for number in range(7))
     with made_run(tenants=names) as run:
         for name in names:
@@ -140,7 +140,7 @@ def test_only_the_first_keys_of_an_outcome_are_named_at_once(run):
     assert (cases.count, len(cases.first)) == (FIRST + 5, FIRST)
 
 
-def test_settings_at_their_default_are_not_told(run):
+def test_settings_at_their_default_are_not_shown(run):
     assert read_view(JournalReader(run.connection)).limits == [
         ("--headroom", "20"),
         ("--max-failures", "5 % of the keys"),
@@ -168,7 +168,7 @@ def test_every_kind_of_error_has_its_words():
     assert set(Kind) <= set(ERRORS)
 
 
-def test_an_error_of_a_later_version_is_called_what_it_is():
+def test_an_error_kind_of_a_later_version_is_shown_unchanged():
     assert error_words("never_heard_of").title == "Never heard of"
 
 
@@ -194,7 +194,7 @@ def test_the_headline_claims_no_more_than_is_known(ends, state, command, title):
 
 
 @given(st.text())
-def test_what_is_made_visible_has_nothing_left_that_is_not(text):
+def test_visible_text_contains_no_hidden_character(text):
     assert printable(text).isprintable()
 
 
@@ -210,7 +210,7 @@ def test_every_event_is_in_one_stretch_of_the_timeline(run):
     assert timeline.stretches <= MOST_STRETCHES
 
 
-def test_an_event_is_where_it_happened(run):
+def test_an_event_is_at_its_time(run):
     run.seconds.now = 49.95
     run.add(Outcome.STOPPED)  # at 50.05 s
     run.seconds.now = 100.0
@@ -281,7 +281,7 @@ def test_no_chart_leaves_its_square(steps):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_text_from_outside_becomes_markup(text):
+def test_text_from_outside_never_becomes_markup(text):
     plain = text.encode("utf-8", "replace").decode()
     with made_run() as run:
         one_of_each(run)
@@ -295,19 +295,19 @@ def test_no_text_from_outside_becomes_markup(text):
     assert all("\u202e" not in row["bulk_key"] for row in rows(after))
 
 
-def test_the_page_names_no_address_it_could_load_from(run):
+def test_the_page_contains_no_address_to_load_from(run):
     one_of_each(run)
     text = page(run)
     assert not re.search(r'(?:src|href)="(?!#|data:image/svg\+xml)', text)
     assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|WebSocket", text)
 
 
-def test_the_page_is_the_same_each_time(run):
+def test_the_page_is_identical_each_time(run):
     one_of_each(run)
     assert page(run) == page(run)
 
 
-def test_the_page_has_the_hashes_of_what_went_in_and_came_out(run):
+def test_the_page_has_the_hashes_of_input_and_output(run):
     run.journal.source_complete(run.sources[0], "cd" * 32)
     text = page(run, report_sha256(JournalReader(run.connection)))
     assert "cd" * 32 in text
@@ -327,7 +327,7 @@ def test_actions_travel_in_blocks(run):
 
 
 @pytest.mark.parametrize(("copies", "more"), [(20, ""), (21, " and 1 more"), (1_500, " and 1,480 more")])
-def test_of_many_duplicates_of_one_key_the_first_are_named_and_the_others_counted(run, copies, more):
+def test_the_first_of_many_duplicates_are_named_and_the_others_counted(run, copies, more):
     """A list with a million copies of one line would be ten megabytes of page that nobody reads."""
     again = run.add(None)
     for _ in range(copies):
@@ -357,14 +357,14 @@ def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
     assert peak() < 1.2 * small + 50_000
 
 
-def test_what_a_plan_saw_is_in_its_page():
+def test_the_page_of_a_plan_shows_its_states():
     with made_run(command="plan") as run:
         run.add(Outcome.WOULD_STOP)
         (row,) = rows(page(run))
     assert (row["speed"], row["alone"]) == (2.5, 2.4)
 
 
-def test_a_time_of_the_wall_is_told_as_such(run):
+def test_a_local_time_without_a_zone_is_shown_as_such(run):
     assert stamp(WALL)[:10] in page(run)
 
 
@@ -402,7 +402,7 @@ def test_a_page_without_room_for_all_that_need_a_person_counts_the_others(run, m
     )
 
 
-def test_a_page_with_room_for_all_says_nothing_of_room(run):
+def test_a_page_with_room_for_all_mentions_no_limit(run):
     one_of_each(run)
     assert "This page shows" not in page(run)
 
@@ -417,7 +417,7 @@ def test_no_run_makes_a_page_of_25_megabytes(run, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [MOST_SHARES, MOST_SHARES + 1, MOST_SHARES + 40])
-def test_of_very_many_action_types_those_with_few_actions_are_added_up(run, count):
+def test_the_rare_ones_of_very_many_action_types_are_added_up(run, count):
     for number in range(count):
         run.add(Outcome.STOPPED)
         run.journal.status_read(number + 1, Status.STOPPED, f"type {number}", Records(10), retried=False)
@@ -430,7 +430,7 @@ def test_of_very_many_action_types_those_with_few_actions_are_added_up(run, coun
     assert page(run).count('data-filter="action_type"') == min(count, MOST_SHARES)
 
 
-def test_of_very_many_kinds_of_errors_the_most_frequent_are_shown(run):
+def test_the_most_frequent_of_very_many_error_kinds_are_shown(run):
     for code in range(MOST_ERRORS + 7):
         run.add(None)
         run.journal.completed(code + 1, Outcome.REJECTED, Problem("unknown", 50_000_000 + code, 200, "No."))

@@ -43,7 +43,7 @@ def value(path: Path, name: str, **labels: str) -> float:
 
 
 @pytest.mark.asyncio
-async def test_the_metrics_have_the_counts_of_the_report(served: Served, settings: Settings, path: Path):
+async def test_the_metrics_equal_the_counts_of_the_report(served: Served, settings: Settings, path: Path):
     report = await stop_all([*served.tenant.keys, "no key"], settings)
     assert value(path, "mass_stop_actions", outcome="stopped") == ACTIONS
     assert value(path, "mass_stop_actions", outcome="malformed") == 1

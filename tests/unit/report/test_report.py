@@ -122,7 +122,7 @@ def tell(book: Journalled, rows: list[tuple[int, dict[str, str], bool]], source:
     st.lists(ROW, min_size=1, max_size=8),
     st.lists(ROW, min_size=1, max_size=8),
 )
-def test_whatever_was_journalled_the_report_is_after_its_schema(data, command, first, second):
+def test_the_report_of_any_journal_is_valid_by_its_schema(data, command, first, second):
     with opened(command) as book:
         tell(book, first, 0)
         tell(book, second, 1)
@@ -173,11 +173,11 @@ def test_whatever_was_journalled_the_report_is_after_its_schema(data, command, f
         VALIDATOR.validate(book.written())
 
 
-def test_the_schema_is_a_schema():
+def test_the_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
-def test_the_schema_is_not_content_with_anything(book):
+def test_the_schema_refuses_a_wrong_report(book):
     book.admit(InputRow(2, key(1)))
     report = book.written()
     report["actions"][0]["outcome"] = "perhaps"
@@ -185,12 +185,12 @@ def test_the_schema_is_not_content_with_anything(book):
         VALIDATOR.validate(report)
 
 
-def test_what_is_written_is_what_is_read(book):
+def test_a_written_report_is_read_back_unchanged(book):
     book.admit(InputRow(2, key(1), {"owner": "Ada"}), InputRow(3, "bad", problem="no key"))
     assert msgspec.convert(book.written(), Report) == book.report()
 
 
-def test_the_fields_of_the_contract_stand_at_their_places(book):
+def test_the_report_has_the_fields_of_the_contract(book):
     book.admit(InputRow(2, key(1)))
     report = book.written()
     assert (list(report), list(report["actions"][0])) == (
@@ -227,7 +227,7 @@ def test_a_journal_without_a_run_has_no_report():
 # What it says
 
 
-def test_actions_stand_in_input_order_whatever_was_settled_first(book):
+def test_actions_are_in_input_order_whatever_ended_first(book):
     book.admit(*(InputRow(n + 1, key(n)) for n in (5, 3, 9, 1)))
     for seq in (4, 2, 1, 3):
         book.journal.completed(seq, Outcome.STOPPED, None)
@@ -243,7 +243,7 @@ def test_a_source_comes_after_the_one_before_it(book):
     ]
 
 
-def test_duplicates_stand_under_the_first(book):
+def test_duplicates_are_listed_under_the_first(book):
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)), InputRow(9, key(1)))
     assert [action.duplicate_rows for action in book.report().actions] == [[9], []]
 
@@ -291,7 +291,7 @@ def test_a_run_that_is_at_work_is_running(book):
     assert (run.state, run.ended_at, run.duration_seconds, run.exit_status) == ("running", None, None, None)
 
 
-def test_a_run_that_ended_tells_how_and_after_how_long(book):
+def test_a_run_that_ended_has_its_state_and_duration(book):
     book.seconds.now = 12.5
     book.journal._writer.note(
         "end_session", at=book.clock.stamp(), state="aborted", reason="why", exit_status=4
@@ -300,7 +300,7 @@ def test_a_run_that_ended_tells_how_and_after_how_long(book):
     assert (run.state, run.reason, run.duration_seconds, run.exit_status) == ("aborted", "why", 13.5, 4)
 
 
-def test_a_lost_answer_is_told_only_where_the_stop_is_known_to_have_worked(book):
+def test_a_lost_answer_is_reported_only_if_the_stop_worked(book):
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)))
     for seq, outcome in ((1, Outcome.STOPPED), (2, Outcome.UNCONFIRMED)):
         book.journal.stop_failed(seq, book.clock.stamp(), "t", Problem("timeout"), lost=True, throttled=False)
@@ -308,7 +308,7 @@ def test_a_lost_answer_is_told_only_where_the_stop_is_known_to_have_worked(book)
     assert [action["stop"].get("answer") for action in book.written()["actions"]] == ["lost", None]
 
 
-def test_only_a_plan_tells_of_speed(book):
+def test_only_a_plan_reports_speed(book):
     book.admit(InputRow(2, key(1)))
     book.journal.completed(1, Outcome.STOPPED, None, 3.0)
     assert "plan" not in book.written()["actions"][0]
@@ -336,7 +336,7 @@ def test_the_table_names_the_source_of_a_duplicate_in_another(book):
     assert book.table()[0]["duplicate_rows"] == "keys.csv:3, more.csv:7"
 
 
-def test_what_the_tenant_said_does_nothing_to_a_terminal_that_shows_the_table(book):
+def test_a_message_of_the_tenant_cannot_control_a_terminal(book):
     book.admit(InputRow(2, key(1)))
     book.journal.completed(1, Outcome.REJECTED, Problem("unknown", message="no\x1b[2J\nmore"))
     assert book.table()[0]["error_message"] == r"no\x1b[2J\nmore"

@@ -41,7 +41,7 @@ def test_a_harmless_cell_stays_as_it_is(cell):
 
 
 @pytest.mark.parametrize("number", ["-٣", "-1e5", "-1\n", "- 1", "--1"])
-def test_only_plain_numbers_are_let_through(number):
+def test_only_plain_numbers_are_unchanged(number):
     assert guard(number) == f"'{number}"
 
 

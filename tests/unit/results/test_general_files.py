@@ -42,7 +42,7 @@ def test_the_counts_of_records_are_returned(actions):
 
 
 @pytest.mark.parametrize("name", GENERAL)
-def test_every_file_has_a_header_even_if_nothing_else(actions, name):
+def test_every_file_has_a_header(actions, name):
     actions.add(A, HEADER, [])
     actions.publish()
     assert actions.read(f"{name}.csv") == [["bulk_key", "row", *HEADER]]
@@ -54,7 +54,7 @@ def test_without_any_response_file_there_is_still_a_header(actions, name):
     assert actions.read(f"{name}.csv") == [["bulk_key", "row"]]
 
 
-def test_lines_end_as_the_standard_says(actions):
+def test_lines_end_with_carriage_return_and_newline(actions):
     actions.add(A, HEADER, ROWS)
     actions.publish()
     path = actions.directory / "remediation" / "failed.csv"
@@ -68,7 +68,7 @@ def test_columns_are_the_union_in_order_of_first_appearance(actions):
     assert actions.read("failed.csv")[0] == ["bulk_key", "row", "X", "Success", "Y", "Z"]
 
 
-def test_a_cell_stays_under_its_column_and_missing_ones_are_blank(actions):
+def test_cells_stay_under_their_column_and_missing_cells_are_blank(actions):
     actions.add(A, HEADER, ROWS)
     actions.add(B, ["Success", "B", "A"], [["N", "b", "a"]])
     actions.add(C, ["A", "Success"], [["c", "N"]])
@@ -77,7 +77,7 @@ def test_a_cell_stays_under_its_column_and_missing_ones_are_blank(actions):
     assert found == [[A, "2", "y", "N", ""], [B, "1", "a", "N", "b"], [C, "1", "c", "N", ""]]
 
 
-def test_success_is_one_column_however_it_is_written(actions):
+def test_success_is_one_column_in_any_spelling(actions):
     actions.add(A, HEADER, ROWS)
     actions.add(B, [" SUCCESS", "A"], [["N", "a"]])
     actions.publish()
@@ -132,19 +132,19 @@ def test_a_file_bad_at_its_end_contributes_no_record(actions):
 
 
 @pytest.mark.parametrize("name", GENERAL)
-def test_the_files_are_their_owners_only(actions, name):
+def test_only_the_owner_can_read_the_files(actions, name):
     actions.add(A, HEADER, ROWS)
     actions.publish()
     assert mode(actions.directory / "remediation" / f"{name}.csv") == 0o600
 
 
-def test_the_directory_is_its_owners_only_even_if_it_was_not(actions):
+def test_only_the_owner_can_read_the_directory_afterwards(actions):
     (actions.directory / "remediation").mkdir(mode=0o755)
     actions.publish()
     assert mode(actions.directory / "remediation") == 0o700
 
 
-def test_a_disk_that_fails_leaves_the_earlier_files_as_they_were(actions, monkeypatch):
+def test_a_failing_disk_leaves_the_earlier_files_unchanged(actions, monkeypatch):
     actions.add(A, HEADER, ROWS)
     actions.publish()
     before = actions.read("failed.csv")
@@ -160,7 +160,7 @@ def test_a_disk_that_fails_leaves_the_earlier_files_as_they_were(actions, monkey
     assert actions.read("failed.csv") == before
 
 
-def test_a_run_directory_that_is_missing_is_the_machines_failure(tmp_path):
+def test_a_missing_run_directory_is_a_local_failure(tmp_path):
     with pytest.raises(StorageError, match="remediation"):
         Actions(tmp_path / "none").publish()
 
@@ -189,7 +189,7 @@ TABLES = st.tuples(
 
 
 @given(st.lists(TABLES, max_size=4))
-def test_every_cell_of_any_tables_is_there_once(tmp_path_factory, tables):
+def test_every_cell_of_any_tables_is_written_once(tmp_path_factory, tables):
     actions = Actions(tmp_path_factory.mktemp("run"))
     expected = []
     for number, (names, rows) in enumerate(tables):

@@ -69,7 +69,7 @@ def test_blank_lines_are_no_records(zipped):
     assert [number for number, _, _ in rows_of(zipped("\n\nA,Success\n\n1,Y\n\r\n2,N\n\n"))] == [1, 2]
 
 
-def test_cells_are_given_as_they_stand(zipped):
+def test_cells_are_returned_unchanged(zipped):
     assert rows_of(zipped('A,Success\n" =1, ""x"" ", y \n')) == [(1, "succeeded", [' =1, "x" ', " y "])]
 
 
@@ -120,7 +120,7 @@ def test_another_value_under_success_refuses_the_file_and_names_the_record(zippe
     )
 
 
-def test_of_a_long_value_under_success_the_start_is_told(zipped):
+def test_the_start_of_a_long_success_value_is_shown(zipped):
     assert f"says {'z' * 40!r} under" in refusal(zipped(f"A,Success\n1,{'z' * 41}\n"))
 
 
@@ -135,7 +135,7 @@ def test_of_a_long_value_under_success_the_start_is_told(zipped):
         ('A,Success\n1,Y\n"1,Y\n', "holds no sound CSV up to line 3: unexpected end of data."),
     ],
 )
-def test_why_a_csv_is_refused_is_a_sentence(zipped, data, sentence):
+def test_the_reason_for_a_refused_csv_is_a_sentence(zipped, data, sentence):
     assert refusal(zipped(data)) == f"The response file {sentence}"
 
 
@@ -147,7 +147,7 @@ def test_a_column_with_another_name_around_success_is_another_column(zipped):
     assert "no Success columns" in refusal(zipped("A,XSuccessX\n1,Y\n"))
 
 
-def test_line_ends_inside_quotes_are_given_as_they_stand(zipped):
+def test_line_ends_inside_quotes_are_returned_unchanged(zipped):
     assert rows_of(zipped('A,Success\r\n"1\r\n2\r3\n4",Y\r\n')) == [(1, "succeeded", ["1\r\n2\r3\n4", "Y"])]
 
 
@@ -256,7 +256,7 @@ def test_any_table_is_read_back_as_it_was_written(zipped, table, said, quoting):
     ]
 
 
-def test_a_missing_file_is_the_machines_failure(tmp_path):
+def test_a_missing_file_is_a_local_failure(tmp_path):
     with pytest.raises(StorageError) as raised:
         count(tmp_path / "none.zip")
     path = tmp_path / "none.zip"
@@ -278,7 +278,7 @@ def test_rows_may_be_left_before_their_end(zipped):
         assert next(iter(rows)) == (1, "succeeded", ["1", "Y"])
 
 
-def test_a_bad_response_file_is_one_of_our_errors():
+def test_a_bad_response_file_is_a_known_error():
     assert issubclass(BadResponseFile, MassStopError)
 
 
@@ -289,7 +289,7 @@ def test_the_csv_is_extracted_byte_for_byte(zipped, data):
     assert out.getvalue() == data
 
 
-def test_what_the_destination_raises_is_passed_on(zipped):
+def test_an_error_of_the_destination_is_passed_on(zipped):
     class Full(io.BytesIO):
         def write(self, data):
             raise OSError("full")

@@ -93,12 +93,12 @@ def test_sizes_that_follow_the_data_are_read(saved):
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd.csv", "/etc/cron.d/x.csv", "C:\\x.csv", "sub/dir/A.CSV", "ä.csv"]
 )
-def test_a_name_is_only_looked_at(saved, name):
+def test_an_entry_name_is_only_inspected(saved, name):
     assert count(saved(packed({name: CSV}))) == COUNTED
 
 
 @pytest.mark.parametrize("name", ["folder.csv/", "__MACOSX/a.csv", "sub/._a.csv", "readme.txt"])
-def test_what_is_no_csv_is_ignored(saved, name):
+def test_a_file_other_than_csv_is_ignored(saved, name):
     assert count(saved(packed({name: b"", "a.csv": CSV}))) == COUNTED
 
 
@@ -133,7 +133,7 @@ def sized(size: int) -> bytes:
     return CSV + b"\n" * (size - len(CSV))
 
 
-def test_a_bound_may_be_met_and_not_passed(saved):
+def test_a_bound_can_be_reached_and_not_exceeded(saved):
     zipped = packed({"a.csv": sized(1_000)}, zipfile.ZIP_STORED)
     fits = Bounds(compressed=len(zipped), uncompressed=1_000)
     assert count(saved(zipped), fits) == COUNTED
@@ -146,7 +146,7 @@ def test_a_bound_may_be_met_and_not_passed(saved):
     )
 
 
-def test_a_ratio_may_be_met_and_not_passed(saved):
+def test_a_ratio_can_be_reached_and_not_exceeded(saved):
     zipped = packed({"a.csv": sized(100_000)})
     whole = 100_000 // len(zipped)
     assert count(saved(zipped), Bounds(ratio=whole + 1, ratio_from=10)) == COUNTED
@@ -162,7 +162,7 @@ def test_a_csv_exactly_as_many_times_larger_as_it_may_be_is_counted(saved):
     assert count(saved(zipped), Bounds(ratio=2, ratio_from=10)) == COUNTED
 
 
-def test_a_csv_that_ends_before_its_declared_size_is_told_as_such(saved):
+def test_a_csv_that_ends_before_its_declared_size_is_reported(saved):
     data = patched(packed({"a.csv": CSV}), CENTRAL, 24, struct.pack("<L", len(CSV) + 1))
     assert refusal(saved(data)) == "The response file holds a CSV shorter than the zip says."
 
@@ -180,11 +180,11 @@ def test_a_csv_that_ends_before_its_declared_size_is_told_as_such(saved):
     ],
     ids=["none", "two", "many", "very many"],
 )
-def test_why_a_zip_is_refused_is_a_sentence(saved, entries, sentence):
+def test_the_reason_for_a_refused_zip_is_a_sentence(saved, entries, sentence):
     assert refusal(saved(packed(entries))) == f"The response file {sentence}"
 
 
-def test_a_disk_that_fails_is_not_taken_for_damage(saved, monkeypatch):
+def test_a_failing_disk_is_not_reported_as_damage(saved, monkeypatch):
     class Failing(io.BytesIO):
         def read(self, *_: object) -> bytes:
             raise OSError(5, "Input/output error")
@@ -242,7 +242,7 @@ def test_a_list_as_long_as_its_bound_is_read(saved, beyond, told):
     assert counted_or_refused(saved(raw.getvalue())) == told
 
 
-def test_a_large_csv_whose_own_header_has_no_name_is_told_as_damaged(saved):
+def test_a_large_csv_without_a_name_in_its_header_is_reported_as_damaged(saved):
     """And not as a zip with too long a list: where nothing is asked for, nothing is read."""
     data = packed({"a.csv": b"A,Success\n" + b"1,Y\n" * (MIB // 4)}, zipfile.ZIP_STORED)
     assert "is damaged" in refusal(saved(patched(data, LOCAL, 26, b"\0\0")))
@@ -264,7 +264,7 @@ def test_methods_that_unpack_without_bound_are_refused(saved, method):
     assert "unknown method" in refusal(saved(packed({"a.csv": CSV}, method)))
 
 
-def test_an_unheard_of_method_is_refused(saved):
+def test_an_unknown_method_is_refused(saved):
     assert "unknown method (99)" in refusal(saved(patched(packed({"a.csv": CSV}), CENTRAL, 10, b"\x63\0")))
 
 
@@ -302,7 +302,7 @@ def test_two_entries_over_the_same_bytes_are_refused(saved):
 @pytest.mark.parametrize(
     "data", [b"", b"A,Success\n1,Y\n", b"<html>502 Bad Gateway</html>", b"PK\x03\x04", b"\0" * 999]
 )
-def test_what_is_no_zip_is_refused(saved, data):
+def test_a_file_other_than_a_zip_is_refused(saved, data):
     assert "not a zip" in refusal(saved(data))
 
 
@@ -347,7 +347,7 @@ def test_an_end_record_after_anything_is_refused(saved, data):
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=3))
-def test_a_zip64_end_that_points_anywhere_is_refused(saved, numbers):
+def test_a_zip64_end_with_any_offset_is_refused(saved, numbers):
     entries, size, offset = numbers
     zip64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, size, offset)
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
@@ -356,7 +356,7 @@ def test_a_zip64_end_that_points_anywhere_is_refused(saved, numbers):
 
 
 @pytest.mark.parametrize("offset", [2**31, 2**63, 2**64 - 1])
-def test_an_entry_that_is_said_to_lie_anywhere_is_refused(saved, offset):
+def test_an_entry_with_any_wrong_offset_is_refused(saved, offset):
     extra = struct.pack("<2HQ", 1, 8, offset)
     size, crc = len(CSV), zlib.crc32(CSV)
     entry = struct.pack(
@@ -427,7 +427,7 @@ def test_a_record_of_too_many_cells_is_refused(saved):
     ],
     ids=["field", "quoted field", "field of many lines", "cells of many lines", "commas"],
 )
-def test_a_record_of_ten_megabytes_is_refused_in_a_few(saved, record):
+def test_a_record_of_ten_megabytes_is_refused_early(saved, record):
     path = saved(
         packed({"a.csv": CSV + random.Random(1).randbytes(200_000).hex().encode() + b",\n" + record})
     )

@@ -37,7 +37,7 @@ def kept(tmp_path):
     return path
 
 
-def test_a_whole_file_is_kept(responses, kept):
+def test_a_complete_file_is_kept(responses, kept):
     assert responses.keeps(KEY)
 
 
@@ -62,12 +62,12 @@ def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
     [b"", zipped()[:-1], zipped()[:40], bytes(len(zipped()))],
     ids=["empty", "without its last byte", "cut in its first entry", "nothing but zeros"],
 )
-def test_a_file_of_which_a_power_cut_left_less_is_not_kept(responses, kept, content):
+def test_a_file_truncated_by_a_power_cut_is_not_kept(responses, kept, content):
     kept.write_bytes(content)
     assert not responses.keeps(KEY)
 
 
-def test_a_file_that_the_remediation_left_out_is_not_kept_any_longer(responses, kept):
+def test_a_file_omitted_from_remediation_is_removed(responses, kept):
     broken = bytearray(zipped())
     broken[45] ^= 0xFF
     kept.write_bytes(broken)
@@ -76,7 +76,7 @@ def test_a_file_that_the_remediation_left_out_is_not_kept_any_longer(responses, 
     assert (key, responses.keeps(KEY)) == (KEY, False)
 
 
-def test_a_file_that_is_gone_is_left_out_with_a_reason(responses):
+def test_a_missing_file_is_omitted_with_a_reason(responses):
     ((key, reason),) = asyncio.run(responses.remediate([(KEY, None)]))
     assert (key, "missing" in reason) == (KEY, True)
 
@@ -107,7 +107,7 @@ def test_records_that_cannot_be_sorted_are_still_counted(responses, kept, monkey
         asyncio.run(responses.remediate([(KEY, "MPU")]))
 
 
-def test_what_was_discarded_counts_as_remediated(responses, kept):
+def test_discarded_files_count_as_remediated(responses, kept):
     asyncio.run(responses.remediate([(KEY, None)]))
     responses.discard()
     assert responses.remediated
@@ -128,7 +128,7 @@ def test_discarding_that_was_cut_halfway_is_finished_the_next_time(responses, ke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_remediation_that_was_begun_and_not_written_is_none(responses, tmp_path):
+def test_an_unfinished_remediation_does_not_count(responses, tmp_path):
     (tmp_path / ".responses").rmdir()
     (tmp_path / "remediation").mkdir()
     assert not responses.remediated
@@ -138,7 +138,7 @@ def test_a_remediation_that_was_begun_and_not_written_is_none(responses, tmp_pat
     "error",
     [OSError(28, "No space left on device", "/runs/1/.responses"), StorageError("No space left on device.")],
 )
-def test_a_file_that_the_machine_does_not_keep_is_told_in_a_plain_sentence(responses, error, monkeypatch):
+def test_a_file_that_cannot_be_kept_is_reported_in_a_sentence(responses, error, monkeypatch):
     def read(name, action_type):
         raise error
 

@@ -40,7 +40,7 @@ def groups_by_file(actions, folder="resend"):
     ]
 
 
-def test_spared_records_come_back_in_the_uploaded_columns(actions):
+def test_spared_records_are_written_in_the_uploaded_columns(actions):
     actions.add(A, GROUPED, [["", "K1", "Y", ""], ["", "=K2", "", ""]], "UpdateAccountingCode")
     actions.publish()
     assert actions.read("resend/UpdateAccountingCode-001.csv") == [
@@ -49,7 +49,7 @@ def test_spared_records_come_back_in_the_uploaded_columns(actions):
     ]
 
 
-def test_failed_records_come_back_with_their_error(actions):
+def test_failed_records_are_written_with_their_error(actions):
     actions.add(A, GROUPED, [["", "K1", "N", "Period is closed"]], "UpdateAccountingCode")
     actions.publish()
     assert actions.read("retry/UpdateAccountingCode-001.csv") == [
@@ -73,7 +73,7 @@ def test_records_behind_a_failed_record_of_their_group_are_held(actions):
     assert (resent, held, records.held_by_group) == (["K1", "K3", "K5"], ["K4"], 1)
 
 
-def test_a_failure_reaches_over_the_tables_of_a_long_file(actions):
+def test_a_failed_group_spans_the_tables_of_a_long_file(actions):
     rows = [["G", "K", "N", "No"], *[["", "x", "", ""]] * 30_000, ["G", "last", "", ""]]
     records = actions.add_data(A, csv_text(GROUPED, rows) + b"\r\nshort", "UpdateAccountingCode")
     actions.publish()
@@ -128,7 +128,7 @@ def test_a_schedule_number_that_the_user_uploaded_is_kept(actions):
     assert actions.read("resend/UpdateRevenueSchedule-001.csv")[1:] == [["RS-9", A, "1"]]
 
 
-def test_informational_columns_of_ours_are_replaced_and_others_kept(actions):
+def test_own_informational_columns_are_replaced_and_others_kept(actions):
     header = ["Object Key", "#bulk_key", "#row", "#error", "#batch", "Success", "Error Message"]
     actions.add(B, header, [["K", A, "7", "old", "b1", "", ""]], "UpdateAccountingCode")
     actions.publish()
@@ -160,14 +160,14 @@ def test_actions_share_a_file_if_no_group_is_in_both(actions):
     assert actions.names() == ["resend/UpdateAccountingCode-001.csv"]
 
 
-def test_actions_that_use_the_same_group_get_files_of_their_own(actions):
+def test_actions_with_the_same_group_get_separate_files(actions):
     for key in (A, B):
         actions.add(key, GROUPED, [["G1", "K", "", ""]], "UpdateAccountingCode")
     actions.publish()
     assert len(actions.names()) == 2
 
 
-def test_headers_that_differ_get_files_of_their_own(actions):
+def test_different_headers_get_separate_files(actions):
     actions.add(A, GROUPED, [["", "K", "", ""]], "UpdateAccountingCode")
     actions.add(B, ["Object Key", "Success", "Error Message"], [["K", "", ""]], "UpdateAccountingCode")
     actions.publish()
@@ -262,7 +262,7 @@ def test_every_record_of_a_known_type_is_in_one_place(tmp_path_factory, kind, ro
     assert sorted(places + succeeded) == list(range(1, len(rows) + 1))
 
 
-def test_values_come_back_unchanged(actions):
+def test_values_are_written_unchanged(actions):
     cells = ["=1+1", " padded ", 'said "stop"', "two\nlines", "a,b", "-12.50", "", "ü\udcff"]
     actions.add(
         A, ["Object Key", "Success", "Error Message"], [[cell, "", ""] for cell in cells], "ImportFXRate"

@@ -21,7 +21,7 @@ GONE = Ending.cut(TenantError("It is gone."))
         (Interrupted("By a signal.", 143), EndedByCaller),
     ],
 )
-def test_how_a_shard_ended_is_the_same_for_its_caller(reason, comes_as):
+def test_the_caller_sees_how_a_shard_ended(reason, comes_as):
     ended = Ending.cut(reason)
     told = ShardResult.of(ended).ending()
     assert (told.state, told.reason) == (ended.state, ended.reason)
@@ -29,7 +29,7 @@ def test_how_a_shard_ended_is_the_same_for_its_caller(reason, comes_as):
     assert told.cut_by.exit_status == reason.exit_status
 
 
-def test_a_shard_that_came_to_its_end_was_not_cut():
+def test_a_shard_that_finished_was_not_cut():
     assert ShardResult.of(Ending("finished")).ending() == Ending("finished")
 
 
@@ -40,9 +40,9 @@ def test_only_a_signal_interrupts(reason, state):
     assert Ending.cut(reason).state == state
 
 
-def test_a_reason_of_one_of_several_tenants_is_told_with_its_name():
+def test_a_reason_of_one_of_several_tenants_names_the_tenant():
     assert together({"north": GONE, "south": Ending("finished")}).reason == "north: It is gone."
 
 
-def test_a_reason_of_a_tenant_without_a_name_is_told_as_it_is():
+def test_a_reason_of_a_tenant_without_a_name_is_unchanged():
     assert together({"": GONE}).reason == "It is gone."

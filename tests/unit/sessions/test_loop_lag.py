@@ -3,7 +3,7 @@
 from orchestrator.sessions.loop_lag import LATE, LoopLagMonitor
 
 
-def test_nothing_is_held_while_the_loop_is_in_time():
+def test_no_result_waits_while_the_loop_is_in_time():
     monitor = LoopLagMonitor()
     monitor.tick(LATE / 2, {"north", "south"})
     assert not monitor.holds("north")
@@ -21,7 +21,7 @@ def test_results_do_not_wait_for_stops_of_their_own_tenant():
     assert not monitor.holds("north")
 
 
-def test_results_do_not_wait_where_nobody_sends():
+def test_results_do_not_wait_if_no_tenant_sends():
     monitor = LoopLagMonitor()
     monitor.tick(LATE * 2, ())
     assert not monitor.holds("north")
@@ -36,7 +36,7 @@ def test_results_are_held_for_every_other_tick_at_most():
     assert held == [True, False, True, False]
 
 
-def test_the_end_of_holding_is_told_so_that_results_go_on():
+def test_results_continue_when_the_wait_ends():
     monitor = LoopLagMonitor()
     told = [monitor.tick(late, {"south"}) for late in (LATE * 2, 0.0, 0.0)]
     assert told == [False, True, False]

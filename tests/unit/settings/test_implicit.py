@@ -76,12 +76,12 @@ def test_a_group_writable_file_warns_a_program_as_python_does():
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o444])
-def test_a_file_of_this_user_is_read_without_a_word(mode):
+def test_a_file_of_this_user_is_read_without_a_warning(mode):
     placed("headroom = 20", mode)
     assert (warned(), resolved().headroom) == ([], 20.0)
 
 
-def test_a_file_that_is_named_is_read_whatever_its_owner_and_mode(monkeypatch):
+def test_a_named_file_is_read_whatever_its_owner_and_mode(monkeypatch):
     placed("headroom = 20", 0o666)
     give_away(FILE, monkeypatch)
     assert warned("mass-stop.toml") == []
@@ -89,7 +89,7 @@ def test_a_file_that_is_named_is_read_whatever_its_owner_and_mode(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("gone.toml")])
-def test_a_thing_of_that_name_that_is_not_a_file_is_not_read(make):
+def test_a_path_that_is_no_regular_file_is_not_read(make):
     make(FILE)
     assert resolved().base_url is None
 
@@ -105,7 +105,7 @@ def test_a_risky_setting_that_an_option_or_a_variable_replaces_is_not_named():
     assert settings.implicit == ()
 
 
-def test_a_risky_setting_that_another_contradicts_is_not_named():
+def test_a_risky_setting_overridden_by_another_is_not_named():
     placed('env = "us-test"')
     assert resolved({"base_url": "https://rest.zuora.com"}).implicit == ()
 

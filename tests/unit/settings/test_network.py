@@ -166,7 +166,7 @@ def test_settings_never_show_the_credentials():
     assert "secret" not in repr(settings).replace("client_secret", "")
 
 
-def test_settings_of_a_program_keep_their_credentials():
+def test_settings_from_a_program_keep_their_credentials():
     given = programs.resolve({"proxy": "http://user%40:se%3Acret@proxy.test:3128"}, {})
     settings = programs.checked(given, several=False)
     assert "user%40" not in repr(given)

@@ -47,7 +47,7 @@ def layers_of(name: str, first: int) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("first", range(4), ids=["option", "environment", "file", "earlier run"])
 @pytest.mark.parametrize("name", FOUR_VALUES)
-def test_the_layer_nearest_to_the_operator_wins(name, first):
+def test_the_nearest_layer_to_the_operator_takes_precedence(name, first):
     assert getattr(resolved(*layers_of(name, first)), name) == FOUR_VALUES[name][1][first]
 
 
@@ -78,7 +78,7 @@ def test_an_option_that_was_not_given_leaves_the_value_to_the_next_layer():
     assert (settings.timeout, settings.expect_action_type) == (7.0, ("MPU",))
 
 
-def test_an_empty_variable_counts_as_none():
+def test_an_empty_variable_is_ignored():
     assert resolved({}, {"MASS_STOP_TIMEOUT": "", "ZUORA_TOKEN": "", "ZUORA_BASE_URL": ""}) == Settings()
 
 

@@ -45,12 +45,12 @@ def test_a_setting_has_one_default(name: str):
         ("expect_action_type", ["MPU"], ("MPU",)),
     ],
 )
-def test_a_program_may_give_a_value_in_several_forms(name: str, given: object, value: object):
+def test_a_program_can_pass_a_value_in_several_forms(name: str, given: object, value: object):
     assert getattr(usable(**{name: given}), name) == value
 
 
 @pytest.mark.parametrize("name", sorted(programs.FIELDS - {"client_secret", "token", "tenants"}))
-def test_what_resolve_returns_means_the_same_to_a_run(name: str, tmp_path: Path):
+def test_a_run_accepts_the_result_of_resolve(name: str, tmp_path: Path):
     environment = {"ZUORA_BASE_URL": "https://t.invalid", "MASS_STOP_TIMEOUT": "12s", "ZUORA_TOKEN": "ready"}
     found = programs.checked(programs.resolve({}, environment), several=False)
     assert getattr(found, name) == getattr(

@@ -68,7 +68,7 @@ WRONG = {
 """A wrong value of every setting."""
 
 
-def test_every_setting_has_a_wrong_value_here():
+def test_these_tests_have_a_wrong_value_for_every_setting():
     assert set(WRONG) == set(SETTINGS)
 
 
@@ -82,7 +82,7 @@ def refusals(name: str) -> list[tuple[dict[str, Any], str]]:
 
 @pytest.mark.parametrize("layer", range(3), ids=["option", "environment", "file"])
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_value_is_refused_with_its_name_its_origin_and_what_would_be_right(name, layer):
+def test_a_refused_value_is_named_with_its_origin_and_a_right_one(name, layer):
     arguments, origin = refusals(name)[layer]
     with pytest.raises(SettingError) as caught:
         resolved(**arguments)
@@ -115,12 +115,12 @@ def test_a_value_of_another_type_in_the_file_is_refused(value):
         resolved(file=f"concurrency = {value}")
 
 
-def test_a_file_that_is_no_toml_is_refused_with_its_line():
+def test_invalid_toml_is_refused_with_its_line():
     with pytest.raises(UsageError, match=r"settings\.toml cannot be read: .*line 2"):
         resolved(file="timeout = 3\nstrict = maybe\n")
 
 
-def test_a_file_that_is_no_text_is_refused():
+def test_a_binary_file_is_refused():
     Path("binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"binary\.toml cannot be read"):
         resolve({}, {}, "binary.toml")

@@ -30,7 +30,7 @@ from orchestrator.settings.scheduler import reach_of
         ("", "network"),
     ],
 )
-def test_who_can_use_a_scheduler_follows_from_its_address(address, reach):
+def test_the_address_of_a_scheduler_decides_who_can_use_it(address, reach):
     assert reach_of(address) == reach
 
 

@@ -147,7 +147,7 @@ def test_a_secret_that_only_its_owner_can_read_is_accepted(mode):
     "text", [SECRET, f"\ufeff{SECRET}\r\n", f"  {SECRET}\n\n", f"Bearer {SECRET}", f"bearer  {SECRET}\r\n"]
 )
 @pytest.mark.parametrize("name", ["client_secret", "token"])
-def test_what_surrounds_a_secret_in_a_file_is_removed(name, text):
+def test_whitespace_around_a_secret_in_a_file_is_removed(name, text):
     settings = resolved({f"{name}_file": private("secret", text)})
     assert getattr(settings, name).reveal() == SECRET
 
@@ -164,7 +164,7 @@ def test_what_surrounds_a_secret_in_a_file_is_removed(name, text):
     ],
 )
 @pytest.mark.parametrize("name", ["client_secret", "token"])
-def test_what_surrounds_a_secret_in_a_variable_is_removed(name, text):
+def test_whitespace_around_a_secret_in_a_variable_is_removed(name, text):
     settings = resolved({}, {f"ZUORA_{name.upper()}": text})
     assert getattr(settings, name).reveal() == SECRET
 

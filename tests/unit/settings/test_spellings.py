@@ -129,7 +129,7 @@ def test_a_header_has_a_longest_length(name, longest):
 
 
 @pytest.mark.parametrize("text", ["a,b", " a , b "])
-def test_organisations_have_commas_between(text):
+def test_organisations_are_separated_by_commas(text):
     assert resolved({"org_ids": text}).org_ids == ("a", "b")
 
 
@@ -147,12 +147,12 @@ def test_spaces_around_the_items_of_a_variable_do_not_matter(text):
 
 
 @pytest.mark.parametrize("text", ["maybe", "2", ""])
-def test_what_is_neither_true_nor_false_is_refused(text):
+def test_a_value_that_is_neither_true_nor_false_is_refused(text):
     with pytest.raises(SettingError, match="expected true or false"):
         resolved({"strict": text})
 
 
-def test_an_unknown_environment_is_refused_with_those_there_are():
+def test_an_unknown_environment_is_refused_and_the_known_ones_are_named():
     with pytest.raises(SettingError, match=r"eu-prdo.*expected one of us1-prod, us2-prod"):
         resolved({"env": "eu-prdo"})
 

@@ -42,5 +42,5 @@ def test_a_report_labels_a_data_centre_with_its_name():
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8480", "http://localhost", "http://[::1]:1"])
-def test_this_machine_is_no_production(address: str):
+def test_this_machine_is_not_production(address: str):
     assert not kind_of_tenant(address).production

@@ -45,7 +45,7 @@ def test_tenants_are_read_in_the_order_of_the_file(tmp_path):
     assert list(read(tmp_path, text)) == ["south", "north", "east"]
 
 
-def test_an_environment_stands_for_its_address(tmp_path):
+def test_an_environment_gives_its_address(tmp_path):
     assert north(tmp_path, 'env = "eu-prod"', TOKEN).address == "https://rest.eu.zuora.com"
 
 
@@ -60,7 +60,7 @@ def test_the_limits_of_a_tenant_are_its_own(tmp_path):
     )
 
 
-def test_what_a_tenant_does_not_say_is_as_for_the_whole_run(tmp_path):
+def test_a_tenant_inherits_the_settings_of_the_run(tmp_path):
     settings = resolved(north(tmp_path, ADDRESS, TOKEN), concurrency=20, timeout=5.0)
     assert (settings.concurrency, settings.timeout) == (20, 5.0)
 
@@ -82,7 +82,7 @@ def test_a_client_is_read_from_the_environment(tmp_path):
     assert (settings.client_id, settings.client_secret.reveal()) == ("client", "s3cret")
 
 
-def test_a_secret_file_is_meant_from_the_folder_of_the_file(tmp_path, monkeypatch):
+def test_a_secret_path_is_relative_to_the_tenants_file(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     secret_file(tmp_path)
@@ -111,7 +111,7 @@ def test_a_variable_that_is_not_set_is_named(tmp_path):
         resolved(north(tmp_path, ADDRESS, TOKEN), {"OTHER": "x"})
 
 
-def test_a_secret_written_where_its_variable_should_stand_is_not_shown(tmp_path):
+def test_a_secret_in_place_of_its_variable_name_is_not_shown(tmp_path):
     tenant = north(tmp_path, ADDRESS, 'client_id = "c"', 'client_secret_env = "a1b2c3d4e5f6"')
     with pytest.raises(UsageError, match="not set") as caught:
         resolved(tenant, {"OTHER": "x"})
@@ -145,7 +145,7 @@ def test_a_secret_in_the_file_is_refused_without_being_shown(tmp_path, key):
         ((ADDRESS, 'token_env = "not a name"'), "token_env of tenant north in"),
     ],
 )
-def test_what_cannot_be_used_is_named_with_its_tenant_and_file(tmp_path, lines, expected):
+def test_a_wrong_value_is_named_with_its_tenant_and_file(tmp_path, lines, expected):
     said = refusal(tmp_path, *lines)
     assert expected in said
     assert "tenants.toml" in said
@@ -181,19 +181,19 @@ def test_a_file_that_is_not_there_is_refused():
 
 
 @pytest.mark.parametrize("option", ["base_url", "env", "client_id", "entity_id", "org_ids", "token_file"])
-def test_an_option_of_one_tenant_is_refused_beside_a_file_of_them(option):
+def test_an_option_of_one_tenant_is_refused_with_a_tenants_file(option):
     value = {"base_url": "https://x.example", "env": "eu-prod"}.get(option, "x")
     with pytest.raises(UsageError, match="with --tenants, write it into"):
         resolve({"tenants": "tenants.toml", option: value}, {})
 
 
-def test_what_the_environment_says_of_one_tenant_counts_for_nothing_beside_a_file_of_them():
+def test_variables_of_one_tenant_are_ignored_with_a_tenants_file():
     environment = {"ZUORA_BASE_URL": "https://x.example", "ZUORA_CLIENT_ID": "c", "ZUORA_CLIENT_SECRET": "s"}
     settings = resolve({"tenants": "tenants.toml"}, environment)
     assert (settings.base_url, settings.client_id, settings.client_secret) == (None, None, None)
 
 
-def test_a_tenant_without_a_file_of_tenants_is_refused():
+def test_a_tenant_option_without_a_tenants_file_is_refused():
     with pytest.raises(UsageError, match="--tenant names one of several"):
         resolve({"tenant": "north"}, {})
 

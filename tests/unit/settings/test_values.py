@@ -37,12 +37,12 @@ SURROUNDED = [
         ("MASS_STOP_EXPECT_ACTION_TYPE", "expect_action_type", "MPU,ImportFXRate", ("MPU", "ImportFXRate")),
     ],
 )
-def test_what_surrounds_a_variable_is_removed(form, variable, name, text, value):
+def test_whitespace_around_a_variable_is_removed(form, variable, name, text, value):
     assert getattr(resolved({}, {variable: form.format(text)}), name) == value
 
 
 @pytest.mark.parametrize("text", ["", "\r", "\r\n", "\ufeff", '""', "''", '""\r'])
-def test_a_variable_with_nothing_in_it_counts_as_none(text):
+def test_an_empty_variable_counts_as_unset(text):
     assert (
         resolved({}, dict.fromkeys(("MASS_STOP_OUT", "MASS_STOP_TIMEOUT", "ZUORA_TOKEN"), text)) == Settings()
     )
@@ -101,7 +101,7 @@ def test_a_file_of_tenants_may_begin_with_a_byte_order_mark(tmp_path: Path):
 
 
 @pytest.mark.parametrize("form", SURROUNDED)
-def test_what_surrounds_the_variables_of_a_tenant_is_removed(tmp_path: Path, form):
+def test_whitespace_around_the_variables_of_a_tenant_is_removed(tmp_path: Path, form):
     path = tmp_path / "tenants.toml"
     path.write_text(
         '[tenants.north]\nenv = "us-test"\nclient_id_env = "N_ID"\nclient_secret_env = "N_SECRET"\n', "utf-8"
@@ -118,5 +118,5 @@ def test_a_path_in_a_configuration_file_must_be_text(written):
         resolved(file=f"out = {written}")
 
 
-def test_a_program_may_give_a_path_object(tmp_path: Path):
+def test_a_program_can_pass_a_path_object(tmp_path: Path):
     assert resolve({"out": tmp_path}, {}).out == str(tmp_path)

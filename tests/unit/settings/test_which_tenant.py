@@ -27,7 +27,7 @@ def test_an_address_overrides_an_environment_further_away():
     assert settings.address == "https://rest.zuora.com"
 
 
-def test_an_option_that_is_no_setting_is_refused_with_the_one_that_was_meant():
+def test_an_unknown_option_is_refused_and_the_likely_one_is_named():
     with pytest.raises(UsageError, match="headrom, which is no setting; did you mean headroom"):
         resolved({"headrom": "20"})
 
@@ -44,14 +44,14 @@ def test_a_name_and_an_address_that_contradict_each_other_are_refused():
         resolved({"env": "eu-prod", "base_url": "https://rest.zuora.com"})
 
 
-def test_a_name_and_an_address_that_agree_are_taken():
+def test_a_name_and_an_address_that_agree_are_accepted():
     assert (
         resolved({"env": "us2-prod", "base_url": "https://rest.zuora.com/"}).address
         == "https://rest.zuora.com"
     )
 
 
-def test_without_a_tenant_the_sentence_says_how_to_name_one():
+def test_without_a_tenant_the_message_says_how_to_name_one():
     with pytest.raises(UsageError, match="--env NAME or --base-url URL"):
         _ = resolved().address
 
@@ -157,7 +157,7 @@ def test_an_unsafe_address_is_refused(written):
 
 
 @pytest.mark.parametrize("user", ["jane:{}", ":{}", "{}"])
-def test_an_address_with_a_user_in_it_is_refused_and_not_repeated(user):
+def test_an_address_with_a_user_is_refused_and_not_repeated(user):
     with pytest.raises(SettingError) as caught:
         resolved({"base_url": f"https://{user.format(SECRET)}@rest.zuora.com"})
     assert SECRET not in str(caught.value)

@@ -64,7 +64,7 @@ def test_an_action_may_complete_while_it_is_stopping() -> None:
 
 
 @pytest.mark.parametrize("state", [Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.STOPPING])
-def test_an_action_that_is_over_or_stopping_takes_no_stop(state: Status) -> None:
+def test_an_action_that_is_over_or_stopping_accepts_no_stop(state: Status) -> None:
     """Only Pending and Processing ones do."""
     action = _action(state, speed=(1.0, 1.0))
     assert action.status(0.0) is state
@@ -91,7 +91,7 @@ def test_the_counts_always_add_up_and_never_shrink() -> None:
             before = processed
 
 
-def test_every_state_of_the_mix_occurs_at_the_start_in_its_share() -> None:
+def test_every_state_occurs_at_the_start_in_its_share() -> None:
     """An action drawn as Processing is Processing, and so on."""
     mix = {"Pending": 1, "Processing": 1, "Completed": 1, "Stopped": 1, "Failed": 1}
     actions = Actions(TenantConfig(actions=1000, mix=mix), 7.0)

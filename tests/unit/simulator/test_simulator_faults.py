@@ -6,7 +6,7 @@ from orchestrator.simulator import FaultPlan
 from orchestrator.simulator.faults import EFFECTS, Effect, FaultDraw
 
 
-def test_the_same_calls_meet_the_same_faults_in_whatever_order_they_come() -> None:
+def test_the_same_calls_get_the_same_faults_in_any_order() -> None:
     """The draw depends on the call and how often it was made, on nothing else."""
     plan = FaultPlan.level("hell")
     one, other = FaultDraw(plan, 5), FaultDraw(plan, 5)
@@ -17,7 +17,7 @@ def test_the_same_calls_meet_the_same_faults_in_whatever_order_they_come() -> No
     assert any(by_key.values())
 
 
-def test_no_call_meets_more_faults_in_a_row_than_the_plan_allows() -> None:
+def test_no_call_gets_more_faults_in_a_row_than_planned() -> None:
     """Even where every call should fail, the fourth goes through."""
     draw = FaultDraw(FaultPlan.only("reset", 1.0, max_consecutive=3), 1)
     assert [draw.draw("stop", "k") is not None for _ in range(8)] == [True, True, True, False] * 2
@@ -30,7 +30,7 @@ def test_the_share_of_faults_is_the_share_asked_for() -> None:
     assert 1800 < met < 2200
 
 
-def test_the_hardest_level_holds_every_kind() -> None:
+def test_the_hardest_level_has_every_kind_of_fault() -> None:
     """Ten thousand calls meet all of them."""
     draw = FaultDraw(FaultPlan.level("hell"), 3)
     kinds = {fault.kind for n in range(10_000) if (fault := draw.draw("stop", str(n)))}
@@ -54,7 +54,7 @@ def test_a_401_never_comes_twice_in_a_row_for_one_call() -> None:
     assert draw.draw("stop", "other") is None
 
 
-def test_a_token_call_meets_only_faults_that_a_token_endpoint_has() -> None:
+def test_a_token_call_gets_only_faults_of_a_token_endpoint() -> None:
     """No lock is contended where no action is concerned."""
     draw = FaultDraw(FaultPlan.level(1.0), 1)
     kinds = {fault.kind for n in range(2000) if (fault := draw.draw("token", str(n)))}
@@ -62,7 +62,7 @@ def test_a_token_call_meets_only_faults_that_a_token_endpoint_has() -> None:
 
 
 @pytest.mark.parametrize("level", ["none", 0, "0", 0.0])
-def test_no_faults_are_no_faults(level: str | float) -> None:
+def test_no_faults_are_injected_at_level_none(level: str | float) -> None:
     """However they are asked for."""
     assert FaultPlan.level(level) == FaultPlan.none()
     assert FaultDraw(FaultPlan.level(level), 1).draw("stop", "k") is None

@@ -19,7 +19,7 @@ def _rows(data: bytes) -> tuple[list[str], list[list[str]], bytes]:
     return rows[0], rows[1:], raw
 
 
-def test_the_marks_of_a_file_agree_with_the_counts_in_every_style() -> None:
+def test_the_success_values_of_a_file_agree_with_the_counts() -> None:
     """Two hundred keys have two hundred styles; all of them read back alike."""
     counts = Counts(60, 40, 33, 7)
     for n in range(200):
@@ -63,7 +63,7 @@ def test_a_file_of_no_records_has_a_header() -> None:
     assert rows == []
 
 
-def test_a_file_id_gives_back_its_key() -> None:
+def test_a_file_id_identifies_its_key() -> None:
     """So that no table of them need be kept; what is no file id gives nothing."""
     mask, key = 0x1234 << 100, "402892f04c97b89a014c97bb30a50003"
     name = file_name(mask, key)
@@ -99,7 +99,7 @@ def test_payments_have_ids_and_some_failed_ones_too():
     assert (with_id["Y"], with_id[""], 0 < with_id["N"] < 100) == (200, 0, True)
 
 
-def test_an_uploaded_file_comes_back_with_its_own_cells():
+def test_an_uploaded_file_is_returned_with_its_own_cells():
     upload = read_upload(b'Object Key,#note\r\nK1,"a,b"\r\nK2,\r\n')
     header, rows, _ = _rows(response_file(1, "f" * 32, Counts(2, 2, 2, 0), upload=upload))
     cells = [[row[header.index(name)] for name in ("Object Key", "#note")] for row in rows]

@@ -13,7 +13,7 @@ def test_no_more_calls_are_in_flight_than_the_limit_allows() -> None:
     assert limits.peak == 2
 
 
-def test_a_limit_that_falls_lets_nobody_in_before_enough_have_left() -> None:
+def test_a_lowered_limit_admits_no_call_before_enough_have_ended() -> None:
     """And calls nobody back."""
     limits = Limits(TenantConfig(concurrency=2), 0.0)
     assert [limits.enter(0.0) for _ in range(2)] == [True, True]
@@ -24,7 +24,7 @@ def test_a_limit_that_falls_lets_nobody_in_before_enough_have_left() -> None:
     assert limits.enter(0.0)
 
 
-def test_the_remaining_slots_are_told_anew_only_once_a_second() -> None:
+def test_the_remaining_slots_are_updated_once_a_second() -> None:
     """Which is why they can drop suddenly."""
     limits = Limits(TenantConfig(concurrency=10, header_refresh=1.0), 0.0)
     limits.enter(0.0)
@@ -33,7 +33,7 @@ def test_the_remaining_slots_are_told_anew_only_once_a_second() -> None:
     assert limits.headers(1.0)["Concurrency-Limit-Remaining"] == "8"
 
 
-def test_a_window_that_is_full_asks_to_wait_for_its_end() -> None:
+def test_a_full_window_asks_to_wait_for_its_end() -> None:
     """And a refused call counts like any other."""
     windows = RateWindows([(2, 60), (100, 3600)], 1000.0)
     assert windows.take(1000.0) is None
@@ -61,14 +61,14 @@ def test_headers_can_be_switched_off() -> None:
     assert Limits(config, 0.0).headers(0.0) == {}
 
 
-def test_a_tenant_without_quotas_tells_of_none() -> None:
+def test_a_tenant_without_quotas_sends_no_quota_header() -> None:
     """No window, no header, no refusal."""
     limits = Limits(TenantConfig(quotas=(), concurrency_headers=False), 0.0)
     assert limits.count(0.0) is None
     assert limits.headers(0.0) == {}
 
 
-def test_other_traffic_holds_its_mean_number_of_slots() -> None:
+def test_other_traffic_uses_its_mean_number_of_slots() -> None:
     """Whether one looks often or seldom."""
     for step in (0.01, 0.1, 2.0):
         production = Production(20.0, 1)

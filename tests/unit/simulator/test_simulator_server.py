@@ -43,7 +43,7 @@ async def _stop(session: aiohttp.ClientSession, key: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.asyncio
-async def test_actions_are_stopped_over_the_wire_and_the_truth_agrees() -> None:
+async def test_actions_are_stopped_over_http_and_the_truth_agrees() -> None:
     now = 0.0
     async with (
         SimulatedTenant(clock=lambda: now, actions=5, latency=0, mix={"Processing": 1}) as tenant,
@@ -88,7 +88,7 @@ async def test_calls_beyond_the_concurrency_limit_are_refused_at_once() -> None:
         ("truncated", aiohttp.ClientPayloadError),
     ],
 )
-async def test_a_broken_connection_is_broken_in_the_way_asked_for(kind: str, error: type[Exception]) -> None:
+async def test_a_connection_fault_has_the_configured_kind(kind: str, error: type[Exception]) -> None:
     async with SimulatedTenant(actions=1, latency=0, mix={"Processing": 1}) as tenant:
         async with await _session(tenant) as session:
             tenant.set_faults(FaultPlan.only(kind, 1.0, hang_seconds=0.01))
@@ -114,7 +114,7 @@ async def test_a_broken_gateway_answers_without_json(kind: str, status: int) -> 
 
 
 @pytest.mark.asyncio
-async def test_a_tenant_lets_hanging_calls_go_when_it_stops() -> None:
+async def test_a_tenant_ends_hanging_calls_when_it_stops() -> None:
     tenant = SimulatedTenant(actions=1, latency=0)
     await tenant.start()
     async with await _session(tenant) as session:
@@ -130,7 +130,7 @@ async def test_a_tenant_lets_hanging_calls_go_when_it_stops() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_tenant_that_went_away_comes_back_with_its_actions_as_they_were() -> None:
+async def test_a_tenant_returns_from_an_outage_with_its_actions() -> None:
     tenant = SimulatedTenant(actions=1, latency=0, mix={"Processing": 1}, stopping_time=(0, 0), speed=(1, 1))
     url = await tenant.start()
     async with await _session(tenant) as session:
@@ -145,7 +145,7 @@ async def test_a_tenant_that_went_away_comes_back_with_its_actions_as_they_were(
 
 
 @pytest.mark.asyncio
-async def test_the_truth_is_told_over_the_wire_without_a_token() -> None:
+async def test_the_truth_is_served_over_http_without_a_token() -> None:
     async with (
         SimulatedTenant(actions=3, latency=0) as tenant,
         aiohttp.ClientSession(tenant.base_url) as session,
@@ -187,7 +187,7 @@ def test_a_configuration_costs_no_import_of_aiohttp() -> None:
 
 
 @pytest.mark.asyncio
-async def test_who_connects_as_the_tenant_stops_leaves_no_socket_behind() -> None:
+async def test_a_connection_during_the_stop_leaves_no_socket_behind() -> None:
     tenant = SimulatedTenant(actions=1)
     port = int((await tenant.start()).rsplit(":", 1)[1])
     callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]

@@ -207,7 +207,7 @@ def test_a_throttled_stop_does_nothing() -> None:
     assert (truth.stop_effective_at, len(truth.stops_received)) == (None, 1)
 
 
-def test_retry_after_comes_in_seconds_whole_or_not_as_a_date_or_not_at_all() -> None:
+def test_retry_after_has_every_documented_form() -> None:
     forms: dict[str, Callable[[str | None], bool]] = {
         "seconds": lambda text: text == "60",
         "fraction": lambda text: text == "60.0",
@@ -246,21 +246,21 @@ def test_half_of_the_tenants_spell_their_headers_in_lower_case() -> None:
         ({"Zuora-Entity-Ids": "everything"}, "no UUID"),
     ],
 )
-def test_a_breach_of_the_protocol_is_noted(headers: dict[str, str], text: str) -> None:
+def test_a_protocol_violation_is_recorded(headers: dict[str, str], text: str) -> None:
     caller, key = _one("Processing")
     caller.answer("GET", f"/v1/bulk/{key}", **headers)
     (problem,) = caller.tenant.ledger.problems
     assert text in problem
 
 
-def test_a_track_id_used_twice_is_noted() -> None:
+def test_a_repeated_track_id_is_recorded() -> None:
     caller, key = _one("Processing")
     for _ in range(2):
         caller.answer("GET", f"/v1/bulk/{key}", **{"Zuora-Track-Id": "again"})
     assert len(caller.tenant.ledger.problems) == 1
 
 
-def test_a_missing_token_a_body_and_a_token_for_the_token_endpoint_are_noted() -> None:
+def test_wrong_headers_and_bodies_are_recorded() -> None:
     tenant = Tenant(TenantConfig(), _Clock())
     tenant.receive("PUT", f"/v1/bulk/{'a' * 32}/stop", {"Accept-Encoding": "gzip"}, True)
     tenant.receive("POST", "/oauth/token", {"Authorization": "Bearer x"}, True)
@@ -271,14 +271,14 @@ def test_a_missing_token_a_body_and_a_token_for_the_token_endpoint_are_noted() -
     ]
 
 
-def test_a_proper_caller_is_not_blamed() -> None:
+def test_a_correct_caller_causes_no_record() -> None:
     caller, key = _one("Processing")
     caller.status(key)
     caller.stop(key)
     assert caller.tenant.ledger.problems == []
 
 
-def test_a_malformed_key_is_refused_and_noted() -> None:
+def test_a_malformed_key_is_refused_and_recorded() -> None:
     caller = _Caller()
     assert caller.answer("GET", "/v1/bulk/short").status == 400
     assert "not a key" in caller.tenant.ledger.problems[0]

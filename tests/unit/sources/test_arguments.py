@@ -22,7 +22,7 @@ def test_the_rows_of_key_arguments_are_their_positions():
 
 
 @pytest.mark.parametrize("written", [f"'{C}'", f"{C}\u200b", f" {C}"])
-def test_what_surrounds_a_key_argument_is_removed(written):
+def test_characters_around_a_key_argument_are_removed(written):
     assert is_key_argument(written)
 
 
@@ -32,7 +32,7 @@ def test_a_file_whose_name_is_a_key_is_a_file(tmp_path, monkeypatch):
     assert (is_key_argument(A), [row.key for row in open_source(A).read()]) == (False, [B])
 
 
-def test_an_argument_that_is_almost_a_key_is_told_its_length():
+def test_an_argument_that_is_almost_a_key_is_refused_with_its_length():
     with pytest.raises(
         InputError, match=r"does not exist.* A bulk key has 32 letters or digits; this has 31\."
     ):
@@ -69,7 +69,7 @@ def test_a_line_of_a_program_is_stripped(item):
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_what_is_no_key_of_a_program_is_a_malformed_row(item, key, problem):
+def test_an_invalid_key_of_a_program_is_a_malformed_row(item, key, problem):
     assert object_rows(several=False, any_key=False)(1, item) == InputRow(1, key, problem=problem)
 
 

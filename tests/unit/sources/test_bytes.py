@@ -24,20 +24,20 @@ from tests.unit.sources.test_shapes import A, B
         pytest.param(f"{A}\n".encode() * 9999 + b"\0", r"in line 10000 \(byte 329968\)", id="far down"),
     ],
 )
-def test_what_is_not_utf8_text_is_refused_with_its_place(keys, content, sentence):
+def test_text_other_than_utf_8_is_refused_with_its_place(keys, content, sentence):
     with pytest.raises(InputError, match=sentence):
         keys(content)
 
 
 @pytest.mark.parametrize("name", ["keys.csv", "keys.csv.gz"])
-def test_no_key_leaves_a_file_that_is_bad_at_its_end(tmp_path, name):
+def test_a_file_with_an_error_at_its_end_gives_no_key(tmp_path, name):
     content = f"{A}\n".encode() * 99_999 + b"\xff"
     rows = source(tmp_path, gzip.compress(content) if name.endswith("gz") else content, name).read()
     with pytest.raises(InputError):
         next(rows)
 
 
-def test_no_key_leaves_a_pipe_from_the_chunk_that_holds_a_bad_byte(pipe):
+def test_a_chunk_of_a_pipe_with_a_bad_byte_gives_no_key(pipe):
     slow = pipe(f"{A}\n".encode(), f"{B}\n\xff".encode("latin-1"))
     rows = open_source(slow.spec).read(on_wait=slow.feed)
     assert next(rows).key == A
@@ -101,14 +101,14 @@ def test_content_of_another_kind_is_refused_by_its_name(keys, content, sentence)
     assert str(raised.value).partition("keys.csv ")[2].startswith(sentence)
 
 
-def test_a_document_is_recognised_however_a_pipe_gives_it(pipe):
+def test_a_document_is_recognised_in_any_pieces_of_a_pipe(pipe):
     slow = pipe(*(bytes([byte]) for byte in b"<!DOCTYPE html>"))
     with pytest.raises(InputError, match="is an HTML page"):
         list(open_source(slow.spec).read(on_wait=slow.feed))
 
 
 @pytest.mark.parametrize("first", ["P", "<", "["])
-def test_a_short_key_is_not_held_back_to_recognise_a_document(pipe, first):
+def test_a_short_key_is_not_delayed_to_recognise_a_document(pipe, first):
     slow = pipe(f"{first}x\n".encode(), b"y\n")
     rows = open_source(slow.spec).read(any_key=True, on_wait=slow.feed)
     assert next(rows).key == f"{first}x"

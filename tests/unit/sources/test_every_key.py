@@ -67,7 +67,7 @@ def test_a_malformed_key_beside_a_key_beyond_the_header_is_reported(keys):
 @pytest.mark.parametrize(
     "title", ["BulkJobId", "Zuora mass action 2", "id", "Schlüssel", "mass_action_bulk_key_2026_11", "#", "1"]
 )
-def test_a_first_row_without_a_key_is_a_header_whatever_its_titles_are(keys, title):
+def test_a_first_row_without_a_key_is_a_header_with_any_titles(keys, title):
     content = f'"{title}",Note\n{A},x\n{B},y\n'
     assert keys(content) == [InputRow(2, A, {"Note": "x"}), InputRow(3, B, {"Note": "y"})]
 
@@ -115,7 +115,7 @@ def test_several_key_columns_under_an_unknown_header_are_refused_by_name(keys, o
     )
 
 
-def test_a_chosen_column_settles_which_of_several_contains_the_keys(keys):
+def test_a_chosen_column_decides_which_of_several_contains_the_keys(keys):
     assert keys(f"Bulk,Entity\n{A},{B}\n", column="entity") == [InputRow(2, B, {"Bulk": A})]
 
 
@@ -149,7 +149,7 @@ def test_the_search_for_the_first_key_is_bounded(keys):
     assert (len(rows), brief(rows)) == (10_001, [(10_001, A)])
 
 
-def test_a_handover_without_a_key_is_skipped_and_counted(tmp_path):
+def test_a_handover_row_without_a_key_is_skipped_and_counted(tmp_path):
     from tests.unit.sources.tables import source
 
     header = "bulk_key,tenant,source,row,owner,outcome,error kind,message"

@@ -97,7 +97,7 @@ def test_a_chosen_column_is_a_member(keys):
     assert keys(f'{{"job": "{A}", "bulkKey": "{B}"}}', column="job") == [InputRow(1, A, {"bulkKey": B})]
 
 
-def test_a_member_that_was_chosen_and_is_missing_is_named_without_the_option(keys):
+def test_a_missing_chosen_member_is_named_without_the_option(keys):
     assert problem(keys(f'{{"bulkKey": "{A}"}}', column="job")) == "The object has no 'job'."
 
 
@@ -120,14 +120,14 @@ def test_a_column_number_for_json_is_refused(keys):
     ],
     ids=["cut in a string", "cut in an array", "broken line", "too deep", "too long"],
 )
-def test_no_key_leaves_a_file_that_is_no_json(tmp_path, content, sentence):
+def test_invalid_json_gives_no_key(tmp_path, content, sentence):
     rows = source(tmp_path, content).read()
     with pytest.raises(InputError) as raised:
         next(rows)
     assert sentence in str(raised.value)
 
 
-def test_keys_in_json_leave_a_slow_pipe_as_they_come(pipe):
+def test_keys_in_json_of_a_slow_pipe_are_read_as_they_arrive(pipe):
     slow = pipe(f'["{A}", "'.encode(), f'{B}"'.encode(), b"]")
     events: list[str] = []
 

@@ -19,7 +19,7 @@ from tests.unit.sources.test_shapes import A, B, C
     ids=ascii,
 )  # fmt: skip
 @pytest.mark.parametrize("header", ["", "bulk_key\n", "BulkJobId\n"], ids=["none", "known", "unknown"])
-def test_what_surrounds_a_key_is_removed(keys, written, header):
+def test_characters_around_a_key_are_removed(keys, written, header):
     assert [row.key for row in keys(f"{header}{written}\n") if row.problem is None] == [C]
 
 
@@ -64,7 +64,7 @@ def test_a_line_of_invisible_characters_is_blank(keys):
     ],
     ids=["apostrophe", "UUID", "number", "address", "two keys", "invisible inside"],
 )
-def test_a_malformed_key_is_told_its_own_problem(keys, cell, sentence):
+def test_a_malformed_key_has_its_own_problem(keys, cell, sentence):
     assert problem(keys(f"key\n{cell}\n")).startswith(sentence)
 
 

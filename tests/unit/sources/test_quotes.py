@@ -7,15 +7,15 @@ from tests.unit.sources.tables import brief, problem
 from tests.unit.sources.test_shapes import A, B, C
 
 
-def test_a_quote_never_closed_makes_its_line_malformed(keys):
+def test_an_unclosed_quote_makes_its_line_malformed(keys):
     assert "is not closed properly" in problem(keys(f'{A}\n{B},"x\n'))
 
 
-def test_a_quote_never_closed_keeps_what_its_key_cell_held(keys):
+def test_an_unclosed_quote_keeps_the_text_of_its_key_cell(keys):
     assert [row.key for row in keys(f'{A}\n{B},"x') if row.problem] == [B]
 
 
-def test_a_quote_never_closed_adds_nothing_to_its_cell(keys):
+def test_an_unclosed_quote_adds_nothing_to_its_cell(keys):
     assert [row.labels for row in keys(f'{A}\n{B},"x') if row.problem] == [{"column_2": "x"}]
 
 
@@ -28,11 +28,11 @@ def test_a_row_as_long_as_a_record_may_be_is_read(keys):
     assert brief(keys(f"{A}\n{B},".ljust(33 + LIMIT, "x"))) == [(1, A), (2, B)]
 
 
-def test_the_rows_below_a_quote_never_closed_are_read(keys):
+def test_the_rows_below_an_unclosed_quote_are_read(keys):
     assert brief(keys(f'"{A}\n{B}\n# x\n{C}\n')) == [(2, B), (4, C)]
 
 
-def test_a_key_in_a_text_that_was_cut_short_is_not_taken_for_a_row(keys):
+def test_a_key_in_a_truncated_text_is_not_a_row(keys):
     assert brief(keys(f'key,note\n{A},x\n{B},"replaces\n{C}\n')) == [(2, A)]
 
 
@@ -54,11 +54,11 @@ def test_a_stray_quote_costs_one_row_of_a_long_table(keys):
     assert [row.problem is None for row in rows] == [False] + [True] * below
 
 
-def test_quotes_that_are_hostile_cost_time_in_proportion_and_lose_no_line(keys):
+def test_hostile_quotes_cost_linear_time_and_lose_no_line(keys):
     assert len(keys('",b","\n' * 50_000)) == 50_000
 
 
-def test_a_line_longer_than_a_record_may_be_is_one_malformed_row(keys):
+def test_a_line_longer_than_a_record_is_one_malformed_row(keys):
     assert "longer than 2,097,152 characters" in problem(keys(f"{A}\n" + f"{B}," * (LIMIT // 8) + f"\n{C}\n"))
 
 
@@ -66,7 +66,7 @@ def test_the_line_behind_one_that_is_too_long_keeps_its_number(keys):
     assert brief(keys(f"{A}\n" + "x" * (3 * LIMIT) + f"\n{C}\n")) == [(1, A), (3, C)]
 
 
-def test_blanks_longer_than_a_record_may_be_are_not_taken_for_a_blank_line(keys):
+def test_blanks_longer_than_a_record_are_not_a_blank_line(keys):
     assert "longer than" in problem(keys(" " * 2 * LIMIT + f"{A}\n"))
 
 

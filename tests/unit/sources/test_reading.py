@@ -42,16 +42,16 @@ def test_a_file_that_may_not_be_read_is_refused_at_once(tmp_path):
         (OSError("odd"), "'k' is not a path (odd); check it, or use - for standard input."),
     ],
 )  # fmt: skip
-def test_why_a_source_cannot_be_read_is_a_sentence(error, told):
+def test_the_reason_for_an_unreadable_source_is_a_sentence(error, told):
     assert sentence("k", error) == told
 
 
-def test_a_path_that_cannot_be_one_is_refused_at_once():
+def test_an_impossible_path_is_refused_at_once():
     with pytest.raises(InputError, match="is not a path"):
         open_source("a\0b")
 
 
-def test_a_file_that_vanished_since_is_refused_when_read(tmp_path):
+def test_a_file_removed_before_reading_is_refused(tmp_path):
     opened = source(tmp_path, A)
     (tmp_path / "keys.csv").unlink()
     with pytest.raises(InputError, match="does not exist"):
@@ -88,7 +88,7 @@ def test_a_file_can_be_read_again(tmp_path):
     assert list(opened.read()) == list(opened.read())
 
 
-def test_no_descriptor_is_left_open_by_a_reading_given_up(tmp_path):
+def test_an_abandoned_read_leaves_no_descriptor_open(tmp_path):
     before = len(list(Path("/dev/fd").iterdir()))
     rows = source(tmp_path, f"{A}\n{B}\n").read()
     next(rows)
@@ -132,7 +132,7 @@ def test_standard_input_may_be_non_blocking(stdin, monkeypatch):
 
 
 @pytest.mark.parametrize("first", [f"{A}\n", f"{A}\r\n", f'{A},"x"\n', f'{A},"x\ny"\n', f"# c\n\n{A};x\n"])
-def test_a_record_leaves_a_slow_pipe_before_the_next_line_comes(pipe, first):
+def test_a_record_of_a_slow_pipe_is_read_before_the_next_line(pipe, first):
     slow = pipe(first.encode(), B.encode())
     events: list[str] = []
     note = events.append
@@ -146,7 +146,7 @@ def test_a_record_leaves_a_slow_pipe_before_the_next_line_comes(pipe, first):
     assert events == ["wait", "wait", A, "wait", "wait", B]  # opening, first chunk, second chunk, end
 
 
-def test_a_line_that_comes_in_pieces_is_one_row(pipe):
+def test_a_line_in_pieces_is_one_row(pipe):
     slow = pipe(A[:5].encode(), A[5:].encode(), b"\r", b"\n", B.encode())
     assert brief(list(open_source(slow.spec).read(on_wait=slow.feed))) == [(1, A), (2, B)]
 

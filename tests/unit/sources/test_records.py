@@ -23,24 +23,24 @@ def sound(*lines: str) -> list[list[str]]:
 # ---------------------------------------------------------------------------------------- the delimiter
 
 
-def test_a_delimiter_that_is_settled_stays_whatever_later_records_hold():
+def test_a_chosen_delimiter_does_not_change():
     assert sound(f"{A},x", f"{B};y,z") == [[A, "x"], [f"{B};y", "z"]]
 
 
-def test_a_first_record_of_one_quoted_cell_settles_no_delimiter():
+def test_a_first_record_of_one_quoted_cell_decides_no_delimiter():
     assert sound('"a;b"', f"{A};x") == [["a;b"], [A, "x"]]
 
 
-def test_a_first_record_that_nothing_parts_tidily_leaves_the_comma():
+def test_a_first_record_without_a_clear_delimiter_keeps_the_comma():
     """The semicolon leaves it whole, which is tidy, but shows no semicolon to be a delimiter."""
     assert sound('note,"x"y', f"{A},z") == [["note", "xy"], [A, "z"]]
 
 
-def test_a_delimiter_that_leaves_quotes_tidy_goes_before_one_that_gives_more_cells():
+def test_a_delimiter_with_closed_quotes_precedes_one_with_more_cells():
     assert sound('"a";"b,c,d"', f'{A};"x,y"') == [["a", "b,c,d"], [A, "x,y"]]
 
 
-def test_a_quote_that_may_be_closed_further_down_is_tidy():
+def test_a_quote_that_may_be_closed_later_counts_as_closed():
     """The semicolon gives most cells, the last of which opens a quote; the comma would lose the key below."""
     assert sound('na,me;x;"b', f"{A};x;y") == [[A, "x", "y"]]
 
@@ -49,13 +49,13 @@ def test_a_quote_that_may_be_closed_further_down_is_tidy():
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_in_a_table_of_any_delimiter_a_quote_never_closed_hides_no_key(delimiter):
+def test_an_unclosed_quote_hides_no_key_with_any_delimiter(delimiter):
     lines = [f"{A}|x", f'{B}|"y', f"{C}|z"]
     assert sound(*(line.replace("|", delimiter) for line in lines)) == [[A, "x"], [C, "z"]]
 
 
 @pytest.mark.parametrize(("more", "lines"), [(0, 1), (1, 3)])
-def test_a_record_over_several_lines_may_be_as_long_as_one_line_may_and_no_longer(more, lines):
+def test_a_record_over_several_lines_has_the_bound_of_one_line(more, lines):
     first, second, last = f'{A},"x\n', f"{B},y\n", '"\n'
     middle = "x" * (LIMIT - len(first) - len(second) - len(last) - 1 + more) + "\n"
     found = list(parse_records([first, second, middle, last], frozenset()))
@@ -66,7 +66,7 @@ def test_a_line_of_blanks_as_long_as_a_record_may_be_is_blank():
     assert parsed(" " * (LIMIT - 1), A) == [Record(2, [A])]
 
 
-def test_of_hostile_quotes_each_line_is_read_a_bounded_number_of_times(monkeypatch):
+def test_each_line_of_hostile_quotes_is_read_a_bounded_number_of_times(monkeypatch):
     """Each opens a quote that the next closes, and opens another: followed, each would cost ``LIMIT`` characters.
 
     Read so many times while quotes are followed, and twice when they no longer are: behind another, and alone.
@@ -88,7 +88,7 @@ def test_of_hostile_quotes_each_line_is_read_a_bounded_number_of_times(monkeypat
     assert reads <= (patience + 2) * (len(hostile) + limit)
 
 
-def test_once_lines_were_read_too_often_no_quote_is_followed_over_lines(monkeypatch):
+def test_after_too_many_reads_no_quote_spans_lines(monkeypatch):
     monkeypatch.setattr(records, "_PATIENCE", 0)
     found = parsed('",b","', f'{A},"x', 'y"', B)
     assert [record.number for record in found] == [1, 2, 3, 4]

@@ -57,7 +57,7 @@ def test_a_row_that_ends_before_the_weight_has_none(keys):
         (f"{A},1\n", "size", r"has no header, .*; give --order the column's number, from 1\.$"),
     ],
 )
-def test_a_weight_column_that_is_not_there_is_refused(keys, content, weight_column, sentence):
+def test_a_missing_weight_column_is_refused(keys, content, weight_column, sentence):
     with pytest.raises(InputError, match=sentence):
         keys(content, weight_column=weight_column)
 
@@ -81,7 +81,7 @@ def test_a_weight_column_that_is_not_there_is_refused(keys, content, weight_colu
         pytest.param("n," + "x" * 999, "x" * 200, "The key has 999 characters", id="very long"),
     ],
 )
-def test_a_malformed_row_says_what_its_cell_held_and_why(keys, line, key, sentence):
+def test_a_malformed_row_has_the_text_of_its_cell_and_the_problem(keys, line, key, sentence):
     [row] = keys(f"note,key\n{line}\n")
     assert (row.number, row.key, sentence in str(row.problem)) == (2, key, True), row.problem
 
@@ -93,7 +93,7 @@ def test_a_malformed_row_keeps_its_labels_even_if_it_ends_before_its_key(keys, h
     assert keys(f"{header}\n{line}\n")[0].labels == {"owner": "jane"}
 
 
-def test_a_row_belongs_to_the_tenant_that_it_names_which_is_no_label(keys):
+def test_a_row_belongs_to_its_named_tenant_and_the_name_is_no_label(keys):
     rows = keys(f"tenant,key,note\n north ,{A},x\n", tenant_column="tenant")
     assert rows == [InputRow(2, A, {"note": "x"}, tenant="north")]
 
@@ -114,7 +114,7 @@ def test_a_row_belongs_to_the_tenant_that_it_names_which_is_no_label(keys):
         ),
     ],
 )
-def test_a_tenant_column_that_is_not_there_is_refused_and_tenant_is_named_instead(
+def test_a_missing_tenant_column_is_refused_and_the_tenant_option_is_named(
     keys, content, tenant_column, sentence
 ):
     with pytest.raises(InputError, match=rf"{sentence}.* name it with --tenant\.$"):

@@ -51,7 +51,7 @@ def test_a_key_column_is_found_by_its_header(keys, header):
     assert keys(f"note,{header}\nx,{A}\n") == [InputRow(2, A, {"note": "x"})]
 
 
-def test_a_bulk_key_header_goes_before_a_key_header(keys):
+def test_a_bulk_key_header_precedes_a_key_header(keys):
     assert keys(f"key,bulk_key\n{B},{A}\n") == [InputRow(2, A, {"key": B})]
 
 
@@ -64,21 +64,21 @@ def test_a_first_row_without_a_key_above_rows_with_keys_is_a_header(keys):
 
 
 @pytest.mark.parametrize("column", ["Job Id", "job_id", "JOBID"])
-def test_a_column_is_named_exactly_or_but_for_case_and_separators_and_its_header_is_no_row(keys, column):
+def test_a_column_name_ignores_case_and_separators(keys, column):
     assert keys(f"bulk_key,Job Id\n{B},{A}\n", column=column) == [InputRow(2, A, {"bulk_key": B})]
 
 
-def test_an_exact_column_name_goes_before_a_similar_one(keys):
+def test_an_exact_column_name_precedes_a_similar_one(keys):
     assert brief(keys(f"JOB_ID,job id\n{B},{A}\n", column="job id")) == [(2, A)]
 
 
-def test_a_column_name_that_is_not_there_is_refused_with_the_names_that_are(keys):
+def test_a_missing_column_name_is_refused_with_the_existing_names(keys):
     with pytest.raises(InputError, match=r"keys\.csv has no column 'job'; its first row holds 'id', 'note'"):
         keys(f"id,note\n{A},x\n", column="job")
 
 
 @pytest.mark.parametrize(("columns", "more"), [(20, ""), (21, ", …"), (22, ", …")])
-def test_of_very_many_names_the_first_are_told_and_of_a_long_one_its_start(keys, columns, more):
+def test_very_many_names_are_cut_and_long_names_shortened(keys, columns, more):
     titles = ["x" * 50, *(f"title_{n}" for n in range(2, columns + 1))]
     told = ", ".join([repr("x" * 40), *(repr(title) for title in titles[1:20])]) + more
     with pytest.raises(InputError) as raised:
@@ -119,7 +119,7 @@ def test_a_column_number_works_with_and_without_a_header(keys, content, expected
         pytest.param(f"2c92c0f8-7f1d-4c5c-9b8a-6d5e4f3a2b1c\n{B}\n", id="an identifier of another kind"),
     ],
 )
-def test_a_first_row_that_is_hardly_a_header_is_reported(keys, content):
+def test_an_unlikely_header_is_reported_as_a_malformed_row(keys, content):
     first = keys(content, column="1")[0]
     assert (first.number, first.problem is None) == (1, False)
 
@@ -136,7 +136,7 @@ def test_a_first_row_above_one_that_is_too_short_is_reported(keys):
     assert [row.number for row in keys("id,job\nx\n", column="2") if row.problem] == [1, 2]
 
 
-def test_a_key_in_the_first_row_is_not_held_back_to_look_for_a_header(pipe):
+def test_a_key_in_the_first_row_is_not_delayed_to_find_a_header(pipe):
     slow = pipe(f"x,{A}\n".encode(), f"y,{B}\n".encode())
     events: list[str] = []
 

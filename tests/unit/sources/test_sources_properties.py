@@ -114,12 +114,12 @@ cuts = st.lists(st.integers(0, 4096), max_size=8)
 
 
 @given(tables())
-def test_any_table_that_csv_writes_comes_back(table):
+def test_any_table_written_by_csv_is_read_back(table):
     assert through_a_pipe(table.content, []) == table.rows
 
 
 @given(tables(), cuts)
-def test_the_pieces_in_which_a_pipe_gives_a_table_do_not_matter(table, cuts):
+def test_the_pieces_of_a_pipe_do_not_change_its_rows(table, cuts):
     assert through_a_pipe(table.content, cuts) == table.rows
 
 
@@ -131,7 +131,7 @@ def test_gzip_in_any_members_and_pieces_gives_the_same_rows(table, cuts, cut):
 
 
 @given(tables(), st.integers(0, 4096))
-def test_a_cut_gzip_stream_is_refused(table, cut):
+def test_a_truncated_gzip_stream_is_refused(table, cut):
     packed = gzip.compress(table.content)
     try:
         through_a_pipe(packed[: 2 + cut % (len(packed) - 2)], [])
@@ -170,7 +170,7 @@ def test_a_row_without_a_problem_holds_a_bulk_key(content, column):
 
 
 @given(st.lists(keys | plain.filter(lambda text: '"' not in text), max_size=12))
-def test_every_line_without_quotes_is_a_row_or_blank_or_a_comment(lines):
+def test_every_line_without_quotes_is_a_row_a_blank_or_a_comment(lines):
     kept = [
         number
         for number, line in enumerate(["key,note", *lines], 1)

@@ -57,13 +57,13 @@ def piped():
     ],
     ids=["not UTF-8", "NUL", "cut short"],
 )  # fmt: skip
-def test_a_source_that_is_no_text_is_named_be_it_a_file_or_a_pipe(tmp_path, piped, content, told):
+def test_a_binary_source_is_named_for_a_file_and_a_pipe(tmp_path, piped, content, told):
     path = file(tmp_path, content)
     assert refused(open_source(path)).startswith(f"{path} {told}")
     assert refused(piped(content)).startswith(f"north.fifo {told}")
 
 
-def test_a_source_whose_reading_fails_is_named_be_it_a_file_or_a_pipe(tmp_path, piped, monkeypatch):
+def test_a_source_with_a_read_error_is_named_for_a_file_and_a_pipe(tmp_path, piped, monkeypatch):
     def broken(fd: int, size: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -74,7 +74,7 @@ def test_a_source_whose_reading_fails_is_named_be_it_a_file_or_a_pipe(tmp_path, 
     assert refused(pipe) == f"north.fifo {told}"
 
 
-def test_a_file_that_is_not_there_is_named_when_it_is_looked_for_and_when_it_is_read(tmp_path):
+def test_a_missing_file_is_named_when_it_is_opened_and_when_it_is_read(tmp_path):
     path = str(tmp_path / "keys.csv")
     told = f"{path} does not exist; check the path, or use - for standard input."
     with pytest.raises(InputError) as raised:
@@ -93,14 +93,14 @@ def test_a_file_that_is_not_there_is_named_when_it_is_looked_for_and_when_it_is_
     ],
     ids=["damaged", "plain text"],
 )
-def test_what_to_do_about_bad_gzip_data_depends_on_whether_it_is_gzip_data_at_all(tmp_path, content, hint):
+def test_the_advice_on_bad_gzip_data_depends_on_its_content(tmp_path, content, hint):
     path = file(tmp_path, content, "k.gz")
     told = refused(open_source(path))
     assert told.startswith(f"{path} is not sound gzip data (")
     assert told.endswith(f"). {hint}")
 
 
-def test_a_look_at_the_first_bytes_waits_for_no_more_than_it_needs(tmp_path):
+def test_detection_reads_only_the_bytes_that_it_needs(tmp_path):
     waits: list[None] = []
     fd = os.open(file(tmp_path, b"\x1f\x8b"), os.O_RDONLY)
     try:

@@ -45,7 +45,7 @@ def test_each_call_ends_when_its_own_time_is_over():
     bounded(work)
 
 
-def test_calls_that_come_to_an_end_leave_no_timer_that_strikes_others():
+def test_completed_calls_leave_no_timer_that_cancels_others():
     async def work(deadlines: Deadlines) -> None:
         for _ in range(20):
             with deadlines:
@@ -67,7 +67,7 @@ def test_a_task_that_was_late_once_is_not_cancelled_afterwards():
     bounded(work)
 
 
-def test_who_is_cancelled_from_outside_is_cancelled_and_not_late():
+def test_an_outside_cancellation_is_not_a_timeout():
     async def work(deadlines: Deadlines) -> None:
         waiting = asyncio.create_task(wait(deadlines, 100))
         await asyncio.sleep(1)
@@ -78,7 +78,7 @@ def test_who_is_cancelled_from_outside_is_cancelled_and_not_late():
     bounded(work)
 
 
-def test_who_is_cancelled_and_late_at_one_moment_is_cancelled():
+def test_an_outside_cancellation_precedes_a_timeout():
     async def work(deadlines: Deadlines) -> None:
         waiting = asyncio.create_task(wait(deadlines, 100))
         asyncio.get_running_loop().call_at(now() + 30, waiting.cancel)
@@ -88,7 +88,7 @@ def test_who_is_cancelled_and_late_at_one_moment_is_cancelled():
     bounded(work)
 
 
-def test_a_scope_that_is_cut_goes_before_the_deadline():
+def test_a_cut_scope_precedes_the_deadline():
     async def work(deadlines: Deadlines) -> None:
         with anyio.move_on_after(5) as scope:
             await wait(deadlines, 100)
@@ -99,7 +99,7 @@ def test_a_scope_that_is_cut_goes_before_the_deadline():
     bounded(work)
 
 
-def test_an_error_of_the_call_stays_what_it_is():
+def test_an_error_of_the_call_is_unchanged():
     async def work(deadlines: Deadlines) -> None:
         async def lose(after: float) -> None:
             with deadlines:

@@ -86,7 +86,7 @@ def test_no_header_makes_the_reading_of_a_wait_fail(told):
     assert wait is None or 0 <= wait <= LONGEST_WAIT
 
 
-def test_the_documented_headers_are_read_whole():
+def test_the_documented_headers_are_read_completely():
     told = headers(
         RateLimit_Limit=DOCUMENTED,
         RateLimit_Remaining="399",
@@ -98,13 +98,13 @@ def test_the_documented_headers_are_read_whole():
     assert read_limits(told) == Limits((MINUTE, HOUR, DAY), 2_250_000, 399, 1200.0, 40, 12)
 
 
-def test_a_limit_of_no_call_at_all_is_none_told():
+def test_a_limit_of_zero_calls_counts_as_absent():
     assert (
         read_limits(headers(Concurrency_Limit_Limit="0", Concurrency_Limit_Remaining="0")).concurrency is None
     )
 
 
-def test_no_headers_tell_nothing():
+def test_without_headers_nothing_is_known():
     assert read_limits(headers()) == Limits()
 
 
@@ -117,7 +117,7 @@ def test_the_rate_limit_is_read_in_every_spelling_of_its_names(prefix, spelt):
 
 
 @pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title])
-def test_the_concurrency_limit_is_read_however_its_names_are_spelt(spelt):
+def test_the_concurrency_limit_is_read_in_every_spelling_of_its_names(spelt):
     told = {"Concurrency-Limit-Limit": "40", "Concurrency-Limit-Remaining": "12"}
     limits = read_limits(CIMultiDict({spelt(name): value for name, value in told.items()}))
     assert (limits.concurrency, limits.concurrency_remaining) == (40, 12)
@@ -144,11 +144,11 @@ def test_windows_are_read_one_by_one(text, windows):
     assert read_windows(text) == (50_000, windows)
 
 
-def test_a_nearest_window_that_is_no_number_is_not_known():
+def test_a_malformed_nearest_window_is_unknown():
     assert read_windows("many, 50000;w=60") == (None, (MINUTE,))
 
 
-def test_a_text_too_long_tells_nothing_rather_than_half_a_number():
+def test_an_overlong_number_is_ignored():
     text = "1" + ", 50000;w=60" * (LONGEST_TEXT // 10)
     assert read_windows(text) == (None, ())
 
@@ -156,7 +156,7 @@ def test_a_text_too_long_tells_nothing_rather_than_half_a_number():
 @pytest.mark.parametrize(
     "text", ["٣", "²", "9" * 13, "9" * 400, "-1", "+1", "1_000", "1e3", "0x10", "1.", ".5", "", " ", "ten"]
 )
-def test_what_is_no_plain_number_tells_nothing(text):
+def test_a_malformed_number_is_ignored(text):
     """``int('٣')`` is 3, and Python counts with four hundred digits happily."""
     told = headers(
         RateLimit_Remaining=text, RateLimit_Reset=text, Concurrency_Limit_Limit=text, Retry_After=text
@@ -185,7 +185,7 @@ def test_the_wait_is_read_in_seconds_whole_or_with_a_fraction(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["2.-5", "2,5", "2.5.5", "2.5s", "2.٣", "2.5e1", "-2.5", "2." + "5" * 400])
-def test_a_fraction_that_is_none_tells_nothing(text):
+def test_a_malformed_fraction_is_ignored(text):
     assert read_retry_after(headers(Retry_After=text), NOW) is None
 
 
@@ -201,7 +201,7 @@ def test_a_fraction_that_is_none_tells_nothing(text):
         (("5", "Tue, 24 Nov 2026 03:00:30 GMT"), 30.0),
     ],
 )
-def test_of_several_waits_the_longest_is_the_one(texts, seconds):
+def test_the_longest_of_several_waits_is_used(texts, seconds):
     """One is the gateway's and the other the API's behind it: a call in time for both is in time."""
     told = CIMultiDict(
         [("Date", "Tue, 24 Nov 2026 03:00:00 GMT"), *(("Retry-After", text) for text in texts)]
@@ -213,7 +213,7 @@ def test_an_absurd_wait_is_clamped():
     assert read_retry_after(headers(Retry_After="999999999999"), NOW) == LONGEST_WAIT
 
 
-def test_without_the_header_no_wait_is_told():
+def test_without_the_header_there_is_no_wait():
     assert read_retry_after(headers(Date="Tue, 24 Nov 2026 03:00:00 GMT"), NOW) is None
 
 
@@ -228,37 +228,37 @@ def test_without_the_header_no_wait_is_told():
         "Tue Nov 24 03:00:30 2026",
     ],
 )
-def test_a_date_is_held_against_the_answers_own(until):
+def test_a_date_is_compared_with_the_date_of_the_answer(until):
     """RFC 9110 wants all three forms read; the one without a zone is UTC, wherever this machine stands."""
     told = headers(Retry_After=until, Date="Tue, 24 Nov 2026 03:00:00 GMT")
     assert read_retry_after(told, NOW) == 30.0
 
 
 @given(since=instants, seconds=st.integers(0, 86_400))
-def test_no_clock_of_ours_is_asked_about_a_date(since, seconds):
+def test_a_date_does_not_use_the_local_clock(since, seconds):
     until = since + timedelta(seconds=seconds)
     told = headers(Retry_After=format_datetime(until, usegmt=True), Date=format_datetime(since, usegmt=True))
     assert read_retry_after(told, NOW) == seconds
 
 
-def test_a_date_gone_by_means_no_wait():
+def test_a_past_date_means_no_wait():
     told = headers(Retry_After="Tue, 24 Nov 2026 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
     assert read_retry_after(told, NOW) == 0.0
 
 
-def test_a_date_years_ahead_is_clamped():
+def test_a_date_years_in_the_future_is_clamped():
     told = headers(Retry_After="Tue, 24 Nov 2099 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
     assert read_retry_after(told, NOW) == LONGEST_WAIT
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2026 03:00:00 GMT"])
-def test_a_date_without_another_is_held_against_this_machines_clock(date):
+def test_a_date_without_an_answer_date_uses_the_local_clock(date):
     """To take it for nothing would be to call again before the tenant wants it."""
     told = headers(Retry_After="Tue, 24 Nov 2026 03:00:30 GMT", **({} if date is None else {"Date": date}))
     assert read_retry_after(told, NOW) == 30.0
 
 
-def test_a_request_id_is_read_as_it_stands():
+def test_a_request_id_is_read_unchanged():
     assert read_request_id({"Zuora-Request-Id": "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"}, str) == (
         "9f0c1c3e-6f7a-4a0e-8f4b-1b2c3d4e5f60"
     )
@@ -267,6 +267,6 @@ def test_a_request_id_is_read_as_it_stands():
 @pytest.mark.parametrize(
     "text", ["", "  ", "\udcb2\udcb3", "caf\xe9", "a\x1b[2J", "a\tb", "a" * (LONGEST_ID + 1)]
 )
-def test_a_request_id_that_is_none_tells_nothing(text):
+def test_a_malformed_request_id_is_ignored(text):
     """Two bytes that are no UTF-8 ended a whole run once: the journal could not hold them."""
     assert read_request_id({"Zuora-Request-Id": text}, str) is None

@@ -70,7 +70,7 @@ async def test_a_plain_address_is_reached_without_tls():
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("trusted")
-async def test_tls_is_told_with_its_certificate():
+async def test_tls_is_reported_with_its_certificate():
     with serving("good") as port:
         address = f"https://localhost:{port}"
         tls = (await reach(address, 5.0, DIRECT, context_for(address, None))).tls
@@ -81,7 +81,7 @@ async def test_tls_is_told_with_its_certificate():
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("trusted")
-async def test_a_certificate_that_has_ended_is_said():
+async def test_an_expired_certificate_is_named():
     with serving("ended") as port:
         await cannot_be_reached(
             f"https://localhost:{port}", r"The certificate of localhost has expired\.", 5.0
@@ -90,7 +90,7 @@ async def test_a_certificate_that_has_ended_is_said():
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("trusted")
-async def test_a_certificate_for_another_name_is_said():
+async def test_a_certificate_for_another_name_is_named():
     with serving("good") as port:
         await cannot_be_reached(
             f"https://127.0.0.1:{port}", r"not for the name 127\.0\.0\.1 \(IP address mismatch", 5.0
@@ -98,7 +98,7 @@ async def test_a_certificate_for_another_name_is_said():
 
 
 @pytest.mark.asyncio
-async def test_a_certificate_that_nobody_vouches_for_is_said():
+async def test_an_untrusted_certificate_is_named():
     with serving("good") as port:
         await cannot_be_reached(
             f"https://localhost:{port}", r"unknown issuer \(self.signed certificate\).* --ca-file", 5.0
@@ -106,13 +106,13 @@ async def test_a_certificate_that_nobody_vouches_for_is_said():
 
 
 @pytest.mark.asyncio
-async def test_a_server_without_tls_is_said():
+async def test_a_server_without_tls_is_named():
     with serving(None) as port:
         await cannot_be_reached(f"https://127.0.0.1:{port}", r"TLS with 127\.0\.0\.1 failed", 5.0)
 
 
 @pytest.mark.asyncio
-async def test_a_port_where_nobody_listens_is_said():
+async def test_a_closed_port_is_named():
     with serving(None) as port:
         pass
     with pytest.raises(TenantUnreachable, match=rf"Could not connect to 127\.0\.0\.1 port {port}: .*refused"):
@@ -120,7 +120,7 @@ async def test_a_port_where_nobody_listens_is_said():
 
 
 @pytest.mark.asyncio
-async def test_a_name_that_does_not_exist_is_said(monkeypatch):
+async def test_an_unknown_host_name_is_named(monkeypatch):
     async def unknown(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -131,7 +131,7 @@ async def test_a_name_that_does_not_exist_is_said(monkeypatch):
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_says_nothing_is_waited_for_only_so_long():
+async def test_a_silent_server_ends_the_probe_after_a_time():
     with socket.create_server(("127.0.0.1", 0)) as never:
         port = never.getsockname()[1]
         await cannot_be_reached(

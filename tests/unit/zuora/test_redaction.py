@@ -132,7 +132,7 @@ def test_a_secret_is_removed_in_every_encoding(redact: Redaction, secret: str, e
 @pytest.mark.parametrize("encode", [base64, base64url])
 @pytest.mark.parametrize("before", ["Bearer ", "Authorization: Bearer ", "x", "xy", "other-client:", "Ω"])
 @pytest.mark.parametrize("after", ["", "\r\n", "; path=/", "x"])
-def test_of_base64_only_what_surrounds_the_secret_stays(
+def test_base64_text_around_a_secret_is_unchanged(
     redact: Redaction, secret: str, encode: Callable[[str, str], Encode], before: str, after: str
 ):
     encoded = encode(before, after)(secret)
@@ -185,7 +185,7 @@ def test_the_tokens_that_calls_in_flight_may_carry_are_all_removed(redact: Redac
     assert redact(" ".join(tokens)) == " ".join("…" * TOKENS)
 
 
-def test_the_token_before_is_removed_however_many_calls_carry_the_new_token(redact: Redaction):
+def test_the_previous_token_is_removed_while_calls_use_the_new_one(redact: Redaction):
     renewed = "another-token-of-this-very-hour"
     for _ in range(TOKENS):
         redact.add_token(renewed)
@@ -199,7 +199,7 @@ def test_a_token_is_removed_from_its_first_call_on(redact: Redaction):
     assert redact(renewed) == "…"
 
 
-def test_no_part_is_left_of_two_short_secrets_one_of_which_contains_the_other():
+def test_two_short_secrets_are_removed_if_one_contains_the_other():
     secrets = ("s3cret-t0ken"[-length:] for length in range(LEAST_SECRET + 1, 13))
     assert Redaction(*secrets)("no s3cret-t0ken") == "no …"
 
@@ -213,7 +213,7 @@ def test_a_short_secret_is_removed_as_a_whole(secret: str):
     "text",
     ["", "MPU", "No such mass action.", CLIENT, f"{SECRET[: GRAM - 1]} {TOKEN[-7:]}", "100 % & \\ &#0;"],
 )
-def test_what_holds_no_secret_stays_as_it_is(redact: Redaction, text: str):
+def test_text_without_a_secret_is_unchanged(redact: Redaction, text: str):
     assert redact(text) == text
 
 
@@ -226,9 +226,7 @@ def test_what_holds_no_secret_stays_as_it_is(redact: Redaction, text: str):
         ("The bearer's permission is missing.", "The bearer's permission is missing."),
     ],
 )
-def test_what_follows_bearer_is_removed_although_it_is_no_secret_of_ours(
-    redact: Redaction, said: str, kept: str
-):
+def test_text_after_bearer_is_removed_although_it_is_no_known_secret(redact: Redaction, said: str, kept: str):
     assert redact(said) == kept
 
 
@@ -237,7 +235,7 @@ def test_a_text_of_any_length_is_cut_before_it_is_searched(redact: Redaction):
 
 
 @pytest.mark.parametrize("piece", ["%25", "&amp;", "\\", "&#x26;", SECRET, "\u0041", "é"])
-def test_the_work_for_a_text_grows_in_line_with_its_length(redact: Redaction, piece: str, monkeypatch):
+def test_the_time_for_a_text_is_linear_in_its_length(redact: Redaction, piece: str, monkeypatch):
     """Counted in characters that are looked at, not in seconds."""
     looked_at = 0
     compare = redact._is_in

@@ -97,7 +97,7 @@ def test_without_a_code_the_http_status_says_why(http_status):
 
 
 @pytest.mark.parametrize("http_status", [401, 429])
-def test_a_401_or_429_is_what_it_is_whatever_the_code(http_status):
+def test_a_401_or_429_is_known_with_any_code(http_status):
     assert failure(http_status, refusal(53100340), None, None, AS_IT_IS).kind is BY_HTTP_STATUS[http_status]
 
 
@@ -105,7 +105,7 @@ def test_a_401_or_429_is_what_it_is_whatever_the_code(http_status):
     "code", [None, "", "x", "٣", "-53100350", -50, 53100300, "5310-350", "9" * 13, 10**30 + 50]
 )
 @pytest.mark.parametrize(("http_status", "kind"), [(200, Kind.UNKNOWN), (500, Kind.SERVER)])
-def test_an_absurd_code_says_nothing(code, http_status, kind):
+def test_an_invalid_code_is_ignored(code, http_status, kind):
     assert failure(http_status, refusal(code), None, None, AS_IT_IS).kind is kind
 
 
@@ -124,37 +124,37 @@ def test_a_failure_without_reasons_is_unknown(reasons):
         (Kind.MALFORMED_ANSWER, None, 200),
     ],
 )
-def test_a_server_that_failed_in_the_middle_may_have_done_it(kind, answer, http_status):
+def test_a_call_that_failed_at_the_server_may_have_worked(kind, answer, http_status):
     error = failure(http_status, answer, None, None, AS_IT_IS)
     assert (error.kind, error.may_have_worked) == (kind, True)
 
 
 @pytest.mark.parametrize("category", [10, 11, 20, 30, 40, 45, 50, 61, 70, 90])
-def test_a_plain_refusal_did_nothing(category):
+def test_a_plain_refusal_had_no_effect(category):
     assert not failure(200, refusal(50000000 + category), None, None, AS_IT_IS).may_have_worked
 
 
 @given(http_status=st.integers(100, 999), code=st.none() | st.integers() | st.text(max_size=20))
-def test_every_refusal_is_one_known_error(http_status, code):
+def test_every_refusal_is_a_known_error(http_status, code):
     error = failure(http_status, refusal(code), "request", 2.0, AS_IT_IS)
     assert error.kind in Kind
     assert error.message == "No."
 
 
-def test_a_failure_tells_all_that_support_asks_for():
+def test_a_failure_contains_every_id_that_support_asks_for():
     error = failure(200, refusal("53100340", "No such bulk."), "request", 2.0, AS_IT_IS)
     assert (error.code, error.http_status, error.message) == (53100340, 200, "No such bulk.")
     assert (error.request_id, error.process_id, error.retry_after) == ("request", "7F2E", 2.0)
 
 
-def test_what_a_gateway_says_in_its_own_form_is_told():
+def test_a_message_in_the_form_of_a_gateway_is_shown():
     """At night "HTTP 403 without a reason" sends a person looking for what was there to read."""
     answer = msgspec.json.decode(b'{"message": "Your address is not on the list."}', type=Answer)
     error = failure(403, answer, None, None, AS_IT_IS)
     assert (error.kind, error.message) == (Kind.GATEWAY, "Your address is not on the list.")
 
 
-def test_a_reasons_own_message_comes_first():
+def test_the_message_of_a_reason_comes_first():
     answer = Answer(
         success=False, reasons=[Reason(53100340, "No such bulk.")], message="Something went wrong."
     )
@@ -162,16 +162,16 @@ def test_a_reasons_own_message_comes_first():
 
 
 @pytest.mark.parametrize("told", [None, "", 7, ["No."], {"text": "No."}])
-def test_a_message_that_is_no_text_tells_nothing(told):
+def test_a_message_of_another_type_is_ignored(told):
     error = failure(403, Answer(message=told), None, None, AS_IT_IS)
     assert error.message == "The tenant answered HTTP 403 without a reason."
 
 
-def test_a_failure_without_a_message_gets_a_sentence():
+def test_a_failure_without_a_message_gets_a_default_message():
     assert str(failure(503, None, None, None, AS_IT_IS)) == "The tenant answered HTTP 503 without a reason."
 
 
-def test_a_message_is_cut_once_secrets_are_out_of_it_and_holds_no_part_of_one():
+def test_a_message_is_redacted_before_it_is_cut():
     told = "x" * 988 + " Bearer s3cret-t0ken, and more"
     message = failure(200, refusal(53100310, told), None, None, Redaction()).message
     assert message == "x" * 988 + " Bearer …, a"
@@ -196,43 +196,43 @@ def test_counts_are_taken_as_numbers_and_as_strings(hundred):
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_counts_that_are_not_there_yet_are_not_known(nothing):
+def test_missing_counts_are_unknown(nothing):
     answer = status_answer(
         status="Pending", totalCount=nothing, processedCount=nothing, errorCount=nothing, successCount=nothing
     )
     assert answer.state(AS_IT_IS) == ActionState(Status.PENDING, records=Records(source="none"))
 
 
-def test_a_total_alone_is_worth_having():
+def test_a_total_without_other_counts_is_kept():
     assert status_answer(totalCount=100).state(AS_IT_IS).records == Records(total=100, source="status")
 
 
-def test_more_processed_than_there_are_leaves_none_unprocessed():
+def test_more_processed_than_total_records_leave_none_unprocessed():
     assert status_answer(totalCount=1, processedCount=2).state(AS_IT_IS).records.unprocessed == 0
 
 
 @pytest.mark.parametrize("count", [-1, "-1", "many", "1.5", "٣", 10**13])
-def test_an_unsound_count_tells_nothing_and_hides_no_status(count):
+def test_an_invalid_count_is_ignored_and_the_status_is_read(count):
     state = status_answer(status="Stopped", totalCount=count).state(AS_IT_IS)
     assert (state.status, state.records.total, state.records.source) == (Status.STOPPED, None, "none")
 
 
 @pytest.mark.parametrize("count", [1.5, True, [], {}, -1, 10**12, 10**30])
-def test_a_count_of_a_wrong_type_tells_nothing_and_hides_no_status(count):
+def test_a_count_of_a_wrong_type_is_ignored_and_the_status_is_read(count):
     state = status_answer(status="Stopped", totalCount=count, processedCount=3).state(AS_IT_IS)
     assert (state.status, state.records.total, state.records.processed) == (Status.STOPPED, None, 3)
 
 
 @pytest.mark.parametrize("told", [7, True, [], {}, None])
 @pytest.mark.parametrize("field", ["actionType", "uploadedBy", "outputURL"])
-def test_a_text_of_a_wrong_type_tells_nothing_and_hides_no_status(field, told):
+def test_a_text_of_a_wrong_type_is_ignored_and_the_status_is_read(field, told):
     state = status_answer(status="Stopped", **{field: told}).state(AS_IT_IS)
     assert (state.status, state.action_type, state.uploaded_by, state.output_url) == (
         Status.STOPPED, None, None, None,
     )  # fmt: skip
 
 
-def test_texts_are_kept_to_a_bound():
+def test_texts_are_bounded():
     """A thousand keys are held at once: a megabyte in each answer would be a gigabyte."""
     state = status_answer(
         status="Stopped", actionType="a" * 10**5, uploadedBy="b" * 10**5, outputURL="c" * 10**5
@@ -259,7 +259,7 @@ def test_any_other_status_is_refused(status):
         status_answer(status=status).state(AS_IT_IS)
 
 
-def test_the_documented_sample_is_read_whole():
+def test_the_documented_sample_is_read_completely():
     answer = status_answer(
         actionType="MPU",
         status="Stopped",
@@ -310,7 +310,7 @@ def test_the_lifetime_of_a_token_is_taken_as_a_number_and_as_a_string(told):
 
 
 @pytest.mark.parametrize("told", [None, 0, "0", -5, 10**30, 1e300, "", "soon", "-5", "6e1", True, [], {}])
-def test_a_lifetime_that_is_none_costs_neither_the_token_nor_one_token_a_call(told):
+def test_a_malformed_lifetime_keeps_the_token_for_more_than_one_call(told):
     assert grant(expires_in=told).seconds == 3599.0
 
 
@@ -320,7 +320,7 @@ def test_a_scope_of_a_wrong_type_does_not_cost_the_token(told):
 
 
 @pytest.mark.parametrize("address", [None, "", " ", "\n"])
-def test_an_address_of_nothing_is_no_address(address):
+def test_an_empty_address_is_no_address(address):
     """An empty one sent its action round between its end and its file for ever, a reading a round."""
     assert status_answer(status="Stopped", outputURL=address).state(AS_IT_IS).output_url is None
 

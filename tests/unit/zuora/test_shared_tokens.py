@@ -48,7 +48,7 @@ def run(main: Callable[[SharedTokens, Issuer, Time], Coroutine[Any, Any, None]],
     asyncio.run(body())
 
 
-def test_clients_of_one_owner_ask_once_between_them():
+def test_clients_of_one_owner_share_one_token_request():
     async def main(tokens: SharedTokens, issuer: Issuer, _: Time) -> None:
         fetches = [tokens.of("owner", None, issuer.fetch) for _ in range(5)]
         got = await asyncio.gather(*(fetch() for fetch in fetches))
@@ -103,7 +103,7 @@ def test_a_token_that_has_ended_is_not_shared():
     run(main)
 
 
-def test_a_failure_is_told_to_the_client_that_asked_and_the_next_asks_anew():
+def test_a_failure_goes_to_the_requesting_client_and_the_next_asks_again():
     async def main(tokens: SharedTokens, issuer: Issuer, _: Time) -> None:
         one, other = tokens.of("owner", None, issuer.fetch), tokens.of("owner", None, issuer.fetch)
         with pytest.raises(TenantUnreachable):

@@ -75,7 +75,7 @@ async def test_one_token_serves_every_call():
 
 
 @pytest.mark.asyncio
-async def test_forty_workers_that_start_together_ask_once():
+async def test_forty_workers_that_start_together_fetch_one_token():
     office = Office()
     token = source(office, HandClock())
     assert await asyncio.gather(*(token.bearer() for _ in range(40))) == ["token-1"] * 40
@@ -83,7 +83,7 @@ async def test_forty_workers_that_start_together_ask_once():
 
 
 @pytest.mark.asyncio
-async def test_forty_refusals_of_one_token_fetch_one_other():
+async def test_forty_refusals_of_one_token_fetch_one_new_token():
     office = Office()
     token = source(office, HandClock())
 
@@ -146,7 +146,7 @@ async def test_a_short_lived_token_is_used_for_most_of_its_life():
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("lifetime", [0.0, -5.0])
-async def test_a_token_that_is_over_at_once_still_serves_the_call_that_asked(lifetime):
+async def test_a_token_with_no_lifetime_serves_the_call_that_asked(lifetime):
     token = source(Office(lifetime), HandClock())
     assert await token.bearer() == "token-1"
 
@@ -161,7 +161,7 @@ async def test_an_expired_token_is_not_handed_out():
 
 
 @pytest.mark.asyncio
-async def test_a_renewal_that_fails_ahead_of_time_harms_nobody():
+async def test_an_early_renewal_that_fails_harms_no_call():
     office, time = Office(), HandClock()
     token = source(office, time)
     await token.bearer()
@@ -173,7 +173,7 @@ async def test_a_renewal_that_fails_ahead_of_time_harms_nobody():
 
 
 @pytest.mark.asyncio
-async def test_a_renewal_that_failed_ahead_of_time_is_not_repeated_by_every_call():
+async def test_a_failed_early_renewal_is_not_repeated_by_every_call():
     """The tenant gives a hundred tokens a minute; forty workers make more calls than that."""
     office, time = Office(), HandClock()
     token = source(office, time)
@@ -187,7 +187,7 @@ async def test_a_renewal_that_failed_ahead_of_time_is_not_repeated_by_every_call
 
 
 @pytest.mark.asyncio
-async def test_a_renewal_that_failed_ahead_of_time_is_tried_again_before_the_end():
+async def test_a_failed_early_renewal_is_retried_before_the_end():
     office, time = Office(), HandClock()
     token = source(office, time)
     await token.bearer()
@@ -203,7 +203,7 @@ async def test_a_renewal_that_failed_ahead_of_time_is_tried_again_before_the_end
 
 
 @pytest.mark.asyncio
-async def test_a_renewal_that_fails_when_it_is_needed_tells_every_waiter():
+async def test_a_failed_renewal_raises_for_every_waiter():
     office = Office()
     office.failing = CredentialsRefused("wrong secret")
     token = source(office, HandClock())
@@ -212,7 +212,7 @@ async def test_a_renewal_that_fails_when_it_is_needed_tells_every_waiter():
 
 
 @pytest.mark.asyncio
-async def test_after_a_failed_renewal_the_next_call_asks_anew():
+async def test_after_a_failed_renewal_the_next_call_asks_again():
     office = Office()
     office.failing = TenantUnreachable("no answer")
     token = source(office, HandClock())
@@ -244,7 +244,7 @@ def test_fresh_tokens_refused_for_a_minute_put_the_credentials_at_fault():
     assert FRESH_TOKENS <= asked <= 100
 
 
-def test_tokens_that_are_refused_rarely_are_at_fault_after_several_only():
+def test_rarely_refused_tokens_are_at_fault_only_after_several():
     """While the token endpoint does not answer, no token is refused, so time alone says nothing."""
 
     async def main() -> float:
@@ -322,7 +322,7 @@ async def test_a_renewal_whose_only_waiter_is_cancelled_serves_the_next_call():
 
 
 @pytest.mark.asyncio
-async def test_closing_cuts_a_renewal_short():
+async def test_closing_cancels_a_renewal():
     office, time = Office(), HandClock()
     token = source(office, time)
     await token.bearer()
@@ -381,7 +381,7 @@ def test_forty_refusals_of_a_ready_token_at_once_count_as_one():
 
 
 @pytest.mark.parametrize(("worked", "said"), [(False, "was refused by the tenant"), (True, "has expired")])
-def test_the_sentence_on_a_refused_ready_token_says_what_to_do_and_not_the_token(worked, said):
+def test_the_error_for_a_refused_bearer_token_says_what_to_do(worked, said):
     async def main() -> str:
         token = ReadyToken("s3cret-t0ken", Clock(now))
         if worked:

@@ -84,7 +84,7 @@ def test_every_exception_of_the_client_is_in_the_table():
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_exception_of_the_client_becomes_one_of_ours(kind):
+def test_every_exception_of_the_client_becomes_a_known_error(kind):
     assert as_call_error(raised(kind)).kind is KINDS[kind]
 
 
@@ -99,7 +99,7 @@ def test_a_call_may_have_worked_unless_it_never_left(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_failure_has_a_sentence(kind):
+def test_every_failure_has_a_message(kind):
     assert as_call_error(raised(kind)).message.endswith(".")
 
 
@@ -115,17 +115,17 @@ def test_every_failure_has_a_sentence(kind):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_python_raises_itself_becomes_one_of_ours(error, kind):
+def test_an_error_of_python_becomes_a_known_error(error, kind):
     assert as_call_error(error).kind is kind
 
 
-def test_a_refused_connection_is_told_in_the_systems_words():
+def test_a_refused_connection_has_the_message_of_the_system():
     error = as_call_error(aiohttp.ClientConnectorError(KEY, REFUSED))
     assert error.message == "Could not connect to rest.zuora.com port 443: Connection refused."
 
 
 @pytest.mark.asyncio
-async def test_one_request_leaves_and_no_second():
+async def test_exactly_one_request_is_sent():
     """aiohttp sends again by itself when a kept-alive connection drops; that send must not leave uncounted."""
     sent: list[object] = []
 
