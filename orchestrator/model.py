@@ -143,6 +143,11 @@ class Records(Struct, frozen=True):
     held_by_group: int | None = None
 
 
+def add_known(one: int | None, other: int | None) -> int | None:
+    """The sum of two counts. A count that is not known (None) adds nothing, and two of them are not known."""
+    return one if other is None else other if one is None else one + other
+
+
 class ActionState(Struct, frozen=True):
     """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one.
 

@@ -148,8 +148,9 @@ def closing(
         _saves(page, totals)
         if ahead:
             _takes(page, ahead)
-            if any(one.expected.calls.file for one in ahead.values()):
-                _disk(page, summary.records.total, directory)
+            records = summary.records.total
+            if records is not None and any(one.expected.calls.file for one in ahead.values()):
+                _disk(page, records, directory)
         _first(page, plan)
     add_people(page, plan.known)
     page.line()
@@ -168,7 +169,10 @@ def _doing(page: Page, totals: digest.PlanTotals) -> None:
 
 
 def _saves(page: Page, totals: digest.PlanTotals) -> None:
-    saves = [counted(totals.unprocessed, "record")] if totals.unprocessed or not totals.pending else []
+    if totals.unprocessed is None:
+        saves = ["a number of records that is not known"] if totals.processing or totals.stopping else []
+    else:
+        saves = [counted(totals.unprocessed, "record")] if totals.unprocessed or not totals.pending else []
     if totals.pending:
         saves.append(f"all records of the {totals.pending:,} that have not started")
     page.entry("a stop saves", ", and ".join(saves), "bold")

@@ -114,11 +114,15 @@ def add_over(page: Page, summary: Summary) -> None:
 
 def _records(page: Page, summary: Summary) -> None:
     records = summary.records
-    if records.total:
-        through = (
-            f"{records.processed:,} went through ({records.succeeded:,} succeeded, {records.failed:,} failed)"
-        )
-        page.entry("records", f"{through}, {records.unprocessed:,} not processed")
+    if not records.total:
+        return
+    if None in (records.processed, records.unprocessed):
+        page.entry("records", f"{records.total:,}; how many went through is not known")
+        return
+    ends = ((records.succeeded, "succeeded"), (records.failed, "failed"))
+    known = ", ".join(f"{count:,} {end}" for count, end in ends if count is not None)
+    through = f"{records.processed:,} went through{f' ({known})' if known else ''}"
+    page.entry("records", f"{through}, {records.unprocessed:,} not processed")
 
 
 def _timing(page: Page, summary: Summary) -> None:

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from orchestrator.journal.entries import done_in
-from orchestrator.model import Outcome
+from orchestrator.model import Outcome, add_known
 
 REASONS = 5
 NAMED = 3
@@ -46,15 +46,15 @@ class Failures(Struct, frozen=True):
 class PlanTotals(Struct, frozen=True):
     """What the actions that a run would stop are doing.
 
-    ``unprocessed`` counts records, ``within_a_minute`` those that go through in the next minute. ``still`` actions are
-    being processed without visible progress. ``done_in`` is the time in seconds until the last would end by itself, as
-    far as known.
+    ``unprocessed`` counts records (None: not known), ``within_a_minute`` those that go through in the next minute.
+    ``still`` actions are being processed without visible progress. ``done_in`` is the time in seconds until the last
+    would end by itself, as far as known.
     """
 
     processing: int = 0
     pending: int = 0
     stopping: int = 0
-    unprocessed: int = 0
+    unprocessed: int | None = None
     within_a_minute: int = 0
     still: int = 0
     done_in: float | None = None
@@ -66,10 +66,11 @@ class PlanTotals(Struct, frozen=True):
     def __add__(self, other: "PlanTotals") -> "PlanTotals":
         ends = [one.done_in for one in (self, other) if one.done_in is not None]
         counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
-        return PlanTotals(**counts, done_in=max(ends, default=None))
+        unprocessed = add_known(self.unprocessed, other.unprocessed)
+        return PlanTotals(**counts, unprocessed=unprocessed, done_in=max(ends, default=None))
 
 
-_COUNTS = PlanTotals.__struct_fields__[:-1]
+_COUNTS = ("processing", "pending", "stopping", "within_a_minute", "still")
 
 
 class Planned(Struct, frozen=True):

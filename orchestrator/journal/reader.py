@@ -127,9 +127,9 @@ class JournalReader:
         """The number of actions by outcome."""
         return dict(self._rows("outcomes"))
 
-    def any_accepted(self) -> bool:
-        """Whether the tenant accepted a stop."""
-        return bool(self._value("any_accepted"))
+    def any_stop_sent(self) -> bool:
+        """Whether a stop was sent. Refusals for the credentials (HTTP 401) do not count."""
+        return bool(self._value("any_stop_sent"))
 
     def all_credentials_refused(self) -> bool:
         """Whether every key was refused, and only because of the credentials."""

@@ -11,7 +11,7 @@ import msgspec
 from orchestrator.clock import seconds_between, stamp
 from orchestrator.journal.entries import RunInfo, TenantRow, done_in
 from orchestrator.journal.reader import Actions, JournalReader, SessionRow
-from orchestrator.model import Outcome, Problem, Provenance, Records
+from orchestrator.model import Outcome, Problem, Provenance, Records, add_known
 from orchestrator.report.loaded import Report
 from orchestrator.report.schema import (
     SCHEMA,
@@ -204,7 +204,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()
-        self.sums = [0] * _SUMS
+        self.sums: list[int | None] = [None] * _SUMS
         self.duplicates = 0
         self.token_calls = 0
         self.first_stop: str | None = None
@@ -212,24 +212,24 @@ class _Counts:
         self.settled: str | None = None
 
     def add(
-        self, sums: list[int], first_stop: str | None, last_stop: str | None, settled: str | None
+        self, sums: list[int | None], first_stop: str | None, last_stop: str | None, settled: str | None
     ) -> None:
-        self.sums = [one + more for one, more in zip(self.sums, sums, strict=True)]
+        self.sums = list(map(add_known, self.sums, sums))
         self.first_stop = min(filter(None, (self.first_stop, first_stop)), default=None)
         self.last_stop = max(filter(None, (self.last_stop, last_stop)), default=None)
         self.settled = max(filter(None, (self.settled, settled)), default=None)
 
     def summary(self, start: str) -> Summary:
-        (
-            keys, malformed, total, processed, succeeded, failed, unprocessed, held, stops, statuses, files, retried,
-            throttled, hedged,
-        ) = self.sums  # fmt: skip
+        keys, malformed, *records = self.sums[:_RECORDS]
+        stops, statuses, files, retried, throttled, hedged = (count or 0 for count in self.sums[_RECORDS:])
+        if not keys and not malformed:  # nothing is unknown where there is no row
+            records = [0] * len(records)
         return Summary(
-            keys=keys,
+            keys=keys or 0,
             duplicates=self.duplicates,
-            malformed=malformed,
+            malformed=malformed or 0,
             outcomes=dict(self.outcomes),
-            records=RecordTotals(total, processed, succeeded, failed, unprocessed, held),
+            records=RecordTotals(*records),
             calls=CallTotals(stops, statuses, files, self.token_calls, retried, throttled, hedged),
             timing=Timing(
                 seconds_between(start, self.first_stop),
@@ -240,7 +240,8 @@ class _Counts:
 
 
 _SUMS = 14
-"""Columns of the statement ``summaries`` that are added up."""
+_RECORDS = 8
+"""Columns of the statement ``summaries`` that are added up, and those of them before the numbers of calls."""
 
 _UNKNOWN = Provenance()
 

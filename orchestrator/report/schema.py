@@ -133,17 +133,18 @@ class RunEntry(Struct, frozen=True, omit_defaults=True):
 
 
 class RecordTotals(Struct, frozen=True):
-    """Sums over all actions whose counts are known.
+    """Sums over all actions whose counts are known; null if no action has that count.
 
-    ``held_by_group`` are the unprocessed records behind a failed record of their own group.
+    ``held_by_group`` are the unprocessed records behind a failed record of their own group. Only response files show
+    them.
     """
 
-    total: int
-    processed: int
-    succeeded: int
-    failed: int
-    unprocessed: int
-    held_by_group: int
+    total: int | None
+    processed: int | None
+    succeeded: int | None
+    failed: int | None
+    unprocessed: int | None
+    held_by_group: int | None
 
 
 class CallTotals(Struct, frozen=True):

@@ -271,11 +271,7 @@ class Run:
             return StorageError.exit_status
         if isinstance(cut_by, TenantError):
             # The journal knows. The progress of shards on other machines may be late, or lost.
-            if bool(outcomes & {Outcome.STOPPED, Outcome.UNCONFIRMED}) or await self.read(
-                JournalReader.any_accepted
-            ):
-                return 4
-            return cut_by.exit_status
+            return 4 if await self.read(JournalReader.any_stop_sent) else cut_by.exit_status
         if cut_by is not None:
             return cut_by.exit_status
         if self.ending.state == "interrupted":

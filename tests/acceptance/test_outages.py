@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes, until
+from tests.acceptance.support import PROCESSING, QUICK, MassStop, Tenant, lies, outcomes, until
 from tests.faulty_gateway import FaultyGateway, page
 from tests.hunts.meddling import Asked, Meddler, honest, respond
 
@@ -73,6 +73,39 @@ def test_a_tenant_that_stays_unreachable_ends_the_run_in_four(
         gateway.repair()
         ended = mass_stop("resume", "run", tenant=tenant, env={"ZUORA_BASE_URL": gateway.base_url})
     assert (ended.status, outcomes(ended.report)) == (0, dict.fromkeys(tenant.keys, "stopped")), ended
+
+
+def test_giving_up_ends_in_four_though_the_tenant_said_only_that_actions_were_over(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**QUICK | {"latency": 0.05, "mix": {"Stopped": 1}}, actions=80)
+    with FaultyGateway(port_of(tenant)) as gateway:
+        going = mass_stop.start(
+            "run", "--yes", "--out", "run", "--concurrency", "4", "--wait-for-tenant", "1s",
+            mass_stop.keys(tenant.keys), tenant=tenant, env={"ZUORA_BASE_URL": gateway.base_url},
+        )  # fmt: skip
+        until(lambda: tenant.answered() >= 12, "some stops")
+        gateway.break_down("refuse")
+        ended = going.end(60)
+    assert (ended.status, lies(ended.report, tenant)) == (4, []), ended
+    assert "--wait-for-tenant" in ended.report["run"]["reason"]
+    assert "stopped" not in ended.report["summary"]["outcomes"]
+
+
+@pytest.mark.parametrize("fault", ["refuse", page(401)])
+def test_giving_up_ends_in_three_if_no_stop_was_sent(
+    mass_stop: MassStop, make_tenant: MakeTenant, fault: str | bytes
+) -> None:
+    """With a token from elsewhere, the first call is a stop."""
+    tenant = make_tenant(**PROCESSING, actions=6)
+    with FaultyGateway(port_of(tenant)) as gateway:
+        gateway.break_down(fault)
+        ended = mass_stop(
+            "run", "--yes", "--out", "run", "--wait-for-tenant", "1s", mass_stop.keys(tenant.keys), tenant=tenant,
+            env={"ZUORA_BASE_URL": gateway.base_url, "ZUORA_TOKEN": "token", "ZUORA_CLIENT_SECRET": ""},
+        )  # fmt: skip
+    assert ended.status == 3, ended
+    assert set(outcomes(ended.report).values()) <= {"not_attempted", "unreachable"}
 
 
 def test_stops_that_took_effect_behind_a_gateway_page_are_reported_as_stopped(

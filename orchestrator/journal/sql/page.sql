@@ -1,11 +1,10 @@
 -- What report.html and the Markdown form show beside the report: sums by group, errors by kind, the course of the run.
 
 -- name: groups
--- One scan for every breakdown: the caller adds up what it needs.
+-- One scan for every breakdown: the caller adds up what it needs. A sum is NULL if no action has that count.
 SELECT tenant, reported.outcome, COALESCE(reported.action_type, ''), reported.source, COUNT(*),
-       COUNT(reported.total), COALESCE(SUM(reported.total), 0), COALESCE(SUM(reported.processed), 0),
-       COALESCE(SUM(reported.succeeded), 0), COALESCE(SUM(reported.failed), 0), COALESCE(SUM(reported.unprocessed), 0),
-       COALESCE(SUM(reported.held_by_group), 0)
+       COUNT(reported.total), SUM(reported.total), SUM(reported.processed), SUM(reported.succeeded),
+       SUM(reported.failed), SUM(reported.unprocessed), SUM(reported.held_by_group)
 FROM reported_action AS reported
 GROUP BY 1, 2, 3, 4;
 

@@ -200,8 +200,12 @@ UPDATE tenant SET
     reason = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :reason END
 WHERE state = 'running' OR (:state = 'finished' AND state <> 'unused');
 
--- name: any_accepted
-SELECT EXISTS (SELECT 1 FROM action WHERE accepted_at IS NOT NULL);
+-- name: any_stop_sent
+-- Whether a stop reached the tenant. Without a connection, no stop was sent; a 401 stops nothing.
+SELECT EXISTS (
+    SELECT 1 FROM action
+    WHERE accepted_at IS NOT NULL OR lost OR attempts > 0 AND COALESCE(
+        json_extract(error, '$.kind') NOT IN ('connect_failed', 'unauthenticated'), 1));
 
 -- name: outcomes
 SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
@@ -235,12 +239,11 @@ SELECT tenant, outcome, COUNT(*) FROM reported_action GROUP BY tenant, outcome O
 SELECT tenant, COUNT(*) FROM duplicate JOIN action ON seq = first GROUP BY tenant;
 
 -- name: summaries
--- A line a tenant, whose name is the last column.
+-- A line a tenant, whose name is the last column. A sum of records is NULL if no action has that count.
 SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(*) FILTER (WHERE outcome IS 'malformed') AS malformed,
-       COALESCE(SUM(total), 0) AS total, COALESCE(SUM(processed), 0) AS processed,
-       COALESCE(SUM(succeeded), 0) AS succeeded, COALESCE(SUM(failed), 0) AS failed,
-       COALESCE(SUM(unprocessed), 0) AS unprocessed, COALESCE(SUM(held_by_group), 0) AS held_by_group,
+       SUM(total) AS total, SUM(processed) AS processed, SUM(succeeded) AS succeeded, SUM(failed) AS failed,
+       SUM(unprocessed) AS unprocessed, SUM(held_by_group) AS held_by_group,
        COALESCE(SUM(attempts), 0) AS stop_calls, COALESCE(SUM(status_calls), 0) AS status_calls,
        COALESCE(SUM(file_calls), 0) AS file_calls,
        COALESCE(SUM(retried), 0) AS retried, COALESCE(SUM(throttled), 0) AS throttled,
@@ -392,7 +395,7 @@ ORDER BY seq LIMIT :most;
 SELECT tenant, COUNT(*) FILTER (WHERE status = 'Processing') AS processing,
        COUNT(*) FILTER (WHERE status = 'Pending') AS pending,
        COUNT(*) FILTER (WHERE status = 'Stopping') AS stopping,
-       COALESCE(SUM(unprocessed), 0) AS unprocessed,
+       SUM(unprocessed) AS unprocessed,
        CAST(COALESCE(SUM(MIN(unprocessed, speed * 60)), 0) AS INTEGER) AS within_a_minute,
        COUNT(*) FILTER (WHERE status = 'Processing' AND COALESCE(speed, 0) = 0) AS still,
        MAX(CASE WHEN speed > 0 THEN unprocessed / speed END) AS done_in

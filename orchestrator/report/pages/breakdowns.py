@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome
+from orchestrator.model import Outcome, add_known
 from orchestrator.printable import printable
 from orchestrator.report.wording import OUTCOMES
 
@@ -19,25 +19,28 @@ NO_TYPE = "not known"
 class Sums(Struct, frozen=True):
     """Actions of one kind; ``known`` of them have counts, and the counts are of their records.
 
-    ``held`` of the unprocessed records are behind a failed record of their group.
+    A count is None if no action has it. ``held`` of the unprocessed records are behind a failed record of their group.
     """
 
     actions: int = 0
     known: int = 0
-    total: int = 0
-    processed: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    unprocessed: int = 0
-    held: int = 0
+    total: int | None = 0
+    processed: int | None = 0
+    succeeded: int | None = 0
+    failed: int | None = 0
+    unprocessed: int | None = 0
+    held: int | None = 0
 
     @property
     def counted(self) -> int:
         """Records whose fate is known. It may differ from ``total`` where a tenant's own counts do not add up."""
-        return self.succeeded + self.failed + self.unprocessed
+        return (self.succeeded or 0) + (self.failed or 0) + (self.unprocessed or 0)
 
     def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+        if not self.actions or not other.actions:
+            return self if self.actions else other
+        sums = (add_known(getattr(self, name), getattr(other, name)) for name in self.__struct_fields__[2:])
+        return Sums(self.actions + other.actions, self.known + other.known, *sums)
 
 
 class Share(Struct, frozen=True):

@@ -12,7 +12,8 @@ from pathlib import Path
 from orchestrator.durations import show_rounded
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
-from orchestrator.report import OperatorEntry, VerificationEntry, Write
+from orchestrator.report import OperatorEntry, RecordTotals, VerificationEntry, Write
+from orchestrator.report.pages.breakdowns import Sums
 from orchestrator.report.pages.evidence import holds, operator_parts, verified
 from orchestrator.report.pages.view import FIRST, Cases, Place, View, read_view
 from orchestrator.report.wording import OUTCOMES
@@ -108,15 +109,17 @@ def _outcomes(view: View) -> Iterator[str]:
     (by_outcome,) = (one for one in view.breakdowns if one.column == "Outcome")
     for share in by_outcome.shares:
         sums = share.sums
-        yield (
-            f"| {share.name} | {sums.actions:,} | {sums.total:,} | {sums.succeeded:,} | {sums.failed:,} "
-            f"| {sums.unprocessed:,} |"
-        )
-    records = view.summary.records
-    yield (
-        f"| **All** | **{view.actions:,}** | {records.total:,} | {records.succeeded:,} | {records.failed:,} "
-        f"| {records.unprocessed:,} |"
-    )
+        yield _row(share.name, f"{sums.actions:,}", sums)
+    yield _row("**All**", f"**{view.actions:,}**", view.summary.records)
+
+
+def _row(name: str, actions: str, records: Sums | RecordTotals) -> str:
+    counts = (records.total, records.succeeded, records.failed, records.unprocessed)
+    return f"| {name} | {actions} | {' | '.join(map(_number, counts))} |"
+
+
+def _number(count: int | None) -> str:
+    return "–" if count is None else f"{count:,}"
 
 
 def _records(view: View) -> Iterator[str]:
@@ -124,16 +127,19 @@ def _records(view: View) -> Iterator[str]:
     if not view.records_known:
         yield f"The records of the {view.actions:,} actions are not known."
         return
-    through = (
-        f"{records.processed:,} records went through ({fate.succeeded:,} succeeded, {fate.failed:,} failed)"
+    through = f"{_number(records.processed)} records went through" + (
+        "" if fate.succeeded is None else f" ({fate.succeeded:,} succeeded, {_number(fate.failed)} failed)"
     )
     if view.run.command == "plan":
-        yield f"{through}; {fate.at_risk:,} are yet to be processed: a stop now would save them."
+        if fate.at_risk is not None:
+            through += f"; {fate.at_risk:,} are yet to be processed: a stop now would save them"
+        yield f"{through}."
         return
+    saved = "" if fate.saved is None else f", {fate.saved:,} were saved by the stop"
     spared = f", {fate.spared:,} were left in actions that were over before it" if fate.spared else ""
     held = f", {fate.held:,} were not processed because a record of their group failed" if fate.held else ""
     at_risk = f", **{fate.at_risk:,} are still at risk**" if fate.at_risk else ""
-    yield f"{through}, {fate.saved:,} were saved by the stop{spared}{held}{at_risk}."
+    yield f"{through}{saved}{spared}{held}{at_risk}."
     if fate.uncounted:
         yield f"The records of {fate.uncounted:,} actions are not known."
 

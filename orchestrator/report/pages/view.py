@@ -83,15 +83,18 @@ class Setback(Struct, frozen=True):
 
 
 class Fate(Struct, frozen=True):
-    """What became of the records. The four kinds of records not processed add up to the report's ``unprocessed``."""
+    """What became of the records. The four kinds of records not processed add up to the report's ``unprocessed``.
 
-    succeeded: int
-    failed: int
-    saved: int
+    A number is None if it is known of no action.
+    """
+
+    succeeded: int | None
+    failed: int | None
+    saved: int | None
     """Not processed, in actions that this run stopped."""
-    spared: int
+    spared: int | None
     """Not processed, in actions that were over without this run."""
-    at_risk: int
+    at_risk: int | None
     """Not processed yet, in actions that are not known to be over."""
     held: int
     """Not processed, because a record of their group failed before."""
@@ -101,7 +104,8 @@ class Fate(Struct, frozen=True):
     @property
     def counted(self) -> int:
         """Records whose fate is known."""
-        return self.succeeded + self.failed + self.saved + self.spared + self.at_risk + self.held
+        numbers = (self.succeeded, self.failed, self.saved, self.spared, self.at_risk, self.held)
+        return sum(number or 0 for number in numbers)
 
 
 _TOLD = (
@@ -150,8 +154,8 @@ class View(Struct, frozen=True):
 
     @property
     def records_known(self) -> bool:
-        """Whether the records of any action are known. Otherwise no number may be shown, not even 0."""
-        return not self.actions or self.fate.uncounted < self.actions
+        """Whether the records of any action are known."""
+        return self.summary.records.total is not None
 
     @property
     def open_ends(self) -> bool:
@@ -224,17 +228,24 @@ def _places(run: RunEntry) -> list[Place]:
 
 def _fate(cells: list[Cell]) -> Fate:
     every = sum((cell.sums for cell in cells), Sums())
-    rest = added(cells, lambda cell: group_of(cell.outcome))
-    left = {group: sums.unprocessed - sums.held for group, sums in rest.items()}
+    groups = added(cells, lambda cell: group_of(cell.outcome))
+    stopped, over, person, planned = (
+        groups.get(group, Sums()) for group in ("stopped", "over", "person", "planned")
+    )
     return Fate(
         succeeded=every.succeeded,
         failed=every.failed,
-        saved=left.get("stopped", 0),
-        spared=left.get("over", 0),
-        at_risk=left.get("person", 0) + left.get("planned", 0),
-        held=every.held,
+        saved=_left(stopped),
+        spared=_left(over),
+        at_risk=_left(person + planned),
+        held=every.held or 0,
         uncounted=every.actions - every.known,
     )
+
+
+def _left(sums: Sums) -> int | None:
+    """Records not processed, without those behind a failed record of their group."""
+    return None if sums.unprocessed is None else sums.unprocessed - (sums.held or 0)
 
 
 def _cases(reader: JournalReader, summary: Summary) -> Iterable[Cases]:

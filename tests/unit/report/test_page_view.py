@@ -70,12 +70,12 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
     )
     fate = view.fate
     assert (fate.succeeded, fate.failed) == (summary.records.succeeded, summary.records.failed)
-    assert fate.saved + fate.spared + fate.at_risk == summary.records.unprocessed
+    left = (fate.saved, fate.spared, fate.at_risk)
+    assert sum(filter(None, left)) == (summary.records.unprocessed or 0)
     for breakdown in view.breakdowns:
         for name in ("total", "processed", "succeeded", "failed", "unprocessed"):
-            assert sum(getattr(share.sums, name) for share in breakdown.shares) == getattr(
-                summary.records, name
-            )
+            shown = [getattr(share.sums, name) for share in breakdown.shares]
+            assert sum(filter(None, shown)) == (getattr(summary.records, name) or 0)
         assert sum(share.sums.actions for share in breakdown.shares) == len(report.actions)
     for row, action in zip(told, report.actions, strict=True):
         assert (row["bulk_key"], row["outcome"], row["row"]) == (action.bulk_key, action.outcome, action.row)
@@ -106,6 +106,17 @@ def test_records_are_saved_only_where_this_run_stopped_the_action(run):
     run.add(Outcome.UNCONFIRMED)
     fate = read_view(JournalReader(run.connection)).fate
     assert (fate.saved, fate.spared, fate.at_risk) == (6, 12, 18)
+
+
+def test_records_of_stopped_actions_without_counts_are_not_known(run):
+    run.add(Outcome.ALREADY_STOPPED)
+    run.add(None)
+    run.journal.accepted(2, run.clock.stamp(), run.clock.stamp(), "track-2", None, 0.0, True)
+    run.journal.completed(2, Outcome.STOPPED, None)
+    fate = read_view(JournalReader(run.connection)).fate
+    assert (fate.saved, fate.spared, fate.at_risk) == (None, 6, 0)
+    stopped = page(run).split("Saved by the stop</dt><dd>")[1].split("<")[0]
+    assert stopped == "–"
 
 
 def test_actions_without_counts_are_shown(run):

@@ -24,6 +24,7 @@ from orchestrator.journal.writer import FallbackConnection, InlineWriter
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import Report, json_schema, read_actions, read_report, write_csv, write_json
 from orchestrator.report.writing import PIECE
+from tests.made_runs import made_run
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 WALL = 1_795_000_000.0
@@ -273,6 +274,28 @@ def test_records_are_summed_where_they_are_known(book):
     book.journal.status_read(1, "Stopped", "MPU", Records(10, 4, 3, 1, 6, "status"), retried=False)
     book.journal.filed(2, Records(5, 4, 4, 0, 1, "response_file", held_by_group=1), None)
     assert msgspec.structs.astuple(book.report().summary.records) == (15, 8, 7, 1, 7, 1)
+
+
+def test_a_sum_of_which_no_action_has_the_count_is_null(book):
+    book.admit(InputRow(2, key(1)), InputRow(3, key(2)))
+    assert set(book.written()["summary"]["records"].values()) == {None}
+    book.journal.status_read(1, "Stopped", "MPU", Records(10, 4, source="status"), retried=False)
+    assert msgspec.structs.astuple(book.report().summary.records) == (10, 4, None, None, None, None)
+
+
+def test_a_tenant_whose_counts_are_not_known_has_null_and_another_its_sums():
+    with made_run(tenants=("north", "south")) as run:
+        run.add(None, tenant="north")
+        run.add(Outcome.STOPPED, tenant="south")
+        records = {
+            name: summary.records.total
+            for name, summary in (read_report(JournalReader(run.connection)).summary.by_tenant or {}).items()
+        }
+    assert records == {"north": None, "south": 20}
+
+
+def test_a_run_without_a_key_has_no_records(book):
+    assert set(book.written()["summary"]["records"].values()) == {0}
 
 
 def test_seconds_count_from_the_start_of_the_process(book):
