@@ -1,19 +1,32 @@
 """Records as CSV text, column by column in Arrow: quotes where needed (RFC 4180), CRLF, and the formula guard."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.results.formula_guard import guard
+from orchestrator.results.formula_guard import HARMLESS_STARTS, guard
+from orchestrator.results.tables import RecordTable
 
 END = b"\r\n"
 
 _USUAL = 1 << 16  # records of a file, below which their numbers are made once
 _SPECIAL = (b",", b'"', b"\n", b"\r")
-_FORMULAS = (b"=", b"+", b"-", b"@", b"\t", b"\r", "＝".encode()[:2])
-"""One of these bytes is in every cell that the guard changes."""
+_HARMLESS = {bytes([start]) for start in HARMLESS_STARTS} | {b""}
+
+
+class QuotedTable:
+    """A table whose ``cells``, by column, are in quotes where needed.
+
+    ``uploaded`` are the cells of the columns at the places ``uploaded``; ``lines`` has them as CSV, if there are any.
+    """
+
+    def __init__(self, table: RecordTable, uploaded: Sequence[int]) -> None:
+        self.table = table
+        self.cells = [quoted(column) for column in table.columns]
+        self.uploaded = [self.cells[place] for place in uploaded]
+        self.lines = joined(self.uploaded) if uploaded else None
 
 
 def text_of(values: pa.Array) -> memoryview:
@@ -28,38 +41,37 @@ def text_of(values: pa.Array) -> memoryview:
 def quoted(column: pa.Array) -> pa.Array:
     """``column`` with quotes around the cells that need them."""
     text = bytes(text_of(column))
-    if not any(character in text for character in _SPECIAL):
+    found = [pc.match_substring(column, character) for character in _SPECIAL if character in text]
+    if not found:
         return column
-    doubled = pc.replace_substring(column, b'"', b'""') if b'"' in text else column
-    in_quotes = pc.binary_join_element_wise(b'"', doubled, b'"', b"")
-    return pc.if_else(pc.match_substring_regex(column, '[",\r\n]'), in_quotes, column)
+    special = reduce(pc.or_, found)
+    cells = column.filter(special)
+    doubled = pc.replace_substring(cells, b'"', b'""') if b'"' in text else cells
+    return pc.replace_with_mask(column, special, pc.binary_join_element_wise(b'"', doubled, b'"', b""))
 
 
 def guarded(column: pa.Array) -> pa.Array:
     """``column`` with the formula guard: see :mod:`orchestrator.results.formula_guard`."""
-    text = bytes(text_of(column))
-    if not any(mark in text for mark in _FORMULAS):
+    starts = pc.binary_slice(column, 0, 1)
+    suspicious = [start for start in pc.unique(starts).to_pylist() if start not in _HARMLESS]
+    if not suspicious:
         return column
-    digit = pc.and_(pc.greater_equal(column, b"0"), pc.less(column, b":"))
-    letter = pc.and_(pc.greater_equal(column, b"A"), pc.less(column, b"\x7f"))
-    suspect = pc.invert(pc.or_(pc.or_(digit, letter), pc.equal(column, b"")))
-    if not pc.any(suspect).as_py():
-        return column
+    suspect = pc.is_in(starts, value_set=pa.array(suspicious, pa.binary()))
     cells = (cell.decode("utf-8", "surrogateescape") for cell in column.filter(suspect).to_pylist())
     safe = pa.array([guard(cell).encode("utf-8", "surrogateescape") for cell in cells], pa.binary())
     return pc.replace_with_mask(column, suspect, safe)
 
 
-def constant(cell: bytes, length: int) -> pa.Array:
-    """A column that has ``cell`` in each of ``length`` records."""
-    return pa.repeat(pa.scalar(cell, pa.binary()), length)
+def constant(cell: bytes) -> pa.Scalar:
+    """``cell`` as CSV, as the cell of every record."""
+    return quoted(pa.array([cell], pa.binary()))[0]
 
 
-def numbers(first: int, length: int) -> pa.Array:
-    """A column of the numbers from ``first`` on, as text."""
+def numbers(first: int, length: int, end: bytes = b"") -> pa.Array:
+    """A column of the numbers from ``first`` on, as text, each with ``end`` behind it."""
     if first + length <= _USUAL:
-        return _usual_numbers().slice(first - 1, length)
-    return _as_text(pa.array(range(first, first + length), pa.int64()))
+        return _usual_numbers(end).slice(first - 1, length)
+    return _as_text(pa.array(range(first, first + length), pa.int64()), end)
 
 
 def places(length: int) -> pa.Array:
@@ -75,28 +87,25 @@ def _usual_places() -> pa.Array:
 
 
 @cache
-def _usual_numbers() -> pa.Array:
-    return _as_text(_usual_places().slice(1))
+def _usual_numbers(end: bytes) -> pa.Array:
+    return _as_text(_usual_places().slice(1), end)
 
 
-def _as_text(integers: pa.Array) -> pa.Array:
-    return integers.cast(pa.string()).cast(pa.binary())
+def _as_text(integers: pa.Array, end: bytes) -> pa.Array:
+    return pc.binary_join_element_wise(integers.cast(pa.string()).cast(pa.binary()), end, b"")
 
 
 def joined(columns: Sequence[pa.Array]) -> pa.Array:
-    """One line of CSV for each record of ``columns``, without its end."""
+    """The cells of each record of ``columns`` as CSV, without a line end. A scalar is a cell of every record."""
     return pc.binary_join_element_wise(*columns, b",") if len(columns) > 1 else columns[0]
 
 
-def with_ends(lines: pa.Array) -> bytes:
-    """The text of ``lines`` with CRLF behind each."""
-    if not len(lines):
-        return b""
-    whole = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)
-    return bytes(text_of(pc.binary_join(whole, END))) + END
+def csv_lines(columns: Sequence[pa.Array]) -> pa.Array:
+    """One line of CSV with its end for each record of ``columns``."""
+    return joined([*columns[:-1], pc.binary_join_element_wise(columns[-1], END, b"")])
 
 
 def header_line(names: Sequence[str]) -> bytes:
     """One line of CSV with its end."""
     row = [quoted(pa.array([name.encode("utf-8", "surrogateescape")], pa.binary())) for name in names]
-    return bytes(with_ends(joined(row)))
+    return bytes(text_of(csv_lines(row)))

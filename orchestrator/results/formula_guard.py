@@ -14,6 +14,9 @@ _DANGER = re.compile(rf"'*{_FORMULA}")
 _GUARDED = re.compile(rf"'+{_FORMULA}")
 _PLAIN_NUMBER = re.compile(r" *[+-](?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) *")
 
+HARMLESS_STARTS = frozenset({*range(0x21, 0x7F), *range(0xC3, 0x100)}.difference(b"'+-=@\xe1\xe2\xe3\xef"))
+"""First bytes of cells, in UTF-8, that the guard never changes; some others are harmless, too."""
+
 
 def guard(cell: str) -> str:
     """``cell`` such that no spreadsheet runs it as a formula; most cells as they are. See the top of this module."""

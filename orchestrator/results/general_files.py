@@ -8,7 +8,16 @@ import pyarrow.csv as pacsv
 
 from orchestrator.atomic import append, sync
 from orchestrator.results.action_types import normalised
-from orchestrator.results.csv_text import constant, guarded, header_line, joined, numbers, quoted, with_ends
+from orchestrator.results.csv_text import (
+    QuotedTable,
+    constant,
+    csv_lines,
+    guarded,
+    header_line,
+    numbers,
+    quoted,
+    text_of,
+)
 from orchestrator.results.formula_guard import guard
 from orchestrator.results.index import GENERAL
 from orchestrator.results.tables import RecordTable
@@ -38,28 +47,28 @@ class GeneralFiles:
         self._sets: list[tuple[bytes, int]] = []  # the header of each, and how many columns it has
         self.records = dict.fromkeys(GENERAL, 0)
 
-    def add(
-        self, table: RecordTable, cells: Sequence[pa.Array], verdicts: Verdicts, bulk_key: str, tenant: str
-    ) -> None:
-        """Writes the records of ``table``; ``cells`` are its columns, quoted. Raises OSError."""
+    def add(self, quotes: QuotedTable, verdicts: Verdicts, bulk_key: str, tenant: str) -> None:
+        """Writes the records of one table. Raises OSError."""
+        table, cells, uploaded = quotes.table, quotes.cells, quotes.uploaded
         places = {column: place for place, column in enumerate(_columns(table.header))}
         if not self._sets or not places.keys() <= self._columns.keys():
             for column, name in zip(places, table.header, strict=True):
                 self._columns.setdefault(column, name)
             self._begin()
-        length = len(table.marks)
         front = [guard(bulk_key).encode(), *([guard(tenant).encode()] if len(self._ours) > 2 else [])]
-        key, *whose = (quoted(constant(cell, length)) for cell in front)
-        blank = constant(b"", length)
+        key, *whose = map(constant, front)
+        blank = constant(b"")
         safe = [
-            _guarded(table.columns[places[column]], cells[places[column]]) if column in places else blank
+            _guarded(table, place, cells) if (place := places.get(column)) is not None else blank
             for column in self._columns
         ]
-        lines = joined([key, numbers(table.first, length), *whose, *safe])
+        if quotes.lines is not None and list(map(id, safe[: len(uploaded)])) == list(map(id, uploaded)):
+            safe[: len(uploaded)] = [quotes.lines]  # they are joined already
+        lines = csv_lines([key, numbers(table.first, len(table.marks)), *whose, *safe])
         for name in GENERAL:
             chosen = lines.filter(getattr(verdicts, name))
             self.records[name] += len(chosen)
-            append(self._path(name, len(self._sets)), with_ends(chosen))
+            append(self._path(name, len(self._sets)), text_of(chosen))
 
     def finish(self) -> None:
         """Makes one file of each set of files. Raises OSError."""
@@ -70,9 +79,8 @@ class GeneralFiles:
             for number, (header, width) in enumerate(self._sets[:-1], 1):
                 earlier = self._path(name, number)
                 for columns in _records(earlier, header, width):
-                    blank = constant(b"", len(columns[0]))
-                    missing = [blank] * (self._sets[-1][1] - width)
-                    append(whole, with_ends(joined([*map(quoted, columns), *missing])))
+                    missing = [constant(b"")] * (self._sets[-1][1] - width)
+                    append(whole, text_of(csv_lines([*map(quoted, columns), *missing])))
                 earlier.unlink()
             sync(whole)
             whole.rename(self._folder / f"{name}.csv")
@@ -88,10 +96,11 @@ class GeneralFiles:
         return self._folder / f".{name}-{number}"
 
 
-def _guarded(column: pa.Array, cells: pa.Array) -> pa.Array:
-    """``column`` guarded and quoted; ``cells``, which is quoted only, if no cell needs the guard."""
-    safe = guarded(column)
-    return cells if safe is column else quoted(safe)
+def _guarded(table: RecordTable, place: int, cells: Sequence[pa.Array]) -> pa.Array:
+    """One column guarded and quoted: that of ``cells``, which are quoted only, if no cell needs the guard."""
+    column = table.columns[place]
+    safe = column if table.harmless else guarded(column)
+    return cells[place] if safe is column else quoted(safe)
 
 
 def _columns(header: Sequence[str]) -> list[_Column]:

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from orchestrator.atomic import append, sync
 from orchestrator.results.action_types import PAYMENT_TYPE, Layout
-from orchestrator.results.csv_text import constant, guarded, header_line, joined, numbers, quoted, with_ends
+from orchestrator.results.csv_text import constant, csv_lines, guarded, header_line, numbers, quoted, text_of
 from orchestrator.results.tables import RecordTable
 
 COLUMNS = (
@@ -35,17 +35,16 @@ class PaymentList:
 
     def add(self, table: RecordTable, layout: Layout, bulk_key: str, created: pa.Array) -> None:
         """Writes the records of the mask ``created``. Raises OSError."""
-        length = len(table.marks)
-        blank = constant(b"", length)
+        blank = constant(b"")
         places = [layout.place(name.lower()) for name in COLUMNS]
         cells = [blank if place is None else quoted(guarded(table.columns[place])) for place in places]
-        lines = joined([constant(bulk_key.encode(), length), numbers(table.first, length), *cells])
+        lines = csv_lines([constant(bulk_key.encode()), numbers(table.first, len(table.marks)), *cells])
         electronic = is_electronic(table, layout)
         now, later = pc.and_(created, electronic), pc.and_not(created, electronic)
         if not self.path.exists():
             append(self.path, header_line(["bulk_key", "row", *COLUMNS]))
         for path, chosen in ((self.path, lines.filter(now)), (self._later, lines.filter(later))):
-            append(path, with_ends(chosen))
+            append(path, text_of(chosen))
         self.electronic += pc.sum(now).as_py() or 0
         self.external += pc.sum(later).as_py() or 0
 

@@ -29,7 +29,7 @@ Verdict = Literal["succeeded", "failed", "unprocessed"]
 Row = tuple[int, Verdict, list[str]]
 
 _MIB = 1 << 20
-_CHUNK = 1 << 16  # bytes asked of the zip at a time
+CHUNK = 1 << 16  # bytes asked of the zip at a time
 _DIRECTORY = 1 << 17  # the most bytes zipfile may ask for at once; a list of 16 entries has far less
 _VERDICTS: dict[str, Verdict] = {"Y": "succeeded", "N": "failed", "": "unprocessed"}
 
@@ -190,7 +190,7 @@ def _records(contents: "Contents", bounds: Bounds) -> Iterator[list[str]]:
 
     def lines() -> Iterator[str]:
         nonlocal spent
-        buffer = io.BufferedReader(contents, _CHUNK)
+        buffer = io.BufferedReader(contents, CHUNK)
         with io.TextIOWrapper(buffer, "utf-8-sig", "surrogateescape", newline="") as text:
             for line in iter(partial(text.readline, bounds.record + 1), ""):
                 spent += len(line)
@@ -288,9 +288,9 @@ class Contents(io.RawIOBase):
         self._entry, self._size, self._packed, self._bounds = entry, size, packed, bounds
         self._done = 0
 
-    def chunk(self, n: int = _CHUNK) -> bytes:
+    def chunk(self, n: int = CHUNK) -> bytes:
         """The next bytes, at most ``n``; none at the end, where their number must be the one declared."""
-        data = self._entry.read(min(n, _CHUNK))
+        data = self._entry.read(min(n, CHUNK))
         self._done += len(data)
         if self._done > self._bounds.uncompressed:
             raise _bad(f"unpacks to more than {self._bounds.uncompressed:,} bytes")

@@ -18,7 +18,7 @@ from orchestrator.errors import StorageError
 from orchestrator.journal.entries import split_action_name
 from orchestrator.model import Records
 from orchestrator.results.action_types import ERROR, GROUP, SCHEDULE, Layout, layout_of
-from orchestrator.results.csv_text import constant, joined, numbers, quoted
+from orchestrator.results.csv_text import END, QuotedTable, constant, csv_lines, joined, numbers
 from orchestrator.results.general_files import GeneralFiles
 from orchestrator.results.guide import Guide, write_guide
 from orchestrator.results.payments import PaymentList
@@ -161,13 +161,13 @@ class Remediation:
         tenant, key = split_action_name(name)
         grouped: dict[tuple[str, str], list[_Selection]] = {}
         for table, found in tables:
-            cells = [quoted(column) for column in table.columns]
-            general.add(table, cells, found, key, tenant)
+            quotes = QuotedTable(table, () if layout is None else layout.uploaded)
+            general.add(quotes, found, key, tenant)
             if layout is None:
                 kind = action_type or "unknown"
                 self._unknown[kind] = self._unknown.get(kind, 0) + len(table.marks)
                 continue
-            for selection in _selections(key, layout, table, cells, found):
+            for selection in _selections(key, layout, quotes, found):
                 if selection.groups is None:
                     self._write(tenant, layout, selection)
                 else:  # a group may reach over several tables, and belongs into one file
@@ -194,7 +194,7 @@ class Remediation:
             files = UploadFiles(self._work / folder / tenant, kind, _INFORMATION[folder])
             self._uploads[folder, tenant, kind] = files
         header = layout.header if kind == layout.action_type.name else _SCHEDULES
-        files.add(header, selection.lines, selection.information, selection.groups)
+        files.add(header, selection.whole, selection.lines, selection.groups)
 
     def _guide(self) -> Guide:
         assert self._general is not None
@@ -209,22 +209,20 @@ class Remediation:
 
 @dataclass(frozen=True)
 class _Selection:
-    """Records of one action for one folder: their uploaded cells as CSV, informational cells, and groups if any."""
+    """Records of one action for one folder: whole lines of CSV, the uploaded cells alone, and groups if any."""
 
     folder: str
     kind: str
+    whole: pa.Array
     lines: pa.Array
-    information: list[pa.Array]
     groups: pa.Array | None
 
 
-def _selections(
-    key: str, layout: Layout, table: RecordTable, cells: Sequence[pa.Array], found: Verdicts
-) -> Iterator[_Selection]:
-    length = len(table.marks)
+def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) -> Iterator[_Selection]:
+    table, lines = quotes.table, quotes.lines
     kind = layout.action_type.name
-    lines = joined([cells[place] for place in layout.uploaded])
-    information = [constant(key.encode(), length), numbers(table.first, length)]
+    bulk_key = constant(key.encode())
+    rows, last_rows = (numbers(table.first, len(table.marks), end) for end in (b"", END))
     grouping = layout.place(GROUP) if layout.action_type.grouped else None
     groups = None if grouping is None else stripped(table.columns[grouping])
 
@@ -233,39 +231,42 @@ def _selections(
         kind: str,
         chosen: pa.Array,
         lines: pa.Array,
-        more: Sequence[pa.Array] = (),
+        last: pa.Array | pa.Scalar | None = None,
         groups: pa.Array | None = None,
     ) -> Iterator[_Selection]:
         if _count(chosen):
-            shown = [column.filter(chosen) for column in (*information, *more)]
-            picked = None if groups is None else groups.filter(chosen)
-            yield _Selection(folder, kind, lines.filter(chosen), shown, picked)
+            picked = lines.filter(chosen)
+            if last is None:
+                whole = joined([picked, bulk_key, last_rows.filter(chosen)])
+            else:
+                cells = last.filter(chosen) if isinstance(last, pa.Array) else last
+                whole = csv_lines([picked, bulk_key, rows.filter(chosen), cells])
+            yield _Selection(folder, kind, whole, picked, None if groups is None else groups.filter(chosen))
 
-    yield from selection("resend", kind, found.resend, lines, (), groups)
+    yield from selection("resend", kind, found.resend, lines, None, groups)
     error = layout.place(ERROR)
-    errors = constant(b"", length) if error is None else cells[error]
-    yield from selection("retry", kind, found.retry, lines, (errors,), groups)
-    why = pc.if_else(found.has_payment, HAS_PAYMENT, AFTER_FAILURE)
-    yield from selection("held", kind, found.held, lines, (why,), groups)
+    errors = constant(b"") if error is None else quotes.cells[error]
+    yield from selection("retry", kind, found.retry, lines, errors, groups)
+    why = AFTER_FAILURE if layout.action_type.grouped else HAS_PAYMENT
+    yield from selection("held", kind, found.held, lines, constant(why), groups)
     if layout.action_type.reversed_by is None:
         if layout.action_type.grouped:  # payments have a list of their own
             yield from selection("reverse", kind, found.succeeded, lines)
     elif (created := layout.place(SCHEDULE)) is not None:
         schedules = table.columns[created]
         named = pc.and_(found.succeeded, pc.not_equal(stripped(schedules), b""))
-        yield from selection("reverse", layout.action_type.reversed_by, named, cells[created])
+        yield from selection("reverse", layout.action_type.reversed_by, named, quotes.cells[created])
 
 
 def _concatenated(selections: Sequence[_Selection]) -> _Selection:
     first, *others = selections
     if not others:
         return first
-    columns = zip(*(selection.information for selection in selections), strict=True)
     return _Selection(
         first.folder,
         first.kind,
+        pa.concat_arrays([selection.whole for selection in selections]),
         pa.concat_arrays([selection.lines for selection in selections]),
-        [pa.concat_arrays(column) for column in columns],
         pa.concat_arrays([selection.groups for selection in selections]),
     )
 
@@ -280,4 +281,5 @@ def _again(path: Path, layout: Layout | None) -> Iterator[tuple[RecordTable, Ver
 
 
 def _count(mask: pa.Array) -> int:
-    return int(pc.sum(mask).as_py() or 0)
+    count: int = mask.true_count
+    return count

@@ -1,8 +1,8 @@
 """The records of one response file as Arrow tables: fast for usual files, through the strict reader for all others.
 
-Arrow's CSV parser accepts forms that the strict reader refuses. So a file takes the fast path only if one regular
-expression accepts its whole text. Every quote opens or closes a cell, and every line ends with LF or CRLF. Everything
-else (long files, short records, odd marks under ``Success``) goes to the strict reader, which decides.
+Arrow's CSV parser accepts forms that the strict reader refuses. So a piece of a file takes the fast path only if one
+regular expression accepts its whole text. Every quote opens or closes a cell, and every line ends with LF or CRLF.
+From the first piece with anything else on (short records, odd marks under ``Success``) the strict reader decides.
 """
 
 import csv
@@ -15,22 +15,30 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from msgspec import Struct
 
+from orchestrator.results.formula_guard import HARMLESS_STARTS
 from orchestrator.results.reader import (
+    CHUNK,
     DEFAULT_BOUNDS,
     Bounds,
+    Contents,
     open_csv,
     read_rows,
     refusing_damage,
     success_place,
 )
 
-MOST_BYTES = 1 << 23
-"""Text of a file in memory at most; a longer file is read record by record."""
+PIECE = DEFAULT_BOUNDS.record - CHUNK
+"""Bytes of text that become one table, give or take a chunk: so no record of a table is too long."""
 
 RECORDS_AT_ONCE = 4_096
 
+_BOM = b"\xef\xbb\xbf"
 _CELL = r'(?:[^",\r\n]*|"(?:[^"]|"")*")'
 _WELL_FORMED = rf"\A(?:{_CELL}(?:,|\r?\n))*{_CELL}\z"
+_START = "".join(rf"\x{start:02x}" for start in sorted(HARMLESS_STARTS.difference(b'",')))
+_HARMLESS_CELL = rf'(?:[{_START}][^",\r\n]*|"(?:(?:[{_START},]|"")(?:[^"]|"")*)?"|)'
+_HARMLESS = rf"\A(?:\xef\xbb\xbf)?(?:{_HARMLESS_CELL}(?:,|\r?\n))*{_HARMLESS_CELL}\z"
+"""Well-formed, and no cell needs the formula guard."""
 _MARKS = pa.array([b"Y", b"N", b""], pa.binary())
 _VERDICTS = {"succeeded": b"Y", "failed": b"N", "unprocessed": b""}
 
@@ -39,13 +47,19 @@ class RecordTable(Struct, frozen=True):
     """Some records of one response file, in their order.
 
     ``columns`` has one array of bytes for each cell of ``header``. ``first`` is the number of the first record (the
-    first of the file is 1). ``marks`` has ``Y``, ``N`` or nothing for each record.
+    first of the file is 1). ``marks`` has ``Y``, ``N`` or nothing for each record. ``harmless`` says that no cell needs
+    the formula guard.
     """
 
     header: list[str]
     columns: list[pa.Array]
     first: int
     marks: pa.Array
+    harmless: bool = False
+
+
+class _Unusual(Exception):
+    """Only the strict reader may decide on this text."""
 
 
 def read_tables(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[RecordTable]:
@@ -54,57 +68,106 @@ def read_tables(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[RecordT
     Raises BadResponseFile or StorageError as :func:`orchestrator.results.reader.read_rows` does, possibly after some
     tables: believe nothing before the end.
     """
-    table = _read_at_once(path, bounds)
-    if table is not None:
-        yield table
-    else:
-        yield from _read_strictly(path, bounds)
+    done = 0
+    try:
+        for table in _read_fast(path, bounds):
+            yield table
+            done += len(table.marks)
+    except _Unusual:
+        yield from _read_strictly(path, bounds, done)
 
 
-def _read_at_once(path: Path, bounds: Bounds) -> RecordTable | None:
-    with open_csv(path, bounds) as contents, refusing_damage():
-        data = io.BufferedReader(contents, 1 << 16).read(MOST_BYTES + 1)
-    if not data or len(data) > MOST_BYTES or not _is_well_formed(data):
-        return None
-    header, length = _header(data)
-    if not 1 < len(header) <= bounds.columns or length > bounds.record:
-        return None
-    place = success_place(header)
-    names = [str(number) for number in range(len(header))]
+def _read_fast(path: Path, bounds: Bounds) -> Iterator[RecordTable]:
+    header: list[str] = []
+    place = done = 0
+    with open_csv(path, bounds) as contents:
+        for text in _pieces(contents):
+            if header and not text:
+                return  # the piece before ended with the file
+            start = 0
+            harmless = b'"' in text and _matches(text, _HARMLESS)
+            if len(text) > bounds.record or b"\0" in text or not (harmless or _is_well_formed(text)):
+                raise _Unusual
+            if not header:
+                header, start = _header(text)
+                if not 1 < len(header) <= bounds.columns:
+                    raise _Unusual
+                place = success_place(header)
+            columns = _columns(memoryview(text)[start:], len(header))
+            marks = columns[place]
+            if not pc.all(pc.is_in(marks, value_set=_MARKS)).as_py():
+                raise _Unusual
+            yield RecordTable(header, columns, done + 1, marks, harmless)
+            done += len(marks)
+
+
+def _pieces(contents: Contents) -> Iterator[bytes]:
+    """The text in pieces of whole records; at least one."""
+    text = b""
+    while len(text := _filled_up(text, contents)) >= PIECE:
+        end = _end_of_records(text)
+        yield text[:end]
+        text = text[end:]
+    yield text
+
+
+def _filled_up(text: bytes, contents: Contents) -> bytes:
+    """``text`` and what follows it, up to the size of a piece or the end of the file."""
+    chunks, size = [text], len(text)
+    with refusing_damage():
+        while size < PIECE and (chunk := contents.chunk()):
+            chunks.append(chunk)
+            size += len(chunk)
+    return b"".join(chunks)
+
+
+def _end_of_records(text: bytes) -> int:
+    """Where the last complete record of ``text`` ends, if what is before is well-formed. Raises _Unusual."""
+    end = text.rfind(b"\n") + 1
+    if text.count(b'"', 0, end) % 2:  # the last quote opens a cell, in which this line ends
+        end = text.rfind(b"\n", 0, text.rfind(b'"', 0, end)) + 1
+    if not end:
+        raise _Unusual
+    return end
+
+
+def _columns(text: memoryview, width: int) -> list[pa.Array]:
+    """The ``width`` columns of the records in ``text``. Raises _Unusual."""
+    if not text or text[: len(_BOM)] == _BOM:  # Arrow would drop the latter
+        raise _Unusual
+    names = [str(number) for number in range(width)]
     try:
         table = pacsv.read_csv(
-            pa.BufferReader(memoryview(data)[length:]),
-            pacsv.ReadOptions(use_threads=False, column_names=names, block_size=len(data)),
+            pa.BufferReader(text),
+            pacsv.ReadOptions(use_threads=False, column_names=names, block_size=len(text)),
             pacsv.ParseOptions(newlines_in_values=True),
             pacsv.ConvertOptions(
                 check_utf8=False, strings_can_be_null=False, column_types=dict.fromkeys(names, pa.binary())
             ),
         )
-    except pa.ArrowInvalid:  # no record at all, or one with more or fewer cells than the header
-        return None
-    columns = [column.combine_chunks() for column in table.columns]
-    columns = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
-    marks = columns[place]
-    if not pc.all(pc.is_in(marks, value_set=_MARKS)).as_py() or _has_long_record(columns, bounds):
-        return None
-    return RecordTable(header, columns, 1, marks)
+    except pa.ArrowInvalid as error:  # no record at all, or one with more or fewer cells than the header
+        raise _Unusual from error
+    return [
+        column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns
+    ]
 
 
 def _is_well_formed(data: bytes) -> bool:
     if b'"' not in data and data.count(b"\r") == data.count(b"\r\n"):
         return True
-    text = pa.Array.from_buffers(
-        pa.large_binary(),
-        1,
-        [None, pa.array([0, len(data)], pa.int64()).buffers()[1], pa.py_buffer(data)],
-    )
-    return bool(pc.match_substring_regex(text, _WELL_FORMED)[0].as_py())
+    return _matches(data, _WELL_FORMED)
+
+
+def _matches(data: bytes, pattern: str) -> bool:
+    offsets = pa.array([0, len(data)], pa.int32()).buffers()[1]
+    text = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)])
+    return bool(pc.match_substring_regex(text, pattern)[0].as_py())
 
 
 def _header(data: bytes) -> tuple[list[str], int]:
     """The cells of the first record that is not a blank line, and how many bytes it takes up to its end."""
     text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "surrogateescape", newline="")
-    length = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    length = 3 if data.startswith(_BOM) else 0
 
     def lines() -> Iterator[str]:
         nonlocal length
@@ -115,19 +178,16 @@ def _header(data: bytes) -> tuple[list[str], int]:
     return next(filter(None, csv.reader(lines(), strict=True)), []), length
 
 
-def _has_long_record(columns: list[pa.Array], bounds: Bounds) -> bool:
-    """Whether a record may have more characters than ``bounds`` allow; the strict reader counts exactly."""
-    longest = sum(pc.max(pc.binary_length(column)).as_py() or 0 for column in columns)
-    return 2 * longest + 3 * len(columns) > bounds.record
-
-
-def _read_strictly(path: Path, bounds: Bounds) -> Iterator[RecordTable]:
+def _read_strictly(path: Path, bounds: Bounds, done: int) -> Iterator[RecordTable]:
+    """The records behind the first ``done``."""
     with read_rows(path, bounds) as rows:
         header = rows.header
-        first = 1
+        first = done + 1
         cells: list[list[bytes]] = [[] for _ in header]
         marks: list[bytes] = []
-        for _, verdict, record in rows:
+        for number, verdict, record in rows:
+            if number <= done:
+                continue
             marks.append(_VERDICTS[verdict])
             for column, cell in zip(cells, record, strict=False):
                 column.append(cell.encode("utf-8", "surrogateescape"))

@@ -8,30 +8,33 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from orchestrator.atomic import append, own_directory, sync
-from orchestrator.results.csv_text import header_line, joined, with_ends
+from orchestrator.results.csv_text import csv_lines, header_line, text_of
 
 MOST_BYTES = 4_000_000
 """Bytes of one file; the API takes uploads up to 4 MB."""
 
 
+_NO_GROUPS = pa.array([], pa.binary())
+
+
 class UploadFile(Struct):
     """One file that was written. ``plain`` says that it lacks the informational columns, which did not fit.
 
-    ``groups`` are the groups in it.
+    ``groups`` has the group of each record that has one.
     """
 
     path: Path
     plain: bool = False
     records: int = 0
     size: int = 0
-    groups: set[bytes] = set()
+    groups: pa.Array = _NO_GROUPS
 
     @property
     def oversize(self) -> bool:
         """Whether one group alone exceeds the limit; such a file must be zipped before it is uploaded."""
         return self.size > MOST_BYTES
 
-    def write(self, text: bytes, records: int = 0) -> None:
+    def write(self, text: bytes | memoryview, records: int = 0) -> None:
         append(self.path, text)
         self.size += len(text)
         self.records += records
@@ -51,25 +54,26 @@ class UploadFiles:
         self._more = more
         self._open: dict[tuple[str, ...], UploadFile] = {}
 
-    def add(
-        self, names: tuple[str, ...], lines: pa.Array, more: Sequence[pa.Array], groups: pa.Array | None
-    ) -> None:
+    def add(self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None) -> None:
         """Writes some records of one action, in the order of processing.
 
-        ``lines`` are the uploaded cells of each record, under ``names``, as CSV. ``more`` are the cells of the
-        informational columns. ``groups`` has the group of each record, if the action has groups. Raises OSError.
+        ``lines`` are the uploaded cells of each record, under ``names``, as CSV. ``whole`` has the informational
+        cells and a line end as well. ``groups`` has the group of each record, if the action has groups. Raises OSError.
         """
-        whole = joined([lines, *more])
-        text = with_ends(whole)
+        text = text_of(whole)
         header = header_line([*names, *self._more])
         if len(header) + len(text) > MOST_BYTES:
-            self._split(names, lines, whole, groups)
+            self._split(names, whole, lines, groups)
             return
-        named = set() if groups is None else set(pc.unique(groups).to_pylist()) - {b""}
+        named = _NO_GROUPS if groups is None else groups.filter(pc.not_equal(groups, b""))
         file = self._open.get(names)
-        if file is None or file.size + len(text) > MOST_BYTES or file.groups & named:
+        if (
+            file is None
+            or file.size + len(text) > MOST_BYTES
+            or pc.any(pc.is_in(file.groups, value_set=named)).as_py()
+        ):
             file = self._open[names] = self._begin(header)
-        file.groups |= named
+        file.groups = pa.concat_arrays([file.groups, named])
         file.write(text, len(lines))
 
     def sync(self) -> None:
@@ -78,7 +82,7 @@ class UploadFiles:
             sync(file.path)
 
     def _split(
-        self, names: tuple[str, ...], lines: pa.Array, whole: pa.Array, groups: pa.Array | None
+        self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None
     ) -> None:
         header = header_line([*names, *self._more])
         named = [b""] * len(lines) if groups is None else groups.to_pylist()
@@ -87,22 +91,24 @@ class UploadFiles:
         if plain:
             if len(names) == 1:  # a blank line would be no record
                 lines = pc.if_else(pc.equal(lines, b""), b'""', lines)
-            header, whole, sizes = header_line(names), lines, _sizes(lines)
+            whole = csv_lines([lines])
+            header, sizes = header_line(names), _sizes(whole)
         for records in _shares(sizes, named, MOST_BYTES - len(header)):
             file = self._begin(header, plain=plain)
-            file.write(with_ends(whole.take(pa.array(records, pa.int64()))), len(records))
+            file.write(text_of(whole.take(pa.array(records, pa.int64()))), len(records))
             sync(file.path)
 
     def _begin(self, header: bytes, *, plain: bool = False) -> UploadFile:
         own_directory(self._folder)
-        file = UploadFile(self._folder / f"{self._stem}-{len(self.files) + 1:03d}.csv", plain, groups=set())
+        file = UploadFile(self._folder / f"{self._stem}-{len(self.files) + 1:03d}.csv", plain)
         self.files.append(file)
         file.write(header)
         return file
 
 
 def _sizes(lines: pa.Array) -> list[int]:
-    return [size + 2 for size in pc.binary_length(lines).to_pylist()]
+    sizes: list[int] = pc.binary_length(lines).to_pylist()
+    return sizes
 
 
 def _totals(sizes: Sequence[int], groups: Sequence[bytes]) -> dict[bytes, int]:

@@ -38,19 +38,14 @@ class FailedGroups:
 
     def behind(self, groups: pa.Array, failed: pa.Array, unprocessed: pa.Array) -> pa.Array:
         """Which of the ``unprocessed`` records follow a ``failed`` record of their group."""
-        named = pc.not_equal(groups, b"")
-        failing = pc.and_(failed, named)
-        earlier = pc.is_in(groups, value_set=self._failed)
-        if not pc.any(failing).as_py():
-            return pc.and_(unprocessed, earlier)
+        failing = pc.and_(failed, pc.not_equal(groups, b""))
+        named = groups.filter(failing)
         at = places(len(groups))
-        first = pa.table({"group": groups.filter(failing), "at": at.filter(failing)})
-        first = first.group_by("group").aggregate([("at", "min")])
-        found = first["group"].combine_chunks()
-        failed_at = pc.take(first["at_min"].combine_chunks(), pc.index_in(groups, value_set=found))
+        failed_at = pc.take(at.filter(failing), pc.index_in(groups, value_set=named))
         here = pc.fill_null(pc.less(failed_at, at), False)
-        self._failed = pc.unique(pa.concat_arrays([self._failed, found]))
-        return pc.and_(pc.and_(unprocessed, named), pc.or_(here, earlier))
+        earlier = pc.is_in(groups, value_set=self._failed)
+        self._failed = pc.unique(pa.concat_arrays([self._failed, named]))
+        return pc.and_(unprocessed, pc.or_(here, earlier))
 
 
 def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) -> Verdicts:

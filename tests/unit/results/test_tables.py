@@ -4,11 +4,14 @@ import csv
 import io
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.results import tables
+from orchestrator.results import reader, tables
+from orchestrator.results.csv_text import guarded
+from orchestrator.results.formula_guard import guard
 from orchestrator.results.reader import BadResponseFile, read_rows
 from orchestrator.results.tables import read_tables
 from tests.unit.results.response_zips import csv_text, make_zip
@@ -71,6 +74,19 @@ PIECES = st.sampled_from(
 )
 BODIES = st.lists(PIECES, max_size=30).map("".join)
 CELLS = st.text(st.sampled_from('ab," \n;ü\t'), max_size=6)
+CELL_STARTS = [
+    *map(chr, range(1, 0x180)),
+    "\u200b=",
+    "\uff1d",
+    "\u3000=",
+    "\ufeff=",
+    "'=",
+    "-1",
+    '"=',
+    ",=",
+    "\n=",
+]
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3)
 ROWS = st.lists(st.tuples(CELLS, st.sampled_from(["Y", "N", "", "n", " Y"]), CELLS), max_size=8)
 
 
@@ -85,6 +101,7 @@ ROWS = st.lists(st.tuples(CELLS, st.sampled_from(["Y", "N", "", "n", " Y"]), CEL
 @example("a,Y,,\n")
 @example("a\n")
 @example("a,maybe\n")
+@example("\ufeffa,Y\n")
 def test_any_text_is_read_as_the_strict_reader_reads_it(tmp_path_factory, body):
     data = f"A,Success\n{body}".encode()
     path = make_zip(tmp_path_factory.mktemp("file") / "file.zip", data)
@@ -127,10 +144,62 @@ def test_long_files_are_read_as_the_strict_reader_reads_them(tmp_path, body):
     assert as_tables(path) == strictly(path)
 
 
-def test_a_file_longer_than_memory_allows_is_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MOST_BYTES", 1_000)
-    path = make_zip(tmp_path / "file.zip", b"A,Success\n" + b"x,Y\n" * 10_000)
-    assert (len(list(read_tables(path))) > 1, as_tables(path)) == (True, strictly(path))
+@pytest.mark.parametrize("size", [40, 1_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x,Y\n" * 10_000,
+        b'"x\ny",Y\r\n' * 10_000,
+        b'"x\ny","Y"\n' * 500 + b'"a\nb","Y"x\n' * 500,
+        b"x,Y\n" * 500 + b"x,maybe\n",
+        b"x,Y\n" * 500 + b"short\n" + b'"y",N' * 500,
+        b"x,Y\n" * 500 + b"\n" * 5_000 + b"y,N",
+        b"\xef\xbb\xbfx,Y\n" * 1_000,
+        b"x" * 5_000 + b",Y\n",
+        b"x,Y\n" * 300 + b"\0,Y\n",
+    ],
+    ids=["many", "line ends", "not sound", "odd mark", "short", "blank lines", "BOM", "long record", "NUL"],
+)
+def test_a_long_file_is_read_in_pieces(tmp_path, monkeypatch, body, size):
+    monkeypatch.setattr(tables, "PIECE", size)
+    monkeypatch.setattr(reader, "CHUNK", size // 4)
+    path = make_zip(tmp_path / "file.zip", b"A,Success\n" + body)
+    assert as_tables(path) == strictly(path)
+
+
+def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "PIECE", 1_000)
+    monkeypatch.setattr(reader, "CHUNK", 100)
+    path = make_zip(tmp_path / "file.zip", b"A,Success\n" + b'"x\ny",Y\n' * 10_000)
+    assert max(len(table.marks) for table in read_tables(path)) < 200
+
+
+@given(st.lists(st.sampled_from(CELL_STARTS) | TEXT, min_size=1), st.booleans(), st.booleans())
+def test_no_cell_of_a_harmless_table_needs_the_formula_guard(tmp_path_factory, cells, quotes, bom):
+    rows = [[cell, "Y"] for cell in cells]
+    data = csv_text(["A", "Success"], rows, csv.QUOTE_ALL if quotes else csv.QUOTE_MINIMAL)
+    data = (b"\xef\xbb\xbf" if bom else b"") + data
+    path = make_zip(tmp_path_factory.mktemp("file") / "file.zip", data)
+    found = [
+        cell.decode()
+        for table in read_tables(path)
+        if table.harmless
+        for cell in table.columns[0].to_pylist()
+    ]
+    assert list(map(guard, found)) == found
+
+
+@pytest.mark.parametrize("note", ["Doe, Jane", 'said "no"', "", "\u00fc", "12", "line\nend"])
+def test_a_table_of_usual_cells_is_harmless(tmp_path, note):
+    data = csv_text(["A", "Success"], [[note, "Y"], ["a, b", ""]])
+    (table,) = read_tables(make_zip(tmp_path / "file.zip", data))
+    assert table.harmless
+
+
+@given(st.lists(st.sampled_from(CELL_STARTS) | TEXT))
+def test_a_column_is_guarded_as_its_cells_are(cells):
+    column = pa.array([cell.encode() for cell in cells], pa.binary())
+    assert guarded(column).to_pylist() == [guard(cell).encode() for cell in cells]
 
 
 def test_a_usual_file_is_one_table(tmp_path):

@@ -49,6 +49,12 @@ def test_spared_records_are_written_in_the_uploaded_columns(actions):
     ]
 
 
+def test_a_bulk_key_with_a_comma_stays_in_its_column(actions):
+    actions.add("any,key", GROUPED, [["", "K1", "", ""]], "UpdateAccountingCode")
+    actions.publish()
+    assert actions.read("resend/UpdateAccountingCode-001.csv")[1] == ["", "K1", "any,key", "1"]
+
+
 def test_failed_records_are_written_with_their_error(actions):
     actions.add(A, GROUPED, [["", "K1", "N", "Period is closed"]], "UpdateAccountingCode")
     actions.publish()
