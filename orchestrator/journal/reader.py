@@ -233,9 +233,13 @@ class JournalReader:
         """Key, source, row, message and tenant of the first actions with ``outcome``."""
         return self._page("cases", outcome=outcome.value, most=most)
 
-    def setbacks(self) -> Iterator[tuple[str, str, int, str, str]]:
-        """Call, kind, number, first and last time of the calls that failed on the way."""
+    def setbacks(self) -> Iterator[tuple[str, str, int, int, str, str]]:
+        """Call, kind, harmlessness (0 or 1), number, first and last time of the calls that failed on the way."""
         return self._page("setbacks")
+
+    def said_over(self) -> dict[str, int]:
+        """By tenant, the keys that are over according to the tenant and whose status was not read."""
+        return dict(self._page("said_over"))
 
     def last_event(self, before: str) -> str | None:
         """The time of the last event before ``before``."""

@@ -12,6 +12,7 @@ from orchestrator.clock import seconds_between, stamp
 from orchestrator.journal.entries import RunInfo, TenantRow, done_in
 from orchestrator.journal.reader import Actions, JournalReader, SessionRow
 from orchestrator.model import Outcome, Problem, Provenance, Records, add_known
+from orchestrator.report.headline import headline
 from orchestrator.report.loaded import Report
 from orchestrator.report.schema import (
     SCHEMA,
@@ -31,7 +32,6 @@ from orchestrator.report.schema import (
     Timing,
     VerificationEntry,
 )
-from orchestrator.report.wording import headline
 
 
 def read_report(reader: JournalReader, run_dir: Path | None = None) -> Report:

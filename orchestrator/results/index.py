@@ -11,9 +11,9 @@ GENERAL = ("succeeded", "failed", "unprocessed")
 """The three tables of all records, for people and spreadsheets."""
 
 FOLDERS = {
-    "resend": "were not processed. Upload these files once the reason for the stop is gone:",
+    "resend": "not processed. Upload these files once the reason for the stop is gone:",
     "retry": "failed. Correct them, then upload these files:",
-    "held": "must be reviewed before they are sent again:",
+    "held": "to review before they are sent again:",
     "reverse": "went through. Reverse them if needed:",
 }
 """By folder, what is true of its records and what to do."""

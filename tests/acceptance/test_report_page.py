@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from orchestrator.report.pages.html import _TEMPLATES
+from orchestrator.report.pages.environment import TEMPLATES
 from tests.acceptance.support import Ended, MassStop, Tenant
 
 
@@ -77,4 +77,4 @@ def test_a_report_written_again_imports_no_http_client_and_no_template_engine(
 def test_the_page_contains_its_whole_style_and_script(over: Ended) -> None:
     text = (over.directory / "report.html").read_text()
     for name in ("page.css", "page.js"):
-        assert (_TEMPLATES / name).read_text() in text
+        assert (TEMPLATES / name).read_text() in text

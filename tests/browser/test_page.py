@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome
-from orchestrator.report.pages import html
+from orchestrator.model import Outcome, Records, Status
+from orchestrator.report.pages import rows
 from orchestrator.report.pages.html import ROWS_AT_ONCE, write_html
 from tests.made_runs import HOSTILE, MadeRun, key, made_run, one_of_each
 
@@ -275,10 +275,11 @@ def test_on_paper_the_table_has_every_row_and_its_ids(opened: Opened, tmp_path: 
 
 def test_paper_shows_every_column(page: Page):
     page.set_viewport_size({"width": 600, "height": 800})
-    expect(page.locator("th[data-sort=action_type]")).not_to_be_visible()
+    chart = page.locator("th.chart-column").first
+    expect(chart).not_to_be_visible()
     page.emulate_media(media="print")
-    for field in ("action_type", "place"):
-        expect(page.locator(f"th[data-sort={field}]")).to_be_visible()
+    expect(chart).to_be_visible()
+    expect(page.locator("th[data-sort=row]")).to_be_visible()
     # A button is not printed again where the table's head is repeated on the next page; its bare text is.
     display = page.locator("th[data-sort=bulk_key] button").evaluate("one => getComputedStyle(one).display")
     assert display == "contents"
@@ -339,10 +340,68 @@ def test_the_page_is_as_wide_as_its_window(opened: Opened, file: Path, width: in
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with every column, and with texts that are as long as they get."""
+    names = ("north-america-production", "emea")
+    with made_run(tenants=names) as run:
+        for number in range(40):
+            run.add(
+                OUTCOMES[number % len(OUTCOMES)],
+                {"owner": "Zoë " * 50, "备注": "x" * 500},
+                tenant=names[number % 2],
+            )
+            records = Records(1_234_567, 1_234_567, 1_234_567, 1_234_567, 1_234_567, "status")
+            run.journal.status_read(
+                number + 1, Status.STOPPED, "UpdateRevenueSchedule", records, retried=False
+            )
+        return save(run, tmp_path_factory.mktemp("wide"))
+
+
+OUTCOMES = (Outcome.STOPPED, Outcome.COMPLETED_BEFORE_STOP, Outcome.SKIPPED_BY_GUARD, Outcome.REJECTED)
+
+CUT = """() => [...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth)
+  .map((one) => one.getAttribute('aria-label') ?? one.getAttribute('aria-labelledby'))"""
+
+BROKEN = """() => [...document.querySelectorAll('.number, .time, dd')].filter((one) => {
+  const range = document.createRange();
+  range.selectNodeContents(one);
+  const lines = new Set([...range.getClientRects()].map((line) => Math.round(line.top)));
+  return /^[\\d.,:–]+$/.test(one.textContent.trim()) && lines.size > 1;
+}).map((one) => one.textContent)"""
+
+
+@pytest.mark.parametrize("width", [1265, 1440])
+def test_no_column_is_cut_on_a_wide_screen(opened: Opened, wide: Path, width: int):
+    """A window of 1,280 pixels leaves 1,265 beside its scroll bar."""
+    opened.page.set_viewport_size({"width": width, "height": 900})
+    assert opened.go(wide).evaluate(CUT) == []
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_a_narrow_screen_scrolls_tables_and_breaks_no_number(opened: Opened, wide: Path, width: int):
+    opened.page.set_viewport_size({"width": width, "height": 900})
+    page = opened.go(wide)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(BROKEN) == []
+    table = page.locator(".scroll.wide", has=page.locator(".action-table"))
+    hint = table.evaluate("(one) => getComputedStyle(one, '::before').content")
+    assert "Scroll sideways" in hint
+
+
+def test_labels_take_one_line_until_their_row_is_opened(opened: Opened, wide: Path):
+    page = opened.go(wide)
+    labels = page.locator("#rows .labels").first
+    lines = labels.evaluate("(one) => one.clientHeight / parseFloat(getComputedStyle(one).lineHeight)")
+    assert lines < 1.5
+    page.get_by_role("button", name=re.compile("^Details of")).first.click()
+    expect(page.locator(".detail")).to_contain_text("x" * 400)
+
+
 def test_a_page_without_room_says_so_and_links_only_to_its_own_actions(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(html, "ROOM", 10_000)
+    monkeypatch.setattr(rows, "ROOM", 10_000)
     with made_run() as run:
         for number in range(60):
             run.add(Outcome.UNREACHABLE if number % 20 == 0 else Outcome.STOPPED)

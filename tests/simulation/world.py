@@ -89,11 +89,12 @@ class WatchedGate(Gate):
 
 
 def settings(**values: Any) -> Settings:
-    """Settings of a run in virtual time: no headroom, ten slots."""
+    """Settings of a run in virtual time: no headroom, ten slots, no hedged calls."""
     told: dict[str, Any] = {
         "base_url": "https://tenant.invalid",
         "headroom": 0.0,
         "concurrency": 10,
+        "hedge": 0.0,
     }
     return Settings(**(told | values))
 
@@ -109,7 +110,6 @@ class World:
     disk: float = 0.0
     seed: int = 0
     responses: MemoryResponses | None = field(default_factory=MemoryResponses)
-    sink: Sink = field(default_factory=lambda: Sink(None, None))
     settled: list[tuple[int, Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -150,7 +150,7 @@ class Session:
         self.backlog = Backlog()
         self.batches = batches
         self.over = False
-        log = make_log(world.sink, self.clock, "run")
+        log = make_log(Sink(None, None), self.clock, "run")
         slots = TenantSlots(settings.headroom / 100, settings.concurrency)
         self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, Random(world.seed).uniform)
         self.pace = Pace(self.pacer, self.backlog, self.journal, self.progress, self.clock, log)

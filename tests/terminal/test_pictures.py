@@ -17,7 +17,7 @@ from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
 from orchestrator.progress import NeedsPerson, OutageFacts, Progress
 from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
-from orchestrator.report.wording import headline
+from orchestrator.report.headline import headline
 from orchestrator.settings import Settings
 from tests.terminal.screen import Screen
 

@@ -23,9 +23,13 @@ FROM reported_action AS reported JOIN source ON source.id = reported.source
 WHERE reported.outcome = :outcome ORDER BY reported.seq LIMIT :most;
 
 -- name: setbacks
--- Calls that failed on the way, most of them to be tried again.
-SELECT call, json_extract(problem, '$.kind') AS kind, COUNT(*) AS calls, MIN(at), MAX(at)
-FROM failure GROUP BY 1, 2 ORDER BY calls DESC, call, kind;
+-- Calls that failed on the way, most of them to be tried again. A stop that was refused because its action was over
+-- already is no failure: the status shows it.
+SELECT call, json_extract(problem, '$.kind') AS kind,
+       json_extract(problem, '$.kind') = 'wrong_state'
+       AND COALESCE(status IN ('Stopped', 'Completed', 'Failed'), 0) AS harmless,
+       COUNT(*) AS calls, MIN(at), MAX(at)
+FROM failure JOIN action USING (seq) GROUP BY 1, 2, 3 ORDER BY calls DESC, call, kind;
 
 -- name: last_event
 -- The last that is known to have happened before :before.
@@ -46,9 +50,24 @@ WITH moment AS (SELECT (julianday(settled_at) - 2440587.5) * 86400 AS at FROM ac
 SELECT AVG(at), COUNT(*) FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER);
 
 -- name: failures_over_time
-WITH moment AS (SELECT (julianday(at) - 2440587.5) * 86400 AS at, problem FROM failure)
-SELECT AVG(at), COUNT(*), COUNT(*) FILTER (WHERE json_extract(problem, '$.kind') = 'throttled')
+-- Calls that failed, were throttled, or were refused because the action was over already: see setbacks.
+WITH moment AS (
+    SELECT (julianday(at) - 2440587.5) * 86400 AS at,
+           CASE WHEN json_extract(problem, '$.kind') = 'throttled' THEN 'throttled'
+                WHEN json_extract(problem, '$.kind') = 'wrong_state'
+                     AND status IN ('Stopped', 'Completed', 'Failed') THEN 'harmless'
+                ELSE 'failed' END AS sort
+    FROM failure JOIN action USING (seq))
+SELECT AVG(at), COUNT(*) FILTER (WHERE sort = 'failed'), COUNT(*) FILTER (WHERE sort = 'throttled'),
+       COUNT(*) FILTER (WHERE sort = 'harmless')
 FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER);
+
+-- name: said_over
+-- By tenant, the keys whose stop was refused because the action is over, and whose status was not read.
+SELECT tenant, COUNT(*) FROM reported_action
+WHERE outcome = 'unconfirmed' AND json_extract(error, '$.kind') = 'wrong_state' AND accepted_at IS NULL AND NOT lost
+      AND status IS NULL
+GROUP BY tenant;
 
 -- name: pace_over_time
 WITH moment AS (SELECT (julianday(at) - 2440587.5) * 86400 AS at, tenant, slots, in_flight, others FROM pace)

@@ -32,6 +32,11 @@ class Sums(Struct, frozen=True):
     held: int | None = 0
 
     @property
+    def unknown(self) -> int:
+        """Actions without counts."""
+        return self.actions - self.known
+
+    @property
     def counted(self) -> int:
         """Records whose fate is known. It may differ from ``total`` where a tenant's own counts do not add up."""
         return (self.succeeded or 0) + (self.failed or 0) + (self.unprocessed or 0)
@@ -61,6 +66,11 @@ class Breakdown(Struct, frozen=True):
     title: str
     column: str
     shares: list[Share]
+
+    @property
+    def unknown(self) -> int:
+        """Actions without counts."""
+        return sum(share.sums.unknown for share in self.shares)
 
 
 class Cell(Struct, frozen=True):

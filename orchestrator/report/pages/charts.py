@@ -78,7 +78,7 @@ class Charts(Struct, frozen=True):
 def draw(timeline: Timeline, keys: int, *, planning: bool) -> Charts:
     """The charts of a run of ``keys`` keys."""
     panels = [_progress(timeline, keys, planning=planning)]
-    if any(timeline.failed):
+    if any(map(any, (timeline.failed, timeline.throttled, timeline.harmless))):
         panels.append(_setbacks(timeline))
     if timeline.pace:
         panels.append(_pace(timeline.pace, timeline.seconds))
@@ -94,35 +94,41 @@ def draw(timeline: Timeline, keys: int, *, planning: bool) -> Charts:
             for one in timeline.sessions[1:]
         ],
         digest=_digest(timeline),
-        columns=["stops accepted", "settled", "calls failed", "of these throttled"],
+        columns=["stops accepted", "keys done", "calls failed", "throttled", "refused: already over"],
     )
 
 
 def _progress(timeline: Timeline, keys: int, *, planning: bool) -> Panel:
     accepted, settled = list(accumulate(timeline.accepted)), list(accumulate(timeline.settled))
     top = max(keys, accepted[-1], settled[-1], 1)
-    shapes = [Shape("settled", "settled", _area(settled, top))]
+    shapes = [Shape("keys done: their outcome is known", "settled", _area(settled, top))]
     if not planning:
         shapes.append(Shape("stops accepted", "accepted", _line(accepted, top)))
-    done = "" if planning else f"{accepted[-1]:,} stops accepted and "
-    says = f"{done}{settled[-1]:,} of {keys:,} keys settled in {_moment(timeline.seconds)}."
-    title = "Keys read" if planning else "Stops accepted, and actions settled"
+    done = "" if planning else f"{accepted[-1]:,} stops accepted. "
+    says = (
+        f"{done}The outcome of {settled[-1]:,} of {keys:,} keys was known after {_moment(timeline.seconds)}."
+    )
+    title = "Keys read" if planning else "Stops accepted, and keys done"
     return Panel(title, says, shapes, _levels(top))
 
 
 def _setbacks(timeline: Timeline) -> Panel:
-    top = max(timeline.failed)
+    """The three sorts of calls, one on top of the other."""
+    failed = timeline.failed
+    throttled = [sum(both) for both in zip(failed, timeline.throttled, strict=True)]
+    harmless = [sum(both) for both in zip(throttled, timeline.harmless, strict=True)]
+    top = max(harmless)
     says = (
-        f"{sum(timeline.failed):,} calls failed, {sum(timeline.throttled):,} of them for the tenant's limits."
+        f"{sum(failed):,} calls failed. {sum(timeline.throttled):,} were throttled. "
+        f"{sum(timeline.harmless):,} stops were refused because the action was over already."
     )
+    shapes = [
+        Shape("stop refused, action already over (normal)", "harmless", _bars(harmless, top)),
+        Shape("throttled: the tenant's limits", "throttled", _bars(throttled, top)),
+        Shape("failed", "calls-failed", _bars(failed, top)),
+    ]
     return Panel(
-        "Calls that failed, most to be tried again",
-        says,
-        [
-            Shape("failed", "calls-failed", _bars(timeline.failed, top)),
-            Shape("throttled", "throttled", _bars(timeline.throttled, top)),
-        ],
-        _levels(top),
+        "Calls that did not succeed at once", says, [one for one in shapes if one.path], _levels(top)
     )
 
 
@@ -133,13 +139,16 @@ def _pace(pace: Sequence[Pace], seconds: float) -> Panel:
     others = [(one.seconds, min(one.others, top)) for one in pace if one.others is not None]
     least, most = min(one.slots for one in pace), max(one.slots for one in pace)
     shapes = [
-        Shape("calls under way", "under-way", _stairs(in_flight, seconds, top, closed=True)),
-        Shape("slots", "slots", _stairs(slots, seconds, top)),
+        Shape("calls in flight", "under-way", _stairs(in_flight, seconds, top, closed=True)),
+        Shape("calls allowed at once", "slots", _stairs(slots, seconds, top)),
     ]
     if others:
         shapes.append(Shape("calls of others (estimate)", "others", _stairs(others, seconds, top)))
     return Panel(
-        "Slots: calls allowed at once", f"Between {least:.0f} and {most:.0f} slots.", shapes, _levels(top)
+        "Calls at once",
+        f"Between {least:.0f} and {most:.0f} calls were allowed at once.",
+        shapes,
+        _levels(top),
     )
 
 
@@ -183,7 +192,7 @@ def _levels(top: float) -> list[Tick]:
 
 
 def _digest(timeline: Timeline, rows: int = 24) -> list[tuple[str, list[str]]]:
-    series = (timeline.accepted, timeline.settled, timeline.failed, timeline.throttled)
+    series = (timeline.accepted, timeline.settled, timeline.failed, timeline.throttled, timeline.harmless)
     each = max(1, ceil(timeline.stretches / rows))
     lines = []
     for start in range(0, timeline.stretches, each):

@@ -1,5 +1,7 @@
 """Sentences on who ran it and on what a verification found, for every form of the report."""
 
+import shlex
+
 from orchestrator.report.schema import OperatorEntry, VerificationEntry
 
 _CONFIRMED = {
@@ -13,14 +15,20 @@ _CONFIRMED = {
 def verified(verification: VerificationEntry) -> str:
     """The result of a verification in one sentence."""
     when = f"{verification.ended_at[:10]} {verification.ended_at[11:19]} UTC"
-    actions = f"{verification.keys:,} action{'s' * (verification.keys != 1)}"
+    keys = f"{verification.keys:,} action{'s' * (verification.keys != 1)}"
     if holds(verification):
         are = "is" if verification.keys == 1 else "are"
-        return f"Verified {when}: {actions} {are} over, and no known count changed after the end."
-    return (
-        f"NOT verified {when}: {verification.over:,} of {actions} over; {verification.not_over:,} not over, "
-        f"{verification.changed:,} changed after the end, {verification.unread:,} not read."
-    )
+        return f"Verified {when}: {keys} {are} over, and no known count changed after the end."
+    found = {
+        "not over": verification.not_over,
+        "changed after the end": verification.changed,
+        "could not be read": verification.unread,
+    }
+    parts = [
+        f"{verification.over:,} of {keys} over",
+        *(f"{count:,} {what}" for what, count in found.items() if count),
+    ]
+    return f"Not verified {when}: {', '.join(parts)}."
 
 
 def holds(verification: VerificationEntry) -> bool:
@@ -34,3 +42,22 @@ def operator_parts(operator: OperatorEntry) -> list[str]:
     if operator.client_id is not None:
         parts.append(f"OAuth client {operator.client_id}")
     return [*parts, *filter(None, (_CONFIRMED[operator.confirmed],))]
+
+
+def operator_facts(operator: OperatorEntry | None) -> dict[str, str | None]:
+    """The same by name, with the command, the reason and the ticket; None for what is not known or was not given."""
+    names = ("Operator", "Host", "OAuth client", "Confirmation", "Command", "Reason", "Ticket")
+    if operator is None:
+        return dict.fromkeys(names)
+    confirmation = _CONFIRMED[operator.confirmed] or "not needed: nothing real was stopped"
+    command = shlex.join(operator.command_line) if operator.command_line else None
+    values = (
+        operator.user,
+        operator.host,
+        operator.client_id,
+        confirmation,
+        command,
+        operator.reason,
+        operator.ticket,
+    )
+    return dict(zip(names, values, strict=True))

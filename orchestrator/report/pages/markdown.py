@@ -57,6 +57,9 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
     if run.operator is not None:
         yield from _operator(run.operator)
+    if view.tenants:
+        yield ""
+        yield from _tenants(view)
     yield ""
     yield from _outcomes(view)
     yield ""
@@ -103,6 +106,17 @@ def _when(view: View) -> str:
     return ", ".join(parts)
 
 
+def _tenants(view: View) -> Iterator[str]:
+    """The verdict of each tenant; those that are not all over come first."""
+    ordered = sorted(view.tenants, key=lambda one: one.headline.tone == "good")
+    for one in ordered[:_PLACES]:
+        said = one.headline
+        reason = f" {code(one.reason, _LONGEST)}" if one.reason else ""
+        yield f"- {code(one.name)}: {_MARKS[said.tone]} {said.title}. {said.sentence}{reason}"
+    if len(ordered) > _PLACES:
+        yield f"- and {len(ordered) - _PLACES:,} more tenants"
+
+
 def _outcomes(view: View) -> Iterator[str]:
     yield "| Outcome | Actions | Records | Succeeded | Failed | Not processed |"
     yield "| :-- | --: | --: | --: | --: | --: |"
@@ -124,24 +138,27 @@ def _number(count: int | None) -> str:
 
 def _records(view: View) -> Iterator[str]:
     records, fate = view.summary.records, view.fate
-    if not view.records_known:
+    if records.total is None:
         yield f"The records of the {view.actions:,} actions are not known."
         return
-    through = f"{_number(records.processed)} records went through" + (
-        "" if fate.succeeded is None else f" ({fate.succeeded:,} succeeded, {_number(fate.failed)} failed)"
-    )
+    ends = "" if fate.succeeded is None else f" ({fate.succeeded:,} succeeded, {_number(fate.failed)} failed)"
+    sentences = [f"{_number(records.processed)} records went through{ends}."]
     if view.run.command == "plan":
         if fate.at_risk is not None:
-            through += f"; {fate.at_risk:,} are yet to be processed: a stop now would save them"
-        yield f"{through}."
-        return
-    saved = "" if fate.saved is None else f", {fate.saved:,} were saved by the stop"
-    spared = f", {fate.spared:,} were left in actions that were over before it" if fate.spared else ""
-    held = f", {fate.held:,} were not processed because a record of their group failed" if fate.held else ""
-    at_risk = f", **{fate.at_risk:,} are still at risk**" if fate.at_risk else ""
-    yield f"{through}{saved}{spared}{held}{at_risk}."
+            sentences.append(f"{fate.at_risk:,} are not processed yet: a stop now would save them.")
+    else:
+        counts = {
+            "went through despite the stop, in actions that completed": fate.despite,
+            "were saved by the stop": fate.saved,
+            "were not processed, in actions that were over already": fate.spared,
+            "were not processed, because a record of their group failed": fate.held,
+        }
+        sentences += [f"{count:,} {what}." for what, count in counts.items() if count]
+        if fate.at_risk:
+            sentences.append(f"**{fate.at_risk:,} are still at risk.**")
     if fate.uncounted:
-        yield f"The records of {fate.uncounted:,} actions are not known."
+        sentences.append(f"The records of {fate.uncounted:,} actions are not known.")
+    yield " ".join(sentences)
 
 
 def _cases(cases: Cases) -> Iterator[str]:
@@ -179,8 +196,12 @@ def _next(view: View, directory: Path) -> Iterator[str]:
 
 def _records_to_handle(index: Index, payments_since: str | None, directory: Path) -> Iterator[str]:
     if index.electronic_payments:
-        since = f", since {code(payments_since)} at the earliest" if payments_since else ""
-        yield f"**{index.electronic_payments:,} electronic payments went through{since}.** {PAYMENTS}"
+        since = (
+            f" The first action that made payments started at {code(payments_since)} (the tenant's own time)."
+            if payments_since
+            else ""
+        )
+        yield f"**{index.electronic_payments:,} electronic payments went through.** {PAYMENTS}{since}"
     for folder, advice in FOLDERS.items():
         if records := index.records_in(folder):
             yield f"- {records:,} records {advice} {code(str(directory / 'remediation' / folder))}"

@@ -53,7 +53,10 @@ class Timeline(Struct, frozen=True):
     accepted: list[int]
     settled: list[int]
     failed: list[int]
+    """Calls that failed, apart from those of the two other lists."""
     throttled: list[int]
+    harmless: list[int]
+    """Stops that were refused because the action was over already."""
     pace: list[Pace]
 
     @property
@@ -82,6 +85,7 @@ def read_timeline(reader: JournalReader) -> Timeline:
         settled=counted("settled_over_time"),
         failed=counted("failures_over_time"),
         throttled=counted("failures_over_time", 2),
+        harmless=counted("failures_over_time", 3),
         pace=list(_pace(reader, axis)),
     )
 

@@ -1,20 +1,22 @@
 """What the page and the Markdown form show, read from the journal: the report's numbers, added up by group."""
 
 import shlex
-from collections.abc import Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from orchestrator.durations import show_duration
-from orchestrator.journal.database import statements
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
 from orchestrator.report import Headline, RunEntry, Summary, read_head
-from orchestrator.report.pages.breakdowns import Breakdown, Cell, Sums, added, read_breakdowns
+from orchestrator.report.headline import tenant_headline
+from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums, read_breakdowns
+from orchestrator.report.pages.fate import Fate, fate_of
 from orchestrator.report.wording import (
     OUTCOMES,
     Group,
@@ -73,39 +75,17 @@ class Failing(Struct, frozen=True):
 
 
 class Setback(Struct, frozen=True):
-    """Calls of one sort (stop, status, file) that failed in one way, and when the first and the last did."""
+    """Calls of one sort (stop, status, file) that failed in one way, and when the first and the last did.
+
+    ``harmless`` are stops that were refused because the action was over already.
+    """
 
     call: str
     words: Words
+    harmless: bool
     calls: int
     first_at: str
     last_at: str
-
-
-class Fate(Struct, frozen=True):
-    """What became of the records. The four kinds of records not processed add up to the report's ``unprocessed``.
-
-    A number is None if it is known of no action.
-    """
-
-    succeeded: int | None
-    failed: int | None
-    saved: int | None
-    """Not processed, in actions that this run stopped."""
-    spared: int | None
-    """Not processed, in actions that were over without this run."""
-    at_risk: int | None
-    """Not processed yet, in actions that are not known to be over."""
-    held: int
-    """Not processed, because a record of their group failed before."""
-    uncounted: int
-    """Actions whose records are not known."""
-
-    @property
-    def counted(self) -> int:
-        """Records whose fate is known."""
-        numbers = (self.succeeded, self.failed, self.saved, self.spared, self.at_risk, self.held)
-        return sum(number or 0 for number in numbers)
 
 
 _TOLD = (
@@ -128,6 +108,19 @@ class Place(Struct, frozen=True):
         return kind_of_tenant(self.base_url)
 
 
+class TenantVerdict(Struct, frozen=True):
+    """How the part of one tenant ended, in a run of several: its ``actions`` by group, and why it ended early."""
+
+    name: str
+    headline: Headline
+    groups: dict[Group, int]
+    reason: str | None
+
+    @property
+    def actions(self) -> int:
+        return sum(self.groups.values())
+
+
 class View(Struct, frozen=True):
     """One run, ready to be shown."""
 
@@ -144,18 +137,33 @@ class View(Struct, frozen=True):
     more_errors: int
     """Kinds of errors that are not in ``errors``."""
     setbacks: list[Setback]
-    tenants: bool
+    tenants: list[TenantVerdict]
+    """Empty in a run of one tenant."""
     payments_since: str | None
-    """Whether the run has several tenants, by name."""
+    """When the first action started that made payments, in the tenant's own words."""
 
     @property
     def actions(self) -> int:
         return sum(self.groups.values())
 
     @property
-    def records_known(self) -> bool:
-        """Whether the records of any action are known."""
-        return self.summary.records.total is not None
+    def columns(self) -> set[str]:
+        """The columns of the table of actions that would not be empty, by their field of a row."""
+        planning, records = self.run.command == "plan", self.summary.records
+        types = (share.name for one in self.breakdowns if one.column == "Action type" for share in one.shares)
+        filled = {
+            "tenant": self.tenants,
+            "action_type": any(name != NO_TYPE for name in types),
+            "accepted_at": self.summary.timing.last_stop_seconds is not None,
+            "speed": planning,
+            "alone": planning,
+            "total": records.total is not None,
+            "succeeded": records.succeeded is not None,
+            "failed": records.failed is not None,
+            "unprocessed": records.unprocessed is not None,
+            "error": self.errors,
+        }
+        return {name for name, found in filled.items() if found}
 
     @property
     def open_ends(self) -> bool:
@@ -186,10 +194,7 @@ def read_view(reader: JournalReader) -> View:
         Cell(tenant, Outcome(outcome), action_type, source, Sums(*sums))
         for tenant, outcome, action_type, source, *sums in reader.groups()
     ]
-    groups: dict[Group, int] = {"stopped": 0, "over": 0, "person": 0, "planned": 0}
-    for cell in cells:
-        groups[group_of(cell.outcome)] += cell.sums.actions
-    tenants = any(cell.tenant for cell in cells)
+    tenants = list(_tenants(reader, run, summary, cells))
     errors = reader.errors()
     return View(
         run=run,
@@ -197,19 +202,42 @@ def read_view(reader: JournalReader) -> View:
         info=info,
         places=_places(run),
         headline=_headline(run),
-        groups=groups,
-        fate=_fate(cells),
-        breakdowns=read_breakdowns(reader, cells, tenants=tenants),
+        groups=_groups(cells),
+        fate=fate_of(cells),
+        breakdowns=read_breakdowns(reader, cells, tenants=bool(tenants)),
         cases=list(_cases(reader, summary)),
         errors=[_failing(*row) for row in errors[:MOST_ERRORS]],
         more_errors=max(0, len(errors) - MOST_ERRORS),
         setbacks=[
-            Setback(call, error_words(kind), calls, first_at, last_at)
-            for call, kind, calls, first_at, last_at in reader.setbacks()
+            Setback(call, error_words(kind), bool(harmless), calls, first_at, last_at)
+            for call, kind, harmless, calls, first_at, last_at in reader.setbacks()
         ],
         tenants=tenants,
         payments_since=reader.payments_since(),
     )
+
+
+def _groups(cells: Iterable[Cell]) -> dict[Group, int]:
+    groups: dict[Group, int] = dict.fromkeys(get_args(Group), 0)
+    for cell in cells:
+        groups[group_of(cell.outcome)] += cell.sums.actions
+    return groups
+
+
+def _tenants(
+    reader: JournalReader, run: RunEntry, summary: Summary, cells: list[Cell]
+) -> Iterator[TenantVerdict]:
+    """In the order of their file."""
+    if not run.tenants or not summary.by_tenant:
+        return
+    said_over = reader.said_over()
+    cells_of: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        cells_of[cell.tenant].append(cell)
+    for name, tenant in run.tenants.items():
+        headline = tenant_headline(run, tenant, summary.by_tenant[name], said_over.get(name, 0))
+        reason = tenant.reason and printable(tenant.reason)
+        yield TenantVerdict(printable(name), headline, _groups(cells_of[name]), reason)
 
 
 def _headline(run: RunEntry) -> Headline:
@@ -224,28 +252,6 @@ def _places(run: RunEntry) -> list[Place]:
         Place(printable(name), printable(one.base_url), one.entity_id, one.org_ids, one.file_host)
         for name, one in tenants.items()
     ]
-
-
-def _fate(cells: list[Cell]) -> Fate:
-    every = sum((cell.sums for cell in cells), Sums())
-    groups = added(cells, lambda cell: group_of(cell.outcome))
-    stopped, over, person, planned = (
-        groups.get(group, Sums()) for group in ("stopped", "over", "person", "planned")
-    )
-    return Fate(
-        succeeded=every.succeeded,
-        failed=every.failed,
-        saved=_left(stopped),
-        spared=_left(over),
-        at_risk=_left(person + planned),
-        held=every.held or 0,
-        uncounted=every.actions - every.known,
-    )
-
-
-def _left(sums: Sums) -> int | None:
-    """Records not processed, without those behind a failed record of their group."""
-    return None if sums.unprocessed is None else sums.unprocessed - (sums.held or 0)
 
 
 def _cases(reader: JournalReader, summary: Summary) -> Iterable[Cases]:
@@ -297,7 +303,3 @@ def _shown(setting: Setting, value: Any) -> str:
         case Threshold(count, share):
             return f"{count:,} keys" if share is None else f"{100 * share:g} % of the keys"
     return setting.form.show(value)
-
-
-def _sql(name: str) -> str:
-    return statements("page.sql")[name]

@@ -21,7 +21,7 @@ from orchestrator.report import (
     TenantRunEntry,
     Timing,
 )
-from orchestrator.report.wording import headline
+from orchestrator.report.headline import headline
 from orchestrator.results.index import Index, RemediationFile, encode
 
 DIRECTORY = Path("runs/one")

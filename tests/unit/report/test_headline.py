@@ -89,7 +89,7 @@ STATES = {
         "2 of 3 mass actions are over according to the tenant; the status was not read yet.",
     ),
     "some need a person": (
-        lambda run: (rejected(1)(run), over(3)(run)), "Not all over", "1 of 4 mass actions need a person.",
+        lambda run: (rejected(1)(run), over(3)(run)), "Not all over", "1 of 4 mass actions needs a person.",
     ),
     "all over, a file missing": (file_missing, "All over", "None of the 2 mass actions processes records any more."),
     "all over": (over(2), "All over", "None of the 2 mass actions processes records any more."),
@@ -163,7 +163,7 @@ def test_every_form_gives_the_headline_of_several_tenants():
         of_two_tenants(run)
         run.end()
         for name, text in forms(run).items():
-            assert "not all over 1 of 3 mass actions need a person" in text, name
+            assert "not all over 1 of 3 mass actions needs a person" in text, name
 
 
 def test_every_form_names_the_tenant():

@@ -7,21 +7,21 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from orchestrator.report.pages import html
+from orchestrator.report.pages import environment
 
 
 @pytest.fixture
 def templates(tmp_path, monkeypatch) -> Path:
     """A copy of them that nobody has compiled yet."""
     folder = tmp_path / "templates"
-    shutil.copytree(html._TEMPLATES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(html, "_TEMPLATES", folder)
+    shutil.copytree(environment.TEMPLATES, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(environment, "TEMPLATES", folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return folder
 
 
 def load() -> jinja2.Template:
-    return html._template.__wrapped__()
+    return environment.template.__wrapped__()
 
 
 def refuse(*_: object, **__: object) -> object:

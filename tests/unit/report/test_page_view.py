@@ -18,10 +18,11 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.model import OVER, Outcome, Problem, Records, Status
 from orchestrator.printable import printable
 from orchestrator.report import read_report
-from orchestrator.report.pages import html
+from orchestrator.report.pages import html, rows
 from orchestrator.report.pages.breakdowns import MOST_SHARES
 from orchestrator.report.pages.charts import draw
-from orchestrator.report.pages.html import ROWS_IN_BLOCK, Row, report_sha256, write_html
+from orchestrator.report.pages.html import ROWS_IN_BLOCK, report_sha256, write_html
+from orchestrator.report.pages.rows import Row
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
 from orchestrator.report.pages.view import FIRST, MOST_ERRORS, Place, read_view
 from orchestrator.report.wording import ERRORS, OUTCOMES, error_words, group_of
@@ -45,7 +46,7 @@ def page(run: MadeRun, sha256: str | None = "ab" * 32) -> str:
     return buffer.getvalue().decode()
 
 
-def rows(text: str) -> list[dict[str, Any]]:
+def shown_rows(text: str) -> list[dict[str, Any]]:
     """The actions as the page's script gets them."""
     blocks = re.findall(r'<script type="application/json" class="rows">(.*?)</script>', text, re.S)
     return [
@@ -63,13 +64,15 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
         for outcome in ends:
             run.add(outcome)
         view, report = read_view(JournalReader(run.connection)), read_report(JournalReader(run.connection))
-        summary, told = report.summary, rows(page(run))
+        summary, told = report.summary, shown_rows(page(run))
     assert view.actions == len(report.actions) == len(told)
-    assert sum(view.groups[name] for name in ("stopped", "over")) == sum(
+    assert sum(view.groups[name] for name in ("stopped", "over", "despite")) == sum(
         summary.outcomes.get(one, 0) for one in OVER
     )
     fate = view.fate
     assert (fate.succeeded, fate.failed) == (summary.records.succeeded, summary.records.failed)
+    through = (fate.before, fate.despite, fate.so_far)
+    assert sum(filter(None, through)) == (summary.records.processed or 0)
     left = (fate.saved, fate.spared, fate.at_risk)
     assert sum(filter(None, left)) == (summary.records.unprocessed or 0)
     for breakdown in view.breakdowns:
@@ -85,7 +88,7 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
 
 def test_the_share_of_a_breakdown_leads_to_the_rows_it_counts(run):
     one_of_each(run)
-    told = rows(page(run))
+    told = shown_rows(page(run))
     for breakdown in read_view(JournalReader(run.connection)).breakdowns:
         for share in breakdown.shares:
             assert sum(row[share.field] == share.value for row in told) == share.sums.actions
@@ -93,7 +96,7 @@ def test_the_share_of_a_breakdown_leads_to_the_rows_it_counts(run):
 
 def test_an_error_of_the_table_leads_to_the_rows_it_counts(run):
     one_of_each(run)
-    told = rows(page(run))
+    told = shown_rows(page(run))
     errors = read_view(JournalReader(run.connection)).errors
     assert {one.words.title for one in errors} == {"Not found", "Timed out", "No bulk key"}
     for one in errors:
@@ -303,7 +306,7 @@ def test_text_from_outside_never_becomes_markup(text):
     # Whatever it is, the page has no more elements of these kinds than it had.
     for tag in ("<script", "<img", "<svg onload", "<iframe", "<!--", "</script"):
         assert after.count(tag) == before.count(tag)
-    assert all("\u202e" not in row["bulk_key"] for row in rows(after))
+    assert all("\u202e" not in row["bulk_key"] for row in shown_rows(after))
 
 
 def test_the_page_contains_no_address_to_load_from(run):
@@ -334,7 +337,7 @@ def test_actions_travel_in_blocks(run):
         run.add(None)
     text = page(run)
     assert text.count('class="rows"') == 2
-    assert len(rows(text)) == ROWS_IN_BLOCK + 1
+    assert len(shown_rows(text)) == ROWS_IN_BLOCK + 1
 
 
 @pytest.mark.parametrize(("copies", "more"), [(20, ""), (21, " and 1 more"), (1_500, " and 1,480 more")])
@@ -343,7 +346,7 @@ def test_the_first_of_many_duplicates_are_named_and_the_others_counted(run, copi
     again = run.add(None)
     for _ in range(copies):
         run.add(None, bulk_key=again)
-    (row,) = rows(page(run))
+    (row,) = shown_rows(page(run))
     assert row["notes"].count(":") == 20
     assert row["notes"].endswith(f"{more}.")
 
@@ -371,7 +374,7 @@ def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
 def test_the_page_of_a_plan_shows_its_states():
     with made_run(command="plan") as run:
         run.add(Outcome.WOULD_STOP)
-        (row,) = rows(page(run))
+        (row,) = shown_rows(page(run))
     assert (row["speed"], row["alone"]) == (2.5, 2.4)
 
 
@@ -385,11 +388,11 @@ ROW = 450
 
 @pytest.mark.parametrize("people", [0, 1, 5])
 def test_a_page_without_room_for_all_shows_those_that_need_a_person(run, monkeypatch, people):
-    monkeypatch.setattr(html, "ROOM", 10 * ROW)
+    monkeypatch.setattr(rows, "ROOM", 10 * ROW)
     for number in range(40):
         run.add(Outcome.UNREACHABLE if number % 8 < 1 and number < 8 * people else Outcome.STOPPED)
     text = page(run)
-    outcomes = [row["outcome"] for row in rows(text)]
+    outcomes = [row["outcome"] for row in shown_rows(text)]
     if people:
         assert outcomes == ["unreachable"] * people
         assert f"shows {people} of the 40 actions:" in text
@@ -401,11 +404,11 @@ def test_a_page_without_room_for_all_shows_those_that_need_a_person(run, monkeyp
 
 
 def test_a_page_without_room_for_all_that_need_a_person_counts_the_others(run, monkeypatch):
-    monkeypatch.setattr(html, "ROOM", 10 * ROW)
+    monkeypatch.setattr(rows, "ROOM", 10 * ROW)
     for _ in range(40):
         run.add(Outcome.NOT_ATTEMPTED)
     text = page(run)
-    shown = len(rows(text))
+    shown = len(shown_rows(text))
     assert 5 < shown < 40
     assert f"shows {shown} of the 40 actions:" in text
     assert f"the first of the 40 that need a person. The other {40 - shown} are not shown." in " ".join(
@@ -420,7 +423,7 @@ def test_a_page_with_room_for_all_mentions_no_limit(run):
 
 def test_no_run_makes_a_page_of_25_megabytes(run, monkeypatch):
     """With the longest texts that a journal keeps, in characters that take the most bytes."""
-    monkeypatch.setattr(html, "ROOM", html.ROOM // 50)
+    monkeypatch.setattr(rows, "ROOM", rows.ROOM // 50)
     labels = {f"{number} \U000e0041" * 50: "\U000e0041" * 1_000 for number in range(100)}
     for _ in range(200):
         run.add(Outcome.NOT_ATTEMPTED, labels)

@@ -32,10 +32,21 @@
   };
   const title = (row) => setup.titles[row[at.outcome]];
   const group = (row) => setup.groups[row[at.outcome]];
-  const place = (row) => `${row[at.source]}:${row[at.row]}`;
+  const isolated = (text) => {
+    const element = document.createElement("bdi");
+    element.textContent = text;
+    return element;
+  };
+  const labels = (row) => Object.entries(row[at.labels]).map(([name, value]) => `${name}: ${value}`);
+  const breakable = (name) => name.split(/(?<=[a-z])(?=[A-Z])/)
+    .flatMap((word, n) => (n ? [document.createElement("wbr"), word] : [word]));
+  // Text, or a list of nodes, for each field that is not shown as it is.
   const shown = {
     outcome: title,
-    place,
+    row: (row) => `${row[at.row]}`,
+    labels: (row) => [...(setup.sources > 1 ? [row[at.source]] : []), ...labels(row)]
+      .flatMap((text, n) => (n ? [" · ", isolated(text)] : [isolated(text)])),
+    action_type: (row) => (row[at.action_type] === setup.unknown ? "–" : breakable(row[at.action_type])),
     accepted_at: (row) => (row[at.accepted_at] ? row[at.accepted_at].slice(11, 23) : "–"),
     alone: (row) => duration(row[at.alone]),
     ids: (row) => `${row[at.track_id] ?? ""} ${row[at.request_id] ?? ""}`,
@@ -46,9 +57,11 @@
 
   const sought = [];
   const haystack = (index) => (sought[index] ??= [
-    at.bulk_key, at.tenant, at.status, at.action_type, at.source, at.labels, at.error, at.message, at.track_id,
-    at.request_id, at.error_ids, at.accepted_at,
-  ].map((field) => rows[index][field] ?? "").join("\n").toLowerCase() + "\n" + title(rows[index]).toLowerCase());
+    at.bulk_key, at.tenant, at.status, at.action_type, at.source, at.error, at.message, at.track_id, at.request_id,
+    at.error_ids, at.accepted_at,
+  ].map((field) => rows[index][field] ?? "")
+    .concat(title(rows[index]), Object.entries(rows[index][at.labels]).map((label) => label.join(": ")))
+    .join("\n").toLowerCase());
 
   const choose = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -63,7 +76,7 @@
 
   const sort = () => {
     if (!state.sort) return;
-    const value = state.sort === "place" ? null : state.sort === "outcome" ? title : (row) => row[at[state.sort]];
+    const value = state.sort === "row" ? null : state.sort === "outcome" ? title : (row) => row[at[state.sort]];
     const sign = state.descending ? -1 : 1;
     const missing = (one) => one === null || one === "";
     const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
@@ -83,7 +96,7 @@
     for (const cell of line.querySelectorAll("[data-field]")) {
       const field = cell.dataset.field;
       const text = shown[field] ? shown[field](row) : numbers.has(field) ? number(row[at[field]]) : row[at[field]];
-      cell.textContent = text ?? "";
+      cell.replaceChildren(...(Array.isArray(text) ? text : [text ?? ""]));
       if (field === "outcome") cell.className = `outcome ${group(row)}`;
       if (field === "accepted_at" && row[at.accepted_at]) cell.dateTime = row[at.accepted_at];
     }
@@ -93,7 +106,7 @@
     more.setAttribute("aria-expanded", "false");
     more.setAttribute("aria-label", `Details of ${row[at.bulk_key]}`);
     more.addEventListener("click", () => unfold(more, line, row));
-    line.firstElementChild.prepend(more);
+    line.querySelector("th").prepend(more);
     return line;
   };
 
@@ -103,18 +116,20 @@
       more.setAttribute("aria-expanded", "false");
       return;
     }
+    const where = setup.sources > 1 ? `${row[at.source]}, row ${row[at.row]}` : `${row[at.row]}`;
     const facts = {
-      "Labels": row[at.labels], "Status": row[at.status], "Action type": row[at.action_type], "Row": place(row),
+      "Status": row[at.status], "Action type": row[at.action_type], "Row": where,
       "Stop accepted": row[at.accepted_at], "Stops sent": number(row[at.attempts]), "Track id": row[at.track_id],
       "Request id": row[at.request_id], "Error": [row[at.error], row[at.message]].filter(Boolean).join(": "),
-      "Error's ids": row[at.error_ids], "Note": row[at.notes],
+      "Ids of the error": row[at.error_ids], "Note": row[at.notes],
     };
+    const named = Object.entries(row[at.labels]).map(([name, value]) => [`Label ${name}`, value]);
     const list = document.createElement("dl");
-    for (const [name, value] of Object.entries(facts)) {
+    for (const [name, value] of [...Object.entries(facts), ...named]) {
       if (!value) continue;
       const pair = list.appendChild(document.createElement("div"));
-      pair.appendChild(document.createElement("dt")).textContent = name;
-      pair.appendChild(document.createElement("dd")).appendChild(document.createElement("bdi")).textContent = value;
+      pair.appendChild(document.createElement("dt")).appendChild(isolated(name));
+      pair.appendChild(document.createElement("dd")).appendChild(isolated(value));
     }
     const detail = document.createElement("tr");
     detail.className = "detail";
@@ -192,7 +207,7 @@
     let done = true;
     try { await navigator.clipboard.writeText(keys); } catch { done = false; }
     find("#copied").textContent = done ? `Copied, one a line: ${whole.format(state.shown.length)}.`
-      : "This browser lets no page write to the clipboard.";
+      : "This browser does not allow a page to write to the clipboard.";
   });
 
   // A figure anywhere on the page leads to the actions it counts.
@@ -212,6 +227,15 @@
     });
   }
 
+  // A table that is wider than its place says so.
+  const measured = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const region = target.closest(".scroll");
+      region.classList.toggle("wide", region.scrollWidth > region.clientWidth + 1);
+    }
+  });
+  for (const one of document.querySelectorAll(".scroll, .scroll > table")) measured.observe(one);
+
   // On paper there are no pages to turn.
   addEventListener("beforeprint", () => {
     const part = state.shown.slice(0, MOST_PRINTED);
@@ -222,6 +246,8 @@
   });
   addEventListener("afterprint", show);
 
+  document.documentElement.classList.add("scripted");
+  if (!body) return;
   form.hidden = pages.hidden = false;
   choose();
 })();

@@ -1,0 +1,228 @@
+"""What the parts of the page show: columns, verdicts, figures, refusals, operator, and links to files."""
+
+import html
+import io
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from orchestrator.journal.entries import Operator
+from orchestrator.journal.reader import JournalReader
+from orchestrator.model import Outcome, Problem, Records, Status
+from orchestrator.report.pages.html import write_html
+from orchestrator.report.pages.view import read_view
+from orchestrator.results.index import Index, RemediationFile, encode
+from tests.made_runs import MadeRun, made_run, one_of_each
+
+OVER_ALREADY = Problem("wrong_state", 53_900_030, 200, "The mass action is Stopped.")
+
+
+@pytest.fixture
+def run():
+    with made_run() as run:
+        yield run
+
+
+def page(run: MadeRun, directory: Path = Path("runs/one")) -> str:
+    buffer = io.BytesIO()
+    write_html(JournalReader(run.connection), buffer.write, directory, None)
+    return re.sub(r"<template.*?</template>", "", buffer.getvalue().decode(), flags=re.S)
+
+
+def headings(text: str) -> list[str]:
+    """The names of the columns of the table of actions."""
+    return re.findall(r'<th scope="col" data-sort="[^>]*>([^<]*)</th>', text)
+
+
+def text_of(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
+
+
+def facts(text: str) -> dict[str, str]:
+    """The list of the section Evidence."""
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text.split('id="evidence"')[1], re.S)
+    return {name: text_of(value) for name, value in found}
+
+
+# The table of actions
+
+
+def test_the_table_starts_with_the_row_number_and_the_key(run):
+    one_of_each(run)
+    assert headings(page(run))[:2] == ["Row", "Bulk key"]
+
+
+def test_a_column_that_would_be_empty_is_not_shown(run):
+    run.add(Outcome.NOT_ATTEMPTED)
+    assert headings(page(run)) == ["Row", "Bulk key", "Outcome"]
+
+
+def test_a_table_without_actions_is_not_shown(run):
+    assert headings(page(run)) == []
+
+
+def test_the_column_of_the_tenant_is_for_runs_of_several():
+    with made_run(tenants=("north", "south")) as run:
+        run.add(Outcome.STOPPED, tenant="north")
+        assert "Tenant" in headings(page(run))
+
+
+def test_each_label_is_isolated_from_its_neighbours(run):
+    run.add(Outcome.STOPPED, {"owner": "محمد", "备注": "ok"})
+    assert "<bdi>owner: محمد</bdi> · <bdi>备注: ok</bdi>" in page(run)
+
+
+def test_an_action_type_breaks_between_its_words_only(run):
+    run.add(Outcome.STOPPED)
+    run.journal.status_read(1, Status.STOPPED, "UpdateRevenueSchedule", Records(10), retried=False)
+    assert "Update<wbr>Revenue<wbr>Schedule" in page(run)
+
+
+# Figures and verdicts
+
+
+def test_records_of_actions_that_completed_despite_the_stop_are_counted_apart(run):
+    run.add(Outcome.STOPPED)
+    run.add(Outcome.ALREADY_COMPLETED)
+    run.add(Outcome.COMPLETED_BEFORE_STOP)
+    run.add(Outcome.UNCONFIRMED)
+    view = read_view(JournalReader(run.connection))
+    assert (view.fate.before, view.fate.despite, view.fate.so_far) == (4 + 8, 12, 16)
+    shown = text_of(page(run))
+    assert "12 before the stop 12 despite the stop 16 so far, in actions that may still run" in shown
+    assert (view.groups["over"], view.groups["despite"]) == (1, 1)
+
+
+def test_counts_that_are_not_known_are_a_dash(run):
+    run.add(Outcome.STOPPED)
+    run.add(Outcome.REJECTED)
+    (row,) = re.findall(r'<tr>\s*<th scope="row"><a [^>]*data-value="rejected".*?</tr>', page(run), re.S)
+    assert text_of(row) == "Rejected 1 1 – – – – –"
+
+
+def test_each_tenant_has_its_own_verdict():
+    with made_run(tenants=("done", "failing", "unused")) as run:
+        run.add(Outcome.STOPPED, tenant="done")
+        run.add(Outcome.STOPPED, tenant="failing")
+        run.add(Outcome.REJECTED, tenant="failing")
+        run.end()
+        run.journal.of("failing").tenant_state("aborted", "The tenant went away.")
+        verdicts = {
+            one.name: (one.headline.title, one.actions, one.reason)
+            for one in read_view(JournalReader(run.connection)).tenants
+        }
+    assert verdicts == {
+        "done": ("All over", 1, None),
+        "failing": ("Not all over", 2, "The tenant went away."),
+        "unused": ("Nothing to stop", 0, None),
+    }
+
+
+def test_a_tenant_that_called_its_actions_over_is_not_called_failed():
+    with made_run(tenants=("north", "south")) as run:
+        run.add(Outcome.STOPPED, tenant="south")
+        run.refuse(OVER_ALREADY, tenant="north")
+        run.end("interrupted")
+        north, south = read_view(JournalReader(run.connection)).tenants
+    assert (north.headline.title, south.headline.title) == ("Not confirmed", "All over")
+
+
+# Calls that failed
+
+
+def test_a_stop_of_an_action_that_was_over_is_a_normal_refusal(run):
+    run.refuse(OVER_ALREADY)
+    run.journal.status_read(1, Status.STOPPED, "MPU", Records(10), retried=False)
+    run.refuse(OVER_ALREADY)  # its status was not read
+    run.refuse(Problem("timeout", None, None, "No answer."))
+    shown = page(run)
+    assert "Normal refusals: 1" in shown
+    assert "Calls that failed: 2" in shown
+
+
+def test_a_run_without_failures_says_so(run):
+    run.add(Outcome.STOPPED)
+    assert "Every call succeeded at once." in page(run)
+
+
+# Who ran it
+
+
+def test_operator_command_confirmation_reason_and_ticket_are_shown():
+    with made_run() as run:
+        operator = Operator(
+            "maria", "ops-1", "client-7", ("mass-stop", "run", "a b.csv"), "terminal", "Wrong prices", "INC-1"
+        )
+        run.connection.execute("UPDATE session SET operator = ?", [msgspec.json.encode(operator).decode()])
+        found = facts(page(run))
+    assert {name: found[name] for name in OPERATOR} == {
+        "Operator": "maria",
+        "Host": "ops-1",
+        "OAuth client": "client-7",
+        "Confirmation": "confirmed on the terminal",
+        "Command": "mass-stop run 'a b.csv'",
+        "Reason": "Wrong prices",
+        "Ticket": "INC-1",
+    }
+
+
+def test_an_operator_who_is_not_known_is_a_dash(run):
+    run.connection.execute("UPDATE session SET operator = NULL")
+    found = facts(page(run))
+    assert {found[name] for name in OPERATOR} == {"–"}
+
+
+OPERATOR = ("Operator", "Host", "OAuth client", "Confirmation", "Command", "Reason", "Ticket")
+
+
+# Links
+
+
+def test_what_to_do_next_links_to_the_files_beside_the_page(run, tmp_path):
+    files = [
+        RemediationFile("resend/MPU-001.csv", "resend", 1_200),
+        RemediationFile("retry/a tenant/MPU-001.csv", "retry", 1),
+        RemediationFile("failed.csv", "", 1),
+    ]
+    (tmp_path / "remediation").mkdir()
+    (tmp_path / "remediation" / "index.json").write_bytes(encode(Index(files, 3)))
+    (tmp_path / "needs-person.csv").touch()
+    run.add(Outcome.REJECTED)
+    text = page(run, tmp_path)
+    links = re.findall(r'href="(?!#|data:)([^"]*)"', text.split('id="next"')[1].split("</section>")[0])
+    assert links == [
+        "needs-person.csv",
+        "remediation/resend/MPU-001.csv",
+        "remediation/retry/a%20tenant/MPU-001.csv",
+        "remediation/failed.csv",
+        "remediation/README.md",
+    ]
+    steps = text_of(text.split('class="steps"')[1].split("</ol>")[0])
+    assert "1,200 records not processed. Upload these files once the reason for the stop is gone:" in steps
+    assert "1 record failed. Correct them, then upload these files:" in steps
+    assert "3 electronic payments went through." in steps
+
+
+def test_a_file_that_is_not_there_is_not_linked(run, tmp_path):
+    run.add(Outcome.REJECTED)
+    assert 'href="needs-person.csv"' not in page(run, tmp_path)
+
+
+def test_a_command_to_continue_names_the_run_directory(run):
+    run.add(Outcome.REJECTED)
+    assert "mass-stop resume runs/one --retry-rejected" in text_of(page(run))
+
+
+def test_a_run_with_nothing_left_says_so(run):
+    run.add(Outcome.STOPPED)
+    run.end()
+    assert "Nothing. Every action is over." in text_of(page(run))
+
+
+def test_the_rehearsal_asks_for_nothing():
+    with made_run(command="drill") as run:
+        run.add(Outcome.UNCONFIRMED)
+        run.end()
+        assert "mass-stop resume" not in text_of(page(run).split("<main>")[1].split('id="course"')[0])
