@@ -96,7 +96,7 @@ def command(
                 f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
                 "for standard output."
             )
-        copy_report(path, partial(_writer(form, run_dir, only), reader))
+        copy_report(path, partial(_writer(form, run_dir, only, sentences), reader))
     except ConnectionError:
         pass  # the reader closed it: it has read enough
     except OSError as error:
@@ -112,7 +112,9 @@ def command(
     return 5 if sentences else 0
 
 
-def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalReader, Write], None]":
+def _writer(
+    form: str, run_dir: Path, only: str | None, damage: list[str]
+) -> "Callable[[JournalReader, Write], None]":
     from orchestrator import report as reports
     from orchestrator.report.handover import NEEDS_PERSON
 
@@ -122,11 +124,11 @@ def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalRea
         case "html":
             from orchestrator.report.pages.html import report_sha256, write_html
 
-            return lambda reader, write: write_html(reader, write, run_dir, report_sha256(reader))
+            return lambda reader, write: write_html(reader, write, run_dir, report_sha256(reader), damage)
         case "markdown":
             from orchestrator.report.pages.markdown import write_markdown
 
-            return lambda reader, write: write_markdown(reader, write, run_dir)
+            return lambda reader, write: write_markdown(reader, write, run_dir, damage)
         case "support":
             from orchestrator.report.support import write_support
 

@@ -60,7 +60,7 @@ def tenant_headline(run: RunEntry, tenant: TenantRunEntry, summary: Summary, sai
     """
     if not summary.outcomes:
         return Headline("open", "Nothing to stop", "No row of the input names this tenant.")
-    state = "finished" if tenant.state == "unused" else tenant.state
+    state = run.state if tenant.state == "unused" else tenant.state
     return Headline(*_state(structs.replace(run, state=state), summary, None, said_over, ()))
 
 

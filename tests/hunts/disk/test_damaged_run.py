@@ -45,6 +45,13 @@ def test_report_shows_what_is_valid_and_what_is_not_and_ends_in_five(
     assert "cannot be trusted (row 4)" in told.err
 
 
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_a_report_for_people_starts_with_the_damage(mass_stop: MassStop, damaged: Tenant, form: str) -> None:
+    shown = mass_stop("report", "run", "--format", form, "--report", "-").out.decode()
+    assert "Journal damaged" in shown
+    assert "cannot be trusted (row 4)" in shown
+
+
 def test_resume_sends_nothing_and_says_what_to_do(mass_stop: MassStop, damaged: Tenant) -> None:
     ended = mass_stop("resume", "run", tenant=damaged)
     assert ended.status == 5, ended

@@ -144,7 +144,7 @@ def test_a_stop_of_an_action_that_was_over_is_a_normal_refusal(run):
 
 def test_a_run_without_failures_says_so(run):
     run.add(Outcome.STOPPED)
-    assert "Every call succeeded at once." in page(run)
+    assert "No call failed." in page(run)
 
 
 # Who ran it
@@ -219,6 +219,31 @@ def test_a_run_with_nothing_left_says_so(run):
     run.add(Outcome.STOPPED)
     run.end()
     assert "Nothing. Every action is over." in text_of(page(run))
+
+
+def test_refused_credentials_are_checked_before_the_run_continues(run):
+    run.add(None)
+    run.end("aborted", "The tenant refused the credentials.", 3)
+    steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+    assert steps.index("mass-stop check") < steps.index("mass-stop resume runs/one")
+
+
+def test_a_run_that_is_at_work_calls_its_actions_not_over_yet(run):
+    run.add(Outcome.STOPPED)
+    run.add(None)
+    shown = text_of(page(run))
+    assert "Not over yet 1" in shown
+    assert "Need a person" not in shown
+
+
+@pytest.mark.parametrize("outcome", [Outcome.STOPPED, Outcome.REJECTED])
+def test_a_damaged_journal_is_the_first_thing_said(run, outcome):
+    run.add(outcome)
+    run.end()
+    view = read_view(JournalReader(run.connection), ["4 of the 203 rows of keys.csv are lost."])
+    assert (view.headline.tone, view.headline.title) == ("bad", "Journal damaged")
+    assert view.headline.details[0] == "4 of the 203 rows of keys.csv are lost."
+    assert view.headline.details[1].startswith("What could be read: ")
 
 
 def test_the_rehearsal_asks_for_nothing():

@@ -47,7 +47,7 @@
     labels: (row) => [...(setup.sources > 1 ? [row[at.source]] : []), ...labels(row)]
       .flatMap((text, n) => (n ? [" · ", isolated(text)] : [isolated(text)])),
     action_type: (row) => (row[at.action_type] === setup.unknown ? "–" : breakable(row[at.action_type])),
-    accepted_at: (row) => (row[at.accepted_at] ? row[at.accepted_at].slice(11, 23) : "–"),
+    accepted_at: (row) => (row[at.accepted_at] ? row[at.accepted_at].slice(11, 19) : "–"),
     alone: (row) => duration(row[at.alone]),
     ids: (row) => `${row[at.track_id] ?? ""} ${row[at.request_id] ?? ""}`,
   };
