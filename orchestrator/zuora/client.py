@@ -35,9 +35,8 @@ from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken, TokenSo
 from orchestrator.zuora.token_endpoint import TokenEndpoint
 from orchestrator.zuora.transport import (
     FAILURES,
-    Connector,
-    SendOnce,
     as_call_error,
+    open_session,
     read_bounded,
     refuses_proxy_credentials,
     rejects_certificate,
@@ -57,10 +56,6 @@ SLOWEST_FILE = 16 << 10
 FILE_TIMEOUTS = 4
 """Bytes per second of a response file on the whole, once it took longer than so many timeouts. Otherwise a byte now and
 then would hold a slot for ever."""
-
-LONGEST_HEADER = 64 << 10
-MOST_HEADERS = 200
-"""Bytes of one header, and headers of one response, that are accepted: gateways add many, and long ones."""
 
 LONGEST_CONNECT = 10.0
 """Seconds for a connection. Where none does, no stop can have been carried out."""
@@ -154,18 +149,9 @@ class ZuoraClient:
         self._deadlines = Deadlines(self._settings.timeout)
         # Reading the system's certificates takes 30 ms, in which the loop of a calling program goes on.
         trusted = await in_thread(partial(context_for, self._base, self._settings.ca_file))
-        # The time of a call is bounded around it, so the session's own timers would only cost. A connection that was
-        # never made is worth knowing (a reused connection starts no such timer).
-        self._session = aiohttp.ClientSession(
-            connector=Connector(trusted),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=None, connect=min(LONGEST_CONNECT, self._settings.timeout / 2)
-            ),
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            max_field_size=LONGEST_HEADER,
-            max_headers=MOST_HEADERS,
-        )
+        # A connection that was never made is worth knowing, so it gets less time than the call.
+        connect = min(LONGEST_CONNECT, self._settings.timeout / 2)
+        self._session = open_session(trusted, self._headers, connect)
         return self
 
     async def __aexit__(
@@ -326,9 +312,6 @@ class ZuoraClient:
             url,
             headers={"Authorization": f"Bearer {token}", "Zuora-Track-Id": track_id},
             allow_redirects=False,
-            middlewares=(SendOnce(),),
-            # A stop has no body, and aiohttp would name a type for it.
-            skip_auto_headers=("Content-Type",) if method == "PUT" else None,
             **self._through,
         )
 

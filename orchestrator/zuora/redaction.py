@@ -15,8 +15,8 @@ from functools import lru_cache
 Redact = Callable[[str], str]
 """Returns a text of the tenant without the secrets in it."""
 
-GRAM = 8
-STEP = 3
+GRAM = 6
+STEP = 5
 """Letters and digits that are compared at once, and the distance between two comparisons."""
 
 LEAST_PART = GRAM + STEP - 1
@@ -45,8 +45,8 @@ _FOLD = bytes(range(256)).lower()
 _NO_LETTER = bytes(code for code in range(256) if not chr(code).isascii() or not chr(code).isalnum())
 
 
-MOST_KNOWN, LONGEST_KNOWN = 500, 100
-"""Texts whose redacted form is kept, and the characters of the longest of them."""
+MOST_REMEMBERED, LONGEST_REMEMBERED = 500, 100
+"""Texts whose redacted form is remembered, and the characters of the longest. Nearly every response repeats some."""
 
 
 class Redaction:
@@ -63,7 +63,7 @@ class Redaction:
         self._last = ""
         self._grams: frozenset[bytes] | None = None
         self._short: list[bytes] = []
-        self._known: dict[str, str] = {}  # texts that every response repeats
+        self._remembered = lru_cache(MOST_REMEMBERED)(self._redacted)
 
     @classmethod
     def of_client(cls, client_id: str, client_secret: str, *others: str) -> "Redaction":
@@ -76,15 +76,10 @@ class Redaction:
             self._last = token
             self._tokens.append(token)
             self._grams = None
+            self._remembered.cache_clear()
 
     def __call__(self, text: str) -> str:
-        grams = self._grams
-        if grams is not None and (known := self._known.get(text)) is not None:
-            return known
-        redacted = self._redacted(text)
-        if len(self._known) < MOST_KNOWN and len(text) <= LONGEST_KNOWN:
-            self._known[text] = redacted
-        return redacted
+        return self._remembered(text) if len(text) <= LONGEST_REMEMBERED else self._redacted(text)
 
     def _redacted(self, text: str) -> str:
         if len(text) > LONGEST:
@@ -103,7 +98,6 @@ class Redaction:
         return _BEARER.sub(rf"\1 {_REDACTED}", text) if "bearer" in text.lower() else text
 
     def _learn(self) -> frozenset[bytes]:
-        self._known.clear()
         forms = {form for secret in (*self._secrets, *self._tokens) for form in _forms(secret)}
         self._short = [form for form in forms if LEAST_SECRET <= len(form) < LEAST_PART]
         self._grams = frozenset(
@@ -117,7 +111,7 @@ class Redaction:
     def _is_in(self, line: bytes, grams: frozenset[bytes]) -> bool:
         """Whether a secret may be in ``line``. Nearly every text ends here."""
         pieces = [line[at : at + GRAM] for at in range(0, len(line) - GRAM + 1, STEP)]
-        return not grams.isdisjoint(pieces) or any(secret in line for secret in self._short)
+        return not grams.isdisjoint(pieces) or any(map(line.__contains__, self._short))
 
     def _without_secrets(self, text: str, grams: frozenset[bytes]) -> str:
         secret = bytearray(len(text))

@@ -2,10 +2,10 @@
 
 import asyncio
 import errno
-import math
 import ssl
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -39,6 +39,10 @@ FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 LARGEST_HEAD = 256 << 10
 """Bytes of a response's headers together."""
+
+LONGEST_HEADER = 64 << 10
+MOST_HEADERS = 200
+"""Bytes of one header, and headers of one response, that are accepted: gateways add many, and long ones."""
 
 MOST_INTERIM = 100
 """Interim answers (HTTP 1xx) that are read over before the answer itself; a patient gateway sends one now and then."""
@@ -77,29 +81,26 @@ class _Connection(ResponseHandler):
     takes.
     """
 
+    _answered: object = None  # the parser of the latest response whose headers are complete
+    _head = 0
     _interim = 0
-    _head_left: float = LARGEST_HEAD
-
-    def set_response_params(self, **params: Any) -> None:
-        """Prepare for the response to the next request."""
-        self._head_left = LARGEST_HEAD
-        super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         """Receive a piece of a response."""
-        super().data_received(data)
-        self._head_left -= len(data)
-        if self._head_left < 0:
-            self._refuse("headers without end")
+        ResponseHandler.data_received(self, data)
+        if self._parser is not self._answered:  # aiohttp makes a parser for each response
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self._refuse("headers without end")
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
         """Receive the head of a response, and the reader of its body."""
         if data[0].code < 200:
             self._interim += 1
         else:
-            self._interim, self._head_left = 0, math.inf
+            self._answered, self._head, self._interim = self._parser, 0, 0
         if self._interim <= MOST_INTERIM:
-            super().feed_data(data, size)
+            ResponseHandler.feed_data(self, data, size)
         else:
             self._refuse("interim answers without end")
 
@@ -109,30 +110,33 @@ class _Connection(ResponseHandler):
             self.set_exception(HttpProcessingError(message=why))
 
 
-class SendOnce:
-    """A client middleware that sends one request and no second.
+class Request(aiohttp.ClientRequest):
+    """A request. A PUT without a body gets no content type."""
 
-    aiohttp sends a PUT or GET again by itself when a kept-alive connection drops. Such a call would be neither paced
-    nor journalled nor counted. It is refused here, for the reason of the first. One instance for each call.
+    POST_METHODS = aiohttp.ClientRequest.POST_METHODS - {"PUT"}
+
+
+def open_session(
+    tls: ssl.SSLContext | bool, headers: Mapping[str, str], connect: float
+) -> aiohttp.ClientSession:
+    """A session that sends ``headers`` with each call. A connection takes at most ``connect`` seconds.
+
+    The time of a call is bounded around it, so the session's own timers would only cost. A reused connection starts no
+    timer either.
     """
-
-    __slots__ = ("_sent", "_why")
-
-    def __init__(self) -> None:
-        self._sent = False
-        self._why = "the connection dropped before an answer came"
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if self._sent:
-            raise aiohttp.ServerDisconnectedError(self._why)
-        self._sent = True
-        try:
-            return await send(request)
-        except aiohttp.ClientOSError as error:
-            self._why = str(error)  # as text: the error itself refers to this frame
-            raise
+    session = aiohttp.ClientSession(
+        connector=Connector(tls),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, connect=connect),
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=Request,
+        max_field_size=LONGEST_HEADER,
+        max_headers=MOST_HEADERS,
+    )
+    # aiohttp sends a PUT or GET again by itself when a kept-alive connection drops. Such a call would be neither paced
+    # nor journalled nor counted. There is no public way to prevent it.
+    session._retry_connection = False  # noqa: SLF001
+    return session
 
 
 def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = str) -> CallError:

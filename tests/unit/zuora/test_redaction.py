@@ -248,3 +248,19 @@ def test_the_time_for_a_text_is_linear_in_its_length(redact: Redaction, piece: s
     monkeypatch.setattr(redact, "_is_in", counting)
     redact(piece * (LONGEST // len(piece)))
     assert looked_at <= 4 * 2 * LONGEST
+
+
+def test_a_text_that_responses_repeat_is_searched_once_whatever_else_they_say(monkeypatch):
+    redact = Redaction(SECRET)
+    searched: list[bytes] = []
+    compare = redact._is_in
+
+    def recording(line: bytes, grams: frozenset[bytes]) -> bool:
+        searched.append(line)
+        return compare(line, grams)
+
+    monkeypatch.setattr(redact, "_is_in", recording)
+    for number in range(5_000):
+        redact(f"request {number}")
+        redact("integration@example.com")
+    assert searched.count(b"integrationexamplecom") == 1

@@ -3,7 +3,6 @@
 import errno
 import ssl
 from collections.abc import Iterator
-from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
@@ -13,7 +12,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from orchestrator.errors import Kind
-from orchestrator.zuora.transport import BEFORE_SENDING, FAILURES, SendOnce, as_call_error
+from orchestrator.zuora.transport import BEFORE_SENDING, FAILURES, as_call_error
 
 REFUSED = OSError(errno.ECONNREFUSED, "Connection refused")
 KEY = ConnectionKey("rest.zuora.com", 443, True, True, None, None, None)
@@ -122,18 +121,3 @@ def test_an_error_of_python_becomes_a_known_error(error, kind):
 def test_a_refused_connection_has_the_message_of_the_system():
     error = as_call_error(aiohttp.ClientConnectorError(KEY, REFUSED))
     assert error.message == "Could not connect to rest.zuora.com port 443: Connection refused."
-
-
-@pytest.mark.asyncio
-async def test_exactly_one_request_is_sent():
-    """aiohttp sends again by itself when a kept-alive connection drops; that send must not leave uncounted."""
-    sent: list[object] = []
-
-    async def send(request: Any) -> Any:
-        sent.append(request)
-
-    once = SendOnce()
-    await once(Mock(), send)
-    with pytest.raises(aiohttp.ServerDisconnectedError):
-        await once(Mock(), send)
-    assert len(sent) == 1
