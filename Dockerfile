@@ -1,7 +1,7 @@
 # docker build --tag mass-stop .
 #
 # docs/how-to/container.md says how to run it. The base images come from your own registry if --build-arg BASE names
-# one; pip asks the registry it is configured for (give the build a pip.conf with --secret id=pip, if it needs one).
+# one. pip uses its configured registry. If the build needs a pip.conf, pass it with --secret id=pip.
 #
 # The digest decides which image is used; the tag beside it is for people. docs/how-to/container.md says how to renew
 # both. The digest is from the list that Docker's official images publish of themselves (docker-library/repo-info).

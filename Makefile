@@ -1,8 +1,8 @@
 # mass-stop: `make run` is all a newcomer needs. GNU make >= 4, a POSIX shell, Python >= 3.11.
 #
-# Two environments: .venv holds what runs (the locked dependencies and this tree's wheel),
-# .venv-dev what tests and checks (the tree itself, editable). Both come from the lock files.
-# Of .venv-dev most is never imported: Python compiles what is, when it is.
+# Two environments: .venv for the command (the locked dependencies and this tree's wheel),
+# .venv-dev for tests and checks (the tree itself, editable). Both come from the lock files.
+# Most of .venv-dev is never imported: Python compiles a module at its first import.
 
 PYTHON ?= python3
 KEYS ?=
@@ -12,7 +12,7 @@ FIRST_SEED ?= $(shell date +%s)
 VERSIONS ?= 3.11 3.12 3.13 3.14
 
 export PYTHON KEYS
-# The command that the header of a lock file names.
+# The header of each lock file names this command.
 export UV_CUSTOM_COMPILE_COMMAND := make lock
 
 MAKEFLAGS += --no-builtin-rules
@@ -21,14 +21,14 @@ MAKEFLAGS += --no-builtin-rules
 .PHONY: help run environments test check docs bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
 
 DEV := .venv-dev/bin/python
-# A process for each core, and one more, since some wait; more than four would wait for each other's sockets and disks.
+# One process for each core and one more, since some wait. More than four would wait for sockets and disks.
 SIDE_BY_SIDE := --numprocesses $(shell echo $$(( $$(nproc 2>/dev/null || echo 1) + 1 ))) --maxprocesses 4 --dist worksteal
 # Without bytecode files, each process of a test would compile all modules again.
 test check hunt hunt-crash hunt-disk coverage test-all: export PYTHONDONTWRITEBYTECODE :=
 # Folders too: a removed module must leave the wheel as well.
 PACKAGE := $(shell find orchestrator -name __pycache__ -prune -o -print 2>/dev/null)
 
-# Scripts in an environment know their folder: where the tree was moved or copied, all is installed again.
+# Scripts in an environment contain its folder: in a moved or copied tree, everything is installed again.
 $(shell for dir in .venv .venv-dev; do \
     [ "$$(cat $$dir/.made-in 2>/dev/null || pwd -P)" = "$$(pwd -P)" ] || rm -f $$dir/*.stamp; done)
 
@@ -47,7 +47,7 @@ help:
 	@echo 'make bench                the benchmarks, as ratios'
 	@echo 'make hunt                 long searches: SEEDS=200 FIRST_SEED=n, random hypothesis examples; then make mutants'
 	@echo 'make hunt-crash           of these: kill -9 and power cuts at every step of a run, two commands at once'
-	@echo 'make hunt-disk            of these: a disk that is full, fails, or changes what it holds'
+	@echo 'make hunt-disk            of these: a disk that is full, fails, or changes its content'
 	@echo 'make mutants              mutation testing (ARGS="orchestrator.pacing*" chooses)'
 	@echo 'make lock                 renews the lock files from pyproject.toml (UPGRADE=1: newest versions)'
 	@echo 'make clean                removes environments, builds and caches, never runs/'
@@ -120,7 +120,7 @@ mutants: .venv-dev/package.stamp
 	@.ci/install-package .venv-dev --editable
 	@touch $@
 
-# Every version that is here is tried, even after one has failed; one that is not here is said.
+# Every installed version is tried, even after a failure. A missing version is reported.
 test-all:
 	@failed= ; tried= ; \
 	for version in $(VERSIONS); do \
@@ -135,8 +135,8 @@ test-all:
 
 # ------------------------------------------------------------------------------------ keeping it
 
-# uv resolves for every platform and Python at once; where there is none, pip brings one for the occasion.
-# uv asks the registry of its own configuration (UV_INDEX, uv.toml), not pip's; no address gets into a lock.
+# uv resolves for every platform and Python at once. If uv is missing, pip installs it temporarily.
+# uv uses its own registry configuration (UV_INDEX, uv.toml), not pip's. No address gets into a lock.
 LOCK = "$$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
     $(if $(UPGRADE),--upgrade) --output-file
 

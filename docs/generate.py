@@ -1,4 +1,4 @@
-"""What the site says about the code is made from the code: a hook of MkDocs (``hooks`` in ``mkdocs.yml``).
+"""Generates the reference of the site from the code: a hook of MkDocs (``hooks`` in ``mkdocs.yml``).
 
 A line ``<!-- generated: NAME -->`` in a page is replaced by what the function of that name returns, and
 ``<!-- generated: NAME ARGUMENT -->`` by what it returns for the argument.
@@ -105,9 +105,9 @@ def fields(struct: str) -> str:
 
 
 def python(name: str) -> str:
-    """One public name of the package: how it is called, and what its docstring says."""
+    """One public name of the package: its signature and its docstring."""
     value = getattr(orchestrator, name)
-    # From its source, never from its values: a default may be the environment of whoever builds the site.
+    # From its source, never from its values: a default may come from the environment of the build.
     definition = ast.parse(inspect.getsource(value)).body[0]
     if isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
         definition.body = [ast.Pass()]

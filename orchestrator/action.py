@@ -9,7 +9,7 @@ from orchestrator.model import ActionState, Outcome, Problem, Records
 
 
 class Step(IntEnum):
-    """What happens next to an action."""
+    """The next step for an action."""
 
     STOP = 0
     """A stop is to be sent, or is in flight."""

@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, also after a power cut.
 
 A temporary file beside the target is written and synced, and renamed over the target.
-Then the directory is synced, so that the rename itself lasts. What fails, fails with the OSError of the step;
-the caller words it for the operator.
+Then the directory is synced, so that the rename itself lasts. A failed step raises its OSError; the caller
+words it for the operator.
 """
 
 import errno

@@ -8,7 +8,7 @@ def seldom() -> None:
 
     To be called before a process imports what it needs, and once all is there.
 
-    What a key needs is freed by its last reference, so rare collections are enough. A full collection costs more the
+    The memory of a key is freed by its last reference, so rare collections are enough. A full collection costs more the
     more was imported, and a dask worker imports much.
     """
     gc.freeze()

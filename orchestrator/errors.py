@@ -118,8 +118,8 @@ def error_of_run(exit_status: int | None, sentence: str) -> MassStopError:
 
 
 NO_MEMORY = (
-    "This machine gives mass-stop no more memory. What was stopped stays stopped, and the run directory holds what is "
-    "known. Raise the limit (ulimit -v, or the memory of the container), then: mass-stop resume RUN_DIR"
+    "This machine gives mass-stop no more memory. Stopped actions stay stopped, and the run directory has every known "
+    "result. Raise the limit (ulimit -v, or the memory of the container), then: mass-stop resume RUN_DIR"
 )
 
 

@@ -150,7 +150,7 @@ class LoggerScreen(Screen):
     def show(self, event: Event) -> None:
         level = LEVELS[event["level"]]
         if self._logger.isEnabledFor(level):
-            # A handler is the program's. Whatever it raises must not end the run.
+            # A handler is the program's. An exception in it must not end the run.
             with contextlib.suppress(Exception):
                 self._logger.log(level, "%s", _fields_of(event), extra={"mass_stop": dict(event)})
 

@@ -20,7 +20,7 @@ def is_safe_key(text: str) -> bool:
 
 
 class Outcome(StrEnum):
-    """What became of one row of the input, as the report says it."""
+    """The result of one row of the input, as in the report."""
 
     STOPPED = "stopped"
     ALREADY_STOPPED = "already_stopped"
@@ -165,7 +165,7 @@ class ActionState(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True):
-    """Who uploaded an action, and when it was uploaded, started and ended, in the tenant's own words."""
+    """The uploader of an action, and when it was uploaded, started and ended, in the tenant's own words."""
 
     uploaded_by: str | None = None
     uploaded_on: str | None = None
@@ -174,7 +174,7 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
 
 
 def provenance_of(state: ActionState) -> Provenance:
-    """What ``state`` says of the action's origin and course."""
+    """The origin and the times of the action in ``state``."""
     return Provenance(state.uploaded_by, state.uploaded_on, state.started_on, state.ended_on)
 
 
@@ -209,7 +209,7 @@ class ActionReport(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """What one response says besides its meaning.
+    """The details of one response besides its meaning.
 
     ``seconds`` is how long it took, ``date`` the tenant's own clock. ``by_api`` is False if a gateway answered instead
     of the API.
@@ -225,7 +225,7 @@ class Answered(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """What came with a token: its lifetime in seconds, its scope, and the entities in the scope.
+    """The details of a token: its lifetime in seconds, its scope, and the entities in the scope.
 
     ``scope`` is shortened for people; None if the tenant sends none. ``entities`` are ids in the form of
     :func:`plain_entity`.

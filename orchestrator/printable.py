@@ -10,7 +10,7 @@ _HIDDEN = re.compile(
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-"""What JSON need not escape: controls above ASCII, characters that format, line separators, blanks."""
+"""Characters that JSON need not escape: controls above ASCII, format characters, line separators, blanks."""
 
 
 def printable(text: str) -> str:

@@ -1,12 +1,12 @@
-"""aioresponses under aiohttp 3.14: one missing argument, given here and nowhere else.
+"""aioresponses under aiohttp 3.14: one missing argument, supplied only here.
 
 aiohttp 3.14 builds a ``ClientResponse`` with a required ``stream_writer``; aioresponses 0.7.9 does not pass
 one, so every mocked answer ends in a TypeError. Tests take ``aioresponses`` from this module:
 
     from tests.aioresponses_compat import aioresponses
 
-``unit/test_aioresponses_compat.py`` goes red once the plain library works again: then this file goes, and
-its importers take the library's own.
+``unit/test_aioresponses_compat.py`` fails once the plain library works again. Then remove this file and
+import the library.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every test may use: hypothesis profiles, seeds, the installed command. Nothing runs by itself."""
+"""Available to every test: hypothesis profiles, seeds, the installed command. Nothing runs by itself."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# A mutant needs to be caught, not to be explained.
+# A mutant must fail a test; an explanation is not needed.
 settings.register_profile(
     "mutants",
     derandomize=True,
@@ -39,7 +39,7 @@ settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
-    """What the tests find of this process, however it was started."""
+    """The same state of this process for the tests, however it was started."""
     # No event loop is current: one that pytest-asyncio finds there it would put aside without closing it.
     asyncio.set_event_loop(None)
     # A shell starts what it runs in the background with this signal ignored, and every command would inherit that.
@@ -49,7 +49,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Tests and what they import stay to the end: nobody need look for garbage among them again and again."""
+    """Tests and their imports stay to the end: the garbage collector need not search them."""
     gc.disable()
     try:
         return (yield)

@@ -1,4 +1,4 @@
-"""Changes to the files of a journal behind the product's back."""
+"""Changes to the files of a journal without the product."""
 
 import sqlite3
 from contextlib import closing
@@ -13,7 +13,7 @@ def remove_digest(journal: Path) -> None:
 
 
 def close_again(journal: Path) -> None:
-    """Lets the digest agree with what ``journal`` holds now."""
+    """Makes the digest match the content of ``journal``."""
     remove_digest(journal)
     with database.descriptor_of(journal) as descriptor:
         checksum.append(descriptor)

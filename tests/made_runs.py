@@ -1,4 +1,4 @@
-"""Runs that never were: journals with a bit of everything, made through the journal's own door."""
+"""Constructed runs: journals with every kind of entry, made through the journal's own functions."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ HOSTILE = (
     "https://evil.invalid www.evil.invalid javascript:alert(1)",
     "half \udc80 a character",
 )
-"""Texts that would do something if they were anything but text."""
+"""Texts that would have an effect if they were not handled as text."""
 
 TYPES = ("MPU", "UpdateAccountingCode", "ImportFXRate")
 
@@ -40,7 +40,7 @@ def key(number: int) -> str:
 
 
 class Seconds:
-    """Time that passes when it is told to."""
+    """A clock that the test moves."""
 
     now = 0.0
 
@@ -86,7 +86,7 @@ class MadeRun:
         bulk_key: str | None = None,
         tenant: str = "",
     ) -> str:
-        """One more action, which comes to ``outcome`` a tenth of a second later. Returns its key."""
+        """One more action, which has ``outcome`` a tenth of a second later. Returns its key."""
         self.rows += 1
         self.seconds.now += 0.1
         name = bulk_key or key(self.rows)
@@ -149,7 +149,7 @@ def made_run(
 
 
 def one_of_each(run: MadeRun) -> None:
-    """An action of each outcome, each with a label that would like to be more than that."""
+    """An action of each outcome, each with a label of hostile text."""
     hostile = [text for text in HOSTILE if text.isascii() or "\udc80" not in text]
     for number, outcome in enumerate(one for one in Outcome if one is not Outcome.WOULD_STOP):
         bad = f"{hostile[number % len(hostile)]}" if outcome is Outcome.MALFORMED else None

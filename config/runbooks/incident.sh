@@ -1,16 +1,16 @@
 #!/bin/sh
 # incident.sh KEYS.csv RUN_DIR [OPTION…]
 #
-# Stops every mass action of the list, tries again what is worth it, and says what the person on call has to do.
-# Ends in the exit status of mass-stop. Start it again with the same arguments: it goes on where it was.
+# Stops every mass action of the list, retries passing failures, and says what the person on call has to do.
+# Ends in the exit status of mass-stop. Start it again with the same arguments: it continues the run.
 # The options are those of the run; a resume takes them from the run's journal.
 #
-# Whoever starts this has given consent: nobody is asked. ZUORA_BASE_URL and the credentials are in the environment.
+# Starting this script is the confirmation: it asks no question. ZUORA_BASE_URL and the credentials are in the environment.
 set -u
 
-ROUNDS=${ROUNDS:-5} # how often a run that was cut is gone on with
-PAUSE=${PAUSE:-30}  # seconds before that, and between two looks at a tenant that does not answer
-LOOKS=${LOOKS:-20}  # how often to look whether the tenant is back
+ROUNDS=${ROUNDS:-5} # how often a run that was cut is resumed
+PAUSE=${PAUSE:-30}  # seconds before that, and between two checks of a tenant that does not answer
+LOOKS=${LOOKS:-20}  # how often to check whether the tenant is back
 VERIFY_AFTER=${VERIFY_AFTER:-1800} # seconds until every status is read again; 0: not at all
 
 if [ $# -lt 2 ]; then
@@ -22,7 +22,7 @@ shift 2
 
 say() { printf '%s incident: %s\n' "$(date -u +%H:%M:%SZ)" "$*" >&2; }
 
-# A scheduler signals this shell alone: hand the signal on, and wait for the report that follows it.
+# A scheduler signals only this shell: pass the signal on, and wait for the report.
 # In the background, because a shell acts on a signal only when no command runs in front.
 child=
 interrupted=
@@ -93,7 +93,7 @@ limit_was_set() {
     return 1
 }
 
-# What a resume can still change: see the outcomes in the report's summary.
+# Outcomes that a resume can still change: see the outcomes in the report's summary.
 has_open_ends() {
     grep -Eq '^ *"(unconfirmed|unreachable|not_attempted)": [1-9]' "$run/report.json"
 }

@@ -1,4 +1,4 @@
-"""What a task of a scheduler does, whichever scheduler: stop a list, and tell how it ended. Needs mass-stop alone.
+"""The steps of a task of any scheduler: stop a list, and report how it ended. Needs only mass-stop.
 
 Copy it beside the DAG or the flow that imports it.
 """

@@ -123,7 +123,7 @@ def _finish(errors: BackgroundStream) -> None:
 
 
 def ending(error: BaseException) -> tuple[str, int]:
-    """What the operator reads about ``error``, and the exit status."""
+    """The message for the operator about ``error``, and the exit status."""
     if isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mass-stop"
         return f"{sentence_of(error)} (see {where} --help)", 2
@@ -136,7 +136,7 @@ def ending(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return NO_MEMORY, 5
     sentence = (
-        f"a defect of mass-stop ended the run ({type(error).__name__}: {error}). What was stopped stays stopped. If a "
+        f"a defect of mass-stop ended the run ({type(error).__name__}: {error}). Stopped actions stay stopped. If a "
         "run directory was made, it holds what is known, and run.log the details. Finish the run with: mass-stop "
         "resume RUN_DIR"
     )
@@ -159,7 +159,7 @@ def _clean_environment() -> None:
 def _standard_streams() -> None:
     """A closed standard stream gives its number to the next file that is opened, which might be the journal.
 
-    What takes its place cannot be written to, so that a report sent there is not taken for delivered.
+    Its replacement cannot be written to, so that a report sent there does not count as delivered.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

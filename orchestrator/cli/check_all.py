@@ -18,7 +18,7 @@ AT_ONCE = 16
 """Tenants looked at at the same time."""
 
 _ALLOWANCES = ("concurrency", "rate")
-"""Findings that are shown for each tenant. Of the others, only those with advice are shown."""
+"""Findings that are shown for each tenant. The others are shown only if they have advice."""
 
 
 class Inspection(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What ``check`` finds, each in a line or two with advice where there is something to do. No I/O."""
+"""The findings of ``check``, each in a line or two, with advice if there is something to do. No I/O."""
 
 from msgspec import Struct
 
@@ -148,7 +148,7 @@ def clock(answer: Answered, now: float) -> Finding:
 
 
 def limits(told: Limits, settings: Settings) -> list[Finding]:
-    """What the tenant allows at once and in each window, and what is left of it."""
+    """The calls that the tenant allows at once and in each window, and how many are left."""
     if told.concurrency is None:
         found = [Finding("concurrency", f"unknown; {USUAL_LIMIT} calls at once are assumed")]
     else:

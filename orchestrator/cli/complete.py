@@ -1,4 +1,4 @@
-"""What a shell offers behind an option or in the place of an argument. Answers in the time a key press may take."""
+"""The words that a shell offers after an option or for an argument. Answers in the time a key press may take."""
 
 from collections.abc import Callable, Mapping
 

@@ -124,7 +124,7 @@ def _order(settings: Settings) -> str:
 
 
 def _guards(settings: Settings) -> list[str]:
-    """What keeps a stop from being sent, one sentence each."""
+    """The conditions that prevent a stop, one sentence each."""
     found = []
     if settings.expect_action_type:
         found.append(f"only actions of type {' or '.join(settings.expect_action_type)}")

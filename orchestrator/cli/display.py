@@ -151,7 +151,7 @@ class Picture:
         )
 
     def _state(self, now: float, speed: float | None) -> Iterable[tuple[str, str]]:
-        """What the run does now, and what it waits for."""
+        """The current activity of the run, and the reason for its wait."""
         progress = self._progress
         if progress.all_over:
             follow = "" if progress.keys_completed == progress.keys else " Results follow."
@@ -169,7 +169,7 @@ class Picture:
             yield from self._waits(now)
 
     def _waits(self, now: float) -> Iterable[tuple[str, str]]:
-        """What the run waits for, and until when."""
+        """The reason for the wait, and its end."""
         progress = self._progress
         if progress.outage is not None:
             yield from self._outage(progress.outage, now)

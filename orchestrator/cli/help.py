@@ -1,4 +1,4 @@
-"""What ``--help`` shows: common options first, the rest under headings, then examples and the environment."""
+"""The text of ``--help``: common options first, the rest under headings, then examples and the environment."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -195,7 +195,7 @@ def suggestion(wrong: str, right: Sequence[str]) -> str:
 
 
 def sentence_of(error: click.ClickException) -> str:
-    """What the operator reads about a wrong command line."""
+    """The message about a wrong command line."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.NoSuchOption):
         options = [name for param in context.command.params for name in param.opts] if context else []

@@ -25,7 +25,7 @@ def run_or_latest(run_dir: Path | None, *, latest: bool, command: str) -> Path:
 
 
 def latest_run() -> Path:
-    """The newest run in ``runs/``. Of several that began in the same second, the later id counts. Raises UsageError."""
+    """The newest run in ``runs/``. If several began in the same second, the later id counts. Raises UsageError."""
     runs = [run for path in RUNS.glob("*/journal.db") if (run := (_started(path.parent), path.parent))[0]]
     if not runs:
         raise UsageError(f"There is no run in {RUNS.absolute()}. Give its directory instead of --latest.")

@@ -1,4 +1,4 @@
-"""What an operator sees of a run of several tenants: what would be stopped in each, and what was."""
+"""The screens of a run of several tenants: the keys to stop in each, and the results."""
 
 from orchestrator.cli.confirm import add_implicit, add_keys, add_terms
 from orchestrator.cli.page import Look, Page, counted
@@ -18,7 +18,7 @@ def question(
     first: list[ActionEntry],
     unordered: str | None = None,
 ) -> str:
-    """What the operator is asked: each tenant that has keys, and how many; the first few, what guards, what limits."""
+    """The confirmation: each tenant that has keys, and how many; the first few, the guards, the limits."""
     page = Page(look)
     tenants, by_tenant = _several(run, summary)
     asked = {name: one.keys for name, one in by_tenant.items() if one.keys}

@@ -1,4 +1,4 @@
-"""What the screen at hand can show, and text laid out on it: narrow ones, colourless ones, files."""
+"""The capabilities of the screen, and text laid out for it: narrow, without colour, or a file."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _STYLES = {"bold": "1", "red": "1;31", "green": "32", "yellow": "33", "alarm": "
 
 
 class Look(Struct, frozen=True):
-    """What a stream can show.
+    """The capabilities of a stream.
 
     ``width`` is in columns, None where lines are kept whole (a file, a pipe). ``animated`` says whether written lines
     can be overwritten.
@@ -42,7 +42,7 @@ class Look(Struct, frozen=True):
 
 
 def look_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> Look:
-    """What ``stream`` can show, by what it is and by what the environment says of the terminal."""
+    """The capabilities of ``stream``, from its kind and the environment of the terminal."""
     try:
         terminal = stream is not None and stream.isatty()
     except ValueError:
@@ -78,7 +78,7 @@ def _speaks_unicode(environment: Mapping[str, str]) -> bool:
 class Page:
     """Lines for a person, put together one after the other.
 
-    What is a command or a path is kept on one line whatever the width, so that it can be copied.
+    A command or a path stays on one line at any width, so that it can be copied.
     """
 
     def __init__(self, look: Look) -> None:

@@ -1,4 +1,4 @@
-"""What a plan found, on one screen: what each action is doing, what a stop now saves, and what a run will take."""
+"""The result of a plan on one screen: the state of each action, the records a stop saves, the cost of a run."""
 
 import shutil
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _AGAIN = tuple(
 
 
 class KnownPlan(Struct, frozen=True):
-    """What the journal holds about a plan."""
+    """The data of a plan from the journal."""
 
     known: Known
     by_tenant: dict[str, digest.PlanTotals]
@@ -48,7 +48,7 @@ class KnownPlan(Struct, frozen=True):
 
     @property
     def totals(self) -> digest.PlanTotals:
-        """Of all tenants."""
+        """The sum over all tenants."""
         return sum(self.by_tenant.values(), digest.PlanTotals())
 
     @property
@@ -76,7 +76,7 @@ class Ahead(Struct, frozen=True):
 def forecast_run(
     plan: KnownPlan, settings: Settings, progress: Progress, tenants: Mapping[str, Tenant]
 ) -> dict[str, Ahead]:
-    """What a run over these keys will take in each tenant, at the pace and the limits that the plan met there.
+    """The forecast of a run over these keys for each tenant, at the pace and the limits that the plan saw.
 
     A run of one has it under an empty name. A tenant whose calls were made by dask's workers is left out: its limits
     are not known here.
@@ -100,7 +100,7 @@ def forecast_run(
 
 
 def _own(settings: Settings, tenant: Tenant | None) -> Settings:
-    """What of ``settings`` a tenant of several has for itself."""
+    """The part of ``settings`` that belongs to one tenant of several."""
     told = {name: getattr(tenant, name, None) for name in ("headroom", "rate")}
     return structs.replace(settings, **{name: value for name, value in told.items() if value is not None})
 
@@ -137,7 +137,7 @@ def closing(
     *,
     saved: bool,
 ) -> str:
-    """What the operator reads of a plan."""
+    """The summary of a plan for the operator."""
     run, summary, totals = plan.known.run, plan.known.summary, plan.totals
     page = Page(look)
     add_headline(page, run, troubles)

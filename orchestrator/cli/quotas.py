@@ -33,7 +33,7 @@ def in_words(quota: Quota) -> str:
 
 
 def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
-    """Of several tenants: which have a window that does not hold what the run needs there."""
+    """For several tenants: those with a window that is too small for the run."""
     told = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
     if not told:
         page.entry("quota", "enough in every tenant, as far as they report it")
@@ -45,7 +45,7 @@ def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
 
 
 def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
-    """What is left of each window, and which of them do not hold what the run needs."""
+    """The calls left in each window, and the windows that are too small for the run."""
     windows = quotas(limits)
     if not windows:
         page.entry("quota", "the tenant reports none")

@@ -1,6 +1,6 @@
-"""What the commands that work on a run share: the screen, signals, the closing summary, copies of the report.
+"""Shared by the commands that work on a run: the screen, signals, the closing summary, copies of the report.
 
-What a run needs only at its end is imported there: the first stop does not wait for it.
+Modules for the end of a run are imported there: the first stop does not wait for them.
 """
 
 import math
@@ -204,7 +204,7 @@ async def _last_words(run: runs.Run, settings: Settings) -> str:
 
 
 def _errors_alone(run: runs.Run) -> list[str]:
-    """What is shown even with --quiet: why the run did not finish."""
+    """The lines that --quiet shows too: why the run did not finish."""
     aborted = run.ending.reason if run.ending.state == "aborted" else None
     return [*([aborted] if aborted else []), *run.troubles]
 

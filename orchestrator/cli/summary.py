@@ -24,7 +24,7 @@ _STYLES = {"good": "green", "bad": "red", "open": "yellow", "plan": "bold"}
 
 
 class Known(Struct, frozen=True):
-    """What the summary says of a run that has ended.
+    """The facts of the summary of a run that has ended.
 
     ``unread`` are sources that were not read to their end. ``payments_since`` is when the first action started that
     made payments, in the tenant's own words.
@@ -50,7 +50,7 @@ def read_known(reader: JournalReader) -> Known:
 
 
 def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, saved: bool) -> str:
-    """What the operator reads last, in a few lines. ``troubles`` are sentences on what this machine could not do."""
+    """The closing summary, in a few lines. ``troubles`` are sentences on what this machine could not do."""
     summary = known.summary
     page = Page(look)
     add_headline(page, known.run, troubles)
@@ -105,7 +105,7 @@ def _outcomes(page: Page, summary: Summary) -> None:
 
 
 def add_over(page: Page, summary: Summary) -> None:
-    """What was over without our stop."""
+    """The actions that were over without our stop."""
     over = {name: summary.outcomes[name] for name in _OVER_BY_THEMSELVES if summary.outcomes.get(name)}
     if over:
         parts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in over.items())
@@ -172,7 +172,7 @@ def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bo
 
 
 def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
-    """What is to be done, with the command. ``here`` says whether this machine is what failed."""
+    """The next steps, each with its command. ``here`` says whether this machine is what failed."""
     counts = known.summary.outcomes
     steps = Page(page.look)
     is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
@@ -199,7 +199,7 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
 
 
 def _records_to_handle(steps: Page, index: Index, payments_since: str | None, directory: Path) -> None:
-    """What to do with the records, by folder."""
+    """The next steps for the records, by folder."""
     if index.electronic_payments:
         since = f", since {payments_since} (tenant's time) at the earliest" if payments_since else ""
         steps.step(
@@ -212,7 +212,7 @@ def _records_to_handle(steps: Page, index: Index, payments_since: str | None, di
 
 
 def _check(steps: Page, run: RunEntry, headline: Headline) -> None:
-    """What to find out before the run is resumed, if anything."""
+    """The facts to check before the run is resumed, if any."""
     if headline.first_step is None:
         return
     steps.step(headline.first_step)

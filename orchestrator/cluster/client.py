@@ -154,8 +154,8 @@ class Cluster:
     async def work(self, key: str, data: bytes, worker: str | None, priority: int) -> bytes:
         """Return what :func:`orchestrator.cluster.shard.work` returns for ``data`` on ``worker``.
 
-        If that worker is lost, another one continues. Of the shards that wait for a thread, the one with the largest
-        ``priority`` starts first. ``key`` is the name of the task.
+        If that worker is lost, another one continues. The waiting shard with the largest ``priority`` starts first.
+        ``key`` is the name of the task.
 
         Raises ClusterLost if the scheduler is lost, and whatever dask raises if the task did not complete.
         """

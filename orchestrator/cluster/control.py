@@ -26,7 +26,7 @@ INTERVAL = 0.25
 
 
 class ControlMessage(Struct, frozen=True):
-    """What the shards of a session have to do: continue, send no more stops, or make no more calls at all.
+    """The orders for the shards of a session: continue, send no more stops, or make no more calls at all.
 
     ``stop_sending`` and ``cut`` are reasons, or None. ``at`` is the time of writing, in seconds since the epoch by the
     caller's clock.
@@ -39,7 +39,7 @@ class ControlMessage(Struct, frozen=True):
 
     @property
     def strictness(self) -> tuple[bool, bool]:
-        """Of two messages, the one with the larger value counts: no message is ever taken back."""
+        """The message with the larger value counts: no message is ever withdrawn."""
         return self.cut is not None, self.stop_sending is not None
 
     @property

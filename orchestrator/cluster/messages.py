@@ -1,4 +1,4 @@
-"""What the caller and the workers send each other: a shard, how it ended, and its progress."""
+"""The messages between caller and workers: a shard, its end, and its progress."""
 
 from collections import Counter
 from dataclasses import fields

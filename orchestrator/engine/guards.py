@@ -1,4 +1,4 @@
-"""What may keep a stop from being sent: expectations of the action, and too many failures of the run."""
+"""The guards that prevent a stop: expectations of the action, and too many failures of the run."""
 
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.errors import MassStopError
@@ -16,7 +16,7 @@ class TooManyFailures(MassStopError):
 
 
 class Expectations:
-    """What ``--expect-action-type`` and ``--expect-uploaded-by`` want of an action; false where they want nothing."""
+    """The values that ``--expect-action-type`` and ``--expect-uploaded-by`` require; false if they require nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self._types = {text.lower() for text in settings.expect_action_type}

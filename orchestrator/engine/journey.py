@@ -1,6 +1,6 @@
 """One key's life from top to bottom: guards, stop, polls, response file, completion.
 
-What the steps use: :mod:`.sending` sends one stop, :mod:`.reading` reads statuses and files. Both make a call inside
+The steps use: :mod:`.sending` sends one stop, :mod:`.reading` reads statuses and files. Both make a call inside
 ``async with gate.slot(priority)`` (:mod:`.gate`) and send a slow call again (:mod:`.hedge`). Both ask :mod:`.retry`
 whether a failed call is repeated. :mod:`.verdict` names the outcome, and :mod:`.recorder` writes everything down.
 """

@@ -1,4 +1,4 @@
-"""What the engine asks of the rooms beside it."""
+"""The interfaces that the engine needs from other packages."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Priority(IntEnum):
-    """What a call is for. The lower number starts first."""
+    """The purpose of a call. The lower number starts first."""
 
     STOP = 0
     """The first stop of a key."""

@@ -1,4 +1,4 @@
-"""What happens to an action, written down: journal, progress, log and the failure guards."""
+"""Records each event of an action: in journal, progress, log and the failure guards."""
 
 from collections.abc import Callable, Sequence
 

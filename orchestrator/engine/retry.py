@@ -1,4 +1,4 @@
-"""What follows a failed call: arithmetic and tables, no I/O."""
+"""The decision after a failed call: arithmetic and tables, no I/O."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ FEW = 4
 SHARE = 0.2
 FLOOR = 10
 MOST_SAVED = 50
-"""Of every stop a fifth of a retry is earned; so many are there at the start, and no more are saved up."""
+"""Each stop earns 0.2 retries; this many are available at the start, and no more are saved up."""
 
 _PATIENT = frozenset(
     {

@@ -1,4 +1,4 @@
-"""What the last screen of a command needs of the journal: bounded, however many keys the run has."""
+"""The data of the last screen from the journal: bounded for any number of keys."""
 
 from msgspec import Struct
 
@@ -44,7 +44,7 @@ class Failures(Struct, frozen=True):
 
 
 class PlanTotals(Struct, frozen=True):
-    """What the actions that a run would stop are doing.
+    """The states of the actions that a run would stop.
 
     ``unprocessed`` counts records (None: not known), ``within_a_minute`` those that go through in the next minute.
     ``still`` actions are being processed without visible progress. ``done_in`` is the time in seconds until the last

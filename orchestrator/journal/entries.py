@@ -21,7 +21,7 @@ class TenantInfo(Struct, frozen=True):
 
 
 class RunInfo(Struct, frozen=True):
-    """What a run is, as its first process wrote it. ``settings`` holds no secret.
+    """The properties of a run, as its first process wrote them. ``settings`` holds no secret.
 
     A run of several tenants has them in ``tenants``, by name, and no ``base_url`` of its own.
     """
@@ -39,7 +39,7 @@ class RunInfo(Struct, frozen=True):
 
 
 class Operator(Struct, frozen=True):
-    """Who started a session, and how. ``command_line`` holds no secret.
+    """The operator of a session, and how it was started. ``command_line`` holds no secret.
 
     ``confirmed`` says how the run was confirmed: on the ``terminal``, by the ``option`` --yes, or by a ``program``; it
     is None where nothing is confirmed. ``client_id`` is None with a ready token, and in a run of several tenants.
@@ -58,7 +58,7 @@ FindingKind = Literal["not_over", "changed", "unread"]
 
 
 class Finding(Struct, frozen=True):
-    """What a verification found about the action ``seq``: it is not over, it changed after its end, or was not read."""
+    """The finding of a verification about the action ``seq``: not over, changed after its end, or not read."""
 
     seq: int
     bulk_key: str

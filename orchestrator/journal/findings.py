@@ -13,7 +13,7 @@ _TWINS = 3  # pairs of keys that differ only in case, in one message
 
 
 class Findings:
-    """What the operator must know about an input once all of it was read."""
+    """The findings about an input once all of it was read."""
 
     def __init__(self) -> None:
         self.first: tuple[str, InputRow] | None = None

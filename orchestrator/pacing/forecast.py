@@ -38,7 +38,7 @@ class Quota(Struct, frozen=True):
 
 
 class Forecast(Struct, frozen=True):
-    """What a run will need: seconds until its last stop is accepted and until all is settled, both from its start.
+    """The needs of a run: seconds until its last stop is accepted and until all is completed, both from its start.
 
     ``short`` are the quotas that do not hold all of its calls: it waits for their reset.
     """
@@ -96,7 +96,7 @@ def forecast(
     rate: Rate | None = None,
     stopping_seconds: float = STOPPING_SECONDS,
 ) -> Forecast:
-    """What a run of ``calls`` will need.
+    """Return the needs of a run of ``calls``.
 
     Args:
         calls: how many of each kind.

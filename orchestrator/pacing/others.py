@@ -19,7 +19,7 @@ WRONG = 0.03
 
 
 class OthersLoad:
-    """What is known of the mean number of others' calls in flight: a probability for each of many loads.
+    """The estimate of the mean number of others' calls in flight: a probability for each of many loads.
 
     Each fresh count of the tenant gives one sample: what it permits, less what remains, less what was ours when it
     counted. Calls that come at random, and are lost if no slot is free, follow a Poisson distribution. It is cut

@@ -35,7 +35,7 @@ ALONE_BASE, ALONE_CAP = 0.5, 30.0
 """Seconds for which the gate closes at first, and at most, where a call is refused although none other is ours."""
 
 BURST_SHARE = 20
-"""Of the operator's own rate a twentieth may leave at once: what bursts is lost to the pace (see RateWindow)."""
+"""A twentieth of the operator's own rate may leave at once: a burst is lost to the pace (see RateWindow)."""
 
 
 class Pacer:
@@ -226,7 +226,7 @@ class Pacer:
         held_back = nearest * self._headroom if told.seconds <= 60 else 0
         left = int(remaining - held_back) - self.in_flight
         self._windows[told.seconds].counted(left, reset, now, refused=refused)
-        # Of no other window a greater share can have been used: this one is the nearest to exhaustion.
+        # No other window can have been used by a greater share: this one is the nearest to exhaustion.
         share = min(1.0, remaining / nearest)
         for seconds, window in self._windows.items():
             if seconds != told.seconds:

@@ -4,7 +4,7 @@ START = 10
 """Calls in flight while nothing is known."""
 
 CUT = 0.7
-"""What a refusal leaves of them."""
+"""The share of them that a refusal leaves."""
 
 SOONEST_PROBE = 2.0
 LATEST_PROBE = 32.0
@@ -51,7 +51,7 @@ class Search:
                 self._refused_at, self._probe_in = float("inf"), SOONEST_PROBE
 
     def jump(self, limit: int) -> None:
-        """The tenant's own word: ``limit`` calls find room. What it refused before counts less each time it says so."""
+        """The tenant's own word: ``limit`` calls find room. Earlier refusals count less each time it says so."""
         if limit > self._refused_at:
             self._refused_at += FORGIVEN * (limit - self._refused_at)
         self._aim(max(self._target, min(float(limit), self._refused_at * REST)))

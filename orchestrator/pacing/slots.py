@@ -56,7 +56,7 @@ class TenantSlots:
         self._loss = wanted_loss(headroom)
         self._most = most or MOST_SLOTS
         self._usual = max(1, min(int(USUAL_LIMIT * (1 - headroom) + 1e-9), self._most))
-        # Who names a number of calls knows the tenant; who leaves nothing to others has no time to lose.
+        # An operator who names a number of calls knows the tenant; without headroom time matters most.
         self._search = Search(self._usual if most or not headroom else min(START, self._usual))
         self._load = OthersLoad()
         self._permitted: int | None = None
@@ -113,7 +113,7 @@ class TenantSlots:
         return believed
 
     def _less(self, permitted: int) -> int:
-        """What ``permitted`` slots leave to us."""
+        """The slots that ``permitted`` leaves to us."""
         free = permitted - room_for(self._load.loads, self._loss, permitted) - self._margin
         return max(1, min(int(permitted * (1 - self._headroom) + 1e-9), int(free + 0.5), self._most))
 

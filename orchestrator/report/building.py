@@ -200,7 +200,7 @@ def _verifications(reader: JournalReader, *, several: bool) -> list[Verification
 
 
 class _Counts:
-    """What a summary is made from: of one tenant, or of several together."""
+    """The counts for a summary: of one tenant, or of several together."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()

@@ -31,7 +31,7 @@ NEARLY_ALL = 0.9
 def headline(
     run: RunEntry, summary: Summary, failures: Sequence[Failures], unread: Sequence[str], files_missing: int
 ) -> Headline:
-    """What every form of the report says before anything else.
+    """The headline of every form of the report.
 
     Args:
         run: the run, without its headline.
@@ -161,7 +161,7 @@ def _cause_words(run: RunEntry, cause: _Cause) -> tuple[str, str]:
 
 
 def _first_step(run: RunEntry, cause: _Cause | None) -> str | None:
-    """What to do before the run is resumed, followed by ``mass-stop check``; or None."""
+    """The step before the run is resumed, followed by ``mass-stop check``; or None."""
     if run.command == "drill":
         return None
     match cause and cause.kind:

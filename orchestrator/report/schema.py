@@ -40,7 +40,7 @@ class SourceEntry(Struct, frozen=True):
 
 
 class OperatorEntry(Struct, frozen=True):
-    """Who started the run, where and how. ``command_line`` holds no secret.
+    """The operator, the host, and how the run was started. ``command_line`` holds no secret.
 
     ``confirmed`` is null for a plan and a drill. ``client_id`` is null with a ready token and with several tenants.
     """

@@ -1,4 +1,4 @@
-"""What Zuora support asks for: the calls of each key whose end is not known, with their codes and ids, as text."""
+"""The list for Zuora support: the calls of each key whose end is not known, with their codes and ids, as text."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -12,7 +12,7 @@ Group = Literal["stopped", "over", "despite", "person", "planned"]
 
 
 class Words(Struct, frozen=True):
-    """What one outcome or error is called, what it means, and what a person does about it (empty: nothing).
+    """The name of one outcome or error, its meaning, and the next step for a person (empty: nothing).
 
     ``short`` is the meaning in a few words, for outcomes that need a person.
     """

@@ -1,4 +1,4 @@
-"""What the response file of each action type looks like (Zuora API, "Mass Updater" and "Mass payment upload")."""
+"""The columns of the response file of each action type (Zuora API, "Mass Updater" and "Mass payment upload")."""
 
 from collections.abc import Sequence
 

@@ -57,7 +57,7 @@ spreadsheet would run as a formula has an apostrophe in front.
 
 
 class Guide(Struct, frozen=True):
-    """What was written in ``folder``: records of the general files, upload files by place, payments by tenant.
+    """The files written in ``folder``: records of the general files, upload files by place, payments by tenant.
 
     ``unknown`` has the number of records by action type that could not be sorted.
     """

@@ -34,7 +34,7 @@ class RemediationFile(Struct, frozen=True):
 
 
 class Index(Struct, frozen=True):
-    """What ``remediation/`` holds.
+    """The content of ``remediation/``.
 
     ``electronic_payments`` is how many electronic payments went through. ``unsorted`` is how many records are in the
     general files only, because their action type or its header is not known.

@@ -53,7 +53,7 @@ class BadResponseFile(MassStopError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a response file may cost. All are ours and hold while reading; sizes the zip declares are not trusted.
+    """The limits of a response file. All are ours and hold while reading; sizes the zip declares are not trusted.
 
     Attributes:
         compressed: bytes of the zip (the API's own limit is 2,047 MB).
@@ -151,7 +151,7 @@ def extract_csv(path: Path, destination: BinaryIO, bounds: Bounds = DEFAULT_BOUN
 
     Raises:
         BadResponseFile: the zip cannot be used.
-        StorageError: the machine cannot read it. What ``destination`` raises is passed on.
+        StorageError: the machine cannot read it. An exception of ``destination`` is passed on.
     """
     with open_csv(path, bounds) as contents:
         while True:

@@ -76,7 +76,7 @@ class ResponseFiles:
         return _OfTenant(self, tenant)
 
     async def fetch(self, name: str, fetch: Fetch) -> None:
-        """Keeps the file that ``fetch`` brings, whole or not at all. What comes as a bare CSV is kept in a zip."""
+        """Keeps the file that ``fetch`` brings, whole or not at all. A bare CSV is kept in a zip."""
         part = self._spool / f"{name}.part"
         try:
             if shutil.disk_usage(self._directory).free < RESERVE:

@@ -1,4 +1,4 @@
-"""What to do with each record: send it again, correct it first, review it, or reverse it."""
+"""The next step for each record: send it again, correct it first, review it, or reverse it."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

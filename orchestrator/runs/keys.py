@@ -35,7 +35,7 @@ Unread = list[tuple[Source | None, SourceInfo]]
 """Sources not read to their end; the one without a :class:`Source` is the plan that the run had its keys from."""
 
 _PLAN = "plan "
-"""What the name of a plan as a source starts with. It has no path: it is no file of keys."""
+"""The prefix of the name of a plan as a source. It has no path: it is no file of keys."""
 
 
 async def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
@@ -194,7 +194,7 @@ async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
 
 
 def _unordered(settings: Settings, intake: FileIntake) -> str | None:
-    """What is to be said where the order that was asked for does not hold for every row."""
+    """The warning if the requested order does not hold for every row."""
     none = intake.unweighed == intake.rows > 0
     if settings.plan:
         unknown = f"The plan in {settings.plan} has no speed for any key that was read"

@@ -1,4 +1,4 @@
-"""Who starts a session, for the journal and the report."""
+"""The operator of a session, for the journal and the report."""
 
 import os
 import pwd

@@ -1,7 +1,7 @@
 """One session of one run, from its parts to its files.
 
 The run owns a journal, one cutoff and the sessions of its tenants. :meth:`Run.execute` works through the keys and then
-writes the files. What happens to one key is in :mod:`orchestrator.engine.journey`.
+writes the files. The steps of one key are in :mod:`orchestrator.engine.journey`.
 """
 
 import traceback

@@ -94,7 +94,7 @@ def _rows(reader: JournalReader) -> Iterator[InputRow]:
 
 
 async def compare(path: Path, run: Run) -> Verification:
-    """What the statuses read by ``run`` say about the report of the run in ``path``."""
+    """The differences between the statuses read by ``run`` and the report of the run in ``path``."""
 
     def work() -> Verification:
         reader, _ = open_for_report(path / "journal.db")

@@ -1,1 +1,1 @@
-"""What a run works on during one session: one tenant, or several at once in this process."""
+"""The tenants of one session: one, or several at once in this process."""

@@ -48,7 +48,7 @@ from orchestrator.zuora.shared_tokens import SharedTokens
 
 @dataclass(frozen=True)
 class Common:
-    """What all tenants of one session share.
+    """The parts that all tenants of one session share.
 
     Attributes:
         planning: every status is read and no stop is sent.

@@ -24,7 +24,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class TenantKind(Struct, frozen=True):
-    """What an address is known as.
+    """The name and the kind of an address.
 
     ``environment`` is the name of Zuora's data centre, or None. ``production`` is True for every address that must be
     treated as production. ``text`` describes the kind to the operator.
@@ -118,7 +118,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def kind_of_tenant(address: str) -> TenantKind:
-    """What ``address`` is known as. An address that is neither Zuora's nor loopback is treated as production.
+    """The name and the kind of ``address``. An address that is neither Zuora's nor loopback is treated as production.
 
     The only place that decides what production is. A path prefix changes nothing; another port than 443 does.
     """

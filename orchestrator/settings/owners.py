@@ -1,4 +1,4 @@
-"""Who owns a file, and who could change it."""
+"""The owner of a file, and the users that could change it."""
 
 import grp
 import os

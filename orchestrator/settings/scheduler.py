@@ -7,7 +7,7 @@ from orchestrator.errors import UsageError
 from orchestrator.settings.addresses import is_loopback
 
 Reach = Literal["certificate", "machine", "network"]
-"""Who can use a scheduler: holders of a certificate, every user of this machine, or everyone on the network."""
+"""The users of a scheduler: holders of a certificate, every user of this machine, or everyone on the network."""
 
 
 def reach_of(address: str) -> Reach:

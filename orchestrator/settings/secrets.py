@@ -48,7 +48,7 @@ def secret_in(path: str, origin: str) -> Secret:
 
 
 def readable_by(file: os.stat_result, user: int) -> str | None:
-    """Who but ``user`` and root has access to a secret ``file``, in words; None if only they have.
+    """The others with access to a secret ``file`` besides ``user`` and root, in words; None if there are none.
 
     A group has access by intent if the file belongs to root (Kubernetes mounts secrets as root:group, mode 0440) or to
     another user. A pipe has no mode that matters.

@@ -13,7 +13,7 @@ from orchestrator.simulator.files import Counts, Upload
 
 
 class ActionTruth(NamedTuple):
-    """What the tenant itself knows of one action. Times are those of the tenant's clock, in seconds.
+    """The tenant's own truth about one action. Times are those of the tenant's clock, in seconds.
 
     ``started`` says whether it ever processed. ``stops_received`` has the time of each stop, refused and failed stops
     included. ``stop_effective_at`` is the time at which one took effect: None for an action that was stopped before

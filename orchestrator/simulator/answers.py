@@ -25,7 +25,7 @@ Delivery = Literal["whole", "cut", "lost", "reset", "hang"]
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back. A callable ``body`` is made when needed: a response file takes time to write."""
+    """One response of the tenant. A callable ``body`` is made when needed: a response file takes time to write."""
 
     status: int
     body: bytes | Callable[[], bytes] = b""
@@ -163,7 +163,7 @@ class Writer:
         return self.failure(90000011, "Failed to authenticate: the token is invalid or has expired.", 401)
 
     def faulted(self, fault: Fault, real: Answer | None) -> Answer:
-        """What ``fault`` makes of a call; ``real`` is the answer it should have had, if it took effect."""
+        """The answer to a call with ``fault``; ``real`` is the answer without it, if the call took effect."""
         match fault.kind:
             case "reset" | "hang":
                 return Answer(0, delivery="reset" if fault.kind == "reset" else "hang")

@@ -1,4 +1,4 @@
-"""What a simulated tenant is like: one frozen object, checked when it is made."""
+"""The configuration of a simulated tenant: one frozen object, checked when it is made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What goes wrong, how often, and the draw that decides it for one call."""
+"""The faults, their shares, and the draw that decides about one call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -140,7 +140,7 @@ class FaultDraw:
 
     @property
     def plan(self) -> FaultPlan:
-        """What goes wrong from now on; it may be changed while the tenant serves."""
+        """The faults from now on; they may be changed while the tenant serves."""
         return self._plan
 
     @plan.setter

@@ -79,7 +79,7 @@ class Counts(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """What a user uploaded: the names of the columns, and the cells of each record."""
+    """An uploaded file: the names of the columns, and the cells of each record."""
 
     header: list[str]
     rows: list[list[str]]

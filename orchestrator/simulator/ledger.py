@@ -1,4 +1,4 @@
-"""What the tenant noticed of its callers: each call, how many of which kind, every breach of the protocol."""
+"""The tenant's record of its callers: each call, the number of each kind, every protocol violation."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the tenant allows: calls in flight, fixed rate windows, and what its headers say of both."""
+"""The limits of the tenant: calls in flight, fixed rate windows, and the headers that show both."""
 
 import math
 import random

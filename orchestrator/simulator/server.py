@@ -71,7 +71,7 @@ class SimulatedTenant:
         return self.base_url
 
     async def stop(self) -> None:
-        """Stops serving; hanging calls are released. What was counted stays readable."""
+        """Stops serving; hanging calls are released. The counts stay readable."""
         self._closing.set()
         runner, self._runner = self._runner, None
         if runner is not None and runner.server is not None:
@@ -113,7 +113,7 @@ class SimulatedTenant:
         return self._tenant.actions.keys
 
     def truth(self, key: str) -> ActionTruth:
-        """What really is the case with one action, now. KeyError for a key the tenant does not have."""
+        """The true state of one action, now. KeyError for a key the tenant does not have."""
         return self._tenant.actions.peek(key).truth(self._tenant.clock())
 
     def upload(self, action_type: str, data: bytes) -> str:

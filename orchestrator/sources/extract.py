@@ -131,7 +131,7 @@ class Extraction:
     def _search_line(
         self, source: "_Source", line: bytes, row: int, end: int | None = None, *, long: bool = False
     ) -> None:
-        """Search one line, or a piece of a ``long`` one. What begins at ``end`` or later is left to the next piece.
+        """Search one line, or a piece of a ``long`` one. Keys from ``end`` on are left to the next piece.
 
         A later piece begins with one byte of the piece before it.
         """

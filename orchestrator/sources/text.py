@@ -137,7 +137,7 @@ def _unreadable(name: str, head: bytes, what: str, line: int, offset: int) -> In
 
 
 def known_format(head: bytes) -> str | None:
-    """What a source that begins with ``head`` is, if no text can be read from it: "is a zip archive"."""
+    """The kind of a source that begins with ``head``, if no text can be read from it: "is a zip archive"."""
     known = _known(head)
     return known[0] if known is not None and not head.startswith((b"\xff\xfe", b"\xfe\xff")) else None
 

@@ -63,10 +63,10 @@ LONGEST_CONNECT = 10.0
 _NO_FILE = ("text/html", "application/json")
 
 _ZIP = b"P"
-"""What every zip file starts with ("PK"); a first chunk may be one byte long."""
+"""The first two bytes of every zip file ("PK"); a first chunk may be one byte long."""
 
 _CSV = ("text/csv", "application/csv")
-"""What a gateway that unpacks files on the way calls what is left."""
+"""The content type of a file that a gateway decompressed in transit."""
 
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
@@ -164,7 +164,7 @@ class ZuoraClient:
 
     @property
     def granted(self) -> Grant | None:
-        """What came with the token issued last; None before the first, and for a bearer token that was given."""
+        """The details of the token issued last; None before the first, and for a given bearer token."""
         return self._endpoint.granted if self._endpoint is not None else None
 
     @property
@@ -316,7 +316,7 @@ class ZuoraClient:
         )
 
     def _failure(self, error: BaseException) -> CallError | TenantUnreachable:
-        """What ``error`` of aiohttp means: that this call failed, or that none can succeed."""
+        """The meaning of ``error`` of aiohttp: this call failed, or none can succeed."""
         failed = as_call_error(error, self.route, self.redact)
         if refuses_proxy_credentials(error) or (rejects_certificate(error) and not self._answered_before):
             return TenantUnreachable(failed.message)

@@ -34,7 +34,7 @@ class Deadlines:
         assert task is not None
         if self._under_way.pop(task, None) is not None:
             return
-        # Who was cancelled from outside as well is cancelled, and not late.
+        # A call that was also cancelled from outside is cancelled, and not late.
         if task.uncancel() <= self._expired.pop(task) and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -1,4 +1,4 @@
-"""What the tenant's address of a response file identifies: the id, and nothing else of it."""
+"""The id of a response file in the tenant's address; nothing else of the address is used."""
 
 import re
 

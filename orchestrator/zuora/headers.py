@@ -31,7 +31,7 @@ def read_limits(headers: Mapping[str, str]) -> Limits:
         nearest=nearest,
         remaining=_number(remaining),
         reset=None if reset is None else min(float(reset), LONGEST_WAIT),
-        # Of no call at all, no answer would come.
+        # With a limit of zero calls, no answer would arrive.
         concurrency=_number(get("Concurrency-Limit-Limit")) or None,
         concurrency_remaining=_number(get("Concurrency-Limit-Remaining")),
     )

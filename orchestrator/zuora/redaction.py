@@ -54,7 +54,7 @@ class Redaction:
 
     Secrets are found plain, in hexadecimal, in base64 (also of a text that contains them), and in any mixture of
     percent, HTML and backslash escapes. Every part of ``LEAST_PART`` letters and digits is removed: a text may have
-    been cut. What follows ``Bearer`` is removed as well. A text longer than ``LONGEST`` is cut.
+    been cut. Text after ``Bearer`` is removed as well. A text longer than ``LONGEST`` is cut.
     """
 
     def __init__(self, *secrets: str) -> None:

@@ -39,7 +39,7 @@ class Reason(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True, rename="camel"):
-    """What every answer may carry. ``success`` false under HTTP 200 is a failure all the same.
+    """The fields that every answer may have. ``success`` false under HTTP 200 is a failure all the same.
 
     ``message``, ``error`` and ``error_description`` come from a gateway or from the token endpoint. Beside a success
     they do not make it a failure, whatever their types are.
@@ -150,7 +150,7 @@ class TokenAnswer(Struct, frozen=True):
     scope: Any = None
 
     def grant(self, redact: Redact) -> Grant:
-        """What came with the token. An unusable lifetime counts as the usual lifetime: a 401 shows when it is over."""
+        """The details of the token. An unusable lifetime counts as the usual lifetime: a 401 shows when it is over."""
         told = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
         return Grant(
             float(told) if told and 0 < told < 10**12 else USUAL_LIFETIME,
@@ -265,7 +265,7 @@ A = TypeVar("A")
 
 
 def understood(body: bytes, decoder: Decoder[A]) -> A | None:
-    """What ``body`` says, by ``decoder``; None if it is not such JSON."""
+    """The content of ``body``, by ``decoder``; None if it is not such JSON."""
     try:
         return decoder.decode(body.removeprefix(BOM_UTF8))  # a mark that RFC 8259 allows a reader to ignore
     except (DecodeError, UnicodeDecodeError, RecursionError):
@@ -273,7 +273,7 @@ def understood(body: bytes, decoder: Decoder[A]) -> A | None:
 
 
 def page_text(page: bytes) -> str | None:
-    """What a page says that is not JSON: the title or heading of HTML, or plain text. None if it says nothing."""
+    """The message of a page that is not JSON: the title or heading of HTML, or plain text. None if it says nothing."""
     text = page[:LONGEST_PAGE].decode("utf-8-sig", "replace").strip()
     if text.startswith("<"):
         found = (pattern.search(text) for pattern in (_TITLE, _HEADING))

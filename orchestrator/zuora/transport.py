@@ -32,10 +32,10 @@ BEFORE_SENDING = (
     aiohttp.ServerFingerprintMismatch,
     NoTunnel,
 )
-"""What aiohttp raises before a byte of the request is sent: the tenant cannot have carried it out."""
+"""The errors of aiohttp before a byte of the request is sent: the tenant cannot have acted on it."""
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
-"""What aiohttp raises when a call does not come to a readable answer."""
+"""The errors of aiohttp when a call gets no readable answer."""
 
 LARGEST_HEAD = 256 << 10
 """Bytes of a response's headers together."""

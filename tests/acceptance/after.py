@@ -1,6 +1,6 @@
 """Run the installed command after some code: ``python after.py CODE COMMAND ARGUMENTS…``.
 
-The code stands for a machine that a test cannot have: one without threads, or where the mode of a file cannot change.
+The code imitates a machine that a test cannot have: one without threads, or with fixed file modes.
 """
 
 import runpy
@@ -9,6 +9,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     code, *sys.argv = sys.argv[1:]
-    sys.path[0] = str(Path(sys.argv[0]).parent)  # as if the command itself had been started
+    sys.path[0] = str(Path(sys.argv[0]).parent)  # as if the command was started directly
     exec(compile(code, "<code>", "exec"), {})
     runpy.run_path(sys.argv[0], run_name="__main__")

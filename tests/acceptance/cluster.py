@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 from tests.acceptance.support import until
 
 LONGEST = 90.0
-"""Seconds for anything that a loaded machine may take long for."""
+"""Seconds for any step on a loaded machine."""
 
 
 UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
@@ -22,7 +22,7 @@ UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
 
 
 class Host(NamedTuple):
-    """Where a process runs: the words in front of its command, and its address."""
+    """The host of a process: the words before its command, and its address."""
 
     address: str = "127.0.0.1"
     enter: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         hosts: Sequence[Host] = (Host(), Host()),
     ) -> None:
-        """``options`` go to scheduler and workers alike, and so does what ``env`` adds to their environment."""
+        """``options`` and ``env`` apply to the scheduler and to the workers."""
         self.home = home
         self._options = options
         self._environment = {**os.environ, **UNWATCHED, **(env or {})}
@@ -71,7 +71,7 @@ class Cluster:
         return ["--engine", "dask", "--scheduler", self._address, "--shared-dir", str(self.shared), *insecure]
 
     def _read_address(self) -> str | None:
-        """The file is there before its content is."""
+        """The file exists before its content is complete."""
         try:
             address: str = json.loads(self._file.read_text())["address"]
         except (OSError, ValueError):
@@ -79,7 +79,7 @@ class Cluster:
         return address
 
     def complete(self, workers: int = 2) -> None:
-        """Start workers until there are so many."""
+        """Start workers up to this number."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < workers:
             options = ("--no-nanny", "--nthreads", "4", "--no-dashboard")

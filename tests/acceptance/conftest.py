@@ -20,7 +20,7 @@ def tenants() -> list[Tenant]:
 
 @pytest.fixture
 def anew() -> bool:
-    """Whether the command is started each time, for tests of how it starts or of what others see of its process."""
+    """Whether the command is started each time, for tests of its start or of its visible process."""
     return False
 
 
@@ -28,7 +28,7 @@ def anew() -> bool:
 def mass_stop(
     mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant], anew: bool
 ) -> Iterator[MassStop]:
-    """The installed command; its working directory is empty. In the end no secret of any tenant has come to light."""
+    """The installed command; its working directory is empty. At the end no secret of any tenant is visible anywhere."""
     publish_schema(mass_stop_command)
     command = MassStop(mass_stop_command, tmp_path, anew=anew)
     yield command
@@ -38,7 +38,7 @@ def mass_stop(
 
 @pytest.fixture(scope="session")
 def one_run(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """A run of twelve keys that is over, without results: made once, and never changed."""
+    """A finished run of twelve keys without results: made once, and never changed."""
     publish_schema(mass_stop_command)
     command = MassStop(mass_stop_command, tmp_path_factory.mktemp("over"))
     with Tenant(**PROCESSING, actions=12) as tenant:
@@ -51,14 +51,14 @@ def one_run(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def over(one_run: Ended, mass_stop: MassStop) -> Ended:
-    """That run as one of the test's own, in its directory ``run``; the tenant is gone."""
+    """A copy of that run for one test, in the directory ``run``; the tenant no longer serves."""
     directory = shutil.copytree(one_run.directory, mass_stop.home / "run")
     return Ended(one_run.status, one_run.out, one_run.err, directory)
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[MassStop]:
-    """The command beside this Python: dask is no dependency of the one that users install."""
+    """The command beside this Python: the installed one does not have dask."""
     command = MassStop(Path(sys.executable).parent / "mass-stop", tmp_path)
     yield command
     command.close()
@@ -78,5 +78,5 @@ def make_tenant(tenants: list[Tenant]) -> Iterator[Callable[..., Tenant]]:
 
 @pytest.fixture
 def tenant(make_tenant: Callable[..., Tenant]) -> Tenant:
-    """A tenant with twelve actions, each at work for minutes to come."""
+    """A tenant with twelve actions that run for minutes."""
     return make_tenant(**PROCESSING, actions=12)

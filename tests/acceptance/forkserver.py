@@ -1,8 +1,8 @@
-"""A fork server: the installed command, imported once, and forked for each call instead of started anew.
+"""A fork server: the installed command, imported once, and forked for each call instead of started again.
 
-Most of the CPU of a short command is its imports. What is forked is a process like any other: the installed package in
-its own Python, with arguments, environment, directory, streams, signals and an end of its own, in which nothing has run
-before. Its title is the server's, and so is what is read from the environment at a start, by Python or by OpenSSL.
+Most of the CPU of a short command is its imports. A forked process is like any other: the installed package in its own
+Python, with its own arguments, environment, directory, streams and signals. It keeps the server's
+title, and the variables that Python or OpenSSL read at their start.
 
 This file is both sides: the tests import it, and the command's own Python runs it as the server.
 """
@@ -36,14 +36,14 @@ PRELOADED = (
     "orchestrator.cli.summary",
     "orchestrator.report.pages.html",
 )
-"""What commands import, at once or when it is needed. None of it starts a thread or a loop."""
+"""The modules that commands import, at once or later. None of it starts a thread or a loop."""
 
 
 # ------------------------------------------------------------------------------------------ the tests' side
 
 
 class Forked:
-    """A command that was forked: of a ``subprocess.Popen``, what the tests use."""
+    """A forked command: the part of ``subprocess.Popen`` that the tests use."""
 
     def __init__(self, told: IO[bytes], streams: Sequence[IO[bytes] | None]) -> None:
         self.stdin, self.stdout, self.stderr = streams
@@ -116,14 +116,14 @@ class ForkServer:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Ends the server; what it forked goes on."""
+        """Ends the server; forked commands continue."""
         self._socket.close()
         self._server.wait()
 
     def serves(self, popen: Mapping[str, Any]) -> bool:
         """Whether a command can be forked that ``subprocess.Popen`` would start so.
 
-        It can be if its environment adds settings of mass-stop alone, and nothing is to be done in it before.
+        It can if its environment adds only settings of mass-stop, and no code runs before it.
         """
         env = popen["env"]
         added = env.keys() - self._environment.keys()
@@ -193,7 +193,7 @@ def _reap() -> None:
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
-    """Becomes the command, in a child of a process that tells of it: its number, and what it ended in, a line each."""
+    """Becomes the command, in a child of a process that prints its number and its exit status, a line each."""
     *streams, told = descriptors
     if command := os.fork():
         os.write(told, b"%d\n" % command)

@@ -1,4 +1,4 @@
-"""One shard as a worker does it, without a cluster around it."""
+"""One shard as a worker runs it, without a cluster."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ class Job:
         )
 
     def merge(self, done: ShardResult | None = None) -> bool:
-        """Merge the shard into the run's journal; without ``done``, how it ended is not known."""
+        """Merge the shard into the run's journal; without ``done``, its end is unknown."""
         tables = done.tables if done else None
         return anyio.run(ShardMerge(self.run, self.home, True, 30.0).merge, self.folder, "north", tables)
 
@@ -119,7 +119,7 @@ def job(make_job: Callable[..., Job], tenant: support.Tenant) -> Job:
 
 
 BEGUN = 110_000
-"""Bytes in which the log of a journal can be begun with its keys, and not go on for long."""
+"""Bytes for the start of a journal's log with its keys, and little more."""
 
 
 @contextmanager

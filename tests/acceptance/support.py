@@ -1,4 +1,4 @@
-"""What the acceptance tests share: a tenant in a thread, the installed command as a process, the truth."""
+"""Shared by the acceptance tests: a tenant in a thread, the installed command as a process, the truth."""
 
 import asyncio
 import csv
@@ -37,7 +37,7 @@ QUICK: dict[str, Any] = {
 }
 """A tenant that answers at once and whose actions stop within a tenth of a second.
 
-It says "nothing" in every way, and names its response files in every form of address.
+It sends empty values in every form, and names its response files in every form of address.
 """
 
 PROCESSING: dict[str, Any] = QUICK | {
@@ -45,14 +45,14 @@ PROCESSING: dict[str, Any] = QUICK | {
     "records": (400, 800),
     "speed": (1.0, 4.0),
 }
-"""As ``QUICK``; every action has minutes of work ahead, so that each is stopped by us or not at all."""
+"""As ``QUICK``; every action runs for minutes, so that only our stop ends it."""
 
 NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 """The system's certificate authorities, left unread: 60 ms of CPU a process, for tenants that speak plain HTTP."""
 
 
 def until(condition: Callable[[], Any], what: str, longest: float = LONGEST) -> Any:
-    """Waits until ``condition`` gives something true, and gives that."""
+    """Waits until ``condition`` returns a true value, and returns it."""
     end = time.monotonic() + longest
     while time.monotonic() < end:
         if found := condition():
@@ -83,7 +83,7 @@ class Tenant:
         self._loop.close()
 
     def cut(self) -> None:
-        """Stops serving: the tenant went away."""
+        """Stops serving: the tenant is unreachable."""
         asyncio.run_coroutine_threadsafe(self.simulated.stop(), self._loop).result(LONGEST)
 
     @property
@@ -117,12 +117,12 @@ class Tenant:
         return list(self.simulated._tenant._tokens)
 
     def secrets(self) -> list[bytes]:
-        """What must be found nowhere: the client's secret, and the tokens that are still good."""
+        """The values that must appear nowhere: the client's secret, and the valid tokens."""
         return [text.encode() for text in (self.simulated.config.client_secret, *self.tokens())]
 
 
 def family(pid: int) -> list[Path]:
-    """A process and all its children, as directories of /proc; nothing of one that is gone."""
+    """A process and all its children, as directories of /proc, without ended ones."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -171,9 +171,9 @@ class Going:
         self.process.stdin.flush()
 
     def look(self) -> None:
-        """Remembers what other users of the machine may see of it, and what its children were given.
+        """Records the parts that other users of the machine can see, and the environment of its children.
 
-        A shell that starts it has children of its own, to which it gives all it has.
+        A shell that starts it has other children, which inherit everything.
         """
         for process in family(self.process.pid):
             itself = self.shell or process.name == str(self.process.pid)
@@ -205,7 +205,7 @@ _MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE
 
 
 def own_environment() -> dict[str, str]:
-    """What a command gets of the tests' own environment."""
+    """The part of the tests' environment that a command gets."""
     kept = ("PATH", "HOME", "LANG", *_MEASURED)
     return {name: os.environ[name] for name in kept if name in os.environ} | NO_AUTHORITIES
 
@@ -219,10 +219,10 @@ def fork_server(command: Path) -> ForkServer | None:
 
 
 class MassStop:
-    """The installed command, called in a directory of its own with nothing but the environment it is given."""
+    """The installed command, called in its own directory with only the given environment."""
 
     def __init__(self, command: Path, home: Path, *, anew: bool = False) -> None:
-        """``anew`` starts each command; else one of which only the product hears anything is forked."""
+        """``anew`` starts each command; otherwise a command with only its own settings is forked."""
         self.command = command
         self.home = home
         self.anew = anew
@@ -275,7 +275,7 @@ class MassStop:
                     filled.write(stdin)
                 going = self.start(*arguments, stdin=pipe, **start)
             return going.end(longest)
-        # From a file: nobody has to write while the other reads.
+        # From a file: no thread has to write while the command reads.
         path = self.home / f"stdin-{len(self._going)}"
         path.write_bytes(stdin)
         return self.start(*arguments, shell=f"cat '{path}' | \"$@\"", **start).end(longest)
@@ -290,7 +290,7 @@ class MassStop:
         return self("run", "--yes", "--out", out, *arguments, tenant=tenant, **start)
 
     def close(self) -> None:
-        """Ends what a failed test has left behind."""
+        """Ends the processes that a failed test left behind."""
         for going in self._going:
             if going.process.poll() is None:
                 going.process.send_signal(signal.SIGKILL)
@@ -300,7 +300,7 @@ class MassStop:
                     stream.close()
 
     def leaks(self, secrets: Iterable[bytes]) -> list[str]:
-        """Where one of ``secrets`` came to light: on a stream, in a process's title, in a file of a run, in a core."""
+        """The places that show one of ``secrets``: a stream, a process title, a file of a run, a core."""
         wanted = list(secrets)
         found = [
             f"process {going.process.pid} showed a secret"
@@ -323,7 +323,7 @@ _schema: dict[str, Any] = {}
 
 
 def publish_schema(command: Path) -> None:
-    """Asks the command itself for its schema, once."""
+    """Gets the schema from the command, once."""
     if not _schema:
         asked = subprocess.run(
             [command, "report", "--schema"], capture_output=True, check=True, timeout=LONGEST
@@ -333,7 +333,7 @@ def publish_schema(command: Path) -> None:
 
 
 def valid(data: bytes) -> dict[str, Any]:
-    """The report in ``data``, held against the published schema and its own sums."""
+    """The report in ``data``, checked against the published schema and its own sums."""
     report: dict[str, Any] = json.loads(data)
     jsonschema.Draft202012Validator(_schema).validate(report)
     summary, actions = report["summary"], report["actions"]
@@ -357,7 +357,7 @@ _STATUS_OF = {
 
 
 def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
-    """Where the report and the tenant's truth differ; an unfinished report may know less, never other."""
+    """The differences between the report and the tenant's truth; an unfinished report may know less."""
     found = [f"protocol: {problem}" for problem in tenant.simulated.problems]
     for action in report["actions"]:
         if action["outcome"] == "malformed" or action["bulk_key"] not in tenant.keys:
@@ -365,11 +365,11 @@ def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
         truth = tenant.truth(action["bulk_key"])
         told, key = action["outcome"], action["bulk_key"]
         if told in _STATUS_OF and truth.status != _STATUS_OF[told]:
-            found.append(f"{key}: told {told}, is {truth.status}")
+            found.append(f"{key}: reported {told}, is {truth.status}")
         if told == "stopped" and not truth.stops_received:
-            found.append(f"{key}: told stopped, and no stop of ours arrived")
+            found.append(f"{key}: reported stopped, and no stop of ours arrived")
         if told in ("not_attempted", "already_stopped", "already_completed") and truth.stop_effective_at:
-            found.append(f"{key}: told {told}, and our stop took effect")
+            found.append(f"{key}: reported {told}, and our stop took effect")
         records = action["records"]
         if told in _STATUS_OF and records["source"] == "response_file":
             counted = (records["total"], records["succeeded"], records["failed"])

@@ -1,4 +1,4 @@
-"""Several simulated tenants at once, as the command is told of them."""
+"""Several simulated tenants at once, with their file for the command."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from tests.acceptance.support import Ended, Tenant, lies
 
 
 class Tenants:
-    """Simulated tenants by name, with the file that names them and the environment that holds their secrets."""
+    """Simulated tenants by name, with their file and the environment with their secrets."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Tenants:
         return path
 
     def lies(self, report: dict[str, Any]) -> list[str]:
-        """Where the report and the truth of any tenant differ."""
+        """The differences between the report and the truth of any tenant."""
         found = []
         for name, tenant in self.named.items():
             own = [action for action in report["actions"] if action["tenant"] == name]
@@ -81,7 +81,7 @@ def report_of(ended: Ended) -> dict[str, Any]:
 
 
 def is_true(tenants: Tenants, ended: Ended) -> None:
-    """Every row once, and as the tenants hold it."""
+    """Every row once, with the status of its tenant."""
     report = report_of(ended)
     rows = [(action["tenant"], action["bulk_key"]) for action in report["actions"]]
     assert sorted(rows) == sorted((name, key) for name, one in tenants.named.items() for key in one.keys)

@@ -1,4 +1,4 @@
-"""The machine fails: a full disk, closed streams. Stopping goes on."""
+"""The machine fails: a full disk, closed streams. Stopping continues."""
 
 import asyncio
 import fcntl
@@ -21,7 +21,7 @@ MakeTenant = Callable[..., Tenant]
 def full_disk(mass_stop: MassStop) -> Iterator[str]:
     """A script for sh that runs a command in whose ``disk`` directory there is room for 64 KiB and no more.
 
-    A small file system where one can be mounted; else files may not grow any longer, which is refused likewise.
+    A small file system if one can be mounted; otherwise files may not grow, which is refused likewise.
     """
     disk = mass_stop.home / "disk"
     disk.mkdir()
@@ -145,7 +145,7 @@ def test_a_report_path_that_is_a_directory_is_refused_before_anything_is_sent(
 def test_a_reader_that_closes_the_report_early_is_reported_and_is_no_failure(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
-    """As `mass-stop run --report - | head -1`: nothing failed on this machine, and the report is whole."""
+    """As `mass-stop run --report - | head -1`: nothing failed on this machine, and the report is complete."""
     keys = mass_stop.keys(tenant.keys)
     read, write = os.pipe()
     os.close(read)
@@ -206,7 +206,7 @@ def test_a_run_continues_when_the_tenant_returns(mass_stop: MassStop, make_tenan
 def test_a_report_into_a_pipe_without_a_reader_can_be_interrupted(
     mass_stop: MassStop, tenant: Tenant
 ) -> None:
-    """It could be ended by kill -9 alone, which a supervisor takes a while to think of."""
+    """Only kill -9 could end it, which a supervisor sends late."""
     os.mkfifo(mass_stop.home / "pipe")
     keys = mass_stop.keys(tenant.keys)
     going = mass_stop.start(

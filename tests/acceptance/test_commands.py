@@ -19,7 +19,7 @@ COMMANDS = ("run", "plan", "resume", "report", "drill", "simulate", "check")
 
 @pytest.fixture
 def anew() -> bool:
-    """Each command is started: how that goes is what this file is about."""
+    """Each command is started, not forked: this file tests the start."""
     return True
 
 

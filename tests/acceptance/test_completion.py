@@ -11,7 +11,7 @@ from tests.acceptance.support import MassStop
 
 
 def offered(mass_stop: MassStop, words: str, shell: str = "bash", more: dict[str, str] | None = None) -> str:
-    """What the command answers a shell that completes the last of ``words``; a space at their end begins a new one."""
+    """The answer to a shell that completes the last of ``words``; a space at the end begins a new one."""
     place = len(words.split()) - (0 if words.endswith(" ") else 1)
     asked = words.split()[-1] if shell == "fish" and not words.endswith(" ") else str(place)
     env = {
@@ -105,7 +105,7 @@ set -e; eval "$(mass-stop completion bash)"; complete -p mass-stop >/dev/null
 COMP_WORDS=(mass-stop run --env us-); COMP_CWORD=3; _mass_stop_completion mass-stop
 printf "%s\\n" "${COMPREPLY[@]}"
 """
-# What puts the words on the screen is at hand only while a key is pressed; here it prints them.
+# The shell can show words only while a key is pressed; here it prints them.
 ZSH = """
 compdef() { registered="$*" }
 _describe() { print -rl -- "${(@P)3}" }

@@ -169,7 +169,7 @@ def test_a_cluster_that_requires_a_certificate_refuses_a_run_without_one(here, q
 
 
 def test_a_worker_without_mass_stop_is_reported_before_anything_is_sent(here, quick, tmp_path):
-    """It would die of the first task, and dask would give that task to the next worker."""
+    """The first task would end it, and dask would give that task to the next worker."""
     hidden = tmp_path / "hidden" / "orchestrator"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ModuleNotFoundError('No module named orchestrator')")
@@ -182,7 +182,7 @@ def test_a_worker_without_mass_stop_is_reported_before_anything_is_sent(here, qu
 
 
 def test_a_plan_starts_no_cluster_without_a_scheduler(here, quick, tmp_path):
-    """Reading statuses is not worth the seconds that processes take to start."""
+    """A plan only reads statuses, which needs no other processes."""
     without_dask = tmp_path / "without-dask"
     without_dask.mkdir()
     (without_dask / "distributed.py").write_text("raise ImportError('a cluster was asked for')")

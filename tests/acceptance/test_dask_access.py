@@ -1,4 +1,4 @@
-"""What other users of the machine can reach of a run with dask: no port, no file, no secret."""
+"""Other users of the machine can reach no port, no file and no secret of a run with dask."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ asyncio.run(main())
 
 
 def attacked(ports: list[int]) -> dict[str, Any]:
-    """What another user reaches at ``ports``; this user if only root can become another one."""
+    """The data that another user reads at ``ports``; this user if only root can become another one."""
     done = subprocess.run(
         [sys.executable, "-c", ATTACK, *map(str, ports)],
         cwd="/", capture_output=True, text=True, timeout=LONGEST, check=True,
@@ -94,7 +94,7 @@ class Running:
 
 @contextmanager
 def running_in(home: Path) -> Iterator[Running]:
-    """A run of two tenants whose secrets are in the environment, and which have much to do."""
+    """A long run of two tenants whose secrets are in the environment."""
     slowly = PROCESSING | {"latency": 0.1, "stopping_time": (0.0, 0.0), "actions": 400}
     here = MassStop(Path(sys.executable).parent / "mass-stop", home)
     temporary = home / "tmp"

@@ -1,4 +1,4 @@
-"""The end of a drill: what was spared is uploaded again."""
+"""The end of a drill: spared records are uploaded again."""
 
 from tests.acceptance.support import MassStop
 

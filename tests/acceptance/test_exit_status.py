@@ -1,4 +1,4 @@
-"""How a command ends, seen by a script: the exit status, one sentence, and what was sent until then."""
+"""The end of a command for a script: the exit status, one sentence, and the calls until then."""
 
 import socket
 import subprocess
@@ -14,7 +14,7 @@ MakeTenant = Callable[..., Tenant]
 
 @pytest.fixture
 def dead_address() -> Iterator[str]:
-    """An address of this machine at which nobody listens, and nobody can begin to."""
+    """An address of this machine without a server, which no server can bind."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""A command that was forked does what one does that was started: what the other files here stand on."""
+"""A forked command behaves like a started one. The other acceptance tests rely on this."""
 
 import os
 import signal

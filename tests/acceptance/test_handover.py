@@ -1,4 +1,4 @@
-"""What is left for a person: ``needs-person.csv``, ``--retry-rejected``, ``--latest`` and ``report --only``."""
+"""Keys for a person: ``needs-person.csv``, ``--retry-rejected``, ``--latest`` and ``report --only``."""
 
 import csv
 import io

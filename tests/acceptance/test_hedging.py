@@ -15,7 +15,7 @@ HANG = 60.0
 
 
 def hanging(make_tenant: MakeTenant, share: float = 0.05) -> Tenant:
-    """So many of all calls hang for a minute, longer than their timeout. Half of them take effect."""
+    """The share of calls that hang for a minute, longer than their timeout. Half of them take effect."""
     tenant = make_tenant(**PROCESSING | {"latency": 0.03}, actions=80, seed=3)
     tenant.simulated.set_faults(FaultPlan.only("hang", share, hang_seconds=HANG))
     return tenant

@@ -1,4 +1,4 @@
-"""Keys in, and one truthful report out, whatever form the keys come in."""
+"""Keys in any form give one true report."""
 
 import gzip
 import hashlib
@@ -239,7 +239,7 @@ def _mixed(home: Path, keys: list[str]) -> Path:
 def mixed(
     mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Tenant, Ended]]:
-    """A run of such rows that is over; several tests look at it."""
+    """A finished run of such rows, used by several tests."""
     publish_schema(mass_stop_command)
     mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("mixed"))
     with Tenant(**PROCESSING, actions=12) as tenant:
@@ -398,7 +398,7 @@ def test_a_closed_standard_input_counts_as_no_input(mass_stop: MassStop, tenant:
 def test_an_empty_standard_input_is_named_in_the_message(
     mass_stop: MassStop, make_tenant: MakeTenant, more: tuple[str, ...]
 ) -> None:
-    """Whoever forgot SOURCE in a job that has no terminal has no key in a wrong column."""
+    """A job without a terminal and without SOURCE has no key in a wrong column."""
     ended = mass_stop.run(make_tenant(**QUICK, actions=1), *more, stdin=b"")
     assert ended.status == 2
     assert ended.sentences == [

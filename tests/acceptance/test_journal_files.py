@@ -1,4 +1,4 @@
-"""A run whose journal or input was removed, replaced, copied or changed: what it says then is true."""
+"""A run whose journal or input was removed, replaced, copied or changed reports the truth."""
 
 import shutil
 import signal
@@ -37,7 +37,7 @@ def kill(going: Going) -> None:
 
 
 def holds_what_was_stopped(mass_stop: MassStop, tenant: Tenant, directory: str | Path) -> None:
-    """The report of ``directory`` ends in 5 and claims nothing that is not so."""
+    """The report of ``directory`` ends in 5 and claims nothing false."""
     ended = mass_stop("report", directory, "--report", "-")
     assert ended.status == 5, ended
     report = valid(ended.out)
@@ -179,7 +179,7 @@ def longer(text: str) -> str:
 
 
 def other_rows(text: str) -> str:
-    """Of the same length, from where nothing had been read."""
+    """With the same length, changed after the position that was read."""
     end = 33 * 1000
     return text[:-end] + "".join(f"{number:032x}\n" for number in range(1000))
 

@@ -17,7 +17,7 @@ OVER = {"stopped", "already_stopped", "already_completed", "completed_before_sto
 
 @pytest.fixture
 def two(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenants:
-    """Two tenants of one seed: the same eight keys stand in both."""
+    """Two tenants of one seed: both have the same eight keys."""
     both = {name: make_tenant(**PROCESSING, actions=8) for name in ("north", "south")}
     return Tenants(mass_stop.home, both)
 
@@ -224,7 +224,7 @@ def test_a_run_that_was_killed_is_resumed_for_every_tenant(mass_stop, two):
 
 
 def test_a_resumed_run_that_reaches_no_tenant_reports_the_earlier_stops(mass_stop, two):
-    """Exit status 3 would say that nothing was."""
+    """Exit status 3 would mean that nothing was stopped."""
     wrong = two.environment | {"SOUTH_SECRET": "x" * 42}
     mass_stop.run(None, two.keys(), "--tenants", two.file, env=wrong)
     ended = mass_stop("resume", "run", env=wrong)

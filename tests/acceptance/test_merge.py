@@ -132,7 +132,7 @@ def test_keys_of_a_started_shard_without_a_journal_count_as_possibly_stopped(job
 
 
 class Killed(Exception):
-    """Used as kill -9."""
+    """Acts like kill -9."""
 
 
 def killed(*_: object) -> None:
@@ -144,7 +144,7 @@ def failed(*_: object) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network's disk that cannot be read for now."""
+    """A network disk that cannot be read for a while."""
 
     def fail(*_: object, **__: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("disk I/O error")

@@ -1,4 +1,4 @@
-"""How hard the tenant is pressed, and in which order."""
+"""The pace and the order of the calls."""
 
 import json
 import sqlite3
@@ -194,7 +194,7 @@ def test_a_run_by_a_plan_stops_the_fastest_first(mass_stop: MassStop, planned: T
 def test_a_run_by_a_plan_that_was_killed_while_reading_keys_is_resumed(
     mass_stop: MassStop, planned: Tenant
 ) -> None:
-    """From another folder, too; the fastest first, as if nothing had been."""
+    """Also from another folder; the fastest first, as without the kill."""
     report = valid((mass_stop.home / "plan" / "report.json").read_bytes())
     speeds = {a["bulk_key"]: a["plan"]["records_per_second"] for a in report["actions"]}
     first = mass_stop.run(planned, "--plan", "plan", "--no-results", "--deadline", "1ms")
@@ -211,7 +211,7 @@ def test_a_run_by_a_plan_that_was_killed_while_reading_keys_is_resumed(
 
 
 def took_no_more_than(rows: int, journal: Path) -> None:
-    """Makes of a run that was cut before its first stop one that was killed while it read its one source."""
+    """Turns a run cut before its first stop into one that was killed while reading its source."""
     with closing(sqlite3.connect(journal)) as db:
         db.execute("DELETE FROM action WHERE seq > ?", (rows,))
         known = db.execute("SELECT row, bulk_key FROM action ORDER BY seq").fetchall()
@@ -256,7 +256,7 @@ def test_the_first_stop_leaves_before_the_whole_of_a_long_input_is_read(
 
 
 def slots_believed(ended: Ended) -> list[int]:
-    """The limit as the log tells each change of it."""
+    """Each change of the limit in the log."""
     events = map(json.loads, (ended.directory / "run.log").read_text().splitlines())
     return [event["slots"] for event in events if event["event"] == "pace.limit"]
 
@@ -274,7 +274,7 @@ def test_the_pace_follows_a_limit_that_falls_and_rises(mass_stop: MassStop, make
     believed = slots_believed(ended)
     fallen = next(n for n, slots in enumerate(believed) if n and slots <= 18)
     assert max(believed[fallen:]) > 20
-    # What had left before the first refusal came back may be refused as well; all else is paced.
+    # Calls in flight at the first refusal may be refused as well; all others are paced.
     assert tenant.simulated.throttled <= 40 + 10
 
 

@@ -1,4 +1,4 @@
-"""What another user left in the folder neither gets the credentials nor the report, and removes no question."""
+"""A file of another user in the folder gets neither credentials nor report, and removes no question."""
 
 import os
 from pathlib import Path

@@ -72,7 +72,7 @@ def check(mass_stop: MassStop, behind: Behind, *arguments: str, **env: str) -> E
 
 
 def text(ended: Ended) -> str:
-    """What was printed, in one line."""
+    """The output in one line."""
     return " ".join(ended.err.split())
 
 

@@ -1,4 +1,4 @@
-"""What lies in the run directory when all is over."""
+"""The content of the run directory after a run."""
 
 import asyncio
 import csv
@@ -33,7 +33,7 @@ VERDICTS = ("succeeded", "failed", "unprocessed")
 
 @pytest.fixture(scope="module")
 def done(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tenant, Ended]]:
-    """A run that is over, with its response files saved; several tests look at it."""
+    """A finished run with its response files, used by several tests."""
     publish_schema(mass_stop_command)
     mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("done"))
     with Tenant(**PROCESSING | {"records": (80, 160), "failing": (0.2, 0.4)}, actions=20) as tenant:
@@ -98,7 +98,7 @@ def _held(path: Path) -> int:
 
 
 def _identity(record: dict[str, str]) -> tuple[str, ...]:
-    """The uploaded cells of a record that tell it from every other."""
+    """The uploaded cells that identify a record."""
     names = (
         "Object Key",
         "Subscription Charge Key",

@@ -1,4 +1,4 @@
-"""Secrets are found in no place but the one they came from."""
+"""Secrets appear only where they came from."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def anew() -> bool:
 
 @dataclass
 class Seen:
-    """What was to be seen from outside of a run in which much went wrong, and the secrets it must not hold."""
+    """The visible output of a run with many faults, and the secrets it must not contain."""
 
     ended: Ended
     processes: bytes

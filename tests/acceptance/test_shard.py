@@ -1,4 +1,4 @@
-"""One shard as a worker does it, without a cluster around it."""
+"""One shard as a worker runs it, without a cluster."""
 
 import gc
 import logging
@@ -111,7 +111,7 @@ TEN_MINUTES = 600.0
 
 
 def test_the_deadline_and_the_report_use_the_clock_of_the_caller(job):
-    """Which is ten minutes behind this worker's: by that, the deadline is over and the stops are of the future."""
+    """The caller's clock is ten minutes behind the worker's. By the worker's clock, the deadline is over."""
     callers = time.time() - TEN_MINUTES
     (job.folder.parent / "control.json").write_bytes(msgspec.json.encode(ControlMessage(at=callers)))
     job.shard = msgspec.structs.replace(job.shard, deadline=callers + TEN_MINUTES / 2)

@@ -1,4 +1,4 @@
-"""A run that is cut: by a signal, twice, or by kill -9. What is known is kept, and resume ends it."""
+"""A run that is cut: by a signal, by two, or by kill -9. Known results are kept, and resume completes it."""
 
 import os
 import shutil
@@ -82,7 +82,7 @@ def test_a_terminal_that_goes_away_ends_the_run_with_a_report_unless_nohup_says_
 
 @dataclass
 class Twice:
-    """A run that was interrupted, and its resume; several tests look at them."""
+    """An interrupted run and its resume, used by several tests."""
 
     tenant: Tenant
     cut: dict[str, Any]

@@ -24,7 +24,7 @@ FIRST, MIDDLE, LAST = "orchestrator.cli", "aiohttp", "orchestrator.cli.session"
 
 @cache
 def in_a_namespace() -> str:
-    """What starts a command as process 1; empty if this machine does not permit it."""
+    """The words that start a command as process 1; empty if this machine does not permit it."""
     for prefix in ("unshare --pid --fork --mount-proc", "unshare --map-root-user --pid --fork --mount-proc"):
         tried = subprocess.run([*prefix.split(), "sh", "-c", "test $$ = 1"], capture_output=True, check=False)
         if tried.returncode == 0:
@@ -56,7 +56,7 @@ def test_a_signal_during_the_start_sends_nothing(
 def test_a_signal_that_was_blocked_before_the_start_arrives(
     mass_stop: MassStop, tenant: Tenant, prefix: str
 ) -> None:
-    """As the container image starts it: what comes while Python itself starts must not be lost."""
+    """As the container image starts it: a signal during the start of Python must not be lost."""
     code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
     script = mass_stop.after(code, f"{prefix} env --block-signal=INT,TERM,HUP")
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=script)

@@ -1,4 +1,4 @@
-"""``report --format support``: what Zuora support asks for, for keys whose end is not known."""
+"""``report --format support``: the list for Zuora support of keys whose end is not known."""
 
 from collections.abc import Iterator
 

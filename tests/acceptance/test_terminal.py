@@ -1,4 +1,4 @@
-"""Where somebody can be asked: the question before what cannot be undone."""
+"""On a terminal: the question before the stops."""
 
 import os
 from collections.abc import Callable, Iterator

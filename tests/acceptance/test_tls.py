@@ -1,4 +1,4 @@
-"""A tenant over https: who is trusted, and that nobody else is told anything."""
+"""A tenant over https: only trusted certificates get calls."""
 
 import os
 import ssl
@@ -15,7 +15,7 @@ MakeTenant = Callable[..., Tenant]
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Who vouches for the tenant."""
+    """The certificate authority of the tenant."""
     return trustme.CA()
 
 
@@ -29,7 +29,7 @@ def secured(make_tenant: MakeTenant, authority: trustme.CA) -> Tenant:
 
 @pytest.fixture
 def trusting(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
-    """The environment of somebody who trusts ``authority`` alone."""
+    """The environment of a user who trusts only ``authority``."""
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(path))
     return {"SSL_CERT_FILE": str(path)}
@@ -71,6 +71,6 @@ def test_plain_http_to_this_machine_reads_no_certificates(
     mass_stop: MassStop, tenant: Tenant, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
-    os.mkfifo(bundle)  # whoever opens it waits for ever
+    os.mkfifo(bundle)  # a reader of it waits for ever
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env={"SSL_CERT_FILE": str(bundle)})
     assert ended.status == 0, ended

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.terminal
 
 
 def _filled(descriptor: int) -> None:
-    """Fills a pipe or terminal until it takes nothing more."""
+    """Fills a pipe or terminal until it is full."""
     os.set_blocking(descriptor, False)
     with suppress(BlockingIOError):
         while True:
@@ -29,7 +29,7 @@ def _filled(descriptor: int) -> None:
 
 @pytest.fixture(params=["pipe", "terminal"])
 def unread(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The writing end of a pipe or terminal that is full and that nobody reads."""
+    """The writing end of a full pipe or terminal without a reader."""
     reading, writing = os.pipe() if request.param == "pipe" else pty.openpty()
     _filled(writing)
     yield writing
@@ -49,7 +49,7 @@ def _ended(mass_stop: MassStop, tenant: Tenant, unread: int, number: int | None 
     report = going.directory / "report.json"
     until(report.exists, "a report")
     with suppress(ProcessLookupError):
-        going.process.kill()  # it waits for its reader for a while, with all done
+        going.process.kill()  # at its end it waits for its reader for a while
     return going.end()
 
 

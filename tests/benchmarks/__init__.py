@@ -1,1 +1,1 @@
-"""The measures of mass-stop, each beside what it is held against; `make bench` runs them. Nothing is asserted."""
+"""The benchmarks of mass-stop, each with its comparison; `make bench` runs them. Nothing is asserted."""

@@ -25,7 +25,7 @@ BENCHES = {
 
 
 def main() -> None:
-    """Runs the benches named, or all, one after the other, and shows what each measured as soon as it has."""
+    """Runs the named benchmarks, or all, in turn, and shows each figure once it is known."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         epilog="\n".join(f"{name:8} {what}" for name, what in BENCHES.items()),

@@ -1,4 +1,4 @@
-"""What the benches share: a tenant in a process of its own, a command measured as a whole process, the contenders."""
+"""Shared by the benchmarks: a tenant in its own process, a command measured as a whole process, the contenders."""
 
 import json
 import os
@@ -32,12 +32,12 @@ AT_ONCE: dict[str, Any] = {
     "stopping_time": (0.0, 0.0),
     "quotas": ((1_000_000_000, 60),),
 }
-"""Answers at once, and an action is Stopped as soon as it is told: one stop and one status a key, and no file."""
+"""Answers at once, and an action is Stopped by its stop: one stop and one status for each key, and no file."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended well: when it was started (monotonic), seconds it took, its CPU, its peak memory."""
+    """A process that ended in 0: its start (monotonic), its seconds, its CPU, its peak memory."""
 
     launched: float
     wall: float
@@ -56,7 +56,7 @@ class Tenant:
         self.token: str = hello["token"]
 
     def facts(self) -> dict[str, Any]:
-        """What the tenant saw: see :func:`tests.benchmarks.tenant.facts`."""
+        """The calls that the tenant received: see :func:`tests.benchmarks.tenant.facts`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("facts\n")
@@ -65,7 +65,7 @@ class Tenant:
         return found
 
     def stop(self) -> None:
-        """Serves no more: the tenant is dead."""
+        """Stops serving: the tenant is unreachable."""
         self._process.kill()
         self._process.wait()
 
@@ -125,7 +125,7 @@ def run(command: Sequence[str], at: Tenant) -> Ended:
 
 
 def mass_stop(at: Tenant, *options: str) -> list[str]:
-    """The product, stopping every key with nothing left to others."""
+    """The product, stopping every key without headroom."""
     return [
         MASS_STOP,
         "run",

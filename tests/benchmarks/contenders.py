@@ -1,4 +1,4 @@
-"""What mass-stop is held against, as scripts: ``contenders.py bare|gather KEYS.csv UVLOOP``."""
+"""The comparisons for mass-stop, as scripts: ``contenders.py bare|gather KEYS.csv UVLOOP``."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ async def bare(keys: list[str]) -> None:
 
 
 async def gather(keys: list[str]) -> None:
-    """What one writes in five minutes: gather over all keys behind a semaphore, stops alone."""
+    """A five-minute script: gather over all keys behind a semaphore, stops only."""
     base, slots = os.environ["ZUORA_BASE_URL"], asyncio.Semaphore(40)
     async with _session(100, os.environ["BENCH_TOKEN"]) as session:
 
@@ -56,7 +56,7 @@ async def gather(keys: list[str]) -> None:
 
 
 async def first(keys: list[str]) -> None:
-    """The least that can send a stop over aiohttp: a token, then the first key's stop."""
+    """The smallest script that sends a stop over aiohttp: a token, then the first key's stop."""
     import aiohttp
 
     base = os.environ["ZUORA_BASE_URL"]

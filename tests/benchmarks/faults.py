@@ -1,4 +1,4 @@
-"""What goes wrong at the tenant, and what it costs: each measure beside the same run without it."""
+"""The cost of faults of the tenant: each measure beside the same run without the fault."""
 
 import json
 import shlex
@@ -133,7 +133,7 @@ def _outage(fault: str | bytes, seconds: float) -> tuple[float, float]:
 
 
 def _run(*options: str, **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the tenant saw of one run, and the summary of its report."""
+    """The calls that the tenant received in one run, and the summary of its report."""
     made = {
         "latency_jitter": 0.1,
         "repeat_stop": "refuse",

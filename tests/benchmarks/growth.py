@@ -1,4 +1,4 @@
-"""What more keys cost: time in proportion, memory not at all."""
+"""The cost of more keys: proportional time, constant memory."""
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table

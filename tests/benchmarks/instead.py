@@ -1,4 +1,4 @@
-"""What a user would pick instead: whole processes, stops alone for all but mass-stop, which also sees to the ends."""
+"""The alternatives for a user: whole processes that only send stops; mass-stop also polls to the end."""
 
 from tests.benchmarks import common
 from tests.benchmarks.stops import KEYS, tenant
@@ -13,7 +13,7 @@ CONTENDERS = {
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """First to last accepted stop, and what it took of the machine."""
+    """First to last accepted stop, and the CPU and memory used."""
     table.head(f"instead: {KEYS} keys, 80 ms, 40 slots")
     spans: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     launched: dict[str, list[float]] = {name: [] for name in CONTENDERS}

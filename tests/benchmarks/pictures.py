@@ -1,4 +1,4 @@
-"""A picture of each day: limit, in flight, others' load and refusals over time. The same seeds give the same bytes."""
+"""A picture of each day: limit, calls in flight, others' load and refusals. The same seeds give the same bytes."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """A tenant that costs next to nothing: canned answers from a bare protocol. ``raw.py COUNT`` prints a port each.
 
-For measures of what a core of ours does, where a simulated tenant would take the core away. It knows no truth.
+For measures of one core, where a simulated tenant would use the core. It keeps no truth.
 """
 
 import asyncio

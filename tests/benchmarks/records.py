@@ -93,7 +93,7 @@ def _product(paths: list[Path], out: Path) -> None:
 
 
 def _script(paths: list[Path], out: Path) -> None:
-    """What somebody who knows pyarrow would write."""
+    """The script of a pyarrow user."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.csv as pacsv

@@ -1,4 +1,4 @@
-"""What more tenants and more machines come to, by a model of few numbers: see docs/scaling.md."""
+"""The effect of more tenants and machines, by a model of few numbers: see docs/scaling.md."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from tests.benchmarks.table import Table
 
 @dataclass(frozen=True)
 class Load:
-    """Tenants that are alike: keys each, slots each, seconds of a call; and what a stop and a whole key cost a core."""
+    """Equal tenants: keys and slots of each, seconds of a call, and core seconds of a stop and of a whole key."""
 
     tenants: int
     keys: int

@@ -27,7 +27,7 @@ class Table:
         print(f"{line.rstrip()}  [{unit}]" if unit else line.rstrip(), flush=True)
 
     def ratio(self, name: str, ours: Sequence[float], theirs: Sequence[float], wanted: str = "") -> None:
-        """Ours by theirs, round by round: what slowed a round slowed both."""
+        """Ours by theirs, round by round: a slow round slows both."""
         self.row(name, [one / other for one, other in zip(ours, theirs, strict=True)], "x", wanted=wanted)
 
     def remark(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Many tenants: what a dead and a slow one take from the others, what a tenant costs, what a second core gives."""
+"""Many tenants: the effect of a dead and a slow one on the others, the cost of a tenant, the gain of a second core."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ SPREAD, EACH = 8, 2_500
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """One line for each of what issue and documentation promise."""
+    """One line for each documented promise."""
     _neighbours(table, rounds or 3)
     _cost(table, rounds or 3)
     _spread(table, rounds or 2)
@@ -40,7 +40,7 @@ def served(count: int, keys: int, **changes: Any) -> Iterator[list[common.Tenant
 
 
 class At(Protocol):
-    """A tenant as a job sees it."""
+    """One tenant as the command uses it."""
 
     folder: Path
     keys: Path

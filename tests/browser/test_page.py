@@ -51,7 +51,7 @@ CONTRAST = """() => {
 
 
 LONGEST = 15_000
-"""Milliseconds after which something that was to come has not come."""
+"""Milliseconds after which an expected element counts as missing."""
 
 
 def save(run: MadeRun, folder: Path) -> Path:
@@ -74,7 +74,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run with something of everything."""
+    """The page of a run with every kind of action."""
     with made_run() as run:
         one_of_each(run)
         run.add(None, {"job": "job-open"})
@@ -85,7 +85,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Opened:
-    """A page with what it complained of and what it asked for."""
+    """A page with its errors and its requests."""
 
     def __init__(self, page: Page) -> None:
         self.page = page

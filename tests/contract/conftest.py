@@ -1,4 +1,4 @@
-"""What the examples of the documents run against: one simulated tenant, and a folder with its keys."""
+"""The examples of the documents use one simulated tenant and a folder with its keys."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def tenant(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def operator(tenant: Mapping[str, str], mass_stop_command: Path) -> dict[str, str]:
-    """What an operator has set; nobody can be asked, so consent is among it. What is silent is not waited for long."""
+    """The settings of an operator, with consent, since there is no terminal. Waits are short."""
     own = without_others()
     path = f"{mass_stop_command.parent}{os.pathsep}{own.get('PATH', os.defpath)}"
     return {
@@ -50,7 +50,7 @@ def environment(operator: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tenant: Mapping[str, str], tmp_path: Path) -> Path:
-    """A folder of its own, furnished."""
+    """A folder for one test, with keys and tenant."""
     return furnish(tmp_path, tenant)
 
 

@@ -1,11 +1,11 @@
 """The examples of a document: found, and run in order in one folder, as a reader would run them.
 
-What stands in a comment right above an example says how it is run; a reader does not see it:
+A comment directly above an example says how it is run; a reader does not see it:
 
     <!-- not run: REASON -->      it cannot be run here
     <!-- ends in N -->            its exit status is N, not 0
-    <!-- first: COMMAND -->       what must have happened before
-    <!-- in the end: COMMAND -->  what is to be done after it, whatever happens
+    <!-- first: COMMAND -->       a command to run before
+    <!-- in the end: COMMAND -->  a command to run after it in any case
 """
 
 import os
@@ -58,7 +58,7 @@ def examples_in(text: str) -> list[Example]:
 def shell(
     script: str, folder: Path, environment: Mapping[str, str], ends_in: int = 0
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs ``script`` in ``folder``, and holds its exit status against ``ends_in``."""
+    """Runs ``script`` in ``folder``, and compares its exit status with ``ends_in``."""
     done = subprocess.run(
         ["sh", "-ec", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=LONGEST,
@@ -79,7 +79,7 @@ def python(code: str, folder: Path, environment: Mapping[str, str]) -> None:
 
 
 def run(example: Example, folder: Path, environment: Mapping[str, str]) -> None:
-    """Runs one example and what must go before it."""
+    """Runs one example and the command before it."""
     if before := example.notes.get("first"):
         shell(before, folder, environment)
     try:
@@ -93,7 +93,7 @@ def run(example: Example, folder: Path, environment: Mapping[str, str]) -> None:
 
 
 def without_others(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without what is set there for a tenant or for mass-stop."""
+    """The environment without variables for a tenant or for mass-stop."""
     return {
         name: value for name, value in environment.items() if not name.startswith(("ZUORA_", "MASS_STOP"))
     }

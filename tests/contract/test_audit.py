@@ -1,4 +1,4 @@
-"""`make check` checks the locked packages against known vulnerabilities: what fails it, and what it only says."""
+"""`make check` checks the locked packages against known vulnerabilities: its failures, and its warnings."""
 
 import json
 from importlib.machinery import SourceFileLoader

@@ -12,7 +12,7 @@ KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def complaints(text: str) -> list[str]:
-    """What breaks the form; empty if nothing does."""
+    """The lines that break the form; empty if none does."""
     found, version, kind = [], "", ""
     for line in text.splitlines()[1:]:
         if line.startswith("## "):

@@ -38,9 +38,9 @@ def key_of(setting: Setting) -> str:
 
 @pytest.fixture
 def resolved(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What the file comes to with every line uncommented; its example secrets are there.
+    """The settings of the file with every line uncommented; its example secrets exist.
 
-    With several tenants, what is of one counts for nothing: for those settings there are not several.
+    Settings of one tenant are ignored with several tenants. They are therefore tried with one.
     """
     monkeypatch.chdir(tmp_path)
     for name in ("client-secret.txt", "token.txt"):

@@ -1,6 +1,6 @@
 """The image is built from the locks, holds no secret, runs without rights, and hands signals on.
 
-No image is built here: that needs a container engine. What is held is what the Dockerfile says.
+No image is built here: that needs a container engine. The text of the Dockerfile is checked.
 """
 
 import json
@@ -48,7 +48,7 @@ def stages_of(text: str) -> list[Stage]:
 
 
 def complaints(text: str) -> set[str]:
-    """Which rules a Dockerfile breaks, by their names."""
+    """The names of the rules that a Dockerfile breaks."""
     stages = stages_of(text)
     last = stages[-1]
     everything = [step for stage in stages for step in stage.steps]
@@ -69,7 +69,7 @@ def complaints(text: str) -> set[str]:
         found.add("the last user is a number, and not 0")
     for name in ("ENTRYPOINT", "CMD"):
         if not last.all(name) or not last.all(name)[-1].startswith("["):
-            found.add("no shell stands between the engine and mass-stop")
+            found.add("no shell is between the engine and mass-stop")
     if any(name == "ADD" for name, _ in everything):
         found.add("nothing is taken from an address: COPY, never ADD")
     if any("--require-hashes" not in one and "--no-index" not in one for one in installs) or not installs:
@@ -102,9 +102,9 @@ def test_the_dockerfile_keeps_every_rule():
         (lambda text: text.replace(":3.13.14-slim-trixie", ":latest"), "a base image has a tag, and it is not latest"),
         (
             lambda text: text.replace("ENTRYPOINT [", "ENTRYPOINT sh ["),
-            "no shell stands between the engine and mass-stop",
+            "no shell is between the engine and mass-stop",
         ),
-        (lambda text: text.replace('CMD ["--help"]', ""), "no shell stands between the engine and mass-stop"),
+        (lambda text: text.replace('CMD ["--help"]', ""), "no shell is between the engine and mass-stop"),
         (lambda text: text.replace("--require-hashes ", ""), "what is installed is checked against its hash"),
         (
             lambda text: text.replace("RUN --mount=type=secret,id=pip,target=/etc/pip.conf", "RUN", 1),
@@ -143,7 +143,7 @@ def test_the_image_writes_only_to_a_volume_of_the_user():
 
 
 def copied() -> list[str]:
-    """What is copied from this tree, as it is named there."""
+    """The paths that are copied from this tree."""
     lists = [one for stage in stages_of(DOCKERFILE) for one in stage.all("COPY") if "--from=" not in one]
     return [name for one in lists for name in one.split()[:-1]]
 

@@ -20,7 +20,7 @@ Posts = list[tuple[str, dict[str, str]]]
 
 @pytest.fixture
 def posts(environment: dict[str, str]) -> Iterator[Posts]:
-    """What the script posts, with the path. Its addresses are in the environment."""
+    """The posts of the script, with their paths. Its addresses are in the environment."""
     received: Posts = []
 
     class Handler(BaseHTTPRequestHandler):

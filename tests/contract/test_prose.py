@@ -24,7 +24,14 @@ def check(path: Path, text: str) -> list[str]:
         ("page.md", f"- first\n- {LONG}\n", 2, "28 words, at most 25"),
         ("page.md", "| a | b |\n| --- | --- |\n| fine | run it anew |\n", 3, '"anew"'),
         ("page.html", "<p>Fine.</p>\n<p>Nobody knows.</p>\n", 2, '"Nobody"'),
+        ("page.md", "# Title\n\nWhat is sent is counted.\n", 3, "starts with What"),
         ("code.py", 'def f():\n    raise ValueError("Mend the key, then go on.")\n', 2, '"Mend"'),
+        ("test_code.py", "\ndef test_the_report_tells_all(): ...\n", 2, '"tells"'),
+        ("test_code.py", f"\ndef test_{'a' * 81}(): ...\n", 2, "81 characters, at most 80"),
+        ("test_code.py", '\ndef test_it():\n    assert x, "the rows are told twice"\n', 3, '"told"'),
+        ("Makefile", "all:\n\t@echo 'checks it anew'\n", 2, '"anew"'),
+        ("settings.toml", '# A name.\nname = "x"  # nobody reads it\n', 2, '"nobody"'),
+        ("job.yaml", "- name: Go on with the run\n", 1, '"Go on with"'),
     ],
 )
 def test_a_sentence_that_breaks_a_rule_is_reported(
@@ -40,6 +47,9 @@ def test_a_sentence_that_breaks_a_rule_is_reported(
         ("page.md", f"```text\n{LONG}\n```\n\n<!-- {LONG} -->\n"),
         ("page.md", "Use `mass-stop tell` here.\n"),
         ("code.py", 'NAME = "anew"\n'),
+        ("page.md", "## What it costs\n\nWhat is next?\n"),
+        ("test_code.py", 'def test_it():\n    assert read("it tells us all of that") == 1\n'),
+        ("settings.toml", '# An example.\n# tell = "told"\n'),
     ],
 )
 def test_code_is_not_checked(tmp_path: Path, name: str, text: str):

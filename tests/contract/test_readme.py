@@ -15,7 +15,7 @@ LONGEST_README = 200
 """Lines."""
 
 HAND_MADE = ("make ", "pip ", "export ", "read ")
-"""The starts of lines that a test cannot run: they set up a machine, or stop something real."""
+"""The beginnings of lines that a test cannot run: they set up a machine, or stop real actions."""
 
 
 def commands() -> list[str]:

@@ -1,4 +1,4 @@
-"""The runbooks that embed the library: their own part is run, Airflow's and Prefect's part against stand-ins."""
+"""The runbooks that embed the library: their own part is run with substitutes for Airflow and Prefect."""
 
 import asyncio
 import importlib
@@ -69,12 +69,12 @@ def test_each_key_that_is_not_over_is_logged_as_it_ends(settings: Settings):
 
 
 class FailTask(Exception):
-    """Stands in for Airflow's AirflowFailException: no further attempt."""
+    """A substitute for Airflow's AirflowFailException: no further attempt."""
 
 
 @pytest.fixture
 def dag(monkeypatch: pytest.MonkeyPatch, tenant: Mapping[str, str]) -> dict[str, Any]:
-    """What the file of the DAG declares, and its task as Airflow would call it."""
+    """The declarations of the DAG file, and its task as Airflow would call it."""
     declared: dict[str, Any] = {}
 
     def dag(**about: Any) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -136,7 +136,7 @@ def test_the_airflow_task_is_not_retried_where_a_person_is_needed(dag: dict[str,
 
 
 class FailedState:
-    """Stands in for the state that Prefect hands on after a failed attempt."""
+    """A substitute for the state that Prefect passes on after a failed attempt."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -31,7 +31,7 @@ RESUME = "resume night"
 
 @pytest.fixture
 def rehearse(tmp_path: Path) -> Callable[..., tuple[int, list[str], str]]:
-    """Runs the script with a stand-in that ends as planned; gives its exit status, the calls it made, what it said."""
+    """Runs the script with a substitute command that ends as planned. Returns exit status, calls and output."""
     command = tmp_path / "bin" / "mass-stop"
     command.parent.mkdir()
     command.write_text(STAND_IN)

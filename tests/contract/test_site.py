@@ -19,7 +19,7 @@ from tests.contract.test_docs import PAGES
 
 
 class Loaded(HTMLParser):
-    """What a browser loads by itself to show a page."""
+    """The addresses that a browser loads to show a page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Loaded(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as ``make docs`` builds it, with every warning taken for an error."""
+    """The site as ``make docs`` builds it, with every warning as an error."""
     folder = tmp_path_factory.mktemp("site")
     proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = subprocess.run(

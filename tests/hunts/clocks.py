@@ -1,4 +1,4 @@
-"""A machine whose clock is off, for the processes that are told so."""
+"""A wrong machine clock for selected processes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ needs_faketime = pytest.mark.skipif(
 
 @pytest.fixture
 def faked() -> Iterator[Callable[..., dict[str, str]]]:
-    """Gives the environment in which the machine's clock is off; what counts time-outs goes on as it is.
+    """Return the environment with a wrong wall clock; the monotonic clock is unchanged.
 
-    A process that ends as the command does leaves libfaketime's semaphore behind, for the next one of its number.
+    A process that ends as the command does leaves libfaketime's semaphore for the next process with its number.
     """
     before = set(SHARED.glob("*faketime*"))
     yield lambda **how: {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"} | how

@@ -1,6 +1,6 @@
-"""A go-between for the command and a simulated tenant, which spoils answers on their way back.
+"""A proxy between the command and a simulated tenant, which changes answers.
 
-The tenant does what it was asked and keeps its own truth; what the command hears of it is up to the test.
+The tenant acts on each call and keeps its own truth; the test decides which answer the command gets.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ class Asked(NamedTuple):
 
 
 Spoil = Callable[[Asked, bytes, asyncio.StreamWriter], Awaitable[bool]]
-"""Does with the whole answer what it likes, and says whether the connection may be used again."""
+"""Sends any answer in place of the whole answer, and returns whether the connection may be used again."""
 
 
 async def honest(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-    """Gives the answer on as it is."""
+    """Forwards the answer unchanged."""
     back.write(answer)
     await back.drain()
     return True
 
 
 class Meddler:
-    """Serves from a thread of its own, on a port of its own, in front of ``tenant``."""
+    """Serves in its own thread, on its own port, in front of ``tenant``."""
 
     def __init__(self, tenant: Tenant, spoil: Spoil = honest) -> None:
         self.spoil = spoil

@@ -73,9 +73,9 @@ class MemoryIntake:
 
 
 class LaggingWriter:
-    """Commits as the journal's thread does, but by the loop's own clock: notes that nobody waits for linger.
+    """Commits as the journal's thread does, but by the loop's own clock: notes without a waiting caller linger.
 
-    What has lingered but is not committed is what a kill -9 loses.
+    A kill -9 loses notes that linger uncommitted.
     """
 
     def __init__(self, connection: FallbackConnection) -> None:
@@ -128,5 +128,5 @@ class SlowJournal(Journal):
 
 
 def snapshot(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The database as its disk would hold it now: what a kill -9 leaves."""
+    """The database on its disk now, as a kill -9 leaves it."""
     return database.copy_to_memory(connection)

@@ -1,4 +1,4 @@
-"""A tenant in memory that knows its own truth, and what may befall each call."""
+"""A tenant in memory that knows its own truth, and the faults of each call."""
 
 import asyncio
 import math
@@ -24,7 +24,7 @@ class Action:
     """One mass action and its life: Pending, Processing at ``speed`` records a second, Completed; or stopped.
 
     A stop on a running action takes effect at once and lasts ``stopping_for`` seconds; at ``others_stop_at`` somebody
-    else sends one. ``refuses`` is what a stop and a status get to hear, whatever the state. ``file_address`` replaces
+    else sends one. ``refuses`` is the answer to a stop and a status in any state. ``file_address`` replaces
     the tenant's usual address of the response file; no status names one before ``file_named_at``.
     """
 
@@ -81,9 +81,9 @@ class Action:
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls one call: the error, whether the tenant did what was asked before it, and how long it takes.
+    """The fault of one call: the error, whether the tenant acted before it, and the seconds it takes.
 
-    With ``later``, what was asked is done so many seconds after the answer: a gateway gave up, the tenant did not. With
+    With ``later``, the tenant acts so many seconds after the answer: a gateway gave up, the tenant did not. With
     ``acts_after``, the tenant acts after so many seconds, otherwise in the middle of the call.
     """
 
@@ -133,7 +133,7 @@ NOT_BY_API = frozenset(
 UNANSWERED = frozenset({Kind.TIMEOUT, Kind.CONNECTION_LOST, Kind.CONNECT_FAILED})
 
 Script = Callable[[str, str, int], Fault | None]
-"""What befalls the call of that name for that key, the n-th (from 1) of its kind."""
+"""The fault of the call of that name for that key, the n-th (from 1) of its kind."""
 
 
 def scripted(**faults: Mapping[int, Sequence[Fault]]) -> Script:
@@ -151,7 +151,7 @@ def scripted(**faults: Mapping[int, Sequence[Fault]]) -> Script:
 
 
 class VirtualTenant:
-    """A tenant in memory. What it holds is the truth that a report is compared with."""
+    """A tenant in memory. A report is compared with its state."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class VirtualTenant:
 
     async def status(self, bulk_key: str, track_id: str) -> ActionState:
         def work(action: Action, call: Call) -> ActionState:
-            action.status(now())  # what others did until now has happened, whatever this reading shows
+            action.status(now())  # earlier changes by others have happened, regardless of this reading
             seen_at = max(0.0, now() - self._stale())
             status = action.status(seen_at)
             over = status in (Status.STOPPED, Status.COMPLETED)
@@ -277,7 +277,7 @@ class VirtualTenant:
     def _truth(
         self, name: str, key: str, call: Call, work: Callable[[Action, Call], R], befalls: Fault | None
     ) -> tuple[Any, MassStopError | None]:
-        """What the tenant does and what it answers; a tenant that was cut off does nothing any more."""
+        """The effect and the answer of a call; a tenant that was cut off does nothing."""
         if self.cut_off:
             return None, CallError(Kind.CONNECTION_LOST, "the process is dead")
         action = self.actions.get(key)
@@ -303,10 +303,10 @@ class VirtualTenant:
         return result, befalls.error if befalls else None
 
     async def _way_there(self, call: Call, seconds: float, work: Callable[[Action], object]) -> None:
-        """A request whose sender dies on the way may arrive all the same.
+        """A request may arrive although its sender was cut in transit.
 
-        Which do is told by the call, never by how many were cut before it: anyio cancels the tasks of a group in the
-        order of sets, which is that of addresses in memory and another one each time.
+        The call decides this, never the number cut before it. The tasks of a group are cancelled in the
+        order of a set, which differs each time.
         """
         try:
             await asyncio.sleep(seconds)

@@ -300,7 +300,7 @@ def test_a_share_reached_by_a_finished_twentieth_key_ends_the_sending():
 
 
 def test_a_resumed_run_counts_a_share_of_failures_among_its_own_keys():
-    """Whoever resumes has seen those of before; a share over both would end it at its first refusal, or never."""
+    """A resume counts only its own keys; a share over both sessions would end it at its first refusal, or never."""
     world = ten_are_refused_and_then(*actions_of(90, first=11))
 
     async def twice() -> Ending:
@@ -312,7 +312,7 @@ def test_a_resumed_run_counts_a_share_of_failures_among_its_own_keys():
 
 
 def test_a_share_of_failures_is_of_all_keys_tried_and_not_only_of_those_over():
-    """A refusal is over at once, an accepted stop only when it has been followed: that must not weigh the refusals."""
+    """A refused key is over at once, an accepted one after its polls. This must not raise the share of refusals."""
     some = [Action(bulk_key(n), refuses=Kind.NOT_FOUND if n % 10 == 0 else None) for n in range(1, 501)]
     world = World(VirtualTenant(some), settings(concurrency=10, max_failures=Threshold(share=0.3)))
     assert virtually(world.run(rows_of(500))).state == "finished"
@@ -332,14 +332,14 @@ def test_a_tenant_that_becomes_unreachable_ends_the_run():
 
 
 def no_stop_is_answered(name: str, key: str, n: int) -> Fault | None:
-    """The tenant stops the action, and is too slow to say so."""
+    """The tenant stops the action, and its answer is too late."""
     return lost() if name == "stop" else None
 
 
 @pytest.mark.parametrize("max_attempts", [1, 8])
 @pytest.mark.parametrize("keys", [1, 5, 50])
 def test_the_status_decides_stops_that_worked_without_an_answer(keys, max_attempts):
-    """Sent again and again, by this run and by every ``resume``, none would ever be called what it is."""
+    """If it was sent again by this run and by every ``resume``, it would never get its outcome."""
     told = settings(max_attempts=max_attempts, concurrency=4)
     world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered), told)
     ending = virtually(world.run(rows_of(keys)))
@@ -393,7 +393,7 @@ def test_keys_of_a_run_whose_credentials_were_refused_are_not_attempted():
 
 
 def test_credentials_that_expire_during_a_run_keep_the_earlier_results():
-    """What was sent and refused is a call; what waited for its next try when the token was gone is none."""
+    """A refused stop is a call; a stop that waited for its next attempt without a token is none."""
 
     class Expiring(VirtualTenant):
         async def authenticate(self) -> None:

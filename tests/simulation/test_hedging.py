@@ -1,4 +1,4 @@
-"""Hedged calls, in virtual time: what a hanging call costs, and what a second call may cost."""
+"""Hedged calls, in virtual time: the cost of a hanging call, and the cost of a second call."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def hang(*, works: bool, seconds: float = 25.0) -> Fault:
 
 
 def hanging(seed: int, share: float, seconds: float = 60.0) -> Callable[[str, str, int], Fault | None]:
-    """So many of the first calls of each kind hang, and so many of all others. Half of them have their effect."""
+    """The shares of hanging calls: of the first calls of each kind, and of all others. Half of them take effect."""
     random = Random(f"hanging {seed}")
     first = {name: random.randrange(round(1 / share)) for name in ("stop", "status", "file", "file status")}
 

@@ -1,8 +1,8 @@
-"""Long journeys made of dice: one run over many processes, each ended by something else, at a tenant that lies.
+"""Long random journeys: one run over many processes, each ended in another way, at an unreliable tenant.
 
-One seed draws it all: lives of actions, others who stop them too, latencies, faults, answers that are late or stale,
-hours in which nobody answers, signals, second signals, deadlines, kill -9. A seed that fails is seen again by
-``pytest tests/simulation/test_journeys.py --first-seed N --seeds 1``; ``make hunt SEEDS=5000`` looks for others.
+One seed draws everything: lives of actions, stops of other users, latencies, faults, late and stale answers. It also
+draws hours without an answer, signals, second signals, deadlines and kill -9. Repeat a failing seed with
+``pytest tests/simulation/test_journeys.py --first-seed N --seeds 1``; ``make hunt SEEDS=5000`` tries others.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ AT_EVERY_SEED = 40
 
 
 class Forgetful(VirtualTenant):
-    """While nobody answers, a token may be over, and there is no other to be had."""
+    """During an outage a token may expire, and no other is available."""
 
     def __init__(self, journey: "Journey", actions: list[Action], **given: Any) -> None:
         super().__init__(actions, **given)
@@ -51,7 +51,7 @@ class Forgetful(VirtualTenant):
 
 
 class Journey(Dice):
-    """One run by its seed, and what went on in it."""
+    """One run by its seed, and its events."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -169,7 +169,7 @@ class Journey(Dice):
         self.kills += 1
         self._accepted_are_known()
         if not world.connection.execute("SELECT COUNT(*) FROM source").fetchone()[0]:
-            # Killed before its first commit: the run is begun anew.
+            # Killed before its first commit: the run starts again.
             world.sessions = 0
             self.first_call_after.clear()
             world.connection.execute("DELETE FROM run")
@@ -190,7 +190,7 @@ class Journey(Dice):
         self._quiet_from = at
 
     def _look(self, *, whole: bool = False) -> None:
-        """Holds the report, as it stands, against what the tenant knows."""
+        """Compares the current report with the truth of the tenant."""
         world = self.scene
         told: Report | None = None
         quiet_from, self._quiet_from = self._quiet_from, None
@@ -201,7 +201,7 @@ class Journey(Dice):
             self.problems += lies(world, now(), crashed=bool(self.kills), more=self.kills, late=self.late)
             rows = rows_told(told)
             if len(rows) != len(set(rows)) or not set(rows) <= {row.number for row in self.rows}:
-                self.problems.append(f"rows are told twice: {rows}")
+                self.problems.append(f"rows are reported twice: {rows}")
         again = [call for call in self._stops() if self._sent_again(call)]
         if again:
             self.problems.append(f"accepted stops were sent again: {again[:3]}")
@@ -211,9 +211,9 @@ class Journey(Dice):
             self._is_whole(told)
 
     def _is_whole(self, told: Report) -> None:
-        """After a last session at a tenant in good health, nothing is left open that could be known."""
+        """After a last session at a healthy tenant, no knowable result is open."""
         if rows_told(told) != sorted(row.number for row in self.rows):
-            self.problems.append("not every row is told once")
+            self.problems.append("not every row is reported once")
         for action in told.actions:
             truth = self.scene.tenant.actions.get(action.bulk_key)
             if truth is None or truth.refuses is not None:
@@ -245,7 +245,7 @@ def test_the_report_is_true_at_every_step_of_a_journey(run_seed):
 
 
 def calls_of(seed: int) -> list[str]:
-    """What the tenant saw, a line for each call."""
+    """The calls that the tenant received, one in each line."""
     journey = Journey(seed)
     virtually(journey.travel())
     return [

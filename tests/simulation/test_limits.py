@@ -142,7 +142,7 @@ def test_parked_keys_are_completed_too(monkeypatch):
 
 
 def test_keys_parked_while_the_journal_is_read_stay_counted(monkeypatch):
-    """The journal has lost what was parked before. What is parked while it is asked is polled all the same."""
+    """The journal has lost earlier parked keys. Keys that are parked during its query are polled."""
     little_room(monkeypatch, 10)
     world = World(VirtualTenant(actions_of(30, stopping_for=5.0, has_file=False)), settings(concurrency=1))
     lost: list[int] = []
@@ -231,7 +231,7 @@ def test_the_counts_of_calls_are_those_the_tenant_received(run_seed):
 
 
 def test_no_more_stops_are_claimed_than_three_times_the_slots():
-    """Of each that is armed, a crash leaves open whether it was sent."""
+    """After a crash, it is not known whether a claimed stop was sent."""
     armed: list[int] = []
 
     def count(name: str, key: str, n: int) -> None:

@@ -1,4 +1,4 @@
-"""Runs through outages, gateway pages and bursts of refusals: whatever it was, the run finishes once it is over."""
+"""Runs through outages, gateway pages and bursts of refusals: the run finishes once the fault ends."""
 
 import asyncio
 from collections.abc import Callable
@@ -49,7 +49,7 @@ DOWN: dict[str, Callable[[], Fault]] = {
     "HTML under 403": lambda: page(403),
     "HTML under 404 after the stop took effect": lambda: page(404, works=True),
 }
-"""How a tenant may be down."""
+"""The kinds of outage."""
 
 
 def between(start: float, end: float, fails: Callable[[], Fault]) -> Script:
@@ -276,7 +276,7 @@ def test_a_token_endpoint_that_stays_down_ends_the_run_with_nothing_sent():
     )  # fmt: skip
 
 
-# What the operator sees
+# The progress of an outage
 
 
 def test_the_progress_describes_an_outage_while_it_lasts():

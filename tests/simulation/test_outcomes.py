@@ -1,4 +1,4 @@
-"""Every outcome of the contract, reached by the road that leads to it."""
+"""Every outcome of the contract, each by its own course."""
 
 import asyncio
 from typing import Any
@@ -75,7 +75,7 @@ def test_an_action_that_was_over_before_our_stop_carries_no_error():
 
 
 class Runaway(Action):
-    """Takes a stop and runs to its end all the same."""
+    """Accepts a stop and still runs to its end."""
 
     def stop(self, at: float) -> bool:
         return self.status(at) is Status.PROCESSING

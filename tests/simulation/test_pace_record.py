@@ -1,4 +1,4 @@
-"""How fast a run went, as its journal tells it."""
+"""The pace of a run in its journal."""
 
 from datetime import datetime
 from itertools import pairwise

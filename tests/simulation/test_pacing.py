@@ -15,11 +15,11 @@ from tests.simulation.virtual import now, virtually
 from tests.simulation.world import World, rows_of, settings
 
 SANDBOX = (Window(2_500, 60), Window(5_000, 3600), Window(10_000, 86_400))
-"""What an API sandbox allows (Zuora API, "Rate limits")."""
+"""The limits of an API sandbox (Zuora API, "Rate limits")."""
 
 
 class Sandbox(VirtualTenant):
-    """Tells its windows, of which each began with the run."""
+    """Sends its windows; each began with the run."""
 
     def _tell(self, error, seconds):
         used = {window: self._used(window) for window in SANDBOX}
@@ -48,7 +48,7 @@ def test_a_sandbox_of_ten_thousand_calls_a_day_is_enough_for_a_thousand_keys(sto
 
 
 def test_a_key_that_keeps_failing_delays_no_other_key():
-    """A quarter of the keys is locked for good: theirs are tried within the budget, the rest when all else is sent."""
+    """A quarter of the keys is locked for good: their retries use the budget, the rest follow all other stops."""
     locked = scripted(stop={n: [fault(Kind.LOCKED)] * 8 for n in range(1, 501) if n % 4 == 0})
     world = World(VirtualTenant(actions_of(500), latency=lambda: 1.0, script=locked))
     virtually(world.run(rows_of(500)))

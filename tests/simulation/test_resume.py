@@ -1,4 +1,4 @@
-"""A run that is resumed: one whole end, whatever cut it before."""
+"""A resumed run: one complete end after any cut."""
 
 import asyncio
 
@@ -76,7 +76,7 @@ def test_a_key_that_was_unreachable_is_sent_again_by_a_resumed_run():
 
 
 def test_a_key_whose_tries_had_run_out_before_the_cut_is_sent_again_by_a_resumed_run():
-    """Its tries were an earlier session's; what is resumed at a tenant in good health must not leave it running."""
+    """Its attempts belong to an earlier session; a resume at a healthy tenant must stop it."""
     script = scripted(stop={1: [fault(Kind.LOCKED)] * 8}, status={1: [throttled(300.0)]})
     world = World(VirtualTenant(actions_of(1), script=script))
     virtually(two_sessions(world, 1, 200.0))
@@ -99,7 +99,7 @@ def test_a_stop_in_flight_at_a_crash_is_unconfirmed_whatever_came_before():
 
 
 def test_a_stop_that_may_have_been_sent_before_the_crash_is_never_called_skipped():
-    """Resumed with other expectations, an action that our own stop put to Stopping is not one left alone."""
+    """Resumed with other guards, an action that our own stop put to Stopping is not skipped."""
     script = scripted(stop={1: [lost(seconds=500.0)]})
     world = World(
         VirtualTenant(actions_of(1, stopping_for=900.0), script=script), settings(expect_action_type=("MPU",))

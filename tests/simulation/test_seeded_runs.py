@@ -1,4 +1,4 @@
-"""Runs made of dice: whatever happens, the report and the tenant's own truth must agree in the end.
+"""Random runs: in the end the report and the tenant's own truth must agree.
 
 ``pytest tests/simulation/test_seeded_runs.py --seeds 500`` tries more of them.
 """
@@ -132,12 +132,12 @@ class Dice:
 
 
 def rows_told(report: Report) -> list[int]:
-    """Each row of the input as often as the report tells of it."""
+    """Each row of the input as often as it is in the report."""
     return sorted(row for action in report.actions for row in (action.row, *action.duplicate_rows))
 
 
 def lies(world: World, at: float, *, crashed: bool, more: int = 1, late: bool = False) -> list[str]:
-    """What the report says that the tenant knows better.
+    """The false statements of the report.
 
     ``more`` is how often the run ``crashed``; with ``late``, stops may have worked after they were given up.
     """
@@ -172,7 +172,7 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
         or doubtful
         or told.status is not None
         or any(stop.answer not in UNANSWERED for stop in stops),
-        # Cut before the status could tell why, a stop refused for the action's state is no more than refused.
+        # If the run is cut before the status is read, a stop refused for the action's state stays refused.
         Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
         Outcome.UNREACHABLE: bool(stops or guarded) and not accepted and (late or not taken),
         Outcome.NOT_ATTEMPTED: not taken
@@ -247,7 +247,7 @@ def test_a_seeded_run_stays_within_its_slots(run_seed):
 
 
 async def interrupted(dice: Dice, world: World) -> float:
-    """A session that a signal cuts, and one that goes on with it."""
+    """A session that a signal cuts, and one that continues it."""
     batches = dice.batches()
     session = world.session(batches)
     when = dice.random.uniform(0.0, 20.0)
@@ -258,7 +258,7 @@ async def interrupted(dice: Dice, world: World) -> float:
 
 
 async def killed(dice: Dice, world: World) -> tuple[float, set[str]]:
-    """A session that kill -9 ends: what is on the disk by then stays, what is said later is lost. One goes on with it.
+    """A session that kill -9 ends, and one that continues it. Only writes that are on the disk by then stay.
 
     Gives the time of the end, and the keys whose stop the journal knew to be accepted when the process died.
     """

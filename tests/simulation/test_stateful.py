@@ -1,8 +1,8 @@
-"""Hypothesis plays the incident: begins, kills and resumes a run, fails calls, ends actions, asks for the report.
+"""Hypothesis acts the incident: it starts, kills and resumes a run, fails calls, ends actions, asks for the report.
 
-Where the seeds of `test_journeys` draw a whole journey at once, this one is drawn step by step, so that a journey which
-fails comes back as the shortest one that does. After each step the journal, as a kill would leave it, is held against
-the tenant's truth; in the end the run is resumed twice, and the second time must send nothing and tell the same.
+The seeds of `test_journeys` draw a whole journey at once. Here each step is drawn by itself, so that a failure is
+reduced to the shortest journey. After each step the journal, as a kill would leave it, is compared with
+the tenant's truth. In the end the run is resumed twice; the second time must send nothing and report the same.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ MOMENTS = (0.0, 0.01, 0.05, 0.1, 0.3, 2.0, 10.0, 100.0)
 
 
 class Incident(RuleBasedStateMachine):
-    """A run over as many processes as hypothesis likes, and a tenant that outlives them."""
+    """A run over any number of processes, and one tenant for all of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Incident(RuleBasedStateMachine):
     def _action(self, number: int) -> Action | None:
         return self.world.tenant.actions.get(bulk_key(number))
 
-    # What becomes of the run
+    # Ends of the run
 
     @rule(seconds=st.sampled_from(MOMENTS))
     def time_passes(self, seconds: float) -> None:
@@ -151,7 +151,7 @@ class Incident(RuleBasedStateMachine):
     @precondition(lambda self: self.running is not None)
     @rule()
     def it_is_killed(self) -> None:
-        """All that was not committed is gone; what was on the wire may arrive."""
+        """Uncommitted writes are lost; calls in flight may arrive."""
         world = self.world
         world.connection, dead = snapshot(world.connection), world.connection
         weakref.finalize(world, world.connection.close)
@@ -161,7 +161,7 @@ class Incident(RuleBasedStateMachine):
         dead.close()
         world.tenant.cut_off = False
         if not world.connection.execute("SELECT COUNT(*) FROM source").fetchone()[0]:
-            # Killed before its first commit: the run is begun anew.
+            # Killed before its first commit: the run starts again.
             world.sessions = 0
             world.connection.execute("DELETE FROM run")
             world.connection.execute("DELETE FROM session")
@@ -174,7 +174,7 @@ class Incident(RuleBasedStateMachine):
             self.runner.run(_of(running))
         self.cuts += 1  # calls that were cut have no answer
 
-    # What must hold
+    # Invariants
 
     @invariant()
     def the_report_is_true_at_any_time(self) -> None:

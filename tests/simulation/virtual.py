@@ -1,7 +1,7 @@
 """A loop whose clock jumps: runs in virtual time.
 
 As in trio's MockClock and looptime, nothing waits for real: when nothing is ready, the clock jumps to the next timer.
-Where nothing is ready and no timer is set either, everybody waits for nobody; the loop says so instead of hanging.
+If nothing is ready and no timer is set, the loop raises an error instead of hanging.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ EPOCH = 1_795_000_000.0
 
 
 TICK = 1e-9
-"""Seconds by which a jump goes past its timer: a sum of floats may lie an ulp before the time it stands for."""
+"""Seconds by which a jump passes its timer: a sum of floats may be an ulp before the exact time."""
 
 
 class Jump(selectors.DefaultSelector):
@@ -29,7 +29,7 @@ class Jump(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         if timeout is None:
-            raise RuntimeError("everybody waits for nobody: nothing is ready and no timer is set")
+            raise RuntimeError("deadlock: nothing is ready and no timer is set")
         self.now += timeout + TICK
         return []
 

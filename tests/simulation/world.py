@@ -1,4 +1,4 @@
-"""A tenant, a journal, and the sessions that work between them: what orchestrator/runs wires, in virtual time."""
+"""A tenant, a journal, and the sessions that work between them: wired as in orchestrator/runs, in virtual time."""
 
 import weakref
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from tests.simulation.virtual import EPOCH, now
 
 @dataclass(frozen=True)
 class Grant:
-    """One slot given away: for what, and how many stops were waiting for a slot at that moment."""
+    """One granted slot: its call, and the number of stops that waited for a slot at that moment."""
 
     at: float
     to: str
@@ -48,7 +48,7 @@ class Grant:
 
 
 class WatchedGate(Gate):
-    """Notes each slot it gives away, and what was waiting for it."""
+    """Records each granted slot, and the calls that waited."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class World:
 
 
 class Session:
-    """What ``orchestrator/runs`` wires, with everything in memory."""
+    """The wiring of ``orchestrator/runs``, with everything in memory."""
 
     def __init__(self, world: World, batches: Sequence[Batch], settings: Settings) -> None:
         self.world = world
@@ -242,6 +242,6 @@ def rows_of(count: int, first: int = 1) -> list[InputRow]:
 
 
 def entry(report: Report, number: int) -> ActionEntry:
-    """What the report says of key ``number``."""
+    """The report's entry of key ``number``."""
     (found,) = (action for action in report.actions if action.bulk_key == bulk_key(number))
     return found

@@ -18,7 +18,7 @@ __all__ = ["anew", "make_tenant", "mass_stop", "tenants"]
 KEPT = Path(__file__).parent / "snapshots"
 
 AFRESH = "KEEP_SNAPSHOTS"
-"""The environment variable with which the snapshots are written anew: look at the difference before you commit it."""
+"""The environment variable with which the snapshots are written again: check the difference before you commit it."""
 
 MIXED: dict[str, Any] = {
     "actions": 14,
@@ -30,7 +30,7 @@ MIXED: dict[str, Any] = {
     "mix": {"Pending": 6, "Completed": 3, "Stopped": 1, "Failed": 1},
     "denied": 0.2,
 }
-"""A tenant on which nothing depends on when it is looked at: no action is being processed."""
+"""A tenant whose statuses do not change with time: no action is being processed."""
 
 
 class On:
@@ -54,7 +54,7 @@ class On:
         return "".join(self._written)
 
     def screen(self) -> str:
-        """What somebody who scrolls back sees."""
+        """The lines that are visible after scrolling back."""
         return Screen(self._columns).show(self.written)
 
     def end(self) -> int:
@@ -92,7 +92,7 @@ def on_terminal(mass_stop: MassStop) -> Iterator[Callable[..., On]]:
 
 
 _FOLDED = re.compile(r"^  (time|forecast|a run takes)\b.*(?:\n {4,}\S.*)*", re.M)
-"""Entries that tell of times: where they wrap depends on them."""
+"""Entries with times: their wrap depends on the time."""
 
 _PASSING = (
     (r"[\d.,]+GB(?=\s+free)", "NGB"),
@@ -106,7 +106,7 @@ _PASSING = (
     (r"(?<=about )[\d.hms]+(?= to the last)", "TIME"),
     (r"(?<=, )[\d.hms]+(?= until all)", "TIME"),
 )
-"""What differs from one day to the next, and what stands for it."""
+"""Values that differ between runs, and their placeholders."""
 
 
 def normalised(text: str) -> str:
@@ -126,6 +126,6 @@ def as_kept() -> Callable[..., None]:
         if os.environ.get(AFRESH):
             path.parent.mkdir(exist_ok=True)
             path.write_text(shown, "utf-8")
-        assert shown == path.read_text("utf-8"), f"{path.name} differs; {AFRESH}=1 writes it anew"
+        assert shown == path.read_text("utf-8"), f"{path.name} differs; {AFRESH}=1 writes it again"
 
     return compare

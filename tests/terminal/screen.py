@@ -6,7 +6,7 @@ _CONTROL = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])")
 
 
 class Screen:
-    """Lines of ``columns``, which begin anew at the edge, and a cursor. An unknown control sequence fails the test."""
+    """Lines of ``columns``, which wrap at the edge, and a cursor. An unknown control sequence fails the test."""
 
     def __init__(self, columns: int) -> None:
         self._columns = columns

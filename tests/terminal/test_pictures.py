@@ -1,4 +1,4 @@
-"""What is drawn of given counts: the progress at one moment, and a plan of actions at work."""
+"""The screens of given counts: the progress at one moment, and a plan of running actions."""
 
 import io
 from collections import Counter
@@ -251,7 +251,7 @@ def calls_of(plan: plan_summary.KnownPlan, settings: Settings) -> Calls:
 
 
 def test_the_calls_of_a_plan_are_those_of_its_run() -> None:
-    """Of 198 stops 38 are refused; 160 are looked at six times, 38 once; whatever may have a file is fetched."""
+    """38 of 198 stops are refused; 160 actions are polled six times, 38 once; every possible file is downloaded."""
     settings = Settings(base_url="https://rest.zuora.com")
     calls = calls_of(a_plan(), settings)
     assert (calls.stop, calls.status, calls.file) == (198, 160 * 6 + 38, 120 + 4 + 30)

@@ -1,4 +1,4 @@
-"""What an operator sees, kept as text: on narrow, colourless, dumb and ASCII terminals, and in the log of a CI job."""
+"""The screens of an operator, kept as text: on narrow, colourless, dumb and ASCII terminals, and in a CI log."""
 
 import os
 from collections.abc import Callable
@@ -148,7 +148,7 @@ def test_a_run_in_a_ci_job(mass_stop: MassStop, tenant: Tenant, as_kept: AsKept)
 def test_an_interrupted_run(
     mass_stop: MassStop, tenant: Tenant, on_terminal: OnTerminal, as_kept: AsKept
 ) -> None:
-    """The progress is gone from the screen, and so is what the terminal echoed of Ctrl-C into it."""
+    """The progress is gone from the screen, and so is the terminal's echo of Ctrl-C."""
     key = next(key for key in tenant.keys if tenant.truth(key).status == "Pending")
     os.mkfifo(mass_stop.home / "pipe")
     run = on_terminal("run", "pipe", "--yes", "--out", "one", *QUIETER, tenant=tenant)

@@ -1,4 +1,4 @@
-"""What tests of one room share."""
+"""Shared by the tests of one package."""
 
 import asyncio
 

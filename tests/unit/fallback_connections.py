@@ -1,4 +1,4 @@
-"""What the tests of the ledger and of its thread say to them, and a disk that takes no more."""
+"""Shared by the tests of the fallback connection and its thread: statements, and a full disk."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""A journal in memory that tests write into and read from."""
+"""A journal in memory for tests."""
 
 import asyncio
 import weakref
@@ -20,7 +20,7 @@ INFO = RunInfo("run", "run", "0", 0.0, "2026-11-23T22:50:13.000Z", "https://tena
 PROBLEM = Problem("locked", 50000050, 200, "locked", "request", "process")
 SENT = "2026-11-23T22:50:14.000Z"
 NOW = "2026-11-18T11:06:40.000Z"
-"""What the clock of a :class:`Book` says all the time."""
+"""The constant time of the clock of a :class:`Book`."""
 
 
 def key(number: int) -> str:

@@ -11,7 +11,7 @@ URL = "https://rest.test.example/v1/things"
 
 @pytest.mark.asyncio
 async def test_an_adapted_answer_has_its_status_headers_and_body() -> None:
-    """What a test registers is what the client reads."""
+    """The client reads the answer that a test registers."""
     with aioresponses() as mocked:
         mocked.put(URL, status=503, headers={"Retry-After": "7"}, payload={"success": False})
         async with aiohttp.ClientSession() as session, session.put(URL) as response:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear completely or not at all."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def old(tmp_path):
 
 
 class Syncs:
-    """Every fsync by what it was of; an entry in ``fail`` makes the nth one fail."""
+    """Every fsync by the kind of file; an entry in ``fail`` makes the nth one fail."""
 
     def __init__(self) -> None:
         self.real = os.fsync

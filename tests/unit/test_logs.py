@@ -1,4 +1,4 @@
-"""Logs: one JSON line an event in the file, a line to read on the screen, and no event is worth a run."""
+"""Logs: one JSON line for each event in the file, one readable line on the screen, and no log error ends a run."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What is shown of texts from outside."""
+"""Texts from outside on a screen."""
 
 import json
 import sys

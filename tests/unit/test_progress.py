@@ -1,4 +1,4 @@
-"""Counts as they are shown: none twice, none beyond the whole, and rates of what is, not of what was."""
+"""The displayed counts: none twice, none beyond the whole, and current rates."""
 
 import asyncio
 import io
@@ -126,7 +126,7 @@ def test_an_event_of_a_plan_has_no_stops():
 
 
 class Heard(io.StringIO):
-    """A stream that tells when it was written to."""
+    """A stream that signals each write."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -118,11 +118,11 @@ def test_a_shared_directory_in_use_is_refused_to_another_process(shared):
 
 
 def test_a_shared_directory_is_locked_by_a_file_open_for_writing(shared):
-    """NFS tells other machines of no lock on a directory, and of none on a file that is open for reading."""
+    """NFS shares no lock on a directory with other machines, and none on a file that is open for reading."""
     held = rundir.reopen(shared, shared=True)
     assert stat.S_ISREG(os.fstat(held._lock).st_mode)
     assert fcntl.fcntl(held._lock, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-    rundir.reopen(shared).close()  # so nothing holds the directory itself
+    rundir.reopen(shared).close()  # so the directory itself is not open
     held.close()
 
 

@@ -118,7 +118,7 @@ def open_for_resume(path: Path) -> tuple[JournalReader, list[str]]:
 
 
 Check = Callable[[sqlite3.Connection, Path], str | None]
-"""What finds the damage of a journal, in a few words."""
+"""The check that finds the damage of a journal, in a few words."""
 
 
 def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> list[str]:

@@ -103,4 +103,4 @@ def _lost(memory: sqlite3.Connection) -> Iterator[str]:
 def _unconfirmed(rows: list[int]) -> Iterator[str]:
     if rows:
         named = ", ".join(str(row) for row in rows[:_NAMED]) + (", …" if len(rows) > _NAMED else "")
-        yield f"What it holds of {len(rows)} rows cannot be trusted (row {named}): they are reported as unconfirmed."
+        yield f"Its content for {len(rows)} rows cannot be trusted (row {named}): they are reported as unconfirmed."

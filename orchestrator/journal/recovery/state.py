@@ -12,7 +12,7 @@ LEFT = "the disk took no more"
 
 
 class FileState:
-    """What the files of the journal at ``path`` say without SQLite. Raises RunDirectoryError or OSError.
+    """The state of the files of the journal at ``path``, without SQLite. Raises RunDirectoryError or OSError.
 
     Attributes:
         damaged: the digest does not match.

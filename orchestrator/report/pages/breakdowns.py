@@ -74,7 +74,7 @@ class Breakdown(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """What one row of the statement ``groups`` counts."""
+    """The counts of one row of the statement ``groups``."""
 
     tenant: str
     outcome: Outcome

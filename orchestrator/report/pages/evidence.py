@@ -37,7 +37,7 @@ def holds(verification: VerificationEntry) -> bool:
 
 
 def operator_parts(operator: OperatorEntry) -> list[str]:
-    """Who started the run, where, with which client, and how it was confirmed."""
+    """The operator, the host, the client, and how the run was confirmed."""
     parts = [f"{operator.user} on {operator.host}"]
     if operator.client_id is not None:
         parts.append(f"OAuth client {operator.client_id}")

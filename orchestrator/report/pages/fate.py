@@ -7,7 +7,7 @@ from orchestrator.report.wording import Group, group_of
 
 
 class Fate(Struct, frozen=True):
-    """What became of the records. A number is None if it is known of no action that it should count.
+    """The results of the records. A number is None if it is known of no action that it should count.
 
     ``before``, ``despite`` and ``so_far`` add up to the report's ``processed``; ``saved``, ``spared``, ``at_risk`` and
     ``held`` to its ``unprocessed``.

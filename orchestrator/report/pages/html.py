@@ -1,7 +1,7 @@
 """``report.html``: one file with everything in it, written piece by piece so that memory does not grow with the keys.
 
 The actions travel as JSON in blocks of script elements that no browser runs; the page's own script shows them a page at
-a time. What a reader sees before that, or without scripts, is plain HTML. Every text from outside passes
+a time. Before that, or without scripts, a reader sees plain HTML. Every text from outside passes
 :func:`~orchestrator.printable.printable`, and then Jinja2's autoescaping or the JSON.
 """
 
@@ -65,7 +65,7 @@ def write_html(
 
 
 def report_sha256(reader: JournalReader) -> str:
-    """Of the ``report.json`` that this journal makes, whatever file of that name there may be."""
+    """The hash of the ``report.json`` that this journal makes, not of a file of that name."""
     digest = hashlib.sha256()
     write_json(reader, digest.update)
     return digest.hexdigest()

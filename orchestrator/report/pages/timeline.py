@@ -115,7 +115,7 @@ class _Axis:
 
 
 def _pace(reader: JournalReader, axis: _Axis) -> Iterator[Pace]:
-    """Of several tenants the sum, each with its latest value."""
+    """The sum over all tenants, each with its latest value."""
     last: dict[str, tuple[float, float, float | None]] = {}
     for moment, tenant, slots, in_flight, others in reader.over_time(
         "pace_over_time", origin=axis.origin, width=axis.width

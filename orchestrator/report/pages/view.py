@@ -1,4 +1,4 @@
-"""What the page and the Markdown form show, read from the journal: the report's numbers, added up by group."""
+"""The data of the page and the Markdown form from the journal: the report's numbers, added up by group."""
 
 import shlex
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What must hold of a run that was killed, whatever the moment."""
+"""The laws for a run that was killed at any moment."""
 
 import shutil
 import sqlite3
@@ -13,7 +13,7 @@ from tests.hunts.crash.strace import PATIENCE
 
 
 class Found:
-    """What the journal of a killed run holds, read from a copy: stops intended and acceptances, by key."""
+    """The journal of a killed run, read from a copy: intended and accepted stops, by key."""
 
     def __init__(self, directory: Path) -> None:
         self.intended: dict[str, int] = {}
@@ -43,7 +43,7 @@ def calls(tenant: Tenant) -> dict[str, int]:
 
 
 def rows(report: dict[str, Any]) -> list[int]:
-    """The number of every row the report tells of, duplicates too, in ascending order."""
+    """The number of every row in the report, with duplicates, in ascending order."""
     return sorted(
         row for action in report["actions"] for row in (action["row"], *action["duplicate_rows"])
     )  # fmt: skip
@@ -52,10 +52,10 @@ def rows(report: dict[str, Any]) -> list[int]:
 def hold_after_a_kill(
     mass_stop: MassStop, tenant: Tenant, lines: Sequence[str], *, sent: Sequence[str] = (), again: bool = True
 ) -> str:
-    """Resumes the run in ``run`` and holds it to the laws; ``again`` resumes it once more.
+    """Resumes the run in ``run`` and checks the laws; ``again`` resumes it once more.
 
-    ``lines`` are the rows of ``keys.txt``, whose keys are those of the tenant; ``sent`` are the keys of stops that
-    the tenant got in another way than by calls. Returns what the kill had left: ``nothing``, or ``journal``.
+    ``lines`` are the rows of ``keys.txt``, with the keys of the tenant. ``sent`` are keys whose stops
+    reached the tenant without a call. Returns what the kill had left: ``nothing``, or ``journal``.
     """
     directory = mass_stop.home / "run"
     found = Found(directory)

@@ -1,7 +1,7 @@
-"""What a disk truly holds at each moment of a run: its writes and syncs as strace saw them, played again.
+"""The true content of a disk at each moment of a run: its writes and syncs from strace, replayed.
 
-A file has the content it had when it was last synced, and a directory the names it had when that was. What was written
-since is lost with the power, or half of it is: a disk may bring any of it down, in any order.
+After a power cut, a file has the content of its last sync, and a directory the names of its last sync. Later writes are
+lost, or half of them: a disk may write any of them, in any order.
 """
 
 import os
@@ -54,7 +54,7 @@ def events(trace: Path) -> Iterator[Event]:
 
 
 class File:
-    """Content as programs see it, as the disk holds it, and the writes in between."""
+    """The content for programs, the content of the disk, and the writes in between."""
 
     def __init__(self) -> None:
         self.seen = bytearray()
@@ -125,7 +125,7 @@ class Disk:
             self._held = {path: file for path, file in self._held.items() if path not in gone} | below
 
     def bring_back(self, place: Path, dice: random.Random | None = None) -> None:
-        """Makes below ``place`` what is there after a power cut; with ``dice`` some of what was not synced is, too."""
+        """Creates below ``place`` the files after a power cut; with ``dice`` also some unsynced writes."""
         for path, file in sorted(self._held.items()):
             target = place / Path(path).relative_to(self._root)
             if not target.parent.is_dir():
@@ -142,7 +142,7 @@ class Disk:
 
 
 def _bytes(text: str) -> bytes:
-    """What strace showed as ``\\x2f\\x74``."""
+    """The text that strace shows as ``\\x2f\\x74``."""
     return bytes.fromhex(text.replace("\\x", ""))
 
 

@@ -1,7 +1,7 @@
 """The installed command under strace, which kills it, or lets a call fail, at a chosen system call.
 
-strace counts the calls of each thread by itself: ``when=3`` is the third of whichever thread comes there first. What
-one thread does is therefore swept by tracing that thread alone, once the run stands ready and waits for its keys.
+strace counts the calls of each thread by itself: ``when=3`` is the third call of the first thread that makes
+three. To try each call of one thread, only that thread is traced, once the run waits for its keys.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.acceptance.support import Ended, Going, MassStop, Tenant, until
 FOUND = shutil.which("strace")
 
 PATIENCE = 200.0
-"""Seconds after which a command is taken for one that never ends, however busy the machine is."""
+"""Seconds after which a command counts as endless, even on a busy machine."""
 
 needs_strace = pytest.mark.skipif(
     FOUND is None, reason="strace is not installed (Debian: apt-get install strace)"

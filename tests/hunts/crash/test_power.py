@@ -1,4 +1,4 @@
-"""A power cut after each sync of a run: what was not synced is gone, or a part of it is."""
+"""A power cut after each sync of a run: unsynced writes are lost, or a part of them."""
 
 import math
 import random
@@ -50,7 +50,7 @@ def traced(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 _first_stops: dict[str, tuple[float | None, float, list[float] | None]] = {}
-"""Of the traced run: what its journal tells of counts belongs to these."""
+"""The calls of the traced run, which match the counts of its journal."""
 
 
 def turn_back(tenant: Tenant, sent: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ EVERYDAY = (
     Point("main", "write", 8),
     Point("first", "unlinkat", 2),
 )
-"""Before the intent, with stops under way, amid the clearing up."""
+"""Before the intent, with stops in flight, during the cleanup."""
 
 
 def prepared(mass_stop: MassStop, make_tenant: MakeTenant) -> tuple[Tenant, list[str]]:

@@ -23,7 +23,7 @@ def first(mass_stop: MassStop, tenant: Tenant) -> Going:
 
 
 def ended(going: Going, keys: list[str]) -> Ended:
-    """The end of ``going``, which is given ``keys`` now and no more."""
+    """The end of ``going``, whose input is ``keys`` and then ends."""
     going.feed(keys)
     assert going.process.stdin is not None
     going.process.stdin.close()

@@ -1,4 +1,4 @@
-"""Journals to damage: one that was closed in good order, one as kill -9 leaves it, and what both truly hold."""
+"""Journals to damage: one that was closed in order, one as kill -9 leaves it, and the truth of both."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ INFO = RunInfo(
 AT = "2026-11-23T22:50:14.000Z"
 KEYS = 12
 SETTLED = 7
-"""Of the keys; four more have an accepted stop, and one is not sent."""
+"""The number of finished keys; four more have an accepted stop, and one is not sent."""
 
 
 def make(directory: Path, *, killed: bool) -> Path:
@@ -73,7 +73,7 @@ class Reported(NamedTuple):
 
 
 def reported(path: Path) -> Reported:
-    """What ``mass-stop report`` shows of the journal at ``path``."""
+    """The output of ``mass-stop report`` for the journal at ``path``."""
     try:
         reader, sentences = open_for_report(path)
     except MassStopError as error:
@@ -96,7 +96,7 @@ def lies(truth: Reported, now: Reported) -> list[str]:
 
 
 def _evidence(action: dict[str, Any]) -> dict[str, Any]:
-    """What a seal covers."""
+    """The fields that a checksum covers."""
     named = ("bulk_key", "row", "labels", "outcome", "status", "error")
     stop, records = action["stop"], action["records"]
     return {

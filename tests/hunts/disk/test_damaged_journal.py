@@ -1,4 +1,4 @@
-"""A journal of which the disk lost or changed a part: it is noticed, and the report says nothing false."""
+"""A journal that the disk changed or shortened: the damage is noticed, and the report says nothing false."""
 
 import random
 import shutil
@@ -44,7 +44,7 @@ def cuts(data: bytes, places: Iterable[int]) -> Iterator[bytes]:
 
 
 def few(data: bytes, _: pytest.Config) -> Iterable[int]:
-    """Some places of ``data``, the same each time."""
+    """A fixed sample of places of ``data``."""
     return random.Random(1).sample(range(len(data)), SAMPLE)
 
 

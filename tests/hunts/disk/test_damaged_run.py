@@ -1,4 +1,4 @@
-"""A run whose files the disk damaged, as the commands tell of it."""
+"""The commands on a run whose files the disk damaged."""
 
 import zipfile
 from collections.abc import Callable
@@ -13,7 +13,7 @@ MakeTenant = Callable[..., Tenant]
 
 @pytest.fixture
 def damaged(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
-    """The tenant of a run in ``run`` that came to its end, and of whose journal one bit in one key was changed."""
+    """The tenant of a finished run in ``run``, with one changed bit in one key of its journal."""
     tenant = make_tenant(**PROCESSING, actions=12)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
     assert ended.status == 0, ended
@@ -77,7 +77,7 @@ def test_an_empty_response_file_after_a_power_cut_is_downloaded_again(
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=4)
     mass_stop.keys(tenant.keys)
-    assert run_killed_at(mass_stop, tenant, Point("first", "fchmod", 1))  # all is counted, nothing remediated
+    assert run_killed_at(mass_stop, tenant, Point("first", "fchmod", 1))  # counted, not in remediation
     files = sorted((mass_stop.home / "run" / ".responses").iterdir())
     assert len(files) == 4
     assert all(zipfile.is_zipfile(file) for file in files)

@@ -1,4 +1,4 @@
-"""A disk that takes no more, or fails, at each call of a run: every stop goes out, and nothing false is told."""
+"""A disk that is full or fails at each call of a run: every stop is sent, and nothing false is reported."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +21,7 @@ EVERYDAY = (
     Point("journal", "pwrite64", 12, "ENOSPC"),
     Point("journal", "fsync", 1, "EIO"),
 )
-"""No room for what comes after the intent, a sync of the report that fails."""
+"""No room after the intent, and a failed sync of the report."""
 
 
 def prepared(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
@@ -31,7 +31,7 @@ def prepared(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
 
 
 def hold(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> str:
-    """Holds a run on a failing disk to the laws, then resumes it on a good one. Returns how it ended."""
+    """Checks the laws for a run on a failing disk, then resumes it on a good one. Returns how it ended."""
     assert "Traceback" not in ended.err, ended
     assert "defect" not in ended.err, ended
     if ended.status == 2:
@@ -46,7 +46,7 @@ def hold(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> str:
     else:
         assert ended.status == 5, ended
         assert f"report         {ended.directory.name}" not in ended.err, "said to be saved, and is not there"
-        assert all(key in ended.err for key in tenant.keys), "neither saved nor told"
+        assert all(key in ended.err for key in tenant.keys), "neither saved nor reported"
     if ended.status == 5:
         assert _says_what_failed(ended), ended
     _resumed(mass_stop, tenant)
@@ -54,7 +54,7 @@ def hold(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> str:
 
 
 def _says_what_failed(ended: Ended) -> bool:
-    """Whether a sentence names a file of the run, and what it could not be."""
+    """Whether a sentence names a file of the run and the failed operation."""
     files = ("journal", "report", "remediation", "response file", "log run.log")
     failed = ("cannot", "can no longer", "could not", "lack", "No journal can")
     return any(
@@ -70,10 +70,10 @@ def _resumed(mass_stop: MassStop, tenant: Tenant) -> None:
         assert lies(valid(told.out), tenant) == []
     ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant, longest=PATIENCE)
     assert "Traceback" not in ended.err, ended
-    if ended.status == 2:  # the disk never took a journal
+    if ended.status == 2:  # the disk never had a journal
         assert "holds no run" in ended.err or "already contains a run" in ended.err, ended
         return
-    if "went on in memory" in ended.err:  # nor let go of what it had of one
+    if "went on in memory" in ended.err:  # the disk refused to remove its partial journal
         assert ended.status == 5, ended
         return
     assert ended.status == 0, ended

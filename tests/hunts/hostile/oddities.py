@@ -1,6 +1,6 @@
-"""Answers that are odd and may be meant: what no document promises, and what tenants and gateways say all the same.
+"""Unusual but valid answers: undocumented forms that tenants and gateways send.
 
-A change makes of an answer of the simulated tenant, as it came over the wire, one that means the same.
+Each change keeps the meaning of an answer of the simulated tenant.
 """
 
 import gzip
@@ -19,20 +19,20 @@ VALUES: dict[str, object] = {
     "minus one": -1, "a fraction": 2.5, "vast": 10**30, "true": True, "false": False, "a list": [1],
     "an empty list": [], "an object": {"of": None}, "two lines": "a\r\nb: c",
 }  # fmt: skip
-"""What may stand in a field in place of its own value."""
+"""Values that may replace the value of a field."""
 
 FEW = ("absent", "null", "empty", "a word", "a number", "true", "a list", "an object")
-"""Of these, one of each kind."""
+"""One value of each kind."""
 
 STATUS_FIELDS = (
     "actionType", "uploadedBy", "uploadedOn", "startedOn", "endedOn", "inputSize", "outputSize", "outputType",
     "outputURL", "totalCount", "processedCount", "errorCount", "successCount", "processId", "reasons", "message",
     "unheardOf",
 )  # fmt: skip
-"""Of a status, all but what says which it is (``status``, ``success``)."""
+"""All fields of a status except those that decide (``status``, ``success``)."""
 
 STOP_FIELDS = ("processId", "reasons", "message", "unheardOf")
-"""Of an accepted stop, all but that it is."""
+"""All fields of an accepted stop except ``success``."""
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "upper case": str.upper,
@@ -40,11 +40,11 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "capitals turned": str.swapcase,
     "blanks around": lambda status: f" {status}\n",
 }
-"""How a status may be spelt."""
+"""Spellings of a status."""
 
 
 def fields(changed: dict[str, object]) -> Change:
-    """A JSON answer in which these fields stand, or are ``ABSENT``."""
+    """A JSON answer with these fields, or without those that are ``ABSENT``."""
 
     def change(body: bytes) -> bytes:
         told: dict[str, Any] = json.loads(body) | changed
@@ -62,7 +62,7 @@ def odd_fields(names: Iterable[str], values: Iterable[str] = VALUES) -> dict[str
 
 
 def spelt(spelling: Callable[[str], str]) -> Change:
-    """A status in which the word is spelt in this way."""
+    """A status with the word in this spelling."""
 
     def change(body: bytes) -> bytes:
         told = json.loads(body)
@@ -78,7 +78,7 @@ def waits(*values: str, date: str | None = None) -> bytes:
 
 
 def _parts(answer: bytes) -> tuple[str, Headers, bytes]:
-    """First line, headers and body of an answer, unpacked; without those that say how long and how packed it is."""
+    """First line, headers and body of an answer, unpacked; without the headers for length and encoding."""
     head, _, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
@@ -155,7 +155,7 @@ CLOSING: dict[str, Change] = {
     "no length": _until_closed("1.1"),
     "the connection ends": _headed(lambda headers: [*headers, ("Connection", "close")]),
 }
-"""Forms in which a connection has this answer alone."""
+"""Forms of an answer that is alone on its connection."""
 
 FORMS: dict[str, Change] = CLOSING | {
     "chunked": _in_chunks(7),
@@ -196,11 +196,11 @@ JSON_FORMS: dict[str, Change] = FORMS | {
     "said to be HTML": _typed("text/html"),
     "said to be UTF-16": _typed("application/json; charset=utf-16"),
 }
-"""And one of JSON."""
+"""Forms of a JSON answer."""
 
 
 def _escaped(body: bytes) -> bytes:
-    """Names as well as values, as RFC 8259 has it."""
+    """Names as well as values, as in RFC 8259."""
     told = {name: value for name, value in json.loads(body).items() if isinstance(value, str | bool | None)}
     words = {
         name: _hex(value) if isinstance(value, str) else json.dumps(value) for name, value in told.items()

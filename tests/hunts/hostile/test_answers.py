@@ -1,6 +1,6 @@
-"""Bodies that are no answer and headers that make no sense: one key for each, in one run.
+"""Malformed bodies and headers: one key for each, in one run.
 
-The tenant stops what it was asked to stop. What the command hears of it costs tries, and never the truth.
+The tenant acts on each stop. A malformed answer costs attempts, and the report stays true.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ QUIET = PROCESSING | {"latency": 0.0, "rate_headers": False, "concurrency_header
 
 
 class InPlaceOf:
-    """Gives, in place of answers of one kind, those made for their keys: the first ``times`` of each."""
+    """Replaces the first ``times`` answers of one kind for each key."""
 
     def __init__(self, kind: str, instead: dict[str, bytes], times: int = 1) -> None:
         self.kind, self.instead, self.times = kind, instead, times
@@ -54,7 +54,7 @@ def test_a_malformed_body_costs_an_attempt_and_keeps_the_report_true(
 def test_a_status_that_is_always_malformed_leaves_a_stop_unconfirmed(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
-    """But where all that is wrong with it is beside the status."""
+    """Except where the status itself is valid."""
     tenant = make_tenant(**QUIET, actions=len(BODIES))
     instead = {key: respond(body) for key, body in zip(tenant.keys, BODIES.values(), strict=True)}
     with Meddler(tenant, InPlaceOf("status", instead, times=10**9)) as between:

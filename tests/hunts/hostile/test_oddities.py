@@ -1,6 +1,6 @@
-"""Answers that are odd and may be meant, one key for each: they cost neither a try nor a word of the truth.
+"""Unusual but valid answers, one key for each: they cost no attempt, and the report stays true.
 
-The simulated tenant says what the documents say. An outsider's said ``"outputURL": ""`` once, and the run never ended.
+The simulated tenant follows the documents. Another tenant once sent ``"outputURL": ""``, and the run never ended.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ SPELT = {name: spelt(spelling) for name, spelling in SPELLINGS.items()}
 
 
 class Oddly:
-    """Changes every answer of one kind, each key's in its own way; ``first`` alone where that is said."""
+    """Changes every answer of one kind, with another change for each key; with ``first`` only the first answer."""
 
     def __init__(self, kind: str, changes: dict[str, Change], first: bool = False) -> None:
         self.kind, self.changes, self.first = kind, changes, first
@@ -116,7 +116,7 @@ def test_a_status_without_success_is_a_status(mass_stop: MassStop, make_tenant: 
 
 
 def test_an_unknown_status_ends_as_unconfirmed(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
-    """Whatever stands in its place: the stop was accepted, and nobody can say more."""
+    """With any status: the stop was accepted, and the end of the action is not known."""
     odd = odd_fields(["status"]) | {
         name: change
         for name, change in odd_fields(["success"]).items()
@@ -127,7 +127,7 @@ def test_an_unknown_status_ends_as_unconfirmed(mass_stop: MassStop, make_tenant:
         mass_stop, tenant, "status", odd, "--max-attempts", "2", "--wait-for-tenant", "3s"
     )
     assert but("unconfirmed", outcome_of) == {}, ended
-    assert ended.status in (1, 4), ended  # the attempts of all keys end, or the wait for the tenant does
+    assert ended.status in (1, 4), ended  # the attempts of all keys end, or the wait for the tenant ends
 
 
 def test_the_status_decides_a_stop_without_a_clear_answer(
@@ -146,7 +146,7 @@ NO_WAIT = ("", " ", "-5", "soon", "0", "0.0", "0.1", "-0.5", "1e-1", "2,5", "Thu
 def test_a_malformed_wait_prevents_no_retry(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     answers = [waits(), *map(waits, NO_WAIT), waits("soon", "-5"), waits("0", "0.1")]
     cases = {str(n): _given(answer) for n, answer in enumerate(answers)}
-    # The go-between refuses what the tenant has done: a second stop of the same action is no other to it.
+    # The proxy refuses a stop that the tenant accepted. To the tenant, a second stop of the same action is the same.
     tenant = make_tenant(**QUIET, actions=len(cases), repeat_stop="accept")
     ended, outcome_of = told(mass_stop, tenant, "stop", cases, first=True)
     assert (but("stopped", outcome_of), ended.status) == ({}, 0), ended

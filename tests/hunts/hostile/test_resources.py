@@ -1,7 +1,6 @@
-"""Answers that would fill the memory or never end: the command's peak of memory is held against a run without them.
+"""Answers that would fill the memory or never end: the command's peak memory is compared with a run without them.
 
-Bounded: at most 64 MiB above that run, whatever is answered, to as many calls at once as there are slots; in time by
-``--timeout``, for each try.
+Memory: at most 64 MiB above that run, with such an answer in every slot. Time: each attempt ends after ``--timeout``.
 """
 
 import asyncio
@@ -161,7 +160,7 @@ class Measured:
 
 @pytest.fixture
 def weighed(mass_stop: MassStop, make_tenant: MakeTenant) -> Callable[..., Measured]:
-    """Runs the command behind a meddler and weighs it."""
+    """Runs the command behind a meddler and measures its memory."""
 
     def weigh(spoil: Spoil, *more: str, out: str = "run", keys: int = KEYS) -> Measured:
         tenant = make_tenant(**PROCESSING | {"latency": 0.01}, actions=keys)
@@ -200,9 +199,9 @@ def test_an_answer_without_end_is_bounded_in_memory_and_time(
     weighed: Callable[..., Measured], kind: str, flood: Flood
 ) -> None:
     for wbits in (15, 31):
-        bomb(wbits)  # packed before anybody waits for it
+        bomb(wbits)  # compressed before a call waits for it
     usual = weighed(honest, "--no-results", out="usual")
-    # On a slow machine all slots meet a flood, and each probe after them another: no tenant is to be gone for that.
+    # On a slow machine every slot and each probe gets a flood. This must not count as an unreachable tenant.
     measured = weighed(first(kind, flood), "--no-results", "--max-attempts", str(KEYS + 10))
     assert (measured.ended.status, lies(measured.ended.report, measured.tenant)) == (0, []), measured.ended
     assert outcomes(measured.ended.report) == dict.fromkeys(measured.tenant.keys, "stopped")
@@ -228,7 +227,7 @@ def many_entries() -> bytes:
 
 
 def overlapping() -> bytes:
-    """Two entries of the directory that are one in the file."""
+    """Two directory entries for one entry of the file."""
     sound = packed(b"a,Success\r\n1,Y\r\n")
     directory = sound.index(b"PK\x01\x02")
     end = sound.index(b"PK\x05\x06")
@@ -326,7 +325,7 @@ def test_a_name_in_a_response_file_is_never_a_path(
     assert not Path("/tmp/escaped.csv").exists()
 
 
-# What a person sees
+# Texts for a person
 
 TEXT = "\x1b[2J\x1b]0;title\x07\x9b31m\u202egnp\u2028\r=cmd|' /C calc'!A0"
 

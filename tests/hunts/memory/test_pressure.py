@@ -20,7 +20,7 @@ LEAST, MOST = 70_000, 330_000
 """KiB of addresses: from too little for the imports to enough for the whole run."""
 
 HUNG = 30.0
-"""Seconds after which a run that takes one or two is taken to hang."""
+"""Seconds after which a run of one or two seconds counts as hanging."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits on addresses hold on Linux")
 
@@ -33,7 +33,7 @@ def prepared(mass_stop: MassStop, make_tenant: MakeTenant, seed: int = 1) -> tup
 
 
 def run(mass_stop: MassStop, tenant: Tenant, shell: str) -> Ended:
-    """A run that is killed if it hangs: without memory, the interpreter may lose what would wake a task."""
+    """A run that is killed if it hangs: without memory, the interpreter may lose the event that wakes a task."""
     going = mass_stop.start(
         "run", "--yes", "--out", "run", mass_stop.home / "keys.txt", tenant=tenant, shell=shell
     )

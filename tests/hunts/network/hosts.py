@@ -19,7 +19,7 @@ _NEW_NET = 0x40000000  # CLONE_NEWNET of linux/sched.h
 
 
 class NotHere(Exception):
-    """This machine lets nobody, or not us, make namespaces; the message says why."""
+    """This machine does not allow us to create namespaces; the message says why."""
 
 
 class Network:

@@ -17,7 +17,7 @@ LONGEST_ANSWER = 760
 class CutAt:
     """Gives key number n the first n times ``step`` bytes of the first answer of its kind, and then nothing more.
 
-    Keys it does not know are answered, and every other file, whose address names no key: a tenant that answers nobody
+    Keys it does not know are answered, and every other file, whose address names no key: a tenant without any answer
     is another case.
     """
 

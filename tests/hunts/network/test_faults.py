@@ -16,10 +16,10 @@ TIMEOUT = "0.7s"
 
 
 def known_lies(ended: Ended, tenant: Tenant) -> list[str]:
-    """As `lies`, but for what nobody can know: where the answer to a stop was lost and the action is Completed when it
-    is first looked at, it was over before that stop, or it ran to its end while it was Stopping."""
+    """As `lies`, without the one case that is unknowable. If the answer to a stop was lost and the first status is
+    Completed, the action ended before the stop or while it was Stopping."""
     unknowable = {
-        f"{action['bulk_key']}: told already_completed, and our stop took effect"
+        f"{action['bulk_key']}: reported already_completed, and our stop took effect"
         for action in ended.report["actions"]
         if action["stop"]["attempts"] > 1
     }
@@ -27,7 +27,7 @@ def known_lies(ended: Ended, tenant: Tenant) -> list[str]:
 
 
 def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *, keys: int) -> Ended:
-    """A run with ``faults``, then a resumed one without: what both tell is true, and in the end all is over."""
+    """A run with ``faults``, then a resume without: both reports are true, and at the end all is over."""
     tenant.simulated.set_faults(faults)
     given = mass_stop.keys(tenant.keys[:keys])
     ended = mass_stop.run(tenant, given, "--timeout", TIMEOUT, "--settle", "20s", longest=150)

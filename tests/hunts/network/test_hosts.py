@@ -23,7 +23,7 @@ QUICKER = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
 }
-"""Dask's own settings: after how long a peer that is silent is held for dead."""
+"""Dask's own settings: the time after which a silent peer counts as dead."""
 
 
 class Remote(Tenant):

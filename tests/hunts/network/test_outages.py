@@ -33,7 +33,7 @@ def test_forty_refused_tokens_at_once_fetch_one_new_token(
 
 
 class NoTokens:
-    """The token endpoint is down, but for the first token, until it is told otherwise."""
+    """The token endpoint is down after the first token, until the test ends that."""
 
     def __init__(self) -> None:
         self.down = False

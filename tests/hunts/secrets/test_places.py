@@ -18,7 +18,7 @@ MakeTenant = Callable[..., Tenant]
 
 
 def hunted(case: str) -> ParameterSet:
-    """A case that only ``make hunt`` tries: another of its kind is tried every day."""
+    """A case only for ``make hunt``: ``make test`` tries another of its kind."""
     return pytest.param(case, marks=pytest.mark.hunt)
 
 
@@ -29,11 +29,11 @@ ENCODINGS: tuple[Callable[[str], str], ...] = (
     lambda text: text.encode().hex(),
     lambda text: " ".join(text.swapcase()),
 )
-"""Some of the ways in which a tenant may write what it was sent; the unit tests have them all."""
+"""Some encodings in which a tenant may repeat a value; the unit tests have them all."""
 
 
 class Stranger:
-    """Another origin. It need not answer: that anybody connects is too much."""
+    """Another origin. It need not answer: a connection is a failure."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -41,7 +41,7 @@ class Stranger:
         self.address = f"http://localhost:{self._listener.getsockname()[1]}/v1/files/{'0' * 32}"
 
     def called(self) -> bool:
-        """Whether anybody has connected; it listens no more."""
+        """Whether a client has connected; stops listening."""
         with self._listener:
             try:
                 caller, _ = self._listener.accept()
@@ -84,7 +84,7 @@ def test_no_byte_goes_to_another_origin(mass_stop: MassStop, make_tenant: MakeTe
 def test_a_link_in_the_run_directory_is_not_followed(
     mass_stop: MassStop, make_tenant: MakeTenant, name: str
 ) -> None:
-    """Whoever could put it there would have records written, or modes changed, in a place of his choice."""
+    """A user who could plant a link would choose where records are written or modes change."""
     tenant = make_tenant(**PROCESSING, actions=3)
     elsewhere = mass_stop.home / "elsewhere"
     elsewhere.mkdir()
@@ -130,7 +130,7 @@ def test_a_run_leaves_no_core_dump(mass_stop: MassStop, make_tenant: MakeTenant)
 def test_an_error_that_repeats_a_call_is_shown_without_its_credentials(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
-    """In any text of any answer: the secret, the token, both as HTTP encodes them, and what a gateway cut off."""
+    """In any text of any answer: the secret, the token, both as HTTP encodes them, and a truncated part."""
     tenant = make_tenant(**PROCESSING | {"latency": 0.0}, actions=3)
     told = tenant.environment
     basic = b64encode(f"{told['ZUORA_CLIENT_ID']}:{told['ZUORA_CLIENT_SECRET']}".encode()).decode()

@@ -30,7 +30,7 @@ def stops_of_each_key(tenants: Tenants) -> set[int]:
 
 
 def resumed(here: MassStop, tenants: Tenants) -> None:
-    """The run is resumed without the cluster; then every action is over, and told as it is."""
+    """The run is resumed without the cluster; then every action is over and reported truly."""
     ended = here("resume", "run", "--engine", "local", longest=LONGEST)
     assert ended.status == 0, ended
     is_true(tenants, ended)
@@ -39,7 +39,7 @@ def resumed(here: MassStop, tenants: Tenants) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """Puts a disk of ``size`` under ``folder``; what is given makes another size of it."""
+    """Mounts a disk of ``size`` at ``folder``; the returned function changes its size."""
 
     def mount(*words: str | Path) -> None:
         made = subprocess.run(["mount", *words], capture_output=True, check=False)

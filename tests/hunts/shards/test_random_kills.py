@@ -23,7 +23,7 @@ KILLED = ("caller", "worker", "worker", "both workers", "scheduler")
 
 
 class Chaos:
-    """A run and what is done to it. Every report of it must be true."""
+    """A run and the kills during it. Every report of it must be true."""
 
     def __init__(self, here: MassStop, tenants: Tenants, cluster: Cluster, dice: random.Random) -> None:
         self._here = here

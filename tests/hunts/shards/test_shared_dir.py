@@ -1,4 +1,4 @@
-"""A shared folder that fails, on real workers that are killed as well."""
+"""A shared folder that fails, with real workers that are killed as well."""
 
 import shutil
 import signal
@@ -203,7 +203,7 @@ NOTHING_WORKS = (
     "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64,pread64",
     "-e", "inject=pwrite64,pread64:error=EIO:when=60+",
 )  # fmt: skip
-"""In front of a command whose disk then gives back nothing either."""
+"""In front of a command whose disk then also fails to read."""
 
 
 @needs_strace

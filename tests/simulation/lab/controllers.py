@@ -1,4 +1,4 @@
-"""What our controller is compared with: fixed slots, plain AIMD, and an oracle that sees the tenant itself."""
+"""The comparisons for our controller: fixed slots, plain AIMD, and an oracle that sees the tenant itself."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from tests.simulation.lab.tenant import LabTenant
 
 
 class Fixed:
-    """So many slots, whatever happens."""
+    """A fixed number of slots."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -19,7 +19,7 @@ class Fixed:
         """Learns nothing."""
 
     def paused(self) -> None:
-        """Nor from a pause."""
+        """A pause changes nothing."""
 
 
 class Aimd(Fixed):
@@ -56,17 +56,17 @@ class Oracle:
         return float(self._tenant.others)
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
-        """Has nothing to learn."""
+        """Learns nothing."""
 
     def paused(self) -> None:
-        """Nor anything to forget."""
+        """Forgets nothing."""
 
 
 class NoGate(Pacer):
     """Each call waits for itself, as in most scripts."""
 
     def close(self, now: float, seconds: float) -> None:
-        """There is nothing to close."""
+        """Has no gate to close."""
 
 
 def ours(tenant: LabTenant, dice: Random) -> Pacer:
@@ -87,7 +87,7 @@ def aimd(tenant: LabTenant, dice: Random) -> Pacer:
 
 
 def oracle(tenant: LabTenant, dice: Random) -> Pacer:
-    """Keeps three slots free, as long as anybody else is there."""
+    """Keeps three slots free while there is other traffic."""
     scenario = tenant.scenario
     alone = scenario.burst is None and not any(mean for _, mean in scenario.others)
     return Pacer(Oracle(tenant, kept=0 if alone else 3), 0.0, uniform=dice.uniform)

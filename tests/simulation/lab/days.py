@@ -1,4 +1,4 @@
-"""The days that every controller is tried on."""
+"""The days for every controller."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ FAR = replace(STEADY, name="far away", wire=0.04)
 BURSTY = Scenario("bursty", burst=(3.0, 18.0))
 STEPS = Scenario("steps", limit=((0.0, 40), (20.0, 20), (40.0, 40)))
 LATE = replace(STEADY, name="late headers", refresh=5.0)
-SILENT = Scenario("no headers", seconds=300.0, held=28, tells="none", stops=1_000)
-LYING = replace(STEADY, name="wrong headers", tells="wrong")
+SILENT = Scenario("no headers", seconds=300.0, held=28, headers="none", stops=1_000)
+LYING = replace(STEADY, name="wrong headers", headers="wrong")
 STRAINED = replace(STEADY, name="strained", strain=2.0)
 SPENT = Scenario("quota spent", seconds=150.0, others=((0.0, 9.0),), quota=3_000, window=60.0, stops=7_000)
-UNTOLD = replace(SPENT, name="quota untold", quota_told=False, retry_after=2.0)
+UNTOLD = replace(SPENT, name="quota untold", quota_in_headers=False, retry_after=2.0)
 HERD = Scenario(
     "herd",
     seconds=300.0,

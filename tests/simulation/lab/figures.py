@@ -1,4 +1,4 @@
-"""The figures that pacing is held to, from the trials they need."""
+"""The figures that pacing must reach, from their trials."""
 
 from collections.abc import Iterable
 from random import Random
@@ -11,7 +11,7 @@ from tests.simulation.lab.trial import Make, Result, Trial
 Figures = dict[str, list[float]]
 
 SETTLED = 10.0
-"""Seconds after a step of the limit in which refusals are put down to it."""
+"""Seconds after a step of the limit in which refusals count as its effect."""
 
 
 def trials(scenario: Scenario, seeds: Iterable[int], make: Make = ours) -> list[Result]:
@@ -26,13 +26,13 @@ def compared(scenario: Scenario, seeds: Iterable[int]) -> dict[str, list[Result]
 
 
 def ideal(scenario: Scenario) -> float:
-    """Seconds for all stops, where every slot that nobody holds is used from first to last."""
+    """Seconds for all stops if every free slot is used from first to last."""
     assert scenario.stops is not None
     return scenario.stops * scenario.call / (scenario.limit[0][1] - scenario.held)
 
 
 def sharing(seeds: Iterable[int]) -> Figures:
-    """Steady production: what we use, what we suffer, what others suffer, at two headrooms."""
+    """Steady production: our use of free slots, our refusals and those of others, at two headrooms."""
     kept = list(seeds)
     usual, careful = trials(STEADY, kept), trials(CAREFUL, kept)
     return {
@@ -45,7 +45,7 @@ def sharing(seeds: Iterable[int]) -> Figures:
 
 
 def steps(seeds: Iterable[int]) -> Figures:
-    """A limit that falls and rises again: seconds until what is believed lies within a tenth; refusals of each step."""
+    """A limit that falls and rises again: seconds until the estimate is within a tenth; refusals of each step."""
     found: Figures = {"seconds": [], "our 429s": []}
     for result in trials(STEPS, seeds):
         for at, limit in STEPS.limit[1:]:
@@ -79,7 +79,7 @@ def herd(seeds: Iterable[int]) -> Figures:
 
 
 def alone(seeds: Iterable[int]) -> Figures:
-    """Nothing else on the tenant, and nothing left to others."""
+    """No other traffic, and no headroom."""
     return {"time": [result.ended / ideal(ALONE) for result in trials(ALONE, seeds)]}
 
 

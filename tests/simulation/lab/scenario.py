@@ -1,4 +1,4 @@
-"""What befalls a tenant in one trial: its limit, its other traffic, its headers. A trace of it is the same for all."""
+"""The conditions of a tenant in one trial: its limit, its other traffic, its headers. Controllers share one trace."""
 
 import math
 from collections.abc import Callable
@@ -13,20 +13,24 @@ Load = Callable[[float, Random], float]
 class Scenario:
     """One kind of day. Seconds throughout.
 
-    ``limit`` is the tenant's concurrency by the moment from which it holds; ``others`` the mean number of calls that
-    other traffic wants in flight, by the moment from which it does; ``burst`` alternates that mean between its two
-    values, each for an exponential time of mean ``burst_every``; ``held`` slots are taken from first to last. ``call``
-    is how long one call of anybody takes in an idle tenant, ``strain`` what a full one adds as a factor; ``wire`` is
-    the way there and back on top, which is also how long a refusal takes.
-
-    ``tells`` says which concurrency headers the answers have: ``right``, ``none``, or ``wrong`` (now and then
-    nonsense); they are taken anew every ``refresh``. A refusal for concurrency carries ``retry_after``. ``quota`` is
-    the calls that a fixed window of ``window`` lets through, told in the headers where ``quota_told``; a call beyond it
-    is refused until the window's end, or for ``retry_after`` where that is not told. From ``refuses[0]``, when all that
-    are in flight are thrown out, to ``refuses[1]`` every call of ours is refused with Retry-After: 2.
-
-    ``stops`` is how many there are to make, None without end; ``most`` the operator's own limit, ``headroom`` a
-    percentage.
+    Attributes:
+        limit: the tenant's concurrency by the moment from which it holds.
+        others: the mean number of calls that other traffic wants in flight, by the moment from which it holds.
+        burst: two values between which that mean alternates, each for an exponential time of mean ``burst_every``.
+        held: slots that are in use from first to last.
+        call: how long any call takes in an idle tenant.
+        strain: the factor that a full tenant adds to it.
+        wire: the time on the network on top. A refusal takes only this.
+        headers: the concurrency headers of the answers: ``right``, ``none``, or ``wrong`` (sometimes nonsense).
+        refresh: the time between two updates of the headers.
+        retry_after: the wait in a refusal for concurrency.
+        quota: the calls that a fixed window of ``window`` allows. A call beyond it is refused until the window's end.
+        quota_in_headers: whether the headers show the quota. Otherwise a refusal lasts for ``retry_after``.
+        refuses: from the first moment, when every call in flight is cancelled, to the second, every call of ours is
+            refused with Retry-After: 2.
+        stops: how many there are to make, None without end.
+        most: the operator's own limit.
+        headroom: a percentage.
     """
 
     name: str
@@ -40,12 +44,12 @@ class Scenario:
     spread: float = 0.1
     strain: float = 0.0
     wire: float = 0.0
-    tells: str = "right"
+    headers: str = "right"
     refresh: float = 1.0
     retry_after: float | None = None
     quota: int | None = None
     window: float = 60.0
-    quota_told: bool = True
+    quota_in_headers: bool = True
     refuses: tuple[float, float] | None = None
     stops: int | None = None
     headroom: float = 10.0
@@ -67,7 +71,7 @@ LENGTHS = 4_096
 
 
 def trace(scenario: Scenario, seed: int) -> Trace:
-    """What the day of ``seed`` brings, whoever works in it."""
+    """The trace of the day of ``seed``, for any controller."""
     dice = Random(f"{scenario.name} {seed}")
     lengths = tuple(
         max(0.1 * scenario.call, dice.gauss(scenario.call, scenario.spread * scenario.call))

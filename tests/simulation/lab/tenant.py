@@ -1,4 +1,4 @@
-"""A tenant as arithmetic: slots, a window, headers that lag. It knows what it did to whom."""
+"""A tenant as arithmetic: slots, a window, headers that lag. It records its refusals."""
 
 from random import Random
 
@@ -55,7 +55,7 @@ class LabTenant:
         if scenario.refuses and scenario.refuses[0] <= now < scenario.refuses[1]:
             wait = 2.0
         elif self._left is not None and self._left < 0:
-            wait = self._window_ends - now if scenario.quota_told else scenario.retry_after
+            wait = self._window_ends - now if scenario.quota_in_headers else scenario.retry_after
         elif self.ours + self.others < self.limit:
             self.ours += 1
             return None
@@ -81,10 +81,10 @@ class LabTenant:
 
     def _headers(self, now: float) -> Limits:
         scenario = self.scenario
-        limit, free = self._shown if self._shown is not None and scenario.tells != "none" else (None, None)
-        if scenario.tells == "wrong" and self._dice.random() < 0.2:
+        limit, free = self._shown if self._shown is not None and scenario.headers != "none" else (None, None)
+        if scenario.headers == "wrong" and self._dice.random() < 0.2:
             limit, free = self._dice.choice([(0, 0), (1, 0), (10**9, 10**9), (40, 4_000), (None, 7), (2, 39)])
-        if scenario.quota is None or not scenario.quota_told:
+        if scenario.quota is None or not scenario.quota_in_headers:
             return Limits(concurrency=limit, concurrency_remaining=None if free is None else max(free, 0))
         window = Window(scenario.quota, int(scenario.window))
         return Limits(

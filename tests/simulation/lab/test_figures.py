@@ -1,4 +1,4 @@
-"""What pacing must reach, on a few seeds; `make bench` prints it for twenty."""
+"""The figures that pacing must reach, on a few seeds; `make bench` prints it for twenty."""
 
 from statistics import mean
 

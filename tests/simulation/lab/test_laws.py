@@ -1,4 +1,4 @@
-"""What holds on every day of the laboratory, whatever the tenant does."""
+"""The laws of every day of the laboratory, for any tenant."""
 
 from dataclasses import replace
 

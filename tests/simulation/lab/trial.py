@@ -39,7 +39,7 @@ class Point:
 
 @dataclass
 class Result:
-    """What became of one trial."""
+    """The result of one trial."""
 
     sends: int = 0
     refused: int = 0
@@ -148,7 +148,7 @@ class Trial:
     # Ours
 
     def _pump(self) -> None:
-        """What the gate does: grants slots to calls that may start."""
+        """Acts as the gate: grants slots to calls that may start."""
         pacer, queue, now = self.pacer, self.queue, self.now
         while True:
             if self._fresh != 0 and len(queue.stops) < 2:

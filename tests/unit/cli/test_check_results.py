@@ -1,4 +1,4 @@
-"""What check finds, and what it advises."""
+"""The findings of check, and its advice."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Completion offers only what the settings take, and forgets none that has a few words to choose from."""
+"""Completion offers only accepted values, and has every setting with few values."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The display of progress, where the terminal it is shown on goes away."""
+"""The display of progress on a terminal that closes."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ from orchestrator.progress import Progress
 
 
 class Hanging(StringIO):
-    """A terminal that hangs up once it is told to."""
+    """A terminal that closes when the test says so."""
 
     gone = False
 

@@ -1,4 +1,4 @@
-"""``--help`` and refused command lines: what a person reads who does not know the command yet."""
+"""``--help`` and refused command lines: the texts for a person who does not know the command yet."""
 
 import re
 

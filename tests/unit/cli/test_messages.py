@@ -1,4 +1,4 @@
-"""What the operator reads when a command ends early: one sentence, with the program's name once."""
+"""The message when a command ends early: one sentence, with the program's name once."""
 
 import click
 import pytest

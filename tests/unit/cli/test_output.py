@@ -1,4 +1,4 @@
-"""What comes of standard output: a reader that went away is told from one that takes nothing any more."""
+"""Failures of standard output: a reader that closes it differs from a full disk."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from orchestrator.errors import StorageError
 
 @pytest.fixture(params=["terminal", "pipe"])
 def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Standard output is something at whose other end nobody is any more."""
+    """Standard output without a reader."""
     reader, writer = os.openpty() if request.param == "terminal" else os.pipe()
     os.close(reader)
     monkeypatch.setattr(output, "STANDARD_OUTPUT", writer)

@@ -1,4 +1,4 @@
-"""The closing summary claims no more than is known, and names what is to be done next."""
+"""The closing summary claims no more than is known, and names the next steps."""
 
 import shlex
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_without_a_possible_stop_the_summary_says_nothing_was_stopped():
 
 
 def test_without_a_key_none_is_counted_as_running():
-    """A pipe whose writer never came: what it would have named is not known."""
+    """A pipe whose writer never came: its keys are not known."""
     text = said({}, state="interrupted", unread=[SourceInfo(1, "keys.pipe", "/keys.pipe")])
     assert "Nothing was stopped: no key was read, and the input was not read to its end: keys.pipe" in text
     assert "0 mass actions" not in text

@@ -118,7 +118,7 @@ def test_a_link_to_itself_gets_no_report() -> None:
 
 
 def test_a_descriptor_that_another_user_opened_may_get_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under sudo the pipe to the next program belongs to the user before."""
+    """Under sudo the pipe to the next program belongs to the calling user."""
     read, write = os.pipe()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     assert targets.distrust(f"/dev/fd/{write}") is None

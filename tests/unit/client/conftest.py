@@ -1,4 +1,4 @@
-"""A tenant that says what a test tells it to, and a client of it."""
+"""A tenant with scripted answers, and a client of it."""
 
 from collections.abc import AsyncIterator
 
@@ -20,7 +20,7 @@ def tenant():
 
 @pytest.fixture
 def answers() -> list[Answered]:
-    """What the client showed of each answer."""
+    """The answers that the client reported."""
     return []
 
 

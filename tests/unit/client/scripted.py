@@ -1,4 +1,4 @@
-"""What tests of the client's answers share: the tenant's addresses, what it says, and what the client makes of it."""
+"""Shared by the tests of answers: the tenant's addresses, its answers, and the results of the client."""
 
 from typing import Any
 

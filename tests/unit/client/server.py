@@ -1,7 +1,6 @@
-"""A real socket for the client: a server that goes by a script, and ways to answer or to fail.
+"""A real socket for the client: a server with a script, and ways to answer or to fail.
 
-aioresponses stands in the place of the whole transport; time-outs, sending again, compression and redirects
-can only be seen below it.
+aioresponses replaces the whole transport; time-outs, repeated sends, compression and redirects are below it.
 """
 
 import asyncio
@@ -83,7 +82,7 @@ async def read_request(reader: asyncio.StreamReader, connection: int) -> Request
 
 @asynccontextmanager
 async def serving(*script: Answer) -> AsyncIterator[Server]:
-    """A server that goes by ``script``."""
+    """A server that answers by ``script``."""
     server = Server(list(script))
     async with listening(server.serve) as server.port:
         yield server

@@ -1,4 +1,4 @@
-"""What each answer of the tenant means to the engine: kind, try again or not, may have worked or not."""
+"""The meaning of each answer for the engine: its kind, retry or not, may have worked or not."""
 
 from codecs import BOM_UTF8
 
@@ -53,7 +53,7 @@ ELSE = {
                            451, 499],
     Kind.SERVER: [408, 501, 505, 507, 508, 511, 520, 521, 522, 524, 529, 530, 599, 600, 999],
 }  # fmt: skip
-"""HTTP statuses that no page of the API names, by what they are taken for."""
+"""HTTP statuses that no page of the API names, by their kind."""
 
 NOT_UNDERSTOOD = {
     "empty": b"",
@@ -137,7 +137,7 @@ async def test_without_a_reason_the_http_status_decides(tenant, client, http_sta
 )
 @pytest.mark.parametrize("body", [b"", b'{"success": true}'])
 async def test_an_undocumented_http_status_is_treated_by_its_class(tenant, client, http_status, kind, body):
-    """Whatever the body says: under such a status it is no accepted stop."""
+    """With any body: under such a status it is no accepted stop."""
     tenant.put(STOP, status=http_status, body=body)
     error = await failed_stop(client)
     assert (error.kind, error.http_status, error.may_have_worked) == (kind, http_status, True)
@@ -205,7 +205,7 @@ OURS, ANOTHERS = "prefix-20261124-3", "prefix-20261124-2"
 
 @pytest.mark.asyncio
 async def test_an_answer_with_the_track_id_of_another_call_is_refused(tenant, client):
-    """A gateway that answers twice would have one action's end told as another's."""
+    """With a gateway that answers twice, one action would get the end of another."""
     tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": ANOTHERS})
     with pytest.raises(CallError, match="another call") as caught:
         await client.status(KEY, OURS)

@@ -1,4 +1,4 @@
-"""What becomes of connections: used again, dropped, never there; and of calls that take too long."""
+"""Connections that are reused, dropped or never made; and calls that take too long."""
 
 import asyncio
 import socket
@@ -94,7 +94,7 @@ async def test_after_a_dropped_connection_the_next_call_gets_another():
 
 @pytest.mark.asyncio
 async def test_a_refused_connection_is_a_call_that_never_left():
-    with socket.socket() as closed:  # bound, so that nobody else gets the port; never listening
+    with socket.socket() as closed:  # bound, so that no other process gets the port; never listening
         closed.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{closed.getsockname()[1]}"
         async with ZuoraClient(ready(base), Clock()) as client:

@@ -1,4 +1,4 @@
-"""Tokens: refused, replaced, late; and credentials that are refused or not there."""
+"""Tokens: refused, replaced, late; and credentials that are refused or missing."""
 
 import asyncio
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ async def test_a_refused_token_is_replaced_and_the_call_is_retryable(tenant, htt
     "answer", [{"payload": {"success": True}}, {"payload": refusal(50000030)}, {"payload": refusal(50000040)}]
 )
 async def test_an_answer_between_refusals_clears_the_token(tenant, answer, no_minute):
-    """Whatever the API refuses a call for, it has accepted the token."""
+    """If the API refuses a call for another reason, it has accepted the token."""
     tenant.post(TOKEN, payload={"access_token": "fresh"}, repeat=True)
     for _ in range(2 * FRESH_TOKENS):
         tenant.put(STOP, status=401)
@@ -208,7 +208,7 @@ async def test_other_fields_beside_a_token_are_ignored(tenant, told):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("http_status", [201, 202, 203, 206])
 async def test_a_token_with_any_2xx_status_is_accepted(tenant, http_status):
-    """What else a gateway makes of a 200: to be without a token is to stop nothing."""
+    """Other forms of a 200 from a gateway: without a token nothing is stopped."""
     tenant.post(TOKEN, status=http_status, payload={"access_token": "fresh"})
     tenant.put(STOP, payload={"success": True})
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:

@@ -1,4 +1,4 @@
-"""Where the client does not go, and what it tells of each answer."""
+"""Hosts that the client does not call, and its report of each answer."""
 
 import asyncio
 

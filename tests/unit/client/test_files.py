@@ -1,4 +1,4 @@
-"""Response files, and what comes in their place."""
+"""Response files, and answers in their place."""
 
 import json
 import re
@@ -141,7 +141,7 @@ async def test_a_file_that_was_decompressed_in_transit_is_accepted(tenant, clien
 
 @pytest.mark.asyncio
 async def test_a_disk_that_is_full_is_not_called_a_lost_connection(tenant, client):
-    """The machine's own failure must reach who can tell the operator, not be tried eight times."""
+    """A local failure must reach the operator; it is not retried eight times."""
     tenant.get(FILE, body=b"PK", content_type="application/zip")
     full = OSError(28, "No space left on device")
 

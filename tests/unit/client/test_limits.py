@@ -1,4 +1,4 @@
-"""The limits and the waits that an answer tells."""
+"""The limits and the waits in an answer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What leaves: the bytes of each call as a real socket gets them."""
+"""The bytes of each call on a real socket."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ async def test_a_stop_is_a_put_without_a_body():
 
 @pytest.mark.asyncio
 async def test_a_stop_has_exactly_the_documented_headers():
-    """Whatever aiohttp comes to add by itself shows here. No Idempotency-Key: PUT must not have one."""
+    """A header that aiohttp begins to add fails this test. No Idempotency-Key: PUT must not have one."""
     request = await stop_with()
     assert set(request.headers) == {
         "host",

@@ -1,4 +1,4 @@
-"""What the client makes of a status."""
+"""The client's reading of a status."""
 
 import pytest
 
@@ -40,7 +40,7 @@ async def test_every_documented_status_is_read(tenant, client, status):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("told", [None, "", " ", 7, True, [], ["a"], {}], ids=repr)
 async def test_a_malformed_address_is_no_response_file(tenant, client, told):
-    """An empty one was asked for as if it were one, and what was answered made a run that never ended."""
+    """An empty one was once requested as an address, and the answer made an endless run."""
     tenant.get(STATUS, payload=status_body(outputURL=told))
     assert (await client.status(KEY, "track")).output_url is None
 

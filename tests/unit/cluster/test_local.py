@@ -1,4 +1,4 @@
-"""A cluster on this machine starts whole, replaces what dies, and leaves nothing behind."""
+"""A cluster on this machine starts completely, replaces dead workers, and leaves nothing behind."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What caller and workers send each other arrives as it was sent."""
+"""Messages between caller and workers arrive unchanged."""
 
 import msgspec
 

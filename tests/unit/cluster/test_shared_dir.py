@@ -1,4 +1,4 @@
-"""The folders in which shards journal, and what is left of them."""
+"""The folders for the journals of shards, and their removal."""
 
 import asyncio
 import os

@@ -22,7 +22,7 @@ import structlog
 
 
 def state() -> dict[str, Any]:
-    """What a program may have set for itself."""
+    """Settings of the process that belong to the program."""
     umask = os.umask(0o077)
     os.umask(umask)
     loggers = [logging.getLogger(), *(one for one in logging.root.manager.loggerDict.values())]

@@ -1,4 +1,4 @@
-"""The program around a run: what is left alone in it, and which names it finds."""
+"""The program around a run: the run changes nothing in it, and finds every public name."""
 
 import logging
 import signal

@@ -1,4 +1,4 @@
-"""A run that its program cancels, and how the program goes on with it."""
+"""A run that its program cancels and continues."""
 
 import asyncio
 import threading
@@ -69,7 +69,7 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
 async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
     served: Served, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    """It waited a minute for the first worker, whatever the operator did."""
+    """It once waited a minute for the first worker, regardless of signals."""
     waits = asyncio.Event()
 
     @asynccontextmanager

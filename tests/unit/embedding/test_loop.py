@@ -16,7 +16,7 @@ from tests.unit.embedding.served import LONGEST, Served, one_by_one
 
 
 def printed_by(script: str, served: Served, out: Path) -> str:
-    """What a program beside this file prints, which stops every action of ``served``."""
+    """The output of a program in this folder, which stops every action of ``served``."""
     config = served.tenant.config
     path = Path(__file__).with_name(script)
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a program asks a report: is everything over, who needs a person, which error fits."""
+"""The questions of a program to a report: is all over, which keys need a person, which error fits."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Settings that a program writes out are held to the rules of those that an operator writes."""
+"""Settings from a program follow the same rules as those of an operator."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ WRONG: dict[str, Any] = {
     "max_failures_total": Threshold(share=5.0),
     "any_key": "maybe",
 }
-"""What a setting does not take."""
+"""Values that a setting refuses."""
 
 
 def is_empty(path: Path) -> bool:

@@ -42,7 +42,7 @@ class Slots:
 
 
 class Tenant(VirtualTenant):
-    """A tenant whose token is there, or comes as the test says."""
+    """A tenant whose token is available, or arrives when the test says so."""
 
     def __init__(self) -> None:
         super().__init__([])

@@ -18,7 +18,7 @@ def lowest(low: float, high: float) -> float:
 
 
 def looks(share: float, settle: float = 600.0) -> list[float]:
-    """When an action that never ends is looked at, with so many calls for it, from its first look on."""
+    """The poll times of an endless action with a number of calls, from its first poll on."""
     at, found = 0.0, [0.0]
     while at < settle:
         at += interval(len(found) - 1, at, settle - at, share - len(found) + 1, highest)
@@ -56,7 +56,7 @@ def test_the_first_poll_under_a_scarce_quota_is_as_early_as_usual():
 
 
 def test_with_less_than_one_call_per_key_each_poll_is_nine_times_as_late():
-    """What is left without a call must not wait to the last: others may need fewer than was thought."""
+    """Actions without a call left must not wait to the end: others may need fewer than forecast."""
     assert interval(3, 10.0, 590.0, 0.5, highest) == 80.0
 
 

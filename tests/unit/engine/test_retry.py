@@ -1,4 +1,4 @@
-"""What follows a failed call: how often it is tried, and after how long."""
+"""The decision after a failed call: the number of attempts and the waits."""
 
 import random
 
@@ -51,7 +51,7 @@ def shortest(low: float, high: float) -> float:
 
 
 def test_every_kind_of_failure_has_its_number_of_attempts():
-    """A kind added without a thought for its tries would be given up at once."""
+    """A new kind without a number of attempts would have no retry."""
     assert set(TRIES_OF_EIGHT) == set(Kind)
 
 

@@ -19,7 +19,7 @@ ENDS = [status for status in Status if status.terminal]
         (Status.STOPPED, False, False, Outcome.ALREADY_STOPPED),
         (Status.COMPLETED, True, False, Outcome.COMPLETED_BEFORE_STOP),
         (Status.COMPLETED, True, True, Outcome.COMPLETED_BEFORE_STOP),
-        # Nobody saw our stop being taken: the plainer claim is made.
+        # No status showed our stop as accepted: the weaker claim is reported.
         (Status.COMPLETED, False, True, Outcome.ALREADY_COMPLETED),
         (Status.COMPLETED, False, False, Outcome.ALREADY_COMPLETED),
         (Status.FAILED, True, False, Outcome.ALREADY_FAILED),

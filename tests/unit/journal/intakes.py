@@ -65,7 +65,7 @@ def known(journal: Journal) -> SourceInfo:
 
 
 def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -> list[int]:
-    """Reads ``path``; gives how many keys were new, as they were told."""
+    """Reads ``path``; returns the reported numbers of new keys."""
     if info is None:
         (info,) = journal.add_sources([(path.name, str(path))])
     source = open_source(str(path))

@@ -1,4 +1,4 @@
-"""What the last screen needs of the journal: bounded, grouped, and in the order of a run by the plan."""
+"""The data for the last screen: bounded, grouped, and in the order of a run by the plan."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -38,7 +38,7 @@ def test_an_empty_file_is_refused_by_name(journal, tmp_path):
 
 
 def test_an_empty_file_beside_one_that_an_earlier_session_read_is_read_to_its_end(journal, tmp_path):
-    """A resume reads only what is left; that nothing was there is no news of the whole input."""
+    """A resume reads only the rest; an empty rest says nothing about the whole input."""
     read(journal, fill(tmp_path / "keys.csv", 1, 2))
     assert read(journal, fill(tmp_path / "more.csv")) == []
     assert [source.rows for source in report(journal).run.sources] == [2, 0]

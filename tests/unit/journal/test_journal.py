@@ -1,4 +1,4 @@
-"""The journal: what it is told of keys and calls, it tells again."""
+"""The journal returns the keys and calls that were recorded."""
 
 import pytest
 

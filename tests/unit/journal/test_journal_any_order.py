@@ -1,4 +1,4 @@
-"""The journal told anything in any order, and cut at any moment."""
+"""The journal with any events in any order, cut at any moment."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class Model:
-    """What a key is, as its teller knows it."""
+    """The state of a key in the model of the test."""
 
     def __init__(self) -> None:
         self.stage = Stage.WAITING
@@ -47,7 +47,7 @@ NOT_TAKEN = st.sampled_from([Outcome.ALREADY_COMPLETED, Outcome.REJECTED, Outcom
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Admits, arms, accepts, fails, follows, settles and dies, in any order; and asks what is known, after each."""
+    """Admits, claims, accepts, fails, polls, completes and crashes, in any order; checks the journal after each."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The journal: what the report is made of."""
+"""The journal as the source of the report."""
 
 import msgspec
 import pytest

@@ -67,7 +67,7 @@ def test_each_tenant_has_its_own_counts_and_tokens(fleet):
 
 
 def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | None]]:
-    """How the tenants stand, once the session has ended so."""
+    """The state of the tenants after this end of the session."""
     fleet.wait(fleet.journal.end_session(state, reason, 0))
     return [(one.state, one.reason) for one in JournalReader(fleet.connection).tenants().values()]
 

@@ -55,7 +55,7 @@ class Book:
 
 @pytest.fixture
 def run() -> Book:
-    """Two keys of north, one of south; what is reported of a key that nobody has sent is ``not_attempted``."""
+    """Two keys of north, one of south; a key that was not sent is reported as ``not_attempted``."""
     book = Book()
     (source,) = book.journal.add_sources([("keys.csv", "keys.csv")])
     rows = [

@@ -1,4 +1,4 @@
-"""The journal's writer: commits in groups, in order, and whoever waits hears how it went."""
+"""The journal's writer: commits in groups, in order, and each waiting caller gets the result."""
 
 import sqlite3
 import threading
@@ -20,7 +20,7 @@ PATIENCE = 20.0
 
 
 class Watched(FallbackConnection):
-    """Counts its commits, tells of each, and can be held up in the first."""
+    """Counts its commits, signals each, and can be blocked in the first."""
 
     def __init__(self, connection: sqlite3.Connection, **told: object) -> None:
         super().__init__(connection, **told)  # type: ignore[arg-type]

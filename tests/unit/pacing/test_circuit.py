@@ -1,4 +1,4 @@
-"""When a tenant that answers nothing is in an outage, and when the next probe may start."""
+"""When a tenant without answers is in an outage, and when the next probe may start."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The forecast: calls of a run, what the tenant's windows hold, and how long it takes."""
+"""The forecast: calls of a run, the calls that the windows allow, and the time."""
 
 import pytest
 from hypothesis import given
@@ -69,7 +69,7 @@ def test_windows_without_a_count_are_assumed_to_have_just_begun():
 
 
 def test_no_more_is_left_of_a_window_than_it_holds():
-    """A header may tell that more remains than the quota."""
+    """A header may show a higher remaining count than the quota."""
     assert [quota.left for quota in quotas(told(6_000)) if not quota.told] == [2_500, 10_000]
 
 

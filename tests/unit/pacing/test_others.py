@@ -1,4 +1,4 @@
-"""The load of others, told from counts that are late, capped or wrong."""
+"""The load of others, estimated from counts that are late, capped or wrong."""
 
 import math
 from random import Random
@@ -126,7 +126,7 @@ def test_a_falling_load_is_detected_within_three_counts():
 
 
 def nobody_after(*moments: float) -> float:
-    """How likely it is that nobody else calls, after counts that tell nothing: all slots were ours."""
+    """The probability of no other traffic after counts without information: all slots were ours."""
     load = OthersLoad()
     for moment in moments:
         load.seen(moment, 40, 40, 0)
@@ -193,7 +193,7 @@ def test_a_higher_limit_restarts_the_estimate():
 
 
 def chance(count: int, load: float, room: int) -> float:
-    """Of so many calls of others, from the definition: Poisson's distribution, cut off at the slots they find."""
+    """The probability of ``count`` others' calls, by definition: Poisson's distribution, cut off at their slots."""
     if not load:
         return float(count == 0)
     terms = [math.exp(k * math.log(load) - load - math.lgamma(k + 1)) for k in range(room + 1)]
@@ -203,10 +203,10 @@ def chance(count: int, load: float, room: int) -> float:
 @pytest.mark.parametrize("before", [[], [1]], ids=["the first", "one that follows a call alone"])
 @pytest.mark.parametrize(("permitted", "taken"), [(40, 5), (40, 40), (130, 111), (130, 2)])
 def test_a_count_with_one_call_of_ours_in_it_is_weighed_by_bayes_rule(before, permitted, taken):
-    """What is taken less our one is others', in the room that our one leaves; one count in ``1 / WRONG`` is noise."""
+    """Used slots less our one are others', in the slots that our one leaves; one count in ``1 / WRONG`` is noise."""
     blank = OthersLoad()
     for moment in (0.0, 10.0):
-        blank.seen(moment, permitted, permitted, 0)  # all slots are ours: that tells nothing
+        blank.seen(moment, permitted, permitted, 0)  # all slots are ours: no information
     load = OthersLoad()
     for in_flight in before:
         load.seen(0.0, in_flight, permitted, permitted - 1)

@@ -84,7 +84,7 @@ def test_a_closed_gate_opens_in_the_future(now, seconds):
 
 
 def test_a_retry_after_closes_the_gate_for_all():
-    """Forty calls that wait each for itself wake as a herd."""
+    """Forty separate waits would end at the same moment."""
     pacer = a_pacer()
     pacer.answered(answer(throttled=True, retry_after=2.0), 100.0)
     assert pacer.opens_at(101.9) == 102.0
@@ -126,7 +126,7 @@ def test_a_day_used_less_than_the_hour_delays_no_call():
 
 
 def in_outage(now: float) -> Pacer:
-    """A tenant of one slot that has answered before and answers nothing any more. Random pauses are the longest."""
+    """A tenant of one slot that has answered before and no longer does. Random pauses are the longest."""
     pacer = Pacer(TenantSlots(0.0, 1), 0.0, uniform=lambda low, high: high)
     pacer.answered(answer(), now)
     for _ in range(FAILURES):
@@ -193,7 +193,7 @@ def test_an_answer_to_a_probe_ends_the_outage():
 
 
 def refused_alone(pacer: Pacer, now: float) -> float:
-    """Seconds for which the gate is closed after a refusal that tells no time, where no other call is ours."""
+    """Seconds for which the gate is closed after a refusal without a time, with no other call of ours."""
     call = pacer.take(now)
     pacer.answered(answer(throttled=True), now)
     pacer.release(call)

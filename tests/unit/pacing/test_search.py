@@ -1,4 +1,4 @@
-"""How many calls a tenant takes that tells nothing: found by its refusals."""
+"""The limit of a tenant without headers: found by its refusals."""
 
 import pytest
 from hypothesis import given

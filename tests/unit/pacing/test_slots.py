@@ -1,4 +1,4 @@
-"""How many calls may be in flight: the tenant's word, headroom, room for others, and what follows a refusal."""
+"""How many calls may be in flight: the tenant's limit, headroom, room for others, and the effect of a refusal."""
 
 import pytest
 from hypothesis import given
@@ -16,13 +16,13 @@ TRIP = 0.3
 def tell(
     slots: TenantSlots, now: float, in_flight: int, permitted: int | None = None, remaining: int | None = None
 ) -> None:
-    """A call comes back well."""
+    """A call is accepted."""
     limits = Limits(concurrency=permitted, concurrency_remaining=remaining)
     slots.answered(now, in_flight, Answered(limits, 200, False, None, TRIP))
 
 
 def refuse(slots: TenantSlots, now: float, in_flight: int, permitted: int | None = None) -> None:
-    """A call comes back refused."""
+    """A call is refused."""
     slots.answered(now, in_flight, Answered(Limits(concurrency=permitted), 429, True, None, TRIP))
 
 
@@ -206,7 +206,7 @@ def test_a_refusal_of_an_idle_tenant_has_a_short_effect():
 
 
 def test_each_refusal_costs_a_slot_until_enough_calls_are_accepted():
-    """What our own calls may suffer is one in a thousand."""
+    """One in a thousand of our own calls may be refused."""
     slots, unrefused = steady(0.1, others=9), steady(0.1, others=9)
     for n in range(3):
         refuse(slots, 40.0 + n, slots.limit)
@@ -220,7 +220,7 @@ def test_each_refusal_costs_a_slot_until_enough_calls_are_accepted():
 
 @pytest.mark.parametrize("before", ["answer", "refusal", "pause"])
 def test_a_repeated_limit_without_a_count_clears_no_refusal(before):
-    """It is no news: only a count of free slots, or the first word after a pause, shows that there is room."""
+    """Only a count of free slots, or the first answer after a pause, shows that there is room."""
     slots = TenantSlots(0.1)
     if before == "refusal":
         refuse(slots, 0.0, 1, permitted=40)

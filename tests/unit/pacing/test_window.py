@@ -79,7 +79,7 @@ def test_a_fresh_window_is_open():
 
 
 def test_a_quota_of_nothing_still_lets_one_call_through_a_window():
-    """A header may tell 0; a run that could never send again would hang in silence."""
+    """A header may show 0; a run that could never send again would hang without a message."""
     window = RateWindow(0, 60, burst=0)
     assert calls_let_through(window, 0.0, [AT_ONCE] * 3) == [0.0, 60.0, 120.0]
 

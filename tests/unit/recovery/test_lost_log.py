@@ -1,4 +1,4 @@
-"""A journal whose latest commits are lost: what it says then, and what it no longer claims."""
+"""A journal whose latest commits are lost: its report, and the claims that it drops."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""A journal that is not what was written: what its report says, and that it is not resumed."""
+"""A journal with damage: its report says so, and it is not resumed."""
 
 import sqlite3
 import stat
@@ -32,7 +32,7 @@ def killed(tmp_path: Path) -> Path:
 
 
 def change(path: Path, statement: str) -> None:
-    """Changes the journal behind the product's back, as if its process had been killed then."""
+    """Changes the journal without the product, as if its process was killed then."""
     change_as_killed(path, statement)
 
 
@@ -228,7 +228,7 @@ def test_a_killed_process_leaves_a_complete_journal(killed):
 
 @pytest.fixture
 def left(path: Path) -> Path:
-    """The disk took no more, and the run went on in memory to an end that never reached the disk."""
+    """The disk was full. The run continued in memory, and its end never reached the disk."""
     ledger = FallbackConnection(database.reopen(path), home=path)
     pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
     ledger.connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -332,7 +332,7 @@ def test_a_checksum_covers_every_field_of_a_completed_action():
         "held_by_group",  # at most the unprocessed records, which are sealed
         "seq", "rank", "stage", "seal",  # the place in the queue, and the seal itself
         "position",  # the digest of the source covers the order of its rows
-        "malformed",  # only for the index, which SQLite checks by it; the outcome tells it
+        "malformed",  # only for the index, which SQLite checks; it follows from the outcome
         "claimed", "due_at", "read_from", "polls", "output_url", "sent_at",  # of the session at work
         "action_type", "provenance", "track_id", "counts_from", "mismatch", "speed",  # beside the evidence
         "status_calls", "file_calls", "retried", "throttled", "hedged",  # counts of calls

@@ -1,4 +1,4 @@
-"""The Markdown form: short, true, and safe to paste, whatever was in the input."""
+"""The Markdown form: short, true, and safe to paste for any input."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from orchestrator.report.pages.markdown import code, write_markdown
 from orchestrator.report.pages.view import FIRST
 from tests.made_runs import HOSTILE, MadeRun, made_run, one_of_each
 
-READER = MarkdownIt("gfm-like")  # with tables, and with addresses made links wherever they stand
+READER = MarkdownIt("gfm-like")  # with tables, and with every address as a link
 
 
 def told(run: MadeRun) -> str:

@@ -1,4 +1,4 @@
-"""What a screen can show, and text on it."""
+"""The capabilities of a screen, and text on it."""
 
 import io
 import os

@@ -12,7 +12,7 @@ from orchestrator.report.pages import environment
 
 @pytest.fixture
 def templates(tmp_path, monkeypatch) -> Path:
-    """A copy of them that nobody has compiled yet."""
+    """A copy of them without compiled forms."""
     folder = tmp_path / "templates"
     shutil.copytree(environment.TEMPLATES, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(environment, "TEMPLATES", folder)

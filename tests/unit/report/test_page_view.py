@@ -1,4 +1,4 @@
-"""What the page shows: the report's own numbers, added up, and the course of the run."""
+"""The data of the page: the report's own numbers, added up, and the course of the run."""
 
 import io
 import json
@@ -303,7 +303,7 @@ def test_text_from_outside_never_becomes_markup(text):
         run.add(Outcome.STOPPED, {plain: plain})
         run.add(Outcome.MALFORMED, bulk_key=plain)
         after = page(run)
-    # Whatever it is, the page has no more elements of these kinds than it had.
+    # With any text, the page has no more elements of these kinds than before.
     for tag in ("<script", "<img", "<svg onload", "<iframe", "<!--", "</script"):
         assert after.count(tag) == before.count(tag)
     assert all("\u202e" not in row["bulk_key"] for row in shown_rows(after))
@@ -342,7 +342,7 @@ def test_actions_travel_in_blocks(run):
 
 @pytest.mark.parametrize(("copies", "more"), [(20, ""), (21, " and 1 more"), (1_500, " and 1,480 more")])
 def test_the_first_of_many_duplicates_are_named_and_the_others_counted(run, copies, more):
-    """A list with a million copies of one line would be ten megabytes of page that nobody reads."""
+    """A list with a million copies of one line would add ten megabytes to the page."""
     again = run.add(None)
     for _ in range(copies):
         run.add(None, bulk_key=again)

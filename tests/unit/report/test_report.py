@@ -35,7 +35,7 @@ def key(number: int) -> str:
 
 
 class Clockwork:
-    """Seconds that pass when they are told to."""
+    """A clock that the test moves, in seconds."""
 
     now = 0.0
 

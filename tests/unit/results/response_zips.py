@@ -1,4 +1,4 @@
-"""Response files for the tests of their readers, and what is in the files made of them."""
+"""Response files for the tests of their readers, and the content of the files made from them."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What a response file says: its records, their verdicts, and what refuses it."""
+"""Reading a response file: its records, their verdicts, and its refusals."""
 
 import csv
 import io

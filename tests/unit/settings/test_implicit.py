@@ -1,4 +1,4 @@
-"""``mass-stop.toml`` in the working directory: it is read without being named, so only if it can be trusted."""
+"""``mass-stop.toml`` in the working directory: it is read without being named, but only if its owner is trusted."""
 
 import os
 import shutil

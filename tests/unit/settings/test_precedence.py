@@ -1,4 +1,4 @@
-"""The four places of a setting, and which of them wins."""
+"""The four places of a setting, and their order."""
 
 from pathlib import Path
 from typing import Any

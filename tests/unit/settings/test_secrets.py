@@ -76,7 +76,7 @@ def test_a_file_that_the_option_names_beats_the_environment(name):
 
 @pytest.mark.parametrize("name", ["client_secret", "token"])
 def test_a_secret_of_the_environment_beats_a_file_that_the_configuration_names(name):
-    """The file is not even opened: it may be gone by now."""
+    """The file is not opened: it may no longer exist."""
     settings = resolved({}, {f"ZUORA_{name.upper()}": "from-the-environment"}, f'{name}_file = "gone"')
     assert getattr(settings, name).reveal() == "from-the-environment"
 

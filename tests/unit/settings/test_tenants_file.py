@@ -1,4 +1,4 @@
-"""The file of tenants: what it may say, and the sentence for what it may not."""
+"""The file of tenants: its valid content, and the message for invalid content."""
 
 from pathlib import Path
 from typing import Any

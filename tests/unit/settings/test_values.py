@@ -1,4 +1,4 @@
-"""What surrounds a value in the environment or in a file does not belong to it."""
+"""Whitespace around a value in the environment or in a file does not belong to it."""
 
 from pathlib import Path
 

@@ -45,7 +45,7 @@ def test_a_stopped_processing_action_keeps_the_counts_of_the_moment_it_stopped()
 
 
 def test_a_stopped_pending_action_has_no_response_file_and_never_starts() -> None:
-    """Nothing ran, so there is nothing to tell."""
+    """No record was processed, so there is no response file."""
     action = _action(Status.PENDING)
     assert action.stop(1.0)
     assert action.status(1e9) is Status.STOPPED
@@ -65,7 +65,7 @@ def test_an_action_may_complete_while_it_is_stopping() -> None:
 
 @pytest.mark.parametrize("state", [Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.STOPPING])
 def test_an_action_that_is_over_or_stopping_accepts_no_stop(state: Status) -> None:
-    """Only Pending and Processing ones do."""
+    """Only Pending and Processing actions accept a stop."""
     action = _action(state, speed=(1.0, 1.0))
     assert action.status(0.0) is state
     assert not action.stop(0.0)
@@ -101,7 +101,7 @@ def test_every_state_occurs_at_the_start_in_its_share() -> None:
 
 
 def test_the_same_seed_gives_the_same_actions_whatever_is_asked_first() -> None:
-    """Making them when they are asked for must not change them."""
+    """Creating them on demand must not change them."""
     one, other = (Actions(TenantConfig(actions=20, seed=9), 0.0) for _ in range(2))
     assert one.keys == other.keys
     forwards = {key: one.peek(key).truth(3.0) for key in one.keys}
@@ -119,7 +119,7 @@ def test_keys_are_32_hexadecimal_digits_and_all_different() -> None:
 
 
 def test_an_unknown_key_has_no_action() -> None:
-    """find tells so with None, peek with KeyError."""
+    """find returns None, peek raises KeyError."""
     actions = Actions(TenantConfig(actions=1), 0.0)
     assert actions.find("0" * 32) is None
     with pytest.raises(KeyError):

@@ -38,7 +38,7 @@ def test_the_hardest_level_has_every_kind_of_fault() -> None:
 
 
 def test_a_lost_answer_has_its_effect_and_a_reset_has_none() -> None:
-    """That is what tells the two apart; a hang may be either."""
+    """This is the difference between the two; a hang may be either."""
     for kind, effect in EFFECTS.items():
         draw = FaultDraw(FaultPlan.only(kind, 1.0), 4)
         effects = {fault.effective for n in range(100) if (fault := draw.draw("stop", str(n)))}
@@ -47,7 +47,7 @@ def test_a_lost_answer_has_its_effect_and_a_reset_has_none() -> None:
 
 
 def test_a_401_never_comes_twice_in_a_row_for_one_call() -> None:
-    """A client gives up at the second one, as it is told to."""
+    """A client gives up at the second one."""
     draw = FaultDraw(FaultPlan.only("expired_token", 1.0), 1)
     assert [draw.draw("stop", "k") is not None for _ in range(4)] == [True, False, True, False]
     draw.note_refused_token("stop", "other")

@@ -64,7 +64,7 @@ def test_a_file_of_no_records_has_a_header() -> None:
 
 
 def test_a_file_id_identifies_its_key() -> None:
-    """So that no table of them need be kept; what is no file id gives nothing."""
+    """No table of ids is needed; an invalid file id gives nothing."""
     mask, key = 0x1234 << 100, "402892f04c97b89a014c97bb30a50003"
     name = file_name(mask, key)
     assert len(name) == 32

@@ -1,4 +1,4 @@
-"""Slots, windows and the headers that tell of them."""
+"""Slots, windows and their headers."""
 
 from orchestrator.simulator import TenantConfig
 from orchestrator.simulator.limits import Limits, Production, RateWindows
@@ -14,7 +14,7 @@ def test_no_more_calls_are_in_flight_than_the_limit_allows() -> None:
 
 
 def test_a_lowered_limit_admits_no_call_before_enough_have_ended() -> None:
-    """And calls nobody back."""
+    """No call in flight is cancelled."""
     limits = Limits(TenantConfig(concurrency=2), 0.0)
     assert [limits.enter(0.0) for _ in range(2)] == [True, True]
     limits.change(1)
@@ -69,7 +69,7 @@ def test_a_tenant_without_quotas_sends_no_quota_header() -> None:
 
 
 def test_other_traffic_uses_its_mean_number_of_slots() -> None:
-    """Whether one looks often or seldom."""
+    """For frequent and rare readings."""
     for step in (0.01, 0.1, 2.0):
         production = Production(20.0, 1)
         seen = []

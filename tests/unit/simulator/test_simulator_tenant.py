@@ -1,4 +1,4 @@
-"""What the simulated tenant answers and notices, without a socket and on a clock that the test moves."""
+"""The answers and records of the simulated tenant, without a socket, on a clock that the test moves."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is no UTF-8 text, and what is gzip."""
+"""Text other than UTF-8, and gzip."""
 
 import gzip
 

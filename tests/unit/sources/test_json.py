@@ -1,4 +1,4 @@
-"""Keys in JSON: arrays, objects, lines, and what is no JSON."""
+"""Keys in JSON: arrays, objects, lines, and invalid JSON."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What is removed around a key, what --any-key accepts, and what a malformed key is told."""
+"""The characters removed around a key, the keys that --any-key accepts, and the problem of a malformed key."""
 
 import pytest
 

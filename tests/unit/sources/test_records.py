@@ -1,4 +1,4 @@
-"""Records out of lines: which delimiter is settled on, how far a stray quote reaches, what one may cost."""
+"""Records from lines: the choice of the delimiter, the reach of a stray quote, and its cost."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a row says beside its key: labels, weight, tenant; and rows that are malformed."""
+"""The other cells of a row: labels, weight, tenant; and malformed rows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tables of any shape: where the keys stand, and in which column."""
+"""Tables of any shape: the rows and the column of the keys."""
 
 import pytest
 

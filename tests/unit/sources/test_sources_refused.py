@@ -1,4 +1,4 @@
-"""What the operator reads of a source that fails: which of several it is, and what to do about it."""
+"""The message about a source that fails: which of several it is, and what to do about it."""
 
 import errno
 import gzip

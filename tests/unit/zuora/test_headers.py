@@ -1,4 +1,4 @@
-"""What the headers of an answer tell, and that malformed ones tell nothing."""
+"""The information in the headers of an answer; malformed ones are ignored."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -180,7 +180,7 @@ def test_an_absurd_reset_is_clamped():
     ("text", "seconds"), [("2", 2.0), ("0", 0.0), (" 2 ", 2.0), ("2.5", 2.5), ("0.25", 0.25), (" 2.0 ", 2.0)]
 )
 def test_the_wait_is_read_in_seconds_whole_or_with_a_fraction(text, seconds):
-    """A gateway's 2.5 that told nothing was waited for with a backoff, which may be shorter."""
+    """If a gateway's 2.5 was ignored, the backoff could be shorter than that wait."""
     assert read_retry_after(headers(Retry_After=text), NOW) == seconds
 
 
@@ -229,7 +229,7 @@ def test_without_the_header_there_is_no_wait():
     ],
 )
 def test_a_date_is_compared_with_the_date_of_the_answer(until):
-    """RFC 9110 wants all three forms read; the one without a zone is UTC, wherever this machine stands."""
+    """RFC 9110 wants all three forms read; the one without a zone is UTC, in any zone of this machine."""
     told = headers(Retry_After=until, Date="Tue, 24 Nov 2026 03:00:00 GMT")
     assert read_retry_after(told, NOW) == 30.0
 
@@ -253,7 +253,7 @@ def test_a_date_years_in_the_future_is_clamped():
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2026 03:00:00 GMT"])
 def test_a_date_without_an_answer_date_uses_the_local_clock(date):
-    """To take it for nothing would be to call again before the tenant wants it."""
+    """If it was ignored, the next call would be too early."""
     told = headers(Retry_After="Tue, 24 Nov 2026 03:00:30 GMT", **({} if date is None else {"Date": date}))
     assert read_retry_after(told, NOW) == 30.0
 

@@ -23,7 +23,7 @@ PAIRS = Path(__file__).parents[1] / "tls"
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Hangs up on whoever calls; after the greeting of TLS, where it has a certificate."""
+    """Closes each connection; after the TLS handshake, if it has a certificate."""
 
     context: ssl.SSLContext | None = None
 

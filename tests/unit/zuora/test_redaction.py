@@ -1,4 +1,4 @@
-"""What the tenant repeats of our credentials is removed from its texts."""
+"""Credentials that the tenant repeats are removed from its texts."""
 
 import html
 import json

@@ -1,4 +1,4 @@
-"""The tenant's answers, and what each means."""
+"""The tenant's answers, and their meanings."""
 
 import msgspec
 import pytest
@@ -63,7 +63,7 @@ BY_HTTP_STATUS = {
     204: Kind.MALFORMED_ANSWER,
     999: Kind.SERVER,
 }
-"""Where the body says nothing."""
+"""For a body without a code."""
 
 
 def refusal(code: int | str | None, message: str | None = "No.") -> Answer:
@@ -254,7 +254,7 @@ def test_every_documented_status_is_known(status):
 
 @pytest.mark.parametrize("status", [None, "", "Stopped now", "Cancelled", "Halted"])
 def test_any_other_status_is_refused(status):
-    """A word nobody knows must not be taken for an end, nor for none."""
+    """An unknown word must count neither as an end nor as a running state."""
     with pytest.raises(ValueError, match="is no status"):
         status_answer(status=status).state(AS_IT_IS)
 
@@ -321,7 +321,7 @@ def test_a_scope_of_a_wrong_type_does_not_cost_the_token(told):
 
 @pytest.mark.parametrize("address", [None, "", " ", "\n"])
 def test_an_empty_address_is_no_address(address):
-    """An empty one sent its action round between its end and its file for ever, a reading a round."""
+    """An empty one once made an endless loop of polls between the end of its action and the file."""
     assert status_answer(status="Stopped", outputURL=address).state(AS_IT_IS).output_url is None
 
 

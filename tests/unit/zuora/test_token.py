@@ -1,4 +1,4 @@
-"""The bearer token: one request for all callers, renewal ahead of its end, and what follows refusals."""
+"""The bearer token: one request for all callers, renewal before its end, and the effect of refusals."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ LIFETIME = 3600.0
 
 
 class HandClock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test moves, in seconds."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -57,7 +57,7 @@ class Office:
 
 
 async def settle() -> None:
-    """Lets every task that can go on do so; no time passes."""
+    """Runs every ready task; no time passes."""
     for _ in range(10):
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""aiohttp's failures, each told as one of ours."""
+"""Failures of aiohttp as known errors."""
 
 import errno
 import ssl
@@ -50,7 +50,7 @@ KINDS: dict[type[BaseException], Kind] = {
     aiohttp.TooManyRedirects: Kind.MALFORMED_ANSWER,
     aiohttp.WSServerHandshakeError: Kind.MALFORMED_ANSWER,
 }
-"""Every exception of aiohttp's client, and the word that the report has for it."""
+"""Every exception of aiohttp's client, and its error kind in the report."""
 
 
 def subclasses(parent: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -78,7 +78,7 @@ def raised(kind: type[BaseException]) -> BaseException:
 
 
 def test_every_exception_of_the_client_is_in_the_table():
-    """Red when a new aiohttp brings a new exception: it wants a thought, and a line above."""
+    """Fails when a new aiohttp adds an exception: decide its kind and add a line above."""
     assert {aiohttp.ClientError, *subclasses(aiohttp.ClientError)} == set(KINDS)
 
 
