@@ -1,16 +1,34 @@
 """The newest run in the folder of runs, for ``--latest``."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import click
+
+from orchestrator.cli import complete
 from orchestrator.cli.output import say
 from orchestrator.errors import MassStopError, UsageError
 
 RUNS = Path("runs")
 
 _RUN_ID = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
+
+
+def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the argument RUN_DIR and the option ``--latest``, for :func:`run_or_latest`."""
+    latest = click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
+    run_dir = click.argument(
+        "run_dir",
+        metavar="RUN_DIR",
+        type=click.Path(path_type=Path),
+        required=False,
+        shell_complete=complete.folders,
+    )
+    return run_dir(latest(function))
 
 
 def run_or_latest(run_dir: Path | None, *, latest: bool, command: str) -> Path:

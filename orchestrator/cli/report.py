@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli import complete, output, targets
 from orchestrator.cli.help import Command
-from orchestrator.cli.latest import run_or_latest
+from orchestrator.cli.latest import run_argument, run_or_latest
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.model import Outcome
 from orchestrator.printable import printable
@@ -25,13 +25,7 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "sup
 
 
 @click.command("report", cls=Command)
-@click.argument(
-    "run_dir",
-    metavar="RUN_DIR",
-    type=click.Path(path_type=Path),
-    required=False,
-    shell_complete=complete.folders,
-)
+@run_argument
 @click.option(
     "--format",
     "form",
@@ -49,7 +43,6 @@ SUFFIXES = {"json": "json", "csv": "csv", "html": "html", "markdown": "md", "sup
     shell_complete=complete.files,
     help="File to write; - is standard output [default: in RUN_DIR].",
 )
-@click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
 @click.option(
     "--only",
     envvar="MASS_STOP_ONLY",

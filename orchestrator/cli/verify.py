@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli import complete, options
+from orchestrator.cli import options
 from orchestrator.cli.help import Command
-from orchestrator.cli.latest import run_or_latest
+from orchestrator.cli.latest import run_argument, run_or_latest
 from orchestrator.cli.output import say
 from orchestrator.cli.page import Page, counted, look_of
 
@@ -22,14 +22,7 @@ SHOWN = 20
 
 
 @click.command("verify", cls=Command)
-@click.argument(
-    "run_dir",
-    metavar="RUN_DIR",
-    type=click.Path(path_type=Path),
-    required=False,
-    shell_complete=complete.folders,
-)
-@click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
+@run_argument
 @options.settings_options(*options.TENANT, *options.MANY, *options.PACE, *options.OUTPUT[2:])
 def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
     """Read every status of the finished run in RUN_DIR again, and compare it with the report. Stops nothing.

@@ -1,9 +1,13 @@
 """``remediation/index.json``: the files of this run with their numbers of records, for the page and for scripts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from orchestrator.errors import StorageError
 
 NAME = "index.json"
 
@@ -47,6 +51,17 @@ class Index(Struct, frozen=True):
     def records_in(self, folder: str) -> int:
         """The records of all files of ``folder``."""
         return sum(file.records for file in self.files if file.folder == folder)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Raises StorageError, with a sentence for the operator, where the files of ``folder`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"The remediation files in {folder} cannot be written: {error.strerror}."
+        ) from error
 
 
 def read_index(directory: Path) -> Index | None:

@@ -21,6 +21,7 @@ from orchestrator.results.action_types import ERROR, GROUP, SCHEDULE, Layout, la
 from orchestrator.results.csv_text import END, QuotedTable, constant, csv_lines, joined, numbers
 from orchestrator.results.general_files import GeneralFiles
 from orchestrator.results.guide import Guide, write_guide
+from orchestrator.results.index import writing_to
 from orchestrator.results.payments import PaymentList
 from orchestrator.results.reader import BadResponseFile, counted
 from orchestrator.results.tables import RecordTable, read_tables
@@ -102,24 +103,19 @@ class Remediation:
         for table in tables:
             complete = False
             counts.add(verdicts(table, layout, groups))
-        try:
+        with writing_to(self._target):
             if complete:
                 self._sort(name, action_type, layout, zip(first, found, strict=True))
             else:
                 del first, found
                 self._sort(name, action_type, layout, _again(path, layout))
-        except OSError as error:
-            raise StorageError(
-                f"The remediation files in {self.directory} cannot be written: {error.strerror}."
-            ) from error
         self.added.add(name)
         return counts.records()
 
     def finish(self) -> None:
         """Publishes ``remediation/``, whole or not at all. Raises StorageError."""
-        work, target = self._work, self.directory / "remediation"
         replaced = self.directory / ".remediation-replaced"
-        try:
+        with writing_to(self._target):
             if self._general is None:
                 self._begin()
             assert self._general is not None
@@ -130,15 +126,15 @@ class Remediation:
                 payments.finish()
             write_guide(self._guide())
             shutil.rmtree(replaced, ignore_errors=True)
-            if target.exists():
-                target.rename(replaced)
-            work.rename(target)
+            if self._target.exists():
+                self._target.rename(replaced)
+            self._work.rename(self._target)
             sync_directory(self.directory)
             shutil.rmtree(replaced, ignore_errors=True)
-        except OSError as error:
-            raise StorageError(
-                f"The remediation files in {target} cannot be written: {error.strerror}."
-            ) from error
+
+    @property
+    def _target(self) -> Path:
+        return self.directory / "remediation"
 
     @property
     def _work(self) -> Path:

@@ -18,7 +18,7 @@ from orchestrator.atomic import own_directory, replacing, replacing_all
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
-from orchestrator.results.index import GENERAL
+from orchestrator.results.index import GENERAL, writing_to
 from orchestrator.threads import run_sync
 
 if TYPE_CHECKING:
@@ -187,14 +187,11 @@ class ResponseFiles:
         """Write the general files without a record. A run without response files imports no library for them."""
         target = self._directory / "remediation"
         header = b"bulk_key,row,tenant\r\n" if self._tenants else b"bulk_key,row\r\n"
-        try:
+        with writing_to(target):
             own_directory(target)
             with replacing_all([target / f"{name}.csv" for name in GENERAL]) as files:
                 for file in files:
                     file.write(header)
-        except OSError as error:
-            why = error.strerror
-            raise StorageError(f"The remediation files in {target} cannot be written: {why}.") from error
 
     def _not_kept(self, error: OSError | StorageError) -> CallError:
         why = error.strerror if isinstance(error, OSError) else str(error).removesuffix(".")
