@@ -18,6 +18,9 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
+HANDOVER = "needs-person.csv"
+"""The file in a run directory that lists every key that needs a person."""
+
 PATIENCE = 0.5
 """Seconds to wait for a lock: the command ``report`` holds it for a moment."""
 
@@ -95,7 +98,7 @@ class RunDirectory:
 
     @property
     def handover(self) -> Path:
-        return self.path / "needs-person.csv"
+        return self.path / HANDOVER
 
     @property
     def log(self) -> Path:

@@ -16,7 +16,7 @@ from orchestrator.background import BackgroundStream
 from orchestrator.cli import memory
 from orchestrator.cli.help import FIRST_STEPS, sentence_of, suggestion
 from orchestrator.cli.output import say
-from orchestrator.errors import NO_MEMORY, MassStopError
+from orchestrator.errors import NO_MEMORY, MassStopError, SettingError
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
@@ -122,6 +122,13 @@ def _finish(errors: BackgroundStream) -> None:
         errors.drain(stalled)
 
 
+def _likely(error: MassStopError) -> str:
+    """A sentence with the word that a refused value probably means; "" if there is none."""
+    if not isinstance(error, SettingError):
+        return ""
+    return suggestion(str(error.value), re.findall(r"[a-z][\w-]+", error.expected))
+
+
 def ending(error: BaseException) -> tuple[str, int]:
     """The message for the operator about ``error``, and the exit status."""
     if isinstance(error, click.ClickException):
@@ -132,7 +139,7 @@ def ending(error: BaseException) -> tuple[str, int]:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, MassStopError):
-        return str(error), error.exit_status
+        return f"{error}{_likely(error)}", error.exit_status
     if isinstance(error, MemoryError):
         return NO_MEMORY, 5
     sentence = (

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from orchestrator.cli.page import counted
-from orchestrator.cli.quotas import in_words, looks_until_stopped
+from orchestrator.cli.quotas import ASSUMED, in_words, status_calls
 from orchestrator.clock import stamp
 from orchestrator.durations import duration, duration_ms
 from orchestrator.errors import CallError, Kind
@@ -172,20 +172,20 @@ def limits(told: Limits, settings: Settings) -> list[Finding]:
 def ahead(told: Limits, call_seconds: float, settings: Settings) -> Finding:
     """How far the quotas carry, and how long a run of many keys takes."""
     guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
-    looks = looks_until_stopped() + guards
-    files = 0 if settings.no_results else MANY
-    calls = Calls(stop=MANY, status=MANY * looks, file=files)
+    at_once = slots(told, settings)
+    polls = status_calls(MANY, MANY, at_once, call_seconds, guards=guards)
+    calls = Calls(stop=MANY, status=polls, file=0 if settings.no_results else MANY)
     expected = forecast(
         calls,
         quotas(told),
-        slots=slots(told, settings),
+        slots=at_once,
         call_seconds=call_seconds,
         headroom=settings.headroom / 100,
         rate=settings.rate,
     )
     text = (
-        f"{MANY:,} keys need about {counted(calls.total, 'call')}: about {duration(expected.last_stop)} to the last "
-        f"stop, {duration(expected.settled)} until all is settled"
+        f"{MANY:,} keys need about {counted(calls.total, 'call')}, {ASSUMED}: about {duration(expected.last_stop)} to "
+        f"the last stop, {duration(expected.settled)} until every key is completed"
     )
     keys = keys_within(quotas(told), calls.total / MANY, settings.headroom / 100)
     if keys is None:

@@ -79,17 +79,18 @@ def add_implicit(page: Page, settings: Settings) -> None:
 
 
 def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:
-    """How many actions from where, the first few with their labels, and which rows are left out."""
+    """The number of actions and their sources; the first to be stopped, with row and labels; the rows left out."""
     sources = ", ".join(source.name for source in run.sources)
     page.entry("mass actions", f"{summary.keys:,} to stop, from {sources}", "bold")
     for action in first:
         tenant = {"tenant": str(action.tenant)} if action.tenant else {}
-        labels = "  ".join(f"{name}={value}" for name, value in (tenant | action.labels).items())
-        if page.narrow and labels:
+        named = "  ".join(f"{name}={value}" for name, value in (tenant | action.labels).items())
+        labels = f"{action.source}:{action.row}  {named}".rstrip()
+        if page.narrow:
             page.item(f"    {action.bulk_key}")
             page.item(f"      {labels}")
         else:
-            page.item(f"    {action.bulk_key}  {labels}".rstrip())
+            page.item(f"    {action.bulk_key}  {labels}")
     if summary.keys > len(first):
         page.item(f"    and {summary.keys - len(first):,} more")
     if summary.duplicates:
@@ -129,7 +130,7 @@ def _guards(settings: Settings) -> list[str]:
     if settings.expect_action_type:
         found.append(f"only actions of type {' or '.join(settings.expect_action_type)}")
     if settings.expect_uploaded_by:
-        found.append(f"only what {' or '.join(settings.expect_uploaded_by)} uploaded")
+        found.append(f"only actions that {' or '.join(settings.expect_uploaded_by)} uploaded")
     where = " of a tenant" if settings.tenants else ""
     if settings.max_failures is not None:
         most = _most(settings.max_failures)
@@ -137,7 +138,7 @@ def _guards(settings: Settings) -> list[str]:
     if settings.max_failures_total is not None and settings.tenants:
         most = _most(settings.max_failures_total)
         found.append(f"sends no more at all once {most} of all tenants were refused or not reached")
-    return found or ["none: whatever a key names is stopped"]
+    return found or ["none: every mass action is stopped, of any type and of any user"]
 
 
 def _most(threshold: Threshold) -> str:
@@ -150,7 +151,7 @@ def _limits(settings: Settings) -> list[str]:
     whose = "each tenant's" if settings.tenants else "the tenant's"
     found = [f"{settings.headroom:g}% of {whose} capacity is left to others"]
     if settings.tenants:
-        found.append(f"or what {settings.tenants} says of one")
+        found.append(f"a tenant can have other limits: see {settings.tenants}")
     if settings.concurrency is not None:
         found.append(f"at most {counted(settings.concurrency, 'call')} at once")
     if settings.rate is not None:

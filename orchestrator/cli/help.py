@@ -115,6 +115,14 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 class Command(click.Command):
     """A command whose help has headings, examples and the environment."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, but every error names this command, for its ``--help``."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the common options, and then each section that has an option."""
         shown = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
 from orchestrator.cli.page import Look, Page, counted
-from orchestrator.cli.quotas import add_quotas, add_short_quotas, looks_until_stopped
+from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, status_calls
 from orchestrator.cli.summary import (
     Known,
     add_files,
@@ -108,21 +108,19 @@ def _own(settings: Settings, tenant: Tenant | None) -> Settings:
 def _forecast(
     totals: digest.PlanTotals, outcomes: Mapping[Outcome, int], settings: Settings, progress: Progress
 ) -> Forecast:
-    """A key that is over costs a stop, which is refused, and a look; one that never processed anything has no file."""
+    """A key that is over costs a refused stop and a poll; one that never processed anything has no file."""
     over = sum(outcomes.get(name, 0) for name in (Outcome.ALREADY_STOPPED, Outcome.ALREADY_COMPLETED))
     failed = outcomes.get(Outcome.ALREADY_FAILED, 0)
-    guards = len(settings.expect_action_type) + len(settings.expect_uploaded_by) > 0
+    guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
     files = totals.processing + totals.stopping + over
-    calls = Calls(
-        stop=totals.actions + over + failed,
-        status=totals.actions * (looks_until_stopped() + guards) + over + failed,
-        file=0 if settings.no_results else files,
-    )
+    stops = totals.actions + over + failed
+    slots, call_seconds = max(progress.slots, 1), progress.call_seconds or 0.0
+    polls = status_calls(totals.actions, stops, slots, call_seconds, guards=guards)
     return forecast(
-        calls,
+        Calls(stop=stops, status=polls + over + failed, file=0 if settings.no_results else files),
         quotas(progress.limits),
-        slots=max(progress.slots, 1),
-        call_seconds=progress.call_seconds or 0.0,
+        slots=slots,
+        call_seconds=call_seconds,
         headroom=settings.headroom / 100,
         rate=settings.rate,
     )
@@ -152,7 +150,7 @@ def closing(
             if records is not None and any(one.expected.calls.file for one in ahead.values()):
                 _disk(page, records, directory)
         _first(page, plan)
-    add_people(page, plan.known)
+    add_people(page, plan.known, directory)
     page.line()
     add_files(page, directory, troubles, saved=saved)
     if totals.actions:
@@ -192,7 +190,7 @@ def _takes(page: Page, ahead: Mapping[str, Ahead]) -> None:
         sum(getattr(one.calls, kind) for one in expected) for kind in ("stop", "status", "file")
     )
     made = f"{stop:,} stop, {status:,} status, {file:,} file"
-    page.entry("a run needs", f"about {counted(stop + status + file, 'call')} ({made})")
+    page.entry("a run needs", f"about {counted(stop + status + file, 'call')} ({made}), {ASSUMED}")
     if "" in ahead:
         add_quotas(page, ahead[""].limits, ahead[""].expected)
     else:
@@ -200,7 +198,7 @@ def _takes(page: Page, ahead: Mapping[str, Ahead]) -> None:
     last_stop, settled = max(one.last_stop for one in expected), max(one.settled for one in expected)
     page.entry(
         "a run takes",
-        f"about {duration(last_stop)} to the last stop, {duration(settled)} until all is settled",
+        f"about {duration(last_stop)} to the last stop, {duration(settled)} until every key is completed",
     )
 
 

@@ -6,17 +6,30 @@ from orchestrator.cli.page import Page, counted
 from orchestrator.durations import duration
 from orchestrator.engine import polling
 from orchestrator.model import Limits
-from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, looks, quotas
+from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, polls_per_key, quotas
 
 SHOWN = 10
 """Short quotas of several tenants that are shown one by one."""
 
+ASSUMED = f"if an action stops within {duration(STOPPING_SECONDS)}"
+
+MEAN_JITTER = 0.9
+"""The mean factor of a poll interval (see :func:`orchestrator.engine.polling.interval`)."""
+
 _NAMES = {60: "minute", 3_600: "hour", 86_400: "day"}
 
 
-def looks_until_stopped() -> int:
-    """Status calls that one stopped action is taken to need."""
-    return looks(STOPPING_SECONDS, polling.FIRST_READ, polling.NARROWEST, polling.WIDEST, polling.WIDENING)
+def status_calls(stopped: int, stops: int, slots: int, call_seconds: float, *, guards: bool) -> int:
+    """The status calls for ``stopped`` actions in a run of ``stops`` stops, with one more for each with ``guards``."""
+    polls = polls_per_key(
+        polling.FIRST_READ,
+        polling.NARROWEST * MEAN_JITTER,
+        polling.WIDEST,
+        polling.WIDENING,
+        round_trip=call_seconds,
+        others=stops * call_seconds / slots,
+    )
+    return round(stopped * (polls + guards))
 
 
 def window_name(seconds: int) -> str:

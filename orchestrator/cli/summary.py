@@ -17,6 +17,7 @@ from orchestrator.model import OVER, RESUMABLE, Outcome
 from orchestrator.report import Headline, RunEntry, Summary
 from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
+from orchestrator.rundir import HANDOVER
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
 _PERSON = {outcome: words.short for outcome, words in OUTCOMES.items() if words.short}
@@ -59,7 +60,7 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
     _records(page, summary)
     _timing(page, summary)
     add_files(page, directory, troubles, saved=saved)
-    add_people(page, known)
+    add_people(page, known, directory)
     _next(page, known, directory, here=bool(troubles))
     return str(page)
 
@@ -139,8 +140,8 @@ def _timing(page: Page, summary: Summary) -> None:
     page.entry("calls", f"{made}; {calls.retried:,} tried again, {calls.throttled:,} throttled{hedged}")
 
 
-def add_people(page: Page, known: Known) -> None:
-    """Which keys need a person and why, by reason, with the first keys of each."""
+def add_people(page: Page, known: Known, directory: Path) -> None:
+    """Which keys need a person and why, by reason, with the first keys of each; and the file that lists them."""
     total = sum(known.summary.outcomes.get(outcome, 0) for outcome in _PERSON)
     if not total:
         return
@@ -157,6 +158,9 @@ def add_people(page: Page, known: Known) -> None:
     told = sum(trouble.keys for trouble in known.troubles)
     if total > told:
         page.line(f"and {total - told:,} for other reasons: the report has each", indent=2)
+    if (listed := directory / HANDOVER).is_file():
+        page.line("All of them, with row and labels:", indent=2)
+        page.command(as_argument(listed))
 
 
 def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bool) -> None:

@@ -42,7 +42,7 @@ class Operator(Struct, frozen=True):
     """The operator of a session, and how it was started. ``command_line`` holds no secret.
 
     ``confirmed`` says how the run was confirmed: on the ``terminal``, by the ``option`` --yes, or by a ``program``; it
-    is None where nothing is confirmed. ``client_id`` is None with a ready token, and in a run of several tenants.
+    is None where nothing is confirmed. ``client_id`` is None with a bearer token, and in a run of several tenants.
     """
 
     user: str

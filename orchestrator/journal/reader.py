@@ -191,6 +191,10 @@ class JournalReader:
         """Rows of the view ``reported_action``. ``outcomes`` are those that come first, by ``actions_by_outcome``."""
         return self._rows(which, outcomes=json.dumps(outcomes))
 
+    def first_to_stop(self, most: int) -> Iterator[tuple[Any, ...]]:
+        """At most ``most`` rows of the view ``reported_action``: those that are stopped next, in that order."""
+        return self._rows("first_to_stop", most=most)
+
     def action(self, seq: int) -> Iterator[tuple[Any, ...]]:
         """The row ``seq`` of the view ``reported_action``."""
         return self._rows("action", seq=seq)

@@ -6,6 +6,7 @@
 from orchestrator.report.building import (
     read_action,
     read_actions,
+    read_first_to_stop,
     read_head,
     read_report,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "json_schema",
     "read_action",
     "read_actions",
+    "read_first_to_stop",
     "read_head",
     "read_report",
     "write_csv",

@@ -61,6 +61,11 @@ def read_actions(
     return _entries(reader, reader.actions(which, outcomes))
 
 
+def read_first_to_stop(reader: JournalReader, most: int) -> list[ActionEntry]:
+    """At most ``most`` actions that are stopped next, in the order of the run."""
+    return list(_entries(reader, reader.first_to_stop(most)))
+
+
 def read_action(reader: JournalReader, seq: int) -> ActionEntry | None:
     """The row ``seq`` of the input, or None."""
     return next(_entries(reader, reader.action(seq)), None)

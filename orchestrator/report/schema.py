@@ -42,7 +42,7 @@ class SourceEntry(Struct, frozen=True):
 class OperatorEntry(Struct, frozen=True):
     """The operator, the host, and how the run was started. ``command_line`` holds no secret.
 
-    ``confirmed`` is null for a plan and a drill. ``client_id`` is null with a ready token and with several tenants.
+    ``confirmed`` is null for a plan and a drill. ``client_id`` is null with a bearer token and with several tenants.
     """
 
     user: str

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,8 @@ from orchestrator.journal.entries import (
 )
 from orchestrator.journal.findings import Notify
 from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake
-from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.tenancy import Tenancy
-from orchestrator.model import InputRow, Outcome
+from orchestrator.model import InputRow
 from orchestrator.runs.run import Run, RunIntake
 from orchestrator.settings import Settings
 from orchestrator.sources import ARGUMENTS, Source, content_of, join_key_arguments, open_source
@@ -208,14 +207,10 @@ def _unordered(settings: Settings, intake: FileIntake) -> str | None:
 
 
 async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
-    """The first actions of a run; rows without a key do not count."""
+    """At most ``most`` actions that are stopped first, in the order of the run."""
     from orchestrator import report as reports
 
-    def read(reader: JournalReader) -> list[reports.ActionEntry]:
-        actions = reports.read_actions(reader)
-        return list(islice((one for one in actions if one.outcome is not Outcome.MALFORMED), most))
-
-    return await run.read(read)
+    return await run.read(partial(reports.read_first_to_stop, most=most))
 
 
 def _planned(path: Path) -> list[InputRow]:

@@ -55,7 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     client_secret_file: Annotated[
         str | None, PATH, About("file (mode 0600) that holds the OAuth client secret")
     ] = None
-    token_file: Annotated[str | None, PATH, About("file (mode 0600) that holds a ready bearer token")] = None
+    token_file: Annotated[str | None, PATH, About("file (mode 0600) that holds a bearer token")] = None
     entity_id: Annotated[str | None, HEADER, About("entity, where Multi-entity is on (Zuora-Entity-Ids)")] = (
         None
     )
@@ -141,7 +141,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Threshold | None, THRESHOLD, About("stop sending once this many keys were refused or unreachable")
     ] = None
     max_failures_total: Annotated[
-        Threshold | None, THRESHOLD, About("the same over all tenants together")
+        Threshold | None, THRESHOLD, About("as --max-failures, over all tenants together")
     ] = None
     no_results: Annotated[bool, FLAG, About("stop and confirm only: no response files", flag=True)] = False
     save_responses: Annotated[bool, FLAG, About("keep each response file in responses/", flag=True)] = False

@@ -133,7 +133,7 @@ class ZuoraClient:
         if settings.client_id is None or settings.client_secret is None:
             raise UsageError(
                 "No credentials: set ZUORA_CLIENT_ID and ZUORA_CLIENT_SECRET (or --client-secret-file), "
-                "or a ready bearer token in ZUORA_TOKEN (or --token-file)."
+                "or a bearer token in ZUORA_TOKEN (or --token-file)."
             )
         client_id, secret = settings.client_id, settings.client_secret.reveal()
         redact = Redaction.of_client(client_id, secret, *others)

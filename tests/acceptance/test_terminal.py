@@ -46,6 +46,17 @@ def _ended(child: "pexpect.spawn[str]") -> int:
     return int(child.exitstatus)
 
 
+def test_the_question_shows_the_first_keys_in_the_order_of_the_run(
+    mass_stop: MassStop, tenant: Tenant, ask: Ask
+) -> None:
+    rows = [f"{key},{number}" for number, key in enumerate(tenant.keys)]
+    (mass_stop.home / "keys.csv").write_text("\n".join(["bulk_key,speed", *rows]) + "\n")
+    child = ask("keys.csv", "--order", "speed")
+    child.expect(r"\[y/N\]")
+    shown = [line.split()[:2] for line in (child.before or "").splitlines() if "keys.csv:" in line]
+    assert shown == [[tenant.keys[at], f"keys.csv:{at + 2}"] for at in (11, 10, 9, 8, 7)]
+
+
 def test_the_question_shows_the_tenant_the_number_and_the_first_keys(
     mass_stop: MassStop, tenant: Tenant, ask: Ask
 ) -> None:

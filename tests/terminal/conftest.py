@@ -91,7 +91,7 @@ def on_terminal(mass_stop: MassStop) -> Iterator[Callable[..., On]]:
         child.close(force=True)
 
 
-_FOLDED = re.compile(r"^  (time|forecast|a run takes)\b.*(?:\n {4,}\S.*)*", re.M)
+_FOLDED = re.compile(r"^  (time|forecast|a run needs|a run takes)\b.*(?:\n {4,}\S.*)*", re.M)
 """Entries with times: their wrap depends on the time."""
 
 _PASSING = (
@@ -104,15 +104,18 @@ _PASSING = (
     (r"(accepted|completed) after [\d.hms]+", r"\1 after TIME"),
     (r"(?<=connected in )[\d.]+ ?m?s", "TIME"),
     (r"(?<=about )[\d.hms]+(?= to the last)", "TIME"),
-    (r"(?<=, )[\d.hms]+(?= until all)", "TIME"),
+    (r"(?<=, )[\d.hms]+(?= until every key)", "TIME"),
+    (r"(?<=about )[\d,]+(?= calls)", "N"),
+    (r"[\d,]+(?= status,)", "N"),
+    (r"(?<=enough for )[\d,]+(?= keys)", "N"),
 )
 """Values that differ between runs, and their placeholders."""
 
 
 def normalised(text: str) -> str:
     text = _FOLDED.sub(lambda entry: "  " + " ".join(entry[0].split()), text)
-    for pattern, stands in _PASSING:
-        text = re.sub(pattern, stands, text)
+    for pattern, placeholder in _PASSING:
+        text = re.sub(pattern, placeholder, text)
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 

@@ -221,6 +221,11 @@ SELECT * FROM reported_action ORDER BY seq;
 -- name: actions_by_outcome
 SELECT * FROM reported_action WHERE outcome IN (SELECT value FROM json_each(:outcomes)) ORDER BY seq;
 
+-- name: first_to_stop
+SELECT * FROM reported_action WHERE seq IN (
+    SELECT seq FROM action WHERE stage = 0 ORDER BY rank, seq LIMIT :most)
+ORDER BY (SELECT rank FROM action WHERE action.seq = reported_action.seq), seq;
+
 -- name: action
 SELECT * FROM reported_action WHERE seq = :seq;
 

@@ -148,7 +148,9 @@ def test_check_says_that_a_tenant_sends_no_limits():
 
 def test_the_forecast_says_for_how_many_keys_the_quota_is_enough():
     found = check_results.ahead(SANDBOX, 0.1, settings())
-    assert "what is left is enough for 218 keys" in found.text  # 2,000 less 250 for others, 8 calls a key
+    assert (
+        "what is left is enough for 583 keys" in found.text
+    )  # 2,000 less 250 for others, 3 calls for each key
     assert found.advice is not None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model import Limits, Window
-from orchestrator.pacing.forecast import Calls, Quota, forecast, keys_within, looks, quotas
+from orchestrator.pacing.forecast import Calls, Quota, forecast, keys_within, polls_per_key, quotas
 from orchestrator.settings import Rate
 
 MINUTE, HOUR, DAY = Window(2_500, 60), Window(5_000, 3_600), Window(10_000, 86_400)
@@ -17,7 +17,7 @@ def told(remaining: int | None, reset: float | None = 1_200.0) -> Limits:
 
 
 def seconds(calls: Calls, *windows: Quota, slots: int = 10, rate: Rate | None = None) -> tuple[float, float]:
-    """Until the last stop, and until all is settled."""
+    """Until the last stop, and until every key is completed."""
     ahead = forecast(
         calls, windows, slots=slots, call_seconds=0.1, headroom=0.0, rate=rate, stopping_seconds=5.0
     )
@@ -25,10 +25,16 @@ def seconds(calls: Calls, *windows: Quota, slots: int = 10, rate: Rate | None = 
 
 
 @pytest.mark.parametrize(
-    ("stopping", "count"), [(0.0, 1), (0.25, 1), (0.3, 2), (0.75, 2), (0.8, 3), (5.0, 6), (60.0, 11)]
+    ("longest", "polls"),
+    [(0.25, 1.0), (0.5, 1.5), (1.0, 1.0 + 0.75 + 0.25), (2.0, 1.0 + 0.875 + 0.625 + 0.225)],
 )
-def test_the_forecast_polls_as_often_as_a_journey(stopping: float, count: int):
-    assert looks(stopping, 0.25, 0.5, 15.0, 1.6) == count
+def test_the_forecast_polls_as_often_as_a_journey(longest: float, polls: float):
+    """Polls are due after 0.25, 0.75, 1.55 and 2.83 seconds. A second one is needed if the action stops later."""
+    assert polls_per_key(0.25, 0.5, 15.0, 1.6, round_trip=0.0, longest=longest) == pytest.approx(polls)
+
+
+def test_actions_that_stop_while_other_stops_are_sent_are_polled_once():
+    assert polls_per_key(0.25, 0.5, 15.0, 1.6, round_trip=0.1, others=3.0, longest=2.0) == 1.0
 
 
 def test_every_window_in_the_headers_is_a_quota_and_the_shortest_is_first():
