@@ -1,4 +1,4 @@
-"""What outcomes and errors are called: one place for terminal, page and Markdown."""
+"""The names of outcomes and errors: one place for terminal, page and Markdown."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from orchestrator.errors import Kind
 from orchestrator.model import OVER, Outcome
 
 Group = Literal["stopped", "over", "despite", "person", "planned"]
-"""What an action counts as in the figures. ``despite``: it ran to its end although the stop was accepted."""
+"""The class of an action in the figures. ``despite``: it ran to its end although the stop was accepted."""
 
 
 class Words(Struct, frozen=True):

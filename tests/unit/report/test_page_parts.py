@@ -1,4 +1,4 @@
-"""What the parts of the page show: columns, verdicts, figures, refusals, operator, and links to files."""
+"""The parts of the page: columns, verdicts, figures, refusals, operator, and links to files."""
 
 import html
 import io
