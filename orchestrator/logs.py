@@ -130,8 +130,8 @@ class Screen:
         if event["event"] in self._without:
             return
         # Where it happened is for run.log; on screen it would bury what happened.
-        told = {name: value for name, value in event.items() if name != "traceback"}
-        text = _lines([told]).decode().rstrip() if self._json else readable(told)
+        fields = {name: value for name, value in event.items() if name != "traceback"}
+        text = _lines([fields]).decode().rstrip() if self._json else readable(fields)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text + "\n")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""The values that cross rooms. All are frozen; none knows how it is sent, stored or shown."""
+"""Values that packages share. All are frozen; none knows how it is sent, stored or shown."""
 
 import re
 from enum import IntEnum, StrEnum
@@ -17,6 +17,10 @@ def is_bulk_key(text: str) -> bool:
 def is_safe_key(text: str) -> bool:
     """Whether ``text`` is one path segment that no client or server rewrites (``--any-key``)."""
     return _SAFE_KEY.fullmatch(text) is not None and text not in (".", "..")
+
+
+PLAN = "plan "
+"""The prefix of the name of a plan as a source; its directory follows."""
 
 
 class Outcome(StrEnum):

@@ -62,16 +62,16 @@ def _readable(argument: str, settings: "Settings") -> str:
 
 
 async def _check_one(settings: "Settings", key: str | None) -> int:
-    from orchestrator.cli.page import Page, look_of
+    from orchestrator.cli.page import Page, capabilities_of
     from orchestrator.cli.preflight import findings_of
     from orchestrator.errors import MassStopError
 
-    look = look_of(sys.stderr)
+    capabilities = capabilities_of(sys.stderr)
     why, status = "", 0
     try:
         async with aclosing(findings_of(settings, key)) as found:
             async for finding in found:
-                page = Page(look)
+                page = Page(capabilities)
                 page.entry(finding.title, finding.text, "red" if finding.bad else None)
                 if finding.advice:
                     page.entry("", f"-> {finding.advice}", "yellow")
@@ -82,7 +82,7 @@ async def _check_one(settings: "Settings", key: str | None) -> int:
         raise
     except MassStopError as error:
         why, status = str(error), 3
-    page = Page(look)
+    page = Page(capabilities)
     if status == 1:
         page.line(f"The tenant is ready, but the action could not be read: {why}", "red")
     elif why:
@@ -95,19 +95,19 @@ async def _check_one(settings: "Settings", key: str | None) -> int:
 
 async def _check_all(settings: "Settings", tenants: "Mapping[str, Tenant]") -> int:
     from orchestrator.cli import check_all
-    from orchestrator.cli.page import Page, look_of
+    from orchestrator.cli.page import Page, capabilities_of
 
-    look = look_of(sys.stderr)
-    page = Page(look)
+    capabilities = capabilities_of(sys.stderr)
+    page = Page(capabilities)
     page.entry("tenants", f"{len(tenants)} in {settings.tenants}", "bold")
     _tell(page)
     statuses: list[int] = []
     async for one in check_all.inspected(tenants, settings):
-        page = Page(look)
+        page = Page(capabilities)
         check_all.add(page, one)
         _tell(page)
         statuses.append(one.status)
-    page = Page(look)
+    page = Page(capabilities)
     check_all.conclude(page, statuses, str(settings.tenants))
     _tell(page)
     return check_all.exit_status(statuses)

@@ -95,15 +95,15 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
         return Finding(
             "permission", "mass actions may be read; only the first stop shows whether they may be stopped"
         )
-    told = _quoted(error)
+    reported = _quoted(error)
     if error.kind in (Kind.NO_PERMISSION, Kind.UNAUTHENTICATED):
         what = MISSING["entity"] if settings.entity_id or settings.org_ids else MISSING["read"]
-        return Finding("permission", f"NO: the tenant says: {told}", what, bad=True)
+        return Finding("permission", f"NO: the tenant says: {reported}", what, bad=True)
     if error.kind is Kind.REDIRECTED:
-        return Finding("permission", told, "is this the address of the REST API?", bad=True)
+        return Finding("permission", reported, "is this the address of the REST API?", bad=True)
     return Finding(
         "answer",
-        told,
+        reported,
         "the tenant has a problem (see trust.zuora.com), or this is not Zuora: try again",
         bad=True,
     )
@@ -147,37 +147,39 @@ def clock(answer: Answered, now: float) -> Finding:
     return Finding("clock", f"{duration(abs(skew))} {how} the tenant's", advice)
 
 
-def limits(told: Limits, settings: Settings) -> list[Finding]:
+def limits(reported: Limits, settings: Settings) -> list[Finding]:
     """The calls that the tenant allows at once and in each window, and how many are left."""
-    if told.concurrency is None:
+    if reported.concurrency is None:
         found = [Finding("concurrency", f"unknown; {USUAL_LIMIT} calls at once are assumed")]
     else:
-        left = "" if told.concurrency_remaining is None else f", {told.concurrency_remaining} free now"
+        left = (
+            "" if reported.concurrency_remaining is None else f", {reported.concurrency_remaining} free now"
+        )
         found = [
             Finding(
                 "concurrency",
-                f"{told.concurrency} calls at once{left}; a run takes up to {slots(told, settings)}",
+                f"{reported.concurrency} calls at once{left}; a run takes up to {slots(reported, settings)}",
             )
         ]
-    windows = quotas(told)
+    windows = quotas(reported)
     if not windows:
         found.append(Finding("rate", "the tenant sends no limit"))
     for number, quota in enumerate(windows):
-        short = quota.told and quota.left < quota.calls * settings.headroom / 100
+        short = quota.reported and quota.left < quota.calls * settings.headroom / 100
         advice = "almost nothing is left: a run would wait for the reset" if short else None
         found.append(Finding("" if number else "rate", in_words(quota), advice))
     return found
 
 
-def ahead(told: Limits, call_seconds: float, settings: Settings) -> Finding:
+def ahead(reported: Limits, call_seconds: float, settings: Settings) -> Finding:
     """How far the quotas carry, and how long a run of many keys takes."""
     guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
-    at_once = slots(told, settings)
+    at_once = slots(reported, settings)
     polls = status_calls(MANY, MANY, at_once, call_seconds, guards=guards)
     calls = Calls(stop=MANY, status=polls, file=0 if settings.no_results else MANY)
     expected = forecast(
         calls,
-        quotas(told),
+        quotas(reported),
         slots=at_once,
         call_seconds=call_seconds,
         headroom=settings.headroom / 100,
@@ -185,9 +187,9 @@ def ahead(told: Limits, call_seconds: float, settings: Settings) -> Finding:
     )
     text = (
         f"{MANY:,} keys need about {counted(calls.total, 'call')}, {ASSUMED}: about {duration(expected.last_stop)} to "
-        f"the last stop, {duration(expected.settled)} until every key is completed"
+        f"the last stop, {duration(expected.completed)} until every key is completed"
     )
-    keys = keys_within(quotas(told), calls.total / MANY, settings.headroom / 100)
+    keys = keys_within(quotas(reported), calls.total / MANY, settings.headroom / 100)
     if keys is None:
         return Finding("forecast", text)
     carry = f"what is left is enough for {counted(keys, 'key')}; "
@@ -195,9 +197,9 @@ def ahead(told: Limits, call_seconds: float, settings: Settings) -> Finding:
     return Finding("forecast", carry + text, advice)
 
 
-def slots(told: Limits, settings: Settings) -> int:
+def slots(reported: Limits, settings: Settings) -> int:
     """Calls that a run has in flight at most."""
-    allowed = int((told.concurrency or USUAL_LIMIT) * (1 - settings.headroom / 100))
+    allowed = int((reported.concurrency or USUAL_LIMIT) * (1 - settings.headroom / 100))
     return max(1, min(allowed, settings.concurrency or allowed))
 
 

@@ -8,7 +8,7 @@ from typing import TextIO
 from anyio import to_thread
 
 from orchestrator.cli.options import implicit_settings
-from orchestrator.cli.page import Look, Page, counted
+from orchestrator.cli.page import Capabilities, Page, counted, place
 from orchestrator.durations import show_duration
 from orchestrator.errors import UsageError
 from orchestrator.report import ActionEntry, RunEntry, Summary
@@ -35,7 +35,7 @@ def needs_yes() -> UsageError:
 
 
 def question(
-    look: Look,
+    capabilities: Capabilities,
     settings: Settings,
     run: RunEntry,
     summary: Summary,
@@ -43,7 +43,7 @@ def question(
     unordered: str | None = None,
 ) -> str:
     """The text of the question: tenant, number of actions, the first few, guards and limits."""
-    page = Page(look)
+    page = Page(capabilities)
     tenant = kind_of_tenant(settings.address)
     if tenant.production:
         page.line(f"*** PRODUCTION *** {tenant.text}", "alarm")
@@ -85,7 +85,7 @@ def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntr
     for action in first:
         tenant = {"tenant": str(action.tenant)} if action.tenant else {}
         named = "  ".join(f"{name}={value}" for name, value in (tenant | action.labels).items())
-        labels = f"{action.source}:{action.row}  {named}".rstrip()
+        labels = f"{place(action.source, action.row)}  {named}".rstrip()
         if page.narrow:
             page.item(f"    {action.bulk_key}")
             page.item(f"      {labels}")

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from orchestrator.background import BackgroundStream, is_behind
 from orchestrator.cli.by_tenant import rows_of
-from orchestrator.cli.page import NARROW, USUAL_WIDTH, Look, counted
+from orchestrator.cli.page import NARROW, USUAL_WIDTH, Capabilities, counted
 from orchestrator.durations import duration
 from orchestrator.logs import Screen
 from orchestrator.progress import OutageFacts, Progress, Speed
@@ -44,12 +44,14 @@ LONGEST_FORECAST = 86_400.0
 
 
 @asynccontextmanager
-async def showing(progress: Progress, screen: Screen, look: Look) -> AsyncIterator[None]:
+async def showing(progress: Progress, screen: Screen, capabilities: Capabilities) -> AsyncIterator[None]:
     """Show ``progress`` while the block runs, and remove it afterwards. Events of ``screen`` appear above it."""
     errors = sys.stderr  # while something is shown, rich has its own in that place
     stream = cast(TextIO, _Lenient(errors))
-    console = _Console(look, file=stream, width=(look.width or 0) - ECHO, no_color=not look.colour)
-    picture = Picture(progress, look, height=lambda: console.height)
+    console = _Console(
+        capabilities, file=stream, width=(capabilities.width or 0) - ECHO, no_color=not capabilities.colour
+    )
+    picture = Picture(progress, capabilities, height=lambda: console.height)
 
     with (
         Live(console=console, auto_refresh=False, transient=True) as live,
@@ -97,18 +99,18 @@ class Picture:
     def __init__(
         self,
         progress: Progress,
-        look: Look,
+        capabilities: Capabilities,
         o_clock: Callable[[float], str] | None = None,
         height: Callable[[], int] = lambda: USUAL_HEIGHT,
     ) -> None:
         self._height = height
         self._progress = progress
-        self._look = look
+        self._look = capabilities
         self._o_clock = o_clock or _o_clock
         self._answered = Speed(lambda: progress.keys_answered)
         self._over = Speed(lambda: progress.keys_confirmed)
         self._results = Speed(lambda: progress.keys_completed)
-        self._narrow = (look.width or 0) < NARROW
+        self._narrow = (capabilities.width or 0) < NARROW
 
     def at(self, now: float) -> RenderableType:
         """The picture at ``now`` (monotonic seconds)."""
@@ -229,8 +231,8 @@ class Picture:
 class _Console(Console):
     """A console that draws with ASCII where the terminal shows nothing else, whatever the stream's encoding says."""
 
-    def __init__(self, look: Look, **settings: object) -> None:
-        self._unicode = look.unicode
+    def __init__(self, capabilities: Capabilities, **settings: object) -> None:
+        self._unicode = capabilities.unicode
         super().__init__(**settings)  # type: ignore[arg-type]
 
     @property

@@ -59,7 +59,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
         async with SimulatedTenant(config) as tenant:
-            told = structs.replace(
+            own = structs.replace(
                 settings,
                 base_url=tenant.base_url,
                 client_id=config.client_id,
@@ -72,7 +72,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 engine="local",
             )
             async with runs.opened(
-                runs.begin(told, "drill", screen, origin=runs.Origin(options.command_line()))
+                runs.begin(own, "drill", screen, origin=runs.Origin(options.command_line()))
             ) as run:
                 keys = run.directory.path / "keys.csv"
                 write_keys(tenant, keys)

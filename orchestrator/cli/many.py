@@ -1,7 +1,7 @@
 """The screens of a run of several tenants: the keys to stop in each, and the results."""
 
 from orchestrator.cli.confirm import add_implicit, add_keys, add_terms
-from orchestrator.cli.page import Look, Page, counted
+from orchestrator.cli.page import Capabilities, Page, counted
 from orchestrator.model import GOOD
 from orchestrator.report import ActionEntry, RunEntry, Summary, TenantEntry, TenantRunEntry
 from orchestrator.settings import Settings, kind_of_tenant
@@ -11,7 +11,7 @@ SHOWN = 20
 
 
 def question(
-    look: Look,
+    capabilities: Capabilities,
     settings: Settings,
     run: RunEntry,
     summary: Summary,
@@ -19,7 +19,7 @@ def question(
     unordered: str | None = None,
 ) -> str:
     """The confirmation: each tenant that has keys, and how many; the first few, the guards, the limits."""
-    page = Page(look)
+    page = Page(capabilities)
     tenants, by_tenant = _several(run, summary)
     asked = {name: one.keys for name, one in by_tenant.items() if one.keys}
     production = [name for name in asked if kind_of_tenant(tenants[name].base_url).production]
@@ -55,13 +55,13 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
     ordered = sorted(used, key=lambda name: -left[name])
     for name in ordered[:SHOWN]:
         counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in GOOD)
-        told = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
+        text = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
         reason = tenants[name].reason
-        told += f"  ({reason})" if reason is not None else ""
+        text += f"  ({reason})" if reason is not None else ""
         if page.narrow:
-            page.line(f"{name}  {told}", indent=4, hang=2)
+            page.line(f"{name}  {text}", indent=4, hang=2)
         else:
-            page.line(f"{name:<16} {told}", indent=4, hang=17)
+            page.line(f"{name:<16} {text}", indent=4, hang=17)
     if len(ordered) > SHOWN:
         page.line(f"and {len(ordered) - SHOWN} more: see the report", indent=4)
 

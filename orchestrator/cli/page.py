@@ -8,6 +8,7 @@ from typing import TextIO
 
 from msgspec import Struct
 
+from orchestrator.model import PLAN
 from orchestrator.printable import printable
 
 USUAL_WIDTH = 80
@@ -19,7 +20,7 @@ TITLE = 13
 _STYLES = {"bold": "1", "red": "1;31", "green": "32", "yellow": "33", "alarm": "1;97;41"}
 
 
-class Look(Struct, frozen=True):
+class Capabilities(Struct, frozen=True):
     """The capabilities of a stream.
 
     ``width`` is in columns, None where lines are kept whole (a file, a pipe). ``animated`` says whether written lines
@@ -41,16 +42,16 @@ class Look(Struct, frozen=True):
         return shown if self.unicode else shown.encode("ascii", "backslashreplace").decode()
 
 
-def look_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> Look:
+def capabilities_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> Capabilities:
     """The capabilities of ``stream``, from its kind and the environment of the terminal."""
     try:
         terminal = stream is not None and stream.isatty()
     except ValueError:
         terminal = False
     if stream is None or not terminal:
-        return Look()
+        return Capabilities()
     dumb = environment.get("TERM", "dumb") in ("", "dumb", "unknown")
-    return Look(
+    return Capabilities(
         width=_columns(stream, environment),
         colour=not dumb and not environment.get("NO_COLOR"),
         unicode=_speaks_unicode(environment),
@@ -59,9 +60,9 @@ def look_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) 
 
 
 def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
-    told = environment.get("COLUMNS", "")
-    if re.fullmatch(r"[1-9]\d{0,3}", told, re.ASCII):
-        return max(int(told), 20)
+    value = environment.get("COLUMNS", "")
+    if re.fullmatch(r"[1-9]\d{0,3}", value, re.ASCII):
+        return max(int(value), 20)
     try:
         return max(os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH, 20)
     except (OSError, ValueError):
@@ -71,8 +72,13 @@ def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
 def _speaks_unicode(environment: Mapping[str, str]) -> bool:
     # In the C locale Python sets LC_CTYPE to C.UTF-8 for itself (PEP 538): that is no word of the terminal's.
     names = ("LC_ALL", "LANG") if environment.get("LC_CTYPE") == "C.UTF-8" else ("LC_ALL", "LC_CTYPE", "LANG")
-    told = next((environment[name] for name in names if environment.get(name)), "")
-    return "utf8" in told.lower().replace("-", "")
+    value = next((environment[name] for name in names if environment.get(name)), "")
+    return "utf8" in value.lower().replace("-", "")
+
+
+def place(source: str, row: int) -> str:
+    """Where a key is in the input. The row numbers of a plan are those of the plan's own input."""
+    return f"row {row}" if source.startswith(PLAN) else f"{source}:{row}"
 
 
 class Page:
@@ -81,8 +87,8 @@ class Page:
     A command or a path stays on one line at any width, so that it can be copied.
     """
 
-    def __init__(self, look: Look) -> None:
-        self.look = look
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
         self.lines: list[str] = []
 
     def __str__(self) -> str:
@@ -91,7 +97,7 @@ class Page:
     def line(self, text: str = "", style: str | None = None, indent: int = 0, hang: int = 0) -> None:
         """A sentence; what wraps of it is indented alike, and by ``hang`` columns more."""
         for part in self._wrapped(text, indent, hang) or [""]:
-            self.lines.append(self.look.style(" " * indent + part if part else "", style))
+            self.lines.append(self.capabilities.style(" " * indent + part if part else "", style))
 
     def step(self, text: str) -> None:
         """One thing to be done."""
@@ -100,9 +106,9 @@ class Page:
 
     def entry(self, title: str, text: str, style: str | None = None, *, whole: bool = False) -> None:
         """``title`` and beside it ``text``; without a title it continues the entry above. ``whole`` never wraps."""
-        title, indent = self.look.plain(title), TITLE + 4
+        title, indent = self.capabilities.plain(title), TITLE + 4
         if whole:
-            parts = [self.look.plain(text)]
+            parts = [self.capabilities.plain(text)]
         else:
             parts = self._wrapped(text, indent)
             if self.narrow and len(parts) > 1:
@@ -113,31 +119,33 @@ class Page:
                     title = ""
         for part in parts or [""]:
             beside = f"  {title:<{TITLE}}  " if indent > 4 else " " * indent
-            self.lines.append(beside + self.look.style(part, style))
+            self.lines.append(beside + self.capabilities.style(part, style))
             title = ""
 
     def item(self, text: str) -> None:
         """A line that is cut where the screen ends: one of a list."""
-        shown, width = self.look.plain(text), self.look.width
+        shown, width = self.capabilities.plain(text), self.capabilities.width
         if width is not None and len(shown) >= width:
-            mark = "…" if self.look.unicode else "..."  # without it, half a value reads as a whole one
+            mark = (
+                "…" if self.capabilities.unicode else "..."
+            )  # without it, half a value reads as a whole one
             shown = shown[: max(0, width - 1 - len(mark))].rstrip() + mark
         self.lines.append(shown)
 
     def command(self, text: str) -> None:
         """A command on a line of its own, whole."""
-        self.lines.append(self.look.style(f"      {self.look.plain(text)}", "bold"))
+        self.lines.append(self.capabilities.style(f"      {self.capabilities.plain(text)}", "bold"))
 
     @property
     def narrow(self) -> bool:
         """Whether two columns of text do not fit side by side."""
-        return self.look.width is not None and self.look.width < NARROW
+        return self.capabilities.width is not None and self.capabilities.width < NARROW
 
     def _wrapped(self, text: str, indent: int, hang: int = 0) -> list[str]:
-        shown = self.look.plain(text)
-        if self.look.width is None:
+        shown = self.capabilities.plain(text)
+        if self.capabilities.width is None:
             return [shown]
-        room = max(self.look.width - 1 - indent, 12)
+        room = max(self.capabilities.width - 1 - indent, 12)
         return textwrap.wrap(
             shown, room, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
         )

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
-from orchestrator.cli.page import Look, Page, counted
+from orchestrator.cli.page import Capabilities, Page, counted
 from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, status_calls
 from orchestrator.cli.summary import (
     Known,
@@ -101,8 +101,8 @@ def forecast_run(
 
 def _own(settings: Settings, tenant: Tenant | None) -> Settings:
     """The part of ``settings`` that belongs to one tenant of several."""
-    told = {name: getattr(tenant, name, None) for name in ("headroom", "rate")}
-    return structs.replace(settings, **{name: value for name, value in told.items() if value is not None})
+    shown = {name: getattr(tenant, name, None) for name in ("headroom", "rate")}
+    return structs.replace(settings, **{name: value for name, value in shown.items() if value is not None})
 
 
 def _forecast(
@@ -129,7 +129,7 @@ def _forecast(
 def closing(
     plan: KnownPlan,
     ahead: Mapping[str, Ahead],
-    look: Look,
+    capabilities: Capabilities,
     directory: Path,
     troubles: list[str],
     *,
@@ -137,7 +137,7 @@ def closing(
 ) -> str:
     """The summary of a plan for the operator."""
     run, summary, totals = plan.known.run, plan.known.summary, plan.totals
-    page = Page(look)
+    page = Page(capabilities)
     add_headline(page, run, troubles)
     _doing(page, totals)
     add_over(page, summary)
@@ -195,10 +195,10 @@ def _takes(page: Page, ahead: Mapping[str, Ahead]) -> None:
         add_quotas(page, ahead[""].limits, ahead[""].expected)
     else:
         add_short_quotas(page, {name: one.expected.short for name, one in ahead.items()})
-    last_stop, settled = max(one.last_stop for one in expected), max(one.settled for one in expected)
+    last_stop, completed = max(one.last_stop for one in expected), max(one.completed for one in expected)
     page.entry(
         "a run takes",
-        f"about {duration(last_stop)} to the last stop, {duration(settled)} until every key is completed",
+        f"about {duration(last_stop)} to the last stop, {duration(completed)} until every key is completed",
     )
 
 
@@ -230,7 +230,7 @@ def _first(page: Page, plan: KnownPlan) -> None:
             page.item(f"  {one.bulk_key}")
             page.item(f"    {left} left, {speed}/s, {done}, {one.tenant if plan.several else one.status}")
         else:
-            told = f"{one.tenant:<10.10}" if plan.several else f"{one.status:<10}"
-            page.item(f"    {one.bulk_key}  {told}  {left:>9}  {speed:>8}  {done}")
+            shown = f"{one.tenant:<10.10}" if plan.several else f"{one.status:<10}"
+            page.item(f"    {one.bulk_key}  {shown}  {left:>9}  {speed:>8}  {done}")
     if plan.totals.actions > len(plan.first):
         page.item(f"    and {plan.totals.actions - len(plan.first):,} more: the report has each")

@@ -7,7 +7,7 @@ from time import monotonic
 
 import anyio
 
-from orchestrator.cli.page import look_of
+from orchestrator.cli.page import capabilities_of
 from orchestrator.logs import Log, Screen
 from orchestrator.progress import Progress, Speed
 from orchestrator.settings import Settings
@@ -22,13 +22,13 @@ def shown(
     """Show ``progress`` while the block runs, in the form that suits standard error, unless options forbid it."""
     if settings.quiet or settings.no_progress:
         return nullcontext()
-    look = look_of(sys.stderr)
-    if not look.animated or settings.log_format == "json":
+    capabilities = capabilities_of(sys.stderr)
+    if not capabilities.animated or settings.log_format == "json":
         return logged(progress, log)
 
     from orchestrator.cli.display import showing
 
-    return showing(progress, screen, look)
+    return showing(progress, screen, capabilities)
 
 
 @asynccontextmanager

@@ -40,21 +40,21 @@ def window_name(seconds: int) -> str:
 def in_words(quota: Quota) -> str:
     """``399 of 2,500 left this minute, resets in 20s``."""
     name = window_name(quota.seconds)
-    if not quota.told:
+    if not quota.reported:
         return f"{quota.left:,} or more of {quota.calls:,} left this {name}"
     return f"{quota.left:,} of {quota.calls:,} left this {name}, resets in {duration(quota.resets_in)}"
 
 
 def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
     """For several tenants: those with a window that is too small for the run."""
-    told = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
-    if not told:
+    reported = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
+    if not reported:
         page.entry("quota", "enough in every tenant, as far as they report it")
-    for number, (name, quota) in enumerate(told[:SHOWN]):
-        enough = "NOT enough: the run waits for the reset" if quota.told else "may not be enough"
+    for number, (name, quota) in enumerate(reported[:SHOWN]):
+        enough = "NOT enough: the run waits for the reset" if quota.reported else "may not be enough"
         page.entry("" if number else "quota", f"{name}: {in_words(quota)}; {enough}", "red")
-    if len(told) > SHOWN:
-        page.entry("", f"and {len(told) - SHOWN} more that may not be enough", "red")
+    if len(reported) > SHOWN:
+        page.entry("", f"and {len(reported) - SHOWN} more that may not be enough", "red")
 
 
 def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
@@ -64,7 +64,7 @@ def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
         page.entry("quota", "the tenant reports none")
     for number, quota in enumerate(windows):
         short = quota in ahead.short
-        enough = "NOT enough: the run waits for the reset" if quota.told else "may not be enough"
+        enough = "NOT enough: the run waits for the reset" if quota.reported else "may not be enough"
         page.entry(
             "" if number else "quota",
             f"{in_words(quota)}; {enough}" if short else in_words(quota),

@@ -46,12 +46,12 @@ def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given
 
     named, sources = (None, places) if latest else (Path(*places[:1]) if places else None, places[1:])
     run_dir = run_or_latest(named, latest=latest, command="resume")
-    info, told, known, sentences = runs.earlier(run_dir)
+    info, earlier, known, sentences = runs.earlier(run_dir)
     for sentence in sentences:
         say(sentence)
-    settings = options.read_settings(given, earlier=runs.kept(told))
+    settings = options.read_settings(given, earlier=runs.kept(earlier))
     options.say_implicit(settings)
-    unread = runs.unread_sources(run_dir, known, sources, told.plan)
+    unread = runs.unread_sources(run_dir, known, sources, earlier.plan)
 
     origin = runs.Origin(options.command_line())
 
@@ -60,6 +60,6 @@ def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given
         async with runs.opened(
             runs.reopen(run_dir, info, settings, screen, retry_rejected=retry_rejected, origin=origin)
         ) as run:
-            yield run, await runs.rest_of_input(run, unread, told.plan)
+            yield run, await runs.rest_of_input(run, unread, earlier.plan)
 
     return conduct(settings, prepare)

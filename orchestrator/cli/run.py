@@ -91,10 +91,10 @@ async def _confirm(run: "runs.Run", settings: Settings, tty: TextIO) -> None:
     from orchestrator import report as reports
     from orchestrator import runs
     from orchestrator.cli import confirm, many
-    from orchestrator.cli.page import look_of
+    from orchestrator.cli.page import capabilities_of
 
-    look = look_of(sys.stderr)
+    capabilities = capabilities_of(sys.stderr)
     entry, summary = await run.read(reports.read_head)
     first = await runs.first_actions(run, confirm.SHOWN)
     question = many.question if run.tenants else confirm.question
-    await confirm.agree(tty, question(look, settings, entry, summary, first, run.unordered))
+    await confirm.agree(tty, question(capabilities, settings, entry, summary, first, run.unordered))

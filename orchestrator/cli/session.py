@@ -190,17 +190,17 @@ async def _tell_undelivered(run: runs.Run, sentence: str, exit_status: int) -> N
 
 
 async def _last_words(run: runs.Run, settings: Settings) -> str:
-    from orchestrator.cli.page import look_of
+    from orchestrator.cli.page import capabilities_of
     from orchestrator.cli.summary import closing, read_known
 
-    look, directory = look_of(sys.stderr), run.directory.path
+    capabilities, directory = capabilities_of(sys.stderr), run.directory.path
     if run.info.command != "plan":
-        return closing(await run.read(read_known), look, directory, run.troubles, saved=run.saved)
+        return closing(await run.read(read_known), capabilities, directory, run.troubles, saved=run.saved)
     from orchestrator.cli import plan_summary
 
     plan = await run.read(plan_summary.read_plan)
     ahead = plan_summary.forecast_run(plan, settings, run.progress, run.tenants)
-    return plan_summary.closing(plan, ahead, look, directory, run.troubles, saved=run.saved)
+    return plan_summary.closing(plan, ahead, capabilities, directory, run.troubles, saved=run.saved)
 
 
 def _errors_alone(run: runs.Run) -> list[str]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from orchestrator import report as reports
 from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import TENANT, given_again
-from orchestrator.cli.page import Look, Page, counted
+from orchestrator.cli.page import Capabilities, Page, counted, place
 from orchestrator.durations import show_duration
 from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo
@@ -18,6 +18,9 @@ from orchestrator.report import Headline, RunEntry, Summary
 from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 from orchestrator.rundir import HANDOVER
+
+LOW_SCREEN = 22
+"""Lines of a summary whose beginning leaves a screen of the usual height: the verdict is then repeated below."""
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
 _PERSON = {outcome: words.short for outcome, words in OUTCOMES.items() if words.short}
@@ -50,10 +53,12 @@ def read_known(reader: JournalReader) -> Known:
     )
 
 
-def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, saved: bool) -> str:
+def closing(
+    known: Known, capabilities: Capabilities, directory: Path, troubles: list[str], *, saved: bool
+) -> str:
     """The closing summary, in a few lines. ``troubles`` are sentences on what this machine could not do."""
     summary = known.summary
-    page = Page(look)
+    page = Page(capabilities)
     add_headline(page, known.run, troubles)
     _outcomes(page, summary)
     add_tenants(page, known.run, summary)
@@ -62,6 +67,9 @@ def closing(known: Known, look: Look, directory: Path, troubles: list[str], *, s
     add_files(page, directory, troubles, saved=saved)
     add_people(page, known, directory)
     _next(page, known, directory, here=bool(troubles))
+    if len(page.lines) > LOW_SCREEN:
+        page.line()
+        add_verdict(page, known.run)
     return str(page)
 
 
@@ -83,12 +91,17 @@ def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) 
         page.entry("report", "NOT SAVED: it follows here", "red")
 
 
+def add_verdict(page: Page, run: RunEntry) -> None:
+    """The one sentence that says whether it is over."""
+    if isinstance(run.headline, Headline):
+        page.line(run.headline.text, _STYLES[run.headline.tone])
+
+
 def add_headline(page: Page, run: RunEntry, troubles: list[str]) -> None:
     """Whether it is over, and why the run ended early. ``troubles`` are not repeated as the reason."""
-    said = run.headline
-    if isinstance(said, Headline):
-        page.line(said.text, _STYLES[said.tone])
-        for sentence in said.details:
+    add_verdict(page, run)
+    if isinstance(run.headline, Headline):
+        for sentence in run.headline.details:
             page.line(sentence, "yellow")
     if run.reason and run.reason not in troubles:
         page.line(run.reason, "yellow")
@@ -155,30 +168,30 @@ def add_people(page: Page, known: Known, directory: Path) -> None:
             _name(page, trouble, one, several=known.run.tenant is None)
         if trouble.keys > len(trouble.named):
             page.item(f"    and {trouble.keys - len(trouble.named):,} more")
-    told = sum(trouble.keys for trouble in known.troubles)
-    if total > told:
-        page.line(f"and {total - told:,} for other reasons: the report has each", indent=2)
+    named = sum(trouble.keys for trouble in known.troubles)
+    if total > named:
+        page.line(f"and {total - named:,} for other reasons: the report has each", indent=2)
     if (listed := directory / HANDOVER).is_file():
         page.line("All of them, with row and labels:", indent=2)
         page.command(as_argument(listed))
 
 
 def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bool) -> None:
-    place = f"{one.source}:{one.row}"
+    where = place(one.source, one.row)
     if trouble.outcome is Outcome.MALFORMED:
-        page.item(f"    {place}  {one.bulk_key}")
+        page.item(f"    {where}  {one.bulk_key}")
         if one.message and one.message != trouble.message:
             page.line(one.message, indent=6)
         return
     if several:
-        place = f"{one.tenant}  {place}"
-    page.item(f"    {one.bulk_key}" if page.narrow and not several else f"    {one.bulk_key}  {place}")
+        where = f"{one.tenant}  {where}"
+    page.item(f"    {one.bulk_key}" if page.narrow and not several else f"    {one.bulk_key}  {where}")
 
 
 def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
     """The next steps, each with its command. ``here`` says whether this machine is what failed."""
     counts = known.summary.outcomes
-    steps = Page(page.look)
+    steps = Page(page.capabilities)
     is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
     if isinstance(known.run.headline, Headline) and known.run.exit_status != 3:
         _check(steps, known.run, known.run.headline)

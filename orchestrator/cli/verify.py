@@ -12,7 +12,7 @@ from orchestrator.cli import options
 from orchestrator.cli.help import Command
 from orchestrator.cli.latest import run_argument, run_or_latest
 from orchestrator.cli.output import say
-from orchestrator.cli.page import Page, counted, look_of
+from orchestrator.cli.page import Page, capabilities_of, counted
 
 if TYPE_CHECKING:
     from orchestrator.journal.entries import Verification
@@ -68,7 +68,7 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
 
 
 def _show(verification: "Verification") -> None:
-    page = Page(look_of(sys.stderr))
+    page = Page(capabilities_of(sys.stderr))
     findings = verification.findings
     if verification.held:
         keys = f"{counted(verification.keys, 'action')} {'is' if verification.keys == 1 else 'are'}"

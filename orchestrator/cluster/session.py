@@ -89,7 +89,7 @@ class ClusterSession:
         """Work until every shard is over and merged."""
         try:
             await self._read(intake)
-            names = [name for name, one in self._counts.items() if one.waiting or one.following]
+            names = [name for name, one in self._counts.items() if one.waiting or one.polling]
             if names and self._cutoff.cancelled_by is None:
                 await self._work_on(names)
         except UsageError as error:  # no shard was handed over yet
@@ -115,7 +115,7 @@ class ClusterSession:
             whose="" if "" in self._tenants else " of a known tenant",
         )
         for name, count in new.items():
-            read = Counts(keys=count, accepted=0, waiting=count, following=0)
+            read = Counts(keys=count, accepted=0, waiting=count, polling=0)
             self._counts[name] = self._counts.get(name, NO_KEYS) + read
         self.progress.keys = sum(one.keys for one in self._counts.values())
         self.progress.read_to_end = complete
@@ -185,7 +185,7 @@ class ClusterSession:
             await self._control.resend(cluster.send_control)
 
     async def _run_all(self, cluster: Cluster, workers: list[str], names: list[str]) -> None:
-        keys = {name: self._counts[name].waiting + self._counts[name].following for name in names}
+        keys = {name: self._counts[name].waiting + self._counts[name].polling for name in names}
         places = place(keys, workers)
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, cluster)

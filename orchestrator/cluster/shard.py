@@ -161,7 +161,7 @@ class _Session:
                 responses=responses,
                 label=f"{settings.track_prefix}-{shard.info.id}-{shard.session}{track_letters()}",
             )
-            log.info("shard.started", tenant=shard.name, waiting=counts.waiting, following=counts.following)
+            log.info("shard.started", tenant=shard.name, waiting=counts.waiting, polling=counts.polling)
             progress = initial_progress(counts, planning=common.planning)
             result = await self._run(shard, common, settings, progress, counts)
             if shard.name:

@@ -106,7 +106,7 @@ class Counts(Struct, frozen=True):
         keys: all.
         accepted: with an accepted stop.
         waiting: a stop is to be sent.
-        following: to be polled, or only the response file is missing.
+        polling: to be polled, or only the response file is missing.
         ended: those of ``following`` that are over.
         not_over: completed, but not known to be over.
     """
@@ -114,7 +114,7 @@ class Counts(Struct, frozen=True):
     keys: int
     accepted: int
     waiting: int
-    following: int
+    polling: int
     ended: int = 0
     not_over: int = 0
 

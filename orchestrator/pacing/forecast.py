@@ -30,14 +30,14 @@ class Calls(Struct, frozen=True):
 class Quota(Struct, frozen=True):
     """A rate window: ``left`` of ``calls`` in ``seconds``, resets in ``resets_in`` seconds.
 
-    ``told`` is false if the tenant reports only another window; ``left`` is then the least it can be.
+    ``reported`` is false if the tenant reports only another window; ``left`` is then the least it can be.
     """
 
     calls: int
     seconds: int
     left: int
     resets_in: float
-    told: bool
+    reported: bool
 
 
 class Forecast(Struct, frozen=True):
@@ -48,7 +48,7 @@ class Forecast(Struct, frozen=True):
 
     calls: Calls
     last_stop: float
-    settled: float
+    completed: float
     short: tuple[Quota, ...] = ()
 
 
@@ -89,18 +89,20 @@ def quotas(limits: Limits) -> tuple[Quota, ...]:
     used: that bounds what is left of it from below. A window that says nothing of its reset is taken to have just
     begun.
     """
-    told = next((window for window in limits.windows if window.quota == limits.nearest), None)
-    if told is None or limits.remaining is None:
+    reported = next((window for window in limits.windows if window.quota == limits.nearest), None)
+    if reported is None or limits.remaining is None:
         return tuple(
-            Quota(window.quota, window.seconds, window.quota, float(window.seconds), told=False)
+            Quota(window.quota, window.seconds, window.quota, float(window.seconds), reported=False)
             for window in sorted(limits.windows, key=lambda window: window.seconds)
         )
-    share = min(1.0, limits.remaining / told.quota)
-    reset = float(told.seconds) if limits.reset is None else limits.reset
+    share = min(1.0, limits.remaining / reported.quota)
+    reset = float(reported.seconds) if limits.reset is None else limits.reset
     return tuple(
-        Quota(window.quota, window.seconds, limits.remaining, reset, told=True)
-        if window == told
-        else Quota(window.quota, window.seconds, int(window.quota * share), float(window.seconds), told=False)
+        Quota(window.quota, window.seconds, limits.remaining, reset, reported=True)
+        if window == reported
+        else Quota(
+            window.quota, window.seconds, int(window.quota * share), float(window.seconds), reported=False
+        )
         for window in sorted(limits.windows, key=lambda window: window.seconds)
     )
 

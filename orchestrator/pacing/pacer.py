@@ -75,8 +75,8 @@ class Pacer:
         self._headroom = headroom
         self._uniform = uniform
         self._windows: dict[int, RateWindow] = {}
-        self._told: tuple[Window, ...] = ()
-        self._told_by_quota: dict[int, Window] = {}
+        self._reported: tuple[Window, ...] = ()
+        self._reported_by_quota: dict[int, Window] = {}
         self.gate = float("-inf")
         self._refused_left_at = float("-inf")
         self._spaced = float("-inf")
@@ -168,9 +168,9 @@ class Pacer:
             self._abandoned.seen(now, limits.concurrency - limits.concurrency_remaining, self.in_flight)
         ours = self.in_flight + len(self._abandoned)
         self._slots.answered(now, ours, answer)
-        if limits.windows and limits.windows != self._told:
-            self._told = limits.windows
-            self._told_by_quota = {window.quota: window for window in reversed(limits.windows)}
+        if limits.windows and limits.windows != self._reported:
+            self._reported = limits.windows
+            self._reported_by_quota = {window.quota: window for window in reversed(limits.windows)}
             self._windows = {window.seconds: self._window(window) for window in limits.windows}
             self._every = (*self._own, *self._windows.values())
         if limits.nearest is not None and limits.remaining is not None and limits.reset is not None:
@@ -210,26 +210,26 @@ class Pacer:
         self._started = {call: started for call, started in self._started.items() if started >= before}
         self.in_flight = len(self._started)
 
-    def _window(self, told: Window) -> RateWindow:
-        quota = max(1, int(told.quota * (1 - self._headroom) + 1e-9))
-        known = self._windows.get(told.seconds)
+    def _window(self, reported: Window) -> RateWindow:
+        quota = max(1, int(reported.quota * (1 - self._headroom) + 1e-9))
+        known = self._windows.get(reported.seconds)
         if known is not None and known.quota == quota:
             return known  # another window changed; what left through this one stays counted
-        return RateWindow(quota, told.seconds, burst=quota // 2, retry_after=UNCONFIRMED_WAIT)
+        return RateWindow(quota, reported.seconds, burst=quota // 2, retry_after=UNCONFIRMED_WAIT)
 
     def _count(self, nearest: int, remaining: int, reset: float, now: float, *, refused: bool) -> None:
-        told = self._told_by_quota.get(nearest)
-        if told is None:
+        reported = self._reported_by_quota.get(nearest)
+        if reported is None:
             return
         # Calls of ours still under way may not be in the tenant's count yet. Headroom applies in windows of minutes
         # only. With hours to wait, a running action costs more than the headroom is worth.
-        held_back = nearest * self._headroom if told.seconds <= 60 else 0
+        held_back = nearest * self._headroom if reported.seconds <= 60 else 0
         left = int(remaining - held_back) - self.in_flight
-        self._windows[told.seconds].counted(left, reset, now, refused=refused)
+        self._windows[reported.seconds].counted(left, reset, now, refused=refused)
         # No other window can have been used by a greater share: this one is the nearest to exhaustion.
         share = min(1.0, remaining / nearest)
         for seconds, window in self._windows.items():
-            if seconds != told.seconds:
+            if seconds != reported.seconds:
                 window.counted_at_least(int(window.quota * share) - self.in_flight)
 
 

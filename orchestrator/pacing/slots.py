@@ -61,10 +61,10 @@ class TenantSlots:
         self._load = OthersLoad()
         self._permitted: int | None = None
         self._claimed: int | None = None
-        self._told = self._usual
+        self._reported = self._usual
         self._margin = 0.0
         self._paused = False
-        self.limit = min(self._search.limit, self._told)
+        self.limit = min(self._search.limit, self._reported)
 
     @property
     def others(self) -> float | None:
@@ -72,12 +72,12 @@ class TenantSlots:
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
         self._take(now, in_flight, answer)
-        self.limit = min(self._search.limit, self._told)
+        self.limit = min(self._search.limit, self._reported)
 
     def paused(self) -> None:
         self._search.restart()
         self._paused = True
-        self.limit = min(self._search.limit, self._told)
+        self.limit = min(self._search.limit, self._reported)
 
     def _take(self, now: float, in_flight: int, answer: Answered) -> None:
         fresh = self._learn(now, in_flight, answer.limits.concurrency, answer.limits.concurrency_remaining)
@@ -86,9 +86,9 @@ class TenantSlots:
                 self._margin += 1
             return
         self._margin = max(0.0, self._margin - OWN_LOSS)
-        self._search.accepted(now, in_flight, self._told)
+        self._search.accepted(now, in_flight, self._reported)
         if fresh or (self._paused and answer.limits.concurrency == self._permitted is not None):
-            self._search.jump(self._told)
+            self._search.jump(self._reported)
             self._paused = False
 
     def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
@@ -101,9 +101,9 @@ class TenantSlots:
         if remaining is not None and remaining <= permitted:
             fresh = self._load.seen(now, in_flight, permitted, remaining)
         if other_limit or fresh:
-            self._told = self._less(permitted)
+            self._reported = self._less(permitted)
         if other_limit:
-            self._search.begin(self._told, now)
+            self._search.begin(self._reported, now)
         return fresh
 
     def _believed(self, permitted: int) -> bool:

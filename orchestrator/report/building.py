@@ -45,7 +45,7 @@ def read_head(reader: JournalReader) -> tuple[RunEntry, Summary]:
     info = reader.run()
     sessions = reader.sessions()
     tenants = reader.tenants()
-    addresses = {name: told.info.base_url for name, told in tenants.items()} or {"": info.base_url}
+    addresses = {name: row.info.base_url for name, row in tenants.items()} or {"": info.base_url}
     hosts = {name: _file_host(reader, name, address) for name, address in addresses.items()}
     run = _run(reader, info, sessions, tenants, hosts)
     summary = _summary(reader, info, sessions, tenants)
@@ -173,14 +173,14 @@ def _run(
         verifications=_verifications(reader, several=bool(tenants)) or None,
         tenants={
             name: TenantRunEntry(
-                told.info.base_url,
-                told.info.entity_id,
-                told.info.org_ids,
+                row.info.base_url,
+                row.info.entity_id,
+                row.info.org_ids,
                 file_hosts.get(name),
-                state=told.state,
-                reason=told.reason,
+                state=row.state,
+                reason=row.reason,
             )
-            for name, told in tenants.items()
+            for name, row in tenants.items()
         }
         or None,
     )
@@ -268,8 +268,8 @@ def _summary(
     for tenant, count in reader.duplicates_by_tenant():
         for counts in (every, of[tenant]):
             counts.duplicates += count
-    for name, told in tenants.items():
-        of[name].token_calls = told.token_calls
+    for name, row in tenants.items():
+        of[name].token_calls = row.token_calls
     every.token_calls = sum(row.token_calls for row in sessions) + sum(
         one.token_calls for one in tenants.values()
     )

@@ -74,7 +74,7 @@ class Files:
         path, sha256 = self._directory.page, self._report_sha256 if self.saved else None
         try:
             await wrap_future(self._journal.read(lambda reader: _write_page(reader, path, sha256)))
-        except Exception as error:  # noqa: BLE001 - told and logged; whatever it is, report.json stands
+        except Exception as error:  # noqa: BLE001 - reported and logged; report.json is complete
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             self._log.error("page.failed", traceback=traceback.format_exc())
             self.troubles.append(

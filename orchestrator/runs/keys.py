@@ -20,7 +20,7 @@ from orchestrator.journal.entries import (
 from orchestrator.journal.findings import Notify
 from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake
 from orchestrator.journal.tenancy import Tenancy
-from orchestrator.model import InputRow
+from orchestrator.model import PLAN, InputRow
 from orchestrator.runs.run import Run, RunIntake
 from orchestrator.settings import Settings
 from orchestrator.sources import ARGUMENTS, Source, content_of, join_key_arguments, open_source
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 Unread = list[tuple[Source | None, SourceInfo]]
 """Sources not read to their end; the one without a :class:`Source` is the plan that the run had its keys from."""
-
-_PLAN = "plan "
-"""The prefix of the name of a plan as a source. It has no path: it is no file of keys."""
 
 
 async def new_sources(run: Run, specs: Sequence[str]) -> list[tuple[Source, SourceInfo]]:
@@ -67,7 +64,7 @@ def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
         if info.complete:
             continue
         spec = given.pop(0) if given else info.path
-        if spec is None and plan is not None and info.name.startswith(_PLAN):
+        if spec is None and plan is not None and info.name.startswith(PLAN):
             unread.append((None, info))
             continue
         if spec is None:
@@ -121,7 +118,7 @@ def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIn
     settings = run.settings
     planned = _planned(Path(settings.plan)) if settings.plan else []
     if settings.plan and not sources:
-        name = f"{_PLAN}{settings.plan}"
+        name = f"{PLAN}{settings.plan}"
         (info,) = run.journal.add_sources([(name, None)])
         return RowIntake(run.journal, planned, info, ranked=True, tenancy=_of_plan(run, planned))
     return FileIntake(
@@ -184,7 +181,7 @@ async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
             "The deadline was reached before the input was read to its end. Nothing was sent (--deadline)."
         )
     for name, count in keys.items():
-        read = Counts(keys=count, accepted=0, waiting=count, following=0)
+        read = Counts(keys=count, accepted=0, waiting=count, polling=0)
         run.counts[name] = run.counts.get(name, NO_KEYS) + read
     run.progress.keys = run.total_counts.keys
     if isinstance(intake, FileIntake) and (run.settings.order or run.settings.plan):

@@ -157,10 +157,10 @@ _OF_ONE_SESSION = frozenset(
 )
 
 
-def kept(told: Settings) -> dict[str, object]:
+def kept(stored: Settings) -> dict[str, object]:
     """The settings that a resumed run keeps unless they are given again: those that do not belong to one session."""
     default = Settings()
-    every = {name: getattr(told, name) for name in told.__struct_fields__ if name not in _OF_ONE_SESSION}
+    every = {name: getattr(stored, name) for name in stored.__struct_fields__ if name not in _OF_ONE_SESSION}
     return {name: value for name, value in every.items() if value != getattr(default, name)}
 
 
@@ -232,12 +232,12 @@ def _release(held: tuple[RunDirectory, Journal]) -> None:
 
 async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path) -> None:
     """Brings in what dask workers did for an earlier session, whatever engine this one has."""
-    told = msgspec.convert(info.settings, Settings)
-    if "dask" in (told.engine, settings.engine) or (path / "shards").is_dir():
+    stored = msgspec.convert(info.settings, Settings)
+    if "dask" in (stored.engine, settings.engine) or (path / "shards").is_dir():
         from orchestrator.cluster import merge_left_behind
 
         sessions = await wrap_future(journal.read(lambda reader: len(reader.sessions())))
-        for where in {told.shared_dir, settings.shared_dir, None}:
+        for where in {stored.shared_dir, settings.shared_dir, None}:
             await merge_left_behind(
                 journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions
             )

@@ -89,7 +89,7 @@ async def tenant_session(
     """
     journal = common.journal.of(name)
     log = common.log.bind(tenant=name) if name else common.log
-    backlog = Backlog(waiting=counts.waiting, parked=counts.following)
+    backlog = Backlog(waiting=counts.waiting, parked=counts.polling)
     headroom = settings.headroom / 100
     slots = TenantSlots(headroom, settings.concurrency)
     pacer = Pacer(slots, headroom, settings.rate, common.random.uniform)
@@ -301,8 +301,8 @@ def initial_progress(counts: Counts, *, planning: bool, results: bool = True) ->
         keys=counts.keys,
         accepted=counts.accepted,
         sent_before=left - counts.accepted,
-        confirmed_before=left - counts.following + counts.ended,
-        over_before=left - counts.following,
+        confirmed_before=left - counts.polling + counts.ended,
+        over_before=left - counts.polling,
         not_over_before=counts.not_over,
         planning=planning,
         results=results,

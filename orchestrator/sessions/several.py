@@ -81,9 +81,7 @@ class MultiTenantSession:
             group.start_soon(self._read_input, intake, group)
             group.start_soon(self._add_up_regularly)
             group.start_soon(self._watch_loop)
-            self._start_all(
-                group, [name for name, one in self._counts.items() if one.waiting or one.following]
-            )
+            self._start_all(group, [name for name, one in self._counts.items() if one.waiting or one.polling])
             while not self._over():
                 self._changed = anyio.Event()
                 await self._changed.wait()

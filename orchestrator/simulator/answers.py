@@ -132,8 +132,8 @@ class Writer:
             how = "null" if ask < 0.5 else "empty" if ask < 0.75 else "absent"
         if how == "null":
             return body
-        told = {name: value for name, value in body.items() if value is not None}
-        return told if how == "absent" else dict.fromkeys(body, "") | told
+        known = {name: value for name, value in body.items() if value is not None}
+        return known if how == "absent" else dict.fromkeys(body, "") | known
 
     def _number(self, count: int, ask: float) -> int | str:
         how = self._config.counts_as

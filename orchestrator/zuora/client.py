@@ -385,14 +385,14 @@ def _refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Re
     A gateway that mixes up its connections, or responds twice, would report the end of one action as that of another.
     An echo that is none of ours says nothing: it is left out, or changed, as headers are.
     """
-    told = response.headers.get("Zuora-Track-Id", track_id)
-    if told == track_id:
+    echoed = response.headers.get("Zuora-Track-Id", track_id)
+    if echoed == track_id:
         return
     ours, dash, _ = track_id.rpartition("-")
-    if told.startswith(ours + dash) and told.removeprefix(ours + dash).isdigit():
+    if echoed.startswith(ours + dash) and echoed.removeprefix(ours + dash).isdigit():
         response.close()  # whatever comes next on this connection is another call's too
         raise _not_understood(
-            f"it belongs to another call ({told})", read_request_id(response.headers, redact)
+            f"it belongs to another call ({echoed})", read_request_id(response.headers, redact)
         )
 
 

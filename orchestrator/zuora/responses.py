@@ -151,9 +151,9 @@ class TokenAnswer(Struct, frozen=True):
 
     def grant(self, redact: Redact) -> Grant:
         """The details of the token. An unusable lifetime counts as the usual lifetime: a 401 shows when it is over."""
-        told = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
+        value = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
         return Grant(
-            float(told) if told and 0 < told < 10**12 else USUAL_LIFETIME,
+            float(value) if value and 0 < value < 10**12 else USUAL_LIFETIME,
             _text(self.scope, LONGEST_TEXT, redact),
             entities_of(self.scope) if isinstance(self.scope, str) else frozenset(),
         )
@@ -306,8 +306,8 @@ def _by_class(http_status: int, understood: bool) -> Kind:
 _STATUSES = {status.value: status for status in Status}
 
 
-def _status(told: str | None, redact: Redact) -> Status:
-    text = told or ""
+def _status(value: str | None, redact: Redact) -> Status:
+    text = value or ""
     status = _STATUSES.get(text) or _STATUSES.get(text.strip().capitalize())
     if status is None:
         raise ValueError(f"{redact(text)[:LONGEST_TEXT]!r} is no status of a mass action")
@@ -321,5 +321,5 @@ def _time(value: Any, redact: Redact) -> str | None:
     return _text(value, LONGEST_TEXT, redact) or None
 
 
-def _text(told: Any, most: int, redact: Redact) -> str | None:
-    return redact(told)[:most] if isinstance(told, str) else None
+def _text(value: Any, most: int, redact: Redact) -> str | None:
+    return redact(value)[:most] if isinstance(value, str) else None

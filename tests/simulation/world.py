@@ -178,7 +178,7 @@ class Session:
     async def run(self) -> Ending:
         counts, info = await self._open()
         self.progress.keys, self.progress.accepted = counts.keys, counts.accepted
-        self.backlog.waiting, self.backlog.parked = counts.waiting, counts.following
+        self.backlog.waiting, self.backlog.parked = counts.waiting, counts.polling
         self.journal.begin_session()
         self.world.tenant.answered = self._receive
         intake = ReadAlready() if info.complete else MemoryIntake(self.journal, info, self.batches)

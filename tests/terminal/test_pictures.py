@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from orchestrator.cli import display, plan_summary
-from orchestrator.cli.page import Look
+from orchestrator.cli.page import Capabilities
 from orchestrator.cli.summary import Known
 from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.model import Limits, Outcome, Window
@@ -24,18 +24,20 @@ from tests.terminal.screen import Screen
 AsKept = Callable[..., None]
 
 SHAPES = pytest.mark.parametrize(
-    ("name", "look"),
+    ("name", "capabilities"),
     [
-        ("80", Look(width=80, animated=True)),
-        ("80-ascii", Look(width=80, animated=True, unicode=False)),
-        ("40", Look(width=40, animated=True)),
+        ("80", Capabilities(width=80, animated=True)),
+        ("80-ascii", Capabilities(width=80, animated=True, unicode=False)),
+        ("40", Capabilities(width=40, animated=True)),
     ],
 )
 
 
-def drawn(progress: Progress, look: Look, height: int = display.USUAL_HEIGHT, **changes: int) -> str:
+def drawn(
+    progress: Progress, capabilities: Capabilities, height: int = display.USUAL_HEIGHT, **changes: int
+) -> str:
     """The screen ten seconds after a moment at which ``progress`` was as it is but for ``changes``."""
-    picture = display.Picture(progress, look, lambda seconds: f"03:00:{seconds:.0f}", lambda: height)
+    picture = display.Picture(progress, capabilities, lambda seconds: f"03:00:{seconds:.0f}", lambda: height)
     later = {name: getattr(progress, name) for name in changes}
     for name, before in changes.items():
         setattr(progress, name, before)
@@ -44,10 +46,14 @@ def drawn(progress: Progress, look: Look, height: int = display.USUAL_HEIGHT, **
         setattr(progress, name, after)
     stream = io.StringIO()
     console = display._Console(
-        look, file=stream, width=(look.width or 0) - display.ECHO, force_terminal=True, no_color=True
+        capabilities,
+        file=stream,
+        width=(capabilities.width or 0) - display.ECHO,
+        force_terminal=True,
+        no_color=True,
     )
     console.print(picture.at(110.0))
-    return Screen(look.width or 80).show(stream.getvalue().replace("\n", "\r\n"))
+    return Screen(capabilities.width or 80).show(stream.getvalue().replace("\n", "\r\n"))
 
 
 def a_run(**fields: Any) -> Progress:
@@ -64,24 +70,32 @@ def a_run(**fields: Any) -> Progress:
 
 
 @SHAPES
-def test_the_screen_shows_stops_while_the_input_is_read(as_kept: AsKept, name: str, look: Look) -> None:
+def test_the_screen_shows_stops_while_the_input_is_read(
+    as_kept: AsKept, name: str, capabilities: Capabilities
+) -> None:
     progress = Progress(keys=500, accepted=120, slots=36, in_flight=36)
-    as_kept(f"progress-reading-{name}", drawn(progress, look, accepted=0), passing=False)
+    as_kept(f"progress-reading-{name}", drawn(progress, capabilities, accepted=0), passing=False)
 
 
 @SHAPES
-def test_the_screen_shows_stops_and_what_needs_a_person(as_kept: AsKept, name: str, look: Look) -> None:
+def test_the_screen_shows_stops_and_what_needs_a_person(
+    as_kept: AsKept, name: str, capabilities: Capabilities
+) -> None:
     progress = a_run(read_to_end=True, retries=31, throttled=4)
-    as_kept(f"progress-people-{name}", drawn(progress, look, accepted=4_000, completed=10), passing=False)
+    as_kept(
+        f"progress-people-{name}", drawn(progress, capabilities, accepted=4_000, completed=10), passing=False
+    )
 
 
 def test_the_screen_before_the_first_answer(as_kept: AsKept) -> None:
-    as_kept("progress-first", drawn(Progress(), Look(width=80, animated=True)), passing=False)
+    as_kept("progress-first", drawn(Progress(), Capabilities(width=80, animated=True)), passing=False)
 
 
 def test_the_screen_while_the_tenant_asks_to_wait(as_kept: AsKept) -> None:
     progress = Progress(keys=5, accepted=2, read_to_end=True, slots=36, throttled=1, closed_until=138.4)
-    as_kept("progress-waiting", drawn(progress, Look(width=80, animated=True), accepted=1), passing=False)
+    as_kept(
+        "progress-waiting", drawn(progress, Capabilities(width=80, animated=True), accepted=1), passing=False
+    )
 
 
 def test_the_screen_once_every_stop_is_accepted(as_kept: AsKept) -> None:
@@ -91,7 +105,7 @@ def test_the_screen_once_every_stop_is_accepted(as_kept: AsKept) -> None:
     progress.outcomes[Outcome.STOPPED] = 250
     as_kept(
         "progress-settling",
-        drawn(progress, Look(width=80, animated=True), confirmed=300, completed=125),
+        drawn(progress, Capabilities(width=80, animated=True), confirmed=300, completed=125),
         passing=False,
     )
 
@@ -99,7 +113,9 @@ def test_the_screen_once_every_stop_is_accepted(as_kept: AsKept) -> None:
 def test_a_plan_reads_and_sends_no_stop(as_kept: AsKept) -> None:
     progress = Progress(keys=500, completed=250, read_to_end=True, planning=True, slots=36, in_flight=12)
     progress.outcomes[Outcome.WOULD_STOP] = 250
-    as_kept("progress-plan", drawn(progress, Look(width=80, animated=True), completed=125), passing=False)
+    as_kept(
+        "progress-plan", drawn(progress, Capabilities(width=80, animated=True), completed=125), passing=False
+    )
 
 
 def some_tenants() -> Progress:
@@ -154,17 +170,23 @@ def test_the_state_of_a_run(as_kept: AsKept, state: str, width: int) -> None:
     fields: dict[str, Any] = {"keys": 500, "accepted": 500, "read_to_end": True, "slots": 36, "in_flight": 12}
     progress = Progress(**(fields | STATES[state]))
     progress.outcomes[Outcome.STOPPED] = progress.completed
-    as_kept(f"progress-{state}-{width}", drawn(progress, Look(width=width, animated=True)), passing=False)
+    as_kept(
+        f"progress-{state}-{width}", drawn(progress, Capabilities(width=width, animated=True)), passing=False
+    )
 
 
 @SHAPES
-def test_tenants_that_need_a_person_come_first(as_kept: AsKept, name: str, look: Look) -> None:
-    as_kept(f"progress-tenants-{name}", drawn(some_tenants(), look, accepted=5_000), passing=False)
+def test_tenants_that_need_a_person_come_first(
+    as_kept: AsKept, name: str, capabilities: Capabilities
+) -> None:
+    as_kept(f"progress-tenants-{name}", drawn(some_tenants(), capabilities, accepted=5_000), passing=False)
 
 
 def test_a_low_screen_sums_up_the_tenants_that_do_not_fit(as_kept: AsKept) -> None:
-    look = Look(width=80, animated=True)
-    as_kept("progress-tenants-low", drawn(some_tenants(), look, height=12, accepted=5_000), passing=False)
+    capabilities = Capabilities(width=80, animated=True)
+    as_kept(
+        "progress-tenants-low", drawn(some_tenants(), capabilities, height=12, accepted=5_000), passing=False
+    )
 
 
 def test_a_plan_of_several_tenants(as_kept: AsKept) -> None:
@@ -177,7 +199,9 @@ def test_a_plan_of_several_tenants(as_kept: AsKept) -> None:
     )
     progress.tenants["south"].outcomes[Outcome.WOULD_STOP] = 5
     as_kept(
-        "progress-tenants-plan", drawn(progress, Look(width=80, animated=True), completed=10), passing=False
+        "progress-tenants-plan",
+        drawn(progress, Capabilities(width=80, animated=True), completed=10),
+        passing=False,
     )
 
 
@@ -241,7 +265,7 @@ def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
     plan = a_plan()
     ahead = plan_summary.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), progress, {})
     directory = Path("runs/20261124-034914-940a1b")
-    text = plan_summary.closing(plan, ahead, Look(width=width), directory, [], saved=True) + "\n"
+    text = plan_summary.closing(plan, ahead, Capabilities(width=width), directory, [], saved=True) + "\n"
     as_kept(f"plan-at-work-{width}", text, passing=False)
 
 

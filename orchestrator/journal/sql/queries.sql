@@ -289,7 +289,7 @@ UPDATE source SET path = :path, name = :name WHERE id = :id;
 SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(accepted_at) AS accepted,
        COUNT(*) FILTER (WHERE stage = 0) AS waiting,
-       COUNT(*) FILTER (WHERE stage = 2) AS following,
+       COUNT(*) FILTER (WHERE stage = 2) AS polling,
        COUNT(*) FILTER (WHERE stage = 2 AND outcome IS NOT NULL) AS ended,
        COUNT(*) FILTER (WHERE stage = 3 AND outcome IN ('rejected', 'skipped_by_guard')) AS not_over
 FROM action GROUP BY tenant;

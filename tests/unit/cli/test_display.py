@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 
 from orchestrator.cli.display import EVERY, showing
-from orchestrator.cli.page import Look
+from orchestrator.cli.page import Capabilities
 from orchestrator.logs import Screen
 from orchestrator.progress import Progress
 
@@ -32,7 +32,7 @@ async def test_a_terminal_that_hangs_up_does_not_end_what_it_shows(monkeypatch: 
     terminal = Hanging()
     monkeypatch.setattr(sys, "stderr", terminal)
     progress = Progress(keys=3)
-    async with showing(progress, Screen(terminal, "info", json=False), Look(width=80, animated=True)):
+    async with showing(progress, Screen(terminal, "info", json=False), Capabilities(width=80, animated=True)):
         await asyncio.sleep(0)
         terminal.gone = True
         await asyncio.sleep(2 * EVERY)

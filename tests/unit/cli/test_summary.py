@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from orchestrator.cli.page import Look
+from orchestrator.cli.page import Capabilities
 from orchestrator.cli.summary import Known, as_argument, closing
 from orchestrator.journal.digest import Failures, Named, Trouble
 from orchestrator.journal.entries import SourceInfo
@@ -72,7 +72,7 @@ def said(
     names = [source.name for source in unread or []]
     entry = structs.replace(entry, headline=headline(entry, summary, failures or [], names, files_missing))
     known = Known(entry, summary, troubles or [], unread or [], since)
-    return closing(known, Look(width=width), directory, [trouble] if trouble else [], saved=True)
+    return closing(known, Capabilities(width=width), directory, [trouble] if trouble else [], saved=True)
 
 
 def test_without_a_possible_stop_the_summary_says_nothing_was_stopped():

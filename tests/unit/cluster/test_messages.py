@@ -41,9 +41,9 @@ def test_the_caller_shows_what_the_worker_counted():
 
 
 def test_keys_completed_before_the_shard_are_counted():
-    before = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)
-    shard = initial_progress(Counts(keys=30, accepted=8, waiting=20, following=10), planning=False)
-    here = initial_progress(Counts(keys=100, accepted=70, waiting=20, following=10), planning=False)
+    before = initial_progress(Counts(keys=100, accepted=70, waiting=20, polling=10), planning=False)
+    shard = initial_progress(Counts(keys=30, accepted=8, waiting=20, polling=10), planning=False)
+    here = initial_progress(Counts(keys=100, accepted=70, waiting=20, polling=10), planning=False)
     apply_progress(here, sent(shard), now=0.0)
     assert (
         (here.keys, here.keys_answered, here.keys_completed)

@@ -168,7 +168,7 @@ class AnyOrder(RuleBasedStateMachine):
             keys=len(self.model),
             accepted=sum(known.accepted for known in self.model.values()),
             waiting=stages.count(Stage.WAITING),
-            following=stages.count(Stage.POLLING),
+            polling=stages.count(Stage.POLLING),
         )
 
     @invariant()

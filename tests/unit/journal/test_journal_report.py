@@ -68,7 +68,7 @@ def test_a_source_given_again_replaces_the_missing_one(book):
 
 def test_a_malformed_row_is_complete_once_it_is_read(book):
     book.admit(InputRow(2, "x", problem="no key"))
-    assert book.reopen() == Counts(keys=0, accepted=0, waiting=0, following=0)
+    assert book.reopen() == Counts(keys=0, accepted=0, waiting=0, polling=0)
     assert book.action().error == Problem(kind="malformed", message="no key")
 
 

@@ -37,7 +37,7 @@ def test_an_accepted_stop_is_polled_after_a_crash_and_never_claimed(book):
     book.admit(row(2))
     book.claim()
     book.accept(1)
-    assert (book.reopen(), book.claim()) == (Counts(keys=1, accepted=1, waiting=0, following=1), [])
+    assert (book.reopen(), book.claim()) == (Counts(keys=1, accepted=1, waiting=0, polling=1), [])
 
 
 def test_the_clock_of_an_ended_process_is_not_used_by_the_next(book):
@@ -68,7 +68,7 @@ def test_a_response_file_that_was_counted_is_fetched_again_where_it_was_not_kept
     book.journal.ended(1, Outcome.STOPPED, "https://tenant.invalid/file")
     book.journal.filed(1, Records(1, 1, 1, 0, 0, "response_file"), None)
     book.journal.completed(1, Outcome.STOPPED, None)
-    assert book.reopen(kept=kept).following == (not kept)
+    assert book.reopen(kept=kept).polling == (not kept)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_the_counts_of_the_tenants_are_added_up(fleet):
         "north": Counts(1, 0, 1, 0),
         "south": Counts(2, 1, 1, 1),
     }
-    assert fleet.reopen() == Counts(keys=3, accepted=1, waiting=2, following=1)
+    assert fleet.reopen() == Counts(keys=3, accepted=1, waiting=2, polling=1)
 
 
 def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
@@ -113,7 +113,7 @@ def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
         fleet.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
         fleet.journal.completed(seq, Outcome.STOPPED, None)
     counts = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
-    assert counts.following == 1
+    assert counts.polling == 1
     assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_parked(9))] == [2]
 
 

@@ -21,7 +21,7 @@ def seconds(calls: Calls, *windows: Quota, slots: int = 10, rate: Rate | None = 
     ahead = forecast(
         calls, windows, slots=slots, call_seconds=0.1, headroom=0.0, rate=rate, stopping_seconds=5.0
     )
-    return ahead.last_stop, ahead.settled
+    return ahead.last_stop, ahead.completed
 
 
 @pytest.mark.parametrize(
@@ -42,16 +42,16 @@ def test_every_window_in_the_headers_is_a_quota_and_the_shortest_is_first():
 
 
 def test_the_remaining_count_of_the_nearest_window_is_the_one_in_the_header():
-    (hour,) = [quota for quota in quotas(told(1_000)) if quota.told]
+    (hour,) = [quota for quota in quotas(told(1_000)) if quota.reported]
     assert (hour.calls, hour.left, hour.resets_in) == (5_000, 1_000, 1_200.0)
 
 
 def test_no_other_window_was_used_by_a_larger_share():
-    assert [quota.left for quota in quotas(told(1_000)) if not quota.told] == [500, 2_000]
+    assert [quota.left for quota in quotas(told(1_000)) if not quota.reported] == [500, 2_000]
 
 
 def test_without_a_remaining_count_no_use_is_assumed():
-    assert [(quota.left, quota.told) for quota in quotas(told(None))] == [
+    assert [(quota.left, quota.reported) for quota in quotas(told(None))] == [
         (2_500, False),
         (5_000, False),
         (10_000, False),
@@ -60,23 +60,23 @@ def test_without_a_remaining_count_no_use_is_assumed():
 
 def test_a_window_without_a_reset_is_assumed_to_have_just_begun():
     assert quotas(told(1_000, reset=None)) == (
-        Quota(2_500, 60, 500, 60.0, told=False),
-        Quota(5_000, 3_600, 1_000, 3_600.0, told=True),
-        Quota(10_000, 86_400, 2_000, 86_400.0, told=False),
+        Quota(2_500, 60, 500, 60.0, reported=False),
+        Quota(5_000, 3_600, 1_000, 3_600.0, reported=True),
+        Quota(10_000, 86_400, 2_000, 86_400.0, reported=False),
     )
 
 
 def test_windows_without_a_count_are_assumed_to_have_just_begun():
     assert quotas(told(None)) == (
-        Quota(2_500, 60, 2_500, 60.0, told=False),
-        Quota(5_000, 3_600, 5_000, 3_600.0, told=False),
-        Quota(10_000, 86_400, 10_000, 86_400.0, told=False),
+        Quota(2_500, 60, 2_500, 60.0, reported=False),
+        Quota(5_000, 3_600, 5_000, 3_600.0, reported=False),
+        Quota(10_000, 86_400, 10_000, 86_400.0, reported=False),
     )
 
 
 def test_no_more_is_left_of_a_window_than_it_holds():
     """A header may show a higher remaining count than the quota."""
-    assert [quota.left for quota in quotas(told(6_000)) if not quota.told] == [2_500, 10_000]
+    assert [quota.left for quota in quotas(told(6_000)) if not quota.reported] == [2_500, 10_000]
 
 
 def test_a_tenant_without_windows_has_no_quota():
@@ -96,34 +96,34 @@ def test_the_operators_own_rate_counts():
 
 
 def test_calls_beyond_a_window_wait_for_its_reset():
-    window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
+    window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, reported=True)
     assert seconds(Calls(stop=41, status=0, file=0), window)[0] == 20.0
 
 
 def test_each_further_window_allows_as_many_calls_again():
-    window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, told=True)
+    window = Quota(calls=100, seconds=60, left=40, resets_in=20.0, reported=True)
     assert seconds(Calls(stop=141, status=0, file=0), window)[0] == 80.0
 
 
 @pytest.mark.parametrize(("stops", "wait"), [(49, 20.0), (50, 20.0), (51, 3_620.0), (75, 3_620.0)])
 def test_a_reset_window_allows_its_calls_less_the_headroom(stops: int, wait: float):
-    empty = Quota(calls=100, seconds=3_600, left=0, resets_in=20.0, told=True)
+    empty = Quota(calls=100, seconds=3_600, left=0, resets_in=20.0, reported=True)
     ahead = forecast(Calls(stops, 0, 0), (empty,), slots=1, call_seconds=0.0, headroom=0.5)
     assert ahead.last_stop == wait
 
 
 def test_a_quota_of_one_call_gives_one_call_a_window():
-    window = Quota(calls=1, seconds=10, left=0, resets_in=5.0, told=True)
+    window = Quota(calls=1, seconds=10, left=0, resets_in=5.0, reported=True)
     assert seconds(Calls(stop=3, status=0, file=0), window)[0] == 25.0
 
 
 def test_calls_that_a_window_just_allows_do_not_wait():
-    hour = Quota(calls=100, seconds=3_600, left=10, resets_in=20.0, told=True)
+    hour = Quota(calls=100, seconds=3_600, left=10, resets_in=20.0, reported=True)
     assert seconds(Calls(stop=10, status=0, file=0), hour)[0] == 0.1
 
 
 def test_the_first_call_waits_for_an_empty_window():
-    hour = Quota(calls=100, seconds=3_600, left=0, resets_in=0.5, told=True)
+    hour = Quota(calls=100, seconds=3_600, left=0, resets_in=0.5, reported=True)
     ahead = forecast(Calls(1, 0, 0), (hour,), slots=1, call_seconds=0.1, headroom=0.0)
     assert (ahead.last_stop, ahead.short) == (0.5, (hour,))
 
@@ -134,15 +134,15 @@ def test_a_forecast_names_the_number_of_calls():
 
 
 def test_a_window_too_small_for_the_run_is_named():
-    short = Quota(calls=100, seconds=3_600, left=40, resets_in=20.0, told=True)
-    wide = Quota(calls=1_000, seconds=86_400, left=1_000, resets_in=20.0, told=False)
+    short = Quota(calls=100, seconds=3_600, left=40, resets_in=20.0, reported=True)
+    wide = Quota(calls=1_000, seconds=86_400, left=1_000, resets_in=20.0, reported=False)
     ahead = forecast(Calls(30, 30, 0), (short, wide), slots=1, call_seconds=0.1, headroom=0.0)
     assert ahead.short == (short,)
 
 
 def test_headroom_is_held_back_in_windows_of_minutes_only():
-    minute = Quota(calls=100, seconds=60, left=100, resets_in=60.0, told=True)
-    hour = Quota(calls=100, seconds=3_600, left=100, resets_in=60.0, told=True)
+    minute = Quota(calls=100, seconds=60, left=100, resets_in=60.0, reported=True)
+    hour = Quota(calls=100, seconds=3_600, left=100, resets_in=60.0, reported=True)
     ahead = forecast(Calls(95, 0, 0), (minute, hour), slots=1, call_seconds=0.0, headroom=0.1)
     assert ahead.short == (minute,)
 
@@ -166,7 +166,7 @@ def test_without_a_quota_the_number_of_keys_is_unknown():
 def test_more_calls_never_take_less_time(
     stops: int, more: int, left: int, quota: int, reset: float, slots: int
 ):
-    window = Quota(quota, 3_600, min(left, quota), reset, told=True)
+    window = Quota(quota, 3_600, min(left, quota), reset, reported=True)
     few = seconds(Calls(stops, 0, 0), window, slots=slots)
     many = seconds(Calls(stops + more, 0, 0), window, slots=slots)
     assert few[0] <= many[0]

@@ -212,7 +212,7 @@ def test_each_refusal_costs_a_slot_until_enough_calls_are_accepted():
         refuse(slots, 40.0 + n, slots.limit)
     for each in (slots, unrefused):
         tell(each, 50.0, 10, 40, 20)
-    assert slots._told == unrefused._told - 3
+    assert slots._reported == unrefused._reported - 3
     for n in range(round(3 / OWN_LOSS)):
         tell(slots, 60.0 + n / 1000, 10)
     assert slots._margin == pytest.approx(0, abs=0.01)

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pytest
 
-from orchestrator.cli.page import Look, Page, look_of
+from orchestrator.cli.page import Capabilities, Page, capabilities_of
 from orchestrator.durations import duration
 
 UTF8 = {"TERM": "xterm", "LANG": "en_US.UTF-8"}
@@ -24,28 +24,30 @@ def screen() -> Iterator[TextIO]:
 
 
 def test_a_pipe_gets_whole_lines_without_colour():
-    assert look_of(io.StringIO(), UTF8) == Look(width=None, colour=False, unicode=True, animated=False)
+    assert capabilities_of(io.StringIO(), UTF8) == Capabilities(
+        width=None, colour=False, unicode=True, animated=False
+    )
 
 
 def test_a_closed_stream_is_no_terminal():
     stream = io.StringIO()
     stream.close()
-    assert look_of(stream, UTF8) == Look()
+    assert capabilities_of(stream, UTF8) == Capabilities()
 
 
 def test_a_terminal_gets_colour_and_width(screen: TextIO):
-    assert look_of(screen, UTF8) == Look(width=80, colour=True, unicode=True, animated=True)
+    assert capabilities_of(screen, UTF8) == Capabilities(width=80, colour=True, unicode=True, animated=True)
 
 
 def test_no_color_takes_the_colour_only(screen: TextIO):
-    look = look_of(screen, UTF8 | {"NO_COLOR": "1"})
-    assert (look.colour, look.animated) == (False, True)
+    capabilities = capabilities_of(screen, UTF8 | {"NO_COLOR": "1"})
+    assert (capabilities.colour, capabilities.animated) == (False, True)
 
 
 @pytest.mark.parametrize("term", ["dumb", "", "unknown"])
 def test_a_dumb_terminal_gets_neither_colour_nor_rewritten_lines(screen: TextIO, term: str):
-    look = look_of(screen, UTF8 | {"TERM": term})
-    assert (look.colour, look.animated) == (False, False)
+    capabilities = capabilities_of(screen, UTF8 | {"TERM": term})
+    assert (capabilities.colour, capabilities.animated) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -64,48 +66,48 @@ def test_a_dumb_terminal_gets_neither_colour_nor_rewritten_lines(screen: TextIO,
 def test_unicode_is_used_only_on_a_unicode_terminal(
     screen: TextIO, environment: dict[str, str], unicode: bool
 ):
-    assert look_of(screen, environment).unicode is unicode
+    assert capabilities_of(screen, environment).unicode is unicode
 
 
 @pytest.mark.parametrize(("told", "width"), [("40", 40), ("5", 20), ("0", 80), ("wide", 80), ("-3", 80)])
 def test_the_width_is_the_value_of_columns_if_valid(screen: TextIO, told: str, width: int):
-    assert look_of(screen, UTF8 | {"COLUMNS": told}).width == width
+    assert capabilities_of(screen, UTF8 | {"COLUMNS": told}).width == width
 
 
 def test_without_unicode_other_letters_are_spelled_out():
-    assert Look(unicode=False).plain("Zoë\u2028\x1b[2J") == "Zo\\xeb\\u2028\\x1b[2J"
+    assert Capabilities(unicode=False).plain("Zoë\u2028\x1b[2J") == "Zo\\xeb\\u2028\\x1b[2J"
 
 
 def test_a_title_has_its_own_line_if_the_text_does_not_fit_beside_it():
-    page = Page(Look(width=40))
+    page = Page(Capabilities(width=40))
     page.entry("limits", "a sentence that is longer than what is left of the line")
     assert page.lines[0] == "  limits"
     assert all(line.startswith("    ") and len(line) < 40 for line in page.lines[1:])
 
 
 def test_wrapped_lines_are_aligned_under_the_text():
-    page = Page(Look(width=80))
+    page = Page(Capabilities(width=80))
     page.entry("limits", "word " * 30)
     assert page.lines[0].startswith("  limits         word")
     assert all(line.startswith(" " * 17 + "word") for line in page.lines[1:])
 
 
 def test_a_command_is_never_broken():
-    page = Page(Look(width=20))
+    page = Page(Capabilities(width=20))
     page.command("mass-stop resume runs/20261124-034914-940a1b")
     assert page.lines == ["      mass-stop resume runs/20261124-034914-940a1b"]
 
 
 @pytest.mark.parametrize(("unicode", "cut"), [(True, "x" * 18 + "…"), (False, "x" * 16 + "...")])
 def test_an_item_of_a_list_is_cut_at_the_edge_and_says_so(unicode, cut):
-    page = Page(Look(width=20, unicode=unicode))
+    page = Page(Capabilities(width=20, unicode=unicode))
     page.item("x" * 50)
     page.item("x" * 19)
     assert page.lines == [cut, "x" * 19]
 
 
 def test_an_empty_line_is_empty():
-    page = Page(Look(width=20, colour=True))
+    page = Page(Capabilities(width=20, colour=True))
     page.line()
     assert page.lines == [""]
 
