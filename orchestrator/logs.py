@@ -42,12 +42,12 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 class Sink:
     """Where events end: the file takes every one, the screen those of ``level`` and above.
 
-    Events below ``info`` gather for half a second, or a hundred of them, before they are written. A thread writes the
+    Events below ``info`` gather for half a second, or a thousand of them, before they are written. A thread writes the
     file. A full or hanging disk must not delay the run: events that cannot be written are dropped, and ``trouble``
     says so in a sentence.
     """
 
-    GATHER_EVENTS = 100
+    GATHER_EVENTS = 1_000
     GATHER_SECONDS = 0.5
     MOST_WAITING = 1 << 24
     """Bytes that wait for the disk at most."""

@@ -95,15 +95,15 @@ def _action(
         request_id, lost, total, processed, succeeded, failed, unprocessed, held, counts_from, mismatch, speed, error,
         _, tenant,
     ) = row  # fmt: skip
-    origin = msgspec.json.decode(provenance, type=Provenance) if provenance else _UNKNOWN
+    origin = _provenance(provenance) if provenance else _UNKNOWN
     elsewhere = sources.count(source) < len(sources)
     return ActionEntry(
         bulk_key=key,
         source=names[source],
         row=number,
         duplicate_rows=rows,
-        labels=msgspec.json.decode(labels, type=dict[str, str]) if labels else {},
-        outcome=Outcome(outcome),
+        labels=_labels(labels) if labels else {},
+        outcome=_OUTCOMES[outcome],
         status=status,
         action_type=action_type,
         uploaded_by=origin.uploaded_by,
@@ -118,11 +118,11 @@ def _action(
             "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else None,
         ),
         records=Records(total, processed, succeeded, failed, unprocessed, counts_from, held),
-        error=msgspec.json.decode(error, type=Problem) if error else None,
+        error=_problem(error) if error else None,
         duplicates=[DuplicateEntry(names[where], at) for where, at in zip(sources, rows, strict=True)]
         if elsewhere
         else None,
-        mismatch=msgspec.json.decode(mismatch, type=dict[str, Records]) if mismatch else None,
+        mismatch=_counts(mismatch) if mismatch else None,
         plan=PlanEntry(speed, unprocessed, done_in(unprocessed, speed))
         if planned and outcome == Outcome.WOULD_STOP
         else None,
@@ -249,6 +249,11 @@ _RECORDS = 8
 """Columns of the statement ``summaries`` that are added up, and those of them before the numbers of calls."""
 
 _UNKNOWN = Provenance()
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_labels = msgspec.json.Decoder(dict[str, str]).decode
+_provenance = msgspec.json.Decoder(Provenance).decode
+_problem = msgspec.json.Decoder(Problem).decode
+_counts = msgspec.json.Decoder(dict[str, Records]).decode
 
 MOST_FINDINGS = 100
 """Findings of one verification in the report."""
