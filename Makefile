@@ -18,7 +18,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run environments test check docs bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
+.PHONY: help run environments test check docs pictures bench hunt hunt-crash hunt-disk mutants coverage format test-all lock clean
 
 DEV := .venv-dev/bin/python
 # One process for each core and one more, since some wait. More than four would wait for sockets and disks.
@@ -42,6 +42,7 @@ help:
 	@echo 'make test-all             the same on each of Python $(VERSIONS) that is installed'
 	@echo 'make check                format, lint, types, imports, prose, wheel, known vulnerabilities, addresses'
 	@echo 'make docs                 the documentation as a site: site/index.html, nothing in it comes from the network'
+	@echo 'make pictures             draws the pictures of README and documentation again: docs/pictures/ (needs Chromium)'
 	@echo 'make format               corrects format and imports'
 	@echo 'make coverage             the suite with branch coverage'
 	@echo 'make bench                the benchmarks, as ratios'
@@ -86,6 +87,10 @@ check: .venv-dev/package.stamp
 docs: .venv-dev/package.stamp
 	NO_MKDOCS_2_WARNING=1 $(DEV) -m mkdocs build --quiet --strict
 	@echo 'site/index.html (for the search: python3 -m http.server --directory site)'
+
+pictures: .venv-dev/package.stamp
+	$(DEV) docs/pictures.py
+	$(DEV) -m tests.benchmarks.pictures
 
 format: .venv-dev/package.stamp
 	.venv-dev/bin/ruff check --fix .

@@ -35,9 +35,9 @@ OUTCOMES: dict[Outcome, Words] = {
     ),
     Outcome.UNCONFIRMED: Words(
         "Unconfirmed",
-        "The tenant answered, but the end of the action was not seen.",
+        "The end of the action was not seen, so it is not confirmed as over.",
         f"{_RESUME} Give a longer --settle if these actions take long to stop.",
-        "answered, end not seen",
+        "end not seen",
     ),
     Outcome.REJECTED: Words(
         "Rejected",
@@ -137,12 +137,12 @@ ERRORS: dict[str, Words] = {
     Kind.TOO_LARGE: Words(
         "Too large",
         "The answer or file is larger than the API allows.",
-        "Fetch the file by hand if it is right.",
+        "Download the file by hand if it is right.",
     ),
     Kind.BAD_FILE: Words(
         "Response file unusable",
         "The file is broken; the counts are those of the status.",
-        "Fetch the file by hand.",
+        "Download the file by hand.",
     ),
     Kind.UNKNOWN: Words("Unknown error", "The tenant gave a reason that is not documented.", _TENANT_STATUS),
     "malformed": Words(

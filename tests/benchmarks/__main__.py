@@ -16,7 +16,7 @@ BENCHES = {
     "cpu": "CPU a key, against a bare aiohttp loop doing the same two calls",
     "growth": "time and memory from 2,000 to 50,000 keys (--long: to 200,000)",
     "tenants": "many tenants in one process and on dask workers",
-    "pacing": "use, refusals and order of many seeded days in virtual time (PICTURES=FOLDER draws them)",
+    "pacing": "use, refusals and order of many seeded days in virtual time",
     "faults": "slow calls, downloads and other trouble, beside the same run without it",
     "scaling": "many tenants on many cores, by a model",
     "records": "response files: CPU a record against a pyarrow script, time to the exit, memory",

@@ -1,9 +1,7 @@
 """Pacing in virtual time: the figures it is held to, and every controller on the same days. Seeds, so no noise."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from statistics import mean
 
 from orchestrator.model import Answered, Limits, Window
@@ -20,7 +18,7 @@ GRANTS = 20_000
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """``rounds`` is the number of seeds; PICTURES in the environment names a folder to draw each day into."""
+    """``rounds`` is the number of seeds."""
     seeds = range(1, (rounds or SEEDS) + 1)
     table.head(f"pacing: {len(seeds)} seeds in virtual time; mean (least - most)")
     _held_to(table, seeds)
@@ -28,10 +26,6 @@ def measure(table: Table, rounds: int | None = None, long: bool = False) -> None
     table.row("a grant: asked, taken, given back", grants, "us of CPU", wanted="<= 3")
     table.row("  learning from its answer", answers, "us of CPU")
     _days(table, seeds if long else seeds[:COMPARED])
-    if folder := os.environ.get("PICTURES"):
-        from tests.benchmarks.pictures import draw
-
-        draw(Path(folder))
 
 
 def _held_to(table: Table, seeds: Iterable[int]) -> None:

@@ -55,3 +55,7 @@ def _draw(day: Scenario, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    draw(Path(__file__).parents[2] / "docs" / "pictures")

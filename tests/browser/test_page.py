@@ -127,7 +127,7 @@ def test_the_page_opens_without_an_error_and_loads_nothing(opened: Opened, file:
     expect(page.get_by_role("heading", level=1)).to_have_text("Not finished")
     page.get_by_role("button", name=re.compile("^Details of")).first.click()
     page.get_by_role("searchbox").fill("job")
-    expect(page.locator(".count")).to_contain_text("that fit")
+    expect(page.locator(".count")).to_contain_text("matching")
     assert opened.complaints == []
     assert opened.requests == [file.as_uri()]
 
@@ -165,10 +165,10 @@ def test_hostile_labels_stay_text(opened: Opened, file: Path):
 
 def test_a_search_finds_all_its_words_anywhere_in_a_row(page: Page):
     page.get_by_role("searchbox").fill("STOPPED request-1")
-    expect(page.locator(".count")).to_contain_text("that fit")
+    expect(page.locator(".count")).to_contain_text("matching")
     assert keys(page) == [key(1), key(13)]
     page.get_by_role("searchbox").fill("no such thing")
-    expect(page.locator(".count")).to_have_text(f"None of {EVERY} actions fits.")
+    expect(page.locator(".count")).to_have_text(f"None of {EVERY} actions matches.")
 
 
 def test_a_filter_hides_other_rows_and_show_all_removes_it(page: Page):
@@ -428,7 +428,7 @@ def test_a_large_page_opens_sorts_and_searches(opened: Opened, tmp_path: Path):
     expect(page.locator(".count")).to_have_text("1 to 100 of 50,000 actions.")
     page.get_by_role("button", name="Bulk key").click()
     page.get_by_role("searchbox").fill("00000063")
-    expect(page.locator(".count")).to_contain_text("that fit, of 50,000 in all")
+    expect(page.locator(".count")).to_contain_text("matching actions, of 50,000 in all")
     assert opened.complaints == []
 
 

@@ -133,9 +133,10 @@ def _text(text: str) -> str:
 
 
 def _labels(labels: dict[str, str]) -> dict[str, str]:
-    """The labels with at most ``LONGEST`` characters in all, and the number of those that have no room."""
+    """The labels that have a value, with at most ``LONGEST`` characters in all, and the number of the others."""
     shown: dict[str, str] = {}
     room = LONGEST
+    labels = {name: value for name, value in labels.items() if value}
     for name, value in labels.items():
         if room <= 0:
             shown["…"] = f"{len(labels) - len(shown):,} more"

@@ -147,9 +147,9 @@
     const part = state.shown.slice(start, start + state.size);
     body.replaceChildren(...part.map(element));
     const many = whole.format(state.shown.length), every = whole.format(rows.length);
-    counted.textContent = !part.length ? `None of ${every} actions${onPage} fits.`
-      : `${whole.format(start + 1)} to ${whole.format(start + part.length)} of ${many} actions` +
-        (state.shown.length < rows.length ? ` that fit, of ${every}${onPage || " in all"}.` : `${onPage}.`);
+    counted.textContent = !part.length ? `None of ${every} actions${onPage} matches.`
+      : `${whole.format(start + 1)} to ${whole.format(start + part.length)} of ${many} ` +
+        (state.shown.length < rows.length ? `matching actions, of ${every}${onPage || " in all"}.` : `actions${onPage}.`);
     find("#page").value = state.page + 1;
     find("#pages").textContent = `of ${whole.format(last + 1)}`;
     find('[data-go="first"]').disabled = find('[data-go="back"]').disabled = state.page === 0;
