@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from orchestrator.errors import Kind
-from orchestrator.zuora.client import LARGEST_ANSWER
+from orchestrator.zuora.calls import LARGEST_ANSWER
 from orchestrator.zuora.transport import MOST_INTERIM
 from tests.unit.client.server import (
     ACCEPTED,
