@@ -29,7 +29,7 @@ VALID_BY = {
 CALLING = {
     "ansible-playbook.yml": ["run", "check", "resume", "verify"],
     "github-workflow.yml": ["check", "run", "resume", "verify"],
-    "kubernetes-job.yaml": ["resume", "run"],
+    "kubernetes-job.yaml": ["resume", "run", "verify"],
 }
 """The commands each calls; the Rundeck job leaves that to incident.sh."""
 
@@ -107,24 +107,32 @@ def test_no_runbook_holds_a_secret(name: str):
     assert re.findall(r"(?i)(?:secret|token|password)[\"']?\s*[:=]\s*[\"']?[\w+/-]{12,}", text) == []
 
 
-def test_the_pod_runs_the_list_and_a_second_pod_continues_it(folder: Path, environment: dict[str, str]):
+def test_the_pod_runs_the_list_and_a_second_pod_continues_and_verifies_it(
+    folder: Path, environment: dict[str, str]
+):
     _, job = documents("kubernetes-job.yaml")
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["command"] == ["/bin/sh", "-c"]
-    (script,) = container["args"]
-    here = script.replace("/keys/keys.csv", "keys.csv")
+    pod = job["spec"]["template"]["spec"]
+    (stopping,), (verifying,) = pod["initContainers"], pod["containers"]
+    assert stopping["command"] == verifying["command"] == ["/bin/sh", "-c"]
+    here = stopping["args"][0].replace("/keys/keys.csv", "keys.csv")
     assert "run.started" in shell(here, folder, environment).stderr
     assert "Not all over" not in shell(here, folder, environment).stderr
     assert json.loads((folder / "tonight" / "report.json").read_text())["run"]["resumed"] == 1
+    assert (
+        "Verified: "
+        in shell(verifying["args"][0].replace("sleep 1800", "sleep 0"), folder, environment).stderr
+    )
 
 
 def test_the_pod_and_the_image_are_the_same_user_and_the_same_folder():
     _, job = documents("kubernetes-job.yaml")
     pod = job["spec"]["template"]["spec"]
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
-    user, folder = pod["securityContext"]["runAsUser"], pod["containers"][0]["workingDir"]
+    user, folder = pod["securityContext"]["runAsUser"], pod["initContainers"][0]["workingDir"]
     assert f"USER {user}:{pod['securityContext']['runAsGroup']}\nWORKDIR {folder}\n" in dockerfile
-    assert folder in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        assert container["workingDir"] == folder
+        assert folder in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
 def test_a_terminated_pod_has_more_time_than_one_call_takes():
