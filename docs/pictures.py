@@ -32,7 +32,7 @@ Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 TERMINAL = """<!doctype html><meta charset="utf-8"><style>
-body {{ margin: 0; display: inline-block }}
+body {{ margin: 0; display: inline-block; background: {paper} }}
 pre {{ margin: 0; padding: 18px; background: {paper}; color: {ink}; width: {columns}ch;
       font: 13px/1.45 "DejaVu Sans Mono", monospace; white-space: pre-wrap }}
 </style><pre>{code}</pre>"""

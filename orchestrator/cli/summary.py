@@ -22,7 +22,7 @@ from orchestrator.rundir import HANDOVER
 LOW_SCREEN = 22
 """Lines of a summary whose beginning leaves a screen of the usual height: the verdict is then repeated below."""
 
-_OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED}))
+_OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED, Outcome.COMPLETED_BEFORE_STOP}))
 _PERSON = {outcome: words.short for outcome, words in OUTCOMES.items() if words.short}
 _STYLES = {"good": "green", "bad": "red", "open": "yellow", "plan": "bold"}
 
@@ -124,6 +124,8 @@ def add_over(page: Page, summary: Summary) -> None:
     if over:
         parts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in over.items())
         page.entry("already over", f"{sum(over.values()):,} ({parts})")
+    if late := summary.outcomes.get(Outcome.COMPLETED_BEFORE_STOP):
+        page.entry("too late", f"{late:,} completed despite the stop")
 
 
 def _records(page: Page, summary: Summary) -> None:

@@ -91,6 +91,12 @@ def test_with_a_possible_stop_the_summary_does_not_say_nothing_was_stopped():
     assert "Nothing" not in said({Outcome.UNCONFIRMED: 3}, state="aborted")
 
 
+def test_an_action_that_ran_to_its_end_despite_the_stop_is_not_called_already_over():
+    shown = said({Outcome.ALREADY_STOPPED: 2, Outcome.COMPLETED_BEFORE_STOP: 1_500})
+    assert "already over   2 (2 already_stopped)" in shown
+    assert "too late       1,500 completed despite the stop" in shown
+
+
 def test_the_reason_follows_the_headline():
     text = said({Outcome.NOT_ATTEMPTED: 3}, state="aborted", reason="The credentials were refused.")
     assert text.splitlines()[1] == "The credentials were refused."
