@@ -7,7 +7,7 @@ file is for.
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,12 +30,14 @@ from orchestrator.results.verdicts import (
     AFTER_FAILURE,
     HAS_PAYMENT,
     FailedGroups,
+    GroupSpans,
     Verdicts,
+    group_place,
     stripped,
     verdicts,
 )
 
-_IN_MEMORY = 4
+_IN_MEMORY = 8
 """Tables of one response file kept in memory while it is checked; a longer file is read a second time."""
 
 _SCHEDULES = ("Revenue Schedule Number",)
@@ -94,21 +96,24 @@ class Remediation:
         counts = _Counts()
         groups = FailedGroups()
         tables = read_tables(path)
+        spans = GroupSpans()
         first = list(islice(tables, _IN_MEMORY))
         layout = layout_of(action_type, first[0].header)
-        found = [verdicts(table, layout, groups) for table in first]
-        for verdict in found:
+        grouping = None if layout is None else group_place(first[0].header, layout)
+        found = []
+        for number, table in enumerate(chain(first, tables)):
+            verdict = verdicts(table, layout, groups)
             counts.add(verdict)
-        complete = len(first) < _IN_MEMORY
-        for table in tables:
-            complete = False
-            counts.add(verdicts(table, layout, groups))
+            if number < _IN_MEMORY:
+                found.append(verdict)
+            if grouping is not None and len(first) > 1:
+                spans.note(stripped(table.columns[grouping]), number)
         with writing_to(self._target):
-            if complete:
-                self._sort(name, action_type, layout, zip(first, found, strict=True))
+            if number < _IN_MEMORY:
+                self._sort(name, action_type, layout, spans, zip(first, found, strict=True))
             else:
                 del first, found
-                self._sort(name, action_type, layout, _again(path, layout))
+                self._sort(name, action_type, layout, spans, _again(path, layout))
         self.added.add(name)
         return counts.records()
 
@@ -151,12 +156,13 @@ class Remediation:
         name: str,
         action_type: str | None,
         layout: Layout | None,
+        spans: GroupSpans,
         tables: Iterator[tuple[RecordTable, Verdicts]],
     ) -> None:
         general = self._general or self._begin()
         tenant, key = split_action_name(name)
         grouped: dict[tuple[str, str], list[_Selection]] = {}
-        for table, found in tables:
+        for number, (table, found) in enumerate(tables):
             quotes = QuotedTable(table, () if layout is None else layout.uploaded)
             general.add(quotes, found, key, tenant)
             if layout is None:
@@ -166,13 +172,23 @@ class Remediation:
             for selection in _selections(key, layout, quotes, found):
                 if selection.groups is None:
                     self._write(tenant, layout, selection)
-                else:  # a group may reach over several tables, and belongs into one file
+                else:
                     grouped.setdefault((selection.folder, selection.kind), []).append(selection)
+            for place, selections in grouped.items():
+                grouped[place] = self._write_complete(tenant, layout, selections, spans, number)
             if _count(found.has_payment):
                 self._payment_list(tenant).add(table, layout, key, found.has_payment)
-        if layout is not None:
-            for selections in grouped.values():
-                self._write(tenant, layout, _concatenated(selections))
+
+    def _write_complete(
+        self, tenant: str, layout: Layout, selections: "list[_Selection]", spans: GroupSpans, table: int
+    ) -> "list[_Selection]":
+        """Write the records that come before an incomplete group, and return the others: a group is in one file."""
+        if not selections or not selections[0].complete(spans, table):
+            return selections
+        found = _concatenated(selections)
+        complete = found.complete(spans, table)
+        self._write(tenant, layout, found.part(0, complete))
+        return [found.part(complete)] if complete < len(found.lines) else []
 
     def _payment_list(self, tenant: str) -> PaymentList:
         if tenant not in self._payments:
@@ -212,6 +228,15 @@ class _Selection:
     whole: pa.Array
     lines: pa.Array
     groups: pa.Array | None
+
+    def complete(self, spans: GroupSpans, table: int) -> int:
+        """How many records can be written after ``table`` without those of later tables."""
+        return len(self.lines) if self.groups is None else spans.complete(self.groups, table)
+
+    def part(self, first: int, length: int | None = None) -> "_Selection":
+        groups = None if self.groups is None else self.groups.slice(first, length)
+        whole, lines = self.whole.slice(first, length), self.lines.slice(first, length)
+        return _Selection(self.folder, self.kind, whole, lines, groups)
 
 
 def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) -> Iterator[_Selection]:

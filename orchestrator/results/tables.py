@@ -27,8 +27,8 @@ from orchestrator.results.reader import (
     success_place,
 )
 
-PIECE = DEFAULT_BOUNDS.record - CHUNK
-"""Bytes of text that become one table, give or take a chunk: so no record of a table is too long."""
+PIECE = 8 * CHUNK
+"""Bytes of text that become one table, give or take a chunk: fewer than a record may have."""
 
 RECORDS_AT_ONCE = 4_096
 

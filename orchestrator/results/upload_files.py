@@ -13,21 +13,16 @@ from orchestrator.results.csv_text import csv_lines, header_line, text_of
 MOST_BYTES = 4_000_000
 """Bytes of one file; the API takes uploads up to 4 MB."""
 
-
 _NO_GROUPS = pa.array([], pa.binary())
 
 
 class UploadFile(Struct):
-    """One file that was written. ``plain`` says that it lacks the informational columns, which did not fit.
-
-    ``groups`` has the group of each record that has one.
-    """
+    """One file that was written. ``plain`` says that it lacks the informational columns, which did not fit."""
 
     path: Path
     plain: bool = False
     records: int = 0
     size: int = 0
-    groups: pa.Array = _NO_GROUPS
 
     @property
     def oversize(self) -> bool:
@@ -53,6 +48,7 @@ class UploadFiles:
         self._stem = stem
         self._more = more
         self._open: dict[tuple[str, ...], UploadFile] = {}
+        self._groups: dict[tuple[str, ...], pa.Array] = {}  # of the records in each open file
 
     def add(self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None) -> None:
         """Writes some records of one action, in the order of processing.
@@ -66,14 +62,14 @@ class UploadFiles:
             self._split(names, whole, lines, groups)
             return
         named = _NO_GROUPS if groups is None else groups.filter(pc.not_equal(groups, b""))
-        file = self._open.get(names)
+        file, used = self._open.get(names), self._groups.get(names, _NO_GROUPS)
         if (
             file is None
             or file.size + len(text) > MOST_BYTES
-            or pc.any(pc.is_in(file.groups, value_set=named)).as_py()
+            or pc.any(pc.is_in(used, value_set=named)).as_py()
         ):
-            file = self._open[names] = self._begin(header)
-        file.groups = pa.concat_arrays([file.groups, named])
+            file, used = self._begin(header), _NO_GROUPS
+        self._open[names], self._groups[names] = file, pa.concat_arrays([used, named])
         file.write(text, len(lines))
 
     def sync(self) -> None:

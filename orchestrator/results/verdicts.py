@@ -48,6 +48,34 @@ class FailedGroups:
         return pc.and_(unprocessed, pc.or_(here, earlier))
 
 
+class GroupSpans:
+    """How far the groups of one response file reach, if it has several tables."""
+
+    def __init__(self) -> None:
+        self._seen = pa.array([], pa.binary())
+        self._last: dict[bytes, int] = {}  # of the groups in several tables
+
+    def note(self, groups: pa.Array, table: int) -> None:
+        """Takes the groups of the records of a table; ``table`` counts the tables from 0."""
+        names = pc.unique(groups.filter(pc.not_equal(groups, b"")))
+        again = pc.is_in(names, value_set=self._seen)
+        self._last.update(dict.fromkeys(names.filter(again).to_pylist(), table))
+        self._seen = pa.concat_arrays([self._seen, names.filter(pc.invert(again))])
+
+    def complete(self, groups: pa.Array, table: int) -> int:
+        """How many of these records come before all groups that go on in later tables than ``table``.
+
+        A group is wholly among them, or not at all.
+        """
+        end = len(groups)
+        later = pa.array([group for group, last in self._last.items() if last > table], pa.binary())
+        while (first := pc.index(pc.is_in(groups, value_set=later), True).as_py()) not in (-1, end):
+            end = first
+            behind = groups.slice(end)
+            later = behind.filter(pc.not_equal(behind, b""))
+        return end
+
+
 def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) -> Verdicts:
     """The verdicts on the records of ``table``.
 

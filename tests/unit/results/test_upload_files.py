@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.results import upload_files
+from orchestrator.results import reader, tables, upload_files
 from orchestrator.results.action_types import ACTION_TYPES
 from tests.unit.results.response_zips import A, Actions, B, csv_text
 
@@ -25,6 +25,11 @@ def actions(tmp_path):
 
 def small_files(monkeypatch, size):
     monkeypatch.setattr(upload_files, "MOST_BYTES", size)
+
+
+def small_pieces(monkeypatch, size):
+    monkeypatch.setattr(tables, "PIECE", size)
+    monkeypatch.setattr(reader, "CHUNK", size)
 
 
 def sizes(actions):
@@ -203,11 +208,12 @@ ROWS = st.lists(
 )
 
 
-@given(st.lists(ROWS, min_size=1, max_size=4))
-def test_no_file_is_too_large_and_no_group_is_split(tmp_path_factory, several):
+@given(st.lists(ROWS, min_size=1, max_size=4), st.sampled_from([tables.PIECE, 100]))
+def test_no_file_is_too_large_and_no_group_is_split(tmp_path_factory, several, piece):
     actions = Actions(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as monkeypatch:
         small_files(monkeypatch, 3_000)
+        small_pieces(monkeypatch, piece)
         for number, rows in enumerate(several):
             body = [[group, cell, "", ""] for group, cell in rows]
             actions.add(f"{number:032}", GROUPED, body, "UpdateAccountingCode")
@@ -216,7 +222,11 @@ def test_no_file_is_too_large_and_no_group_is_split(tmp_path_factory, several):
     found: dict[tuple[str, str], set[str]] = {}
     sent = []
     for name in actions.names():
-        for group, cell, key, row in actions.read(name)[1:]:
+        records = actions.read(name)[1:]
+        assert [record[2:] for record in records] == sorted(
+            (record[2:] for record in records), key=lambda place: (place[0], int(place[1]))
+        )
+        for group, cell, key, row in records:
             sent.append((key, int(row), group, cell))
             if group:
                 found.setdefault((key, group), set()).add(name)
@@ -229,13 +239,15 @@ def test_no_file_is_too_large_and_no_group_is_split(tmp_path_factory, several):
     assert all(len(names) == 1 for names in found.values())
 
 
-@given(st.lists(ROWS, min_size=1, max_size=4))
-def test_no_file_has_a_group_of_two_actions(tmp_path_factory, several):
+@given(st.lists(ROWS, min_size=1, max_size=4), st.sampled_from([tables.PIECE, 100]))
+def test_no_file_has_a_group_of_two_actions(tmp_path_factory, several, piece):
     actions = Actions(tmp_path_factory.mktemp("run"))
-    for number, rows in enumerate(several):
-        body = [[group, cell, "", ""] for group, cell in rows]
-        actions.add(f"{number:032}", GROUPED, body, "UpdateAccountingCode")
-    actions.publish()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        small_pieces(monkeypatch, piece)
+        for number, rows in enumerate(several):
+            body = [[group, cell, "", ""] for group, cell in rows]
+            actions.add(f"{number:032}", GROUPED, body, "UpdateAccountingCode")
+        actions.publish()
     for name in actions.names():
         users: dict[str, set[str]] = {}
         for group, _, key, _ in actions.read(name)[1:]:
