@@ -9,6 +9,7 @@ import pyarrow.csv as pacsv
 from orchestrator.atomic import append, sync
 from orchestrator.results.action_types import normalised
 from orchestrator.results.csv_text import (
+    BLANK,
     QuotedTable,
     constant,
     csv_lines,
@@ -57,9 +58,8 @@ class GeneralFiles:
             self._begin()
         front = [guard(bulk_key).encode(), *([guard(tenant).encode()] if len(self._ours) > 2 else [])]
         key, *whose = map(constant, front)
-        blank = constant(b"")
         safe = [
-            _guarded(table, place, cells) if (place := places.get(column)) is not None else blank
+            _guarded(table, place, cells) if (place := places.get(column)) is not None else BLANK
             for column in self._columns
         ]
         if quotes.lines is not None and list(map(id, safe[: len(uploaded)])) == list(map(id, uploaded)):
@@ -79,7 +79,7 @@ class GeneralFiles:
             for number, (header, width) in enumerate(self._sets[:-1], 1):
                 earlier = self._path(name, number)
                 for columns in _records(earlier, header, width):
-                    missing = [constant(b"")] * (self._sets[-1][1] - width)
+                    missing = [BLANK] * (self._sets[-1][1] - width)
                     append(whole, text_of(csv_lines([*map(quoted, columns), *missing])))
                 earlier.unlink()
             sync(whole)

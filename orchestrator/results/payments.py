@@ -7,7 +7,16 @@ import pyarrow.compute as pc
 
 from orchestrator.atomic import append, sync
 from orchestrator.results.action_types import PAYMENT_TYPE, Layout
-from orchestrator.results.csv_text import constant, csv_lines, guarded, header_line, numbers, quoted, text_of
+from orchestrator.results.csv_text import (
+    BLANK,
+    constant,
+    csv_lines,
+    guarded,
+    header_line,
+    numbers,
+    quoted,
+    text_of,
+)
 from orchestrator.results.tables import RecordTable
 
 COLUMNS = (
@@ -20,9 +29,9 @@ def is_electronic(table: RecordTable, layout: Layout) -> pa.Array:
     """Which records have the payment type Electronic; a blank type is External (Zuora API)."""
     place = layout.place(PAYMENT_TYPE)
     if place is None:
-        return pa.repeat(pa.scalar(False), len(table.marks))
+        return pa.repeat(pa.scalar(False, pa.bool_()), len(table.marks))
     kind = pc.ascii_lower(pc.ascii_trim_whitespace(table.columns[place].view(pa.string())))
-    return pc.equal(kind, "electronic")
+    return pc.equal(kind, pa.scalar("electronic", pa.string()))
 
 
 class PaymentList:
@@ -35,9 +44,8 @@ class PaymentList:
 
     def add(self, table: RecordTable, layout: Layout, bulk_key: str, created: pa.Array) -> None:
         """Writes the records of the mask ``created``. Raises OSError."""
-        blank = constant(b"")
         places = [layout.place(name.lower()) for name in COLUMNS]
-        cells = [blank if place is None else quoted(guarded(table.columns[place])) for place in places]
+        cells = [BLANK if place is None else quoted(guarded(table.columns[place])) for place in places]
         lines = csv_lines([constant(bulk_key.encode()), numbers(table.first, len(table.marks)), *cells])
         electronic = is_electronic(table, layout)
         now, later = pc.and_(created, electronic), pc.and_not(created, electronic)

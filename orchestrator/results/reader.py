@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from orchestrator.errors import MassStopError, StorageError
 from orchestrator.model import Records
@@ -227,7 +227,7 @@ def open_csv(path: Path, bounds: Bounds) -> Iterator["Contents"]:
         with archive:
             with refusing_damage():
                 info = _only_csv(archive, bounds)
-                entry = archive.open(info)
+                entry = cast("io.BufferedIOBase", archive.open(info))
             with entry:
                 yield Contents(entry, info.file_size, size, bounds)
 
@@ -284,13 +284,13 @@ class _Guarded:
 class Contents(io.RawIOBase):
     """The unpacked bytes of one entry, within the bounds. It refuses NULs when read as a file (that is, as text)."""
 
-    def __init__(self, entry: IO[bytes], size: int, packed: int, bounds: Bounds) -> None:
+    def __init__(self, entry: io.BufferedIOBase, size: int, packed: int, bounds: Bounds) -> None:
         self._entry, self._size, self._packed, self._bounds = entry, size, packed, bounds
         self._done = 0
 
     def chunk(self, n: int = CHUNK) -> bytes:
         """The next bytes, at most ``n``; none at the end, where their number must be the one declared."""
-        data = self._entry.read(min(n, CHUNK))
+        data = self._entry.read1(min(n, CHUNK))
         self._done += len(data)
         if self._done > self._bounds.uncompressed:
             raise _bad(f"unpacks to more than {self._bounds.uncompressed:,} bytes")

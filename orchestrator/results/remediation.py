@@ -17,8 +17,8 @@ from orchestrator.atomic import own_directory, sync_directory
 from orchestrator.errors import StorageError
 from orchestrator.journal.entries import split_action_name
 from orchestrator.model import Records
-from orchestrator.results.action_types import ERROR, GROUP, SCHEDULE, Layout, layout_of
-from orchestrator.results.csv_text import END, QuotedTable, constant, csv_lines, joined, numbers
+from orchestrator.results.action_types import ERROR, SCHEDULE, Layout, layout_of
+from orchestrator.results.csv_text import BLANK, END, QuotedTable, constant, csv_lines, joined, numbers
 from orchestrator.results.general_files import GeneralFiles
 from orchestrator.results.guide import Guide, write_guide
 from orchestrator.results.index import writing_to
@@ -32,12 +32,11 @@ from orchestrator.results.verdicts import (
     FailedGroups,
     GroupSpans,
     Verdicts,
-    group_place,
     stripped,
     verdicts,
 )
 
-_IN_MEMORY = 8
+_IN_MEMORY = 4
 """Tables of one response file kept in memory while it is checked; a longer file is read a second time."""
 
 _SCHEDULES = ("Revenue Schedule Number",)
@@ -99,15 +98,14 @@ class Remediation:
         spans = GroupSpans()
         first = list(islice(tables, _IN_MEMORY))
         layout = layout_of(action_type, first[0].header)
-        grouping = None if layout is None else group_place(first[0].header, layout)
         found = []
         for number, table in enumerate(chain(first, tables)):
             verdict = verdicts(table, layout, groups)
             counts.add(verdict)
             if number < _IN_MEMORY:
                 found.append(verdict)
-            if grouping is not None and len(first) > 1:
-                spans.note(stripped(table.columns[grouping]), number)
+            if verdict.groups is not None and len(first) > 1:
+                spans.note(verdict.groups, number)
         with writing_to(self._target):
             if number < _IN_MEMORY:
                 self._sort(name, action_type, layout, spans, zip(first, found, strict=True))
@@ -243,9 +241,7 @@ def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) 
     table, lines = quotes.table, quotes.lines
     kind = layout.action_type.name
     bulk_key = constant(key.encode())
-    rows, last_rows = (numbers(table.first, len(table.marks), end) for end in (b"", END))
-    grouping = layout.place(GROUP) if layout.action_type.grouped else None
-    groups = None if grouping is None else stripped(table.columns[grouping])
+    rows, last_rows = (numbers(table.first, len(table.marks), end) for end in (BLANK, END))
 
     def selection(
         folder: str,
@@ -264,18 +260,18 @@ def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) 
                 whole = csv_lines([picked, bulk_key, rows.filter(chosen), cells])
             yield _Selection(folder, kind, whole, picked, None if groups is None else groups.filter(chosen))
 
-    yield from selection("resend", kind, found.resend, lines, None, groups)
+    yield from selection("resend", kind, found.resend, lines, None, found.groups)
     error = layout.place(ERROR)
-    errors = constant(b"") if error is None else quotes.cells[error]
-    yield from selection("retry", kind, found.retry, lines, errors, groups)
+    errors = BLANK if error is None else quotes.cells[error]
+    yield from selection("retry", kind, found.retry, lines, errors, found.groups)
     why = AFTER_FAILURE if layout.action_type.grouped else HAS_PAYMENT
-    yield from selection("held", kind, found.held, lines, constant(why), groups)
+    yield from selection("held", kind, found.held, lines, constant(why), found.groups)
     if layout.action_type.reversed_by is None:
         if layout.action_type.grouped:  # payments have a list of their own
             yield from selection("reverse", kind, found.succeeded, lines)
     elif (created := layout.place(SCHEDULE)) is not None:
         schedules = table.columns[created]
-        named = pc.and_(found.succeeded, pc.not_equal(stripped(schedules), b""))
+        named = pc.and_(found.succeeded, pc.not_equal(stripped(schedules), BLANK))
         yield from selection("reverse", layout.action_type.reversed_by, named, quotes.cells[created])
 
 

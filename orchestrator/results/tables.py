@@ -27,7 +27,7 @@ from orchestrator.results.reader import (
     success_place,
 )
 
-PIECE = 8 * CHUNK
+PIECE = 15 * CHUNK
 """Bytes of text that become one table, give or take a chunk: fewer than a record may have."""
 
 RECORDS_AT_ONCE = 4_096

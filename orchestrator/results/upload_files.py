@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from orchestrator.atomic import append, own_directory, sync
-from orchestrator.results.csv_text import csv_lines, header_line, text_of
+from orchestrator.results.csv_text import BLANK, csv_lines, header_line, text_of
 
 MOST_BYTES = 4_000_000
 """Bytes of one file; the API takes uploads up to 4 MB."""
@@ -48,7 +48,7 @@ class UploadFiles:
         self._stem = stem
         self._more = more
         self._open: dict[tuple[str, ...], UploadFile] = {}
-        self._groups: dict[tuple[str, ...], pa.Array] = {}  # of the records in each open file
+        self._groups: dict[tuple[str, ...], pa.Array] = {}  # in each open file
 
     def add(self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None) -> None:
         """Writes some records of one action, in the order of processing.
@@ -61,7 +61,7 @@ class UploadFiles:
         if len(header) + len(text) > MOST_BYTES:
             self._split(names, whole, lines, groups)
             return
-        named = _NO_GROUPS if groups is None else groups.filter(pc.not_equal(groups, b""))
+        named = _NO_GROUPS if groups is None else _named(groups)
         file, used = self._open.get(names), self._groups.get(names, _NO_GROUPS)
         if (
             file is None
@@ -86,7 +86,7 @@ class UploadFiles:
         plain = len(header) + max(_totals(sizes, named).values(), default=0) > MOST_BYTES
         if plain:
             if len(names) == 1:  # a blank line would be no record
-                lines = pc.if_else(pc.equal(lines, b""), b'""', lines)
+                lines = pc.if_else(pc.equal(lines, BLANK), b'""', lines)
             whole = csv_lines([lines])
             header, sizes = header_line(names), _sizes(whole)
         for records in _shares(sizes, named, MOST_BYTES - len(header)):
@@ -100,6 +100,11 @@ class UploadFiles:
         self.files.append(file)
         file.write(header)
         return file
+
+
+def _named(groups: pa.Array) -> pa.Array:
+    names = pc.unique(groups)
+    return names.filter(pc.not_equal(names, BLANK))
 
 
 def _sizes(lines: pa.Array) -> list[int]:

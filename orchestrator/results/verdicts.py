@@ -5,19 +5,21 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from orchestrator.results.action_types import GROUP, PAYMENT_ID, Layout, normalised
-from orchestrator.results.csv_text import places
+from orchestrator.results.csv_text import BLANK, places
 from orchestrator.results.tables import RecordTable
 
 AFTER_FAILURE = b"An earlier record of its group failed."
 HAS_PAYMENT = b"It carries a payment id: a payment may exist. Sending it again may charge twice."
 
-_BLANKS = b" \t\r\n\xc2\xa0"
+_YES, _NO = pa.scalar(b"Y", pa.binary()), pa.scalar(b"N", pa.binary())
+_FALSE, _TRUE = pa.scalar(False, pa.bool_()), pa.scalar(True, pa.bool_())
 
 
 class Verdicts(Struct, frozen=True):
     """One mask of booleans a verdict, over the records of a table. ``resend``, ``retry`` and ``held`` are disjoint.
 
-    ``held_by_group`` are the unprocessed records behind a failed record of their own group.
+    ``held_by_group`` are the unprocessed records behind a failed record of their own group. ``groups`` has the group of
+    each record without surrounding blanks, if the file has groups that count.
     """
 
     succeeded: pa.Array
@@ -28,6 +30,7 @@ class Verdicts(Struct, frozen=True):
     held: pa.Array
     held_by_group: pa.Array
     has_payment: pa.Array
+    groups: pa.Array | None
 
 
 class FailedGroups:
@@ -38,11 +41,11 @@ class FailedGroups:
 
     def behind(self, groups: pa.Array, failed: pa.Array, unprocessed: pa.Array) -> pa.Array:
         """Which of the ``unprocessed`` records follow a ``failed`` record of their group."""
-        failing = pc.and_(failed, pc.not_equal(groups, b""))
+        failing = pc.and_(failed, pc.not_equal(groups, BLANK))
         named = groups.filter(failing)
         at = places(len(groups))
         failed_at = pc.take(at.filter(failing), pc.index_in(groups, value_set=named))
-        here = pc.fill_null(pc.less(failed_at, at), False)
+        here = pc.fill_null(pc.less(failed_at, at), _FALSE)
         earlier = pc.is_in(groups, value_set=self._failed)
         self._failed = pc.unique(pa.concat_arrays([self._failed, named]))
         return pc.and_(unprocessed, pc.or_(here, earlier))
@@ -57,7 +60,7 @@ class GroupSpans:
 
     def note(self, groups: pa.Array, table: int) -> None:
         """Takes the groups of the records of a table; ``table`` counts the tables from 0."""
-        names = pc.unique(groups.filter(pc.not_equal(groups, b"")))
+        names = pc.unique(groups.filter(pc.not_equal(groups, BLANK)))
         again = pc.is_in(names, value_set=self._seen)
         self._last.update(dict.fromkeys(names.filter(again).to_pylist(), table))
         self._seen = pa.concat_arrays([self._seen, names.filter(pc.invert(again))])
@@ -69,10 +72,13 @@ class GroupSpans:
         """
         end = len(groups)
         later = pa.array([group for group, last in self._last.items() if last > table], pa.binary())
-        while (first := pc.index(pc.is_in(groups, value_set=later), True).as_py()) not in (-1, end):
+        while len(later) and (first := pc.index(pc.is_in(groups, value_set=later), _TRUE).as_py()) not in (
+            -1,
+            end,
+        ):
             end = first
             behind = groups.slice(end)
-            later = behind.filter(pc.not_equal(behind, b""))
+            later = behind.filter(pc.not_equal(behind, BLANK))
         return end
 
 
@@ -82,16 +88,17 @@ def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) ->
     Source of the rules: Zuora API, mass action files. After a failed record, the later records of its ``Group ID`` are
     not processed. A payment record may have failed and still carry a payment id.
     """
-    succeeded, failed, unprocessed = (pc.equal(table.marks, mark) for mark in (b"Y", b"N", b""))
-    nothing = pa.repeat(pa.scalar(False), len(table.marks))
-    by_group, has_payment = nothing, nothing
+    succeeded, failed, unprocessed = (pc.equal(table.marks, mark) for mark in (_YES, _NO, BLANK))
+    nothing = pa.repeat(_FALSE, len(table.marks))
+    by_group, has_payment, named = nothing, nothing, None
     grouping = group_place(table.header, layout)
     if grouping is not None:
-        by_group = groups.behind(stripped(table.columns[grouping]), failed, unprocessed)
+        named = stripped(table.columns[grouping])
+        by_group = groups.behind(named, failed, unprocessed)
     if layout is not None and not layout.action_type.grouped:
         payment = layout.place(PAYMENT_ID)
         if payment is not None:
-            has_payment = pc.not_equal(stripped(table.columns[payment]), b"")
+            has_payment = pc.not_equal(stripped(table.columns[payment]), BLANK)
     held = pc.or_(by_group, pc.and_(has_payment, pc.or_(failed, unprocessed)))
     return Verdicts(
         succeeded,
@@ -102,6 +109,7 @@ def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) ->
         held=held,
         held_by_group=by_group,
         has_payment=has_payment,
+        groups=named,
     )
 
 
