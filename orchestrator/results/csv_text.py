@@ -1,7 +1,7 @@
 """Records as CSV text, column by column in Arrow: quotes where needed (RFC 4180), CRLF, and the formula guard."""
 
 from collections.abc import Sequence
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -106,7 +106,8 @@ def csv_lines(columns: Sequence[pa.Array]) -> pa.Array:
     return joined([*columns[:-1], pc.binary_join_element_wise(columns[-1], END, BLANK)])
 
 
-def header_line(names: Sequence[str]) -> bytes:
+@lru_cache(maxsize=64)
+def header_line(*names: str) -> bytes:
     """One line of CSV with its end."""
     row = [quoted(pa.array([name.encode("utf-8", "surrogateescape")], pa.binary())) for name in names]
     return bytes(text_of(csv_lines(row)))

@@ -50,7 +50,7 @@ class PaymentList:
         electronic = is_electronic(table, layout)
         now, later = pc.and_(created, electronic), pc.and_not(created, electronic)
         if not self.path.exists():
-            append(self.path, header_line(["bulk_key", "row", *COLUMNS]))
+            append(self.path, header_line("bulk_key", "row", *COLUMNS))
         for path, chosen in ((self.path, lines.filter(now)), (self._later, lines.filter(later))):
             append(path, text_of(chosen))
         self.electronic += pc.sum(now).as_py() or 0

@@ -36,7 +36,7 @@ from orchestrator.results.verdicts import (
     verdicts,
 )
 
-_IN_MEMORY = 4
+_IN_MEMORY = 8
 """Tables of one response file kept in memory while it is checked; a longer file is read a second time."""
 
 _SCHEDULES = ("Revenue Schedule Number",)

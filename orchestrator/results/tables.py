@@ -27,8 +27,11 @@ from orchestrator.results.reader import (
     success_place,
 )
 
-PIECE = 15 * CHUNK
-"""Bytes of text that become one table, give or take a chunk: fewer than a record may have."""
+PIECE, LATER_PIECE = 15 * CHUNK, 4 * CHUNK
+"""Bytes of text that become one table, give or take a chunk: fewer than a record may have.
+
+The later pieces of a long file are smaller, so that it needs hardly more memory than a usual file.
+"""
 
 RECORDS_AT_ONCE = 4_096
 
@@ -103,19 +106,19 @@ def _read_fast(path: Path, bounds: Bounds) -> Iterator[RecordTable]:
 
 def _pieces(contents: Contents) -> Iterator[bytes]:
     """The text in pieces of whole records; at least one."""
-    text = b""
-    while len(text := _filled_up(text, contents)) >= PIECE:
+    text, least = b"", PIECE
+    while len(text := _filled_up(text, contents, least)) >= least:
         end = _end_of_records(text)
         yield text[:end]
-        text = text[end:]
+        text, least = text[end:], LATER_PIECE
     yield text
 
 
-def _filled_up(text: bytes, contents: Contents) -> bytes:
-    """``text`` and what follows it, up to the size of a piece or the end of the file."""
+def _filled_up(text: bytes, contents: Contents, least: int) -> bytes:
+    """``text`` and what follows it: ``least`` bytes or more, or all up to the end of the file."""
     chunks, size = [text], len(text)
     with refusing_damage():
-        while size < PIECE and (chunk := contents.chunk()):
+        while size < least and (chunk := contents.chunk()):
             chunks.append(chunk)
             size += len(chunk)
     return b"".join(chunks)

@@ -57,7 +57,7 @@ class UploadFiles:
         cells and a line end as well. ``groups`` has the group of each record, if the action has groups. Raises OSError.
         """
         text = text_of(whole)
-        header = header_line([*names, *self._more])
+        header = header_line(*names, *self._more)
         if len(header) + len(text) > MOST_BYTES:
             self._split(names, whole, lines, groups)
             return
@@ -80,7 +80,7 @@ class UploadFiles:
     def _split(
         self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None
     ) -> None:
-        header = header_line([*names, *self._more])
+        header = header_line(*names, *self._more)
         named = [b""] * len(lines) if groups is None else groups.to_pylist()
         sizes = _sizes(whole)
         plain = len(header) + max(_totals(sizes, named).values(), default=0) > MOST_BYTES
@@ -88,7 +88,7 @@ class UploadFiles:
             if len(names) == 1:  # a blank line would be no record
                 lines = pc.if_else(pc.equal(lines, BLANK), b'""', lines)
             whole = csv_lines([lines])
-            header, sizes = header_line(names), _sizes(whole)
+            header, sizes = header_line(*names), _sizes(whole)
         for records in _shares(sizes, named, MOST_BYTES - len(header)):
             file = self._begin(header, plain=plain)
             file.write(text_of(whole.take(pa.array(records, pa.int64()))), len(records))

@@ -88,7 +88,8 @@ def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) ->
     Source of the rules: Zuora API, mass action files. After a failed record, the later records of its ``Group ID`` are
     not processed. A payment record may have failed and still carry a payment id.
     """
-    succeeded, failed, unprocessed = (pc.equal(table.marks, mark) for mark in (_YES, _NO, BLANK))
+    succeeded, failed = pc.equal(table.marks, _YES), pc.equal(table.marks, _NO)
+    unprocessed = pc.invert(pc.or_(succeeded, failed))
     nothing = pa.repeat(_FALSE, len(table.marks))
     by_group, has_payment, named = nothing, nothing, None
     grouping = group_place(table.header, layout)
