@@ -19,7 +19,7 @@ BENCHES = {
     "pacing": "use, refusals and order of many seeded days in virtual time",
     "faults": "slow calls, downloads and other trouble, beside the same run without it",
     "scaling": "many tenants on many cores, by a model",
-    "records": "response files: CPU a record against a pyarrow script, time to the exit, memory",
+    "records": "response files: CPU a record against a pyarrow script, time to the exit, memory, stops meanwhile",
     "instead": "what else one might pick: xargs and curl, an asyncio script",
 }
 

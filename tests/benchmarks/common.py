@@ -18,7 +18,7 @@ from tests.benchmarks import contenders
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = sys.executable
-MASS_STOP = str(Path(sys.executable).parent / "mass-stop")
+MASS_STOP = os.environ.get("MASS_STOP") or str(Path(sys.executable).parent / "mass-stop")
 UVLOOP = "1"
 """The command takes uvloop where it is installed; so do the contenders, then."""
 

@@ -1,4 +1,8 @@
-"""Response files: CPU a record against a pyarrow script, the time from the last file to the exit, and memory."""
+"""Response files: CPU a record against a pyarrow script, the time to the exit, memory, and stops meanwhile.
+
+``MASS_STOP=.venv/bin/mass-stop`` measures the memory of the installed product: Arrow imports numpy where it finds it,
+and only the development environment has it.
+"""
 
 import csv
 import io
@@ -10,12 +14,16 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
+from tests.benchmarks.tenants import Job
 
 FILES, RECORDS = 60, 15_000
 ACTIONS, EACH = 300, 3_000
+SIZES = (15_000, 100_000)
+"""Records of larger files, of a million records in all."""
 HEADER = [
     "Group ID", "Object Key", "Object Type", "Deferred Revenue Accounting Code", "Recognized Revenue Accounting Code",
     "Note", "Success", "Error Message",
@@ -26,6 +34,8 @@ def measure(table: Table, rounds: int | None = None, long: bool = False) -> None
     """Sorts the same zips with the product and with the script, in turn, each in a process of its own."""
     _cpu(table, rounds or 5)
     _to_the_exit(table, rounds or 2, 1_000 if long else ACTIONS)
+    _memory(table)
+    _stops_meanwhile(table, rounds or 2)
 
 
 def _cpu(table: Table, rounds: int) -> None:
@@ -45,17 +55,59 @@ def _cpu(table: Table, rounds: int) -> None:
 def _to_the_exit(table: Table, rounds: int, actions: int) -> None:
     table.head(f"records: {actions} actions of {EACH} records, as they arrive")
     waits, extra = [], []
-    changes = {"actions": actions, "latency": 0.08, "records": (EACH, EACH), "mix": {"Completed": 1.0}}
     for _ in range(rounds):
-        with common.tenant(**changes) as at:
-            ended = common.run(common.mass_stop(at, "--quiet"), at)
-            waits.append(ended.launched + ended.wall - at.facts()["last_file"])
-        with common.tenant(**changes) as at:
-            extra.append(
-                ended.peak_mb - common.run(common.mass_stop(at, "--quiet", "--no-results"), at).peak_mb
-            )
+        wait, more = _run(actions, EACH)
+        waits.append(wait)
+        extra.append(more)
     table.row("from the last file's arrival to the exit", waits, "s", wanted="<= 1.5")
     table.row("memory above a run without results", extra, "MiB", 0, wanted="<= 64")
+
+
+def _memory(table: Table) -> None:
+    table.head("records: a million in larger files")
+    for each in SIZES:
+        _, more = _run(1_000_000 // each, each)
+        table.row(f"memory above no results, {each:,} a file", [more], "MiB", 0, wanted="<= 64")
+
+
+def _run(actions: int, each: int) -> tuple[float, float]:
+    """Seconds from the last file's arrival to the exit, and MiB above the same run without results."""
+    changes = {"actions": actions, **_completed(each)}
+    with common.tenant(**changes) as at:
+        ended = common.run(common.mass_stop(at, "--quiet"), at)
+        wait = ended.launched + ended.wall - at.facts()["last_file"]
+    with common.tenant(**changes) as at:
+        without = common.run(common.mass_stop(at, "--quiet", "--no-results"), at)
+    return wait, ended.peak_mb - without.peak_mb
+
+
+def _stops_meanwhile(table: Table, rounds: int) -> None:
+    table.head(
+        f"records: {ACTIONS} stops of one tenant, 4 at once, while {ACTIONS} files of another are sorted"
+    )
+    beside, alone = [], []
+    for _ in range(rounds):
+        beside.append(_stops())
+        alone.append(_stops("--no-results"))
+    table.row("from the first stop to the last", beside, "s")
+    table.row("the same without results", alone, "s")
+    table.ratio("with : without", beside, alone, "<= 1.05")
+
+
+def _stops(*options: str) -> float:
+    """Seconds from the first stop of the one tenant to its last."""
+    with (
+        common.tenant(actions=ACTIONS, latency=0.08, **common.PATIENT) as running,
+        common.tenant(actions=ACTIONS, **_completed(EACH)) as over,
+    ):
+        job = Job({"running": running, "over": over}, {"running": "concurrency = 4"})
+        job.run(*options)
+        timing = job.report["summary"]["by_tenant"]["running"]["timing"]
+        return float(timing["last_stop_seconds"] - timing["first_stop_seconds"])
+
+
+def _completed(each: int) -> dict[str, Any]:
+    return {"latency": 0.08, "records": (each, each), "mix": {"Completed": 1.0}}
 
 
 def _cpu_of(which: str, folder: Path) -> float:
