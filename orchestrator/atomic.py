@@ -135,7 +135,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
         raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))
 
 
-def append(path: Path, data: bytes | memoryview) -> None:
+def append(path: Path, data: bytes | bytearray | memoryview) -> None:
     """Writes ``data`` at the end of ``path``; a new file is 0600. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:

@@ -6,7 +6,7 @@ done. Otherwise nothing is imported here, and no call passes through this module
 
 import sys
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -147,7 +147,7 @@ class TracedTenant:
         self,
         address: str,
         track_id: str,
-        write: Callable[[bytes], object],
+        write: Callable[[bytes], Awaitable[object]],
         on_headers: Callable[[], object],
     ) -> None:
         with self._call("file", track_id=track_id):

@@ -1,7 +1,7 @@
 """The interfaces that the engine needs from other packages."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from orchestrator.model import ActionState
@@ -26,7 +26,7 @@ class Tenant(Protocol):
         self,
         address: str,
         track_id: str,
-        write: Callable[[bytes], object],
+        write: Callable[[bytes], Awaitable[object]],
         on_headers: Callable[[], object],
     ) -> None:
         """Pass the file to ``write``, after calling ``on_headers`` once the response's headers are there."""

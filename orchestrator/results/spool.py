@@ -6,7 +6,7 @@ The libraries that read them are imported with the first file: the first stop do
 import errno
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import anyio
 
-from orchestrator.atomic import own_directory, replacing, replacing_all
+from orchestrator.atomic import append, own_directory, replacing, replacing_all
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1
 """Files read at once: reading is work for a second core, and the sorted records have one writer."""
+
+WRITTEN_AT_ONCE = 1 << 17
+"""Bytes of a file that wait in memory before a thread writes them: a slow disk must not stop the event loop."""
 
 RESERVE = 32 << 20
 """Bytes of disk that response files leave to the journal and the report."""
@@ -40,7 +43,7 @@ Filed = tuple[str, str | None]
 class Fetch(Protocol):
     """Brings one response file, handing each chunk to ``write``."""
 
-    async def __call__(self, write: Callable[[bytes], object]) -> None: ...
+    async def __call__(self, write: Callable[[bytes], Awaitable[object]]) -> None: ...
 
 
 class Responses(Protocol):
@@ -66,6 +69,7 @@ class ResponseFiles:
         self._spool = directory / ".responses"
         self._saved = directory / "responses" if save else None
         self._readers = anyio.CapacityLimiter(AT_ONCE)
+        self._writers = anyio.CapacityLimiter(AT_ONCE)
         self._tenants = tenants
         self._sorting = sort
         self._remediation: Remediation | None = None
@@ -78,15 +82,18 @@ class ResponseFiles:
     async def fetch(self, name: str, fetch: Fetch) -> None:
         """Keeps the file that ``fetch`` brings, whole or not at all. A bare CSV is kept in a zip."""
         part = self._spool / f"{name}.part"
+        waiting = bytearray()
+
+        async def write(chunk: bytes) -> None:
+            waiting.extend(chunk)
+            if len(waiting) >= WRITTEN_AT_ONCE:
+                await run_sync(partial(append, part, waiting), self._writers)
+                waiting.clear()
+
         try:
-            if shutil.disk_usage(self._directory).free < RESERVE:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            _make_folder(part.parent, self._directory)
-            with _created(part) as file:
-                await fetch(write=file.write)
-            if not _starts_as_zip(part):
-                part = await run_sync(partial(_zipped, part), self._readers)
-            part.rename(self._path(name))
+            await run_sync(partial(self._begin, part), self._writers)
+            await fetch(write=write)
+            await run_sync(partial(self._keep, part, waiting, name), self._writers)
         except (OSError, StorageError) as error:
             raise self._not_kept(error) from error
 
@@ -131,6 +138,16 @@ class ResponseFiles:
         with suppress(OSError):
             self._spool.rename(over)
         shutil.rmtree(over, ignore_errors=True)
+
+    def _begin(self, part: Path) -> None:
+        if shutil.disk_usage(self._directory).free < RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _make_folder(part.parent, self._directory)
+        _created(part).close()
+
+    def _keep(self, part: Path, rest: bytearray, name: str) -> None:
+        append(part, rest)
+        (part if _starts_as_zip(part) else _zipped(part)).rename(self._path(name))
 
     def _path(self, name: str) -> Path:
         return self._spool / f"{name}.zip"

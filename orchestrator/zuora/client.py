@@ -1,7 +1,7 @@
 """The calls of the tenant's API that this product makes, over aiohttp."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -62,7 +62,7 @@ class ZuoraClient(Calls):
         self,
         address: str,
         track_id: str,
-        write: Callable[[bytes], object],
+        write: Callable[[bytes], Awaitable[object]],
         on_headers: Callable[[], object] = lambda: None,
     ) -> None:
         """``GET /v1/files/{file-id}``: passes the response file to ``write``, chunk by chunk.
@@ -110,7 +110,7 @@ class ZuoraClient(Calls):
                             Kind.TOO_LARGE, "The response file is larger than the 2,047 MB documented."
                         )
                     try:
-                        write(chunk)
+                        await write(chunk)
                     except OSError as error:
                         unwritten = error
                         raise

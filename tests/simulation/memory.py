@@ -33,7 +33,11 @@ class MemoryResponses:
 
     async def fetch(self, bulk_key: str, fetch: Fetch) -> None:
         chunks: list[bytes] = []
-        await fetch(write=chunks.append)
+
+        async def write(chunk: bytes) -> None:
+            chunks.append(chunk)
+
+        await fetch(write=write)
         self.files[bulk_key] = b"".join(chunks)
 
     async def count(self, bulk_key: str, action_type: str | None) -> Records:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -228,7 +228,7 @@ class VirtualTenant:
         self,
         address: str,
         track_id: str,
-        write: Callable[[bytes], object],
+        write: Callable[[bytes], Awaitable[object]],
         on_headers: Callable[[], object],
     ) -> None:
         def work(action: Action, call: Call) -> bytes:
@@ -236,7 +236,7 @@ class VirtualTenant:
                 raise CallError(Kind.NOT_FOUND, "no such file", code=50000040, http_status=404, by_api=True)
             return msgspec.json.encode(action.records(now()))
 
-        write(await self._call("file", address.rpartition("/")[2], track_id, work))
+        await write(await self._call("file", address.rpartition("/")[2], track_id, work))
 
     async def archived(self, address: str, track_id: str) -> str | None:
         def work(action: Action, call: Call) -> str | None:

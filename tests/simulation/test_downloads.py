@@ -1,7 +1,7 @@
 """Downloads that take half a minute, and stops that become ready meanwhile."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
@@ -25,7 +25,7 @@ class SlowFiles(VirtualTenant):
         self,
         address: str,
         track_id: str,
-        write: Callable[[bytes], object],
+        write: Callable[[bytes], Awaitable[object]],
         on_headers: Callable[[], object],
     ) -> None:
         self.downloads += 1

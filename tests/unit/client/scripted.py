@@ -1,5 +1,6 @@
 """Shared by the tests of answers: the tenant's addresses, its answers, and the results of the client."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,15 @@ def settings(**changes: Any) -> Settings:
 
 OAUTH = {"token": None, "client_id": "id", "client_secret": Secret("secret")}
 """Changes to the settings that make the client fetch its own token."""
+
+
+def into(chunks: list[bytes]) -> Callable[[bytes], Awaitable[None]]:
+    """Takes a file into ``chunks``."""
+
+    async def write(chunk: bytes) -> None:
+        chunks.append(chunk)
+
+    return write
 
 
 async def failed_stop(client: ZuoraClient) -> CallError:

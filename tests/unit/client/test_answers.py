@@ -7,7 +7,7 @@ import pytest
 from orchestrator.engine.retry import tries
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import Status
-from tests.unit.client.scripted import BASE, FILE, KEY, LOST, STATUS, STOP, SURE, failed_stop, refusal
+from tests.unit.client.scripted import BASE, FILE, KEY, LOST, STATUS, STOP, SURE, failed_stop, into, refusal
 from tests.unit.client.test_status import status_body
 
 CATEGORIES = [
@@ -217,7 +217,7 @@ async def test_a_file_with_the_track_id_of_another_call_is_refused(tenant, clien
     tenant.get(FILE, body=b"PK", content_type="application/zip", headers={"Zuora-Track-Id": ANOTHERS})
     written: list[bytes] = []
     with pytest.raises(CallError, match="another call"):
-        await client.download(FILE, OURS, written.append)
+        await client.download(FILE, OURS, into(written))
     assert written == []
 
 

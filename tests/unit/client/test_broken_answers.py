@@ -10,6 +10,7 @@ import pytest
 from orchestrator.errors import Kind
 from orchestrator.zuora.calls import LARGEST_ANSWER
 from orchestrator.zuora.transport import MOST_INTERIM
+from tests.unit.client.scripted import into
 from tests.unit.client.server import (
     ACCEPTED,
     KEY,
@@ -58,7 +59,7 @@ async def test_a_head_cut_short_is_a_lost_connection():
 async def test_a_file_cut_short_is_tried_again():
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 99\r\n\r\n"
     async with serving(raw(head + b"PK")) as server, opened(server) as client:
-        error = await failure_of(client.download("/v1/files/1", "track", lambda _: None))
+        error = await failure_of(client.download("/v1/files/1", "track", into([])))
     assert error.kind is Kind.MALFORMED_ANSWER
 
 

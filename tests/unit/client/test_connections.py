@@ -11,6 +11,7 @@ from orchestrator.errors import CallError, Kind
 from orchestrator.model import Status
 from orchestrator.zuora import client as client_module
 from orchestrator.zuora.client import ZuoraClient
+from tests.unit.client.scripted import into
 from tests.unit.client.server import (
     KEY,
     SHORT,
@@ -157,7 +158,7 @@ async def test_an_answer_that_stalls_in_the_middle_ends_in_time():
 async def test_a_file_that_stalls_in_the_middle_ends_in_time():
     written: list[bytes] = []
     async with serving(drips) as server, opened(server, timeout=SHORT) as client:
-        error = await failure_of(client.download("/v1/files/1", "track", written.append))
+        error = await failure_of(client.download("/v1/files/1", "track", into(written)))
     assert (error.kind, written) == (Kind.TIMEOUT, [b"P"])
 
 
@@ -174,7 +175,7 @@ async def test_a_file_may_take_longer_than_one_call_as_long_as_it_moves():
 
     written: list[bytes] = []
     async with serving(moves) as server, opened(server, timeout=4 * SHORT) as client:
-        await client.download("/v1/files/1", "track", written.append)
+        await client.download("/v1/files/1", "track", into(written))
     assert b"".join(written) == b"".join(pieces)
 
 
@@ -184,7 +185,7 @@ async def test_a_file_that_arrives_byte_by_byte_ends_in_time(monkeypatch):
     monkeypatch.setattr(client_module, "SLOWEST_FILE", 1 << 20)
     async with serving(trickles) as server, opened(server, timeout=SHORT) as client:
         with pytest.raises(CallError) as caught:
-            await client.download("/v1/files/1", "track-1", lambda chunk: None)
+            await client.download("/v1/files/1", "track-1", into([]))
     assert caught.value.kind is Kind.TIMEOUT
 
 

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.errors import Kind
 from orchestrator.model import Answered
 from orchestrator.settings import Secret
+from tests.unit.client.scripted import into
 from tests.unit.client.server import KEY, Server, failure_of, hangs_up, listening, opened, says, serving
 
 
@@ -49,7 +50,7 @@ async def test_a_redirected_file_is_not_followed():
         serving(says(b"", 302, Location=foreign.base)) as server,
         opened(server) as client,
     ):
-        error = await failure_of(client.download("/v1/files/1", "track", lambda _: None))
+        error = await failure_of(client.download("/v1/files/1", "track", into([])))
     assert (error.kind, foreign.connections) == (Kind.REDIRECTED, 0)
 
 
@@ -58,7 +59,7 @@ async def test_a_file_on_another_port_is_downloaded_from_the_tenants_own_port():
     chunks: list[bytes] = []
     file = says(b"PK", Content_Type="application/zip")
     async with serving(says()) as foreign, serving(file) as server, opened(server) as client:
-        await client.download(foreign.base + "/v1/files/1", "track", chunks.append)
+        await client.download(foreign.base + "/v1/files/1", "track", into(chunks))
     assert (foreign.connections, [request.target for request in server.requests]) == (0, ["/v1/files/1"])
 
 

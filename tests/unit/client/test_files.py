@@ -10,12 +10,12 @@ from orchestrator.errors import CallError, Kind
 from orchestrator.zuora import client as client_module
 from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.responses import LONGEST_ADDRESS
-from tests.unit.client.scripted import BASE, FILE, OAUTH, TOKEN, calls, refusal, settings
+from tests.unit.client.scripted import BASE, FILE, OAUTH, TOKEN, calls, into, refusal, settings
 
 
 async def downloaded(client: ZuoraClient, address: str = FILE) -> bytes:
     chunks: list[bytes] = []
-    await client.download(address, "track", chunks.append)
+    await client.download(address, "track", into(chunks))
     return b"".join(chunks)
 
 
@@ -128,7 +128,7 @@ async def test_a_failure_instead_of_a_file_is_not_written(tenant, client, answer
     tenant.get(FILE, **answer)
     written: list[bytes] = []
     with pytest.raises(CallError) as caught:
-        await client.download(FILE, "track", written.append)
+        await client.download(FILE, "track", into(written))
     assert (caught.value.kind, written) == (kind, [])
 
 
@@ -145,7 +145,7 @@ async def test_a_disk_that_is_full_is_not_called_a_lost_connection(tenant, clien
     tenant.get(FILE, body=b"PK", content_type="application/zip")
     full = OSError(28, "No space left on device")
 
-    def write(chunk: bytes) -> None:
+    async def write(chunk: bytes) -> None:
         raise full
 
     with pytest.raises(OSError, match="No space left") as caught:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import StorageError
+from orchestrator.results import general_files
 from orchestrator.results.formula_guard import guard, unguard
 from orchestrator.results.index import GENERAL
 from orchestrator.results.reader import BadResponseFile
@@ -179,7 +180,7 @@ def test_cells_and_names_of_columns_are_guarded(actions):
     assert actions.read("failed.csv") == [["bulk_key", "row", "'=A", "Success"], [A, "1", "'@x", "N"]]
 
 
-CELLS = st.text(st.sampled_from("'=+-@\t1.x\n,\"A ä\udcff")) | st.text(
+CELLS = st.text(st.sampled_from("'=+-@\t1.x\r\n,\"A ä\udcff")) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
 )
 TABLES = st.tuples(
@@ -188,8 +189,8 @@ TABLES = st.tuples(
 )
 
 
-@given(st.lists(TABLES, max_size=4))
-def test_every_cell_of_any_tables_is_written_once(tmp_path_factory, tables):
+@given(st.lists(TABLES, max_size=4), st.sampled_from([1, 3, general_files.PIECE]))
+def test_every_cell_of_any_tables_is_written_once(tmp_path_factory, tables, piece):
     actions = Actions(tmp_path_factory.mktemp("run"))
     expected = []
     for number, (names, rows) in enumerate(tables):
@@ -199,7 +200,9 @@ def test_every_cell_of_any_tables_is_written_once(tmp_path_factory, tables):
             (key, str(row), sorted(filter(None, [mark, *cells[: len(names)]])))
             for row, (mark, cells) in enumerate(rows, 1)
         ]
-    actions.publish()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(general_files, "PIECE", piece)
+        actions.publish()
     found = []
     for name in GENERAL:
         header, *lines = actions.read(f"{name}.csv")

@@ -2,11 +2,13 @@
 
 import asyncio
 import io
+import threading
 import zipfile
 from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.atomic import append
 from orchestrator.errors import CallError, StorageError
 from orchestrator.results import spool
 from orchestrator.results.index import GENERAL
@@ -46,7 +48,7 @@ def test_a_complete_file_is_kept(responses, kept):
 )
 def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
     async def fetch(write):
-        write(content)
+        await write(content)
 
     async def counted():
         await responses.fetch(KEY, fetch)
@@ -55,6 +57,25 @@ def test_a_bare_csv_is_kept_and_counted_as_one_in_a_zip_is(responses, content):
     records = asyncio.run(counted())
     assert (records.succeeded, records.failed, records.unprocessed) == (1, 1, 1)
     assert responses.keeps(KEY)
+
+
+def test_a_file_is_written_outside_the_event_loop(responses, monkeypatch):
+    threads = set()
+
+    def noted(path, data):
+        threads.add(threading.get_ident())
+        append(path, data)
+
+    async def fetch(write):
+        for place in range(0, len(zipped()), 7):
+            await write(zipped()[place : place + 7])
+
+    monkeypatch.setattr(spool, "WRITTEN_AT_ONCE", 20)
+    monkeypatch.setattr(spool, "append", noted)
+    asyncio.run(responses.fetch(KEY, fetch))
+    assert responses.keeps(KEY)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize(
