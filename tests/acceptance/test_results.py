@@ -166,7 +166,8 @@ def test_spared_records_are_uploaded_again_and_each_is_processed_once(
     }  # fmt: skip
     spared = sum(truth.total - truth.processed for truth in map(tenant.truth, _distinct(ended)))
     held = ended.report["summary"]["records"]["held_by_group"]
-    assert (marks, len(second)) == ({"Y"}, spared - held)
+    assert len(second) == spared - held
+    assert marks <= {"Y"}  # on a slow machine, no record may be spared
     assert max(Counter(first + second).values()) == 1
 
 
