@@ -64,6 +64,7 @@ class Action(Struct):
         possibly_stopped: a stop may have taken effect although its response was not seen.
         intent: the journal holds an intent for a stop that has not left yet.
         in_flight: stops that have left and whose response is not known.
+        looked: in an outage, the status was read since the last stop was sent.
         stops: the stops sent so far.
         due: when the next call is due, in the session's seconds.
         problem: why the last stop failed.
@@ -82,6 +83,7 @@ class Action(Struct):
     possibly_stopped: bool = False
     intent: bool = False
     in_flight: int = 0
+    looked: bool = False
     stops: Attempts = field(default_factory=Attempts)
     due: float = 0.0
     problem: Problem | None = None

@@ -18,9 +18,6 @@ from orchestrator.errors import CallError
 LEAST_CLAIMED = 16
 """Stops that are claimed ahead at least, however few slots there are."""
 
-STALL_CHECK = 0.5
-"""Seconds between two checks whether all calls hang."""
-
 MOST_RETRIES_WAITING = 10_000
 """Retried stops in memory. While there are so many, no new key is claimed."""
 
@@ -181,8 +178,7 @@ class Gate:
         if priority is Priority.STOP:
             self._queue.budget.earn()
         self.in_flight += 1
-        if self._backlog.waiting and self.claimable:
-            self._backlog.changed.set()
+        self._claim_more()
         return call
 
     async def _granted(self, priority: Priority, due: float) -> int:
@@ -203,17 +199,6 @@ class Gate:
         self.in_flight -= 1
         self._free(call, cancelled=cancelled)
         self._pace.moved(self._clock.now())
-
-    async def watch_for_stalls(self) -> None:
-        """Notice that all calls hang, long before they time out. Then probes start.
-
-        A download may take minutes, so nothing is noticed while there is one.
-        """
-        while True:
-            await asyncio.sleep(STALL_CHECK)
-            if not self._files and self._pacer.stalled(self._clock.now()):
-                self._outage.stalled()
-                self.pump()
 
     def pump(self) -> None:
         """Grant slots to waiting calls. Needed after anything that may let a call start."""
@@ -236,6 +221,11 @@ class Gate:
         return 0 if ready >= most or self._full else 3 * most - ready
 
     @property
+    def stalled(self) -> bool:
+        """Whether all calls in flight hang, apart from downloads, which may take minutes."""
+        return self._pacer.stalled(self._clock.now(), downloads=len(self._files))
+
+    @property
     def sending(self) -> bool:
         """Whether stops wait to be sent."""
         return self._stops_are_coming or bool(self._queue.stops)
@@ -253,6 +243,10 @@ class Gate:
     @property
     def _full(self) -> bool:
         return self._queue.retries >= MOST_RETRIES_WAITING
+
+    def _claim_more(self) -> None:
+        if self._backlog.waiting and self.claimable:
+            self._backlog.changed.set()
 
     def _free(self, call: int, *, cancelled: bool = False) -> None:
         self._files.discard(call)
@@ -281,6 +275,7 @@ class Gate:
             return False
         granted = self._next(now)
         if granted is None:
+            self._claim_more()  # the stops that were queued may all have been cancelled
             self._pump_at(now, self._queue.due(now))
             return False
         call = self._pacer.take(now)

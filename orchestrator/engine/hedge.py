@@ -116,9 +116,24 @@ class Hedging:
     def hedge_ended(self, hedge: Send) -> None:
         """A hedge is over. If it was never sent, it does not count."""
         if not hedge.left:
-            self.budget.hedges -= 1
+            self.budget.hedges -= hedge.in_budget
             if hedge.origin is not None:
                 self._waiting.pop(hedge.origin, None)
+
+    def resend(self, before: float, most: int | None = None) -> None:
+        """Send calls again that hang because of an outage, the longest first. The budget does not apply.
+
+        ``before``: those whose last send started earlier. ``most``: so many at most. Without it all are sent again, but
+        each call only once: a tenant may be slow with stops only.
+        """
+        hung = [
+            send
+            for watch in self._watches
+            for send in watch.calls
+            if send.started < before and send.is_latest
+        ]
+        for send in sorted(hung, key=lambda send: send.started)[:most]:
+            send.resend(once=most is None)
 
     def _look_again(self) -> None:
         delay = min(watch.latency.delay for watch in self._watches if watch.calls)

@@ -16,9 +16,9 @@ from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.gate import Closed, Gate
 from orchestrator.engine.guards import Expectations
-from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import FIRST_READ, PollSchedule
 from orchestrator.engine.queue import Priority
+from orchestrator.engine.race import Looked
 from orchestrator.engine.reading import AttemptsExhausted, Reader
 from orchestrator.engine.recorder import AcceptedStop, Completion, Recorder, as_problem
 from orchestrator.engine.retry import is_final
@@ -55,7 +55,6 @@ class Journey:
         settings: Settings,
         journal: Journal,
         gate: Gate,
-        outage: Outage,
         backlog: Backlog,
         cutoff: Cutoff,
         recorder: Recorder,
@@ -68,7 +67,6 @@ class Journey:
         self._settings = settings
         self._journal = journal
         self._gate = gate
-        self._outage = outage
         self._backlog = backlog
         self._cutoff = cutoff
         self._recorder = recorder
@@ -169,26 +167,18 @@ class Journey:
             if isinstance(response, AcceptedStop):
                 self._stop_accepted(action, response)
                 return None
-            if response.wait is None:
-                return self._no_attempt_left(action, response.error)
-            priority, due = Priority.RETRY, self._clock.now() + response.wait
-            if self._outage.open and action.possibly_stopped:
-                if await self._look(action, due):
+            if isinstance(response, Looked):
+                if response.is_conclusive:
+                    self._poll_from_now_on(action)
                     return None
                 due = 0.0
-            await self._record_next_intent(action)
-
-    async def _look(self, action: Action, due: float) -> bool:
-        """In an outage, poll a key that may have been stopped. Return whether no further stop is needed.
-
-        A tenant may carry out stops and be too slow to answer them. Then only the status shows what they did.
-        """
-        async with self._gate.slot(Priority.RETRY, due):
-            status = await self._reader.look(action)
-        if status is None or not (status.terminal or status is Status.STOPPING):
-            return False
-        self._poll_from_now_on(action)
-        return True
+            elif response.wait is None:
+                return self._no_attempt_left(action, response.error)
+            else:
+                due = self._clock.now() + response.wait
+            priority = Priority.RETRY
+            if not action.intent:
+                await self._record_next_intent(action)
 
     async def _record_next_intent(self, action: Action) -> None:
         """Before a stop leaves, the journal must have its intent on disk."""

@@ -75,6 +75,7 @@ class PriorityQueue(Generic[T]):
         self.budget = RetryBudget()
         self._retries: Delayed[T] = Delayed()
         self._late_retries: Delayed[T] = Delayed()
+        self._probed = False  # the last call was a retry as a probe
 
     @property
     def retries(self) -> int:
@@ -113,12 +114,15 @@ class PriorityQueue(Generic[T]):
             now: the current time.
             results_wait: whether late retries, polls and files wait, because more stops are about to be added.
             files_wait: whether files wait, because a stop may need the slot.
-            probing: the tenant does not answer. A retry is then as good a probe as a new stop, and costs less.
+            probing: the tenant does not answer. A retry, due or not, is then a good probe, and costs less than a new
+                stop. Every second probe is a new stop, if there is one: only some keys may fail.
         """
-        if probing:
+        if probing and not (self._probed and self.ready):
             for delayed in (self._retries, self._late_retries):
-                if delayed.due <= now:
+                if delayed.heap:
+                    self._probed = True
                     return delayed.pop()
+        self._probed = False
         while self._retries.due <= now:
             self.stops.append(self._retries.pop())
         if self.stops:

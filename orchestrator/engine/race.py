@@ -12,6 +12,7 @@ from msgspec import Struct
 from orchestrator.engine.gate import Closed, Preempted
 from orchestrator.engine.retry import is_final
 from orchestrator.errors import CallError
+from orchestrator.model import Status
 
 T = TypeVar("T")
 
@@ -31,11 +32,24 @@ class Failure(Struct, frozen=True):
         return self.wait is None and is_final(self.error.kind)
 
 
+class Looked(Struct, frozen=True):
+    """In an outage, the ``status`` was read in place of another stop."""
+
+    status: Status
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether no further stop is needed. Otherwise a stop in flight may still take effect."""
+        return self.status.terminal or self.status is Status.STOPPING
+
+
 class Send:
     """One send of a call. ``with send:`` surrounds the time in which it is in flight.
 
     Attributes:
         origin: the slow send that this one hedges, or None.
+        in_budget: it is a hedge that counts towards the share of calls that may be hedges.
+        intent: the journal holds an intent for this hedge, which has not left.
         left: it was sent.
         in_flight: it was sent, and no response has begun.
         superseded: it is cancelled because another send was faster, or because a hedge needs its slot.
@@ -43,13 +57,25 @@ class Send:
         started: when it was sent, in the session's seconds.
     """
 
-    __slots__ = ("_race", "_task", "in_flight", "left", "number", "origin", "started", "superseded")
+    __slots__ = (
+        "_race",
+        "_task",
+        "in_budget",
+        "in_flight",
+        "intent",
+        "left",
+        "number",
+        "origin",
+        "started",
+        "superseded",
+    )
 
-    def __init__(self, race: "Race[Any]", origin: "Send | None" = None) -> None:
+    def __init__(self, race: "Race[Any]", origin: "Send | None" = None, *, in_budget: bool = True) -> None:
         self._race = race
         self.origin = origin
+        self.in_budget = in_budget
         self.number, self.started = 0, 0.0
-        self.left = self.in_flight = self.superseded = False
+        self.left = self.in_flight = self.intent = self.superseded = False
 
     @property
     def is_hedge(self) -> bool:
@@ -85,6 +111,17 @@ class Send:
         """Send the call once more. Return False if that was done already, or if this send is not in flight."""
         return self.in_flight and self._race.hedge(self)
 
+    @property
+    def is_latest(self) -> bool:
+        """Whether no other send of the call started later, or is about to start."""
+        return self._race.latest is self
+
+    def resend(self, *, once: bool) -> None:
+        """Send the call once more. With ``once``, only if that was not done before."""
+        if self.in_flight and not (once and self._race.resent):
+            self._race.resent = self._race.resent or once
+            self._race.add(self, in_budget=False)
+
     def withdraw_hedge(self) -> None:
         """Cancel the hedge of this send, which has not left."""
         if self.in_flight:
@@ -115,7 +152,7 @@ class Observer(Protocol):
 class Race(Generic[T]):
     """A call: the first send runs in the caller's task, each hedge in a task of its own."""
 
-    __slots__ = ("_first", "_hedged", "_hedges", "_send", "_send_hedge", "observer")
+    __slots__ = ("_first", "_hedged", "_hedges", "_send", "_send_hedge", "observer", "resent")
 
     def __init__(self, observer: Observer, send: SendCall[T], hedge: SendCall[T]) -> None:
         self.observer = observer
@@ -124,15 +161,16 @@ class Race(Generic[T]):
         self._first = Send(self)
         self._hedges: dict[Task[T | Failure], Send] = {}
         self._hedged: set[Send] = set()
+        self.resent = False
 
     async def result(self) -> T | Failure:
         """Send the call. Return the first conclusive result, otherwise the last failure."""
-        failure: Failure | None = None
+        failure: T | Failure | None = None
         first = self._first
         try:
             try:
                 result = await self._send(first)
-                if not self._hedges or not isinstance(result, Failure) or result.is_conclusive:
+                if not self._hedges or not isinstance(result, Failure | Looked) or result.is_conclusive:
                     return result
                 failure = result
                 self._cancel_unsent()
@@ -152,14 +190,24 @@ class Race(Generic[T]):
 
     def hedge(self, origin: Send) -> bool:
         """Send the call once more because ``origin`` is slow. Return False if that was done already."""
-        if origin in self._hedged or len(self._hedged) >= MOST_HEDGES:
+        if origin in self._hedged or len(self._hedged) >= MOST_HEDGES or self.latest is not origin:
             return False
         self._hedged.add(origin)
-        send = Send(self, origin)
+        self.add(origin)
+        return True
+
+    def add(self, origin: Send, *, in_budget: bool = True) -> None:
+        """Send the call once more beside ``origin``."""
+        send = Send(self, origin, in_budget=in_budget)
         task = asyncio.create_task(self._send_hedge(send))
         self._hedges[task] = send
         task.add_done_callback(self._hedge_ended)
-        return True
+
+    @property
+    def latest(self) -> Send:
+        """The send that was made last, of those without a response."""
+        pending = (send for task, send in reversed(self._hedges.items()) if not task.done())
+        return next(pending, self._first)
 
     def withdraw_hedge(self, origin: Send) -> None:
         """Cancel the hedge of ``origin`` unless it has left. ``origin`` may be hedged again."""
@@ -182,7 +230,7 @@ class Race(Generic[T]):
         if _is_conclusive(task):
             self.supersede_others(send)
 
-    async def _result_of_hedges(self, failure: Failure | None) -> T | Failure:
+    async def _result_of_hedges(self, failure: T | Failure | None) -> T | Failure:
         """The first conclusive result of the hedges, otherwise the last failure."""
         refused: BaseException = Closed()
         seen: set[Task[T | Failure]] = set()
@@ -196,7 +244,7 @@ class Race(Generic[T]):
                     continue
                 if (error := task.exception()) is not None:
                     refused = error
-                elif isinstance(result := task.result(), Failure):
+                elif isinstance(result := task.result(), Failure | Looked):
                     failure = result
         if failure is None:
             raise refused
@@ -232,4 +280,4 @@ def _is_conclusive(task: "Task[object]") -> bool:
     if (error := task.exception()) is not None:
         return not isinstance(error, (Closed, Preempted))
     result = task.result()
-    return not isinstance(result, Failure) or result.is_conclusive
+    return not isinstance(result, Failure | Looked) or result.is_conclusive

@@ -121,16 +121,18 @@ class Reader:
                 self._recorder.read_cancelled(action, "status", track_id)
                 raise
 
-    async def look(self, action: Action) -> Status | None:
-        """Read the status once, in a slot that the caller holds. Return None if the call fails."""
+    async def look(self, action: Action) -> Status | Failure:
+        """Read the status once, in a slot that the caller holds. A failure is never conclusive."""
         attempts = Attempts()
         attempts.begin(self._clock.now(), in_outage=True)
         track_id = self._track_ids.next()
         try:
             state = await self._tenant.status(action.bulk_key, track_id)
         except CallError as error:
-            self._failed(action, "status", attempts, error, track_id)
-            return None
+            return Failure(error, self._failed(action, "status", attempts, error, track_id) or 0.0)
+        except CancelledError:
+            self._recorder.read_cancelled(action, "status", track_id)
+            raise
         self._recorder.status(action, Reading(state, retried=False))
         return state.status
 

@@ -10,8 +10,8 @@ from orchestrator.engine.hedge import CallKind, Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.race import Failure, Send
-from orchestrator.engine.reading import TrackIds
+from orchestrator.engine.race import Failure, Looked, Send
+from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import AcceptedStop, Recorder, as_problem
 from orchestrator.engine.retry import Retry
 from orchestrator.errors import NO_RESPONSE, CallError, TenantError
@@ -29,6 +29,7 @@ class StopSender:
         hedging: Hedging,
         outage: Outage,
         recorder: Recorder,
+        reader: Reader,
         retry: Retry,
         clock: Clock,
         track_ids: TrackIds,
@@ -39,12 +40,16 @@ class StopSender:
         self._hedging = hedging
         self._outage = outage
         self._recorder = recorder
+        self._reader = reader
         self._retry = retry
         self._clock = clock
         self._track_ids = track_ids
 
-    async def send(self, action: Action, priority: Priority, due: float) -> AcceptedStop | Failure:
+    async def send(self, action: Action, priority: Priority, due: float) -> AcceptedStop | Failure | Looked:
         """Send the stop whose intent is on disk, when it is ``due`` and has a slot.
+
+        If there is an outage at that moment, every second probe of a key that may have been stopped reads its status. A
+        tenant may carry out stops and be too slow to answer them. Then only the status shows what they did.
 
         Raises:
             Closed: no stop may leave any more.
@@ -58,9 +63,12 @@ class StopSender:
 
     async def _send(
         self, action: Action, priority: Priority, due: float, send: Send
-    ) -> AcceptedStop | Failure:
+    ) -> AcceptedStop | Failure | Looked:
         """Send one stop. The journal has its intent already."""
         async with self._gate.slot(priority, due):
+            if self._outage.open and not action.looked and (action.possibly_stopped or action.in_flight):
+                return await self._look(action, send)
+            action.looked = send.intent = False
             track_id, sent_at = self._track_ids.next(), self._clock.stamp()
             if send.is_hedge:
                 self._recorder.hedged(action, "stop", track_id)
@@ -84,14 +92,30 @@ class StopSender:
                     self._superseded(action, track_id, sent_at)
                 raise
 
-    async def _send_hedge(self, action: Action, send: Send) -> AcceptedStop | Failure:
-        """Send one more stop because the stop in flight is slow. It has an intent of its own."""
+    async def _look(self, action: Action, send: Send) -> Failure | Looked:
+        action.looked = True
+        self._withdraw_intent(action, send)
+        with send:
+            status = await self._reader.look(action)
+        return status if isinstance(status, Failure) else Looked(status)
+
+    async def _send_hedge(self, action: Action, send: Send) -> AcceptedStop | Failure | Looked:
+        """Send one more stop because the call in flight is slow.
+
+        It has an intent of its own, or that of the stop in place of which the status is read.
+        """
+        send.intent = action.in_flight > 0 or not action.intent
         try:
-            await self._journal.record_intent(action.seq, retried=False)
+            if send.intent:
+                await self._journal.record_intent(action.seq, retried=False)
             return await self._send(action, Priority.HEDGE, 0.0, send)
         finally:
-            if not send.left:
-                self._journal.withdraw_hedge(action.seq)
+            self._withdraw_intent(action, send)
+
+    def _withdraw_intent(self, action: Action, send: Send) -> None:
+        if send.intent:
+            send.intent = False
+            self._journal.withdraw_hedge(action.seq)
 
     def _failed(self, action: Action, error: CallError, track_id: str, sent_at: str) -> float | None:
         """Return the seconds until the next attempt, or None if no attempt is left."""

@@ -13,8 +13,9 @@ from orchestrator.settings import Rate
 
 STALL = 2.0
 STALL_FACTOR = 3.0
-"""While every slot is in use, calls count as hanging after so many seconds without a response. The time is also at
-least so many times the longest of the recent calls."""
+STALL_AT_FIRST = 10.0
+"""Calls count as hanging after so many seconds without a response. The time is also at least so many times the longest
+of the recent calls. The last is the time before the first response."""
 
 MEMORY = 0.98
 """How much of the longest recent call remains with each answer."""
@@ -51,7 +52,7 @@ class Pacer:
         uniform: returns a random number between its two arguments.
 
     Until ``gate`` no call starts, because the tenant asked for a pause. ``throttled_at`` is when the tenant last
-    refused a call for its limits.
+    refused a call for its limits. Calls from before ``written_off``, which hung in an outage, count no more.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Pacer:
         self._slots = slots
         self._started: dict[int, float] = {}
         self._started_at = float("inf")
-        self._answered_at = float("inf")
+        self._answered_at = float("-inf")
         self._longest_call = 0.0
         self._calls = 0
         self._headroom = headroom
@@ -81,6 +82,7 @@ class Pacer:
         self._refused_left_at = float("-inf")
         self._spaced = float("-inf")
         self._refused_alone = 0
+        self.written_off = float("-inf")
         self._own = () if rate is None else (_own_window(rate),)
         self._every: tuple[RateWindow, ...] = self._own
 
@@ -196,17 +198,21 @@ class Pacer:
         """How many calls the rate windows let through from ``now`` to ``until``, as far as is known."""
         return min((window.spare(now, until) for window in self._every), default=float("inf"))
 
-    def stalled(self, now: float) -> bool:
-        """Whether every slot is in use and no call was answered or started for so long that all of them hang."""
-        since = now - max(self._answered_at, self._started_at)
-        return (
-            not self.circuit.open
-            and self.in_flight >= self._slots.limit
-            and since >= max(STALL, STALL_FACTOR * self._longest_call)
-        )
+    def stalled(self, now: float, downloads: int) -> bool:
+        """Whether no call was answered or started for so long that all in flight hang, apart from ``downloads``.
+
+        While slots are free, a single call that hangs says nothing about the tenant.
+        """
+        hanging = self.in_flight - downloads
+        if self.circuit.open or hanging < (1 if self.full else 2):
+            return False
+        answered = self._answered_at > float("-inf")
+        longest = max(STALL, STALL_FACTOR * self._longest_call) if answered else STALL_AT_FIRST
+        return now - max(self._answered_at, self._started_at) >= longest
 
     def _write_off(self, before: float) -> None:
         """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more."""
+        self.written_off = before
         self._started = {call: started for call, started in self._started.items() if started >= before}
         self.in_flight = len(self._started)
 

@@ -30,6 +30,7 @@ from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.retry import Retry
 from orchestrator.engine.sending import StopSender
+from orchestrator.engine.stalls import StallWatch
 from orchestrator.errors import CallError, TenantError
 from orchestrator.journal.entries import NO_KEYS, Counts
 from orchestrator.journal.journal import Journal
@@ -139,13 +140,13 @@ class TenantSession:
         track_ids = TrackIds(track_prefix)
         hedging = Hedging(gate, pace.pacer, clock, settings.hedge)
         reader = Reader(tenant, responses, gate, hedging, outage, recorder, schedule, retry, clock, track_ids)
-        sender = StopSender(tenant, journal, gate, hedging, outage, recorder, retry, clock, track_ids)
+        sender = StopSender(tenant, journal, gate, hedging, outage, recorder, reader, retry, clock, track_ids)
+        self._stalls = StallWatch(gate, pace.pacer, outage, hedging, clock)
         journey = PlanJourney if common.planning else Journey
         self._journey = journey(
             settings,
             journal,
             gate,
-            outage,
             backlog,
             cutoff,
             recorder,
@@ -176,7 +177,7 @@ class TenantSession:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_input, intake)
                 group.start_soon(self._authenticate)
-                group.start_soon(self._gate.watch_for_stalls)
+                group.start_soon(self._stalls.run)
                 async with asyncio.TaskGroup() as journeys:
                     await self._start_journeys(journeys)
                 await intake.finish()

@@ -100,11 +100,14 @@ def test_a_silent_tenant_is_probed_with_a_retry_before_a_new_stop(queue):
     assert out(queue) == ["stop"]
 
 
-def test_a_silent_tenant_is_probed_with_a_new_stop_while_no_retry_is_due(queue):
+def test_a_silent_tenant_is_probed_with_retries_and_new_stops_in_turns(queue):
+    """A retry need not be due. Only some keys may fail, so new stops have their turn as well."""
     spent(queue)
-    queue.push(Priority.STOP, "stop")
-    queue.push(Priority.RETRY, "retry", 200.0)
-    assert queue.pop(100.0, no, probing=True) == "stop"
+    for number in (1, 2):
+        queue.push(Priority.STOP, f"stop {number}")
+        queue.push(Priority.RETRY, f"retry {number}", 200.0)
+    probes = [queue.pop(100.0, no, probing=True) for _ in range(4)]
+    assert probes == ["retry 1", "stop 1", "retry 2", "stop 2"]
 
 
 def test_nothing_is_dropped_whatever_the_budget(queue):
