@@ -43,7 +43,7 @@ def headline(
     cause = _common_cause(run, summary, failures)
     said_over = sum(one.said_over for one in failures)
     tone, title, sentence, quote = _state(run, summary, cause, said_over, unread)
-    details = list(_details(summary, said_over, unread, files_missing))
+    details = list(_details(run, summary, said_over, unread, files_missing))
     return Headline(
         tone, title, sentence, quote, details, _first_step(run, cause), cause.bulk_key if cause else None
     )
@@ -105,11 +105,16 @@ def _state(
 _UNREAD = "the status was not read yet."
 
 
-def _details(summary: Summary, said_over: int, unread: Sequence[str], files_missing: int) -> Iterator[str]:
+def _details(
+    run: RunEntry, summary: Summary, said_over: int, unread: Sequence[str], files_missing: int
+) -> Iterator[str]:
     person = _by_group(summary)["person"]
     if said_over:
         which = "" if said_over == person else f"{said_over:,} are over according to the tenant; {_UNREAD} "
-        yield f"{which}mass-stop resume confirms it."
+        if run.state != "running" and run.command != "drill":
+            which += "mass-stop resume confirms it."
+        if which:
+            yield which.rstrip()
     if unread and person:
         yield "The input was not read to its end."
     if files_missing:

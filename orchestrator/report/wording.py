@@ -159,6 +159,13 @@ ERRORS: dict[str, Words] = {
 }
 
 
+RUN_AGAIN = (
+    "The journal is damaged, so this run is not resumed. To stop the rest, run the same input again with "
+    "another --out. An action that is stopped already stays stopped."
+)
+"""The next step after a damaged journal."""
+
+
 def error_words(kind: str) -> Words:
     """The words for an error's ``kind``. A kind of a later version is called by its own name."""
     return ERRORS.get(kind, Words(kind.replace("_", " ").capitalize(), "", ""))

@@ -20,7 +20,7 @@ from orchestrator.report.pages.environment import part, policy, safe_json, templ
 from orchestrator.report.pages.rows import Row, select
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import View, read_view
-from orchestrator.report.wording import OUTCOMES, group_of
+from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, group_of
 from orchestrator.results.index import FOLDERS, PAYMENTS, read_index
 
 ROWS_IN_BLOCK = 2_000
@@ -45,6 +45,7 @@ def write_html(
         index=read_index(directory),
         folders=FOLDERS,
         payments=PAYMENTS,
+        run_again=RUN_AGAIN,
         beside=[name for name in ("needs-person.csv", "run.log") if (directory / name).is_file()],
         timeline=timeline,
         charts=draw(timeline, view.summary.keys, planning=view.run.command == "plan"),

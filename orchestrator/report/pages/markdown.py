@@ -16,7 +16,7 @@ from orchestrator.report import OperatorEntry, RecordTotals, VerificationEntry, 
 from orchestrator.report.pages.breakdowns import Sums
 from orchestrator.report.pages.evidence import holds, operator_parts, verified
 from orchestrator.report.pages.view import FIRST, Cases, Place, View, read_view
-from orchestrator.report.wording import OUTCOMES
+from orchestrator.report.wording import OUTCOMES, RUN_AGAIN
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
@@ -178,7 +178,9 @@ def _cases(cases: Cases) -> Iterator[str]:
 
 def _next(view: View, directory: Path) -> Iterator[str]:
     where = shlex.quote(str(directory))
-    if view.run.command == "plan":
+    if view.damaged:
+        yield f"Next: {RUN_AGAIN}"
+    elif view.run.command == "plan":
         yield f"Next: {code(f'mass-stop run --plan {where}{view.tenants_option}')}"
     elif view.headline.first_step:
         check = code(f"mass-stop check {view.headline.key or ''}".rstrip())

@@ -129,6 +129,8 @@ class View(Struct, frozen=True):
     info: RunInfo
     places: list[Place]
     headline: Headline
+    damaged: bool
+    """Whether part of the journal is lost. Such a run is not resumed."""
     groups: dict[Group, int]
     fate: Fate
     breakdowns: list[Breakdown]
@@ -167,9 +169,11 @@ class View(Struct, frozen=True):
 
     @property
     def open_ends(self) -> bool:
-        """Whether ``resume`` has something to continue. A drill's tenant is gone."""
-        return self.run.command != "drill" and any(
-            self.summary.outcomes.get(outcome) for outcome in RESUMABLE
+        """Whether ``resume`` has something to continue. A drill's tenant is gone, and a damaged journal is refused."""
+        return (
+            not self.damaged
+            and self.run.command != "drill"
+            and any(self.summary.outcomes.get(outcome) for outcome in RESUMABLE)
         )
 
     @property
@@ -205,6 +209,7 @@ def read_view(reader: JournalReader, damage: Sequence[str] = ()) -> View:
         info=info,
         places=_places(run),
         headline=_headline(run, damage),
+        damaged=bool(damage),
         groups=_groups(cells),
         fate=fate_of(cells),
         breakdowns=read_breakdowns(reader, cells, tenants=bool(tenants)),

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,9 +26,9 @@ def run():
         yield run
 
 
-def page(run: MadeRun, directory: Path = Path("runs/one")) -> str:
+def page(run: MadeRun, directory: Path = Path("runs/one"), damage: Sequence[str] = ()) -> str:
     buffer = io.BytesIO()
-    write_html(JournalReader(run.connection), buffer.write, directory, None)
+    write_html(JournalReader(run.connection), buffer.write, directory, None, damage)
     return re.sub(r"<template.*?</template>", "", buffer.getvalue().decode(), flags=re.S)
 
 
@@ -244,6 +245,16 @@ def test_a_damaged_journal_is_the_first_thing_said(run, outcome):
     assert (view.headline.tone, view.headline.title) == ("bad", "Journal damaged")
     assert view.headline.details[0] == "4 of the 203 rows of keys.csv are lost."
     assert view.headline.details[1].startswith("What could be read: ")
+    assert not view.open_ends
+
+
+def test_what_is_left_of_a_damaged_journal_is_run_again_and_not_resumed(run):
+    run.add(Outcome.REJECTED)
+    run.add(None)
+    run.end()
+    steps = text_of(page(run, damage=("Rows are lost.",)).split('id="next"')[1].split("</section>")[0])
+    assert "run the same input again with another --out" in steps
+    assert "mass-stop resume" not in steps
 
 
 def test_the_rehearsal_asks_for_nothing():
