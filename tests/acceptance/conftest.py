@@ -19,18 +19,18 @@ def tenants() -> list[Tenant]:
 
 
 @pytest.fixture
-def anew() -> bool:
+def started() -> bool:
     """Whether the command is started each time, for tests of its start or of its visible process."""
     return False
 
 
 @pytest.fixture
 def mass_stop(
-    mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant], anew: bool
+    mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant], started: bool
 ) -> Iterator[MassStop]:
     """The installed command; its working directory is empty. At the end no secret of any tenant is visible anywhere."""
     publish_schema(mass_stop_command)
-    command = MassStop(mass_stop_command, tmp_path, anew=anew)
+    command = MassStop(mass_stop_command, tmp_path, started=started)
     yield command
     command.close()
     assert command.leaks(secret for tenant in tenants for secret in tenant.secrets()) == []

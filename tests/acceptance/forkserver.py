@@ -205,7 +205,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = map(_anew, (sys.stdin, sys.stdout, sys.stderr))
+    sys.stdin, sys.stdout, sys.stderr = map(_reopened, (sys.stdin, sys.stdout, sys.stderr))
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -213,7 +213,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     return arguments
 
 
-def _anew(stream: TextIO) -> Any:
+def _reopened(stream: TextIO) -> Any:
     """The stream as Python makes it at a start."""
     number = stream.fileno()
     return open(number, stream.mode, 1 if number == 2 else -1, stream.encoding, stream.errors, closefd=False)

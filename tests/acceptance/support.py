@@ -221,11 +221,11 @@ def fork_server(command: Path) -> ForkServer | None:
 class MassStop:
     """The installed command, called in its own directory with only the given environment."""
 
-    def __init__(self, command: Path, home: Path, *, anew: bool = False) -> None:
-        """``anew`` starts each command; otherwise a command with only its own settings is forked."""
+    def __init__(self, command: Path, home: Path, *, started: bool = False) -> None:
+        """``started`` starts each command; otherwise a command with only its own settings is forked."""
         self.command = command
         self.home = home
-        self.anew = anew
+        self.started = started
         self._going: list[Going] = []
 
     def environment(self, tenant: Tenant | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -253,7 +253,7 @@ class MassStop:
             "env": self.environment(tenant, env),
         } | popen
         process: subprocess.Popen[bytes] | Forked
-        server = None if shell or self.anew else fork_server(self.command)
+        server = None if shell or self.started else fork_server(self.command)
         if server and server.serves(given):
             process = server.start(words[1:], **given)
         else:

@@ -18,7 +18,7 @@ COMMANDS = ("run", "plan", "resume", "report", "drill", "simulate", "check")
 
 
 @pytest.fixture
-def anew() -> bool:
+def started() -> bool:
     """Each command is started, not forked: this file tests the start."""
     return True
 

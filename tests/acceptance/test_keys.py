@@ -37,7 +37,7 @@ FORMS = {
 
 
 @pytest.fixture
-def anew() -> bool:
+def started() -> bool:
     return True
 
 

@@ -14,7 +14,7 @@ SECRET = "canary-9f3e-swallow-secret-1c77"
 
 
 @pytest.fixture
-def anew() -> bool:
+def started() -> bool:
     """Each command is started: its process shows what it was started with."""
     return True
 
@@ -34,7 +34,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     publish_schema(mass_stop_command)
-    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("seen"), anew=True)
+    mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("seen"), started=True)
     faults = FaultPlan(expired_token=0.1, html=0.1, truncated=0.1, answer_lost=0.1)
     changes = dict(PROCESSING) | {"latency": 0.04}
     with Tenant(**changes, actions=30, client_secret=SECRET, faults=faults) as tenant:

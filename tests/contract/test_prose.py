@@ -26,6 +26,7 @@ def check(path: Path, text: str) -> list[str]:
         ("page.html", "<p>Fine.</p>\n<p>Nobody knows.</p>\n", 2, '"Nobody"'),
         ("page.md", "# Title\n\nWhat is sent is counted.\n", 3, "starts with What"),
         ("code.py", 'def f():\n    raise ValueError("Mend the key, then go on.")\n', 2, '"Mend"'),
+        ("code.py", "x = f\"uploaded by {who or 'nobody that is known'}\"\n", 1, '"nobody"'),
         ("test_code.py", "\ndef test_the_report_tells_all(): ...\n", 2, '"tells"'),
         ("test_code.py", f"\ndef test_{'a' * 81}(): ...\n", 2, "81 characters, at most 80"),
         ("test_code.py", '\ndef test_it():\n    assert x, "the rows are told twice"\n', 3, '"told"'),

@@ -269,7 +269,7 @@ class VirtualTenant:
             self.in_flight -= 1
         call.ended_at = now()
         call.answer = "ok" if error is None else getattr(error, "kind", "tenant error")
-        self._tell(error, seconds)
+        self._report_answer(error, seconds)
         if error is not None:
             raise error
         return result
@@ -323,7 +323,7 @@ class VirtualTenant:
 
         asyncio.get_running_loop().call_later(seconds, late)
 
-    def _tell(self, error: MassStopError | None, seconds: float) -> None:
+    def _report_answer(self, error: MassStopError | None, seconds: float) -> None:
         kind = getattr(error, "kind", None)
         if self.cut_off or kind in UNANSWERED or isinstance(error, TenantError):
             return

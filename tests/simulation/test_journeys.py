@@ -25,7 +25,7 @@ from orchestrator.report import Report
 from orchestrator.settings import Threshold
 from tests.simulation.memory import Batch, snapshot
 from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, fault
-from tests.simulation.test_seeded_runs import Dice, lies, rows_told
+from tests.simulation.test_seeded_runs import Dice, lies, rows_reported
 from tests.simulation.virtual import now, virtually
 from tests.simulation.world import Session, World, settings
 
@@ -80,7 +80,7 @@ class Journey(Dice):
                 self,
                 [action for n in range(1, self.keys + 1) if (action := self._action(n)) is not None],
                 latency=lambda: random.uniform(0.01, self.slowest),
-                script=self._befalls,
+                script=self._fault_of,
                 stale=lambda: random.uniform(0.0, self.staleness),
                 outlives=self._outlives,
             ),
@@ -96,7 +96,7 @@ class Journey(Dice):
             action.others_stop_at = self.random.uniform(0.0, 60.0)
         return action
 
-    def _befalls(self, name: str, key: str, n: int) -> Fault | None:
+    def _fault_of(self, name: str, key: str, n: int) -> Fault | None:
         if now() >= HEALED:
             return None
         if self.is_away():
@@ -105,7 +105,7 @@ class Journey(Dice):
         if self.late and name == "stop" and self.random.random() < 0.1:
             later = self.random.uniform(0.0, 5.0)
             return Fault(fault(Kind.TIMEOUT, may_have_worked=True).error, seconds=30.0, later=later)
-        return super()._befalls(name, key, n)
+        return super()._fault_of(name, key, n)
 
     def _outlives(self, call: Call) -> bool:
         return Random(f"{self.seed} {call.name} {call.bulk_key} {call.at}").random() < 0.5
@@ -199,7 +199,7 @@ class Journey(Dice):
         if world.connection.execute("SELECT COUNT(*) FROM run").fetchone()[0]:
             told = world.report()
             self.problems += lies(world, now(), crashed=bool(self.kills), more=self.kills, late=self.late)
-            rows = rows_told(told)
+            rows = rows_reported(told)
             if len(rows) != len(set(rows)) or not set(rows) <= {row.number for row in self.rows}:
                 self.problems.append(f"rows are reported twice: {rows}")
         again = [call for call in self._stops() if self._sent_again(call)]
@@ -212,7 +212,7 @@ class Journey(Dice):
 
     def _is_whole(self, told: Report) -> None:
         """After a last session at a healthy tenant, no knowable result is open."""
-        if rows_told(told) != sorted(row.number for row in self.rows):
+        if rows_reported(told) != sorted(row.number for row in self.rows):
             self.problems.append("not every row is reported once")
         for action in told.actions:
             truth = self.scene.tenant.actions.get(action.bulk_key)

@@ -68,7 +68,7 @@ def test_each_refusal_is_counted_in_one_row():
 
 def test_the_load_of_others_is_recorded_once_it_is_known():
     class Telling(VirtualTenant):
-        def _tell(self, error, seconds):
+        def _report_answer(self, error, seconds):
             free = 40 - 8 - self.in_flight - 1
             told = Limits(concurrency=40, concurrency_remaining=free)
             self.answered(Answered(told, 200, False, None, seconds))

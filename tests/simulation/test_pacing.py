@@ -21,7 +21,7 @@ SANDBOX = (Window(2_500, 60), Window(5_000, 3600), Window(10_000, 86_400))
 class Sandbox(VirtualTenant):
     """Sends its windows; each began with the run."""
 
-    def _tell(self, error, seconds):
+    def _report_answer(self, error, seconds):
         used = {window: self._used(window) for window in SANDBOX}
         nearest = max(SANDBOX, key=lambda window: used[window] / window.quota)
         resets_in = nearest.seconds - now() % nearest.seconds

@@ -70,7 +70,7 @@ class Dice:
         tenant = VirtualTenant(
             [action for n in range(1, self.keys + 1) if (action := self._action(n)) is not None],
             latency=lambda: self.random.uniform(0.01, self.slowest),
-            script=self._befalls,
+            script=self._fault_of,
         )
         return World(tenant, told, lagging=lagging, seed=seed)
 
@@ -88,7 +88,7 @@ class Dice:
             has_file=random.random() < 0.8,
         )
 
-    def _befalls(self, name: str, key: str, n: int) -> Fault | None:
+    def _fault_of(self, name: str, key: str, n: int) -> Fault | None:
         random = self.random
         at = now()
         if at >= self.faults_end:
@@ -131,7 +131,7 @@ class Dice:
         )
 
 
-def rows_told(report: Report) -> list[int]:
+def rows_reported(report: Report) -> list[int]:
     """Each row of the input as often as it is in the report."""
     return sorted(row for action in report.actions for row in (action.row, *action.duplicate_rows))
 
@@ -227,7 +227,7 @@ def test_a_seeded_run_reports_each_row_once(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(world.run(dice.batches()))
-    assert rows_told(world.report()) == sorted(row.number for row in dice.rows)
+    assert rows_reported(world.report()) == sorted(row.number for row in dice.rows)
 
 
 def test_a_seeded_run_counts_the_calls_that_the_tenant_received(run_seed):
@@ -293,7 +293,7 @@ def test_an_interrupted_seeded_run_is_complete_in_the_end(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed)
     virtually(interrupted(dice, world))
-    assert rows_told(world.report()) == sorted(row.number for row in dice.rows)
+    assert rows_reported(world.report()) == sorted(row.number for row in dice.rows)
 
 
 def test_a_killed_seeded_run_reports_the_truth_in_the_end(run_seed):
@@ -307,7 +307,7 @@ def test_a_killed_seeded_run_is_complete_in_the_end(run_seed):
     dice = Dice(run_seed)
     world = dice.world(run_seed, lagging=True)
     virtually(killed(dice, world))
-    assert rows_told(world.report()) == sorted(row.number for row in dice.rows)
+    assert rows_reported(world.report()) == sorted(row.number for row in dice.rows)
 
 
 def test_a_killed_seeded_run_sends_no_accepted_stop_again(run_seed):

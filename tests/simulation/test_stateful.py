@@ -20,7 +20,7 @@ from orchestrator.model import OVER, InputRow
 from orchestrator.report import Report
 from tests.simulation.memory import snapshot
 from tests.simulation.tenant import Action, Fault, VirtualTenant, actions_of, bulk_key, fault, lost, throttled
-from tests.simulation.test_seeded_runs import lies, rows_told
+from tests.simulation.test_seeded_runs import lies, rows_reported
 from tests.simulation.virtual import VirtualLoop
 from tests.simulation.world import Session, World, settings
 
@@ -79,7 +79,7 @@ class Incident(RuleBasedStateMachine):
         self.world = World(
             VirtualTenant(
                 actions_of(keys, total=10**9, speed=1.0, stopping_for=stopping_for),
-                script=self._befalls,
+                script=self._fault_of,
                 outlives=lambda call: outlives,
             ),
             settings(concurrency=slots, settle=60.0, hedge=None),
@@ -89,7 +89,7 @@ class Incident(RuleBasedStateMachine):
 
     # What the tenant does
 
-    def _befalls(self, name: str, key: str, n: int) -> Fault | None:
+    def _fault_of(self, name: str, key: str, n: int) -> Fault | None:
         if name == "stop":
             attempts, accepted_at = self.world.connection.execute(
                 "SELECT attempts, accepted_at FROM action WHERE bulk_key = ?", (key,)
@@ -105,7 +105,7 @@ class Incident(RuleBasedStateMachine):
         self.faults.extend(FAULTS[name] for name in names)
 
     @rule(number=st.integers(1, 8))
-    def somebody_else_stops(self, number: int) -> None:
+    def another_user_stops(self, number: int) -> None:
         if action := self._action(number):
             action.others_stop_at = self._now()
 
@@ -186,7 +186,7 @@ class Incident(RuleBasedStateMachine):
             return
         cuts = self.cuts + (self.running is not None)  # what is under way may be cut in this very moment
         assert lies(self.world, self._now(), crashed=cuts > 0, more=cuts) == []
-        told = rows_told(self.world.report())
+        told = rows_reported(self.world.report())
         assert len(told) == len(set(told)), told
         assert set(told) <= set(self.rows), told
 
@@ -202,7 +202,7 @@ class Incident(RuleBasedStateMachine):
         self.time_passes(1_000.0)
         report = self._resume()
         calls = len(self.world.tenant.calls)
-        assert rows_told(report) == self.rows
+        assert rows_reported(report) == self.rows
         assert [action for action in report.actions if action.outcome not in OVER] == []
         assert self._resume().actions == report.actions
         assert len(self.world.tenant.calls) == calls, "a resumed run that was over sent something"

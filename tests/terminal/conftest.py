@@ -9,11 +9,11 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.acceptance.conftest import anew, make_tenant, mass_stop, tenants
+from tests.acceptance.conftest import make_tenant, mass_stop, started, tenants
 from tests.acceptance.support import LONGEST, MassStop, Tenant
 from tests.terminal.screen import Screen
 
-__all__ = ["anew", "make_tenant", "mass_stop", "tenants"]
+__all__ = ["make_tenant", "mass_stop", "started", "tenants"]
 
 KEPT = Path(__file__).parent / "snapshots"
 

@@ -73,7 +73,7 @@ def hold_after_a_kill(
     assert "defect" not in ended.err, ended
     if ended.status in (2, 5):
         assert not before, f"stops were sent, and there is no run: {ended}"
-        _nothing_had_begun(mass_stop, tenant, ended)
+        _nothing_was_sent(mass_stop, tenant, ended)
         return "nothing"
     _whole_and_true(ended, tenant, lines)
     now = received(tenant) + Counter(sent)
@@ -88,14 +88,14 @@ def hold_after_a_kill(
     return "journal"
 
 
-def _nothing_had_begun(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> None:
+def _nothing_was_sent(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> None:
     """The kill came so early that there is no run: nothing was sent, a sentence says so, and a new run works."""
     assert tenant.nothing_sent(), ended
     assert "holds no run" in ended.err or "before it began" in ended.err or "no run directory" in ended.err, (
         ended
     )
-    anew = mass_stop.run(tenant, mass_stop.home / "keys.txt", out="anew", longest=PATIENCE)
-    assert outcomes(anew.report).items() >= dict.fromkeys(tenant.keys, "stopped").items(), anew
+    fresh = mass_stop.run(tenant, mass_stop.home / "keys.txt", out="fresh", longest=PATIENCE)
+    assert outcomes(fresh.report).items() >= dict.fromkeys(tenant.keys, "stopped").items(), fresh
 
 
 def _whole_and_true(ended: Ended, tenant: Tenant, lines: Sequence[str]) -> None:

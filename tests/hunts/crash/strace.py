@@ -67,7 +67,7 @@ def _attached(
     trace: Path | None = None,
 ) -> Ended:
     """Runs ``mass-stop run -`` to its end, with strace on the one thread from when the run waits for its keys."""
-    going = standing_ready(mass_stop, tenant, *arguments)
+    going = waiting_run(mass_stop, tenant, *arguments)
     number = going.process.pid if thread == "main" else int((mass_stop.home / "journal-thread").read_text())
     tracer = attach(number, options, trace)
     going.feed((mass_stop.home / "keys.txt").read_text().splitlines())
@@ -107,7 +107,7 @@ threading.Thread.run = write
 """Writes the number of the journal's thread, which strace needs, into a file."""
 
 
-def standing_ready(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
+def waiting_run(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
     """A run that has its journal and waits for keys on its standard input."""
     log = mass_stop.home / "run" / "run.log"
     going = mass_stop.start(

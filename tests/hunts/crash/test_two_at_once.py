@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.support import PROCESSING, Ended, Going, MassStop, Tenant, lies, outcomes, until, valid
-from tests.hunts.crash.strace import standing_ready
+from tests.hunts.crash.strace import waiting_run
 
 MakeTenant = Callable[..., Tenant]
 
@@ -19,7 +19,7 @@ def tenant(make_tenant: MakeTenant) -> Tenant:
 def first(mass_stop: MassStop, tenant: Tenant) -> Going:
     """A run in ``run`` that waits for its keys."""
     mass_stop.keys(tenant.keys)
-    return standing_ready(mass_stop, tenant)
+    return waiting_run(mass_stop, tenant)
 
 
 def ended(going: Going, keys: list[str]) -> Ended:

@@ -1,5 +1,5 @@
 """The fixtures of the acceptance tests: the hunts too call the installed command."""
 
-from tests.acceptance.conftest import anew, make_tenant, mass_stop, tenants
+from tests.acceptance.conftest import make_tenant, mass_stop, started, tenants
 
-__all__ = ["anew", "make_tenant", "mass_stop", "tenants"]
+__all__ = ["make_tenant", "mass_stop", "started", "tenants"]

@@ -17,7 +17,7 @@ def lowest(low: float, high: float) -> float:
     return low
 
 
-def looks(share: float, settle: float = 600.0) -> list[float]:
+def polls(share: float, settle: float = 600.0) -> list[float]:
     """The poll times of an endless action with a number of calls, from its first poll on."""
     at, found = 0.0, [0.0]
     while at < settle:
@@ -43,7 +43,7 @@ def test_the_last_poll_is_at_the_end_of_the_settle_time():
 
 @pytest.mark.parametrize("share", [1.0, 2.5, 4.0, 8.0, 20.0])
 def test_an_endless_action_exceeds_a_quota_by_at_most_three_polls(share):
-    assert len(looks(share)) - 1 <= share + 4
+    assert len(polls(share)) - 1 <= share + 4
 
 
 @pytest.mark.parametrize("share", [1.0, 2.5, 4.0])

@@ -95,10 +95,10 @@ def test_a_batch_without_a_new_key_is_not_reported(journal, tmp_path, monkeypatc
 def test_weights_of_a_plan_replace_the_column(journal, tmp_path):
     read(journal, fill(tmp_path / "keys.csv", 1, 2, 3), weights={key(2): 9.0, key(3): 1.0})
 
-    async def armed() -> list[str]:
+    async def claimed() -> list[str]:
         return [one.bulk_key for one in await journal.claim(10, True)]
 
-    assert anyio.run(armed) == [key(2), key(3), key(1)]
+    assert anyio.run(claimed) == [key(2), key(3), key(1)]
 
 
 def test_a_file_that_was_cut_is_read_from_its_position(journal, tmp_path):

@@ -31,7 +31,7 @@ class Model:
         return self.attempts > 0
 
     @property
-    def may_be_told_as(self) -> set[Outcome]:
+    def possible_outcomes(self) -> set[Outcome]:
         if self.outcome is not None:
             return {self.outcome}
         if self.accepted or self.lost or (self.left and self.stage is Stage.CLAIMED):
@@ -76,7 +76,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.model |= new
 
     @rule(most=st.integers(1, 3))
-    def arm(self, most: int) -> None:
+    def claim(self, most: int) -> None:
         armed = self.run(self.book.journal.claim(most, True))
         waiting = [name for name, known in self.model.items() if known.stage is Stage.WAITING]
         assert [one.bulk_key for one in armed] == waiting[:most]
@@ -88,7 +88,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.book.action(one.seq).stop.attempts == known.attempts
             self.held.add(one.bulk_key)
 
-    def armed_key(self, data: st.DataObject) -> str | None:
+    def claimed_key(self, data: st.DataObject) -> str | None:
         names = sorted(name for name in self.held if self.model[name].stage is Stage.CLAIMED)
         return data.draw(st.sampled_from(names)) if names else None
 
@@ -99,7 +99,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), claimed=st.booleans())
     def accept(self, data: st.DataObject, claimed: bool) -> None:
-        if name := self.armed_key(data):
+        if name := self.claimed_key(data):
             self.book.accept(self.seq(name), claimed=claimed)
             self.model[name].accepted, self.model[name].stage = True, Stage.POLLING
             self.held -= set() if claimed else {name}
@@ -107,7 +107,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), lost=st.booleans(), again=st.booleans())
     def fail(self, data: st.DataObject, lost: bool, again: bool) -> None:
-        if name := self.armed_key(data):
+        if name := self.claimed_key(data):
             self.book.fail(self.seq(name), lost=lost)
             self.model[name].lost |= lost
             if again:
@@ -119,8 +119,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
-    def disarm(self, data: st.DataObject) -> None:
-        if name := self.armed_key(data):
+    def release(self, data: st.DataObject) -> None:
+        if name := self.claimed_key(data):
             self.book.journal.release(self.seq(name), intent=True)
             self.model[name].attempts -= 1
             self.model[name].stage = Stage.WAITING
@@ -128,13 +128,13 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
-    def spill(self, data: st.DataObject) -> None:
+    def park(self, data: st.DataObject) -> None:
         if name := self.followed_key(data):
             self.book.journal.park(self.seq(name), 1.0)
             self.held.remove(name)
 
     @rule(most=st.integers(1, 5))
-    def claim(self, most: int) -> None:
+    def claim_parked(self, most: int) -> None:
         claimed = {one.bulk_key for one in self.run(self.book.journal.claim_parked(most))}
         free = {n for n, known in self.model.items() if known.stage is Stage.POLLING and n not in self.held}
         assert claimed <= free
@@ -172,7 +172,7 @@ class AnyOrder(RuleBasedStateMachine):
         )
 
     @invariant()
-    def the_report_tells_every_row_once_and_every_key_by_how_far_it_came(self) -> None:
+    def the_report_has_every_row_once_with_a_possible_outcome(self) -> None:
         report = self.book.report()
         assert (
             sorted(n for action in report.actions for n in (action.row, *action.duplicate_rows)) == self.rows
@@ -180,7 +180,7 @@ class AnyOrder(RuleBasedStateMachine):
         for action in report.actions:
             known = self.model[action.bulk_key]
             assert action.stop.attempts == known.attempts
-            assert action.outcome in known.may_be_told_as
+            assert action.outcome in known.possible_outcomes
         told = [action.outcome for action in report.actions]
         assert report.summary.outcomes == {outcome: told.count(outcome) for outcome in set(told)}
         assert report.summary.calls.stop == sum(action.stop.attempts for action in report.actions)

@@ -11,7 +11,7 @@ from orchestrator.settings import Rate
 MINUTE, HOUR, DAY = Window(2_500, 60), Window(5_000, 3_600), Window(10_000, 86_400)
 
 
-def told(remaining: int | None, reset: float | None = 1_200.0) -> Limits:
+def sandbox(remaining: int | None, reset: float | None = 1_200.0) -> Limits:
     """An API sandbox, of which the hour is nearest to exhaustion."""
     return Limits(windows=(DAY, MINUTE, HOUR), nearest=5_000, remaining=remaining, reset=reset)
 
@@ -38,20 +38,20 @@ def test_actions_that_stop_while_other_stops_are_sent_are_polled_once():
 
 
 def test_every_window_in_the_headers_is_a_quota_and_the_shortest_is_first():
-    assert [quota.seconds for quota in quotas(told(1_000))] == [60, 3_600, 86_400]
+    assert [quota.seconds for quota in quotas(sandbox(1_000))] == [60, 3_600, 86_400]
 
 
 def test_the_remaining_count_of_the_nearest_window_is_the_one_in_the_header():
-    (hour,) = [quota for quota in quotas(told(1_000)) if quota.reported]
+    (hour,) = [quota for quota in quotas(sandbox(1_000)) if quota.reported]
     assert (hour.calls, hour.left, hour.resets_in) == (5_000, 1_000, 1_200.0)
 
 
 def test_no_other_window_was_used_by_a_larger_share():
-    assert [quota.left for quota in quotas(told(1_000)) if not quota.reported] == [500, 2_000]
+    assert [quota.left for quota in quotas(sandbox(1_000)) if not quota.reported] == [500, 2_000]
 
 
 def test_without_a_remaining_count_no_use_is_assumed():
-    assert [(quota.left, quota.reported) for quota in quotas(told(None))] == [
+    assert [(quota.left, quota.reported) for quota in quotas(sandbox(None))] == [
         (2_500, False),
         (5_000, False),
         (10_000, False),
@@ -59,7 +59,7 @@ def test_without_a_remaining_count_no_use_is_assumed():
 
 
 def test_a_window_without_a_reset_is_assumed_to_have_just_begun():
-    assert quotas(told(1_000, reset=None)) == (
+    assert quotas(sandbox(1_000, reset=None)) == (
         Quota(2_500, 60, 500, 60.0, reported=False),
         Quota(5_000, 3_600, 1_000, 3_600.0, reported=True),
         Quota(10_000, 86_400, 2_000, 86_400.0, reported=False),
@@ -67,7 +67,7 @@ def test_a_window_without_a_reset_is_assumed_to_have_just_begun():
 
 
 def test_windows_without_a_count_are_assumed_to_have_just_begun():
-    assert quotas(told(None)) == (
+    assert quotas(sandbox(None)) == (
         Quota(2_500, 60, 2_500, 60.0, reported=False),
         Quota(5_000, 3_600, 5_000, 3_600.0, reported=False),
         Quota(10_000, 86_400, 10_000, 86_400.0, reported=False),
@@ -76,7 +76,7 @@ def test_windows_without_a_count_are_assumed_to_have_just_begun():
 
 def test_no_more_is_left_of_a_window_than_it_holds():
     """A header may show a higher remaining count than the quota."""
-    assert [quota.left for quota in quotas(told(6_000)) if not quota.reported] == [2_500, 10_000]
+    assert [quota.left for quota in quotas(sandbox(6_000)) if not quota.reported] == [2_500, 10_000]
 
 
 def test_a_tenant_without_windows_has_no_quota():
@@ -148,7 +148,7 @@ def test_headroom_is_held_back_in_windows_of_minutes_only():
 
 
 def test_the_narrowest_quota_limits_the_number_of_keys():
-    assert keys_within(quotas(told(1_000)), 5.0, 0.0) == 100
+    assert keys_within(quotas(sandbox(1_000)), 5.0, 0.0) == 100
 
 
 def test_without_a_quota_the_number_of_keys_is_unknown():

@@ -125,7 +125,7 @@ def test_a_falling_load_is_detected_within_three_counts():
     assert mean(counted([15] * 20 + [3] * 3)) < 7
 
 
-def nobody_after(*moments: float) -> float:
+def none_after(*moments: float) -> float:
     """The probability of no other traffic after counts without information: all slots were ours."""
     load = OthersLoad()
     for moment in moments:
@@ -136,11 +136,11 @@ def nobody_after(*moments: float) -> float:
 
 
 def test_counts_without_information_keep_the_estimate():
-    assert nobody_after(0.0, 10.0) == pytest.approx(NOBODY)
+    assert none_after(0.0, 10.0) == pytest.approx(NOBODY)
 
 
 def test_after_a_long_time_a_busy_tenant_seldom_turns_idle():
-    assert nobody_after(0.0, 10.0, 1e9) == pytest.approx(NOBODY_ANY_MORE)
+    assert none_after(0.0, 10.0, 1e9) == pytest.approx(NOBODY_ANY_MORE)
 
 
 @pytest.mark.parametrize("first", [0, 15, 39])

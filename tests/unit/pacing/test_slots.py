@@ -13,7 +13,7 @@ TRIP = 0.3
 """Seconds that one call takes."""
 
 
-def tell(
+def report_limit(
     slots: TenantSlots, now: float, in_flight: int, permitted: int | None = None, remaining: int | None = None
 ) -> None:
     """A call is accepted."""
@@ -26,12 +26,12 @@ def refuse(slots: TenantSlots, now: float, in_flight: int, permitted: int | None
     slots.answered(now, in_flight, Answered(Limits(concurrency=permitted), 429, True, None, TRIP))
 
 
-def told(
+def first_report(
     headroom: float, permitted: int, remaining: int | None = None, most: int | None = None
 ) -> TenantSlots:
     """After the first answer, which came to one call."""
     slots = TenantSlots(headroom, most)
-    tell(slots, 0.0, 1, permitted, remaining)
+    report_limit(slots, 0.0, 1, permitted, remaining)
     return slots
 
 
@@ -39,7 +39,7 @@ def steady(headroom: float, others: int, permitted: int = 40, ours: int = 10) ->
     """After half a minute of the same load of others."""
     slots = TenantSlots(headroom)
     for second in range(10):
-        tell(slots, second * 3.0, ours, permitted, permitted - others - ours)
+        report_limit(slots, second * 3.0, ours, permitted, permitted - others - ours)
     return slots
 
 
@@ -63,17 +63,17 @@ def test_headroom_is_left_before_anything_is_known(headroom, limit):
     ("headroom", "limit"), [(0.0, 40), (0.1, 36), (0.25, 30), (0.3, 28), (0.5, 20), (0.8, 8), (0.99, 1)]
 )
 def test_the_slots_jump_to_the_limit_of_the_first_answer_less_headroom(headroom, limit):
-    assert told(headroom, 40).limit == limit
+    assert first_report(headroom, 40).limit == limit
 
 
 @pytest.mark.parametrize(("permitted", "limit"), [(80, 72), (10, 9), (1, 1), (MOST_PERMITTED, MOST_SLOTS)])
 def test_the_tenants_own_number_counts(permitted, limit):
-    assert told(0.1, permitted).limit == limit
+    assert first_report(0.1, permitted).limit == limit
 
 
 @pytest.mark.parametrize("permitted", [0, -1, MOST_PERMITTED + 1, 10**12])
 def test_an_impossible_number_is_not_used(permitted):
-    assert told(0.1, permitted, 0).limit == START
+    assert first_report(0.1, permitted, 0).limit == START
 
 
 def test_a_configured_number_is_the_start():
@@ -86,47 +86,47 @@ def test_without_a_limit_a_configured_number_is_bounded_by_the_usual_one(most, l
 
 
 def test_the_operators_own_limit_is_kept_when_the_tenant_permits_more():
-    assert told(0.1, 80, 79, most=5).limit == 5
+    assert first_report(0.1, 80, 79, most=5).limit == 5
 
 
 def test_an_operator_may_go_beyond_the_usual_limit_once_the_tenant_permits_it():
-    assert told(0.0, 500, most=400).limit == 400
+    assert first_report(0.0, 500, most=400).limit == 400
 
 
 def test_another_limit_is_used_when_it_is_sent_twice():
-    slots = told(0.1, 40)
-    tell(slots, 1.0, 30, 20)
+    slots = first_report(0.1, 40)
+    report_limit(slots, 1.0, 30, 20)
     assert slots.limit == 36
-    tell(slots, 1.1, 30, 20)
+    report_limit(slots, 1.1, 30, 20)
     assert slots.limit == 18
 
 
 def test_a_limit_that_is_sent_once_is_ignored():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     for n in range(20):
-        tell(slots, n / 10, 30, 40 if n % 2 else 1)
+        report_limit(slots, n / 10, 30, 40 if n % 2 else 1)
     assert slots.limit == 36
 
 
 def test_the_slots_jump_to_a_higher_limit():
-    slots = told(0.1, 20)
+    slots = first_report(0.1, 20)
     for n in range(2):
-        tell(slots, n / 10, 18, 40)
+        report_limit(slots, n / 10, 18, 40)
     assert slots.limit == 36
 
 
 def test_an_answer_without_headers_changes_nothing():
-    slots = told(0.1, 40)
-    tell(slots, 1.0, 36)
+    slots = first_report(0.1, 40)
+    report_limit(slots, 1.0, 36)
     assert slots.limit == 36
 
 
 def test_a_count_of_all_slots_as_free_is_a_count():
-    assert told(0.1, 40, 40).others == pytest.approx(0, abs=1)
+    assert first_report(0.1, 40, 40).others == pytest.approx(0, abs=1)
 
 
 def test_what_remains_is_ignored_where_it_is_more_than_permitted():
-    slots = told(0.1, 40, 4_000)
+    slots = first_report(0.1, 40, 4_000)
     assert (slots.limit, slots.others) == (36, None)
 
 
@@ -169,14 +169,14 @@ def test_more_headroom_leaves_more_room_to_others():
 def test_the_first_count_already_leaves_room_to_others():
     """Ten of ours have left since the tenant counted, or not: either way 31 were free."""
     slots = TenantSlots(0.1)
-    tell(slots, 0.3, 10, 40, 31)
+    report_limit(slots, 0.3, 10, 40, 31)
     assert 20 <= slots.limit <= 30
 
 
 def test_slots_return_when_others_are_done():
     slots = steady(0.1, others=10)
     for second in range(10, 20):
-        tell(slots, second * 3.0, slots.limit, 40, 40 - slots.limit)
+        report_limit(slots, second * 3.0, slots.limit, 40, 40 - slots.limit)
     assert slots.limit == 36
 
 
@@ -192,16 +192,16 @@ def test_one_slot_remains_however_many_others_there_are():
 
 
 def test_a_refusal_cuts_the_slots():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     refuse(slots, 10.0, 36)
     assert slots.limit == int(36 * CUT)
 
 
 def test_a_refusal_of_an_idle_tenant_has_a_short_effect():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     refuse(slots, 10.0, 36)
     for n in range(2_000):
-        tell(slots, 10.0 + n / 100, slots.limit, 40)
+        report_limit(slots, 10.0 + n / 100, slots.limit, 40)
     assert slots.limit >= 35
 
 
@@ -211,10 +211,10 @@ def test_each_refusal_costs_a_slot_until_enough_calls_are_accepted():
     for n in range(3):
         refuse(slots, 40.0 + n, slots.limit)
     for each in (slots, unrefused):
-        tell(each, 50.0, 10, 40, 20)
+        report_limit(each, 50.0, 10, 40, 20)
     assert slots._reported == unrefused._reported - 3
     for n in range(round(3 / OWN_LOSS)):
-        tell(slots, 60.0 + n / 1000, 10)
+        report_limit(slots, 60.0 + n / 1000, 10)
     assert slots._margin == pytest.approx(0, abs=0.01)
 
 
@@ -225,32 +225,32 @@ def test_a_repeated_limit_without_a_count_clears_no_refusal(before):
     if before == "refusal":
         refuse(slots, 0.0, 1, permitted=40)
     else:
-        tell(slots, 0.0, 1, 40)
+        report_limit(slots, 0.0, 1, 40)
     if before == "pause":
         slots.paused()
-        tell(slots, 1.0, 1, 40)
+        report_limit(slots, 1.0, 1, 40)
     refuse(slots, 10.0, 36)
-    tell(slots, 10.1, 1, 40)
+    report_limit(slots, 10.1, 1, 40)
     assert slots.limit == int(36 * CUT)
 
 
 def test_refusals_of_one_round_trip_cost_one_slot():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     for n in range(30):
         refuse(slots, 10.0 + n / 200, 36)
     assert slots._margin == 1
 
 
 def test_another_limit_of_the_tenant_clears_refusals():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     refuse(slots, 10.0, 36)
     for n in range(2):
-        tell(slots, 11.0 + n, 20, 80)
+        report_limit(slots, 11.0 + n, 20, 80)
     assert slots.limit == 72
 
 
 def test_a_refusal_has_the_new_limit_too():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     refuse(slots, 10.0, 36, permitted=20)
     refuse(slots, 10.0, 35, permitted=20)
     assert slots.limit <= 18
@@ -265,38 +265,38 @@ def test_without_headers_only_refusals_count():
 def test_without_headers_the_slots_rise_to_the_usual_limit_less_headroom():
     slots = TenantSlots(0.1)
     for n in range(5_000):
-        tell(slots, n / 100, slots.limit)
+        report_limit(slots, n / 100, slots.limit)
     assert slots.limit == 36
 
 
 def test_after_a_pause_a_few_calls_leave():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     slots.paused()
     assert slots.limit == START
 
 
 def test_after_a_pause_the_slots_jump_to_the_first_answer():
-    slots = told(0.1, 40)
+    slots = first_report(0.1, 40)
     slots.paused()
-    tell(slots, 30.0, 10)
+    report_limit(slots, 30.0, 10)
     assert slots.limit == START
-    tell(slots, 30.1, 10, 40)
+    report_limit(slots, 30.1, 10, 40)
     assert slots.limit == 36
 
 
 def test_after_a_pause_another_limit_is_not_taken_for_the_old_one():
-    slots = told(0.1, 300, most=300)
+    slots = first_report(0.1, 300, most=300)
     slots.paused()
-    tell(slots, 30.0, 10, 40)
+    report_limit(slots, 30.0, 10, 40)
     assert slots.limit == START
 
 
 def test_without_headers_a_pause_is_followed_by_a_slow_start():
     slots = TenantSlots(0.1)
     for n in range(5_000):
-        tell(slots, n / 100, slots.limit)
+        report_limit(slots, n / 100, slots.limit)
     slots.paused()
-    tell(slots, 60.0, 10)
+    report_limit(slots, 60.0, 10)
     assert slots.limit == START
 
 

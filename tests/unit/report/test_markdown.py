@@ -20,7 +20,7 @@ from tests.made_runs import HOSTILE, MadeRun, made_run, one_of_each
 READER = MarkdownIt("gfm-like")  # with tables, and with every address as a link
 
 
-def told(run: MadeRun) -> str:
+def text_of(run: MadeRun) -> str:
     buffer = io.BytesIO()
     write_markdown(JournalReader(run.connection), buffer.write, Path("runs/one"))
     return buffer.getvalue().decode()
@@ -68,7 +68,7 @@ def test_a_long_text_is_cut(text):
 
 def test_a_run_of_everything_has_no_link_and_no_markup(run):
     one_of_each(run)
-    found = kinds(told(run))
+    found = kinds(text_of(run))
     assert "table_open" in found
     assert not found & {"link_open", "image", "html_block", "html_inline"}
 
@@ -76,7 +76,7 @@ def test_a_run_of_everything_has_no_link_and_no_markup(run):
 def test_the_counts_are_those_of_the_report(run):
     one_of_each(run)
     _, summary = read_head(JournalReader(run.connection))
-    text = told(run)
+    text = text_of(run)
     (whole,) = re.findall(r"^\| \*\*All\*\* \| \*\*([\d,]+)\*\* \| ([\d,]+) ", text, re.M)
     assert [int(one.replace(",", "")) for one in whole] == [
         sum(summary.outcomes.values()), summary.records.total,
@@ -85,7 +85,7 @@ def test_the_counts_are_those_of_the_report(run):
 
 def test_the_text_names_the_first_keys_that_need_a_person_and_counts_the_rest(run):
     keys = [run.add(Outcome.REJECTED) for _ in range(FIRST + 3)]
-    text = told(run)
+    text = text_of(run)
     assert all(f"`{one}`" in text for one in keys[:FIRST])
     assert f"`{keys[FIRST]}`" not in text
     assert "and 3 more" in text
@@ -94,41 +94,41 @@ def test_the_text_names_the_first_keys_that_need_a_person_and_counts_the_rest(ru
 def test_the_text_fits_a_screen_for_a_run_of_any_size(run):
     for _ in range(300):
         run.add(Outcome.UNREACHABLE)
-    assert len(told(run).splitlines()) < FIRST + 30
+    assert len(text_of(run).splitlines()) < FIRST + 30
 
 
 def test_open_keys_name_the_command_that_continues(run):
     run.add(Outcome.UNCONFIRMED)
-    assert "`mass-stop resume runs/one`" in told(run)
+    assert "`mass-stop resume runs/one`" in text_of(run)
 
 
 def test_a_run_with_all_keys_over_has_no_next_step(run):
     run.add(Outcome.STOPPED)
-    text = told(run)
+    text = text_of(run)
     assert text.startswith("**✅ All over.**")
     assert "nothing is left to stop" in text
 
 
 def test_production_is_marked(run):
-    assert "**production**" in told(run)
+    assert "**production**" in text_of(run)
 
 
 def test_a_plan_names_the_command_that_stops():
     with made_run(command="plan") as run:
         run.add(Outcome.WOULD_STOP)
-        assert "`mass-stop run --plan runs/one`" in told(run)
+        assert "`mass-stop run --plan runs/one`" in text_of(run)
 
 
 def test_each_key_of_several_tenants_is_shown_with_its_tenant():
     with made_run(tenants=("north", "south")) as run:
         key = run.add(Outcome.REJECTED, tenant="south")
-        assert f"- `{key}` (tenant `south`, `" in told(run)
+        assert f"- `{key}` (tenant `south`, `" in text_of(run)
 
 
 def test_the_first_of_many_tenants_are_shown():
     with made_run(tenants=tuple(f"t{number:03}" for number in range(200))) as run:
         run.add(Outcome.STOPPED, tenant="t007")
-        text = told(run)
+        text = text_of(run)
     assert "`t005` at" in text
     assert "`t006`" not in text
     assert "; and 194 more" in text
@@ -137,9 +137,9 @@ def test_the_first_of_many_tenants_are_shown():
 def test_a_plan_of_several_tenants_names_their_file_in_the_next_step():
     with made_run(command="plan", tenants=("north",)) as run:
         run.add(Outcome.WOULD_STOP, tenant="north")
-        assert "`mass-stop run --plan runs/one --tenants '/folder of/tenants.toml'`" in told(run)
+        assert "`mass-stop run --plan runs/one --tenants '/folder of/tenants.toml'`" in text_of(run)
 
 
 def test_the_reason_is_shown(run):
     run.end("aborted", "The deadline passed: @here", 4)
-    assert "Reason: `The deadline passed: ＠here`" in told(run)
+    assert "Reason: `The deadline passed: ＠here`" in text_of(run)

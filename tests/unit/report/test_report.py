@@ -104,7 +104,7 @@ SETTLED = st.sampled_from(sorted(set(Outcome) - {Outcome.MALFORMED, Outcome.NOT_
 STEPS = st.sampled_from(["arm", "accept", "fail", "read", "file", "settle"])
 
 
-def tell(book: Journalled, rows: list[tuple[int, dict[str, str], bool]], source: int) -> None:
+def admit_rows(book: Journalled, rows: list[tuple[int, dict[str, str], bool]], source: int) -> None:
     lines = enumerate(rows, 2)
     book.admit(
         *(
@@ -125,8 +125,8 @@ def tell(book: Journalled, rows: list[tuple[int, dict[str, str], bool]], source:
 )
 def test_the_report_of_any_journal_is_valid_by_its_schema(data, command, first, second):
     with opened(command) as book:
-        tell(book, first, 0)
-        tell(book, second, 1)
+        admit_rows(book, first, 0)
+        admit_rows(book, second, 1)
         keys = book.connection.execute("SELECT seq FROM action WHERE outcome IS NULL").fetchall()
         for (seq,) in keys:
             for step in data.draw(st.lists(STEPS, max_size=5)):
