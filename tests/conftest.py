@@ -42,9 +42,10 @@ def pytest_configure() -> None:
     """The same state of this process for the tests, however it was started."""
     # No event loop is current: one that pytest-asyncio finds there it would put aside without closing it.
     asyncio.set_event_loop(None)
-    # A shell starts what it runs in the background with this signal ignored, and every command would inherit that.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell starts a background job without SIGINT, nohup a command without SIGHUP; every command would inherit that.
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,14 +25,16 @@ class FaultyGateway:
     """Passes bytes on to ``port`` of this machine. It serves in a thread of its own.
 
     ``fault`` is None, ``refuse``, ``reset``, ``hang``, or a response with which each request is answered.
-    ``stops`` are the times (monotonic seconds) at which stops were passed on.
+    ``stops`` are the times (monotonic seconds) at which stops were passed on; ``met`` counts requests that met a fault.
     """
 
     def __init__(self, port: int) -> None:
         self.port = 0
         self.stops: list[float] = []
+        self.met = 0
         self.fault: str | bytes | None = None
         self._behind = port
+        self._planned: tuple[int, str | bytes] | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -51,12 +53,15 @@ class FaultyGateway:
     ) -> None:
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
-    def break_down(self, fault: str | bytes) -> None:
-        """From now on every request meets ``fault``."""
-        self._do(self._break_down(fault))
+    def break_down(self, fault: str | bytes, *, after: int = 0) -> None:
+        """Every request meets ``fault``: from now on, or as soon as ``after`` stops were passed on."""
+        if after:
+            self._planned = (after, fault)
+        else:
+            self._do(self._break_down(fault))
 
     def repair(self) -> float:
         """Pass everything on again. Return the time."""
@@ -64,7 +69,7 @@ class FaultyGateway:
         return time.monotonic()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=500)
@@ -112,12 +117,16 @@ class FaultyGateway:
 
     async def _take(self, data: bytes, on: asyncio.StreamWriter, back: asyncio.StreamWriter) -> None:
         """One request is one piece of data, as the client sends the next one after the response."""
+        self.met += self.fault is not None
         match self.fault:
             case None:
                 if b"/stop HTTP/1.1" in data:
                     self.stops.append(time.monotonic())
                 on.write(data)
                 await on.drain()
+                if self._planned and len(self.stops) >= self._planned[0]:
+                    (_, fault), self._planned = self._planned, None
+                    await self._break_down(fault)
             case bytes(response):
                 back.write(response)
                 await back.drain()

@@ -13,10 +13,6 @@ from typing import NamedTuple, Self
 
 from tests.acceptance.support import until
 
-LONGEST = 90.0
-"""Seconds for any step on a loaded machine."""
-
-
 UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
 """Without dask's profiler, which samples every worker a hundred times a second."""
 
@@ -52,7 +48,7 @@ class Cluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self._places = cycle(hosts[1:])
         self.scheduler = self._start(hosts[0], "dask_scheduler", "--port", "0", "--no-dashboard")
-        self._address: str = until(self._read_address, "the scheduler's address", LONGEST)
+        self._address: str = until(self._read_address, "the scheduler's address")
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +90,7 @@ class Cluster:
                     return int(numbers[-1])
             return None
 
-        number: int = until(found, f"a shard of {tenant}", LONGEST)
+        number: int = until(found, f"a shard of {tenant}")
         return number
 
     def kill(self, number: int) -> None:

@@ -23,8 +23,8 @@ import jsonschema
 from orchestrator.simulator import ActionTruth, Call, SimulatedTenant
 from tests.acceptance.forkserver import Forked, ForkServer
 
-LONGEST = 45.0
-"""Seconds after which a command, or a condition, has failed its test."""
+LONGEST = 200.0
+"""Seconds after which a command, or a condition, has failed its test: a busy machine takes long for little."""
 
 QUICK: dict[str, Any] = {
     "latency": 0.003,
@@ -43,9 +43,9 @@ It sends empty values in every form, and names its response files in every form 
 PROCESSING: dict[str, Any] = QUICK | {
     "mix": {"Processing": 1},
     "records": (400, 800),
-    "speed": (1.0, 4.0),
+    "speed": (0.1, 0.4),
 }
-"""As ``QUICK``; every action runs for minutes, so that only our stop ends it."""
+"""As ``QUICK``; every action runs for at least five minutes, so that only our stop ends it."""
 
 NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 """The system's certificate authorities, left unread: 60 ms of CPU a process, for tenants that speak plain HTTP."""
@@ -81,6 +81,21 @@ class Tenant:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LONGEST)
         self._loop.close()
+
+    def hold(self) -> None:
+        """Keep each call to an action in flight until ``release``."""
+        usual, self._released = self.simulated._admitted, threading.Event()
+
+        async def held(*call: Any) -> Any:
+            while not self._released.is_set():  # noqa: ASYNC110 - it is set in another thread
+                await asyncio.sleep(0.005)
+            return await usual(*call)
+
+        self.simulated._admitted = held  # type: ignore[method-assign, assignment]
+
+    def release(self) -> None:
+        """Answer the calls that are held, and all that follow."""
+        self._released.set()
 
     def cut(self) -> None:
         """Stops serving: the tenant is unreachable."""

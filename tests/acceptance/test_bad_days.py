@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes, until, valid
+from tests.acceptance.support import (
+    LONGEST,
+    PROCESSING,
+    Ended,
+    MassStop,
+    Tenant,
+    lies,
+    outcomes,
+    until,
+    valid,
+)
 
 MakeTenant = Callable[..., Tenant]
 
@@ -183,7 +193,7 @@ def test_a_working_directory_that_was_taken_away_ends_in_a_sentence(
 def test_few_file_descriptors_prevent_no_stop(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=60)
     keys = mass_stop.keys(tenant.keys)
-    ended = mass_stop.run(tenant, keys, "--no-results", shell='ulimit -n 30; exec "$@"', longest=40)
+    ended = mass_stop.run(tenant, keys, "--no-results", shell='ulimit -n 30; exec "$@"')
     assert all(tenant.truth(key).stop_effective_at for key in tenant.keys), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
@@ -197,7 +207,7 @@ def test_a_run_continues_when_the_tenant_returns(mass_stop: MassStop, make_tenan
     until(lambda: tenant.answered("stop") >= 4, "some stops")
     port = int(tenant.environment["ZUORA_BASE_URL"].rpartition(":")[2])
     tenant.cut()
-    asyncio.run_coroutine_threadsafe(tenant.simulated.start(port=port), tenant._loop).result(5)
+    asyncio.run_coroutine_threadsafe(tenant.simulated.start(port=port), tenant._loop).result(LONGEST)
     ended = going.end()
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -208,7 +208,7 @@ def test_a_run_against_simulate_in_another_process_is_true(mass_stop: MassStop) 
     )
     assert going.process.stdout is not None
     told = dict(going.process.stdout.readline().decode().strip().split("=", 1) for _ in range(3))
-    ended = mass_stop("run", "--yes", "--out", "run", "k.csv", env=told, longest=40)
+    ended = mass_stop("run", "--yes", "--out", "run", "k.csv", env=told)
     with urlopen(told["ZUORA_BASE_URL"] + "/_truth") as answer:
         truth = json.load(answer)["actions"]
     assert ended.status == 0, ended

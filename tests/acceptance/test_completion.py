@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.cli import COMMANDS
 from orchestrator.settings import ENVIRONMENTS
-from tests.acceptance.support import MassStop
+from tests.acceptance.support import LONGEST, MassStop
 
 
 def offered(mass_stop: MassStop, words: str, shell: str = "bash", more: dict[str, str] | None = None) -> str:
@@ -134,6 +134,6 @@ def test_a_shell_completes_by_the_script(
     own = mass_stop.environment(None)
     env = own | {"PATH": f"{mass_stop.command.parent}:{own['PATH']}", "HOME": str(mass_stop.home)}
     done = subprocess.run(
-        [*shell, "-c", script], capture_output=True, text=True, env=env, timeout=60, check=False
+        [*shell, "-c", script], capture_output=True, text=True, env=env, timeout=LONGEST, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr

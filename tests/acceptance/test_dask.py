@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.acceptance.cluster import LONGEST, Cluster
+from tests.acceptance.cluster import Cluster
 from tests.acceptance.support import PROCESSING, MassStop, Tenant, until
 from tests.acceptance.tenants import Tenants, all_stopped, is_true, report_of
 
 MakeTenant = Callable[..., Tenant]
-
-pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +121,9 @@ def test_a_run_is_finished_and_true_although_a_worker_is_killed(here, slow, clus
         *cluster.options,
     )
     worker = cluster.worker_of("north")
-    until(lambda: slow.named["north"].answered("stop") >= 4, "stops of north", LONGEST)
+    until(lambda: slow.named["north"].answered("stop") >= 4, "stops of north")
     cluster.kill(worker)
-    ended = going.end(LONGEST)
+    ended = going.end()
     assert ended.status == 0, ended
     is_true(slow, ended)
     assert all_stopped(slow, ended)
@@ -136,10 +134,10 @@ def test_a_run_is_finished_and_true_although_a_worker_is_killed(here, slow, clus
 
 def test_resume_merges_the_shards_of_a_killed_caller(here, slow, cluster):
     going = here.start("run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *cluster.options)
-    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    until(lambda: stops_of_all(slow, 4), "stops of both")
     going.signal(signal.SIGKILL)
     going.process.wait()
-    ended = here("resume", "run", "--engine", "local", longest=LONGEST)
+    ended = here("resume", "run", "--engine", "local")
     assert ended.status == 0, ended
     is_true(slow, ended)
     assert all_stopped(slow, ended)
@@ -153,7 +151,6 @@ def test_certificates_for_a_cluster_come_from_dasks_own_configuration(here, quic
         "--tenants",
         quick.file,
         *guarded.options,
-        longest=LONGEST,
         env=certificates.environment,
     )
     assert ended.status == 0, ended
@@ -161,7 +158,7 @@ def test_certificates_for_a_cluster_come_from_dasks_own_configuration(here, quic
 
 
 def test_a_cluster_that_requires_a_certificate_refuses_a_run_without_one(here, quick, guarded):
-    ended = here.run(None, quick.keys(), "--tenants", quick.file, *guarded.options, longest=LONGEST)
+    ended = here.run(None, quick.keys(), "--tenants", quick.file, *guarded.options)
     assert ended.status == 2, ended
     assert "The dask scheduler tls://127.0.0.1" in ended.err
     assert "Traceback" not in ended.err
@@ -175,7 +172,7 @@ def test_a_worker_without_mass_stop_is_reported_before_anything_is_sent(here, qu
     (hidden / "__init__.py").write_text("raise ModuleNotFoundError('No module named orchestrator')")
     with Cluster(tmp_path, env={"PYTHONPATH": str(hidden.parent)}) as bare:
         bare.complete(1)
-        ended = here.run(None, quick.keys(), "--tenants", quick.file, *bare.options, longest=LONGEST)
+        ended = here.run(None, quick.keys(), "--tenants", quick.file, *bare.options)
     assert ended.status == 2, ended
     assert "has no mass-stop: install version" in ended.err
     assert quick.named["north"].nothing_sent()
@@ -188,10 +185,10 @@ def test_a_plan_starts_no_cluster_without_a_scheduler(here, quick, tmp_path):
     (without_dask / "distributed.py").write_text("raise ImportError('a cluster was asked for')")
     options = ["--tenants", quick.file, "--engine", "dask"]
     env = {"PYTHONPATH": str(without_dask)}
-    plan = here("plan", quick.keys(), *options, "--out", "plan", longest=LONGEST, env=env)
+    plan = here("plan", quick.keys(), *options, "--out", "plan", env=env)
     assert plan.status == 0, plan
     assert quick.outcomes(report_of(plan)) == {"north": {"would_stop"}}
-    run = here.run(None, "--plan", "plan", *options, longest=LONGEST, env=env)
+    run = here.run(None, "--plan", "plan", *options, env=env)
     assert "--engine dask needs dask" in run.err  # so a cluster would have been noticed
     assert quick.named["north"].sent("stop") == 0
 
@@ -201,18 +198,16 @@ def test_a_run_whose_workers_are_all_lost_can_be_interrupted(here, slow, own_clu
     going = here.start(
         "run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *own_cluster.options
     )
-    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    until(lambda: stops_of_all(slow, 4), "stops of both")
     for worker in own_cluster.workers:
         worker.kill()
         worker.wait()
-    until(
-        lambda: "cluster.without_workers" in (here.home / "run" / "run.log").read_text(), "the loss", LONGEST
-    )
+    until(lambda: "cluster.without_workers" in (here.home / "run" / "run.log").read_text(), "the loss")
     going.signal(signal.SIGINT)
-    ended = going.end(LONGEST)
+    ended = going.end()
     assert ended.status == 130, ended
     is_true(slow, ended)
-    assert here("resume", "run", "--engine", "local", longest=LONGEST).status == 0
+    assert here("resume", "run", "--engine", "local").status == 0
 
 
 @pytest.mark.hunt
@@ -220,13 +215,13 @@ def test_a_lost_scheduler_ends_the_run_and_resume_does_the_rest(here, slow, own_
     going = here.start(
         "run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *own_cluster.options
     )
-    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    until(lambda: stops_of_all(slow, 4), "stops of both")
     own_cluster.scheduler.kill()
-    ended = going.end(LONGEST)
+    ended = going.end()
     assert ended.status == 5, ended
     assert "See to the workers and the scheduler" in ended.err
     is_true(slow, ended)
-    again = here("resume", "run", "--engine", "local", longest=LONGEST)
+    again = here("resume", "run", "--engine", "local")
     assert again.status == 0, again
     is_true(slow, again)
 
@@ -234,10 +229,10 @@ def test_a_lost_scheduler_ends_the_run_and_resume_does_the_rest(here, slow, own_
 @pytest.mark.hunt
 def test_a_killed_caller_is_resumed_on_the_same_cluster(here, slow, cluster):
     going = here.start("run", slow.keys(), "--tenants", slow.file, "--yes", "--out", "run", *cluster.options)
-    until(lambda: stops_of_all(slow, 4), "stops of both", LONGEST)
+    until(lambda: stops_of_all(slow, 4), "stops of both")
     going.signal(signal.SIGKILL)
     going.process.wait()
-    ended = here("resume", "run", longest=LONGEST)
+    ended = here("resume", "run")
     assert ended.status == 0, ended
     is_true(slow, ended)
 
@@ -245,9 +240,9 @@ def test_a_killed_caller_is_resumed_on_the_same_cluster(here, slow, cluster):
 @pytest.mark.hunt
 def test_an_interrupt_drains_every_shard(here, long, cluster):
     going = here.start("run", long.keys(), "--tenants", long.file, "--yes", "--out", "run", *cluster.options)
-    until(lambda: stops_of_all(long, 4), "stops of both", LONGEST)
+    until(lambda: stops_of_all(long, 4), "stops of both")
     going.signal(signal.SIGINT)
-    ended = going.end(LONGEST)
+    ended = going.end()
     assert ended.status == 130, ended
     is_true(long, ended)
     assert all("not_attempted" in some for some in long.outcomes(report_of(ended)).values())
@@ -255,7 +250,7 @@ def test_an_interrupt_drains_every_shard(here, long, cluster):
 
 @pytest.mark.hunt
 def test_a_cluster_is_started_on_this_machine_without_a_scheduler(here, slow):
-    ended = here.run(None, slow.keys(), "--tenants", slow.file, "--engine", "dask", longest=LONGEST)
+    ended = here.run(None, slow.keys(), "--tenants", slow.file, "--engine", "dask")
     assert ended.status == 0, ended
     assert "Warning" not in ended.err
     is_true(slow, ended)
@@ -273,7 +268,6 @@ def test_a_dead_tenant_delays_no_other_shard(here, slow, cluster):
         "--wait-for-tenant",
         "2s",
         *cluster.options,
-        longest=LONGEST,
     )
     assert ended.status == 4, ended
     assert slow.outcomes(report_of(ended))["north"] == {"stopped"}
@@ -286,7 +280,7 @@ def test_a_run_of_one_tenant_can_be_a_shard(here, make_tenant, cluster):
     secret.touch(0o600)
     secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])
     ended = here.run(
-        tenant, here.keys(tenant.keys), "--client-secret-file", secret, *cluster.options, longest=LONGEST,
+        tenant, here.keys(tenant.keys), "--client-secret-file", secret, *cluster.options,
         env={"ZUORA_CLIENT_SECRET": ""},
     )  # fmt: skip
     assert ended.status == 0, ended
@@ -297,7 +291,7 @@ def test_a_run_of_one_tenant_can_be_a_shard(here, make_tenant, cluster):
 def test_a_scheduler_that_does_not_answer_is_reported_in_a_sentence(here, slow):
     ended = here.run(
         None, slow.keys(), "--tenants", slow.file, "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9",
-        "--shared-dir", "shared", longest=LONGEST,
+        "--shared-dir", "shared",
     )  # fmt: skip
     assert ended.status == 2, ended
     assert "The dask scheduler tcp://127.0.0.1:9 cannot be reached" in ended.err

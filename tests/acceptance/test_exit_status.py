@@ -174,7 +174,7 @@ def test_a_run_cut_by_its_deadline_is_resumed_with_a_later_one(
 ) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=40)
     mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--concurrency", "2", "--deadline", "500ms")
-    ended = mass_stop("resume", "run", "--deadline", "1m", "--concurrency", "20", tenant=tenant)
+    ended = mass_stop("resume", "run", "--deadline", "10m", "--concurrency", "20", tenant=tenant)
     assert ended.status == 0, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
@@ -182,7 +182,7 @@ def test_a_run_cut_by_its_deadline_is_resumed_with_a_later_one(
 def test_a_tenant_that_becomes_unreachable_ends_in_four(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=60)
     going = mass_stop.start(
-        "run", "--yes", "--out", "run", "--concurrency", "2", "--wait-for-tenant", "2s", "--timeout", "1s",
+        "run", "--yes", "--out", "run", "--concurrency", "2", "--wait-for-tenant", "2s",
         mass_stop.keys(tenant.keys), tenant=tenant,
     )  # fmt: skip
     until(lambda: tenant.answered("stop") >= 4, "some stops")
@@ -195,7 +195,7 @@ def test_a_tenant_that_becomes_unreachable_ends_in_four(mass_stop: MassStop, mak
 def test_an_action_that_never_gets_stopped_is_unconfirmed_after_the_settle_time(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
-    tenant = make_tenant(**PROCESSING | {"stopping_time": (60, 61)}, actions=3)
+    tenant = make_tenant(**PROCESSING | {"stopping_time": (600, 601)}, actions=3)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--settle", "500ms")
     assert ended.status == 1, ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")

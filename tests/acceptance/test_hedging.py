@@ -1,4 +1,4 @@
-"""Calls that hang for a minute, and the installed command."""
+"""Calls that hang for minutes, and the installed command."""
 
 import json
 from collections import Counter
@@ -11,13 +11,13 @@ from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcome
 
 MakeTenant = Callable[..., Tenant]
 
-HANG = 60.0
+HANG = 600.0
 
 
-def hanging(make_tenant: MakeTenant, share: float = 0.05) -> Tenant:
-    """The share of calls that hang for a minute, longer than their timeout. Half of them take effect."""
-    tenant = make_tenant(**PROCESSING | {"latency": 0.03}, actions=80, seed=3)
-    tenant.simulated.set_faults(FaultPlan.only("hang", share, hang_seconds=HANG))
+def hanging(make_tenant: MakeTenant, actions: int = 80) -> Tenant:
+    """Every twentieth call hangs for longer than a run lasts. Half of these calls take effect."""
+    tenant = make_tenant(**PROCESSING | {"latency": 0.03}, actions=actions, seed=3)
+    tenant.simulated.set_faults(FaultPlan.only("hang", 0.05, hang_seconds=HANG))
     return tenant
 
 
@@ -56,7 +56,7 @@ def test_every_send_of_a_hedged_call_is_counted_and_has_a_track_id(
 def test_hedged_calls_can_be_turned_off_or_delayed(
     mass_stop: MassStop, make_tenant: MakeTenant, value: str
 ) -> None:
-    tenant = hanging(make_tenant)
+    tenant = hanging(make_tenant, actions=30)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--hedge", value, "--timeout", "1s")
     assert ended.report["summary"]["calls"]["hedged"] == 0
     assert lies(ended.report, tenant) == []

@@ -32,7 +32,7 @@ def test_the_report_is_true_whatever_fails_during_the_run(
     mass_stop: MassStop, make_tenant: MakeTenant, level: str
 ) -> None:
     tenant = make_tenant(**QUICK, actions=120, seed=7, repeat_stop="mixed", faults=FaultPlan.level(level))
-    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--timeout", "2s", longest=40)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--timeout", "2s")
     assert ended.status == 0, ended
     assert lies(ended.report, tenant) == []
     assert [action["bulk_key"] for action in ended.report["actions"]] == tenant.keys

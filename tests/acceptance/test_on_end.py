@@ -90,13 +90,13 @@ def test_a_command_that_fails_is_reported_and_changes_no_status(
 
 
 def test_a_command_that_hangs_is_ended(mass_stop: MassStop, tenant: Tenant) -> None:
-    code = "from orchestrator.cli import on_end; on_end.LONGEST = 0.2"
+    code = "from orchestrator.cli import on_end; on_end.LONGEST = 2"
     ended = mass_stop.run(
         tenant, *tenant.keys, "--no-results", "--on-end", "sh -c 'echo waiting; sleep 600 & sleep 600'",
         shell=mass_stop.after(code),
     )  # fmt: skip
     assert ended.status == 0, ended
-    assert "The command of --on-end was ended after 0s. Its output: waiting" in ended.err
+    assert "The command of --on-end was ended after 2s. Its output: waiting" in ended.err
 
 
 def test_a_command_that_cannot_be_split_is_refused_before_anything_is_sent(

@@ -274,14 +274,13 @@ def test_no_proxy_is_used_for_a_loopback_address(
     assert proxy.heads == []
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "MASS_STOP_PROXY"])
 def test_dask_workers_use_the_proxy_and_the_certificates(
     here: MassStop, behind: Behind, variable: str
 ) -> None:
     with RecordingProxy(behind.ports, credentials=f"{USER}:{PASSWORD}") as proxy:
         ended = here.run(
-            behind.tenant, here.keys(behind.tenant.keys), "--engine", "dask", longest=100,
+            behind.tenant, here.keys(behind.tenant.keys), "--engine", "dask",
             env=behind.environment | {variable: proxy.url_with(WRITTEN)},
         )  # fmt: skip
     assert ended.status == 0, ended

@@ -56,7 +56,7 @@ def seen(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         tenant.simulated.revoke_tokens()
         until(lambda: tenant.sent("token") >= 2 and tenant.tokens(), "another token")
         tokens += tenant.tokens()
-        ended = going.end(40)
+        ended = going.end()
         tokens += tenant.tokens()
         yield Seen(ended, processes, [SECRET.encode(), *(token.encode() for token in set(tokens))])
     mass_stop.close()

@@ -408,25 +408,20 @@ def test_an_interrupt_during_the_imports_ends_without_a_traceback(
     assert (ended.status, ended.err) == (130, "mass-stop: interrupted; nothing was sent.\n")
 
 
-@pytest.mark.parametrize(
-    ("options", "outcome"), [((), "stopped"), (("--strict",), None)], ids=["as it is read", "read ahead"]
-)
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["as it is read", "read ahead"])
 def test_a_deadline_ends_a_run_whose_input_never_ends(
-    mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...], outcome: str | None
+    mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...]
 ) -> None:
     keys = mass_stop.keys(tenant.keys)
     os.mkfifo(mass_stop.home / "pipe")
     writer = os.open(mass_stop.home / "pipe", os.O_RDWR)
     try:
         os.write(writer, Path(keys).read_bytes())
-        ended = mass_stop("run", "--yes", "--out", "run", "--deadline", "4s", *options, "pipe", tenant=tenant)
+        ended = mass_stop("run", "--yes", "--out", "run", "--deadline", "2s", *options, "pipe", tenant=tenant)
     finally:
         os.close(writer)
     assert (ended.status, "--deadline" in ended.err) == (4, True), ended
-    if outcome is None:
-        assert tenant.nothing_sent()
-    else:
-        assert set(outcomes(ended.report).values()) == {outcome}
+    assert tenant.nothing_sent() if options else lies(ended.report, tenant) == []
 
 
 def test_one_signal_ends_a_run_whose_input_never_ends(mass_stop: MassStop, tenant: Tenant) -> None:

@@ -121,7 +121,7 @@ def test_each_verification_is_kept_and_a_resume_keeps_them(
 
 def test_an_action_that_ended_after_the_run_is_no_finding(mass_stop: MassStop, tenant: Tenant) -> None:
     key = tenant.keys[0]
-    action_of(tenant, key).linger = 2.0
+    action_of(tenant, key).linger = math.inf
     first = mass_stop.run(tenant, key, "--settle", "100ms", "--no-results")
     assert first.report["summary"]["outcomes"] == {"unconfirmed": 1}, first
     action_of(tenant, key).halts = 0.0

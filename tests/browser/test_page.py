@@ -50,7 +50,7 @@ CONTRAST = """() => {
 }"""
 
 
-LONGEST = 15_000
+LONGEST = 60_000
 """Milliseconds after which an expected element counts as missing."""
 
 
@@ -418,7 +418,6 @@ def test_a_page_without_room_says_so_and_links_only_to_its_own_actions(
 
 
 @pytest.mark.hunt
-@pytest.mark.timeout(300)
 def test_a_large_page_opens_sorts_and_searches(opened: Opened, tmp_path: Path):
     with made_run() as run:
         for _ in range(500):
@@ -433,7 +432,6 @@ def test_a_large_page_opens_sorts_and_searches(opened: Opened, tmp_path: Path):
 
 
 @pytest.mark.hunt
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("outcome", [Outcome.STOPPED, Outcome.NOT_ATTEMPTED])
 def test_the_page_of_a_million_actions_stays_below_25_megabytes(
     opened: Opened, tmp_path: Path, outcome: Outcome

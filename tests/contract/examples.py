@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LONGEST = 40.0
+LONGEST = 200.0
 """Seconds after which an example has failed."""
 
 _EXAMPLE = re.compile(

@@ -19,7 +19,6 @@ LANGUAGES = {"sh", "python", "text", "json", "sql", "toml", "yaml", "dockerfile"
 """``sh`` and ``python`` are run; the others show files, or what a command prints."""
 
 
-@pytest.mark.timeout(240)  # a page is up to ten commands
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_every_example_of_a_page_works_in_order(page: str, folder: Path, environment: dict[str, str]):
     for example in examples_in(PAGES[page]):

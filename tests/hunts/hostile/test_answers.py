@@ -40,9 +40,7 @@ def test_a_malformed_body_costs_an_attempt_and_keeps_the_report_true(
     spoilt = tenant.keys[::4]
     spoil = InPlaceOf(kind, {key: respond(body) for key, body in zip(spoilt, BODIES.values(), strict=True)})
     with Meddler(tenant, spoil) as between:
-        ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment, longest=60
-        )
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment)
     named = dict(zip(spoilt, BODIES, strict=True))
     assert {
         named.get(key, key): told for key, told in outcomes(ended.report).items() if told != "stopped"
@@ -61,7 +59,6 @@ def test_a_status_that_is_always_malformed_leaves_a_stop_unconfirmed(
         ended = mass_stop.run(
             tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "2", "--wait-for-tenant", "3s",
             env=between.environment,
-            longest=90,
         )  # fmt: skip
     assert (ended.status, lies(ended.report, tenant)) == (4, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
@@ -81,8 +78,7 @@ def with_headers(mass_stop: MassStop, tenant: Tenant, kind: str, absurd: Callabl
 
     with Meddler(tenant, spoil) as between:
         ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), "--no-results", "--deadline", "60s", env=between.environment,
-            longest=90,
+            tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment,
         )  # fmt: skip
     assert ended.status == 0, ended
     assert lies(ended.report, tenant) == []

@@ -63,9 +63,7 @@ def told(
     """A run in which each key's answers of ``kind`` come in one of ``cases``: how it ended, and each case's outcome."""
     named = dict(zip(tenant.keys, cases, strict=True))
     with Meddler(tenant, Oddly(kind, dict(zip(tenant.keys, cases.values(), strict=True)), first)) as between:
-        ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), *options, env=between.environment, longest=90
-        )
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), *options, env=between.environment)
     assert lies(ended.report, tenant) == [], ended
     assert "Traceback" not in ended.err
     return ended, {named[key]: outcome for key, outcome in outcomes(ended.report).items()}

@@ -11,12 +11,12 @@ from typing import Any, Self
 import pytest
 import trustme
 
-from tests.acceptance.cluster import LONGEST, Cluster
-from tests.acceptance.support import PROCESSING, Ended, Going, MassStop, Tenant, until
+from tests.acceptance.cluster import Cluster
+from tests.acceptance.support import LONGEST, PROCESSING, Ended, Going, MassStop, Tenant, until
 from tests.acceptance.tenants import Tenants, all_stopped, is_true
 from tests.hunts.network.hosts import Network, NotHere
 
-pytestmark = [pytest.mark.hunt, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.hunt
 
 QUICKER = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",
@@ -122,7 +122,7 @@ def group(network: Network, tmp_path: Path, timeouts: dict[str, str]) -> Iterato
 
 
 def test_a_run_over_several_hosts_is_finished_and_true(group: Group) -> None:
-    ended = group.start().end(LONGEST)
+    ended = group.start().end()
     assert ended.status == 0, ended
     is_true(group.tenants, ended)
     assert all_stopped(group.tenants, ended)
@@ -135,11 +135,11 @@ def stops_of(group: Group, tenant: str, count: int) -> Callable[[], bool]:
 def ended_without_the_first_worker_of_north(group: Group) -> Ended:
     """The end of a run in which the worker of north loses its link for good, in the middle of its stops."""
     going = group.start()
-    until(stops_of(group, "north", 6), "stops of north", LONGEST)
+    until(stops_of(group, "north", 6), "stops of north")
     host = group.host_of("north")
     group.network.cut(host)
     until(lambda: group.host_of("north") != host, "another worker for north", 3 * LONGEST)
-    ended = going.end(LONGEST)
+    ended = going.end()
     assert ended.status == 0, ended
     is_true(group.tenants, ended)
     return ended
@@ -158,10 +158,10 @@ def test_every_action_is_over_with_the_default_timeouts_of_dask_too(group: Group
 
 def test_a_worker_whose_link_returns_late_does_no_harm(group: Group) -> None:
     going = group.start()
-    until(stops_of(group, "north", 6), "stops of north", LONGEST)
+    until(stops_of(group, "north", 6), "stops of north")
     host = group.host_of("north")
     group.network.cut(host)
-    until(stops_of(group, "south", 40), "all stops of south", LONGEST)
+    until(stops_of(group, "south", 40), "all stops of south")
     group.network.mend(host)
     ended = going.end(3 * LONGEST)
     assert ended.status == 0, ended
@@ -171,12 +171,12 @@ def test_a_worker_whose_link_returns_late_does_no_harm(group: Group) -> None:
 
 def test_a_caller_whose_link_is_cut_ends_truly_and_resume_does_the_rest(group: Group) -> None:
     going = group.start()
-    until(stops_of(group, "north", 6), "stops of north", LONGEST)
+    until(stops_of(group, "north", 6), "stops of north")
     group.network.cut("caller")
     ended = going.end(3 * LONGEST)
     assert ended.status == 5, ended
     is_true(group.tenants, ended)
     group.network.mend("caller")
-    again = group.start("resume", "run").end(LONGEST)
+    again = group.start("resume", "run").end()
     assert again.status == 0, again
     is_true(group.tenants, again)

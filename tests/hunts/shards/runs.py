@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.cluster import LONGEST, Cluster
+from tests.acceptance.cluster import Cluster
 from tests.acceptance.support import Going, MassStop
 from tests.acceptance.tenants import Tenants, all_stopped, is_true
 
@@ -31,7 +31,7 @@ def stops_of_each_key(tenants: Tenants) -> set[int]:
 
 def resumed(here: MassStop, tenants: Tenants) -> None:
     """The run is resumed without the cluster; then every action is over and reported truly."""
-    ended = here("resume", "run", "--engine", "local", longest=LONGEST)
+    ended = here("resume", "run", "--engine", "local")
     assert ended.status == 0, ended
     is_true(tenants, ended)
     assert all_stopped(tenants, ended)

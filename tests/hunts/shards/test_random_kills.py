@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.simulator import FaultPlan
-from tests.acceptance.cluster import LONGEST, Cluster
-from tests.acceptance.support import Going, MassStop, until
+from tests.acceptance.cluster import Cluster
+from tests.acceptance.support import LONGEST, Going, MassStop, until
 from tests.acceptance.tenants import Tenants, is_true
 from tests.hunts.shards.runs import resumed, start
 
-pytestmark = [pytest.mark.hunt, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.hunt
 
 CALLS = 330
 """A run of two times 40 keys makes about as many."""
@@ -62,10 +62,10 @@ class Chaos:
         return sum(len(tenant.log) for tenant in self._tenants.named.values())
 
     def wait_for(self, calls: int) -> None:
-        until(lambda: self.calls() >= calls or self._going.process.poll() is not None, "calls", LONGEST)
+        until(lambda: self.calls() >= calls or self._going.process.poll() is not None, "calls")
 
     def _tell(self) -> None:
-        told = self._here("report", "run", "--report", "-", longest=LONGEST)
+        told = self._here("report", "run", "--report", "-")
         if told.out:  # a caller may die before its journal has a run
             assert self._tenants.lies(json.loads(told.out)) == []
 

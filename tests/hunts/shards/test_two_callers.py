@@ -5,12 +5,11 @@ import signal
 
 import pytest
 
-from tests.acceptance.cluster import LONGEST
 from tests.acceptance.support import until
 from tests.acceptance.tenants import is_true, report_of
 from tests.hunts.shards.runs import some_stops, start
 
-pytestmark = [pytest.mark.hunt, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.hunt
 
 
 def test_two_runs_at_once_each_report_their_own_rows_once(here, two, start_cluster):
@@ -30,7 +29,7 @@ def test_two_runs_at_once_each_report_their_own_rows_once(here, two, start_clust
         for name, rows in halves.items()
     }
     for name, run in going.items():
-        ended = run.end(LONGEST)
+        ended = run.end()
         assert ended.status == 0, ended
         report = report_of(ended)
         assert sorted((one["tenant"], one["bulk_key"]) for one in report["actions"]) == sorted(halves[name])
@@ -41,7 +40,7 @@ def test_two_runs_at_once_each_report_their_own_rows_once(here, two, start_clust
 
 def killed_in_the_middle(here, tenants, cluster):
     going = start(here, tenants, cluster)
-    until(lambda: some_stops(tenants), "some stops", LONGEST)
+    until(lambda: some_stops(tenants), "some stops")
     going.signal(signal.SIGKILL)
     going.process.wait()
 
@@ -50,7 +49,7 @@ def test_one_of_two_resumes_at_once_is_refused_and_the_other_finishes(here, two,
     cluster = start_cluster(2)
     killed_in_the_middle(here, two, cluster)
     both = [here.start("resume", "run") for _ in range(2)]
-    refused, ended = sorted((one.end(LONGEST) for one in both), key=lambda ended: -ended.status)
+    refused, ended = sorted((one.end() for one in both), key=lambda ended: -ended.status)
     assert refused.status == 2, refused
     assert refused.sentences[-1].startswith("mass-stop: Another mass-stop is at work in run.")
     assert ended.status == 0, ended
@@ -63,12 +62,12 @@ def test_a_run_and_its_copy_resumed_at_once_are_both_reported_truly(here, two, s
     killed_in_the_middle(here, two, cluster)
     shutil.copytree(here.home / "run", here.home / "copy")
     for going in [here.start("resume", name) for name in ("run", "copy")]:
-        ended = going.end(LONGEST)
+        ended = going.end()
         assert ended.status in (0, 2, 5), ended
         assert ended.status != 2 or "A dask worker is still at work" in ended.err, ended
     told = []
     for name in ("run", "copy"):
-        ended = here("resume", name, longest=LONGEST)
+        ended = here("resume", name)
         assert ended.status == 0, ended
         told.append({(one["tenant"], one["bulk_key"]): one["outcome"] for one in report_of(ended)["actions"]})
     for tenant, one in two.named.items():

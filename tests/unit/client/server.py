@@ -4,6 +4,7 @@ aioresponses replaces the whole transport; time-outs, repeated sends, compressio
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ from orchestrator.zuora.client import ZuoraClient
 
 KEY = "402892f04c97b89a014c97bb30a50003"
 ACCEPTED = b'{"success": true}'
-SHORT = 0.4
-"""Seconds of a call that is meant to time out: real ones, there being a real socket."""
+TIMEOUT = 30.0
+"""Seconds that a call may take, by default. ``age`` lets them pass."""
 
 
 @dataclass
@@ -147,20 +148,40 @@ async def never_ends(writer: asyncio.StreamWriter, request: Request) -> None:
         await writer.drain()
 
 
+async def is_late(writer: asyncio.StreamWriter, request: Request) -> None:
+    """No answer within the time of a call."""
+    age(TIMEOUT + 1)
+    await asyncio.Event().wait()
+
+
 async def trickles(writer: asyncio.StreamWriter, request: Request) -> None:
-    """One byte after the other, each in good time."""
+    """One byte a second."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 99999\r\n\r\nP")
     while True:
-        await writer.drain()
-        await asyncio.sleep(0.01)
+        await arrival(writer)
+        age(1.0)
         writer.write(b"K")
 
 
 async def drips(writer: asyncio.StreamWriter, request: Request) -> None:
-    """The head, one byte, and nothing more."""
+    """The head, one byte, and nothing more within the time of a call."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 99\r\n\r\nP")
+    await arrival(writer)
+    await is_late(writer, request)
+
+
+def age(seconds: float) -> None:
+    """Set the loop's clock forward: what should last so long is over, on a machine of any speed."""
+    loop = asyncio.get_running_loop()
+    ahead = loop.time() + seconds - time.monotonic()
+    loop.time = lambda: time.monotonic() + ahead  # type: ignore[method-assign]
+
+
+async def arrival(writer: asyncio.StreamWriter) -> None:
+    """Return when the client, in the same loop, has read what was written: the loopback device delivers at once."""
     await writer.drain()
-    await asyncio.Event().wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def ready(base: str, **changes: Any) -> Settings:

@@ -66,7 +66,7 @@ async def ends_the_run(address: str, sentence: str, ca_file: str | None = None) 
         with pytest.raises(TenantUnreachable, match=sentence):
             await client.stop(KEY, "track")
     with pytest.raises(TenantUnreachable, match=sentence):
-        await reach(address, 5.0, DIRECT, tls.context_for(address, ca_file))
+        await reach(address, 60.0, DIRECT, tls.context_for(address, ca_file))
 
 
 @pytest.mark.asyncio
@@ -236,7 +236,7 @@ async def test_a_server_that_requires_a_client_certificate_is_reported(authority
     with requiring_certificates(context) as address:
         trusted = tls.context_for(address, ca_file)
         with pytest.raises(TenantUnreachable, match=sentence):
-            await reach(address, 5.0, DIRECT, trusted)
+            await reach(address, 60.0, DIRECT, trusted)
         async with ZuoraClient(ready(address, ca_file=ca_file), Clock()) as client:
             with pytest.raises((TenantUnreachable, CallError), match=sentence):
                 await client.stop(KEY, "track")

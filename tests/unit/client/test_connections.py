@@ -10,16 +10,20 @@ from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import Status
 from orchestrator.zuora import client as client_module
+from orchestrator.zuora.calls import LONGEST_CONNECT
 from orchestrator.zuora.client import ZuoraClient
 from tests.unit.client.scripted import into
 from tests.unit.client.server import (
     KEY,
-    SHORT,
+    TIMEOUT,
     Request,
+    age,
+    arrival,
     drips,
     failure_of,
     hangs,
     hangs_up,
+    is_late,
     listening,
     opened,
     ready,
@@ -106,12 +110,10 @@ async def test_a_refused_connection_is_a_call_that_never_left():
 
 @pytest.mark.asyncio
 async def test_a_connection_timeout_is_a_call_that_never_left():
-    """A port that swallows the TLS handshake: no stop can have been carried out behind it.
-
-    A connection has half the time of a call, and on a busy machine both would be over at one look at the clock.
-    """
+    """A port that swallows the TLS handshake: no stop can have been carried out behind it."""
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        age(LONGEST_CONNECT + 1)  # the time of the call itself is not over yet
         try:
             await reader.read()
         finally:
@@ -119,7 +121,7 @@ async def test_a_connection_timeout_is_a_call_that_never_left():
 
     async with (
         listening(swallow) as port,
-        ZuoraClient(ready(f"https://127.0.0.1:{port}", timeout=3 * SHORT), Clock()) as client,
+        ZuoraClient(ready(f"https://127.0.0.1:{port}"), Clock()) as client,
     ):
         error = await failure_of(client.stop(KEY, "track"))
     assert (error.kind, error.may_have_worked) == (Kind.CONNECT_FAILED, False)
@@ -142,14 +144,14 @@ async def test_a_server_without_tls_is_a_call_that_never_left():
 
 @pytest.mark.asyncio
 async def test_a_call_without_an_answer_ends_in_time_and_may_have_worked():
-    async with serving(hangs) as server, opened(server, timeout=SHORT) as client:
+    async with serving(is_late) as server, opened(server) as client:
         error = await failure_of(client.stop(KEY, "track"))
     assert (error.kind, error.may_have_worked, len(server.requests)) == (Kind.TIMEOUT, True, 1)
 
 
 @pytest.mark.asyncio
 async def test_an_answer_that_stalls_in_the_middle_ends_in_time():
-    async with serving(drips) as server, opened(server, timeout=SHORT) as client:
+    async with serving(drips) as server, opened(server) as client:
         error = await failure_of(client.stop(KEY, "track"))
     assert (error.kind, error.may_have_worked) == (Kind.TIMEOUT, True)
 
@@ -157,7 +159,7 @@ async def test_an_answer_that_stalls_in_the_middle_ends_in_time():
 @pytest.mark.asyncio
 async def test_a_file_that_stalls_in_the_middle_ends_in_time():
     written: list[bytes] = []
-    async with serving(drips) as server, opened(server, timeout=SHORT) as client:
+    async with serving(drips) as server, opened(server) as client:
         error = await failure_of(client.download("/v1/files/1", "track", into(written)))
     assert (error.kind, written) == (Kind.TIMEOUT, [b"P"])
 
@@ -169,12 +171,12 @@ async def test_a_file_may_take_longer_than_one_call_as_long_as_it_moves():
     async def moves(writer: asyncio.StreamWriter, request: Request) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 6\r\n\r\n")
         for piece in pieces:
-            await asyncio.sleep(SHORT)
+            await arrival(writer)
+            age(TIMEOUT / 3)
             writer.write(piece)
-            await writer.drain()
 
     written: list[bytes] = []
-    async with serving(moves) as server, opened(server, timeout=4 * SHORT) as client:
+    async with serving(moves) as server, opened(server) as client:
         await client.download("/v1/files/1", "track", into(written))
     assert b"".join(written) == b"".join(pieces)
 
@@ -183,7 +185,7 @@ async def test_a_file_may_take_longer_than_one_call_as_long_as_it_moves():
 async def test_a_file_that_arrives_byte_by_byte_ends_in_time(monkeypatch):
     """Each byte is in time; all of them would take years."""
     monkeypatch.setattr(client_module, "SLOWEST_FILE", 1 << 20)
-    async with serving(trickles) as server, opened(server, timeout=SHORT) as client:
+    async with serving(trickles) as server, opened(server) as client:
         with pytest.raises(CallError) as caught:
             await client.download("/v1/files/1", "track-1", into([]))
     assert caught.value.kind is Kind.TIMEOUT
@@ -213,7 +215,7 @@ async def test_an_unrequested_answer_is_not_used_for_the_next_call():
 @pytest.mark.asyncio
 async def test_a_timeout_does_not_affect_the_next_call():
     """The late answer must not be read as the answer to another call."""
-    async with serving(hangs, says()) as server, opened(server, timeout=4 * SHORT) as client:
+    async with serving(is_late, says()) as server, opened(server) as client:
         await failure_of(client.stop(KEY, "track-1"))
         await client.stop(KEY, "track-2")
     assert server.requests[0].connection != server.requests[1].connection

@@ -36,14 +36,14 @@ def behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Behind:
 
     @asynccontextmanager
     async def opened(
-        *script: Answer, userinfo: str | None = None, **proxied: Any
+        *script: Answer, userinfo: str | None = None, timeout: float = 60.0, **proxied: Any
     ) -> AsyncIterator[tuple[Server, ZuoraClient, RecordingProxy]]:
         server = Server(list(script) or [says()])
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
         port = listener.sockets[0].getsockname()[1]
         with RecordingProxy({HOST: port}, **proxied) as proxy:
             settings = ready(
-                f"https://{HOST}:{port}", proxy=proxy.url, ca_file=str(ca_file), timeout=4.0,
+                f"https://{HOST}:{port}", proxy=proxy.url, ca_file=str(ca_file), timeout=timeout,
                 proxy_credentials=None if userinfo is None else Secret(userinfo),
             )  # fmt: skip
             async with ZuoraClient(settings, Clock()) as client:
@@ -90,7 +90,7 @@ async def test_a_connection_through_the_proxy_is_used_again(behind: Behind):
     ids=str,
 )
 async def test_a_call_without_a_tunnel_never_left(behind: Behind, answer: bytes | None):
-    async with behind(answer=answer) as (server, client, _):
+    async with behind(answer=answer, timeout=1.0) as (server, client, _):
         error = await failure_of(client.stop(KEY, "track"))
     assert (error.kind, error.may_have_worked, server.requests) == (Kind.CONNECT_FAILED, False, [])
 

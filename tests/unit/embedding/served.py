@@ -15,7 +15,7 @@ from orchestrator import (
 )
 from orchestrator.simulator import SimulatedTenant
 
-LONGEST = 45.0
+LONGEST = 200.0
 ACTIONS = 12
 
 AT_WORK: dict[str, Any] = {
@@ -23,10 +23,10 @@ AT_WORK: dict[str, Any] = {
     "latency": 0.003,
     "mix": {"Processing": 1},
     "records": (2000, 4000),
-    "speed": (5.0, 20.0),
+    "speed": (0.5, 2.0),
     "stopping_time": (0.01, 0.1),
 }
-"""A tenant whose actions have minutes of work ahead: each is stopped by us or not at all."""
+"""A tenant whose actions have at least five minutes of work ahead: each is stopped by us or not at all."""
 
 
 class Served:

@@ -37,14 +37,16 @@ def test_a_run_changes_nothing_else_in_the_process_of_its_program(served: Served
 
 
 @pytest.fixture
-def commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one for each transaction of any journal."""
+def commits(many: Served, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for each transaction of any journal, which waits for the calls in flight."""
     made: list[int] = []
     commit = FallbackConnection.commit
 
     def counted(ledger: FallbackConnection, group: Any) -> Any:
         made.append(len(group))
-        time.sleep(SLOW_DISK)  # keys are completed meanwhile, however slow this machine is
+        while many.tenant.in_flight:
+            time.sleep(0.005)
+        time.sleep(SLOW_DISK)
         return commit(ledger, group)
 
     monkeypatch.setattr(FallbackConnection, "commit", counted)

@@ -57,11 +57,11 @@ def info(journal) -> SourceInfo:
 
 
 def report(journal: Journal) -> Report:
-    return journal.read(read_report).result(20)
+    return journal.read(read_report).result(60)
 
 
 def known(journal: Journal) -> SourceInfo:
-    return journal.read(JournalReader.sources).result(20)[0]
+    return journal.read(JournalReader.sources).result(60)[0]
 
 
 def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -> list[int]:

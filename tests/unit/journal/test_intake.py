@@ -49,7 +49,7 @@ def admitted_again(journal: Journal, again: list[InputRow]) -> None:
 
 
 def test_rows_of_an_earlier_session_are_skipped(journal, info):
-    journal.admit(info, rows(1, 2), False).result(20)
+    journal.admit(info, rows(1, 2), False).result(60)
     admitted_again(journal, rows(1, 2, 3))
     assert [action.row for action in report(journal).actions] == [1, 2, 3]
 
@@ -60,13 +60,13 @@ def test_rows_of_an_earlier_session_are_skipped(journal, info):
     ids=["a line moved", "a key changed", "cut short", "empty"],
 )
 def test_a_source_that_was_changed_since_is_refused(journal, info, again):
-    journal.admit(info, rows(1, 2), False).result(20)
+    journal.admit(info, rows(1, 2), False).result(60)
     with pytest.raises(InputError, match="not what it was"):
         admitted_again(journal, again)
 
 
 def test_nothing_of_a_source_that_was_changed_is_admitted(journal, info):
-    journal.admit(info, rows(1, 2), False).result(20)
+    journal.admit(info, rows(1, 2), False).result(60)
     with pytest.raises(InputError):
         admitted_again(journal, [*rows(1), InputRow(2, key(9)), *rows(3, 4)])
     assert [action.row for action in report(journal).actions] == [1, 2]
@@ -104,11 +104,11 @@ def test_weights_of_a_plan_replace_the_column(journal, tmp_path):
 def test_a_file_that_was_cut_is_read_from_its_position(journal, tmp_path):
     path = fill(tmp_path / "keys.csv", 1, 2, 3, 4)
     (info,) = journal.add_sources([(path.name, str(path))])
-    journal.admit(info, [InputRow(1, key(1)), InputRow(2, key(2))], False).result(20)
+    journal.admit(info, [InputRow(1, key(1)), InputRow(2, key(2))], False).result(60)
     assert (read(journal, path, known(journal)), len(report(journal).actions)) == ([2], 4)
 
 
-PATIENCE = 20
+PATIENCE = 60.0
 
 
 class Feeding:
@@ -198,7 +198,7 @@ def test_a_source_that_was_cut_in_a_row_is_read_from_its_position(journal, tmp_p
     every = list(open_source(str(path)).read())
     (info,) = journal.add_sources([(path.name, str(path))])
     if taken:
-        journal.admit(info, every[:taken], False).result(20)
+        journal.admit(info, every[:taken], False).result(60)
     read(journal, path, known(journal))
     actions = [(action.row, action.bulk_key, action.duplicate_rows) for action in report(journal).actions]
     assert actions == [(1, key(9), [2]), (1, key(1), []), (2, key(3), []), (2, key(2), []), (3, "bad", [])]
@@ -213,12 +213,12 @@ def test_a_digest_of_rows_with_several_keys_is_valid(journal, connection, tmp_pa
 def test_a_digest_of_rows_with_repeated_numbers_is_valid(journal, connection):
     """A plan of several files has the line numbers of all of them."""
     (info,) = journal.add_sources([("plan", None)])
-    journal.admit(info, [InputRow(row, key(n)) for n, row in enumerate([1, 2, 3, 1, 2])], False).result(20)
+    journal.admit(info, [InputRow(row, key(n)) for n, row in enumerate([1, 2, 3, 1, 2])], False).result(60)
     assert integrity.chain_of(connection, known(journal)) == known(journal).chain
 
 
 def test_keys_as_arguments_that_were_not_all_read_are_known_at_resume(journal):
     (info,) = journal.add_sources([("<arguments>", f"{key(1)} {key(2)}")])
-    journal.admit(info, rows(1), False).result(20)
+    journal.admit(info, rows(1), False).result(60)
     assert read(journal, Path(f"{key(1)} {key(2)}"), known(journal)) == [1]
     assert [action.bulk_key for action in report(journal).actions] == [key(1), key(2)]

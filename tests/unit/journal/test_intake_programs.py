@@ -96,7 +96,7 @@ def resumed(journal: Journal, again: list[InputRow]) -> None:
 
 def test_rows_of_a_program_that_an_earlier_session_took_are_skipped(journal, info):
     bad = InputRow(2, "bad", problem="no key")
-    journal.admit(info, [*rows(1), bad], False).result(20)
+    journal.admit(info, [*rows(1), bad], False).result(60)
     resumed(journal, [*rows(1), bad, *rows(3)])
     assert [(action.row, action.duplicate_rows) for action in report(journal).actions] == [
         (1, []),
@@ -107,7 +107,7 @@ def test_rows_of_a_program_that_an_earlier_session_took_are_skipped(journal, inf
 
 @pytest.mark.parametrize("again", [rows(1), rows(1, 3), [InputRow(1, key(9)), *rows(2, 3)]])
 def test_a_program_with_other_keys_than_before_is_refused(journal, info, again):
-    journal.admit(info, rows(1, 2), False).result(20)
+    journal.admit(info, rows(1, 2), False).result(60)
     with pytest.raises(InputError, match="not what it was"):
         resumed(journal, again)
 

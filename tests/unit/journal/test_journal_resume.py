@@ -151,7 +151,7 @@ def test_a_disk_that_refuses_the_journal_is_reported_and_memory_is_used(tmp_path
         r"The run goes on and is kept in memory only\.",
         journal.trouble or "",
     )
-    assert journal.read(JournalReader.run).result(20) == INFO
+    assert journal.read(JournalReader.run).result(60) == INFO
     journal.close()
 
 
@@ -178,8 +178,8 @@ def test_a_journal_continues_after_its_last_session(tmp_path):
     again = journals.reopen(path, Clock(lambda: 0.0, wall=1_795_000_000.0))
     again.begin_session()
     assert again.trouble is None
-    assert again.read(JournalReader.run).result(20) == INFO
-    assert again.perform(lambda db: db.execute("SELECT started_at FROM session").fetchall()).result(20) == [
+    assert again.read(JournalReader.run).result(60) == INFO
+    assert again.perform(lambda db: db.execute("SELECT started_at FROM session").fetchall()).result(60) == [
         (NOW,)
     ]
     again.close()

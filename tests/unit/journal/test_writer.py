@@ -15,7 +15,7 @@ from orchestrator.journal import writer as writers
 from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter
 from tests.unit.fallback_connections import BIG, add, no_room_for_more, sessions
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a wait for the other thread is a failure."""
 
 
