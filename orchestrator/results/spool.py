@@ -108,13 +108,16 @@ class ResponseFiles:
         except (OSError, StorageError) as error:
             raise self._not_kept(error) from error
 
-    async def remediate(self, filed: Sequence[Filed]) -> list[tuple[str, str]]:
+    async def remediate(
+        self, filed: Sequence[Filed], on_share: Callable[[float], object] = lambda _: None
+    ) -> list[tuple[str, str]]:
         """Publishes the sorted records of all ``filed`` actions; returns the names left out, each with a reason.
 
         Files of an earlier session are sorted now. A file that was left out is removed, so that a resumed run fetches
-        it again. Raises StorageError where the remediation files cannot be written.
+        it again. ``on_share`` gets the share of them that is sorted, from a thread. Raises StorageError where the
+        remediation files cannot be written.
         """
-        return await run_sync(partial(self._publish, filed), self._readers)
+        return await run_sync(partial(self._publish, filed, on_share), self._readers)
 
     @property
     def remediated(self) -> bool:
@@ -177,7 +180,7 @@ class ResponseFiles:
                 self.trouble = str(error)
         return count(self._path(name))
 
-    def _publish(self, filed: Sequence[Filed]) -> list[tuple[str, str]]:
+    def _publish(self, filed: Sequence[Filed], on_share: Callable[[float], object]) -> list[tuple[str, str]]:
         if not filed and self._remediation is None:
             self._publish_nothing()
             return []
@@ -188,7 +191,8 @@ class ResponseFiles:
             raise StorageError(self.trouble or "The records were only counted, not sorted.")
         self._remediation = self._remediation or Remediation(self._directory, self._tenants)
         left_out = []
-        for name, action_type in filed:
+        for number, (name, action_type) in enumerate(filed):
+            on_share(number / len(filed))
             if name not in self._remediation.added:
                 try:
                     if not self._path(name).exists():

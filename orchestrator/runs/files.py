@@ -3,6 +3,7 @@
 import hashlib
 import traceback
 from asyncio import wrap_future
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.atomic import replacing
@@ -30,14 +31,17 @@ class Files:
         self._log = log
         self._report_sha256: str | None = None
 
-    async def remediate(self) -> None:
-        """Publish the sorted records of all response files that were counted."""
+    async def remediate(self, on_share: Callable[[float], object]) -> None:
+        """Publish the sorted records of all response files that were counted.
+
+        ``on_share`` gets the share of the files that is sorted, from a thread.
+        """
         if self._responses.remediated:
             return
         rows = await wrap_future(self._journal.read(JournalReader.filed_keys))
         try:
             filed = [(action_name(tenant, key), action_type) for tenant, key, action_type in rows]
-            for name, sentence in await self._responses.remediate(filed):
+            for name, sentence in await self._responses.remediate(filed, on_share):
                 self._log.error("remediation.left_out", bulk_key=name, message=sentence)
                 self.troubles.append(f"The remediation files lack the records of {name}: {sentence}")
         except StorageError as error:

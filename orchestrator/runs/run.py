@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+SORTED = 0.4
+"""The share of the files that is written once all records are sorted."""
+
 OnCompleted = Callable[[int, Outcome], None]
 
 
@@ -231,6 +234,9 @@ class Run:
             grace = GRACE if self.cutoff.confirming else 0.0
             self.progress.closing_by = self._clock.now() + grace + self.settings.timeout
 
+    def _show_sorted(self, share: float) -> None:
+        self.progress.writing = SORTED * share
+
     async def _finish(self) -> int:
         progress = self.progress
         progress.writing = 0.0
@@ -244,10 +250,10 @@ class Run:
             )
             self.ending = Ending.cut(refused)
         if self.info.command != "plan" and not self.settings.no_results:
-            await self._files.remediate()
+            await self._files.remediate(self._show_sorted)
         status = await self._exit_status(outcomes)
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
-        progress.writing = 0.4
+        progress.writing = SORTED
         await self._files.write_report()
         progress.writing = 0.7
         await self._files.write_handover()

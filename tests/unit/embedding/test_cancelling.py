@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -53,10 +53,10 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
     with anyio.CancelScope() as scope:
         remediate = run._files.remediate
 
-        async def cut_then_remediate() -> None:
+        async def cut_then_remediate(on_share: Callable[[float], object]) -> None:
             run.cutoff.cancel(runs.interrupted("SIGINT", 130))
             scope.cancel()
-            await remediate()
+            await remediate(on_share)
 
         monkeypatch.setattr(run._files, "remediate", cut_then_remediate)
         run.exit_status = -1

@@ -97,6 +97,15 @@ def test_a_file_omitted_from_remediation_is_removed(responses, kept):
     assert (key, responses.keeps(KEY)) == (KEY, False)
 
 
+def test_the_share_of_sorted_files_grows_with_each_file(responses, kept):
+    names = [f"{number:032}" for number in range(4)]
+    for name in names:
+        kept.with_name(f"{name}.zip").write_bytes(zipped())
+    shares: list[float] = []
+    asyncio.run(responses.remediate([(name, "MPU") for name in names], shares.append))
+    assert shares == [0.0, 0.25, 0.5, 0.75]
+
+
 def test_a_missing_file_is_omitted_with_a_reason(responses):
     ((key, reason),) = asyncio.run(responses.remediate([(KEY, None)]))
     assert (key, "missing" in reason) == (KEY, True)
