@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -26,6 +27,30 @@ async def run_sync(work: Callable[[], R], limiter: anyio.CapacityLimiter | None 
         if is_no_thread(error):
             raise StorageError(NO_THREAD) from error
         raise
+
+
+class OwnThread:
+    """One thread for work that needs much memory: each thread of a pool would keep some of it.
+
+    Works run one after the other. The thread starts with the first one and ends with this object.
+    """
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(1)
+        self._executor = ThreadPoolExecutor(1)
+
+    async def run(self, work: Callable[[], R]) -> R:
+        """As :func:`run_sync`."""
+        async with self._limiter:
+            try:
+                with anyio.CancelScope(shield=True):
+                    result = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            except RuntimeError as error:
+                if is_no_thread(error):
+                    self._executor = ThreadPoolExecutor(1)  # the other one still has the work in its queue
+                    raise StorageError(NO_THREAD) from error
+                raise
+            return result
 
 
 async def in_thread(work: Callable[[], R], undo: Callable[[R], object] | None = None) -> R:

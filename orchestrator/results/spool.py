@@ -19,15 +19,12 @@ from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
 from orchestrator.results.index import GENERAL, writing_to
-from orchestrator.threads import run_sync
+from orchestrator.threads import OwnThread, run_sync
 
 if TYPE_CHECKING:
     from orchestrator.results.remediation import Remediation
 
-AT_ONCE = 1
-"""Files read at once: reading is work for a second core, and the sorted records have one writer."""
-
-WRITTEN_AT_ONCE = 1 << 17
+WRITTEN_AT_ONCE = 1 << 16
 """Bytes of a file that wait in memory before a thread writes them: a slow disk must not stop the event loop."""
 
 RESERVE = 32 << 20
@@ -68,8 +65,8 @@ class ResponseFiles:
         self._directory = directory
         self._spool = directory / ".responses"
         self._saved = directory / "responses" if save else None
-        self._readers = anyio.CapacityLimiter(AT_ONCE)
-        self._writers = anyio.CapacityLimiter(AT_ONCE)
+        self._reader = OwnThread()
+        self._writers = anyio.CapacityLimiter(1)
         self._tenants = tenants
         self._sorting = sort
         self._remediation: Remediation | None = None
@@ -102,7 +99,7 @@ class ResponseFiles:
         from orchestrator.results.reader import BadResponseFile
 
         try:
-            return await run_sync(partial(self._read, name, action_type), self._readers)
+            return await self._reader.run(partial(self._read, name, action_type))
         except BadResponseFile as error:
             raise CallError(Kind.BAD_FILE, str(error)) from error
         except (OSError, StorageError) as error:
@@ -117,7 +114,7 @@ class ResponseFiles:
         it again. ``on_share`` gets the share of them that is sorted, from a thread. Raises StorageError where the
         remediation files cannot be written.
         """
-        return await run_sync(partial(self._publish, filed, on_share), self._readers)
+        return await self._reader.run(partial(self._publish, filed, on_share))
 
     @property
     def remediated(self) -> bool:
