@@ -57,26 +57,30 @@ def _state(progress: Progress, now: float, *, narrow: bool) -> tuple[str, str]:
     parts = [f"{needing:,} {'needs' if needing == 1 else 'need'} a person"] if needing else []
     if _is_done(progress):
         parts = parts or ["done"]
+    elif progress.outage is not None:
+        parts.append(f"no answer for {duration(now - progress.outage.since)}")
     elif progress.closed_until > now:
         parts.append(f"waits {duration(progress.closed_until - now)}")
     elif not (narrow and parts):
         parts.append(
             f"{progress.in_flight}/{progress.slots} slots" if progress.slots else "asking the tenant"
         )
-    style = (
-        "bold red" if needing else "yellow" if progress.closed_until > now and not _is_done(progress) else ""
-    )
+    style = "bold red" if needing else "yellow" if _waits(progress, now) else ""
     return style, "  ".join(parts)
+
+
+def _waits(progress: Progress, now: float) -> bool:
+    """Whether it waits for its tenant."""
+    return (progress.closed_until > now or progress.outage is not None) and not _is_done(progress)
 
 
 def _urgency(progress: Progress, now: float) -> tuple[bool, int, bool, bool, int]:
     """Sorts first what was given up, then what needs a person, what waits, what is at work; the most left first."""
     done = _is_done(progress)
-    waits = progress.closed_until > now and not done
     return (
         progress.given_up is None,
         -progress.need_a_person,
-        not waits,
+        not _waits(progress, now),
         done,
         progress.keys_answered - progress.keys,
     )

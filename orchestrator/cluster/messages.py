@@ -13,7 +13,7 @@ from orchestrator.errors import MassStopError, TenantError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo
 from orchestrator.model import Outcome
-from orchestrator.progress import NeedsPerson, Progress
+from orchestrator.progress import NeedsPerson, OutageFacts, Progress
 from orchestrator.settings.forms import Secret
 from orchestrator.settings.tenants import Tenant
 
@@ -98,10 +98,14 @@ def progress_of(progress: Progress, now: float) -> dict[str, Any]:
     counts = {field.name: getattr(progress, field.name) for field in fields(progress)}
     counts = {name: value for name, value in counts.items() if type(value) is int}
     latest = list(progress.latest)[-NAMED:]
+    outage = progress.outage
     return counts | {
         "outcomes": {outcome.value: count for outcome, count in progress.outcomes.items()},
         "latest": [(one.bulk_key, one.outcome.value, one.reason) for one in latest],
         "closed_for": max(0.0, progress.closed_until - now),
+        "polls_for": max(0.0, progress.polls_until - now),
+        "outage": outage
+        and (now - outage.since, outage.problem, outage.next_probe_at - now, outage.ends_at - now),
     }
 
 
@@ -109,7 +113,7 @@ def apply_progress(progress: Progress, values: dict[str, Any], now: float) -> No
     """Set ``progress``, which counts all keys of a tenant, to the ``values`` of the keys in its shard."""
     elsewhere = progress.keys - values["keys"]  # completed before, and not part of the shard
     for name, value in values.items():
-        if name not in ("keys", "not_over_before", "outcomes", "latest", "closed_for"):
+        if type(value) is int and name not in ("keys", "not_over_before"):
             setattr(progress, name, value)
     progress.sent_before += elsewhere
     progress.confirmed_before += elsewhere
@@ -117,4 +121,8 @@ def apply_progress(progress: Progress, values: dict[str, Any], now: float) -> No
     progress.outcomes = Counter({Outcome(name): count for name, count in values["outcomes"].items()})
     progress.latest.clear()
     progress.latest.extend(NeedsPerson(key, Outcome(outcome), why) for key, outcome, why in values["latest"])
-    progress.closed_until = now + values["closed_for"]
+    progress.closed_until, progress.polls_until = now + values["closed_for"], now + values["polls_for"]
+    progress.outage = None
+    if values["outage"] is not None:
+        ago, problem, next_probe_in, ends_in = values["outage"]
+        progress.outage = OutageFacts(now - ago, problem, now + next_probe_in, now + ends_in)

@@ -6,7 +6,7 @@ from codecs import BOM_UTF8
 from typing import Annotated, Any, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, ValidationError, convert, field
-from msgspec.json import Decoder
+from msgspec.json import Decoder, encode
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Grant, Records, Status, plain_entity
@@ -117,7 +117,7 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
                 unprocessed=None if total is None or processed is None else max(0, total - processed),
                 source="status" if known else "none",
             ),
-            output_url=(_text(self.output_url, LONGEST_ADDRESS, redact) or "").strip() or None,
+            output_url=_address(self.output_url, redact),
         )
 
 
@@ -319,6 +319,14 @@ def _time(value: Any, redact: Redact) -> str | None:
     if isinstance(value, str) and _TIME.fullmatch(value):
         return value
     return _text(value, LONGEST_TEXT, redact) or None
+
+
+def _address(value: Any, redact: Redact) -> str | None:
+    """The address of a response file, or None if there is none yet. A value of another type is shown as JSON."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else encode(value).decode()
+    return redact(text)[:LONGEST_ADDRESS].strip() or None
 
 
 def _text(value: Any, most: int, redact: Redact) -> str | None:

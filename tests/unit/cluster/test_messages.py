@@ -13,7 +13,7 @@ from orchestrator.cluster.messages import (
 from orchestrator.journal.entries import Counts, RunInfo
 from orchestrator.journal.shards import Rows
 from orchestrator.model import Outcome
-from orchestrator.progress import NeedsPerson, Progress
+from orchestrator.progress import NeedsPerson, OutageFacts, Progress
 from orchestrator.sessions.session import initial_progress
 from orchestrator.settings import Secret, Settings
 from orchestrator.settings.tenants import Tenant
@@ -78,3 +78,15 @@ def test_the_secrets_of_a_shard_arrive_as_they_were_sent():
     arrived = decode_shard(encode_shard(shard))
     secrets = (arrived.tenant.client_secret, arrived.tenant.token, arrived.proxy_credentials)
     assert [secret and secret.reveal() for secret in secrets] == ["s", "t", "user:pw"]
+
+
+def test_an_outage_is_sent_in_seconds_since_machines_share_no_clock():
+    there, here = Progress(keys=1), Progress(keys=1)
+    there.outage = OutageFacts(since=990.0, problem="No answer.", next_probe_at=1_001.5, ends_at=1_890.0)
+    there.polls_until = 1_020.0
+    apply_progress(here, sent(there, now=1_000.0), now=5.0)
+    assert here.outage == OutageFacts(since=-5.0, problem="No answer.", next_probe_at=6.5, ends_at=895.0)
+    assert here.polls_until == 25.0
+    there.outage = None
+    apply_progress(here, sent(there, now=1_001.0), now=6.0)
+    assert here.outage is None

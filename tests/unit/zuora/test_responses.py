@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import Kind
+from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Grant, Records, Status
+from orchestrator.zuora.file_address import file_id
 from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.responses import (
     LONGEST_ADDRESS,
@@ -224,7 +225,7 @@ def test_a_count_of_a_wrong_type_is_ignored_and_the_status_is_read(count):
 
 
 @pytest.mark.parametrize("told", [7, True, [], {}, None])
-@pytest.mark.parametrize("field", ["actionType", "uploadedBy", "outputURL"])
+@pytest.mark.parametrize("field", ["actionType", "uploadedBy"])
 def test_a_text_of_a_wrong_type_is_ignored_and_the_status_is_read(field, told):
     state = status_answer(status="Stopped", **{field: told}).state(AS_IT_IS)
     assert (state.status, state.action_type, state.uploaded_by, state.output_url) == (
@@ -317,6 +318,15 @@ def test_a_malformed_lifetime_keeps_the_token_for_more_than_one_call(told):
 @pytest.mark.parametrize("told", [None, 7, ["platform.write"], {}])
 def test_a_scope_of_a_wrong_type_does_not_cost_the_token(told):
     assert grant(scope=told).scope is None
+
+
+@pytest.mark.parametrize("told", [7, 0, True, False, [], {}, ["https://rest.zuora.com/v1/files/1"]])
+def test_an_address_of_a_wrong_type_is_an_unusable_address_and_is_not_waited_for(told):
+    address = status_answer(status="Stopped", outputURL=told).state(AS_IT_IS).output_url
+    assert address is not None
+    with pytest.raises(CallError, match="contains no file id") as caught:
+        file_id(address)
+    assert caught.value.kind is Kind.NO_RESPONSE_FILE
 
 
 @pytest.mark.parametrize("address", [None, "", " ", "\n"])
