@@ -25,7 +25,8 @@ class FaultyGateway:
     """Passes bytes on to ``port`` of this machine. It serves in a thread of its own.
 
     ``fault`` is None, ``refuse``, ``reset``, ``hang``, or a response with which each request is answered.
-    ``stops`` are the times (monotonic seconds) at which stops were passed on; ``met`` counts requests that met a fault.
+    ``stops`` are the times (monotonic seconds) at which stops were passed on. ``met`` counts the requests that met the
+    current fault.
     """
 
     def __init__(self, port: int) -> None:
@@ -76,7 +77,7 @@ class FaultyGateway:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _break_down(self, fault: str | bytes) -> None:
-        self.fault = fault
+        self.fault, self.met = fault, 0
         if fault == "refuse":
             self._server.close()
         if fault != "hang":

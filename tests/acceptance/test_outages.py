@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -132,3 +133,38 @@ def test_a_wrong_bearer_token_is_tried_for_some_seconds_and_ends_in_three(
     assert ended.status == 3, ended
     assert "The bearer token was refused by the tenant" in ended.report["run"]["reason"]
     assert ended.report["run"]["duration_seconds"] >= 4.0
+
+
+BURSTS = [page(code) for code in (200, 302, 307, 400, 401, 403, 404, 405, 409, 418, 421, 423, 425, 451, 499)] + [
+    *map(page, (500, 502, 503, 504)), page(403, b""), page(404, b""),
+]  # fmt: skip
+"""Answers of a gateway. None of them has a code of the API, so none is final."""
+
+
+def _is_answered(tenant: Tenant, stops: int) -> bool:
+    return tenant.answered() >= stops
+
+
+@pytest.mark.parametrize("ready_token", [False, True], ids=["OAuth", "ready token"])
+def test_a_burst_of_each_answer_of_a_gateway_costs_no_key(
+    mass_stop: MassStop, make_tenant: MakeTenant, ready_token: bool
+) -> None:
+    """One after the other, in one run. Each lasts until some calls have met it."""
+    tenant = make_tenant(**PROCESSING | {"latency": 0.02}, actions=12 * len(BURSTS) + 40)
+    env = {}
+    if ready_token:
+        env["ZUORA_TOKEN"] = "ready-token-4711"
+        tenant.simulated._tenant._tokens[env["ZUORA_TOKEN"]] = float("inf")
+    with FaultyGateway(port_of(tenant)) as gateway:
+        going = mass_stop.start(
+            "run", "--yes", "--out", "run", "--no-results", "--concurrency", "4", mass_stop.keys(tenant.keys),
+            tenant=tenant, env=env | {"ZUORA_BASE_URL": gateway.base_url},
+        )  # fmt: skip
+        for number, burst in enumerate(BURSTS):
+            until(partial(_is_answered, tenant, 12 * number + 4), "some stops")
+            gateway.break_down(burst)
+            until(lambda: gateway.met >= 5, f"calls that met {burst[:14]!r}")
+            gateway.repair()
+        ended = going.end()
+    assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
+    assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
