@@ -70,6 +70,7 @@ class Progress:
         outage: the outage at this moment, if there is one; of several tenants, that of the first in an outage.
         polls_until: when the last poll of an action that is not over ends at the latest.
         closing_by: when the last call ends at the latest, once the run ends early.
+        confirming: after an interruption, statuses are read that were never read.
         writing: the share of the run's files that are written, once all calls have ended.
         given_up: why no more is sent to this tenant.
         tenants: those of which this one is the sum.
@@ -104,6 +105,7 @@ class Progress:
     outage: OutageFacts | None = None
     polls_until: float = float("-inf")
     closing_by: float | None = None
+    confirming: bool = False
     writing: float | None = None
     given_up: str | None = None
     tenants: dict[str, "Progress"] = field(default_factory=dict)

@@ -140,7 +140,12 @@ class Picture:
         width, suffix = (6, "") if self._narrow else (24, " left")
         its_turn = title in ("read", "answered") or progress.keys_answered == total  # stops go first
         shown = (
-            known and its_turn and done < total and progress.closing_by is None and progress.writing is None
+            known
+            and its_turn
+            and done < total
+            and progress.closing_by is None
+            and progress.writing is None
+            and progress.outage is None
         )
         left = speed.seconds_for(total - done) if shown else None
         bars.add_row(
@@ -162,9 +167,10 @@ class Picture:
             yield "", f"writing files {100 * progress.writing:.0f} %, safe to interrupt"
         elif progress.closing_by is not None:
             left = max(0.0, progress.closing_by - now)
+            doing = "reading last statuses" if progress.confirming else "ending"
             yield (
                 "yellow",
-                f"ending: {counted(progress.in_flight, 'call')} in flight, {duration(left)} at most",
+                f"{doing}: {counted(progress.in_flight, 'call')} in flight, {duration(left)} at most",
             )
         else:
             yield self._pace(speed)
@@ -198,6 +204,8 @@ class Picture:
 
     def _pace(self, speed: float | None) -> tuple[str, str]:
         progress = self._progress
+        if progress.outage is not None:  # it has probes besides its slots, and no speed
+            return "", f"{counted(progress.in_flight, 'call')} in flight"
         parts = [f"{progress.in_flight}/{progress.slots} slots" if progress.slots else "asking the tenant"]
         if speed is not None:
             parts.append(f"{speed:.0f}/s" if speed >= 10 else f"{speed:.1f}/s")

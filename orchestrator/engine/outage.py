@@ -73,7 +73,9 @@ class Outage:
     def _failed(self, error: CallError, *, stalled: bool = False) -> None:
         self._answered = self._answered or self._pace.answered
         now = self._clock.now()
-        since = now if self._circuit.since is None else self._circuit.since
+        since = self._circuit.since
+        if since is None:
+            since = self._pace.pacer.quiet_since if stalled else now
         if not error.wrong_address:
             self._wrong_address_since = None
         elif self._wrong_address_since is None:

@@ -74,7 +74,7 @@ class Pace:
         ``stalled``: no call ended, but all of them hang.
         """
         circuit, now = self.pacer.circuit, self._clock.now()
-        begins = circuit.failed(now, stalled=stalled)
+        begins = circuit.failed(now, quiet_since=self.pacer.quiet_since if stalled else None)
         if circuit.since is None or not circuit.open:
             return
         self._progress.outage = OutageFacts(circuit.since, error.message, circuit.next_probe_at, ends_at)

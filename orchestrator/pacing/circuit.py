@@ -55,12 +55,14 @@ class Circuit:
             seconds += max(0.0, now - max(self.since, since))
         return seconds
 
-    def failed(self, now: float, *, stalled: bool = False) -> bool:
+    def failed(self, now: float, *, quiet_since: float | None = None) -> bool:
         """A call ended without an answer from the API. Return whether an outage begins.
 
-        ``stalled``: no call ended, but none has been answered for too long. That is an outage at once.
+        ``quiet_since``: no call ended, but all have hung for too long, since that time. That is an outage at once.
         """
-        self.since = now if self.since is None else self.since
+        stalled = quiet_since is not None
+        if self.since is None:
+            self.since = now if quiet_since is None else quiet_since
         self._failures += 1
         if self.open or (self._answered_before and self._failures < FAILURES and not stalled):
             return False

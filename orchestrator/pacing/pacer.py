@@ -208,7 +208,12 @@ class Pacer:
             return False
         answered = self._answered_at > float("-inf")
         longest = max(STALL, STALL_FACTOR * self._longest_call) if answered else STALL_AT_FIRST
-        return now - max(self._answered_at, self._started_at) >= longest
+        return now - self.quiet_since >= longest
+
+    @property
+    def quiet_since(self) -> float:
+        """When a call was last answered or started."""
+        return max(self._answered_at, self._started_at)
 
     def _write_off(self, before: float) -> None:
         """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more."""

@@ -230,6 +230,7 @@ class Run:
 
     def _show_end(self) -> None:
         """Show when the last call ends at the latest, once the run ends early."""
+        self.progress.confirming = self.cutoff.confirming
         if self.cutoff.closing and self.progress.closing_by is None:
             grace = GRACE if self.cutoff.confirming else 0.0
             self.progress.closing_by = self._clock.now() + grace + self.settings.timeout

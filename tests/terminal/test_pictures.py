@@ -155,6 +155,7 @@ STATES: dict[str, dict[str, Any]] = {
     "confirmed": {"confirmed": 500, "completed": 320, "in_flight": 9},
     "writing": {"confirmed": 500, "completed": 500, "in_flight": 0, "writing": 0.41},
     "closing": {"confirmed": 210, "completed": 90, "closing_by": 122.0},
+    "confirming": {"confirmed": 210, "completed": 90, "closing_by": 122.0, "confirming": True},
     "outage": {
         "accepted": 200, "in_flight": 1,
         "outage": OutageFacts(100.0, NO_TOKEN, 111.2, 1_000.0),

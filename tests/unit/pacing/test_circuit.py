@@ -43,6 +43,12 @@ def test_before_the_first_answer_one_failure_begins_an_outage():
     assert Circuit(highest).failed(0.0)
 
 
+def test_hanging_calls_are_an_outage_since_the_last_call_that_did_not_hang():
+    circuit = answered_before()
+    assert circuit.failed(100.0, quiet_since=97.5)
+    assert (circuit.open, circuit.since) == (True, 97.5)
+
+
 def test_an_answer_between_failures_restarts_the_count():
     circuit = answered_before()
     for n in range(10 * FAILURES):

@@ -199,3 +199,20 @@ def test_unknown_records_are_not_shown_as_zero(form):
     assert "went through 0" not in text
     assert "0 records went through" not in text
     assert "0 were saved" not in text
+
+
+@pytest.mark.parametrize(
+    ("command", "make", "sentence"),
+    [
+        ("run", lambda run: (rejected(0, 2)(run), over(1)(run)), "not finished 2 of 3 mass actions were not over"),
+        ("run", lambda _: None, "nothing to stop no row of the input was read"),
+        ("plan", lambda run: run.add(Outcome.WOULD_STOP), "plan no stop was sent a run would stop 1 of 1 mass action"),
+    ],
+)  # fmt: skip
+def test_every_form_gives_the_headline_of_a_run_at_work_and_of_a_plan(command, make, sentence):
+    with made_run(command=command) as run:
+        make(run)
+        if command == "plan":
+            run.end()
+        for name, text in forms(run).items():
+            assert sentence in text, name
