@@ -78,7 +78,10 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        return self in (Status.STOPPED, Status.COMPLETED, Status.FAILED)
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({Status.STOPPED, Status.COMPLETED, Status.FAILED})
 
 
 class Stage(IntEnum):

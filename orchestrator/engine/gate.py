@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from math import inf
 from types import TracebackType
+from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
@@ -12,7 +15,7 @@ from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.ports import Tenant
-from orchestrator.engine.queue import Priority, PriorityQueue
+from orchestrator.engine.queue import FILE, STOP, Priority, PriorityQueue
 from orchestrator.errors import CallError
 
 LEAST_CLAIMED = 16
@@ -57,42 +60,43 @@ class Preempted(Exception):
     """The download was cancelled because a stop needs its slot. It is to be repeated."""
 
 
-class Slot:
-    """One call's place among the calls in flight, as a context manager. See :meth:`Gate.slot`."""
+class Slot(Struct, eq=False):
+    """One call's place among the calls in flight, as a context manager. See :meth:`Gate.slot`.
 
-    __slots__ = ("_call", "_due", "_gate", "_preempted", "_priority", "_task")
+    Attributes:
+        gate: grants the slot.
+        priority: what the call is for.
+        due: when the call may start at the earliest.
+        granted: done as soon as the call may start.
+        number: the call's number in the pacer, 0 while it has no slot.
+        task: of a download, the task to cancel if a stop needs the slot.
+        preempted: this download is cancelled for a stop.
+    """
 
-    def __init__(self, gate: "Gate", priority: Priority, due: float) -> None:
-        self._gate = gate
-        self._priority = priority
-        self._due = due
-        self._call = 0
-        self._preempted = False
+    gate: "Gate"
+    priority: Priority
+    due: float
+    granted: "asyncio.Future[None]"
+    number: int = 0
+    task: "asyncio.Task[object] | None" = None
+    preempted: bool = False
 
-    async def __aenter__(self) -> None:
-        self._call = await self._gate.acquire(self._priority, self._due)
-        if self._priority is Priority.FILE:
-            self._task = asyncio.current_task()
-            self._gate.downloads[self] = None
-            self._gate.pump()
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        return self.gate.enter(self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._priority is Priority.FILE:
-            del self._gate.downloads[self]
-            if self._preempted and self._task is not None:
-                self._gate.release(self._call)
-                if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-                    raise Preempted from error
-                return
-        self._gate.release(self._call, cancelled=kind is asyncio.CancelledError)
+        cancelled = kind is asyncio.CancelledError
+        self.gate.leave(self, cancelled=cancelled and not self.preempted)
+        if self.preempted and self.task is not None and self.task.uncancel() == 0 and cancelled:
+            raise Preempted from error
 
     def preempt(self) -> None:
         """Cancel the download in this slot."""
-        if not self._preempted and self._task is not None:
-            self._preempted = True
-            self._task.cancel()
+        if not self.preempted and self.task is not None:
+            self.preempted = True
+            self.task.cancel()
 
 
 class Gate:
@@ -120,8 +124,6 @@ class Gate:
         tenant: Tenant,
         hold_results: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.in_flight = 0
-        self.downloads: dict[Slot, None] = {}
         self._pace = pace
         self._pacer = pace.pacer
         self._outage = outage
@@ -129,11 +131,12 @@ class Gate:
         self._cutoff = cutoff
         self._clock = clock
         self._ramp = ramp
+        self._loop = asyncio.get_running_loop()
         self._tenant = tenant
         self._hold_results = hold_results
-        self._queue: PriorityQueue[asyncio.Future[int]] = PriorityQueue()
-        self._waiting_files: set[asyncio.Future[int]] = set()
-        self._files: set[int] = set()  # the slots that downloads were given
+        self._queue: PriorityQueue[Slot] = PriorityQueue()
+        self._files = 0  # slots that downloads have
+        self._downloads: dict[Slot, None] = {}  # those of them that have started
         self._closed: frozenset[Priority] = frozenset()
         self._connections = 0
         self._growing = False
@@ -149,55 +152,45 @@ class Gate:
         It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError without a
         token. The block of a download raises :class:`Preempted` if a stop needs its slot.
         """
-        return Slot(self, priority, due)
+        return Slot(self, priority, due, self._loop.create_future())
 
     def check(self, priority: Priority) -> None:
         """Raise :class:`Closed` if calls of ``priority`` may not start any more."""
         if priority in self._closed:
             raise Closed
 
-    async def acquire(self, priority: Priority, due: float) -> int:
-        """Enter a slot. Return the number to leave it with. Use :meth:`slot` instead."""
+    async def enter(self, slot: Slot) -> None:
+        """Wait until the call of ``slot`` may start. Use :meth:`slot` instead."""
         while True:
-            self.check(priority)
-            call = await self._granted(priority, due)
+            self.check(slot.priority)
+            self._queue.push(slot.priority, slot, slot.due)
+            self.pump()
             try:
-                self.check(priority)
+                await slot.granted
+                self.check(slot.priority)
                 if not self._tenant.has_token:
                     await self._tenant.authenticate()
-                    self.check(priority)
+                    self.check(slot.priority)
+                break
             except CallError as error:  # no token came; the call goes back into the queue
                 self._outage.failed(error, self._clock.now())
-                self._free(call)
-                due = 0.0
+                self._free(slot)
+                slot.due, slot.granted = 0.0, self._loop.create_future()
             except BaseException:
-                self._free(call)
+                self._free(slot)
                 raise
-            else:
-                break
-        if priority is Priority.STOP:
+        if slot.priority is STOP:
             self._queue.budget.earn()
-        self.in_flight += 1
+        elif slot.priority is FILE:
+            slot.task = asyncio.current_task(self._loop)
+            self._downloads[slot] = None
+            self.pump()
         self._claim_more()
-        return call
 
-    async def _granted(self, priority: Priority, due: float) -> int:
-        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if priority is Priority.FILE:
-            self._waiting_files.add(granted)
-        self._queue.push(priority, granted, due)
-        self.pump()
-        try:
-            return await granted
-        except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._free(granted.result())
-            raise
-
-    def release(self, call: int, *, cancelled: bool = False) -> None:
-        """Leave a slot. ``cancelled``: the tenant may still work on the call. Use :meth:`slot` instead."""
-        self.in_flight -= 1
-        self._free(call, cancelled=cancelled)
+    def leave(self, slot: Slot, *, cancelled: bool) -> None:
+        """The call of ``slot`` ended. ``cancelled``: the tenant may still work on it. Use :meth:`slot` instead."""
+        self._downloads.pop(slot, None)
+        self._free(slot, cancelled=cancelled)
         self._pace.moved(self._clock.now())
 
     def pump(self) -> None:
@@ -206,7 +199,7 @@ class Gate:
         while pacer.in_flight < self._connections and self._grant():
             pass
         if pacer.full:
-            if self.downloads:
+            if self._downloads:
                 self._make_room()
         elif not self._growing and pacer.in_flight >= self._connections:
             self._growing = True
@@ -223,14 +216,13 @@ class Gate:
     @property
     def stalled(self) -> bool:
         """Whether all calls in flight hang, apart from downloads, which may take minutes."""
-        return self._pacer.stalled(self._clock.now(), downloads=len(self._files))
+        return self._pacer.stalled(self._clock.now(), downloads=self._files)
 
     @property
     def sending(self) -> bool:
         """Whether stops wait to be sent."""
         return self._stops_are_coming or bool(self._queue.stops)
 
-    @property
     def results_wait(self) -> bool:
         """Whether polls and files wait for stops that are not queued yet."""
         return self._stops_are_coming or self._hold_results()
@@ -248,12 +240,16 @@ class Gate:
         if self._backlog.waiting and self.claimable:
             self._backlog.changed.set()
 
-    def _free(self, call: int, *, cancelled: bool = False) -> None:
-        self._files.discard(call)
+    def _free(self, slot: Slot, *, cancelled: bool = False) -> None:
+        """Take the slot away, if it was granted."""
+        if not slot.number:
+            return
         if cancelled:
-            self._pacer.abandon(call, self._clock.now())
+            self._pacer.abandon(slot.number, self._clock.now())
         else:
-            self._pacer.release(call)
+            self._pacer.release(slot.number)
+        slot.number = 0
+        self._files -= slot.priority is FILE
         self.pump()
 
     def _grow(self) -> None:
@@ -273,43 +269,37 @@ class Gate:
         if opens_at > now:
             self._pump_at(now, opens_at)
             return False
-        granted = self._next(now)
-        if granted is None:
+        slot = self._next(now)
+        if slot is None:
             self._claim_more()  # the stops that were queued may all have been cancelled
             self._pump_at(now, self._queue.due(now))
             return False
-        call = self._pacer.take(now)
-        if self._waiting_files and granted in self._waiting_files:
-            self._waiting_files.discard(granted)
-            self._files.add(call)
-        granted.set_result(call)
+        slot.number = self._pacer.take(now)
+        self._files += slot.priority is FILE
+        slot.granted.set_result(None)
         self._pace.moved(now)
         return True
 
-    def _next(self, now: float) -> "asyncio.Future[int] | None":
+    def _next(self, now: float) -> Slot | None:
         """The next call that still waits. A cancelled one is dropped."""
         probing = self._pacer.circuit.open
-        while (waiting := self._queue.pop(now, self._results_wait, self._files_wait, probing)) is not None:
-            if not waiting.done():
-                return waiting
-            self._waiting_files.discard(waiting)
+        while (slot := self._queue.pop(now, self.results_wait, self._files_wait, probing)) is not None:
+            if not slot.granted.done():
+                return slot
         return None
-
-    def _results_wait(self) -> bool:
-        return self.results_wait
 
     def _files_wait(self) -> bool:
         """While a stop may still come, downloads leave a tenth of the slots to it."""
         most = max(1, int(self._pacer.limit * DOWNLOAD_SHARE))
-        return len(self._files) >= most and self._cutoff.sending and self._backlog.stops_may_come
+        return self._files >= most and self._cutoff.sending and self._backlog.stops_may_come
 
     def _make_room(self) -> None:
         """If all calls in flight are downloads, and a stop is due, cancel the download that started last."""
-        if not self.downloads or len(self.downloads) < self._pacer.in_flight:
+        if len(self._downloads) < self._pacer.in_flight:
             return
         now, due = self._clock.now(), self._queue.stop_due()
         if due <= now:
-            next(reversed(self.downloads)).preempt()
+            next(reversed(self._downloads)).preempt()
         else:
             self._pump_at(now, due)
 
@@ -321,7 +311,7 @@ class Gate:
             self._timer = None
         if now < at < inf:
             self._timer_at = at
-            self._timer = asyncio.get_running_loop().call_later(at - now, self._timed)
+            self._timer = self._loop.call_later(at - now, self._timed)
 
     def _timed(self) -> None:
         self._timer = None
@@ -329,7 +319,7 @@ class Gate:
 
     def _close(self) -> None:
         """The run ends early: refuse the calls that may not start any more."""
-        refused: list[asyncio.Future[int]] = []
+        refused: list[Slot] = []
         if self._cutoff.cancelled_by is not None:
             self._closed = frozenset(Priority)
             refused = self._queue.drain()
@@ -341,8 +331,7 @@ class Gate:
         elif not self._cutoff.sending:
             self._closed = frozenset(priority for priority in Priority if priority <= Priority.RETRY)
             refused = self._queue.drain_stops()
-        for waiting in refused:
-            if not waiting.done():
-                waiting.set_exception(Closed)
-            self._waiting_files.discard(waiting)
+        for slot in refused:
+            if not slot.granted.done():
+                slot.granted.set_exception(Closed)
         self._backlog.changed.set()

@@ -1,13 +1,12 @@
 """One key's life from top to bottom: guards, stop, polls, response file, completion.
 
 The steps use: :mod:`.sending` sends one stop, :mod:`.reading` reads statuses and files. Both make a call inside
-``async with gate.slot(priority)`` (:mod:`.gate`) and send a slow call again (:mod:`.hedge`). Both ask :mod:`.retry`
+``async with gate.slot(priority)`` (:mod:`.gate`), and slow calls are sent again (:mod:`.race`). Both ask :mod:`.retry`
 whether a failed call is repeated. :mod:`.verdict` names the outcome, and :mod:`.recorder` writes everything down.
 """
 
 from asyncio import CancelledError
 from collections.abc import Callable
-from contextlib import suppress
 
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
@@ -146,39 +145,34 @@ class Journey:
 
     # Stop
 
-    async def _stop(self, action: Action, due: float = 0.0) -> Completion | None:
+    async def _stop(self, action: Action) -> Completion | None:
         """Send stops until one is accepted, or until no attempt is left or no stop may leave any more.
 
         Returns:
             How the action ends, or None: the status decides.
         """
         try:
-            return await self._send_stops(action, due)
+            while True:
+                response = await self._sender.send(action)
+                if isinstance(response, AcceptedStop):
+                    self._stop_accepted(action, response)
+                    return None
+                if isinstance(response, Looked):
+                    if response.is_conclusive:
+                        self._poll_from_now_on(action)
+                        return None
+                    action.due = 0.0
+                elif response.wait is None:
+                    return self._no_attempt_left(action, response.error)
+                else:
+                    action.due = self._clock.now() + response.wait
+                if not action.intent:
+                    await self._record_next_intent(action)
         except Closed:
             if not action.possibly_stopped or self._cutoff.cancelled_by is not None:
                 raise
             self._poll_from_now_on(action)  # an earlier stop may have taken effect
             return None
-
-    async def _send_stops(self, action: Action, due: float) -> Completion | None:
-        priority = Priority.RETRY if action.stops.made else Priority.STOP
-        while True:
-            response = await self._sender.send(action, priority, due)
-            if isinstance(response, AcceptedStop):
-                self._stop_accepted(action, response)
-                return None
-            if isinstance(response, Looked):
-                if response.is_conclusive:
-                    self._poll_from_now_on(action)
-                    return None
-                due = 0.0
-            elif response.wait is None:
-                return self._no_attempt_left(action, response.error)
-            else:
-                due = self._clock.now() + response.wait
-            priority = Priority.RETRY
-            if not action.intent:
-                await self._record_next_intent(action)
 
     async def _record_next_intent(self, action: Action) -> None:
         """Before a stop leaves, the journal must have its intent on disk."""
@@ -251,10 +245,13 @@ class Journey:
 
     async def _poll(self, action: Action) -> Reading:
         """Read the status when it is due. If the run is interrupted, read it now, and only if it was never read."""
-        if not self._cutoff.confirming:
-            with suppress(Closed):
+        try:
+            if not self._cutoff.confirming:
                 return await self._reader.status(action, Priority.POLL, action.due, again=Priority.POLL)
-        if not self._cutoff.confirming or action.polls > 0 or action.outcome is not None:
+        except Closed:
+            if not self._cutoff.confirming:
+                raise
+        if action.polls > 0 or action.outcome is not None:
             raise Closed
         return await self._reader.status(action, Priority.POLL, again=Priority.POLL)
 
@@ -301,12 +298,12 @@ class Journey:
             credentials = action.problem is not None and action.problem.kind == Kind.UNAUTHENTICATED
             outcome = Outcome.NOT_ATTEMPTED if credentials else Outcome.UNCONFIRMED  # the tenant did answer
             return Completion(outcome, action.problem)
-        due = self._clock.now() + self._uniform(0.0, STOP_AGAIN)
+        action.due = self._clock.now() + self._uniform(0.0, STOP_AGAIN)
         self._gate.check(Priority.RETRY)
         self._recorder.status_decided()
         self._backlog.move(action, Step.STOP)
         await self._record_next_intent(action)
-        return await self._stop(action, due)
+        return await self._stop(action)
 
     def _poll_again(self, action: Action, now: float) -> None:
         self._recorder.polled_until(self._schedule.ends(action, now))

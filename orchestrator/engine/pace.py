@@ -46,7 +46,8 @@ class Pace:
         now = self._clock.now()
         if answer.by_api:
             self.last_answer_at = now
-            self._end_outage(now)
+            if pacer.circuit.open:
+                self._end_outage(now)
             progress.received(answer)
         pacer.answered(answer, now)
         progress.closed_until = pacer.closed_until
@@ -89,12 +90,10 @@ class Pace:
             )
 
     def _end_outage(self, now: float) -> None:
-        circuit = self.pacer.circuit
-        if circuit.open and circuit.since is not None:
-            self._progress.outage = None
-            self._log.info(
-                "outage.ended", seconds=round(now - circuit.since, 1), waiting=self._backlog.unsent
-            )
+        self._progress.outage = None
+        since = self.pacer.circuit.since
+        if since is not None:
+            self._log.info("outage.ended", seconds=round(now - since, 1), waiting=self._backlog.unsent)
 
     def moved(self, now: float) -> None:
         """A call started or ended. Write a row if one is due."""

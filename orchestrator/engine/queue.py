@@ -28,6 +28,9 @@ class Priority(IntEnum):
     FILE = 5
 
 
+STOP, HEDGE, GUARD, RETRY, POLL, FILE = Priority
+
+
 class Delayed(Generic[T]):
     """Items with a due time, the earliest first. Items of one time keep the order in which they came.
 
@@ -89,17 +92,16 @@ class PriorityQueue(Generic[T]):
 
     def push(self, priority: Priority, item: T, due: float = 0.0) -> None:
         """Add ``item``. Retries, polls and files start at ``due`` at the earliest."""
-        match priority:
-            case Priority.STOP | Priority.HEDGE:
-                self.stops.append(item)
-            case Priority.GUARD:
-                self.guards.append(item)
-            case Priority.RETRY:
-                (self._retries if self.budget.spend() else self._late_retries).push(due, item)
-            case Priority.POLL:
-                self.polls.push(due, item)
-            case Priority.FILE:
-                self.files.push(due, item)
+        if priority is POLL:
+            self.polls.push(due, item)
+        elif priority is STOP or priority is HEDGE:
+            self.stops.append(item)
+        elif priority is RETRY:
+            (self._retries if self.budget.spend() else self._late_retries).push(due, item)
+        elif priority is GUARD:
+            self.guards.append(item)
+        else:
+            self.files.push(due, item)
 
     def pop(
         self,

@@ -3,8 +3,9 @@
 import asyncio
 from asyncio import CancelledError, Task
 from collections.abc import Callable, Coroutine
+from enum import IntEnum
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
 
 import anyio
 from msgspec import Struct
@@ -15,6 +16,7 @@ from orchestrator.errors import CallError
 from orchestrator.model import Status
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 MOST_HEDGES = 4
 """Hedges of one call."""
@@ -43,11 +45,21 @@ class Looked(Struct, frozen=True):
         return self.status.terminal or self.status is Status.STOPPING
 
 
-class Send:
+class CallKind(IntEnum):
+    """Calls of one kind are each other's peers."""
+
+    STOP = 0
+    STATUS = 1
+    FILE = 2
+
+
+class Send(Struct, eq=False):
     """One send of a call. ``with send:`` surrounds the time in which it is in flight.
 
     Attributes:
+        race: the call.
         origin: the slow send that this one hedges, or None.
+        hedged: it is slow, and the call was sent once more for it.
         in_budget: it is a hedge that counts towards the share of calls that may be hedges.
         intent: the journal holds an intent for this hedge, which has not left.
         left: it was sent.
@@ -55,27 +67,20 @@ class Send:
         superseded: it is cancelled because another send was faster, or because a hedge needs its slot.
         number: its place among all calls, in the order of their start.
         started: when it was sent, in the session's seconds.
+        task: the task that sends it, known once it was sent.
     """
 
-    __slots__ = (
-        "_race",
-        "_task",
-        "in_budget",
-        "in_flight",
-        "intent",
-        "left",
-        "number",
-        "origin",
-        "started",
-        "superseded",
-    )
-
-    def __init__(self, race: "Race[Any]", origin: "Send | None" = None, *, in_budget: bool = True) -> None:
-        self._race = race
-        self.origin = origin
-        self.in_budget = in_budget
-        self.number, self.started = 0, 0.0
-        self.left = self.in_flight = self.intent = self.superseded = False
+    race: "Race[Any, *tuple[Any, ...]]"
+    origin: "Send | None" = None
+    in_budget: bool = True
+    hedged: bool = False
+    intent: bool = False
+    left: bool = False
+    in_flight: bool = False
+    superseded: bool = False
+    number: int = 0
+    started: float = 0.0
+    task: "Task[Any] | None" = None
 
     @property
     def is_hedge(self) -> bool:
@@ -83,57 +88,28 @@ class Send:
         return self.origin is not None
 
     def __enter__(self) -> None:
-        self._task = asyncio.current_task()
         self.left = self.in_flight = True
-        self._race.observer.started(self)
+        self.race.observer.started(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.in_flight:
             self.in_flight = False
-            self._race.observer.ended(self)
+            self.race.observer.ended(self)
 
     def responds(self) -> None:
         """The response has begun, so every other send of the call is cancelled."""
         if self.in_flight:
             self.in_flight = False
-            self._race.observer.ended(self)
-            self._race.supersede_others(self)
+            self.race.observer.ended(self)
+            self.race.supersede_others(self)
 
     def supersede(self) -> None:
         """Cancel this send if it is in flight."""
-        if self.in_flight and not self.superseded and self._task is not None:
+        if self.in_flight and not self.superseded and self.task is not None:
             self.superseded = True
-            self._task.cancel()
-
-    def hedge(self) -> bool:
-        """Send the call once more. Return False if that was done already, or if this send is not in flight."""
-        return self.in_flight and self._race.hedge(self)
-
-    @property
-    def is_latest(self) -> bool:
-        """Whether no other send of the call started later, or is about to start."""
-        return self._race.latest is self
-
-    def resend(self, *, once: bool) -> None:
-        """Send the call once more. With ``once``, only if that was not done before."""
-        if self.in_flight and not (once and self._race.resent):
-            self._race.resent = self._race.resent or once
-            self._race.add(self, in_budget=False)
-
-    def withdraw_hedge(self) -> None:
-        """Cancel the hedge of this send, which has not left."""
-        if self.in_flight:
-            self._race.withdraw_hedge(self)
-
-    def detach(self) -> None:
-        """The call is over. Without a reference to it, no garbage collection is needed."""
-        del self._race
-
-
-SendCall = Callable[[Send], Coroutine[Any, Any, T | Failure]]
-"""Sends a call once, in a slot of its own."""
+            self.task.cancel()
 
 
 class Observer(Protocol):
@@ -149,28 +125,35 @@ class Observer(Protocol):
         """A hedge is over, whether it was sent or not."""
 
 
-class Race(Generic[T]):
-    """A call: the first send runs in the caller's task, each hedge in a task of its own."""
+class Race(Struct, Generic[T, *Args], eq=False):
+    """A call: the first send runs in the caller's task, each hedge in a task of its own.
 
-    __slots__ = ("_first", "_hedged", "_hedges", "_send", "_send_hedge", "observer", "resent")
+    Attributes:
+        observer: sees each send, and has slow ones hedged.
+        kind: the kind of call.
+        send: sends the call once, in a slot of its own. It gets the send and ``args``.
+        args: what the call consists of.
+        first: the first send, if there are hedges.
+        hedges: the hedges so far.
+        resent: the call was sent again after an outage.
+    """
 
-    def __init__(self, observer: Observer, send: SendCall[T], hedge: SendCall[T]) -> None:
-        self.observer = observer
-        self._send = send
-        self._send_hedge = hedge
-        self._first = Send(self)
-        self._hedges: dict[Task[T | Failure], Send] = {}
-        self._hedged: set[Send] = set()
-        self.resent = False
+    observer: Observer
+    kind: CallKind
+    send: Callable[[Send, *Args], Coroutine[Any, Any, T | Failure]]
+    args: tuple[*Args]
+    first: Send | None = None
+    hedges: dict[Task[T | Failure], Send] = {}
+    resent: bool = False
 
     async def result(self) -> T | Failure:
         """Send the call. Return the first conclusive result, otherwise the last failure."""
         failure: T | Failure | None = None
-        first = self._first
+        first = Send(self)
         try:
             try:
-                result = await self._send(first)
-                if not self._hedges or not isinstance(result, Failure | Looked) or result.is_conclusive:
+                result = await self.send(first, *self.args)
+                if not self.hedges or not isinstance(result, Failure | Looked) or result.is_conclusive:
                     return result
                 failure = result
                 self._cancel_unsent()
@@ -184,48 +167,58 @@ class Race(Generic[T]):
                     task.uncancel()
             return await self._result_of_hedges(failure)
         finally:
-            if self._hedges:
+            if self.hedges:
                 await self._cancel_hedges()
-            first.detach()
 
     def hedge(self, origin: Send) -> bool:
-        """Send the call once more because ``origin`` is slow. Return False if that was done already."""
-        if origin in self._hedged or len(self._hedged) >= MOST_HEDGES or self.latest is not origin:
+        """Send the call once more because ``origin`` is slow.
+
+        Return False if that was done already, or if ``origin`` is not the latest send, or not in flight.
+        """
+        hedged = sum(send.hedged for send in (self.first, *self.hedges.values()) if send is not None)
+        if origin.hedged or not origin.in_flight or hedged >= MOST_HEDGES or not self.is_latest(origin):
             return False
-        self._hedged.add(origin)
-        self.add(origin)
+        origin.hedged = True
+        self._add(origin)
         return True
 
-    def add(self, origin: Send, *, in_budget: bool = True) -> None:
-        """Send the call once more beside ``origin``."""
-        send = Send(self, origin, in_budget=in_budget)
-        task = asyncio.create_task(self._send_hedge(send))
-        self._hedges[task] = send
-        task.add_done_callback(self._hedge_ended)
+    def resend(self, origin: Send, *, once: bool) -> None:
+        """Send the call once more because ``origin`` hung. With ``once``, only if that was not done before."""
+        if origin.in_flight and not (once and self.resent):
+            self.resent = self.resent or once
+            self._add(origin, in_budget=False)
 
-    @property
-    def latest(self) -> Send:
-        """The send that was made last, of those without a response."""
-        pending = (send for task, send in reversed(self._hedges.items()) if not task.done())
-        return next(pending, self._first)
+    def is_latest(self, send: Send) -> bool:
+        """Whether no other send of the call started later, or is about to start."""
+        pending = (other for task, other in reversed(self.hedges.items()) if not task.done())
+        return next(pending, self.first or send) is send
+
+    def _add(self, origin: Send, *, in_budget: bool = True) -> None:
+        """Send the call once more beside ``origin``."""
+        if origin.origin is None:
+            self.first = origin
+        send = Send(self, origin, in_budget)
+        task = asyncio.create_task(self.send(send, *self.args))
+        self.hedges[task] = send
+        task.add_done_callback(self._hedge_ended)
 
     def withdraw_hedge(self, origin: Send) -> None:
         """Cancel the hedge of ``origin`` unless it has left. ``origin`` may be hedged again."""
-        for task, send in self._hedges.items():
-            if send.origin is origin and not send.left:
-                self._hedged.discard(origin)
+        for task, send in self.hedges.items():
+            if send.origin is origin and origin.in_flight and not send.left:
+                origin.hedged = False
                 task.cancel()
 
     def supersede_others(self, winner: Send) -> None:
         """Cancel every send but ``winner``."""
-        if winner is not self._first:
-            self._first.supersede()
-        for task, send in self._hedges.items():
+        if self.first is not None and self.first is not winner:
+            self.first.supersede()
+        for task, send in self.hedges.items():
             if send is not winner:
                 _cancel(task, send)
 
     def _hedge_ended(self, task: "Task[T | Failure]") -> None:
-        send = self._hedges[task]
+        send = self.hedges[task]
         self.observer.hedge_ended(send)
         if _is_conclusive(task):
             self.supersede_others(send)
@@ -234,7 +227,7 @@ class Race(Generic[T]):
         """The first conclusive result of the hedges, otherwise the last failure."""
         refused: BaseException = Closed()
         seen: set[Task[T | Failure]] = set()
-        while pending := self._hedges.keys() - seen:
+        while pending := self.hedges.keys() - seen:
             done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             seen |= done
             for task in done:
@@ -252,18 +245,19 @@ class Race(Generic[T]):
 
     def _cancel_unsent(self) -> None:
         """The first send failed in a way that passes. A hedge that waits for its slot would not be better."""
-        for task, send in self._hedges.items():
+        for task, send in self.hedges.items():
             if not send.left:
                 task.cancel()
 
     async def _cancel_hedges(self) -> None:
-        for task, send in self._hedges.items():
+        for task, send in self.hedges.items():
             _cancel(task, send)
         with anyio.CancelScope(shield=True):
-            await asyncio.wait(self._hedges)
-        for task in self._hedges:
+            await asyncio.wait(self.hedges)
+        for task in self.hedges:
             if not task.cancelled():
                 task.exception()  # mark it as retrieved
+        self.first = None  # without a circle of references, no garbage collection is needed
 
 
 def _cancel(task: "Task[T]", send: Send) -> None:

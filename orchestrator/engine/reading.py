@@ -8,12 +8,12 @@ from msgspec import structs
 from orchestrator.action import Action, Attempts, Step
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate, Preempted
-from orchestrator.engine.hedge import CallKind, Hedging
+from orchestrator.engine.hedge import Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import PollSchedule
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.race import Failure, Send
+from orchestrator.engine.race import CallKind, Failure, Race, Send
 from orchestrator.engine.recorder import Recorder, as_problem
 from orchestrator.engine.retry import Retry
 from orchestrator.errors import CallError, Kind
@@ -95,9 +95,8 @@ class Reader:
         """
         attempts = Attempts()
         while True:
-            response = await self._hedging.first_accepted(
-                CallKind.STATUS, partial(self._send_status, action, attempts, priority, due)
-            )
+            call = (action, attempts, priority, due)
+            response = await Race(self._hedging, CallKind.STATUS, self._send_status, call).result()
             if isinstance(response, Reading):
                 return response
             if response.wait is None or self._settle_time_is_over(action):
@@ -105,7 +104,7 @@ class Reader:
             priority, due = again, self._clock.now() + response.wait
 
     async def _send_status(
-        self, action: Action, attempts: Attempts, priority: Priority, due: float, send: Send
+        self, send: Send, action: Action, attempts: Attempts, priority: Priority, due: float
     ) -> Reading | Failure:
         async with self._gate.slot(priority, due):
             track_id = self._begin(action, "status", attempts, send)
@@ -141,13 +140,11 @@ class Reader:
         if self._responses is None or action.output_url is None:
             return None
         attempts = Attempts()
+        call = (action, action.output_url, self._responses, attempts)
         while True:
             counted = attempts.counted
             try:
-                failure = await self._hedging.first_accepted(
-                    CallKind.FILE,
-                    partial(self._send_file, action, action.output_url, self._responses, attempts),
-                )
+                failure = await Race(self._hedging, CallKind.FILE, self._send_file, call).result()
             except Preempted:
                 attempts.made -= 1
                 continue
@@ -170,7 +167,7 @@ class Reader:
         return None
 
     async def _send_file(
-        self, action: Action, address: str, responses: Responses, attempts: Attempts, send: Send
+        self, send: Send, action: Action, address: str, responses: Responses, attempts: Attempts
     ) -> Failure | None:
         """Download once. The send is hedged only until the response headers arrive."""
         async with self._gate.slot(Priority.FILE, action.due):

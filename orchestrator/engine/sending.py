@@ -1,16 +1,15 @@
 """Sending one stop: in a slot, with its intent on disk, and once more if it is slow."""
 
 from asyncio import CancelledError
-from functools import partial
 
 from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate
-from orchestrator.engine.hedge import CallKind, Hedging
+from orchestrator.engine.hedge import Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.race import Failure, Looked, Send
+from orchestrator.engine.race import CallKind, Failure, Looked, Race, Send
 from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import AcceptedStop, Recorder, as_problem
 from orchestrator.engine.retry import Retry
@@ -45,8 +44,8 @@ class StopSender:
         self._clock = clock
         self._track_ids = track_ids
 
-    async def send(self, action: Action, priority: Priority, due: float) -> AcceptedStop | Failure | Looked:
-        """Send the stop whose intent is on disk, when it is ``due`` and has a slot.
+    async def send(self, action: Action) -> AcceptedStop | Failure | Looked:
+        """Send the stop whose intent is on disk, when it is due and has a slot.
 
         If there is an outage at that moment, every second probe of a key that may have been stopped reads its status. A
         tenant may carry out stops and be too slow to answer them. Then only the status shows what they did.
@@ -55,42 +54,27 @@ class StopSender:
             Closed: no stop may leave any more.
             TenantError: there is no token.
         """
-        return await self._hedging.first_accepted(
-            CallKind.STOP,
-            partial(self._send, action, priority, due),
-            hedge=partial(self._send_hedge, action),
-        )
+        race: Race[AcceptedStop | Looked, Action] = Race(self._hedging, CallKind.STOP, self._send, (action,))
+        return await race.result()
 
-    async def _send(
-        self, action: Action, priority: Priority, due: float, send: Send
-    ) -> AcceptedStop | Failure | Looked:
-        """Send one stop. The journal has its intent already."""
-        async with self._gate.slot(priority, due):
-            if self._outage.open and not action.looked and (action.possibly_stopped or action.in_flight):
-                return await self._look(action, send)
-            action.looked = send.intent = False
-            track_id, sent_at = self._track_ids.next(), self._clock.stamp()
+    async def _send(self, send: Send, action: Action) -> AcceptedStop | Failure | Looked:
+        """Send one stop.
+
+        A hedge has an intent of its own, or that of the stop in place of which the status is read.
+        """
+        priority, due = (Priority.RETRY if action.stops.made or action.looked else Priority.STOP), action.due
+        try:
             if send.is_hedge:
-                self._recorder.hedged(action, "stop", track_id)
-            else:
-                action.stops.begin(self._clock.now(), in_outage=self._outage.open)
-            self._recorder.stop_sent()
-            action.in_flight += 1
-            try:
-                with send:
-                    request_id = await self._tenant.stop(action.bulk_key, track_id)
-                return AcceptedStop(sent_at, track_id, request_id)
-            except CallError as error:
-                wait = self._failed(action, error, track_id, sent_at)
-                return Failure(error, wait)
-            except TenantError:
-                action.in_flight -= 1
-                action.stops.made -= not send.is_hedge  # it never left
-                raise
-            except CancelledError:
-                if send.superseded:
-                    self._superseded(action, track_id, sent_at)
-                raise
+                priority, due = Priority.HEDGE, 0.0
+                send.intent = action.in_flight > 0 or not action.intent
+                if send.intent:
+                    await self._journal.record_intent(action.seq, retried=False)
+            async with self._gate.slot(priority, due):
+                if self._outage.open and not action.looked and (action.possibly_stopped or action.in_flight):
+                    return await self._look(action, send)
+                return await self._call(send, action)
+        finally:
+            self._withdraw_intent(action, send)
 
     async def _look(self, action: Action, send: Send) -> Failure | Looked:
         action.looked = True
@@ -99,23 +83,35 @@ class StopSender:
             status = await self._reader.look(action)
         return status if isinstance(status, Failure) else Looked(status)
 
-    async def _send_hedge(self, action: Action, send: Send) -> AcceptedStop | Failure | Looked:
-        """Send one more stop because the call in flight is slow.
-
-        It has an intent of its own, or that of the stop in place of which the status is read.
-        """
-        send.intent = action.in_flight > 0 or not action.intent
-        try:
-            if send.intent:
-                await self._journal.record_intent(action.seq, retried=False)
-            return await self._send(action, Priority.HEDGE, 0.0, send)
-        finally:
-            self._withdraw_intent(action, send)
-
     def _withdraw_intent(self, action: Action, send: Send) -> None:
         if send.intent:
             send.intent = False
             self._journal.withdraw_hedge(action.seq)
+
+    async def _call(self, send: Send, action: Action) -> AcceptedStop | Failure:
+        action.looked = send.intent = False
+        track_id, sent_at = self._track_ids.next(), self._clock.stamp()
+        if send.is_hedge:
+            self._recorder.hedged(action, "stop", track_id)
+        else:
+            action.stops.begin(self._clock.now(), in_outage=self._outage.open)
+        self._recorder.stop_sent()
+        action.in_flight += 1
+        try:
+            with send:
+                request_id = await self._tenant.stop(action.bulk_key, track_id)
+            return AcceptedStop(sent_at, track_id, request_id)
+        except CallError as error:
+            wait = self._failed(action, error, track_id, sent_at)
+            return Failure(error, wait)
+        except TenantError:
+            action.in_flight -= 1
+            action.stops.made -= not send.is_hedge  # it never left
+            raise
+        except CancelledError:
+            if send.superseded:
+                self._superseded(action, track_id, sent_at)
+            raise
 
     def _failed(self, action: Action, error: CallError, track_id: str, sent_at: str) -> float | None:
         """Return the seconds until the next attempt, or None if no attempt is left."""

@@ -64,8 +64,8 @@ class AbandonedCalls:
             periods.append((now, ours))
             while len(periods) > 1 and periods[1][0] <= now - REFRESH:
                 periods.popleft()
-        else:
-            periods[-1] = since, min(least, ours)
+        elif ours < least:
+            periods[-1] = since, ours
         if not self._until:
             return
         least = min(least for _, least in periods)

@@ -41,10 +41,12 @@ class Circuit:
 
     def answered(self, now: float) -> bool:
         """The API answered a call, whatever it said. Return whether this ends an outage."""
-        was_open = self.open
-        if was_open and self.since is not None:
-            self._outages.append((self.since, now))
         self._answered_before = True
+        if self.since is None:
+            return False
+        was_open = self.open
+        if was_open:
+            self._outages.append((self.since, now))
         self.open, self.since, self._failures = False, None, 0
         return was_open
 

@@ -4,6 +4,10 @@ See J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
 """
 
 from collections import deque
+from collections.abc import Collection
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 SAMPLES = 128
 """Latencies that are remembered of each kind of call."""
@@ -107,26 +111,27 @@ def _delay(latencies: list[float]) -> float:
     return max(FLOOR, LEAST_FACTOR * median, FACTOR * usual[int(QUANTILE * (len(usual) - 1))])
 
 
-class StartOrder:
+class StartOrder(Generic[T]):
     """Numbers calls in the order of their start, and knows which calls were overtaken."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._in_flight: set[int] = set()
+        self._in_flight: dict[int, T] = {}
 
-    def __len__(self) -> int:
-        """How many calls are in flight."""
-        return len(self._in_flight)
+    @property
+    def in_flight(self) -> Collection[T]:
+        """The calls in flight, in the order of their start."""
+        return self._in_flight.values()
 
-    def start(self) -> int:
-        """The number of a call that starts now."""
-        self._count += 1
-        self._in_flight.add(self._count)
-        return self._count
+    def start(self, call: T) -> int:
+        """The number of ``call``, which starts now."""
+        self._count = number = self._count + 1
+        self._in_flight[number] = call
+        return number
 
     def ended(self, number: int) -> None:
         """Call ``number`` ended."""
-        self._in_flight.discard(number)
+        del self._in_flight[number]
 
     def is_overtaken(self, number: int) -> bool:
         """Whether most of the next calls ended before call ``number``. If few have started since, it is not known."""

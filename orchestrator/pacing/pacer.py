@@ -104,7 +104,10 @@ class Pacer:
     @property
     def closed_until(self) -> float:
         """When the next call may leave, because the tenant asked for a pause or a window is used up."""
-        return max(self.gate, *(window.closed_until for window in self._every), float("-inf"))
+        until = self.gate
+        for window in self._every:
+            until = max(until, window.closed_until)
+        return until
 
     def opens_at(self, now: float) -> float | None:
         """When one more call may leave; None while every slot is taken: then only a release decides."""
@@ -237,6 +240,8 @@ class Pacer:
         held_back = nearest * self._headroom if reported.seconds <= 60 else 0
         left = int(remaining - held_back) - self.in_flight
         self._windows[reported.seconds].counted(left, reset, now, refused=refused)
+        if len(self._windows) == 1:
+            return
         # No other window can have been used by a greater share: this one is the nearest to exhaustion.
         share = min(1.0, remaining / nearest)
         for seconds, window in self._windows.items():

@@ -71,25 +71,23 @@ class TenantSlots:
         return self._load.mean
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
-        self._take(now, in_flight, answer)
+        limits = answer.limits
+        fresh = self._learn(now, in_flight, limits.concurrency, limits.concurrency_remaining)
+        if answer.throttled:
+            if self._search.refused(now, answer.seconds, in_flight):
+                self._margin += 1
+        else:
+            self._margin = max(0.0, self._margin - OWN_LOSS) if self._margin else 0.0
+            self._search.accepted(now, in_flight, self._reported)
+            if fresh or (self._paused and limits.concurrency == self._permitted is not None):
+                self._search.jump(self._reported)
+                self._paused = False
         self.limit = min(self._search.limit, self._reported)
 
     def paused(self) -> None:
         self._search.restart()
         self._paused = True
         self.limit = min(self._search.limit, self._reported)
-
-    def _take(self, now: float, in_flight: int, answer: Answered) -> None:
-        fresh = self._learn(now, in_flight, answer.limits.concurrency, answer.limits.concurrency_remaining)
-        if answer.throttled:
-            if self._search.refused(now, answer.seconds, in_flight):
-                self._margin += 1
-            return
-        self._margin = max(0.0, self._margin - OWN_LOSS)
-        self._search.accepted(now, in_flight, self._reported)
-        if fresh or (self._paused and answer.limits.concurrency == self._permitted is not None):
-            self._search.jump(self._reported)
-            self._paused = False
 
     def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
         """Processes the headers; returns whether the count of free slots was a fresh one."""

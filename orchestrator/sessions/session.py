@@ -204,7 +204,7 @@ class TenantSession:
         while not self._cutoff.closing:
             if self._cutoff.sending and backlog.waiting > 0 and gate.claimable > 0:
                 await self._claim(journeys)
-            elif backlog.claims_parked and not gate.results_wait:
+            elif backlog.claims_parked and not gate.results_wait():
                 await self._claim_parked(journeys)
             elif self._over():
                 return

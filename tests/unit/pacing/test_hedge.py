@@ -126,16 +126,16 @@ def test_a_hedge_waits_longer_if_the_tenant_may_be_slow_for_all(overtaken, slow,
 
 @given(some.sets(some.integers(2, 1 + PEERS)))
 def test_a_call_is_overtaken_if_most_of_the_next_calls_ended(ended):
-    order = StartOrder()
-    first, *_ = [order.start() for _ in range(1 + 2 * PEERS)]
+    order = StartOrder[None]()
+    first, *_ = [order.start(None) for _ in range(1 + 2 * PEERS)]
     for number in ended:
         order.ended(number)
     assert order.is_overtaken(first) == (len(ended) >= OVERTAKERS)
 
 
 def test_a_call_after_which_few_started_is_not_overtaken():
-    order = StartOrder()
-    numbers = [order.start() for _ in range(OVERTAKERS)]
+    order = StartOrder[None]()
+    numbers = [order.start(None) for _ in range(OVERTAKERS)]
     for number in numbers[1:]:
         order.ended(number)
     assert not order.is_overtaken(numbers[0])
