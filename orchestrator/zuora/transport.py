@@ -104,6 +104,11 @@ class _Connection(ResponseHandler):
         else:
             self._refuse("interim answers without end")
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of the parser, which refers to this connection."""
+        ResponseHandler.connection_lost(self, exc)
+        self._answered = None
+
     def _refuse(self, why: str) -> None:
         if self.transport is not None:
             self.abort()

@@ -1,10 +1,12 @@
 """Connections that are reused, dropped or never made; and calls that take too long."""
 
 import asyncio
+import gc
 import socket
 from contextlib import suppress
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
@@ -87,6 +89,21 @@ async def test_a_get_whose_connection_drops_is_sent_exactly_once():
         await client.status(KEY, "before")
         error = await failure_of(client.status(KEY, "track"))
     assert (len(server.requests), error.kind) == (2, Kind.CONNECTION_LOST)
+
+
+@pytest.mark.asyncio
+async def test_a_closed_connection_is_freed_without_the_garbage_collector():
+    """It may hold a large answer, and the command looks for garbage seldom."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(says(Connection="close")) as server, opened(server) as client:
+            await client.stop(KEY, "track")
+            await asyncio.sleep(0)
+            left = [found for found in gc.get_objects() if isinstance(found, ResponseHandler)]
+    finally:
+        gc.enable()
+    assert not left
 
 
 @pytest.mark.asyncio
