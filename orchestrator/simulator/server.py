@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from email import message_from_bytes
@@ -48,6 +49,7 @@ class SimulatedTenant:
         self.base_url = ""
         self._tenant = Tenant(self.config, clock)
         self._dice = random.Random(f"latency {self.config.seed}")
+        self._made: Counter[tuple[str, str | None]] = Counter()
         self._tls = tls
         self._runner: web.ServerRunner | None = None
         self._handling: set[asyncio.Task[Any]] = set()
@@ -198,12 +200,12 @@ class SimulatedTenant:
             refused = tenant.admit(call, request.headers)
             if refused is None:
                 return await self._admitted(request, call)
-            await self._wait(0.25)  # a gateway refuses sooner than the application answers
+            await self._wait(call, 0.25)  # a gateway refuses sooner than the application answers
             return await self._deliver(request, call, refused, b"")
         if call.kind == "token":
             form = (await request.read()).decode("utf-8", "replace")
             answer = tenant.grant(call, form)
-            await self._wait(1.0)
+            await self._wait(call, 1.0)
         elif call.kind == "upload":
             parts = await _parts(request)
             parameters = parts.get("params", b"").decode("utf-8", "replace")
@@ -215,7 +217,7 @@ class SimulatedTenant:
 
     async def _admitted(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         try:
-            await self._wait(2.0 if call.kind == "file" else 1.0)
+            await self._wait(call, 2.0 if call.kind == "file" else 1.0)
             answer = self._tenant.act(call)
             body = await asyncio.to_thread(answer.body) if answer.heavy and callable(answer.body) else b""
         finally:
@@ -223,13 +225,21 @@ class SimulatedTenant:
             self._tenant.leave()
         return await self._deliver(request, call, answer, body)
 
-    async def _wait(self, share: float) -> None:
+    async def _wait(self, call: Call, share: float) -> None:
         config, mean = self.config, self.config.latency * share
         if mean > 0:
-            seconds = self._dice.gauss(mean, mean * config.latency_jitter)
             if config.latency_sigma > 0:
-                seconds = mean * self._dice.lognormvariate(0.0, config.latency_sigma)
+                seconds = mean * self._log_normal(call)
+            else:
+                seconds = self._dice.gauss(mean, mean * config.latency_jitter)
             await asyncio.sleep(max(0.0, seconds))
+
+    def _log_normal(self, call: Call) -> float:
+        """The n-th call of a kind for a key takes as long in every run, so that two runs of a seed compare."""
+        made = call.kind, call.key
+        self._made[made] += 1
+        dice = random.Random(f"latency {self.config.seed} {made} {self._made[made]}")
+        return dice.lognormvariate(0.0, self.config.latency_sigma)
 
     async def _deliver(
         self, request: web.BaseRequest, call: Call, answer: Answer, body: bytes

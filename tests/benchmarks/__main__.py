@@ -17,7 +17,7 @@ BENCHES = {
     "growth": "time and memory from 2,000 to 50,000 keys (--long: to 200,000)",
     "tenants": "many tenants in one process and on dask workers",
     "pacing": "use, refusals and order of many seeded days in virtual time",
-    "faults": "slow calls, downloads and other trouble, beside the same run without it",
+    "faults": "slow calls, downloads, unread output, outages of 10 s (--long: of 60 s)",
     "scaling": "many tenants on many cores, by a model",
     "records": "response files: CPU a record against a pyarrow script, time to the exit, memory, stops meanwhile",
     "instead": "what else one might pick: xargs and curl, an asyncio script",
@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, help="how often each contender runs (each bench has its own default)"
     )
-    parser.add_argument("--long", action="store_true", help="growth up to 200,000 keys: takes some minutes")
+    parser.add_argument(
+        "--long", action="store_true", help="growth up to 200,000 keys, outages of 60 s: takes minutes"
+    )
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in BENCHES]:
         parser.error(f"no bench {unknown[0]!r}; there are {', '.join(BENCHES)}")

@@ -99,19 +99,24 @@ def tenant(**changes: Any) -> Iterator[Tenant]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def start(command: Sequence[str], at: Tenant, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    """Starts ``command`` against ``at``. ``stderr`` is the descriptor of its standard error."""
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command,
+        env=environment | at.environment | {"BENCH_TOKEN": at.token},
+        cwd=at.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+    )
+
+
 def run(command: Sequence[str], at: Tenant) -> Ended:
     """Runs ``command`` against ``at`` to its end. Its CPU and memory count its children that it waited for."""
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
     with (at.folder / "stderr").open("wb") as errors:
         launched = time.monotonic()
-        process = subprocess.Popen(
-            command,
-            env=environment | at.environment | {"BENCH_TOKEN": at.token},
-            cwd=at.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
+        process = start(command, at, errors.fileno())
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - launched
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -25,10 +25,10 @@ def facts(tenant: SimulatedTenant) -> dict[str, Any]:
     stops = [call for call in tenant.log if call.kind == "stop"]
     if files := [call.ended for call in tenant.log if call.kind == "file" and call.ended is not None]:
         found["last_file"] = max(files)
-    if not stops:
+    answered = [call.ended for call in stops if call.ended is not None]
+    if not answered:
         return found
-    first, last = min(call.t for call in stops), max(call.t for call in stops)
-    accepted = max(call.ended for call in stops if call.ended is not None)
+    first, last, accepted = min(call.t for call in stops), max(call.t for call in stops), max(answered)
     results = [call for call in tenant.log if call.kind in ("status", "file")]
     effective = [tenant.truth(key).stop_effective_at for key in tenant.keys]
     return found | {
