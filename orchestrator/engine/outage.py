@@ -1,6 +1,7 @@
 """A tenant that does not answer: what counts as an outage, how long it is waited for, and what the operator sees."""
 
 import asyncio
+from math import inf
 
 from orchestrator.action import Attempts
 from orchestrator.clock import Clock
@@ -8,9 +9,13 @@ from orchestrator.durations import show_duration
 from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.pace import Pace
 from orchestrator.errors import CallError, Kind, TenantUnreachable
+from orchestrator.pacing.circuit import PROBE_EVERY
 
 WRONG_ADDRESS = 60.0
 """Seconds for which a tenant is waited for that never answered and whose address may be wrong."""
+
+PROBE_TIME = 5.0
+"""Seconds that a probe has for its answer after the tenant's limits held it back."""
 
 _NO_OUTAGE = frozenset(
     {Kind.THROTTLED, Kind.UNAUTHENTICATED, Kind.NO_RESPONSE_FILE, Kind.BAD_FILE, Kind.TOO_LARGE}
@@ -95,6 +100,11 @@ class Outage:
             return since + self._longest
         return min(since + self._longest, self._wrong_address_since + WRONG_ADDRESS)
 
+    def _asked_until(self, now: float) -> float:
+        """When a probe that waits for the tenant's limits will be answered. Until then, no outage is certain."""
+        opens_at = self._pace.pacer.opens_at(now)
+        return -inf if opens_at is None or opens_at <= now + PROBE_EVERY[1] else opens_at + PROBE_TIME
+
     def _end_if_due(self, error: CallError) -> None:
         """End the run if the outage lasted too long. Otherwise ask again when it will have."""
         if self._timer is not None:
@@ -104,7 +114,7 @@ class Outage:
         if since is None or self._cutoff.cancelled_by is not None:
             return
         now = self._clock.now()
-        left = self._ends_at(since) - now
+        left = max(self._ends_at(since), self._asked_until(now)) - now
         if left > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._end_if_due, error)
             return

@@ -45,12 +45,11 @@ class AbandonedCalls:
         """
         self._until.append(now + (LONGEST if header else min(lasted / 2, LONGEST)))
         self._until.sort()
-        del self._until[: max(0, len(self._until) - most)]
+        self._forget(max(0, len(self._until) - most))
 
     def expire(self, now: float) -> None:
         """Forget the calls that are counted no longer."""
-        while self._until and self._until[0] <= now:
-            del self._until[0]
+        self._forget(sum(until <= now for until in self._until))
 
     def seen(self, now: float, in_use: int, in_flight: int) -> None:
         """The tenant's header says that ``in_use`` calls are in flight. ``in_flight`` of them are ours.
@@ -71,6 +70,13 @@ class AbandonedCalls:
         least = min(least for _, least in periods)
         ended = least - in_use - max(1, int(ON_THE_WAY * least))
         ended = min(ended, sum(until <= now + LONGEST - SHORTEST for until in self._until))
-        if ended > 0:
-            del self._until[:ended]
-            periods[-1] = periods[-1][0], min(periods[-1][1], in_flight + len(self._until))
+        self._forget(ended)
+
+    def _forget(self, count: int) -> None:
+        """Count the ``count`` oldest no longer, nor among our earlier calls.
+
+        Many responses repeat one count of the tenant, and it must end the same calls only once.
+        """
+        if count > 0:
+            del self._until[:count]
+            self._ours = deque((since, least - count) for since, least in self._ours)

@@ -244,6 +244,14 @@ class VirtualTenant:
 
         return await self._call("file status", address.rpartition("/")[2], track_id, work)
 
+    def _seconds(self, name: str, key: str) -> float:
+        """How long a call takes that starts now."""
+        return self._latency()
+
+    def _limits(self) -> Limits:
+        """The limits that an answer of the API names now. A refusal for the limits names none."""
+        return Limits()
+
     async def _call(self, name: str, key: str, track_id: str, work: Callable[[Action, Call], R]) -> R:
         if self._refuses_credentials is not None:
             await asyncio.sleep(self._latency())
@@ -253,7 +261,7 @@ class VirtualTenant:
             self.calls.append(call)
             self.counts[name, key] += 1
         befalls = self._script(name, key, self.counts[name, key])
-        seconds = self._latency()
+        seconds = self._seconds(name, key)
         if befalls is not None and befalls.seconds is not None:
             seconds = befalls.seconds
         self.in_flight += 1
@@ -329,7 +337,8 @@ class VirtualTenant:
             return
         retry_after = getattr(error, "retry_after", None)
         by_api = error is None or getattr(error, "by_api", False)
-        self.answered(Answered(Limits(), 200, kind is Kind.THROTTLED, retry_after, seconds, by_api=by_api))
+        limits = self._limits() if by_api and kind is not Kind.THROTTLED else Limits()
+        self.answered(Answered(limits, 200, kind is Kind.THROTTLED, retry_after, seconds, by_api=by_api))
 
 
 def actions_of(count: int, first: int = 1, **fields: Any) -> list[Action]:

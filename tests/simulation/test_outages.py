@@ -180,6 +180,13 @@ def test_throttling_is_no_outage():
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: 20})
 
 
+def test_a_closed_gate_does_not_count_towards_the_wait_for_the_tenant():
+    """One call asks for a wait of 300 s, and another call hangs. No probe may start before."""
+    script = scripted(stop={1: [throttled(300.0)], 2: [lost(works=False)]})
+    world = World(VirtualTenant(actions_of(20), script=script), settings(concurrency=2, wait_for_tenant=60.0))
+    assert virtually(world.run(rows_of(20))).state == "finished"
+
+
 def test_an_outage_does_not_count_towards_the_settle_time():
     script = between(5.0, 185.0, DOWN["503"])
     world = World(VirtualTenant(actions_of(5, stopping_for=200.0), script=script), settings(settle=60.0))

@@ -49,6 +49,15 @@ def test_a_header_that_counts_fewer_calls_than_are_ours_ends_it():
     assert seen(abandoned(*[1.0] * 10), *headers) == 3
 
 
+def test_headers_that_repeat_one_count_end_the_same_calls_once():
+    """Ten of 40 calls were cancelled, and the tenant counts 32. New calls take the place of those that ended."""
+    calls = abandoned(*[1.0] * 10)
+    assert seen(calls, *((100.0 + 0.25 * n, 40, 30) for n in range(8))) == 10
+    for n in range(20):
+        calls.seen(102.0 + 0.01 * n, 32, 40 - len(calls))
+    assert len(calls) == 5
+
+
 def test_a_few_calls_in_flight_end_nothing():
     headers = [(100.0 + 0.5 * n, 38, 39) for n in range(8)]
     assert seen(abandoned(1.0), *headers) == 1
