@@ -23,9 +23,9 @@ from orchestrator.errors import Kind, TenantUnreachable
 from orchestrator.model import OVER, Outcome, Status
 from orchestrator.report import Report
 from orchestrator.settings import Threshold
+from tests.simulation.dice import Dice, lies, rows_reported
 from tests.simulation.memory import Batch, snapshot
 from tests.simulation.tenant import Action, Call, Fault, VirtualTenant, fault
-from tests.simulation.test_seeded_runs import Dice, lies, rows_reported
 from tests.simulation.virtual import now, virtually
 from tests.simulation.world import Session, World, settings
 

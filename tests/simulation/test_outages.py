@@ -17,39 +17,14 @@ from tests.simulation.tenant import (
     actions_of,
     bulk_key,
     fault,
-    lost,
     scripted,
     throttled,
 )
+from tests.simulation.trouble import ANSWERS, DOWN, answer, page
 from tests.simulation.virtual import now, virtually
 from tests.simulation.world import World, entry, rows_of, settings
 
 KEYS = 200
-
-
-def page(http_status: int, *, works: bool = False) -> Fault:
-    return fault(Kind.GATEWAY, http_status=http_status, works=works, may_have_worked=True)
-
-
-def server_error(http_status: int) -> Fault:
-    return fault(Kind.SERVER, http_status=http_status, may_have_worked=True)
-
-
-DOWN: dict[str, Callable[[], Fault]] = {
-    "refuse": lambda: fault(Kind.CONNECT_FAILED, seconds=0.001, wrong_address=True),
-    "hang": lambda: lost(works=False),
-    "hang after the stop took effect": lambda: lost(works=True),
-    "reset": lambda: fault(Kind.CONNECTION_LOST, seconds=0.01, may_have_worked=True),
-    "DNS": lambda: fault(Kind.CONNECT_FAILED, seconds=0.01, wrong_address=True),
-    "500": lambda: server_error(500),
-    "502": lambda: server_error(502),
-    "503": lambda: server_error(503),
-    "504": lambda: server_error(504),
-    "HTML under 200": lambda: fault(Kind.MALFORMED_ANSWER, http_status=200, may_have_worked=True),
-    "HTML under 403": lambda: page(403),
-    "HTML under 404 after the stop took effect": lambda: page(404, works=True),
-}
-"""The kinds of outage."""
 
 
 def between(start: float, end: float, fails: Callable[[], Fault]) -> Script:
@@ -100,23 +75,10 @@ def test_a_run_of_few_keys_survives_an_outage_with_a_single_attempt(keys, fails)
     )
 
 
-HTTP = [302, 307, 400, 401, 403, 404, 405, 409, 418, 421, 423, 425, 451, 499, 500, 502, 503, 504]
-
-
-def kind_of(http_status: int) -> Kind:
-    if http_status == 401:
-        return Kind.UNAUTHENTICATED
-    return (Kind.REDIRECTED, Kind.GATEWAY, Kind.SERVER)[http_status // 100 - 3]
-
-
 @pytest.mark.parametrize("works", [True, False])
-@pytest.mark.parametrize("http_status", HTTP)
+@pytest.mark.parametrize("http_status", ANSWERS)
 def test_half_a_second_of_a_gateway_answer_loses_no_key(http_status, works):
-    lost_effect = works and http_status != 401
-    fails = fault(
-        kind_of(http_status), http_status=http_status, works=lost_effect, may_have_worked=http_status != 401
-    )
-    world, ending = through(between(0.3, 0.8, lambda: fails))
+    world, ending = through(between(0.3, 0.8, lambda: answer(http_status, works=works)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: KEYS})
 
 

@@ -18,9 +18,9 @@ from orchestrator.engine.cutoff import Ending, Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import OVER, InputRow
 from orchestrator.report import Report
+from tests.simulation.dice import lies, rows_reported
 from tests.simulation.memory import snapshot
 from tests.simulation.tenant import Action, Fault, VirtualTenant, actions_of, bulk_key, fault, lost, throttled
-from tests.simulation.test_seeded_runs import lies, rows_reported
 from tests.simulation.virtual import VirtualLoop
 from tests.simulation.world import Session, World, settings
 

@@ -110,6 +110,7 @@ class World:
     disk: float = 0.0
     seed: int = 0
     responses: MemoryResponses | None = field(default_factory=MemoryResponses)
+    sink: Sink = field(default_factory=lambda: Sink(None, None))
     settled: list[tuple[int, Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -150,7 +151,7 @@ class Session:
         self.backlog = Backlog()
         self.batches = batches
         self.over = False
-        log = make_log(Sink(None, None), self.clock, "run")
+        log = make_log(world.sink, self.clock, "run")
         slots = TenantSlots(settings.headroom / 100, settings.concurrency)
         self.pacer = Pacer(slots, settings.headroom / 100, settings.rate, Random(world.seed).uniform)
         self.pace = Pace(self.pacer, self.backlog, self.journal, self.progress, self.clock, log)
