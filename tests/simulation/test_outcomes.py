@@ -44,7 +44,7 @@ def test_a_stopped_action_names_the_time_and_call_of_its_stop():
 
 
 def test_a_stop_that_timed_out_but_worked_is_stopped_with_its_answer_lost():
-    found = one(stop=[lost()])
+    found = one(stop=[lost()], hedge=0.0)
     assert (found.outcome, found.stop.answer) == (Outcome.STOPPED, "lost")
 
 
@@ -148,7 +148,7 @@ def test_a_lost_stop_seen_as_stopping_came_before_the_completion():
             status = super().status(at)
             return Status.COMPLETED if status is Status.STOPPED else status
 
-    found = one(Hasty(bulk_key(1), stopping_for=60.0), stop=[lost()])
+    found = one(Hasty(bulk_key(1), stopping_for=60.0), stop=[lost()], hedge=0.0)
     assert (found.outcome, found.stop.accepted_at) == (Outcome.COMPLETED_BEFORE_STOP, None)
 
 

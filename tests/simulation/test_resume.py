@@ -94,7 +94,8 @@ def test_a_stop_in_flight_at_a_crash_is_unconfirmed_whatever_came_before():
             await running
         return at_that_moment
 
-    world = World(VirtualTenant(actions_of(1), script=scripted(stop={1: [fault(Kind.LOCKED), lost()]})))
+    script = scripted(stop={1: [fault(Kind.LOCKED), lost()]})
+    world = World(VirtualTenant(actions_of(1), script=script), settings(hedge=0.0))
     assert virtually(main(world)) is Outcome.UNCONFIRMED
 
 
@@ -102,7 +103,8 @@ def test_a_stop_that_may_have_been_sent_before_the_crash_is_never_called_skipped
     """Resumed with other guards, an action that our own stop put to Stopping is not skipped."""
     script = scripted(stop={1: [lost(seconds=500.0)]})
     world = World(
-        VirtualTenant(actions_of(1, stopping_for=900.0), script=script), settings(expect_action_type=("MPU",))
+        VirtualTenant(actions_of(1, stopping_for=900.0), script=script),
+        settings(expect_action_type=("MPU",), hedge=0.0),
     )
 
     async def main() -> None:

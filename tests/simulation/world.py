@@ -89,12 +89,11 @@ class WatchedGate(Gate):
 
 
 def settings(**values: Any) -> Settings:
-    """Settings of a run in virtual time: no headroom, ten slots, no hedged calls."""
+    """Settings of a run in virtual time: no headroom, ten slots."""
     told: dict[str, Any] = {
         "base_url": "https://tenant.invalid",
         "headroom": 0.0,
         "concurrency": 10,
-        "hedge": 0.0,
     }
     return Settings(**(told | values))
 
