@@ -53,7 +53,7 @@ def _last_accepted(kind: str, *, is_read: bool, seed: int) -> float:
 
 @contextmanager
 def _output(kind: str, *, is_read: bool) -> Iterator[tuple[int, Callable[[], None]]]:
-    """A descriptor to write to, and a function that starts to read. What is not read is full from the start."""
+    """A descriptor to write to, and a function that starts to read. An unread output is full from the start."""
     end, output = pty.openpty() if kind == "terminal" else os.pipe()
     if kind == "terminal":
         fcntl.ioctl(output, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))

@@ -118,7 +118,7 @@ class Dice:
         )
 
     def no_token(self) -> Fault | None:
-        """What befalls a request for a token now."""
+        """The fault of a request for a token now, or None."""
         down = now() < self.faults_end and self._outage() == "no token"
         return server_error(503) if down else None
 
@@ -128,7 +128,7 @@ class Dice:
         return next((kind for start, end, kind in self.outages if start <= at < end), None)
 
     def _down(self, kind: str) -> Fault:
-        """What befalls a call in an outage. In a mixed outage this changes from call to call."""
+        """The fault of a call in an outage. In a mixed outage this changes from call to call."""
         if kind != "mixed":
             return DOWN[kind]()
         refused = fault(Kind.UNAUTHENTICATED, http_status=401)

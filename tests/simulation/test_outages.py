@@ -17,6 +17,7 @@ from tests.simulation.tenant import (
     actions_of,
     bulk_key,
     fault,
+    lost,
     scripted,
     throttled,
 )

@@ -1,4 +1,4 @@
-"""What may go wrong at a virtual tenant: ways to be down, answers of a gateway, odd headers, unread output."""
+"""The troubles of a virtual tenant: ways to be down, answers of a gateway, odd headers, unread output."""
 
 import threading
 from collections.abc import Callable, Mapping
