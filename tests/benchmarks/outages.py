@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from orchestrator.model import OVER
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
 from tests.faulty_gateway import FaultyGateway, page
@@ -137,4 +138,5 @@ def _ended(
     status = process.wait()
     outcomes = json.loads((at.folder / "run" / "report.json").read_text())["summary"]["outcomes"]
     after = [sent - back for sent in gateway.stops if sent >= back]
-    return Ended(status, KEYS - outcomes.get("stopped", 0), after)
+    left = KEYS - sum(outcomes.get(outcome.value, 0) for outcome in OVER)
+    return Ended(status, left, after)
