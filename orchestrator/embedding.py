@@ -254,10 +254,9 @@ def read_report(run_dir: str | PathLike[str]) -> Report:
         StorageError: its journal cannot be read.
     """
     path = Path(run_dir).absolute()
-    reader, sentences = open_for_report(path / "journal.db")
-    with reader:
+    with open_for_report(path / "journal.db") as reader:
         report = reports.read_report(reader, path)
-    for sentence in sentences:
+    for sentence in reader.missing:
         warnings.warn(sentence, stacklevel=2)
     return report
 

@@ -60,9 +60,7 @@ def _started(path: Path) -> str:
         return named[1]
     from orchestrator.journal.recovery.opening import open_for_report
 
-    with suppress(MassStopError):
-        reader, _ = open_for_report(path / "journal.db")
-        with reader:
-            began = datetime.fromisoformat(reader.run().started_at)
-            return f"{began:%Y%m%d-%H%M%S}"
+    with suppress(MassStopError), open_for_report(path / "journal.db") as reader:
+        began = datetime.fromisoformat(reader.run().started_at)
+        return f"{began:%Y%m%d-%H%M%S}"
     return ""

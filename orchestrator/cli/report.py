@@ -82,14 +82,14 @@ def command(
     targets.refuse_report_target(target)
     stem = "support" if form == "support" else "report"
     path = target or str(run_dir / f"{stem}.{SUFFIXES[form]}")
-    reader, sentences = open_for_report(run_dir / "journal.db")
+    reader = open_for_report(run_dir / "journal.db")
     try:
         if target is None and is_read_only(run_dir / "journal.db"):
             raise UsageError(
                 f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
                 "for standard output."
             )
-        copy_report(path, partial(_writer(form, run_dir, only, sentences), reader))
+        copy_report(path, partial(_writer(form, run_dir, only), reader))
     except ConnectionError:
         pass  # the reader closed it: it has read enough
     except OSError as error:
@@ -100,14 +100,12 @@ def command(
         reader.close()
     if path != "-":
         sys.stderr.write(f"{printable(path)}\n")
-    for sentence in sentences:
+    for sentence in reader.missing:
         output.say(sentence)
-    return 5 if sentences else 0
+    return 5 if reader.missing else 0
 
 
-def _writer(
-    form: str, run_dir: Path, only: str | None, damage: list[str]
-) -> "Callable[[JournalReader, Write], None]":
+def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalReader, Write], None]":
     from orchestrator import report as reports
     from orchestrator.report.handover import NEEDS_PERSON
 
@@ -117,11 +115,11 @@ def _writer(
         case "html":
             from orchestrator.report.pages.html import report_sha256, write_html
 
-            return lambda reader, write: write_html(reader, write, run_dir, report_sha256(reader), damage)
+            return lambda reader, write: write_html(reader, write, run_dir, report_sha256(reader))
         case "markdown":
             from orchestrator.report.pages.markdown import write_markdown
 
-            return lambda reader, write: write_markdown(reader, write, run_dir, damage)
+            return lambda reader, write: write_markdown(reader, write, run_dir)
         case "support":
             from orchestrator.report.support import write_support
 

@@ -56,9 +56,13 @@ class VerificationRow(NamedTuple):
 
 
 class JournalReader:
-    """Reads the journal behind ``connection``. Every method may raise sqlite3.Error."""
+    """Reads the journal behind ``connection``. Every method may raise sqlite3.Error.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    ``missing`` are sentences on what the journal has lost. Then nothing may call the run over.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, missing: Sequence[str] = ()) -> None:
+        self.missing = tuple(missing)
         self._connection = connection
 
     def __enter__(self) -> Self:

@@ -50,7 +50,7 @@ def read_head(reader: JournalReader) -> tuple[RunEntry, Summary]:
     run = _run(reader, info, sessions, tenants, hosts)
     summary = _summary(reader, info, sessions, tenants)
     unread = [source.name for source in reader.sources() if not source.complete]
-    said = headline(run, summary, reader.failures(), unread, reader.missing_files())
+    said = headline(run, summary, reader.failures(), unread, reader.missing_files(), reader.missing)
     return msgspec.structs.replace(run, headline=said), summary
 
 

@@ -29,7 +29,12 @@ NEARLY_ALL = 0.9
 
 
 def headline(
-    run: RunEntry, summary: Summary, failures: Sequence[Failures], unread: Sequence[str], files_missing: int
+    run: RunEntry,
+    summary: Summary,
+    failures: Sequence[Failures],
+    unread: Sequence[str],
+    files_missing: int,
+    missing: Sequence[str] = (),
 ) -> Headline:
     """The headline of every form of the report.
 
@@ -39,11 +44,15 @@ def headline(
         failures: how keys failed that are not known to be over, the most frequent way first.
         unread: the names of the sources that were not read to their end.
         files_missing: response files that the tenant offers and that could not be downloaded.
+        missing: sentences on what the journal has lost.
     """
     cause = _common_cause(run, summary, failures)
     said_over = sum(one.said_over for one in failures)
     tone, title, sentence, quote = _state(run, summary, cause, said_over, unread)
     details = list(_details(run, summary, said_over, unread, files_missing))
+    if missing:
+        details = [*missing, f"What could be read: {title}. {sentence} {quote}".rstrip(), *details]
+        tone, title, sentence, quote = _DAMAGED
     return Headline(
         tone, title, sentence, quote, details, _first_step(run, cause), cause.bulk_key if cause else None
     )
@@ -102,6 +111,12 @@ def _state(
     return "bad", title, f"{person:,} of {_actions(every)} {'needs' if person == 1 else 'need'} a person.", ""
 
 
+_DAMAGED: tuple[Tone, str, str, str] = (
+    "bad",
+    "Journal damaged",
+    "Part of the journal is lost. This report shows only what could be read.",
+    "",
+)
 _UNREAD = "the status was not read yet."
 
 

@@ -130,11 +130,10 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
     """
     from orchestrator.journal.recovery.opening import open_for_resume
 
-    reader, sentences = open_for_resume(path / "journal.db")
-    with reader:
+    with open_for_resume(path / "journal.db") as reader:
         try:
             info = reader.run()
-            return info, msgspec.convert(info.settings, Settings), reader.sources(), sentences
+            return info, msgspec.convert(info.settings, Settings), reader.sources(), list(reader.missing)
         except (*UNREADABLE, msgspec.ValidationError) as error:
             raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
 

@@ -46,8 +46,7 @@ def finished_run(path: Path) -> tuple[RunInfo, Settings, list[str]]:
         RunDirectoryError: there is no run.
         StorageError: its journal cannot be read.
     """
-    reader, sentences = open_for_report(path / "journal.db")
-    with reader:
+    with open_for_report(path / "journal.db") as reader:
         info, last = reader.run(), reader.sessions()[-1]
     if info.command == "plan":
         raise UsageError(f"{path} is a plan: it stopped nothing. Verify the run that was made from it.")
@@ -57,7 +56,7 @@ def finished_run(path: Path) -> tuple[RunInfo, Settings, list[str]]:
         raise UsageError(
             f"The run in {path} is not finished ({last.state}). Finish it first: mass-stop resume {path}"
         )
-    return info, msgspec.convert(info.settings, Settings), sentences
+    return info, msgspec.convert(info.settings, Settings), list(reader.missing)
 
 
 @asynccontextmanager
@@ -76,7 +75,7 @@ async def reading_again(
         tenants = await in_thread(lambda: tenants_of(settings))
     require_same_tenants(info, settings, tenants, path)
     with TemporaryDirectory(prefix="mass-stop-verify-") as place:
-        reader, _ = await in_thread(lambda: open_for_report(path / "journal.db"))
+        reader = await in_thread(lambda: open_for_report(path / "journal.db"))
         own = msgspec.structs.replace(
             settings, out=str(Path(place) / "run"), plan=None, order=None, max_failures=None, max_failures_total=None,
             expect_action_type=(), expect_uploaded_by=(), no_results=True, save_responses=False, report=None,
@@ -97,8 +96,7 @@ async def compare(path: Path, run: Run) -> Verification:
     """The differences between the statuses read by ``run`` and the report of the run in ``path``."""
 
     def work() -> Verification:
-        reader, _ = open_for_report(path / "journal.db")
-        with reader:
+        with open_for_report(path / "journal.db") as reader:
             before = (one for one in reports.read_actions(reader) if one.outcome is not Outcome.MALFORMED)
             return run.journal.read(lambda after: _compared(before, after)).result()
 
@@ -160,8 +158,7 @@ def keep(path: Path, verification: Verification) -> str | None:
     try:
         if is_read_only(path / "journal.db"):
             return f"The run in {path} is read-only: these findings were not kept."
-        reader, _ = open_for_resume(path / "journal.db")
-        reader.close()
+        open_for_resume(path / "journal.db").close()
         directory = rundir.reopen(path)
         try:
             journal = journals.reopen(directory.journal, Clock())

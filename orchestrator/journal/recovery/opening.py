@@ -64,8 +64,8 @@ class _Damaged(Exception):
     """The journal is damaged."""
 
 
-def open_for_report(path: Path) -> tuple[JournalReader, list[str]]:
-    """A reader of the journal at ``path``, and sentences on what it lacks. Modifies nothing.
+def open_for_report(path: Path) -> JournalReader:
+    """A reader of the journal at ``path``. Modifies nothing.
 
     Raises:
         RunDirectoryError: there is no journal, or a later version wrote it.
@@ -74,7 +74,7 @@ def open_for_report(path: Path) -> tuple[JournalReader, list[str]]:
     _require_directory(path.parent)
     with _held(path.parent) as held, _local_failures(path):
         if not held:
-            return JournalReader(database.read_only(path, at_work=True)), []
+            return JournalReader(database.read_only(path, at_work=True))
         if database.whole(path).is_file():
             path = database.whole(path)
         state = FileState(path)
@@ -89,15 +89,15 @@ def open_for_report(path: Path) -> tuple[JournalReader, list[str]]:
 
 def open_undamaged(path: Path) -> JournalReader:
     """As :func:`open_for_report`, for a journal that lacks nothing. Raises StorageError for any other."""
-    reader, sentences = open_for_report(path)
-    if not sentences:
+    reader = open_for_report(path)
+    if not reader.missing:
         return reader
     reader.close()
-    raise StorageError(" ".join(sentences))
+    raise StorageError(" ".join(reader.missing))
 
 
-def open_for_resume(path: Path) -> tuple[JournalReader, list[str]]:
-    """A reader of the journal at ``path``, and sentences on what it lacks.
+def open_for_resume(path: Path) -> JournalReader:
+    """A reader of the journal at ``path``.
 
     The journal is brought into the closed state and the current form first. Where commits are lost, it records that
     what it holds as not sent may have been sent.
@@ -112,7 +112,7 @@ def open_for_resume(path: Path) -> tuple[JournalReader, list[str]]:
         if is_read_only(path):
             raise RunDirectoryError(_READ_ONLY.format(path.parent))
         if not held:  # the session at work will refuse a second one
-            return JournalReader(database.read_only(path, at_work=True)), []
+            return JournalReader(database.read_only(path, at_work=True))
         sentences = recover(path)
         return _begun(database.read_only(path), path, sentences)
 
@@ -146,7 +146,7 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
     return [_SHORTENED.format(path, lost)] if lost else []
 
 
-def _open_copy(path: Path, state: FileState) -> tuple[JournalReader, list[str]]:
+def _open_copy(path: Path, state: FileState) -> JournalReader:
     """As :func:`open_for_report`, from a temporary copy that is recovered as a resumed run would do it."""
     directory, copy = _copied(path, with_log=not state.foreign)
     try:
@@ -157,7 +157,7 @@ def _open_copy(path: Path, state: FileState) -> tuple[JournalReader, list[str]]:
         except _Damaged as problem:
             connection, sentences = rebuilt(copy, path, str(problem))
             directory.cleanup()
-            return JournalReader(connection), sentences
+            return JournalReader(connection, sentences)
         connection = database.read_only(copy, factory=_Copy)
         assert isinstance(connection, _Copy)
         connection.directory = directory
@@ -261,13 +261,11 @@ class _Copy(sqlite3.Connection):
             self.directory.cleanup()
 
 
-def _begun(
-    connection: sqlite3.Connection, path: Path, sentences: list[str]
-) -> tuple[JournalReader, list[str]]:
-    """A reader with ``connection``, and the sentences on its gaps. Raises NotBegun if the journal holds no run."""
+def _begun(connection: sqlite3.Connection, path: Path, sentences: list[str]) -> JournalReader:
+    """A reader with ``connection``. ``sentences`` are on its gaps. Raises NotBegun if the journal holds no run."""
     if connection.execute(sql("holds_run")).fetchone()[0]:
         trouble = [sentence for (sentence,) in connection.execute(sql("trouble"))]
-        return JournalReader(connection), [*trouble, *sentences]
+        return JournalReader(connection, [*trouble, *sentences])
     connection.close()
     raise database.NotBegun(_NOT_BEGUN.format(path))
 

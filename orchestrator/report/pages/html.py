@@ -7,7 +7,7 @@ a time. Before that, or without scripts, a reader sees plain HTML. Every text fr
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -29,15 +29,12 @@ ROWS_AT_ONCE = 100
 """Actions that are in the page as HTML: the script's first page, and all there is without scripts."""
 
 
-def write_html(
-    reader: JournalReader, write: Write, directory: Path, sha256: str | None, damage: Sequence[str] = ()
-) -> None:
+def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str | None) -> None:
     """Writes the page of the run in ``directory`` to ``write``.
 
-    ``sha256`` is of the ``report.json`` made from this journal; None where there is none. ``damage`` are sentences on
-    what could not be read of the journal.
+    ``sha256`` is of the ``report.json`` made from this journal; None where there is none.
     """
-    view = read_view(reader, damage)
+    view = read_view(reader)
     timeline = read_timeline(reader)
     selection = select(reader, view.actions, view.groups["person"])
     pieces = template().generate(

@@ -6,7 +6,7 @@ break a table, notify someone or become a link. The report has the original char
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.durations import show_rounded
@@ -26,12 +26,9 @@ _PLACES = 6
 """Tenants shown in full."""
 
 
-def write_markdown(reader: JournalReader, write: Write, directory: Path, damage: Sequence[str] = ()) -> None:
-    """Writes the report of the run in ``directory``. Raises StorageError where the journal holds no run.
-
-    ``damage`` are sentences on what could not be read of the journal.
-    """
-    view = read_view(reader, damage)
+def write_markdown(reader: JournalReader, write: Write, directory: Path) -> None:
+    """Writes the report of the run in ``directory``. Raises StorageError where the journal holds no run."""
+    view = read_view(reader)
     write(("\n".join(_lines(view, directory)) + "\n").encode("utf-8"))
 
 

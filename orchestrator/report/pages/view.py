@@ -2,7 +2,7 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import msgspec
@@ -190,11 +190,8 @@ class View(Struct, frozen=True):
         return [(one.option, printable(_shown(one, value))) for one, value in told if value != one.default]
 
 
-def read_view(reader: JournalReader, damage: Sequence[str] = ()) -> View:
-    """The view of the run. Raises StorageError where the journal holds no run.
-
-    ``damage`` are sentences on what could not be read of the journal; then no headline may call the run over.
-    """
+def read_view(reader: JournalReader) -> View:
+    """The view of the run. Raises StorageError where the journal holds no run."""
     run, summary = read_head(reader)
     info = reader.run()
     cells = [
@@ -208,8 +205,8 @@ def read_view(reader: JournalReader, damage: Sequence[str] = ()) -> View:
         summary=summary,
         info=info,
         places=_places(run),
-        headline=_headline(run, damage),
-        damaged=bool(damage),
+        headline=_headline(run),
+        damaged=bool(reader.missing),
         groups=_groups(cells),
         fate=fate_of(cells),
         breakdowns=read_breakdowns(reader, cells, tenants=bool(tenants)),
@@ -248,25 +245,14 @@ def _tenants(
         yield TenantVerdict(printable(name), headline, _groups(cells_of[name]), reason)
 
 
-def _headline(run: RunEntry, damage: Sequence[str]) -> Headline:
+def _headline(run: RunEntry) -> Headline:
     assert isinstance(run.headline, Headline)
     found = run.headline
-    found = msgspec.structs.replace(
-        found, quote=printable(found.quote), key=found.key and printable(found.key)
-    )
-    if not damage:
-        return found
-    details = [
-        *map(printable, damage),
-        f"What could be read: {found.title}. {found.sentence} {found.quote}".rstrip(),
-    ]
     return msgspec.structs.replace(
         found,
-        tone="bad",
-        title="Journal damaged",
-        sentence="Part of the journal is lost. This report shows only what could be read.",
-        quote="",
-        details=[*details, *found.details],
+        quote=printable(found.quote),
+        details=[printable(detail) for detail in found.details],
+        key=found.key and printable(found.key),
     )
 
 

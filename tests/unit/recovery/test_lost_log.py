@@ -85,7 +85,8 @@ def test_the_report_does_not_change_a_killed_journal_and_its_log(killed):
 
 def test_a_resumed_journal_still_reports_its_loss(killed):
     lose_log(killed)
-    reader, sentences = open_for_resume(killed)
+    reader = open_for_resume(killed)
+    sentences = list(reader.missing)
     reader.close()
     assert "is missing" in sentences[0]
     assert reported(killed).sentences == []
@@ -96,7 +97,7 @@ def test_keys_read_after_the_loss_may_have_been_stopped_too(killed):
     """The lost commits may have held their rows and their stops."""
     change_as_killed(drop_log(killed), "UPDATE source SET complete = 0")
     lose_log(drop_log(killed))
-    open_for_resume(killed)[0].close()
+    open_for_resume(killed).close()
     with closing(database.read_only(killed)) as connection:
         assert connection.execute("SELECT doubted FROM source").fetchall() == [(1,)]
 
@@ -154,7 +155,8 @@ def test_a_run_killed_right_after_its_first_commit_keeps_it(tmp_path, monkeypatc
     journal.add_sources([("keys.csv", None)])
     shutil.copytree(tmp_path, tmp_path / "killed")
     journal.close()
-    reader, sentences = open_for_resume(tmp_path / "killed" / "journal.db")
+    reader = open_for_resume(tmp_path / "killed" / "journal.db")
+    sentences = list(reader.missing)
     with reader:
         assert [source.name for source in reader.sources()] == ["keys.csv"]
     assert sentences == []

@@ -48,7 +48,8 @@ def outcomes(path: Path) -> dict[int, str]:
 
 
 def test_a_complete_journal_has_no_damage(path):
-    reader, sentences = open_for_report(path)
+    reader = open_for_report(path)
+    sentences = list(reader.missing)
     reader.close()
     assert sentences == []
 
@@ -92,7 +93,8 @@ def test_a_row_that_was_made_stopped_is_not_reported_as_stopped(path):
 
 
 def test_a_complete_journal_of_a_killed_process_is_resumed(killed):
-    reader, sentences = open_for_resume(killed)
+    reader = open_for_resume(killed)
+    sentences = list(reader.missing)
     reader.close()
     assert sentences == []
 
@@ -102,7 +104,8 @@ def test_a_damaged_index_of_the_log_does_not_claim_missing_frames(killed):
     header = bytearray(index.read_bytes())
     header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
     index.write_bytes(header)
-    reader, sentences = open_for_resume(killed)
+    reader = open_for_resume(killed)
+    sentences = list(reader.missing)
     reader.close()
     assert sentences == []
 
@@ -217,7 +220,8 @@ def test_the_finding_is_the_same_when_the_journal_is_opened_again(shortened):
 
 
 def test_a_shortened_journal_is_resumed(shortened):
-    reader, sentences = open_for_resume(shortened)
+    reader = open_for_resume(shortened)
+    sentences = list(reader.missing)
     reader.close()
     assert len(sentences) == 1
 
@@ -246,7 +250,7 @@ def test_unsent_keys_of_an_abandoned_journal_are_unconfirmed(left):
 
 
 def test_a_resume_removes_the_mark_of_an_abandoned_journal(left):
-    reader, _ = open_for_resume(left)
+    reader = open_for_resume(left)
     reader.close()
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
     assert "not_attempted" not in outcomes(left).values()
@@ -276,7 +280,8 @@ def test_results_from_a_full_disk_are_known_once_there_is_room(on_a_full_disk, m
     with pytest.raises(StorageError):
         open_for_resume(on_a_full_disk)
     monkeypatch.undo()
-    reader, sentences = open_for_resume(on_a_full_disk)
+    reader = open_for_resume(on_a_full_disk)
+    sentences = list(reader.missing)
     reader.close()
     assert "ends before its run did" in sentences[0]
     assert "not_attempted" not in outcomes(on_a_full_disk).values()
@@ -341,7 +346,7 @@ def test_a_checksum_covers_every_field_of_a_completed_action():
 
 def test_the_report_of_a_damaged_journal_adds_up(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
-    reader, _ = open_for_report(path)
+    reader = open_for_report(path)
     report = read_report(reader)
     reader.close()
     assert sum(report.summary.outcomes.values()) == len(report.actions)

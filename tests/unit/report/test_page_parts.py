@@ -12,6 +12,7 @@ import pytest
 from orchestrator.journal.entries import Operator
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, Problem, Records, Status
+from orchestrator.report.building import read_report
 from orchestrator.report.pages.html import write_html
 from orchestrator.report.pages.view import read_view
 from orchestrator.results.index import Index, RemediationFile, encode
@@ -28,7 +29,7 @@ def run():
 
 def page(run: MadeRun, directory: Path = Path("runs/one"), damage: Sequence[str] = ()) -> str:
     buffer = io.BytesIO()
-    write_html(JournalReader(run.connection), buffer.write, directory, None, damage)
+    write_html(JournalReader(run.connection, damage), buffer.write, directory, None)
     return re.sub(r"<template.*?</template>", "", buffer.getvalue().decode(), flags=re.S)
 
 
@@ -241,7 +242,9 @@ def test_a_run_that_is_at_work_calls_its_actions_not_over_yet(run):
 def test_a_damaged_journal_is_the_first_thing_said(run, outcome):
     run.add(outcome)
     run.end()
-    view = read_view(JournalReader(run.connection), ["4 of the 203 rows of keys.csv are lost."])
+    reader = JournalReader(run.connection, ["4 of the 203 rows of keys.csv are lost."])
+    view = read_view(reader)
+    assert view.headline == read_report(reader).run.headline
     assert (view.headline.tone, view.headline.title) == ("bad", "Journal damaged")
     assert view.headline.details[0] == "4 of the 203 rows of keys.csv are lost."
     assert view.headline.details[1].startswith("What could be read: ")
