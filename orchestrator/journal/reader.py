@@ -131,6 +131,10 @@ class JournalReader:
         """The number of actions by outcome."""
         return dict(self._rows("outcomes"))
 
+    def any_possibly_stopped(self) -> bool:
+        """Whether the tenant accepted a stop, or may have carried out one that it did not answer."""
+        return bool(self._value("any_possibly_stopped"))
+
     def any_stop_sent(self) -> bool:
         """Whether a stop was sent. Refusals for the credentials (HTTP 401) do not count."""
         return bool(self._value("any_stop_sent"))

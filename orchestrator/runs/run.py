@@ -18,7 +18,14 @@ from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.cutoff import GRACE, Cutoff, Ending, Interrupted
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake, IntakeByTenant
-from orchestrator.errors import CredentialsRefused, MassStopError, StorageError, TenantError, UsageError
+from orchestrator.errors import (
+    CredentialsRefused,
+    MassStopError,
+    StorageError,
+    TenantError,
+    TenantUnreachable,
+    UsageError,
+)
 from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
@@ -278,7 +285,9 @@ class Run:
             return StorageError.exit_status
         if isinstance(cut_by, TenantError):
             # The journal knows. The progress of shards on other machines may be late, or lost.
-            return 4 if await self.read(JournalReader.any_stop_sent) else cut_by.exit_status
+            unreachable = isinstance(cut_by, TenantUnreachable)
+            began = JournalReader.any_stop_sent if unreachable else JournalReader.any_possibly_stopped
+            return 4 if await self.read(began) else cut_by.exit_status
         if cut_by is not None:
             return cut_by.exit_status
         if self.ending.state == "interrupted":

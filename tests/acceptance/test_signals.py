@@ -49,7 +49,7 @@ def _cut_midway(mass_stop: MassStop, tenant: Tenant, number: int, **start: Any) 
     return going.end()
 
 
-@pytest.mark.parametrize("anew", [True, False], ids=["started", "forked"])
+@pytest.mark.parametrize("started", [True, False], ids=["started", "forked"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_its_status_and_a_report(
     mass_stop: MassStop, make_tenant: MakeTenant, number: int, status: int

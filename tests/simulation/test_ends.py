@@ -357,7 +357,8 @@ def test_a_tenant_that_never_answers_ends_the_run_after_the_wait(keys):
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, type(ending.cut_by)) == ("aborted", TenantUnreachable)
     assert world.tenant.of("status"), "no key that may have been stopped was polled"
-    assert 900.0 <= max(call.at for call in world.tenant.calls) <= 930.0
+    # Probes start at most two seconds apart, and a call lasts at most 30 s.
+    assert 898.0 <= max(call.at for call in world.tenant.calls) <= 930.0
 
 
 def test_a_key_that_a_poll_shows_stopping_gets_no_further_stop():

@@ -200,6 +200,9 @@ UPDATE tenant SET
     reason = CASE WHEN name IN (SELECT tenant FROM action WHERE stage <> 3) THEN :reason END
 WHERE state = 'running' OR (:state = 'finished' AND state <> 'unused');
 
+-- name: any_possibly_stopped
+SELECT EXISTS (SELECT 1 FROM action WHERE accepted_at IS NOT NULL OR lost);
+
 -- name: any_stop_sent
 -- Whether a stop reached the tenant. Without a connection, no stop was sent; a 401 stops nothing.
 SELECT EXISTS (

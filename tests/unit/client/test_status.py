@@ -1,5 +1,7 @@
 """The client's reading of a status."""
 
+import json
+
 import pytest
 
 from orchestrator.engine.retry import tries
@@ -38,11 +40,18 @@ async def test_every_documented_status_is_read(tenant, client, status):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("told", [None, "", " ", 7, True, [], ["a"], {}], ids=repr)
-async def test_a_malformed_address_is_no_response_file(tenant, client, told):
+@pytest.mark.parametrize("address", [None, "", " "], ids=repr)
+async def test_an_empty_address_is_no_response_file(tenant, client, address):
     """An empty one was once requested as an address, and the answer made an endless run."""
-    tenant.get(STATUS, payload=status_body(outputURL=told))
+    tenant.get(STATUS, payload=status_body(outputURL=address))
     assert (await client.status(KEY, "track")).output_url is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("address", [7, True, [], ["a"], {}], ids=repr)
+async def test_an_address_that_is_no_text_is_kept_to_be_quoted(tenant, client, address):
+    tenant.get(STATUS, payload=status_body(outputURL=address))
+    assert (await client.status(KEY, "track")).output_url == json.dumps(address)
 
 
 @pytest.mark.asyncio

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow, is_bulk_key
 from orchestrator.sources import open_source
+from orchestrator.sources.cells import INVISIBLE
 
 keys = st.text(string.ascii_letters + string.digits, min_size=32, max_size=32)
 plain = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=12)
@@ -174,7 +175,7 @@ def test_every_line_without_quotes_is_a_row_a_blank_or_a_comment(lines):
     kept = [
         number
         for number, line in enumerate(["key,note", *lines], 1)
-        if line.strip(" \t\v\f,;") and not line.startswith("#")
+        if line.strip(INVISIBLE + ",;") and not line.startswith("#")
     ]
     content = "\n".join(["key,note", *lines]).encode()
     assert [row.number for row in through_a_pipe(content, [])] == kept[1:]
