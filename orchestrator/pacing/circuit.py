@@ -7,8 +7,11 @@ FAILURES = 5
 """Calls in a row without an answer from the API that make an outage. Before the first answer, one call is enough."""
 
 FIRST_PROBE = (0.25, 0.5)
-PROBE_EVERY = (1.0, 2.0)
-"""Seconds until the first probe, and between two probes: a random time between these."""
+PROBE_EVERY = (1.0, 1.8)
+"""Seconds until the first probe, and between two probes: a random time between these.
+
+With the time of a call, a stop leaves within two seconds after the tenant is back.
+"""
 
 MOST_PROBES = 40
 """Probes in flight at most, beside the calls that were in flight before. Each may hang until its timeout."""

@@ -383,7 +383,12 @@ def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
             found.append(f"{key}: reported {told}, is {truth.status}")
         if told == "stopped" and not truth.stops_received:
             found.append(f"{key}: reported stopped, and no stop of ours arrived")
-        if told in ("not_attempted", "already_stopped", "already_completed") and truth.stop_effective_at:
+        # Without the response to a stop, no one can know whether it came before the end of a Completed action.
+        unknown = told == "already_completed" and any(
+            call.kind == "stop" and call.key == key and call.fault for call in tenant.log
+        )
+        over_before = told in ("not_attempted", "already_stopped", "already_completed") and not unknown
+        if over_before and truth.stop_effective_at:
             found.append(f"{key}: reported {told}, and our stop took effect")
         records = action["records"]
         if told in _STATUS_OF and records["source"] == "response_file":

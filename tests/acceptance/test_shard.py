@@ -138,23 +138,23 @@ def test_a_shard_changes_nothing_in_its_worker(job):
         }
         mask = os.umask(0o022)
         os.umask(mask)
-        collection = (gc.get_threshold(), gc.get_freeze_count(), gc.isenabled())
+        collection = (gc.get_threshold(), gc.isenabled())
         signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-        threads = {thread for thread in threading.enumerate() if thread.is_alive()}
         return [
             mask,
             resource.getrlimit(resource.RLIMIT_CORE),
             collection,
             signals,
             loggers,
-            threads,
             dict(os.environ),
         ]
 
     logging.getLogger("asyncio")
-    before = state()
+    before, threads, frozen = state(), set(threading.enumerate()), gc.get_freeze_count()
     assert job.work() == ShardResult("finished", None, 0)
     assert state() == before
+    until(lambda: set(threading.enumerate()) <= threads, "the end of the shard's threads")
+    assert gc.get_freeze_count() <= frozen  # a frozen object may have been freed
 
 
 def test_the_files_of_a_shard_are_private_whatever_the_umask_of_the_worker(job):

@@ -67,7 +67,9 @@ def test_no_byte_goes_to_another_origin(mass_stop: MassStop, make_tenant: MakeTe
 
     with Meddler(tenant, spoil) as between:
         keys = mass_stop.keys(tenant.keys)
-        ended = mass_stop.run(tenant, keys, "--max-attempts", "2", env=between.environment, longest=60)
+        ended = mass_stop.run(
+            tenant, keys, "--max-attempts", "2", "--wait-for-tenant", "5s", env=between.environment
+        )
     assert not stranger.called(), ended
     assert lies(ended.report, tenant) == []
     if kind == "address":
@@ -80,7 +82,7 @@ def test_no_byte_goes_to_another_origin(mass_stop: MassStop, make_tenant: MakeTe
         assert {action["error"]["kind"] for action in ended.report["actions"]} == {"redirected"}
 
 
-@pytest.mark.parametrize("name", [".responses", *map(hunted, ["responses", "remediation"])])
+@pytest.mark.parametrize("name", [".responses", hunted("responses")])
 def test_a_link_in_the_run_directory_is_not_followed(
     mass_stop: MassStop, make_tenant: MakeTenant, name: str
 ) -> None:
@@ -95,6 +97,22 @@ def test_a_link_in_the_run_directory_is_not_followed(
     assert (list(elsewhere.iterdir()), stat.S_IMODE(elsewhere.stat().st_mode)) == ([], 0o755)
     assert (ended.status, outcomes(ended.report)) == (5, dict.fromkeys(tenant.keys, "stopped")), ended
     assert "symbolic link" in ended.err
+
+
+@pytest.mark.hunt
+def test_a_link_in_place_of_the_remediation_files_is_replaced(
+    mass_stop: MassStop, make_tenant: MakeTenant
+) -> None:
+    tenant = make_tenant(**PROCESSING, actions=3)
+    elsewhere = mass_stop.home / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    link = mass_stop.home / "run" / "remediation"
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys))
+    assert (ended.status, outcomes(ended.report)) == (0, dict.fromkeys(tenant.keys, "stopped")), ended
+    assert list(elsewhere.iterdir()) == []
+    assert not link.is_symlink()
 
 
 @pytest.mark.parametrize(
