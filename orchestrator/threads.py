@@ -40,17 +40,19 @@ class OwnThread:
         self._executor = ThreadPoolExecutor(1)
 
     async def run(self, work: Callable[[], R]) -> R:
-        """As :func:`run_sync`."""
+        """As :func:`in_thread`, without ``undo``."""
         async with self._limiter:
             try:
-                with anyio.CancelScope(shield=True):
-                    result = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+                running = asyncio.get_running_loop().run_in_executor(self._executor, work)
             except RuntimeError as error:
                 if is_no_thread(error):
                     self._executor = ThreadPoolExecutor(1)  # the other one still has the work in its queue
                     raise StorageError(NO_THREAD) from error
                 raise
-            return result
+            if (cancelled := await _outlast(running)) is not None:
+                running.exception()  # mark it as retrieved
+                raise cancelled
+            return running.result()
 
 
 async def in_thread(work: Callable[[], R], undo: Callable[[R], object] | None = None) -> R:
@@ -59,6 +61,16 @@ async def in_thread(work: Callable[[], R], undo: Callable[[R], object] | None = 
     The cancellation is raised afterwards; ``undo`` then gets the result, in a thread as well.
     """
     running = asyncio.get_running_loop().create_task(run_sync(work))
+    if (cancelled := await _outlast(running)) is not None:
+        if running.exception() is None and undo is not None:
+            with anyio.CancelScope(shield=True):
+                await in_thread(partial(undo, running.result()))
+        raise cancelled
+    return running.result()
+
+
+async def _outlast(running: asyncio.Future[R]) -> asyncio.CancelledError | None:
+    """Wait for ``running`` even if the caller is cancelled meanwhile. Return that cancellation."""
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not running.done():
@@ -66,11 +78,7 @@ async def in_thread(work: Callable[[], R], undo: Callable[[R], object] | None = 
                 await asyncio.wait([running])
             except asyncio.CancelledError as error:
                 cancelled = error
-        if cancelled is not None:
-            if undo is not None and running.exception() is None:
-                await in_thread(partial(undo, running.result()))
-            raise cancelled
-    return running.result()
+    return cancelled
 
 
 def is_no_thread(error: BaseException) -> bool:
