@@ -241,7 +241,7 @@ class _Console(Console):
 
     def __init__(self, capabilities: Capabilities, **settings: object) -> None:
         self._unicode = capabilities.unicode
-        super().__init__(**settings)  # type: ignore[arg-type]
+        super().__init__(**settings)  # type: ignore[arg-type]  # Console checks its settings
 
     @property
     def encoding(self) -> str:

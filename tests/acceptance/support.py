@@ -21,6 +21,7 @@ from typing import Any, Self
 import jsonschema
 
 from orchestrator.simulator import ActionTruth, Call, SimulatedTenant
+from orchestrator.simulator.faults import EFFECTS, Effect
 from tests.acceptance.forkserver import Forked, ForkServer
 
 LONGEST = 200.0
@@ -371,6 +372,10 @@ _STATUS_OF = {
 }
 
 
+_HIDING = frozenset(fault for fault, effect in EFFECTS.items() if effect is not Effect.NONE)
+"""Faults that may hide that a stop took effect."""
+
+
 def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
     """The differences between the report and the tenant's truth; an unfinished report may know less."""
     found = [f"protocol: {problem}" for problem in tenant.simulated.problems]
@@ -378,20 +383,20 @@ def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
         if action["outcome"] == "malformed" or action["bulk_key"] not in tenant.keys:
             continue
         truth = tenant.truth(action["bulk_key"])
-        told, key = action["outcome"], action["bulk_key"]
-        if told in _STATUS_OF and truth.status != _STATUS_OF[told]:
-            found.append(f"{key}: reported {told}, is {truth.status}")
-        if told == "stopped" and not truth.stops_received:
+        outcome, key = action["outcome"], action["bulk_key"]
+        if outcome in _STATUS_OF and truth.status != _STATUS_OF[outcome]:
+            found.append(f"{key}: reported {outcome}, is {truth.status}")
+        if outcome == "stopped" and not truth.stops_received:
             found.append(f"{key}: reported stopped, and no stop of ours arrived")
         # Without the response to a stop, no one can know whether it came before the end of a Completed action.
-        unknown = told == "already_completed" and any(
-            call.kind == "stop" and call.key == key and call.fault for call in tenant.log
+        unknown = outcome == "already_completed" and any(
+            call.kind == "stop" and call.key == key and call.fault in _HIDING for call in tenant.log
         )
-        over_before = told in ("not_attempted", "already_stopped", "already_completed") and not unknown
+        over_before = outcome in ("not_attempted", "already_stopped", "already_completed") and not unknown
         if over_before and truth.stop_effective_at:
-            found.append(f"{key}: reported {told}, and our stop took effect")
+            found.append(f"{key}: reported {outcome}, and our stop took effect")
         records = action["records"]
-        if told in _STATUS_OF and records["source"] == "response_file":
+        if outcome in _STATUS_OF and records["source"] == "response_file":
             counted = (records["total"], records["succeeded"], records["failed"])
             if counted != (truth.total, truth.succeeded, truth.failed):
                 found.append(f"{key}: counted {counted}, is {(truth.total, truth.succeeded, truth.failed)}")
