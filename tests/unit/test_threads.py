@@ -57,7 +57,8 @@ async def test_cancelling_waits_for_the_work_that_runs():
     running.cancel()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert not running.done()
-    ready.set()
+    waits = not running.done()
+    ready.set()  # before any assertion: the thread would keep the process alive
     await asyncio.wait([running])
+    assert waits
     assert done == [1]
