@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, Records, Status
 from orchestrator.report.pages import rows
-from orchestrator.report.pages.html import ROWS_AT_ONCE, write_html
+from orchestrator.report.pages.html import write_html
 from tests.made_runs import HOSTILE, MadeRun, key, made_run, one_of_each
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -294,8 +294,8 @@ def test_without_scripts_the_page_still_shows_the_result(browser: Browser, tmp_p
             run.add(Outcome.STOPPED)
         page = opened.go(save(run, tmp_path))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.locator("#rows tr")).to_have_count(ROWS_AT_ONCE)
-    expect(page.locator(".count")).to_contain_text(f"The first {ROWS_AT_ONCE} of 161 actions")
+    expect(page.locator("#rows tr")).to_have_count(rows.ROWS_AT_ONCE)
+    expect(page.locator(".count")).to_contain_text(f"The first {rows.ROWS_AT_ONCE} of 161 actions")
     assert not page.get_by_role("searchbox").is_visible()
     assert opened.complaints == []
     context.close()

@@ -7,26 +7,20 @@ a time. Before that, or without scripts, a reader sees plain HTML. Every text fr
 
 import hashlib
 import shlex
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
+from zlib import decompress
 
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
 from orchestrator.report import Write, write_json
 from orchestrator.report.pages.breakdowns import NO_TYPE
 from orchestrator.report.pages.charts import draw
-from orchestrator.report.pages.environment import part, policy, safe_json, template
+from orchestrator.report.pages.environment import in_script, part, policy, safe_json, template
 from orchestrator.report.pages.rows import Row, select
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import View, read_view
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, group_of
 from orchestrator.results.index import FOLDERS, PAYMENTS, read_index
-
-ROWS_IN_BLOCK = 2_000
-
-ROWS_AT_ONCE = 100
-"""Actions that are in the page as HTML: the script's first page, and all there is without scripts."""
 
 
 def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str | None) -> None:
@@ -54,8 +48,7 @@ def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str
         blank=Row(),
         unknown=NO_TYPE,
         selection=selection,
-        first_rows=list(islice(selection.read(reader), ROWS_AT_ONCE)),
-        blocks=_blocks(selection.read(reader)),
+        blocks=(in_script(decompress(block)) for block in selection.blocks),
         setup=_setup(view),
     )
     for piece in pieces:
@@ -71,18 +64,15 @@ def report_sha256(reader: JournalReader) -> str:
 
 def _setup(view: View) -> str:
     """Names and numbers for the page's script."""
-    return safe_json(
-        {
-            "fields": Row.__struct_fields__,
-            "titles": {outcome.value: words.title for outcome, words in OUTCOMES.items()},
-            "groups": {outcome.value: group_of(outcome) for outcome in OUTCOMES},
-            "actions": view.actions,
-            "sources": len(view.run.sources),
-            "unknown": NO_TYPE,
-        }
+    return in_script(
+        safe_json(
+            {
+                "fields": Row.__struct_fields__,
+                "titles": {outcome.value: words.title for outcome, words in OUTCOMES.items()},
+                "groups": {outcome.value: group_of(outcome) for outcome in OUTCOMES},
+                "actions": view.actions,
+                "sources": len(view.run.sources),
+                "unknown": NO_TYPE,
+            }
+        )
     )
-
-
-def _blocks(rows: Iterator[Row]) -> Iterator[str]:
-    while block := list(islice(rows, ROWS_IN_BLOCK)):
-        yield safe_json(block)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from zlib import compress
 
 from msgspec import Struct
 
-from orchestrator.journal.reader import Actions, JournalReader
+from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, PlanEntry, read_actions
 from orchestrator.report.pages.breakdowns import NO_TYPE
@@ -14,6 +15,11 @@ from orchestrator.report.wording import OUTCOMES, error_words, group_of
 
 ROOM = 18 << 20
 """Bytes of actions in one page: with all the rest it stays below 25 MB."""
+
+ROWS_IN_BLOCK = 2_000
+
+ROWS_AT_ONCE = 100
+"""Actions that are in the page as HTML: the script's first page, and all there is without scripts."""
 
 LONGEST = 1_000
 """Characters of an action's labels, of its message or of its key that the page shows."""
@@ -65,16 +71,19 @@ class Row(Struct, frozen=True, array_like=True):
 
 
 class Selection(Struct, frozen=True):
-    """The actions that the page shows: the first ``shown`` rows of the statement ``which``."""
+    """The actions that the page shows.
 
-    which: Actions
+    Attributes:
+        first: those that are in the page as HTML.
+        blocks: all of them, each block a JSON array. They are compressed, so that memory does not grow with the run.
+        shown: how many they are.
+        complete: whether these are all actions of the run.
+    """
+
+    first: list[Row]
+    blocks: list[bytes]
     shown: int
     complete: bool
-    """Whether these are all actions of the run."""
-
-    def read(self, reader: JournalReader) -> Iterator[Row]:
-        """The selected actions, in input order."""
-        return map(_row, islice(read_actions(reader, self.which, _PEOPLE), self.shown))
 
 
 def select(reader: JournalReader, actions: int, people: int) -> Selection:
@@ -82,22 +91,34 @@ def select(reader: JournalReader, actions: int, people: int) -> Selection:
 
     If no action needs a person, the first that fit are shown.
     """
-    fitting = _count_fitting(map(_row, read_actions(reader)))
-    if fitting == actions or not people:
-        return Selection("actions", fitting, fitting == actions)
-    which: Actions = "actions_by_outcome"
-    fitting = _count_fitting(map(_row, read_actions(reader, which, _PEOPLE)))
-    return Selection(which, fitting, complete=False)
+    selection = _select(read_actions(reader), actions)
+    if selection.complete or not people:
+        return selection
+    return _select(read_actions(reader, "actions_by_outcome", _PEOPLE), actions)
 
 
-def _count_fitting(rows: Iterable[Row]) -> int:
-    size = count = 0
+def _select(found: Iterator[ActionEntry], actions: int) -> Selection:
+    """The actions of ``found`` that fit; the run has so many ``actions``."""
+    first: list[Row] = []
+    blocks: list[bytes] = []
+    shown = 0
+    fitting = _fitting(map(_row, found))
+    while block := list(islice(fitting, ROWS_IN_BLOCK)):
+        first = first or [row for row, _ in block[:ROWS_AT_ONCE]]
+        blocks.append(compress(b"[%s]" % b",".join(text for _, text in block), level=1))
+        shown += len(block)
+    return Selection(first, blocks, shown, shown == actions)
+
+
+def _fitting(rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+    """The first of ``rows`` for which the page has room, each with its JSON."""
+    room = ROOM
     for row in rows:
-        size += len(safe_json(row).encode()) + 1
-        if size > ROOM:
-            break
-        count += 1
-    return count
+        text = safe_json(row)
+        room -= len(text) + 1
+        if room < 0:
+            return
+        yield row, text
 
 
 def _row(action: ActionEntry) -> Row:

@@ -18,11 +18,11 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.model import OVER, Outcome, Problem, Records, Status
 from orchestrator.printable import printable
 from orchestrator.report import read_report
-from orchestrator.report.pages import html, rows
+from orchestrator.report.pages import rows
 from orchestrator.report.pages.breakdowns import MOST_SHARES
 from orchestrator.report.pages.charts import draw
-from orchestrator.report.pages.html import ROWS_IN_BLOCK, report_sha256, write_html
-from orchestrator.report.pages.rows import Row
+from orchestrator.report.pages.html import report_sha256, write_html
+from orchestrator.report.pages.rows import ROWS_IN_BLOCK, Row
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
 from orchestrator.report.pages.view import FIRST, MOST_ERRORS, Place, read_view
 from orchestrator.report.wording import ERRORS, OUTCOMES, error_words, group_of
@@ -353,7 +353,7 @@ def test_the_first_of_many_duplicates_are_named_and_the_others_counted(run, copi
 
 def test_a_large_page_takes_no_more_memory_than_a_small_one(run, monkeypatch):
     in_block = 200  # a tenth, so that every row is soon there
-    monkeypatch.setattr(html, "ROWS_IN_BLOCK", in_block)
+    monkeypatch.setattr(rows, "ROWS_IN_BLOCK", in_block)
 
     def peak() -> int:
         tracemalloc.start()
