@@ -1,5 +1,6 @@
 """Admit the rows of sources to the journal, in batches, as they come."""
 
+import time
 from asyncio import wrap_future
 from collections import Counter
 from collections.abc import (
@@ -14,6 +15,7 @@ from collections.abc import (
 from concurrent.futures import Future
 from contextlib import aclosing, closing
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 import anyio
@@ -34,6 +36,9 @@ from orchestrator.threads import NO_THREAD, is_no_thread
 
 BATCH = 2_000
 """Rows admitted at once, at most; fewer if the source would wait for more."""
+
+LONGEST_FINISH = 5.0
+"""Seconds for which a pipe that is never empty is read on after the run has ended early: it may never end."""
 
 OnNew = Callable[[int], None]
 OnNewByTenant = Callable[[Counter[str]], None]
@@ -127,7 +132,7 @@ class FileIntake:
         self._weights = weights
         self._notify = notify
         self._findings = Findings()
-        self._finishing = False
+        self._finish_by = inf
         self._waiting = False
         self._done = anyio.Event()
         self.rows = 0
@@ -156,8 +161,8 @@ class FileIntake:
             self._done.set()
 
     async def finish(self) -> None:
-        """Read what is there already; a source that waits for its writer is left."""
-        self._finishing = True
+        """Read what is there already. A source that waits for its writer is left, and so is a pipe without an end."""
+        self._finish_by = time.monotonic() + LONGEST_FINISH
         while not self._done.is_set() and not self._waiting:
             with anyio.move_on_after(0.05):
                 await self._done.wait()
@@ -226,7 +231,9 @@ class FileIntake:
             self._waiting = False
             flush()
             self._waiting = not source.ready()
-            if self._waiting and self._finishing:
+            if self._waiting and self._finish_by < inf:
+                raise _Left
+            if time.monotonic() >= self._finish_by and not source.is_file():
                 raise _Left
 
         try:
@@ -323,4 +330,4 @@ class ReadAlready:
 
 
 class _Left(Exception):
-    """The source waits for its writer, and its keys are not needed any more."""
+    """The source waits for its writer, or may have no end, and its keys are not needed any more."""

@@ -178,9 +178,13 @@ class Source:
 
     def ready(self) -> bool:
         """Whether a read returns at once: always for a file, for standard input where something is there."""
+        return self.is_file() or (self._opened_at is None and bool(select.select([_STDIN], [], [], 0)[0]))
+
+    def is_file(self) -> bool:
+        """Whether it is a regular file, which has an end."""
         if self._opened_at is not None:
             return Path(self._opened_at).is_file()
-        return bool(select.select([_STDIN], [], [], 0)[0])
+        return stat.S_ISREG(os.fstat(_STDIN).st_mode)
 
     def _open(self, on_wait: Callable[[], None]) -> int:
         if self._opened_at is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -171,6 +172,31 @@ def test_a_waiting_pipe_is_closed_when_no_key_is_wanted(journal, tmp_path):
     left: list[SourceInfo] = []
     feed(journal, tmp_path / "pipe", script)
     assert (left[0].rows, left[0].complete) == (1, False)
+
+
+def write_without_end(path: Path) -> None:
+    with suppress(BrokenPipeError), path.open("w") as pipe:
+        while True:
+            pipe.write(f"{key(1)}\n")
+
+
+def test_a_pipe_that_is_never_empty_is_left_when_no_key_is_wanted(journal, tmp_path, monkeypatch):
+    async def main() -> None:
+        feeding = Feeding(journal, path)
+        source = open_source(str(path))
+        monkeypatch.setattr(source, "ready", lambda: True)
+        (info,) = journal.add_sources([("pipe", None)])
+        intake = FileIntake(journal, [(source, info)], column=None, weight_column=None)
+        async with anyio.create_task_group() as group:
+            group.start_soon(intake.read, feeding.on_new)
+            group.start_soon(anyio.to_thread.run_sync, write_without_end, path)
+            await feeding.next()
+            await intake.finish()
+
+    path = tmp_path / "pipe"
+    monkeypatch.setattr(intakes, "LONGEST_FINISH", 0.0)
+    anyio.run(main)
+    assert known(journal).complete is False
 
 
 def test_an_intake_that_was_read_already_reports_nothing():
