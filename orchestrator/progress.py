@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 LATEST = 20
 """Keys that need a person and are kept by name; more are only counted."""
 
-SPAN = 15.0
-"""Seconds over which a rate is taken."""
+SPAN, SHORT_SPAN = 15.0, 3.0
+ENOUGH = 200
+"""A rate is taken over so many seconds, or over less if at least ``ENOUGH`` were counted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,25 @@ class Progress:
         return min(self.keys, self.completed + self.over_before)
 
     @property
+    def keys_over(self) -> int:
+        """Keys that are confirmed as over."""
+        return max(0, self.keys_confirmed - self.need_a_person)
+
+    @property
+    def keys_with_results(self) -> int:
+        """Keys that are confirmed as over, and whose response file was fetched if there is one."""
+        return max(0, self.keys_completed - self.need_a_person)
+
+    @property
     def all_over(self) -> bool:
         """Whether every key of the input is confirmed as over."""
-        complete = self.read_to_end and 0 < self.keys == self.keys_confirmed
-        return complete and not self.need_a_person and not self.not_over_before and not self.planning
+        return self.read_to_end and 0 < self.keys == self.keys_over and not self.planning
 
     @property
     def need_a_person(self) -> int:
-        """Completed keys that are not known to be over."""
-        return self.completed - sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
+        """Keys that were completed, in any session, and are not known to be over."""
+        good = sum(self.outcomes[outcome] for outcome in self.outcomes if outcome in GOOD)
+        return self.completed - good + self.not_over_before
 
     def snapshot(self) -> "RunProgress":
         """The counts of this moment."""
@@ -193,7 +204,7 @@ class RunProgress:
 
 
 class Speed:
-    """How fast a count grows, over the last :data:`SPAN` seconds."""
+    """How fast a count grows of late. The time before it begins to grow does not count."""
 
     def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
@@ -201,9 +212,12 @@ class Speed:
 
     def at(self, now: float) -> float | None:
         """The growth in one second at ``now``, or None if it is not known yet."""
-        self._seen.append((now, self._count()))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= SPAN:
-            self._seen.popleft()
+        seen, count = self._seen, self._count()
+        if len(seen) == 1 and seen[0][1] == count:
+            seen.clear()
+        seen.append((now, count))
+        while len(seen) > 2 and now - seen[1][0] >= (SPAN if count - seen[1][1] < ENOUGH else SHORT_SPAN):
+            seen.popleft()
         (began, before), (_, counted) = self._seen[0], self._seen[-1]
         return (counted - before) / (now - began) if now - began >= 1 and counted > before else None
 

@@ -45,7 +45,7 @@ def _aligned(texts: Sequence[str], align: Callable[[str, int], str]) -> list[str
 def _counts(progress: Progress) -> list[str]:
     if progress.planning:
         return [f"{progress.keys_completed:,}/{progress.keys:,}"]
-    stages = (progress.keys_confirmed, progress.keys_completed)
+    stages = (progress.keys_over, progress.keys_with_results)
     return [f"{progress.keys_answered:,}/{progress.keys:,}", *(f"{count:,}" for count in stages)]
 
 

@@ -108,37 +108,44 @@ class Picture:
         self._look = capabilities
         self._o_clock = o_clock or _o_clock
         self._answered = Speed(lambda: progress.keys_answered)
-        self._over = Speed(lambda: progress.keys_confirmed)
-        self._results = Speed(lambda: progress.keys_completed)
+        self._over = Speed(lambda: progress.keys_over)
+        self._results = Speed(lambda: progress.keys_with_results)
+        self._read = Speed(lambda: progress.keys_completed)
         self._narrow = (capabilities.width or 0) < NARROW
 
     def at(self, now: float) -> RenderableType:
         """The picture at ``now`` (monotonic seconds)."""
         progress, keys = self._progress, self._progress.keys
-        answered, over, results = (speed.at(now) for speed in (self._answered, self._over, self._results))
+        speeds = (self._answered, self._over, self._results, self._read)
+        answered, over, results, read = (speed.at(now) for speed in speeds)
         bars = Table.grid(padding=(0, 1), expand=False)
         if progress.planning:
-            self._bar(bars, "read", progress.keys_completed, self._results)
+            self._bar(bars, "read", progress.keys_completed, keys, self._read)
+            speed = read
         else:
-            self._bar(bars, "answered", progress.keys_answered, self._answered)
-            self._bar(bars, "over", progress.keys_confirmed, self._over)
+            may_end = keys - progress.need_a_person
+            self._bar(bars, "answered", progress.keys_answered, keys, self._answered)
+            self._bar(bars, "over", progress.keys_over, may_end, self._over)
             if progress.results:
-                self._bar(bars, "results", progress.keys_completed, self._results)
-        if progress.planning or progress.keys_confirmed == keys:
-            speed = results
-        else:
-            speed = over if progress.keys_answered == keys else answered
+                self._bar(bars, "results", progress.keys_with_results, may_end, self._results)
+            speed = (
+                answered
+                if progress.keys_answered < keys
+                else over
+                if progress.keys_over < may_end
+                else results
+            )
         lines = list(self._state(now, speed))
         people = list(self._people())
         room = self._height() - bars.row_count - len(lines) - len(people) - 1  # the cursor's own line
         lines += [*rows_of(progress.tenants, now, room, narrow=self._narrow), *people]
         return Group(bars, *(self._line(text, style) for style, text in lines))
 
-    def _bar(self, bars: Table, title: str, done: int, speed: Speed) -> None:
-        progress, total = self._progress, self._progress.keys
+    def _bar(self, bars: Table, title: str, done: int, total: int, speed: Speed) -> None:
+        progress = self._progress
         known = progress.read_to_end or progress.planning
         width, suffix = (6, "") if self._narrow else (24, " left")
-        its_turn = title in ("read", "answered") or progress.keys_answered == total  # stops go first
+        its_turn = title in ("read", "answered") or progress.keys_answered == progress.keys  # stops go first
         shown = (
             known
             and its_turn

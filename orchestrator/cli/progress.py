@@ -55,8 +55,8 @@ def fields(progress: Progress, count: Speed, now: float) -> dict[str, object]:
     speed = count.at(now)
     stages = {
         "answered": progress.keys_answered,
-        "over": progress.keys_confirmed,
-        "results": progress.keys_completed,
+        "over": progress.keys_over,
+        "results": progress.keys_with_results,
     }
     if not progress.results:
         del stages["results"]

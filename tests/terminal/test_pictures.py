@@ -39,9 +39,12 @@ def drawn(
     """The screen ten seconds after a moment at which ``progress`` was as it is but for ``changes``."""
     picture = display.Picture(progress, capabilities, lambda seconds: f"03:00:{seconds:.0f}", lambda: height)
     later = {name: getattr(progress, name) for name in changes}
+    stopped = progress.completed - changes.get("completed", progress.completed)
+    progress.outcomes[Outcome.STOPPED] -= stopped
     for name, before in changes.items():
         setattr(progress, name, before)
     picture.at(100.0)
+    progress.outcomes[Outcome.STOPPED] += stopped
     for name, after in later.items():
         setattr(progress, name, after)
     stream = io.StringIO()

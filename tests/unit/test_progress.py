@@ -40,6 +40,14 @@ def test_a_key_that_is_not_over_needs_a_person():
     assert progress.need_a_person == 2
 
 
+def test_a_key_that_is_not_over_counts_for_no_later_stage():
+    progress = Progress(
+        keys=9, completed=3, confirmed=3, confirmed_before=2, over_before=2, not_over_before=1
+    )
+    progress.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.UNCONFIRMED])
+    assert (progress.keys_over, progress.keys_with_results, progress.need_a_person) == (2, 2, 3)
+
+
 OVER: dict[str, Any] = {"keys": 5, "confirmed": 4, "confirmed_before": 1, "read_to_end": True}
 
 
@@ -103,6 +111,24 @@ def test_without_progress_there_is_no_speed_and_no_forecast():
     assert speed.seconds_for(10) is None
 
 
+def test_the_time_before_a_stage_begins_does_not_slow_its_forecast():
+    counted = 0
+    speed = Speed(lambda: counted)
+    for second in range(61):
+        speed.at(float(second))
+    counted = 60
+    assert (speed.at(61.0), speed.seconds_for(600)) == (60.0, 10.0)
+
+
+def test_a_stage_that_becomes_faster_has_its_new_speed_after_a_few_seconds():
+    counted = 0
+    speed = Speed(lambda: counted)
+    for second in range(20):
+        counted += 10 if second < 15 else 100
+        found = speed.at(float(second))
+    assert found == 100.0
+
+
 def test_the_time_left_follows_from_the_rest_and_the_speed():
     counted = iter([0, 20])
     speed = Speed(lambda: next(counted))
@@ -116,7 +142,7 @@ def test_a_progress_event_has_the_counts_of_the_run():
     counts.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
     told = progress.fields(counts, Speed(lambda: 4), 20.0)
     assert told == {
-        "keys": 10, "answered": 4, "over": 3, "results": 3, "need_a_person": 1, "per_second": None, "retries": 0,
+        "keys": 10, "answered": 4, "over": 2, "results": 2, "need_a_person": 1, "per_second": None, "retries": 0,
         "throttled": 0, "hedged": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
     }  # fmt: skip
 
