@@ -195,7 +195,7 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
     counts = known.summary.outcomes
     steps = Page(page.capabilities)
     is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
-    if isinstance(known.run.headline, Headline) and known.run.exit_status != 3:
+    if isinstance(known.run.headline, Headline):
         _check(steps, known.run, known.run.headline)
     if known.run.command != "drill" and is_open:
         _resume(steps, known, directory, here=here)
@@ -241,9 +241,6 @@ def _check(steps: Page, run: RunEntry, headline: Headline) -> None:
 
 def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
     match known.run.exit_status:
-        case 3:
-            steps.step("Find out what is wrong with the tenant or the credentials, then continue:")
-            steps.command(f"mass-stop check{given_again(*TENANT, 'tenants')}")
         case 5 if not here:
             steps.step("Check the workers and the scheduler named above, then continue:")
         case 5:

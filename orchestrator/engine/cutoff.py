@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from orchestrator.errors import MassStopError
 
@@ -126,8 +126,13 @@ class Cutoff:
             timer.cancel()
 
     def ending(self) -> Ending:
-        """How the run ended."""
-        return Ending("finished") if self.reason is None else Ending.cut(self.reason)
+        """How the run ended. Its reason begins with the earlier one for which it was incomplete, if there is one."""
+        if self.reason is None:
+            return Ending("finished")
+        ending, earlier = Ending.cut(self.reason), self._shortened_by
+        if earlier is None or earlier is self.reason:
+            return ending
+        return structs.replace(ending, reason=f"{earlier} {ending.reason}")
 
     def _changed(self) -> None:
         for listener in self._listeners:

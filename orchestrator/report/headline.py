@@ -191,7 +191,10 @@ def _first_step(run: RunEntry, cause: _Cause | None) -> str | None:
             return "Give the user the permission (API write access), then check it:"
         case Kind.UNAUTHENTICATED:
             return "Check the credentials:"
-    if run.reason and "--max-failures" in run.reason:
+    if run.exit_status == 3:
+        return "Find out what is wrong with the tenant or the credentials:"
+    tenants = run.tenants.values() if isinstance(run.tenants, dict) else ()
+    if any("--max-failures" in (reason or "") for reason in (run.reason, *(one.reason for one in tenants))):
         return "Find out why so many keys failed:"
     return None
 

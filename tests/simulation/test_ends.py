@@ -1,6 +1,7 @@
 """How every run ends: finished, cut, at its deadline, after too many failures."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -271,6 +272,14 @@ def test_the_failure_that_reached_the_limit_is_the_reason():
     ending = virtually(world.run(rows_of(50)))
     assert len(stops(world)) > 3
     assert (ending.reason or "").startswith("3 of 3 keys")
+
+
+def test_an_interruption_after_too_many_failures_keeps_both_reasons():
+    actions = [*actions_of(3, stopping_for=60.0), *actions_of(50, first=4, refuses=Kind.NOT_FOUND)]
+    world = World(VirtualTenant(actions), settings(concurrency=1, max_failures=Threshold(count=2)))
+    ending = interrupted_after(30.0, world, 53)
+    assert (ending.state, ending.cut_by and ending.cut_by.exit_status) == ("interrupted", 130)
+    assert re.fullmatch("2 of 5 keys.*--max-failures.*SIGINT", ending.reason or "")
 
 
 def test_a_share_of_failures_counts_from_the_twentieth_key_on():

@@ -174,11 +174,19 @@ def test_every_form_names_the_tenant():
             assert "failed in the same way another transaction holds the object" in text, name
 
 
-@pytest.mark.parametrize("form", ["html", "markdown"])
-def test_page_and_markdown_name_a_check_before_a_resume_after_too_many_failures(form):
+@pytest.mark.parametrize("form", ["html", "markdown", "terminal"])
+@pytest.mark.parametrize(
+    ("refused", "reason", "status"),
+    [
+        (3, "3 of 3 keys were refused: --max-failures stopped the sending.", 4),
+        (0, "3 of 9 keys were refused: --max-failures stopped the sending. Interrupted by SIGINT.", 130),
+        (0, "The tenant did not answer for 15m00s (--wait-for-tenant): Connection refused.", 3),
+    ],
+)
+def test_a_check_comes_before_a_resume(form, refused, reason, status):
     with made_run() as run:
-        rejected(3, unsent=2)(run)
-        run.end("aborted", "3 of 3 keys were refused: --max-failures stopped the sending.", 4)
+        rejected(refused, unsent=2)(run)
+        run.end("aborted", reason, status)
         text = forms(run)[form]
     assert text.index("mass stop check") < text.index("mass stop resume runs one")
 
