@@ -160,9 +160,9 @@ def _help(text: str) -> str:
 def _option(option: click.Option, context: click.Context) -> tuple[str, ...]:
     setting = SETTINGS.get(option.name or "")
     if setting is not None:
-        shown = setting.option if setting.about.flag else f"{setting.option} {setting.form.metavar}"
-        text = setting.about.help[0].upper() + setting.about.help[1:]
-        if setting.about.repeatable:
+        shown = setting.option if setting.flag else f"{setting.option} {setting.form.metavar}"
+        text = setting.help[0].upper() + setting.help[1:]
+        if setting.repeatable:
             text += "; may be given several times"
         return f"`{shown}`", f"`{setting.variable}`", _default(setting), text
     metavar = "" if option.is_flag else f" {option.make_metavar(context)}"

@@ -7,16 +7,8 @@ command, so that ``mass-stop resume`` works on it as well.
 import asyncio
 import logging
 import warnings
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-    Sized,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence, Sized
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from os import PathLike
@@ -118,7 +110,6 @@ async def stop_each(
     is yielded once. If the loop is left early, calls in flight are cancelled as soon as the iterator is closed
     (``contextlib.aclosing`` does that at once).
     """
-    _require_iterable(keys)
     # Stops must not wait for a slow consumer: this queue is bounded by the keys, of which it holds the numbers only.
     completed: list[int] = []
     changed = asyncio.Event()
@@ -127,26 +118,26 @@ async def stop_each(
         completed.append(seq)
         changed.set()
 
-    with naming_arguments():
-        async with runs.opened(_begin(settings, tenants, "run", logger, on_completed)) as run:
-            intake = await _intake(run, keys)
-            async with shown_to(on_progress, run.progress, run.log):
-                work = asyncio.get_running_loop().create_task(run.execute(intake))
-                work.add_done_callback(lambda _: changed.set())
-                try:
-                    while completed or not work.done():
-                        changed.clear()
-                        batch, completed[:] = list(completed), []
-                        for action in await run.read(partial(_actions, batch), batched=True) if batch else ():
-                            yield action
-                        if not work.done():
-                            await changed.wait()
-                    await work
-                    for action in await run.read(_unsettled):
-                        yield action
-                finally:
-                    work.cancel()
-                    await asyncio.wait([work])
+    async with (
+        _begun(keys, settings, tenants, "run", logger, on_completed) as (run, intake),
+        shown_to(on_progress, run.progress, run.log),
+    ):
+        work = asyncio.get_running_loop().create_task(run.execute(intake))
+        work.add_done_callback(lambda _: changed.set())
+        try:
+            while completed or not work.done():
+                changed.clear()
+                batch, completed[:] = list(completed), []
+                for action in await run.read(partial(_actions, batch), batched=True) if batch else ():
+                    yield action
+                if not work.done():
+                    await changed.wait()
+            await work
+            for action in await run.read(lambda reader: list(reports.read_actions(reader, "unsettled"))):
+                yield action
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
 
 
 async def resume_all(
@@ -166,11 +157,7 @@ async def resume_all(
             applies, guards and limits included.
         keys: the same keys again. They are needed only if the run was cut before all of them were read.
         tenants: as for :func:`stop_all`, for a run of several tenants.
-        on_progress: as for :func:`stop_all`.
-        logger: as for :func:`stop_all`.
-
-    Returns:
-        The report, as of :func:`stop_all`.
+        on_progress, logger: as for :func:`stop_all`.
 
     Raises:
         UsageError: the run cannot be continued: another tenant, no credentials, keys that are missing.
@@ -182,15 +169,13 @@ async def resume_all(
     with naming_arguments():
         info, earlier, sources, _ = await in_thread(partial(runs.earlier, path))
         ours = next((source for source in sources if source.name == SOURCE and not source.complete), None)
-        if ours is not None and isinstance(keys, Sized) and not len(keys):
+        unread: runs.Unread = []
+        if ours is None:
+            unread = await in_thread(partial(runs.unread_sources, path, sources, (), earlier.plan))
+        elif isinstance(keys, Sized) and not len(keys):
             raise UsageError(
                 f"The run in {path} was cut before all its keys were read: give the same keys again."
             )
-        unread = (
-            []
-            if ours is not None
-            else await in_thread(partial(runs.unread_sources, path, sources, (), earlier.plan))
-        )
         now = checked(settings, several=bool(info.tenants), earlier=runs.kept(earlier))
         opening = runs.reopen(
             path, info, now, _screen(logger), checked_tenants(tenants or {}), origin=_ORIGIN
@@ -296,24 +281,28 @@ async def _work(
     on_progress: OnProgress | None,
     logger: logging.Logger | None,
 ) -> Report:
-    _require_iterable(keys)
-    with naming_arguments():
-        async with runs.opened(_begin(settings, tenants, command, logger)) as run:
-            return await _execute(run, await _intake(run, keys), on_progress)
+    async with _begun(keys, settings, tenants, command, logger) as (run, intake):
+        return await _execute(run, intake, on_progress)
 
 
-async def _begin(
+@asynccontextmanager
+async def _begun(
+    keys: Keys,
     settings: Settings,
     tenants: Tenants | None,
     command: str,
     logger: logging.Logger | None,
     on_completed: runs.OnCompleted = lambda *_: None,
-) -> runs.Run:
-    usable = checked(settings, several=bool(tenants))
-    return await runs.begin(
-        usable, command, _screen(logger), checked_tenants(tenants or {}),
-        origin=_ORIGIN if command == "run" else runs.Origin(), on_completed=on_completed,
-    )  # fmt: skip
+) -> AsyncIterator[tuple[runs.Run, RowIntake]]:
+    """A new run over ``keys``. Errors in the block name arguments."""
+    _require_iterable(keys)
+    with naming_arguments():
+        opening = runs.begin(
+            checked(settings, several=bool(tenants)), command, _screen(logger), checked_tenants(tenants or {}),
+            origin=_ORIGIN if command == "run" else runs.Origin(), on_completed=on_completed,
+        )  # fmt: skip
+        async with runs.opened(opening) as run:
+            yield run, await _intake(run, keys)
 
 
 def _screen(logger: logging.Logger | None) -> LoggerScreen | None:
@@ -336,20 +325,16 @@ def _refuse_running_loop(name: str) -> None:
 
 async def _intake(run: runs.Run, keys: Keys, known: SourceInfo | None = None) -> RowIntake:
     make = object_rows(several=bool(run.tenants), any_key=run.settings.any_key)
-    rows = _rows_as_they_come(keys, make) if isinstance(keys, AsyncIterable) else map(make, count(1), keys)
+    numbers = count(1)
+    rows: AsyncIterable[InputRow] | Iterable[InputRow]
+    if isinstance(keys, AsyncIterable):
+        rows = (make(next(numbers), key) async for key in keys)
+    else:
+        rows = map(make, numbers, keys)
     info = known or (await in_thread(partial(run.journal.add_sources, [(SOURCE, None)])))[0]
     return RowIntake(
         run.journal, rows, info, ranked=False, tenancy=runs.tenancy(run), notify=runs.notifier(run)
     )
-
-
-async def _rows_as_they_come(
-    keys: AsyncIterable[Key], make: Callable[[int, Key], InputRow]
-) -> AsyncIterator[InputRow]:
-    number = 0
-    async for key in keys:
-        number += 1
-        yield make(number, key)
 
 
 def _require_iterable(keys: object) -> None:
@@ -360,7 +345,3 @@ def _require_iterable(keys: object) -> None:
 
 def _actions(seqs: Sequence[int], reader: JournalReader) -> list[ActionEntry]:
     return [action for seq in seqs if (action := reports.read_action(reader, seq)) is not None]
-
-
-def _unsettled(reader: JournalReader) -> list[ActionEntry]:
-    return list(reports.read_actions(reader, "unsettled"))

@@ -1,20 +1,17 @@
 """``mass-stop check``."""
 
 import sys
-from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import options
 from orchestrator.cli.help import Command
-from orchestrator.errors import UsageError
+from orchestrator.errors import MassStopError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.cli.page import Page
     from orchestrator.settings import Settings
-    from orchestrator.settings.tenants import Tenant
 
 
 @click.command("check", cls=Command)
@@ -40,13 +37,14 @@ def command(key: str | None, **given: Any) -> int:
     if settings.tenants is None:
         return anyio.run(_check_one, settings, wanted)
 
+    from orchestrator.cli.check_all import check_all
     from orchestrator.runs import tenants_of
     from orchestrator.settings.tenants import settings_of
 
     tenants = tenants_of(settings)
     if settings.tenant is not None:
         return anyio.run(_check_one, settings_of(settings.tenant, tenants[settings.tenant], settings), wanted)
-    return anyio.run(_check_all, settings, tenants)
+    return anyio.run(check_all, settings, tenants)
 
 
 def _readable(argument: str, settings: "Settings") -> str:
@@ -64,7 +62,6 @@ def _readable(argument: str, settings: "Settings") -> str:
 async def _check_one(settings: "Settings", key: str | None) -> int:
     from orchestrator.cli.page import Page, capabilities_of
     from orchestrator.cli.preflight import findings_of
-    from orchestrator.errors import MassStopError
 
     capabilities = capabilities_of(sys.stderr)
     why, status = "", 0
@@ -75,7 +72,7 @@ async def _check_one(settings: "Settings", key: str | None) -> int:
                 page.entry(finding.title, finding.text, "red" if finding.bad else None)
                 if finding.advice:
                     page.entry("", f"-> {finding.advice}", "yellow")
-                _tell(page)
+                sys.stderr.write(f"{page}\n")
                 if finding.bad:
                     why, status = f"see {finding.title}.", finding.status
     except UsageError:
@@ -89,31 +86,5 @@ async def _check_one(settings: "Settings", key: str | None) -> int:
         page.line(f"NOT ready: {why}", "red")
     else:
         page.line("Ready: mass-stop plan, or run, may start.", "green")
-    _tell(page)
+    sys.stderr.write(f"{page}\n")
     return status
-
-
-async def _check_all(settings: "Settings", tenants: "Mapping[str, Tenant]") -> int:
-    from orchestrator.cli import check_all
-    from orchestrator.cli.page import Page, capabilities_of
-
-    capabilities = capabilities_of(sys.stderr)
-    page = Page(capabilities)
-    page.entry("tenants", f"{len(tenants)} in {settings.tenants}", "bold")
-    _tell(page)
-    statuses: list[int] = []
-    async for one in check_all.inspected(tenants, settings):
-        page = Page(capabilities)
-        check_all.add(page, one)
-        _tell(page)
-        statuses.append(one.status)
-    page = Page(capabilities)
-    check_all.conclude(page, statuses, str(settings.tenants))
-    _tell(page)
-    return check_all.exit_status(statuses)
-
-
-def _tell(page: "Page") -> None:
-    with suppress(OSError, ValueError):
-        sys.stderr.write(f"{page}\n")
-        sys.stderr.flush()

@@ -2,13 +2,12 @@
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import Mapping
 from contextlib import aclosing
 
-from msgspec import Struct
-
 from orchestrator.cli.check_results import Finding
-from orchestrator.cli.page import Page, counted
+from orchestrator.cli.page import Page, capabilities_of, counted
 from orchestrator.cli.preflight import findings_of
 from orchestrator.errors import MassStopError
 from orchestrator.settings import Settings, kind_of_tenant
@@ -21,84 +20,78 @@ _ALLOWANCES = ("concurrency", "rate")
 """Findings that are shown for each tenant. The others are shown only if they have advice."""
 
 
-class Inspection(Struct, frozen=True):
-    """One tenant, and what was found. ``why`` says why no run may start there; None where one may.
+async def check_all(settings: Settings, tenants: Mapping[str, Tenant]) -> int:
+    """Show each tenant in the order of ``tenants``, as soon as it and those before it are known.
 
-    ``status`` is the exit status of a ``check`` of this tenant alone.
+    Returns:
+        The exit status of a run of all these tenants that could not start where they are not ready.
     """
-
-    name: str
-    address: str
-    found: list[Finding]
-    why: str | None
-    status: int
-
-
-async def inspected(tenants: Mapping[str, Tenant], settings: Settings) -> AsyncIterator[Inspection]:
-    """Each tenant in the order of ``tenants``, as soon as it and those before it are known."""
+    capabilities = capabilities_of(sys.stderr)
+    page = Page(capabilities)
+    page.entry("tenants", f"{len(tenants)} in {settings.tenants}", "bold")
+    sys.stderr.write(f"{page}\n")
     room = asyncio.Semaphore(AT_ONCE)
-
-    async def inspect(name: str, tenant: Tenant) -> Inspection:
-        async with room:
-            return await _inspect(name, tenant, settings)
-
-    tasks = [asyncio.create_task(inspect(name, tenant)) for name, tenant in tenants.items()]
+    tasks = {name: asyncio.create_task(_inspect(name, one, settings, room)) for name, one in tenants.items()}
+    statuses = []
     try:
-        for task in tasks:
-            yield await task
+        for name, task in tasks.items():
+            found, why, status = await task
+            statuses.append(status)
+            page = Page(capabilities)
+            _add(page, name, tenants[name].address, found, why)
+            sys.stderr.write(f"{page}\n")
     finally:
-        for task in tasks:
+        for task in tasks.values():
             task.cancel()
+    page = Page(capabilities)
+    unready = sum(map(bool, statuses))
+    _conclude(page, unready, len(tenants), str(settings.tenants), refused=2 in statuses)
+    sys.stderr.write(f"{page}\n")
+    if 2 in statuses:
+        return 2
+    return 0 if not unready else 3 if unready == len(tenants) else 4
 
 
-async def _inspect(name: str, tenant: Tenant, settings: Settings) -> Inspection:
+async def _inspect(
+    name: str, tenant: Tenant, settings: Settings, room: asyncio.Semaphore
+) -> tuple[list[Finding], str | None, int]:
+    """The findings, why no run may start there (None where one may), and the exit status of a check of it alone."""
     found: list[Finding] = []
     why, status = None, 0
-    try:
-        async with aclosing(findings_of(settings_of(name, tenant, settings))) as findings:
-            async for finding in findings:
-                found.append(finding)
-                if finding.bad:
-                    why, status = f"{finding.title}: {finding.text}", 3
-    except MassStopError as error:
-        # Missing credentials of one tenant do not prevent the check of the others.
-        why, status = str(error), error.exit_status
-    return Inspection(name, tenant.address, found, why, status)
+    async with room:
+        try:
+            async with aclosing(findings_of(settings_of(name, tenant, settings))) as findings:
+                async for finding in findings:
+                    found.append(finding)
+                    if finding.bad:
+                        why, status = f"{finding.title}: {finding.text}", 3
+        except MassStopError as error:
+            # Missing credentials of one tenant do not prevent the check of the others.
+            why, status = str(error), error.exit_status
+    return found, why, status
 
 
-def add(page: Page, one: Inspection) -> None:
+def _add(page: Page, name: str, address: str, found: list[Finding], why: str | None) -> None:
     """A few lines on one tenant."""
-    production = "PRODUCTION, " * kind_of_tenant(one.address).production
-    state = "ready" if one.why is None else "NOT ready"
-    page.entry(one.name, f"{production}{one.address}: {state}", "red" if one.why else "green")
-    if one.why:
-        page.entry("", one.why)
-    for finding in one.found:
-        if one.why is None and (finding.title in _ALLOWANCES or finding.advice):
+    production = "PRODUCTION, " * kind_of_tenant(address).production
+    state = "ready" if why is None else "NOT ready"
+    page.entry(name, f"{production}{address}: {state}", "red" if why else "green")
+    if why:
+        page.entry("", why)
+    for finding in found:
+        if why is None and (finding.title in _ALLOWANCES or finding.advice):
             page.entry("", f"{finding.title}: {finding.text}" if finding.title else finding.text)
         if finding.advice:
             page.entry("", f"-> {finding.advice}", "yellow")
 
 
-def exit_status(statuses: list[int]) -> int:
-    """That of a run of all these tenants which could not start where they are not ready."""
-    if 2 in statuses:
-        return 2
-    unready = sum(map(bool, statuses))
-    return 0 if not unready else 3 if unready == len(statuses) else 4
-
-
-def conclude(page: Page, statuses: list[int], file: str) -> None:
+def _conclude(page: Page, unready: int, every: int, file: str, *, refused: bool) -> None:
     """Whether a run over all tenants may start, and the command that shows one tenant in full."""
-    unready, every = sum(map(bool, statuses)), len(statuses)
     if not unready:
         page.line(f"Ready: mass-stop plan, or run, of {counted(every, 'tenant')} may start.", "green")
     else:
-        rest = (
-            ": a run would refuse its input"
-            if 2 in statuses
-            else ": a run would work on the others" * (unready < every)
-        )
+        rest = ": a run would work on the others" * (unready < every)
+        rest = ": a run would refuse its input" if refused else rest
         page.line(f"NOT ready: {unready:,} of {counted(every, 'tenant')}{rest}.", "red")
     page.line("One of them in full:")
     page.command(f"mass-stop check --tenants {shlex.quote(file)} --tenant NAME")

@@ -3,12 +3,12 @@
 from msgspec import Struct
 
 from orchestrator.cli.page import counted
-from orchestrator.cli.quotas import ASSUMED, in_words, status_calls
+from orchestrator.cli.quotas import ASSUMED, forecast_of, in_words
 from orchestrator.clock import stamp
 from orchestrator.durations import duration, duration_ms
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Answered, Grant, Limits, plain_entity
-from orchestrator.pacing.forecast import Calls, forecast, keys_within, quotas
+from orchestrator.pacing.forecast import keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
 from orchestrator.settings import Settings, kind_of_tenant
 from orchestrator.settings.network import Route
@@ -173,18 +173,11 @@ def limits(reported: Limits, settings: Settings) -> list[Finding]:
 
 def ahead(reported: Limits, call_seconds: float, settings: Settings) -> Finding:
     """How far the quotas carry, and how long a run of many keys takes."""
-    guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
     at_once = slots(reported, settings)
-    polls = status_calls(MANY, MANY, at_once, call_seconds, guards=guards)
-    calls = Calls(stop=MANY, status=polls, file=0 if settings.no_results else MANY)
-    expected = forecast(
-        calls,
-        quotas(reported),
-        slots=at_once,
-        call_seconds=call_seconds,
-        headroom=settings.headroom / 100,
-        rate=settings.rate,
+    expected = forecast_of(
+        settings, reported, stopped=MANY, files=MANY, slots=at_once, call_seconds=call_seconds
     )
+    calls = expected.calls
     text = (
         f"{MANY:,} keys need about {counted(calls.total, 'call')}, {ASSUMED}: about {duration(expected.last_stop)} to "
         f"the last stop, {duration(expected.completed)} until every key is completed"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -12,9 +13,14 @@ from orchestrator.cli.page import Capabilities, Page, counted, place
 from orchestrator.durations import show_duration
 from orchestrator.errors import UsageError
 from orchestrator.report import ActionEntry, RunEntry, Summary
+from orchestrator.report.schema import TenantEntry
 from orchestrator.settings import Settings, Threshold, implicit, kind_of_tenant
 
 SHOWN = 5
+"""Actions that the question names."""
+
+MOST_TENANTS = 20
+"""Tenants shown one by one; the others are summed up."""
 
 
 def terminal() -> TextIO | None:
@@ -42,8 +48,19 @@ def question(
     first: list[ActionEntry],
     unordered: str | None = None,
 ) -> str:
-    """The text of the question: tenant, number of actions, the first few, guards and limits."""
+    """The text of the question: the tenants, the number of actions, the first few, guards and limits."""
     page = Page(capabilities)
+    what = _add_tenants(page, run.tenants, summary) if run.tenants else _add_tenant(page, settings, summary)
+    if settings.implicit:
+        page.entry("by file", f"{implicit.NAME} in this folder sets {implicit_settings(settings)}", "yellow")
+    _add_keys(page, run, summary, first)
+    _add_terms(page, settings, unordered)
+    page.line(f"Stop {what}? [y/N]", "bold")
+    return f"{page} "
+
+
+def _add_tenant(page: Page, settings: Settings, summary: Summary) -> str:
+    """The tenant of a run of one. Returns what is asked about."""
     tenant = kind_of_tenant(settings.address)
     if tenant.production:
         page.line(f"*** PRODUCTION *** {tenant.text}", "alarm")
@@ -54,31 +71,43 @@ def question(
         page.entry("entity", settings.entity_id)
     if settings.org_ids:
         page.entry("organisations", ", ".join(settings.org_ids))
-    add_implicit(page, settings)
-    add_keys(page, run, summary, first)
-    add_terms(page, settings, unordered)
     which = "it" if summary.keys == 1 else f"all {summary.keys:,}"
-    where = " in PRODUCTION" if tenant.production else ""
-    page.line(f"Stop {which}{where}? [y/N]", "bold")
-    return f"{page} "
+    return f"{which}{' in PRODUCTION' if tenant.production else ''}"
+
+
+def _add_tenants(page: Page, tenants: Mapping[str, TenantEntry], summary: Summary) -> str:
+    """Each of several tenants that has keys, and how many. Returns what is asked about."""
+    asked = {name: one.keys for name, one in (summary.by_tenant or {}).items() if one.keys}
+    production = [name for name in asked if kind_of_tenant(tenants[name].base_url).production]
+    if production:
+        page.line(f"*** PRODUCTION *** {len(production)} of {counted(len(asked), 'tenant')}", "alarm")
+    page.entry("tenants", f"{len(asked)} of the {len(tenants)} known have mass actions to stop", "bold")
+    for name, keys in list(asked.items())[:MOST_TENANTS]:
+        if page.narrow:
+            page.line(f"{name}  {keys:,}  {_place(tenants[name])}", indent=4, hang=2)
+        else:
+            page.item(f"    {name:<16} {keys:>7,}  {_place(tenants[name])}")
+    if rest := list(asked)[MOST_TENANTS:]:
+        page.item(f"    and {len(rest)} more with {sum(asked[name] for name in rest):,}")
+    where = "one tenant" if len(asked) == 1 else f"{len(asked)} tenants"
+    return f"all {summary.keys:,} in {where}"
+
+
+def _place(tenant: TenantEntry) -> str:
+    kind = kind_of_tenant(tenant.base_url)
+    entity = f"  entity {tenant.entity_id}" if tenant.entity_id else ""
+    return f"{tenant.base_url}{entity}{'  PRODUCTION' if kind.production else ''}"
 
 
 async def agree(tty: TextIO, text: str) -> None:
     """Asks the question. Raises UsageError if the answer is not yes."""
     sys.stderr.write(text)
-    sys.stderr.flush()
     answer = await to_thread.run_sync(os.read, tty.fileno(), 1024, abandon_on_cancel=True)
     if answer.decode("utf-8", "replace").strip().lower() not in ("y", "yes"):
         raise UsageError("Nothing was stopped: the answer was not yes.")
 
 
-def add_implicit(page: Page, settings: Settings) -> None:
-    """Shows the risky settings of a configuration file that was found, not named."""
-    if settings.implicit:
-        page.entry("by file", f"{implicit.NAME} in this folder sets {implicit_settings(settings)}", "yellow")
-
-
-def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:
+def _add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntry]) -> None:
     """The number of actions and their sources; the first to be stopped, with row and labels; the rows left out."""
     sources = ", ".join(source.name for source in run.sources)
     page.entry("mass actions", f"{summary.keys:,} to stop, from {sources}", "bold")
@@ -102,7 +131,7 @@ def add_keys(page: Page, run: RunEntry, summary: Summary, first: list[ActionEntr
         )
 
 
-def add_terms(page: Page, settings: Settings, unordered: str | None) -> None:
+def _add_terms(page: Page, settings: Settings, unordered: str | None) -> None:
     """In which order, behind which guards and within which limits; and that there is no way back."""
     page.entry("order", _order(settings))
     if unordered:

@@ -6,7 +6,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TextIO, cast
 
 import anyio
@@ -47,9 +47,8 @@ LONGEST_FORECAST = 86_400.0
 async def showing(progress: Progress, screen: Screen, capabilities: Capabilities) -> AsyncIterator[None]:
     """Show ``progress`` while the block runs, and remove it afterwards. Events of ``screen`` appear above it."""
     errors = sys.stderr  # while something is shown, rich has its own in that place
-    stream = cast(TextIO, _Lenient(errors))
     console = _Console(
-        capabilities, file=stream, width=(capabilities.width or 0) - ECHO, no_color=not capabilities.colour
+        capabilities, file=errors, width=(capabilities.width or 0) - ECHO, no_color=not capabilities.colour
     )
     picture = Picture(progress, capabilities, height=lambda: console.height)
 
@@ -253,24 +252,6 @@ class _Console(Console):
     @property
     def encoding(self) -> str:
         return super().encoding if self._unicode else "ascii"
-
-
-class _Lenient:
-    """A stream that may go away: a terminal that hangs up must not end the run it shows."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
 
 class _Above:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import complete, options
+from orchestrator.cli import options
 from orchestrator.cli.help import Command, Whole
-from orchestrator.cli.simulate import FAULTS
+from orchestrator.cli.simulate import fault_plan, faults_option
 
 
 @click.command("drill", cls=Command)
@@ -21,15 +21,7 @@ from orchestrator.cli.simulate import FAULTS
     type=Whole(1, 200_000),
     help="Number of mass actions to stop: from 1 to 200,000.",
 )
-@click.option(
-    "--faults",
-    envvar="MASS_STOP_FAULTS",
-    default="some",
-    show_default=True,
-    metavar="LEVEL",
-    shell_complete=complete.words(FAULTS),
-    help="Share of calls that go wrong: none, some (2%), many (12%), hell (40%), or a number such as 0.1.",
-)
+@faults_option("some")
 @click.option(
     "--seed",
     envvar="MASS_STOP_SEED",
@@ -47,7 +39,6 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     from orchestrator import runs
     from orchestrator.cli.resend import resend
     from orchestrator.cli.session import conduct
-    from orchestrator.cli.simulate import fault_plan
     from orchestrator.logs import Screen
     from orchestrator.settings import Secret
     from orchestrator.simulator import SimulatedTenant, TenantConfig

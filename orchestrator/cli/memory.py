@@ -7,6 +7,7 @@ task that the callback would wake waits for ever. Everything that is known is in
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NO_MEMORY
@@ -19,8 +20,8 @@ _SENTENCE = f"\nmass-stop: {NO_MEMORY}\n".encode()
 
 def end_without_memory() -> None:
     """From now on, a MemoryError that would only be printed ends the process with status 5."""
-    sys.unraisablehook = _unraisable
-    threading.excepthook = _in_thread
+    sys.unraisablehook = _ending(sys.__unraisablehook__)
+    threading.excepthook = _ending(threading.__excepthook__)
 
 
 def watch_loop() -> None:
@@ -30,16 +31,13 @@ def watch_loop() -> None:
     asyncio.get_running_loop().set_exception_handler(_in_loop)
 
 
-def _unraisable(found: Any) -> None:
-    if found.exc_type in (MemoryError, SystemError):  # the interpreter itself had no memory for a MemoryError
-        _end()
-    sys.__unraisablehook__(found)
+def _ending(hook: Callable[[Any], object]) -> Callable[[Any], None]:
+    def call(found: Any) -> None:
+        if found.exc_type in (MemoryError, SystemError):  # the interpreter had no memory for a MemoryError
+            _end()
+        hook(found)
 
-
-def _in_thread(found: Any) -> None:
-    if found.exc_type in (MemoryError, SystemError):
-        _end()
-    threading.__excepthook__(found)
+    return call
 
 
 def _in_loop(loop: "asyncio.AbstractEventLoop", context: dict[str, Any]) -> None:

@@ -137,7 +137,7 @@ def given_again(*names: str) -> str:
 
 def _spelled(name: str, value: object) -> list[str]:
     option = SETTINGS[name].option if name in SETTINGS else f"--{name}"
-    if name in SETTINGS and SETTINGS[name].about.flag:
+    if name in SETTINGS and SETTINGS[name].flag:
         return [option]
     if name == "proxy":  # without its credentials: what is printed can be copied anywhere
         value, _ = split_proxy(SETTINGS[name].read(value, option))
@@ -147,14 +147,14 @@ def _spelled(name: str, value: object) -> list[str]:
 
 def _option(name: str, *, hidden: bool) -> Callable[[F], F]:
     setting = SETTINGS[name]
-    text = setting.about.help[0].upper() + setting.about.help[1:]
+    text = setting.help[0].upper() + setting.help[1:]
     if setting.form in (NUMBER, SLOTS, PERCENT):
         text += f": {setting.form.expected}"
-    if setting.about.repeatable:
+    if setting.repeatable:
         text += "; may be given several times"
     if setting.default not in (None, (), False):
         text += f" [default: {setting.form.show(setting.default)}]"
-    if setting.about.flag:
+    if setting.flag:
         return click.option(
             setting.option, name, is_flag=True, flag_value="true", default=None, help=text, hidden=hidden
         )
@@ -162,7 +162,7 @@ def _option(name: str, *, hidden: bool) -> Callable[[F], F]:
         setting.option,
         name,
         metavar=setting.form.metavar,
-        multiple=setting.about.repeatable,
+        multiple=setting.repeatable,
         help=text,
         hidden=hidden,
         shell_complete=complete.of_setting(name),

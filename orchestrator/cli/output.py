@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 import sys
-from contextlib import suppress
 
 from orchestrator.errors import StorageError
 from orchestrator.printable import printable
@@ -31,12 +30,10 @@ def put_out(data: bytes) -> None:
 def say(sentence: str) -> None:
     """Writes a sentence for the operator to standard error, with the program's name before it.
 
-    It is one line: control and other hidden characters, of a file name for example, are escaped.
-    A standard error that cannot be written to is ignored: there is no other place to complain.
+    It is one line: control and other hidden characters, of a file name for example, are escaped. Standard error is a
+    :class:`~orchestrator.background.BackgroundStream` in every command: a write to it never fails and never waits.
     """
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"mass-stop: {printable(sentence.rstrip())}\n")
-        sys.stderr.flush()
+    sys.stderr.write(f"mass-stop: {printable(sentence.rstrip())}\n")
 
 
 def tell_out(text: str) -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
 from orchestrator.cli.page import Capabilities, Page, counted
-from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, status_calls
+from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, forecast_of
 from orchestrator.cli.summary import (
     Known,
     add_files,
     add_headline,
     add_over,
     add_people,
+    add_tenants,
     as_argument,
     read_known,
 )
@@ -23,7 +23,7 @@ from orchestrator.durations import duration
 from orchestrator.journal import digest
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Limits, Outcome
-from orchestrator.pacing.forecast import Calls, Forecast, forecast, quotas
+from orchestrator.pacing.forecast import Forecast
 from orchestrator.progress import Progress
 from orchestrator.results.spool import BYTES_A_RECORD, RESERVE
 from orchestrator.settings import Settings
@@ -110,19 +110,14 @@ def _forecast(
 ) -> Forecast:
     """A key that is over costs a refused stop and a poll; one that never processed anything has no file."""
     over = sum(outcomes.get(name, 0) for name in (Outcome.ALREADY_STOPPED, Outcome.ALREADY_COMPLETED))
-    failed = outcomes.get(Outcome.ALREADY_FAILED, 0)
-    guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
-    files = totals.processing + totals.stopping + over
-    stops = totals.actions + over + failed
-    slots, call_seconds = max(progress.slots, 1), progress.call_seconds or 0.0
-    polls = status_calls(totals.actions, stops, slots, call_seconds, guards=guards)
-    return forecast(
-        Calls(stop=stops, status=polls + over + failed, file=0 if settings.no_results else files),
-        quotas(progress.limits),
-        slots=slots,
-        call_seconds=call_seconds,
-        headroom=settings.headroom / 100,
-        rate=settings.rate,
+    return forecast_of(
+        settings,
+        progress.limits,
+        stopped=totals.actions,
+        over=over + outcomes.get(Outcome.ALREADY_FAILED, 0),
+        files=totals.processing + totals.stopping + over,
+        slots=max(progress.slots, 1),
+        call_seconds=progress.call_seconds or 0.0,
     )
 
 

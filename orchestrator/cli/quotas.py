@@ -6,7 +6,16 @@ from orchestrator.cli.page import Page, counted
 from orchestrator.durations import duration
 from orchestrator.engine import polling
 from orchestrator.model import Limits
-from orchestrator.pacing.forecast import STOPPING_SECONDS, Forecast, Quota, polls_per_key, quotas
+from orchestrator.pacing.forecast import (
+    STOPPING_SECONDS,
+    Calls,
+    Forecast,
+    Quota,
+    forecast,
+    polls_per_key,
+    quotas,
+)
+from orchestrator.settings import Settings
 
 SHOWN = 10
 """Short quotas of several tenants that are shown one by one."""
@@ -32,14 +41,32 @@ def status_calls(stopped: int, stops: int, slots: int, call_seconds: float, *, g
     return round(stopped * (polls + guards))
 
 
-def window_name(seconds: int) -> str:
-    """``minute``, ``hour``, ``day``; else the time itself."""
-    return _NAMES.get(seconds, duration(seconds))
+def forecast_of(
+    settings: Settings,
+    limits: Limits,
+    *,
+    stopped: int,
+    over: int = 0,
+    files: int,
+    slots: int,
+    call_seconds: float,
+) -> Forecast:
+    """The forecast of a run that stops ``stopped`` actions. ``over`` more cost a refused stop and a poll each."""
+    guards = bool(settings.expect_action_type or settings.expect_uploaded_by)
+    polls = status_calls(stopped, stopped + over, slots, call_seconds, guards=guards)
+    return forecast(
+        Calls(stop=stopped + over, status=polls + over, file=0 if settings.no_results else files),
+        quotas(limits),
+        slots=slots,
+        call_seconds=call_seconds,
+        headroom=settings.headroom / 100,
+        rate=settings.rate,
+    )
 
 
 def in_words(quota: Quota) -> str:
     """``399 of 2,500 left this minute, resets in 20s``."""
-    name = window_name(quota.seconds)
+    name = _NAMES.get(quota.seconds, duration(quota.seconds))
     if not quota.reported:
         return f"{quota.left:,} or more of {quota.calls:,} left this {name}"
     return f"{quota.left:,} of {quota.calls:,} left this {name}, resets in {duration(quota.resets_in)}"

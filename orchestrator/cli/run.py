@@ -90,11 +90,11 @@ def _terminal(settings: Settings) -> TextIO | None:
 async def _confirm(run: "runs.Run", settings: Settings, tty: TextIO) -> None:
     from orchestrator import report as reports
     from orchestrator import runs
-    from orchestrator.cli import confirm, many
+    from orchestrator.cli import confirm
     from orchestrator.cli.page import capabilities_of
 
     capabilities = capabilities_of(sys.stderr)
     entry, summary = await run.read(reports.read_head)
     first = await runs.first_actions(run, confirm.SHOWN)
-    question = many.question if run.tenants else confirm.question
-    await confirm.agree(tty, question(capabilities, settings, entry, summary, first, run.unordered))
+    text = confirm.question(capabilities, settings, entry, summary, first, run.unordered)
+    await confirm.agree(tty, text)

@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from importlib.util import find_spec
 
 import anyio
 from anyio import to_thread
@@ -28,12 +29,6 @@ PATIENCE = 2.0
 Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[runs.Run, runs.RunIntake]]]
 
 
-def screen_for(settings: Settings) -> Screen:
-    """Standard error in the form that suits it."""
-    json = settings.log_format == "json" or (settings.log_format == "auto" and not _is_terminal())
-    return Screen(sys.stderr, "error" if settings.quiet else settings.log_level, json)
-
-
 # Arrow's own allocators keep freed memory for later. In the command's process nothing else needs them.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
@@ -49,13 +44,14 @@ def conduct(settings: Settings, prepare: Prepare, close: "Close | None" = None) 
         words_of(settings.on_end)
     collector.seldom()
     # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
-    uvloop = settings.engine == "local" and _has_uvloop()
+    uvloop = settings.engine == "local" and find_spec("uvloop") is not None
     return anyio.run(_conduct, settings, prepare, close or _close, backend_options={"use_uvloop": uvloop})
 
 
 async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
     memory.watch_loop()
-    screen = screen_for(settings)
+    json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    screen = Screen(sys.stderr, "error" if settings.quiet else settings.log_level, json)
     stage = _Stage()
     failure: MassStopError | None = None
     status = 0
@@ -122,7 +118,7 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
                 stage.scope.cancel()
                 continue
             stage.run.cutoff.interrupt(runs.interrupted(signal.Signals(number).name, 128 + number))
-            _tell(
+            sys.stderr.write(
                 "Interrupted: no stop is sent any more. Calls in flight finish; a second signal cancels them.\n"
             )
 
@@ -132,9 +128,10 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
     from orchestrator.cli.report_output import shown
 
     if not settings.quiet:
-        _tell(f"{await _last_words(run, settings)}\n")
-    else:
-        for sentence in _errors_alone(run):
+        sys.stderr.write(f"{await _last_words(run, settings)}\n")
+    else:  # why the run did not finish, and what this machine could not do
+        aborted = run.ending.reason if run.ending.state == "aborted" else None
+        for sentence in filter(None, (aborted, *run.troubles)):
             say(sentence)
     if not run.saved:
         await run.read(lambda reader: reports.write_json(reader, _to_standard_error))
@@ -189,6 +186,10 @@ async def _tell_undelivered(run: runs.Run, sentence: str, exit_status: int) -> N
     say(sentence)
 
 
+def _to_standard_error(data: bytes) -> None:
+    sys.stderr.write(data.decode("utf-8", "replace"))
+
+
 async def _last_words(run: runs.Run, settings: Settings) -> str:
     from orchestrator.cli.page import capabilities_of
     from orchestrator.cli.summary import closing, read_known
@@ -201,32 +202,3 @@ async def _last_words(run: runs.Run, settings: Settings) -> str:
     plan = await run.read(plan_summary.read_plan)
     ahead = plan_summary.forecast_run(plan, settings, run.progress, run.tenants)
     return plan_summary.closing(plan, ahead, capabilities, directory, run.troubles, saved=run.saved)
-
-
-def _errors_alone(run: runs.Run) -> list[str]:
-    """The lines that --quiet shows too: why the run did not finish."""
-    aborted = run.ending.reason if run.ending.state == "aborted" else None
-    return [*([aborted] if aborted else []), *run.troubles]
-
-
-def _is_terminal() -> bool:
-    try:
-        return sys.stderr.isatty()
-    except (AttributeError, ValueError):
-        return False
-
-
-def _has_uvloop() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("uvloop") is not None
-
-
-def _to_standard_error(data: bytes) -> None:
-    _tell(data.decode("utf-8", "replace"))
-
-
-def _tell(text: str) -> None:
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(text)
-        sys.stderr.flush()

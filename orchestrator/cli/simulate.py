@@ -2,9 +2,10 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +17,7 @@ from orchestrator.settings.forms import DURATION
 if TYPE_CHECKING:
     from orchestrator.simulator import FaultPlan
 
+F = TypeVar("F", bound=Callable[..., Any])
 
 FAULTS = {
     "none": "nothing goes wrong",
@@ -24,6 +26,19 @@ FAULTS = {
     "hell": "40 calls in 100",
 }
 """Levels of faults, and how many calls go wrong."""
+
+
+def faults_option(default: str) -> Callable[[F], F]:
+    """Adds the option ``--faults``, for :func:`fault_plan`."""
+    return click.option(
+        "--faults",
+        envvar="MASS_STOP_FAULTS",
+        default=default,
+        show_default=True,
+        metavar="LEVEL",
+        shell_complete=complete.words(FAULTS),
+        help="Share of calls that go wrong: none, some (2%), many (12%), hell (40%), or a number such as 0.1.",
+    )
 
 
 def _latency(_: click.Context, __: click.Parameter, text: str) -> float:
@@ -52,15 +67,7 @@ def _latency(_: click.Context, __: click.Parameter, text: str) -> float:
     type=Whole(1, 1_000_000),
     help="Number of its mass actions: from 1 to 1,000,000.",
 )
-@click.option(
-    "--faults",
-    envvar="MASS_STOP_FAULTS",
-    default="none",
-    show_default=True,
-    metavar="LEVEL",
-    shell_complete=complete.words(FAULTS),
-    help="Share of calls that go wrong: none, some (2%), many (12%), hell (40%), or a number such as 0.1.",
-)
+@faults_option("none")
 @click.option(
     "--seed",
     envvar="MASS_STOP_SEED",

@@ -6,21 +6,24 @@ from pathlib import Path
 from msgspec import Struct
 
 from orchestrator import report as reports
-from orchestrator.cli.many import add_tenants
 from orchestrator.cli.options import TENANT, given_again
 from orchestrator.cli.page import Capabilities, Page, counted, place
 from orchestrator.durations import show_duration
 from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import OVER, RESUMABLE, Outcome
-from orchestrator.report import Headline, RunEntry, Summary
+from orchestrator.model import GOOD, OVER, RESUMABLE, Outcome
+from orchestrator.report import RunEntry, Summary
+from orchestrator.report.schema import Headline
 from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 from orchestrator.rundir import HANDOVER
 
 LOW_SCREEN = 22
 """Lines of a summary whose beginning leaves a screen of the usual height: the verdict is then repeated below."""
+
+MOST_TENANTS = 20
+"""Tenants shown one by one; the others are in the report."""
 
 _OVER_BY_THEMSELVES = tuple(sorted(OVER - {Outcome.STOPPED, Outcome.COMPLETED_BEFORE_STOP}))
 _PERSON = {outcome: words.short for outcome, words in OUTCOMES.items() if words.short}
@@ -126,6 +129,30 @@ def add_over(page: Page, summary: Summary) -> None:
         page.entry("already over", f"{sum(over.values()):,} ({parts})")
     if late := summary.outcomes.get(Outcome.COMPLETED_BEFORE_STOP):
         page.entry("too late", f"{late:,} completed despite the stop")
+
+
+def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
+    """A line a tenant that has keys, those that need a person first; nothing where the run is of one."""
+    used = {name: one for name, one in (summary.by_tenant or {}).items() if one.outcomes}
+    if not used or run.tenants is None:
+        return
+    left = {name: sum(n for o, n in one.outcomes.items() if o not in GOOD) for name, one in used.items()}
+    person = sum(map(bool, left.values()))
+    page.entry(
+        "tenants", f"{len(used)}, of which {person or 'none'} need{'' if person > 1 else 's'} a person"
+    )
+    ordered = sorted(used, key=lambda name: -left[name])
+    for name in ordered[:MOST_TENANTS]:
+        counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in GOOD)
+        text = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
+        reason = run.tenants[name].reason
+        text += f"  ({reason})" if reason is not None else ""
+        if page.narrow:
+            page.line(f"{name}  {text}", indent=4, hang=2)
+        else:
+            page.line(f"{name:<16} {text}", indent=4, hang=17)
+    if len(ordered) > MOST_TENANTS:
+        page.line(f"and {len(ordered) - MOST_TENANTS} more: see the report", indent=4)
 
 
 def _records(page: Page, summary: Summary) -> None:

@@ -1,6 +1,6 @@
 """The consolidated report: made from the journal alone.
 
-``schema`` is its form, ``reading`` makes it of the journal, ``writing`` makes files of it.
+``schema`` is its form, ``building`` makes it of the journal, ``writing`` makes files of it.
 """
 
 from orchestrator.report.building import (
@@ -11,45 +11,14 @@ from orchestrator.report.building import (
     read_report,
 )
 from orchestrator.report.loaded import Report
-from orchestrator.report.schema import (
-    ActionEntry,
-    CallTotals,
-    DuplicateEntry,
-    FindingEntry,
-    Headline,
-    OperatorEntry,
-    PlanEntry,
-    RecordTotals,
-    RunEntry,
-    SourceEntry,
-    StopEntry,
-    Summary,
-    TenantEntry,
-    TenantRunEntry,
-    Timing,
-    VerificationEntry,
-    json_schema,
-)
+from orchestrator.report.schema import ActionEntry, RunEntry, Summary, json_schema
 from orchestrator.report.writing import Write, write_csv, write_json
 
 __all__ = [
     "ActionEntry",
-    "CallTotals",
-    "DuplicateEntry",
-    "FindingEntry",
-    "Headline",
-    "OperatorEntry",
-    "PlanEntry",
-    "RecordTotals",
     "Report",
     "RunEntry",
-    "SourceEntry",
-    "StopEntry",
     "Summary",
-    "TenantEntry",
-    "TenantRunEntry",
-    "Timing",
-    "VerificationEntry",
     "Write",
     "json_schema",
     "read_action",

@@ -1,7 +1,6 @@
 """The headline of a run or of one of its tenants: whether it is over, in one sentence for every form of the report."""
 
 from collections.abc import Iterator, Sequence
-from typing import get_args
 
 from msgspec import Struct, structs
 
@@ -9,7 +8,7 @@ from orchestrator.errors import Kind
 from orchestrator.journal.digest import Failures
 from orchestrator.model import Outcome
 from orchestrator.report.schema import Headline, RunEntry, Summary, TenantRunEntry, Tone
-from orchestrator.report.wording import Group, error_words, group_of
+from orchestrator.report.wording import by_group, error_words
 
 
 class _Cause(Struct, frozen=True):
@@ -77,7 +76,7 @@ def _state(
     run: RunEntry, summary: Summary, cause: _Cause | None, said_over: int, unread: Sequence[str]
 ) -> tuple[Tone, str, str, str]:
     """Tone, title, sentence, and what the sentence quotes."""
-    counts = _by_group(summary)
+    counts = by_group(summary.outcomes)
     every, person = sum(counts.values()), counts["person"]
     names = ", ".join("standard input" if name == "-" else name for name in unread)
     if not every and unread:
@@ -123,7 +122,7 @@ _UNREAD = "the status was not read yet."
 def _details(
     run: RunEntry, summary: Summary, said_over: int, unread: Sequence[str], files_missing: int
 ) -> Iterator[str]:
-    person = _by_group(summary)["person"]
+    person = by_group(summary.outcomes)["person"]
     if said_over:
         which = "" if said_over == person else f"{said_over:,} are over according to the tenant; {_UNREAD} "
         if run.state != "running" and run.command != "drill":
@@ -197,13 +196,6 @@ def _first_step(run: RunEntry, cause: _Cause | None) -> str | None:
     if any("--max-failures" in (reason or "") for reason in (run.reason, *(one.reason for one in tenants))):
         return "Find out why so many keys failed:"
     return None
-
-
-def _by_group(summary: Summary) -> dict[Group, int]:
-    counts: dict[Group, int] = dict.fromkeys(get_args(Group), 0)
-    for outcome, count in summary.outcomes.items():
-        counts[group_of(outcome)] += count
-    return counts
 
 
 def _actions(count: int) -> str:

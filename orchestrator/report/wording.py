@@ -1,6 +1,7 @@
 """The names of outcomes and errors: one place for terminal, page and Markdown."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -169,6 +170,14 @@ RUN_AGAIN = (
 def error_words(kind: str) -> Words:
     """The words for an error's ``kind``. A kind of a later version is called by its own name."""
     return ERRORS.get(kind, Words(kind.replace("_", " ").capitalize(), "", ""))
+
+
+def by_group(outcomes: Mapping[Outcome, int]) -> dict[Group, int]:
+    """The number of actions in each group."""
+    counts: dict[Group, int] = dict.fromkeys(get_args(Group), 0)
+    for outcome, count in outcomes.items():
+        counts[group_of(outcome)] += count
+    return counts
 
 
 def group_of(outcome: Outcome) -> Group:

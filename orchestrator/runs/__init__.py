@@ -2,6 +2,7 @@
 
 from orchestrator.engine.cutoff import Interrupted
 from orchestrator.runs.keys import (
+    Unread,
     file_intake,
     first_actions,
     new_sources,
@@ -21,6 +22,7 @@ __all__ = [
     "Origin",
     "Run",
     "RunIntake",
+    "Unread",
     "begin",
     "earlier",
     "file_intake",

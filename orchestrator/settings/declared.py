@@ -35,137 +35,100 @@ from orchestrator.settings.forms import (
 )
 
 
-class About(Struct, frozen=True):
-    """The help of a setting. ``variable`` is its environment name if that is not ``MASS_STOP_<OPTION>``."""
-
-    help: str
-    variable: str | None = None
-    flag: bool = False
-    repeatable: bool = False
-
-
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of a run. Durations are in seconds, ``headroom`` is a percentage."""
 
-    env: Annotated[str | None, ENVIRONMENT, About("the tenant, by the name of its data centre")] = None
-    base_url: Annotated[
-        str | None, ADDRESS, About("the tenant, by its address", variable="ZUORA_BASE_URL")
-    ] = None
-    client_id: Annotated[str | None, TEXT, About("OAuth client id", variable="ZUORA_CLIENT_ID")] = None
-    client_secret_file: Annotated[
-        str | None, PATH, About("file (mode 0600) that holds the OAuth client secret")
-    ] = None
-    token_file: Annotated[str | None, PATH, About("file (mode 0600) that holds a bearer token")] = None
-    entity_id: Annotated[str | None, HEADER, About("entity, where Multi-entity is on (Zuora-Entity-Ids)")] = (
+    env: Annotated[str | None, ENVIRONMENT, "the tenant, by the name of its data centre"] = None
+    base_url: Annotated[str | None, ADDRESS, "the tenant, by its address"] = None
+    client_id: Annotated[str | None, TEXT, "OAuth client id"] = None
+    client_secret_file: Annotated[str | None, PATH, "file (mode 0600) that holds the OAuth client secret"] = (
         None
     )
+    token_file: Annotated[str | None, PATH, "file (mode 0600) that holds a bearer token"] = None
+    entity_id: Annotated[str | None, HEADER, "entity, where Multi-entity is on (Zuora-Entity-Ids)"] = None
     org_ids: Annotated[
-        tuple[str, ...], ORGANISATIONS, About("organisations, where Multi-Org is on (Zuora-Org-Ids)")
+        tuple[str, ...], ORGANISATIONS, "organisations, where Multi-Org is on (Zuora-Org-Ids)"
     ] = ()
-    tenants: Annotated[
-        str | None, PATH, About("TOML file of several tenants, for one run over all of them")
-    ] = None
-    tenant: Annotated[str | None, TEXT, About("the tenant in --tenants that all rows belong to")] = None
+    tenants: Annotated[str | None, PATH, "TOML file of several tenants, for one run over all of them"] = None
+    tenant: Annotated[str | None, TEXT, "the tenant in --tenants that all rows belong to"] = None
     tenant_column: Annotated[
-        str, TEXT, About("with --tenants, the column that names each row's tenant: its name or number")
+        str, TEXT, "with --tenants, the column that names each row's tenant: its name or number"
     ] = "tenant"
     engine: Annotated[
-        str,
-        ENGINE,
-        About("where the tenants run: in this process, or on the workers of a dask cluster"),
+        str, ENGINE, "where the tenants run: in this process, or on the workers of a dask cluster"
     ] = "local"
     scheduler: Annotated[
-        str | None,
-        TEXT,
-        About("address of the dask scheduler, tls://... (default: a cluster on this machine)"),
+        str | None, TEXT, "address of the dask scheduler, tls://... (default: a cluster on this machine)"
     ] = None
-    insecure_scheduler: Annotated[
-        bool, FLAG, About("accept a scheduler on the network without TLS", flag=True)
-    ] = False
+    insecure_scheduler: Annotated[bool, FLAG, "accept a scheduler on the network without TLS"] = False
     shared_dir: Annotated[
-        str | None, PATH, About("folder that this machine and every dask worker see under the same path")
+        str | None, PATH, "folder that this machine and every dask worker see under the same path"
     ] = None
-    zuora_version: Annotated[str | None, HEADER, About("minor version of the API (Zuora-Version)")] = None
-    track_prefix: Annotated[str, PREFIX, About("start of the Zuora-Track-Id of each call")] = "mass-stop"
+    zuora_version: Annotated[str | None, HEADER, "minor version of the API (Zuora-Version)"] = None
+    track_prefix: Annotated[str, PREFIX, "start of the Zuora-Track-Id of each call"] = "mass-stop"
     proxy: Annotated[
-        str | None, PROXY, About("HTTP proxy to the tenant (default: HTTPS_PROXY, unless NO_PROXY matches)")
+        str | None, PROXY, "HTTP proxy to the tenant (default: HTTPS_PROXY, unless NO_PROXY matches)"
     ] = None
-    ca_file: Annotated[
-        str | None, PATH, About("PEM file of the certificates to trust (default: the system's)")
-    ] = None
-    column: Annotated[str | None, TEXT, About("the key's column: its name, or its number from 1")] = None
+    ca_file: Annotated[str | None, PATH, "PEM file of the certificates to trust (default: the system's)"] = (
+        None
+    )
+    column: Annotated[str | None, TEXT, "the key's column: its name, or its number from 1"] = None
     order: Annotated[
-        str | None, TEXT, About("numeric column: larger values are stopped first (default: input order)")
+        str | None, TEXT, "numeric column: larger values are stopped first (default: input order)"
     ] = None
-    plan: Annotated[
-        str | None, PATH, About("run directory of an earlier plan: its keys, the fastest first")
-    ] = None
-    any_key: Annotated[
-        bool, FLAG, About("accept any text that is safe in a URL path as a key", flag=True)
-    ] = False
-    strict: Annotated[bool, FLAG, About("refuse the whole input for one malformed row", flag=True)] = False
-    expect_action_type: Annotated[
-        tuple[str, ...], TEXT, About("skip actions of any other type", repeatable=True)
-    ] = ()
-    expect_uploaded_by: Annotated[
-        tuple[str, ...], TEXT, About("skip actions that another user uploaded", repeatable=True)
-    ] = ()
+    plan: Annotated[str | None, PATH, "run directory of an earlier plan: its keys, the fastest first"] = None
+    any_key: Annotated[bool, FLAG, "accept any text that is safe in a URL path as a key"] = False
+    strict: Annotated[bool, FLAG, "refuse the whole input for one malformed row"] = False
+    expect_action_type: Annotated[tuple[str, ...], TEXT, "skip actions of any other type"] = ()
+    expect_uploaded_by: Annotated[tuple[str, ...], TEXT, "skip actions that another user uploaded"] = ()
     concurrency: Annotated[
-        int | None, SLOTS, About("maximum calls in flight (default: the tenant's limit, less headroom)")
+        int | None, SLOTS, "maximum calls in flight (default: the tenant's limit, less headroom)"
     ] = None
     headroom: Annotated[
-        float, PERCENT, About("share of the tenant's concurrency and rate left to other traffic")
+        float, PERCENT, "share of the tenant's concurrency and rate left to other traffic"
     ] = 10.0
     rate: Annotated[
-        Rate | None, RATE, About("maximum rate of calls (default: the tenant's limit, less headroom)")
+        Rate | None, RATE, "maximum rate of calls (default: the tenant's limit, less headroom)"
     ] = None
-    max_attempts: Annotated[
-        int, NUMBER, About("attempts for one call, not counting those during an outage")
-    ] = 8
-    timeout: Annotated[float, DURATION, About("timeout of one call")] = 30.0
+    max_attempts: Annotated[int, NUMBER, "attempts for one call, not counting those during an outage"] = 8
+    timeout: Annotated[float, DURATION, "timeout of one call"] = 30.0
     hedge: Annotated[
         float | None,
         HEDGE,
-        About("delay after which a slow call is sent a second time, or off (default: automatic)"),
+        "delay after which a slow call is sent a second time, or off (default: automatic)",
     ] = None
     wait_for_tenant: Annotated[
-        float, DURATION, About("how long one outage of the tenant may last before the run ends")
+        float, DURATION, "how long one outage of the tenant may last before the run ends"
     ] = 900.0
     deadline: Annotated[
-        float | None, DURATION, About("deadline of the run: no call starts after it (default: none)")
+        float | None, DURATION, "deadline of the run: no call starts after it (default: none)"
     ] = None
-    settle: Annotated[
-        float, DURATION, About("how long an accepted stop is polled before it is unconfirmed")
-    ] = 600.0
+    settle: Annotated[float, DURATION, "how long an accepted stop is polled before it is unconfirmed"] = 600.0
     max_failures: Annotated[
-        Threshold | None, THRESHOLD, About("stop sending once this many keys were refused or unreachable")
+        Threshold | None, THRESHOLD, "stop sending once this many keys were refused or unreachable"
     ] = None
     max_failures_total: Annotated[
-        Threshold | None, THRESHOLD, About("as --max-failures, over all tenants together")
+        Threshold | None, THRESHOLD, "as --max-failures, over all tenants together"
     ] = None
-    no_results: Annotated[bool, FLAG, About("stop and confirm only: no response files", flag=True)] = False
-    save_responses: Annotated[bool, FLAG, About("keep each response file in responses/", flag=True)] = False
-    out: Annotated[str | None, PATH, About("the run directory (default: runs/RUN_ID)")] = None
-    report: Annotated[str | None, PATH, About("additional copy of the report; - is standard output")] = None
-    reason: Annotated[str | None, TEXT, About("why the run is made, for journal and report")] = None
-    ticket: Annotated[
-        str | None, TEXT, About("the change or incident of the run, for journal and report")
-    ] = None
-    require_reason: Annotated[bool, FLAG, About("refuse to run without --reason", flag=True)] = False
-    require_ticket: Annotated[bool, FLAG, About("refuse to run without --ticket", flag=True)] = False
+    no_results: Annotated[bool, FLAG, "stop and confirm only: no response files"] = False
+    save_responses: Annotated[bool, FLAG, "keep each response file in responses/"] = False
+    out: Annotated[str | None, PATH, "the run directory (default: runs/RUN_ID)"] = None
+    report: Annotated[str | None, PATH, "additional copy of the report; - is standard output"] = None
+    reason: Annotated[str | None, TEXT, "why the run is made, for journal and report"] = None
+    ticket: Annotated[str | None, TEXT, "the change or incident of the run, for journal and report"] = None
+    require_reason: Annotated[bool, FLAG, "refuse to run without --reason"] = False
+    require_ticket: Annotated[bool, FLAG, "refuse to run without --ticket"] = False
     on_end: Annotated[
-        str | None,
-        TEXT,
-        About("command to run once the report is written, with the Markdown report as its input"),
+        str | None, TEXT, "command to run once the report is written, with the Markdown report as its input"
     ] = None
     metrics: Annotated[
-        str | None, PATH, About("file for the counts of the run, in the text format of Prometheus")
+        str | None, PATH, "file for the counts of the run, in the text format of Prometheus"
     ] = None
-    yes: Annotated[bool, FLAG, About("stop without confirmation", flag=True)] = False
-    log_format: Annotated[str, LOG_FORMAT, About("form of the log on standard error")] = "auto"
-    log_level: Annotated[str, LOG_LEVEL, About("lowest level of the log on standard error")] = "info"
-    quiet: Annotated[bool, FLAG, About("errors only on standard error", flag=True)] = False
-    no_progress: Annotated[bool, FLAG, About("no progress display", flag=True)] = False
+    yes: Annotated[bool, FLAG, "stop without confirmation"] = False
+    log_format: Annotated[str, LOG_FORMAT, "form of the log on standard error"] = "auto"
+    log_level: Annotated[str, LOG_LEVEL, "lowest level of the log on standard error"] = "info"
+    quiet: Annotated[bool, FLAG, "errors only on standard error"] = False
+    no_progress: Annotated[bool, FLAG, "no progress display"] = False
     client_secret: Secret | None = None
     token: Secret | None = None
     implicit: tuple[str, ...] = ()
@@ -186,6 +149,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 SECRETS = ("client_secret", "token", "proxy_credentials")
 """Settings that are never stored or sent to another process."""
 
+_VARIABLES = {"base_url": "ZUORA_BASE_URL", "client_id": "ZUORA_CLIENT_ID"}
+
 _CREDENTIALS = re.compile(r"^(\w+://)?.*@", re.DOTALL)  # a password in an address is a secret
 
 
@@ -194,7 +159,7 @@ class Setting(Struct, frozen=True):
 
     name: str
     form: Form[Any]
-    about: About
+    help: str
     default: Any
 
     @property
@@ -203,7 +168,16 @@ class Setting(Struct, frozen=True):
 
     @property
     def variable(self) -> str:
-        return self.about.variable or "MASS_STOP_" + self.name.upper()
+        return _VARIABLES.get(self.name, "MASS_STOP_" + self.name.upper())
+
+    @property
+    def flag(self) -> bool:
+        return self.form is FLAG
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the option may be given several times. ``org_ids`` takes its values in one text."""
+        return self.default == () and self.form is TEXT
 
     def shown(self, value: Any) -> str:
         """``value`` as a person reads it, without the password that an address may hold."""
@@ -216,7 +190,7 @@ class Setting(Struct, frozen=True):
 
         Raises SettingError, which names ``origin``, if it cannot be used.
         """
-        if self.about.repeatable:
+        if self.repeatable:
             items = value if isinstance(value, (list, tuple)) else re.split(r"\s*,\s*", str(value).strip())
             return tuple(self._read_one(item, origin) for item in items)
         return self._read_one(value, origin)
@@ -231,7 +205,7 @@ class Setting(Struct, frozen=True):
     def _text_of(self, value: object) -> str:
         if isinstance(value, (list, tuple)) and self.default == ():
             return ",".join(map(str, value))
-        if isinstance(value, bool) and self.form is not FLAG:
+        if isinstance(value, bool) and not self.flag:
             raise ValueError(value)
         if not isinstance(value, (str, int, float, PathLike)):
             raise ValueError(value)
@@ -242,8 +216,8 @@ def _declared() -> Iterator[Setting]:
     defaults = dict(zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True))
     for name, hint in get_type_hints(Settings, include_extras=True).items():
         match getattr(hint, "__metadata__", ()):
-            case (Form() as form, About() as about):
-                yield Setting(name, form, about, defaults[name])
+            case (Form() as form, str() as help_text):
+                yield Setting(name, form, help_text, defaults[name])
 
 
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _declared()}

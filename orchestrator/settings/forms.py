@@ -143,17 +143,13 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return read
 
 
+_BOOLEANS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
+    ("0", "false", "no", "off"), False
+)
+
+
 def _boolean(text: str) -> bool:
-    return {
-        "1": True,
-        "true": True,
-        "yes": True,
-        "on": True,
-        "0": False,
-        "false": False,
-        "no": False,
-        "off": False,
-    }[text.strip().lower()]
+    return _BOOLEANS[text.strip().lower()]
 
 
 def _nonempty(text: str) -> str:

@@ -53,9 +53,10 @@ def resolve(
     values: dict[str, Any] = {}
     from_file: set[str] = set()
     for layer in layers:
-        fresh = {name: value for name, value in layer.items() if name not in values}
         fresh = {
-            name: value for name, value in fresh.items() if values.keys().isdisjoint(RIVALS.get(name, ()))
+            name: value
+            for name, value in layer.items()
+            if values.keys().isdisjoint({name} | RIVALS.get(name, set()))
         }
         values |= fresh
         if layer is layers[2]:

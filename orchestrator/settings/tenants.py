@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from orchestrator.errors import UsageError
 from orchestrator.settings.addresses import ENVIRONMENTS
 from orchestrator.settings.declared import SETTINGS, Settings
-from orchestrator.settings.forms import Form, Rate, Secret, Threshold
+from orchestrator.settings.forms import Rate, Secret, Threshold
 from orchestrator.settings.layers import given_values
 from orchestrator.settings.network import check_ca_file, route_to
 from orchestrator.settings.secrets import secret_in, secret_of_variable
@@ -26,15 +26,6 @@ NAME_RULE = "a name has letters, digits, '.', '_' and '-', and starts with one o
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SPEAKING = re.compile(r"[A-Z]+(_[A-Z0-9]+)*", re.ASCII)
-
-
-def _variable(text: str) -> str:
-    if not _VARIABLE.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-VARIABLE = Form("NAME", "the name of an environment variable, such as NORTH_SECRET", _variable)
 
 
 class Tenant(Struct, frozen=True, kw_only=True):
@@ -80,11 +71,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
         return structs.replace(self, client_secret=None, token=None)
 
 
-_FORMS: dict[str, Form[Any]] = {
-    name: VARIABLE if name.endswith("_env") else SETTINGS[name].form
-    for name in Tenant.__struct_fields__
-    if name not in ("client_secret", "token")
-}
+_KEYS = tuple(name for name in Tenant.__struct_fields__ if name not in ("client_secret", "token"))
+"""The names of values in a table of a tenant."""
 
 
 def read_tenants(path: str) -> dict[str, Tenant]:
@@ -121,9 +109,9 @@ def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
                 f"{key} {where}: a secret belongs in the environment or in a file of mode 0600; name the place with "
                 f"{name}_env or {name}_file."
             )
-        if name not in _FORMS:
-            near = difflib.get_close_matches(name, _FORMS, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(_FORMS)}."
+        if name not in _KEYS:
+            near = difflib.get_close_matches(name, _KEYS, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(_KEYS)}."
             raise UsageError(f"{key} {where} is nothing that a tenant has{hint}")
         values[name] = _value(name, value, f"{key} {where}")
         if name.endswith("_file"):
@@ -157,11 +145,11 @@ def checked_tenants(tenants: Mapping[str, Tenant]) -> dict[str, Tenant]:
 def _value(name: str, value: object, origin: str) -> Any:
     if name in SETTINGS:
         return SETTINGS[name].read(value, origin)
-    try:
-        return VARIABLE.read(str(value))
-    except ValueError:
+    text = str(value)
+    if not _VARIABLE.fullmatch(text):
         # The text may be the secret itself, written in place of its variable's name.
-        raise UsageError(f"{origin}: expected {VARIABLE.expected}.") from None
+        raise UsageError(f"{origin}: expected the name of an environment variable, such as NORTH_SECRET.")
+    return text
 
 
 _PAIRS = (

@@ -69,7 +69,7 @@ def test_every_line_uncommented_is_valid_toml():
 
 @every_setting
 def test_a_setting_follows_its_help(setting: Setting):
-    text = setting.about.help
+    text = setting.help
     assert entry_of(setting)[0] == f"# {text[0].upper()}{text[1:]}."
 
 

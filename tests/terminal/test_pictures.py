@@ -16,8 +16,9 @@ from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
 from orchestrator.progress import NeedsPerson, OutageFacts, Progress
-from orchestrator.report import CallTotals, RecordTotals, RunEntry, Summary, TenantEntry, Timing
+from orchestrator.report import RunEntry, Summary
 from orchestrator.report.headline import headline
+from orchestrator.report.schema import CallTotals, RecordTotals, TenantEntry, Timing
 from orchestrator.settings import Settings
 from tests.terminal.screen import Screen
 

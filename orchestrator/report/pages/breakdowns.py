@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, add_known
@@ -61,11 +61,14 @@ class Share(Struct, frozen=True):
 
 
 class Breakdown(Struct, frozen=True):
-    """Actions and their records by one property: ``title`` is for the caption, ``column`` heads the names."""
+    """Actions and their records by one property, whose name is the head of its ``column``."""
 
-    title: str
     column: str
     shares: list[Share]
+
+    @property
+    def title(self) -> str:
+        return f"By {self.column.lower()}"
 
     @property
     def unknown(self) -> int:
@@ -94,51 +97,33 @@ def added(cells: Iterable[Cell], by: Callable[[Cell], Any]) -> dict[Any, Sums]:
 def read_breakdowns(reader: JournalReader, cells: list[Cell], *, tenants: bool) -> list[Breakdown]:
     """By outcome, action type and source, and with ``tenants`` also by tenant."""
     by_outcome = added(cells, lambda cell: cell.outcome)
-    by_type = added(cells, lambda cell: cell.action_type)
+    by_type = added(cells, lambda cell: printable(cell.action_type) or NO_TYPE)
     by_source = added(cells, lambda cell: cell.source)
-    names = {source.id: printable(source.name) for source in reader.sources()}
-    breakdowns = [
-        Breakdown(
-            "By outcome",
-            "Outcome",
-            [
-                Share(OUTCOMES[outcome].title, "outcome", outcome.value, by_outcome[outcome])
-                for outcome in OUTCOMES
-                if outcome in by_outcome
-            ],
-        ),
-        Breakdown(
-            "By action type",
-            "Action type",
-            [
-                Share(printable(name) or NO_TYPE, "action_type", printable(name) or NO_TYPE, by_type[name])
-                for name in sorted(by_type, key=lambda name: -by_type[name].actions)
-            ],
-        ),
-        Breakdown(
-            "By source",
-            "Source",
-            [
-                Share(names[number], "source", names[number], by_source.get(number, Sums()))
-                for number in names
-            ],
-        ),
-    ]
-    if tenants:
-        by_tenant = added(cells, lambda cell: cell.tenant)
-        shares = [
-            Share(printable(name) or "none", "tenant", printable(name), sums)
-            for name, sums in sorted(by_tenant.items())
-        ]
-        breakdowns.insert(1, Breakdown("By tenant", "Tenant", shares))
-    return [structs.replace(one, shares=_most(one.shares)) for one in breakdowns]
+    by_tenant = added(cells, lambda cell: cell.tenant) if tenants else {}
+    sources = [(source.id, printable(source.name)) for source in reader.sources()]
+    found = {
+        "outcome": [
+            (words.title, outcome.value, by_outcome[outcome])
+            for outcome, words in OUTCOMES.items()
+            if outcome in by_outcome
+        ],
+        "tenant": [
+            (printable(name) or "none", printable(name), sums) for name, sums in sorted(by_tenant.items())
+        ],
+        "action_type": [
+            (name, name, sums) for name, sums in sorted(by_type.items(), key=lambda one: -one[1].actions)
+        ],
+        "source": [(name, name, by_source.get(number, Sums())) for number, name in sources],
+    }
+    return [_breakdown(field, lines) for field, lines in found.items() if tenants or field != "tenant"]
 
 
-def _most(shares: list[Share]) -> list[Share]:
-    """``shares``, or those with the most actions and a line for all others."""
-    if len(shares) <= MOST_SHARES:
-        return shares
-    ordered = sorted(shares, key=lambda share: -share.sums.actions)
-    others = ordered[MOST_SHARES:]
-    sums = sum((share.sums for share in others), Sums())
-    return [*ordered[:MOST_SHARES], Share(f"{len(others):,} others", shares[0].field, "", sums)]
+def _breakdown(field: str, lines: list[tuple[str, str, Sums]]) -> Breakdown:
+    """A share for each line, or for those with the most actions and one for all others."""
+    shares = [Share(name, field, value, sums) for name, value, sums in lines]
+    if len(shares) > MOST_SHARES:
+        ordered = sorted(shares, key=lambda share: -share.sums.actions)
+        others = ordered[MOST_SHARES:]
+        sums = sum((share.sums for share in others), Sums())
+        shares = [*ordered[:MOST_SHARES], Share(f"{len(others):,} others", field, "", sums)]
+    return Breakdown(field.replace("_", " ").capitalize(), shares)

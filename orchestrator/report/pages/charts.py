@@ -16,28 +16,9 @@ from orchestrator.report.pages.timeline import Pace, Timeline
 WIDE, HIGH = 1000, 100
 
 _STEPS = (
-    0.01,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.5,
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    60,
-    120,
-    300,
-    600,
-    1_200,
-    1_800,
-    3_600,
-    7_200,
-    14_400,
-)
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400,
+)  # fmt: skip
+"""Seconds between two labels of the axis."""
 
 
 class Shape(Struct, frozen=True):

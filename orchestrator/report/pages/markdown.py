@@ -12,10 +12,11 @@ from pathlib import Path
 from orchestrator.durations import show_rounded
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
-from orchestrator.report import OperatorEntry, RecordTotals, VerificationEntry, Write
+from orchestrator.report import Write
 from orchestrator.report.pages.breakdowns import Sums
 from orchestrator.report.pages.evidence import holds, operator_parts, verified
-from orchestrator.report.pages.view import FIRST, Cases, Place, View, read_view
+from orchestrator.report.pages.view import FIRST, Case, Cases, Place, View, read_view
+from orchestrator.report.schema import FindingEntry, OperatorEntry, RecordTotals, VerificationEntry
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN
 from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
 
@@ -74,9 +75,7 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
 def _verification(verification: VerificationEntry) -> Iterator[str]:
     yield f"**{_MARKS['good' if holds(verification) else 'bad']} {verified(verification)}**"
     for finding in verification.findings[:FIRST]:
-        tenant = f"tenant {code(finding.tenant, _LONGEST)}, " if finding.tenant else ""
-        place = code(f"{finding.source}:{finding.row}", _LONGEST)
-        yield f"- {code(finding.bulk_key, _LONGEST)} ({tenant}{place}): {code(finding.message, _LONGEST)}"
+        yield _named(finding)
     found = verification.not_over + verification.changed + verification.unread
     if found > FIRST:
         yield f"- and {found - FIRST:,} more"
@@ -165,12 +164,15 @@ def _cases(cases: Cases) -> Iterator[str]:
     yield f"**{cases.count:,} {OUTCOMES[cases.outcome].title.lower()}:** {cases.words.meaning} {cases.words.todo}"
     yield ""
     for case in cases.first:
-        said = f": {code(case.message, _LONGEST)}" if case.message else ""
-        tenant = f"tenant {code(case.tenant, _LONGEST)}, " if case.tenant else ""
-        place = code(f"{case.source}:{case.row}", _LONGEST)
-        yield f"- {code(case.bulk_key, _LONGEST)} ({tenant}{place}){said}"
+        yield _named(case)
     if cases.count > len(cases.first):
         yield f"- and {cases.count - len(cases.first):,} more"
+
+
+def _named(one: Case | FindingEntry) -> str:
+    said = f": {code(one.message, _LONGEST)}" if one.message else ""
+    tenant = f"tenant {code(one.tenant, _LONGEST)}, " if one.tenant else ""
+    return f"- {code(one.bulk_key, _LONGEST)} ({tenant}{code(f'{one.source}:{one.row}', _LONGEST)}){said}"
 
 
 def _next(view: View, directory: Path) -> Iterator[str]:

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable, shortened
-from orchestrator.report import ActionEntry, PlanEntry, read_actions
+from orchestrator.report import ActionEntry, read_actions
 from orchestrator.report.pages.breakdowns import NO_TYPE
 from orchestrator.report.pages.environment import safe_json
+from orchestrator.report.schema import PlanEntry
 from orchestrator.report.wording import OUTCOMES, error_words, group_of
 
 ROOM = 18 << 20

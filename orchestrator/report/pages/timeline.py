@@ -6,11 +6,11 @@ named but take no space.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import datetime
 from math import ceil
 
 from msgspec import Struct
 
+from orchestrator.clock import epoch
 from orchestrator.journal.reader import JournalReader, Moment
 
 MOST_STRETCHES = 120
@@ -96,7 +96,7 @@ class _Axis:
     def __init__(self, sessions: list[Session], width: float, stretches: int) -> None:
         self.stretches = stretches
         self._sessions = sessions
-        self._starts = [_epoch(session.started_at) for session in sessions]
+        self._starts = [epoch(session.started_at) for session in sessions]
         self.width = width
 
     @property
@@ -137,11 +137,7 @@ def _sessions(reader: JournalReader) -> Iterator[Session]:
         following = rows[place + 1].started_at if place + 1 < len(rows) else "9999"
         # A killed session has no end but its last event.
         last = ended_at or reader.last_event(following) or started_at
-        seconds = max(0.0, _epoch(last) - _epoch(started_at))
-        pause = max(0.0, _epoch(started_at) - before) if before is not None else 0.0
+        seconds = max(0.0, epoch(last) - epoch(started_at))
+        pause = max(0.0, epoch(started_at) - before) if before is not None else 0.0
         yield Session(started_at, ended_at, state, reason, offset, seconds, pause)
-        offset, before = offset + seconds, _epoch(started_at) + seconds
-
-
-def _epoch(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
+        offset, before = offset + seconds, epoch(started_at) + seconds

@@ -1,9 +1,8 @@
 """The data of the page and the Markdown form from the journal: the report's numbers, added up by group."""
 
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -13,16 +12,17 @@ from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.printable import printable
-from orchestrator.report import Headline, RunEntry, Summary, read_head
+from orchestrator.report import RunEntry, Summary, read_head
 from orchestrator.report.headline import tenant_headline
 from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums, read_breakdowns
 from orchestrator.report.pages.fate import Fate, fate_of
+from orchestrator.report.schema import Headline
 from orchestrator.report.wording import (
     OUTCOMES,
     Group,
     Words,
+    by_group,
     error_words,
-    group_of,
 )
 from orchestrator.settings import SETTINGS, Rate, Setting, Settings, TenantKind, Threshold, kind_of_tenant
 
@@ -198,7 +198,7 @@ def read_view(reader: JournalReader) -> View:
         Cell(tenant, Outcome(outcome), action_type, source, Sums(*sums))
         for tenant, outcome, action_type, source, *sums in reader.groups()
     ]
-    tenants = list(_tenants(reader, run, summary, cells))
+    tenants = list(_tenants(reader, run, summary))
     errors = reader.errors()
     return View(
         run=run,
@@ -207,11 +207,11 @@ def read_view(reader: JournalReader) -> View:
         places=_places(run),
         headline=_headline(run),
         damaged=bool(reader.missing),
-        groups=_groups(cells),
+        groups=by_group(summary.outcomes),
         fate=fate_of(cells),
         breakdowns=read_breakdowns(reader, cells, tenants=bool(tenants)),
         cases=list(_cases(reader, summary)),
-        errors=[_failing(*row) for row in errors[:MOST_ERRORS]],
+        errors=[_failing(row) for row in errors[:MOST_ERRORS]],
         more_errors=max(0, len(errors) - MOST_ERRORS),
         setbacks=[
             Setback(call, error_words(kind), bool(harmless), calls, first_at, last_at)
@@ -222,27 +222,16 @@ def read_view(reader: JournalReader) -> View:
     )
 
 
-def _groups(cells: Iterable[Cell]) -> dict[Group, int]:
-    groups: dict[Group, int] = dict.fromkeys(get_args(Group), 0)
-    for cell in cells:
-        groups[group_of(cell.outcome)] += cell.sums.actions
-    return groups
-
-
-def _tenants(
-    reader: JournalReader, run: RunEntry, summary: Summary, cells: list[Cell]
-) -> Iterator[TenantVerdict]:
+def _tenants(reader: JournalReader, run: RunEntry, summary: Summary) -> Iterator[TenantVerdict]:
     """In the order of their file."""
     if not run.tenants or not summary.by_tenant:
         return
     said_over = reader.said_over()
-    cells_of: defaultdict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        cells_of[cell.tenant].append(cell)
     for name, tenant in run.tenants.items():
-        headline = tenant_headline(run, tenant, summary.by_tenant[name], said_over.get(name, 0))
+        own = summary.by_tenant[name]
+        headline = tenant_headline(run, tenant, own, said_over.get(name, 0))
         reason = tenant.reason and printable(tenant.reason)
-        yield TenantVerdict(printable(name), headline, _groups(cells_of[name]), reason)
+        yield TenantVerdict(printable(name), headline, by_group(own.outcomes), reason)
 
 
 def _headline(run: RunEntry) -> Headline:
@@ -276,18 +265,8 @@ def _cases(reader: JournalReader, summary: Summary) -> Iterable[Cases]:
             yield Cases(outcome, words, count, first)
 
 
-def _failing(
-    outcome: str,
-    kind: str,
-    code: int | None,
-    http_status: int | None,
-    actions: int,
-    _: int,
-    key: str,
-    message: str,
-    tenant: str,
-    tenants: str,
-) -> Failing:
+def _failing(row: tuple[Any, ...]) -> Failing:
+    outcome, kind, code, http_status, actions, _, key, message, tenant, tenants = row
     return Failing(
         Outcome(outcome),
         kind,

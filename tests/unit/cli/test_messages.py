@@ -35,8 +35,3 @@ def test_a_defect_is_named_once_and_without_a_prefix_of_its_own(error: Exception
 def test_an_error_begins_with_the_name_of_the_program(capsys: pytest.CaptureFixture[str]):
     say("Nothing was stopped.\n")
     assert capsys.readouterr().err == "mass-stop: Nothing was stopped.\n"
-
-
-def test_a_standard_error_that_is_closed_is_ignored(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sys.stderr", None)
-    say("Nothing was stopped.")

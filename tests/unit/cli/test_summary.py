@@ -12,16 +12,9 @@ from orchestrator.cli.summary import Known, as_argument, closing
 from orchestrator.journal.digest import Failures, Named, Trouble
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.model import Outcome
-from orchestrator.report import (
-    CallTotals,
-    RecordTotals,
-    RunEntry,
-    Summary,
-    TenantEntry,
-    TenantRunEntry,
-    Timing,
-)
+from orchestrator.report import RunEntry, Summary
 from orchestrator.report.headline import headline
+from orchestrator.report.schema import CallTotals, RecordTotals, TenantEntry, TenantRunEntry, Timing
 from orchestrator.results.index import Index, RemediationFile, encode
 
 DIRECTORY = Path("runs/one")

@@ -160,4 +160,4 @@ def test_an_unknown_environment_is_refused_and_the_known_ones_are_named():
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_help_of_a_setting_is_readable_on_every_terminal(name):
     setting = SETTINGS[name]
-    assert f"{setting.about.help}{setting.form.metavar}{setting.form.expected}".isascii()
+    assert f"{setting.help}{setting.form.metavar}{setting.form.expected}".isascii()

@@ -3,12 +3,8 @@
 import pytest
 
 from orchestrator.errors import SettingError, UsageError
-from orchestrator.settings import (
-    ENVIRONMENTS,
-    is_loopback,
-    normal_address,
-    same_address,
-)
+from orchestrator.settings import ENVIRONMENTS, same_address
+from orchestrator.settings.addresses import is_loopback, normal_address
 from tests.unit.settings.resolved import SECRET, resolved
 
 
