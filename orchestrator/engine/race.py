@@ -230,7 +230,7 @@ class Race(Struct, Generic[T, *Args], eq=False):
         while pending := self.hedges.keys() - seen:
             done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             seen |= done
-            for task in done:
+            for task in filter(done.__contains__, self.hedges):  # in the order of sending; a set has none
                 if _is_conclusive(task):
                     return task.result()
                 if task.cancelled():

@@ -16,7 +16,6 @@ With the time of a call, a stop leaves within two seconds after the tenant is ba
 MOST_PROBES = 40
 """Probes in flight at most, beside the calls that were in flight before. Each may hang until its timeout."""
 
-
 REMEMBERED = 100
 """Outages that are remembered."""
 

@@ -52,7 +52,7 @@ class Pacer:
         uniform: returns a random number between its two arguments.
 
     Until ``gate`` no call starts, because the tenant asked for a pause. ``throttled_at`` is when the tenant last
-    refused a call for its limits. Calls from before ``written_off``, which hung in an outage, count no more.
+    refused a call for its limits. Calls from before ``written_off``, which hung in an outage, need no slot any more.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Pacer:
         self._spaced = float("-inf")
         self._refused_alone = 0
         self.written_off = float("-inf")
+        self._hung: set[int] = set()  # calls without a slot that have not ended
         self._own = () if rate is None else (_own_window(rate),)
         self._every: tuple[RateWindow, ...] = self._own
 
@@ -143,6 +144,8 @@ class Pacer:
         """Return the slot of a call that ended."""
         if self._started.pop(call, None) is not None:
             self.in_flight -= 1
+        else:
+            self._hung.discard(call)
 
     def abandon(self, call: int, now: float) -> None:
         """A call was cancelled, and its slot is free. The tenant may still work on it.
@@ -153,6 +156,8 @@ class Pacer:
         if started is not None:
             self.in_flight -= 1
             self._abandoned.add(now, now - started, self._slots.limit // 2, header=self._has_header)
+        else:
+            self._hung.discard(call)
 
     def answered(self, answer: Answered, now: float) -> None:
         """Learn the tenant's limits from a response. A wait that it asks for closes the gate for all calls."""
@@ -164,8 +169,8 @@ class Pacer:
         self._answered_at = now
         self._longest_call = max(answer.seconds, self._longest_call * MEMORY)
         if self.circuit.answered(now):
-            self._slots.paused()
             self._write_off(now - answer.seconds)
+            self._slots.paused()
         if answer.throttled:
             self.throttled_at = now
         if limits.concurrency is not None and limits.concurrency_remaining is not None:
@@ -219,9 +224,18 @@ class Pacer:
         return max(self._answered_at, self._started_at)
 
     def _write_off(self, before: float) -> None:
-        """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more."""
+        """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more.
+
+        So many at most as one outage can leave behind: if outages follow each other quickly, those of earlier ones are
+        still open.
+        """
         self.written_off = before
-        self._started = {call: started for call, started in self._started.items() if started >= before}
+        most = self._slots.limit + MOST_PROBES
+        for call in [call for call, started in self._started.items() if started < before]:
+            if len(self._hung) >= most:
+                break
+            del self._started[call]
+            self._hung.add(call)
         self.in_flight = len(self._started)
 
     def _window(self, reported: Window) -> RateWindow:

@@ -205,7 +205,7 @@ class Journey(Dice):
         again = [call for call in self._stops() if self._sent_again(call)]
         if again:
             self.problems.append(f"accepted stops were sent again: {again[:3]}")
-        if world.tenant.most_in_flight > self.slots + world.probes_allowed:
+        if world.tenant.most_in_flight > world.most_open(self.slots):
             self.problems.append(f"{world.tenant.most_in_flight} calls in flight with {self.slots} slots")
         if whole and told is not None:
             self._is_whole(told)

@@ -131,7 +131,7 @@ def test_a_seeded_run_counts_the_calls_that_the_tenant_received(run_seed):
 
 def test_a_seeded_run_stays_within_its_slots(run_seed):
     run = whole(run_seed)
-    assert run.world.tenant.most_in_flight <= run.dice.slots + run.world.probes_allowed
+    assert run.world.tenant.most_in_flight <= run.world.most_open(run.dice.slots)
 
 
 def _refused_for_good(world: World, bulk_key: str) -> bool:

@@ -117,7 +117,7 @@ class World:
         self.connection = database.in_memory()
         weakref.finalize(self, self.connection.close)
         self.most_held = 0
-        self.probes_allowed = 0
+        self.had_outage = False
         self.first_call_after_crash = 0
 
     async def run(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> Ending:
@@ -127,6 +127,10 @@ class World:
     def session(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> "Session":
         self.sessions += 1
         return Session(self, _batches(rows), msgspec.structs.replace(self.settings, **options))
+
+    def most_open(self, slots: int) -> int:
+        """How many calls may be open at once. An outage adds probes, and as many calls that hang since before it."""
+        return 2 * (slots + MOST_PROBES) if self.had_outage else slots
 
     def report(self) -> Report:
         return read_report(JournalReader(self.connection))
@@ -187,7 +191,7 @@ class Session:
                 ending = await self.session.run(intake)
         finally:
             outage = self.pacer.circuit.outage_seconds(float("-inf"), self.clock.now())
-            self.world.probes_allowed = self.world.probes_allowed or (MOST_PROBES if outage else 0)
+            self.world.had_outage = self.world.had_outage or outage > 0
         self.over = True
         await self.journal.end_session(ending.state, ending.reason, 0)
         return ending

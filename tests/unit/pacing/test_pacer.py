@@ -162,6 +162,21 @@ def test_calls_that_hang_since_an_outage_need_no_slot_after_it():
     assert pacer.in_flight == 0
 
 
+def test_outages_in_a_row_do_not_add_up_to_ever_more_open_calls():
+    pacer, opened = a_pacer(most=2), 0
+    pacer.answered(answer(), 0.0)
+    for outage in range(100):
+        now = 100.0 * outage
+        for _ in range(FAILURES):
+            pacer.circuit.failed(now)
+        while (opens_at := pacer.opens_at(now)) is not None:
+            now = max(now, opens_at)
+            pacer.take(now)
+            opened += 1
+        pacer.answered(answer(seconds=0.1), now + 1.0)
+    assert opened <= 2 * (2 + MOST_PROBES)
+
+
 def test_calls_that_started_after_the_answered_one_keep_their_slots():
     pacer = in_outage(50.0)
     probe, later = pacer.take(51.0), pacer.take(53.0)
