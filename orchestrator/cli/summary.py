@@ -16,7 +16,7 @@ from orchestrator.model import GOOD, OVER, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary
 from orchestrator.report.schema import Headline
 from orchestrator.report.wording import OUTCOMES
-from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
+from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index
 from orchestrator.rundir import HANDOVER
 
 LOW_SCREEN = 22
@@ -237,17 +237,18 @@ def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
     if counts.get(Outcome.MALFORMED):
         steps.step("Correct the rows without a bulk key, and run them again.")
     if (index := read_index(directory)) is not None:
-        _records_to_handle(steps, index, known.payments_since, directory)
+        _records_to_handle(steps, index, known, directory)
     if steps.lines:
         page.line()
         page.line("Next:", "bold")
         page.lines += steps.lines
 
 
-def _records_to_handle(steps: Page, index: Index, payments_since: str | None, directory: Path) -> None:
+def _records_to_handle(steps: Page, index: Index, known: Known, directory: Path) -> None:
     """The next steps for the records, by folder."""
     if index.electronic_payments:
-        since = f", since {payments_since} (tenant's time) at the earliest" if payments_since else ""
+        began = known.payments_since
+        since = f", since {began} (tenant's time) at the earliest" if began else ""
         steps.step(
             f"{counted(index.electronic_payments, 'electronic payment')} went through{since}. {PAYMENTS}"
         )
@@ -255,6 +256,8 @@ def _records_to_handle(steps: Page, index: Index, payments_since: str | None, di
         if records := index.records_in(folder):
             steps.step(f"{counted(records, 'record')} {advice}")
             steps.command(as_argument(directory / "remediation" / folder))
+    if index.leaves_out(known.summary.records.unprocessed):
+        steps.step(LEFT_OUT)
 
 
 def _check(steps: Page, run: RunEntry, headline: Headline) -> None:

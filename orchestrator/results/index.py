@@ -22,6 +22,12 @@ FOLDERS = {
 }
 """By folder, what is true of its records and what to do."""
 
+LEFT_OUT = (
+    "Unprocessed records without an upload file belong to actions whose response file could not be read or has no "
+    "upload form."
+)
+"""Why more records were not processed than the folders ``resend`` and ``held`` have."""
+
 PAYMENTS = "A payment can be cancelled only until it settles, typically 24 to 48 hours after it was made."
 
 
@@ -51,6 +57,10 @@ class Index(Struct, frozen=True):
     def records_in(self, folder: str) -> int:
         """The records of all files of ``folder``."""
         return sum(file.records for file in self.files if file.folder == folder)
+
+    def leaves_out(self, unprocessed: int | None) -> bool:
+        """Whether ``resend`` and ``held`` have fewer records than a run's ``unprocessed`` ones."""
+        return (unprocessed or 0) > self.records_in("resend") + self.records_in("held")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from orchestrator.report.pages.rows import Row, select
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import View, read_view
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, group_of
-from orchestrator.results.index import FOLDERS, PAYMENTS, read_index
+from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, read_index
 
 
 def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str | None) -> None:
@@ -36,6 +36,7 @@ def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str
         index=read_index(directory),
         folders=FOLDERS,
         payments=PAYMENTS,
+        left_out=LEFT_OUT,
         run_again=RUN_AGAIN,
         beside=[name for name in ("needs-person.csv", "run.log") if (directory / name).is_file()],
         timeline=timeline,

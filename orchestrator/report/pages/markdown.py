@@ -18,7 +18,7 @@ from orchestrator.report.pages.evidence import holds, operator_parts, verified
 from orchestrator.report.pages.view import FIRST, Case, Cases, Place, View, read_view
 from orchestrator.report.schema import FindingEntry, OperatorEntry, RecordTotals, VerificationEntry
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN
-from orchestrator.results.index import FOLDERS, PAYMENTS, Index, read_index
+from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
 _LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
@@ -194,18 +194,19 @@ def _next(view: View, directory: Path) -> Iterator[str]:
     if view.groups["person"]:
         yield f"Keys that need a person: {code(str(directory / 'needs-person.csv'))}"
     if (index := read_index(directory)) is not None:
-        yield from _records_to_handle(index, view.payments_since, directory)
+        yield from _records_to_handle(index, view, directory)
     yield f"The full report: {code(str(directory / 'report.json'))}, to read: {code(str(directory / 'report.html'))}"
 
 
-def _records_to_handle(index: Index, payments_since: str | None, directory: Path) -> Iterator[str]:
+def _records_to_handle(index: Index, view: View, directory: Path) -> Iterator[str]:
     if index.electronic_payments:
-        since = (
-            f" The first action that made payments started at {code(payments_since)} (the tenant's own time)."
-            if payments_since
-            else ""
-        )
+        since = ""
+        if view.payments_since:
+            began = code(view.payments_since)
+            since = f" The first action that made payments started at {began} (the tenant's own time)."
         yield f"**{index.electronic_payments:,} electronic payments went through.** {PAYMENTS}{since}"
     for folder, advice in FOLDERS.items():
         if records := index.records_in(folder):
             yield f"- {records:,} records {advice} {code(str(directory / 'remediation' / folder))}"
+    if index.leaves_out(view.summary.records.unprocessed):
+        yield f"- {LEFT_OUT}"

@@ -34,6 +34,7 @@ def said(
     trouble: str | None = None,
     tenants: dict[str, TenantRunEntry] | None = None,
     since: str | None = None,
+    unprocessed: int = 0,
     **run: Any,
 ) -> str:
     """The summary of a run with these outcomes."""
@@ -58,7 +59,7 @@ def said(
         duplicates=0,
         malformed=0,
         outcomes=outcomes,
-        records=RecordTotals(0, 0, 0, 0, 0, 0),
+        records=RecordTotals(unprocessed, 0, 0, 0, unprocessed, 0),
         calls=CallTotals(0, 0, 0, 0, 0, 0, 0),
         timing=Timing(None, last_stop, None),
     )
@@ -228,6 +229,18 @@ def test_a_folder_of_records_is_named_with_their_number(tmp_path: Path, records:
     (tmp_path / "remediation" / "index.json").write_bytes(encode(index))
     text = said({Outcome.STOPPED: 1}, last_stop=1.0, directory=tmp_path)
     assert (f"{tmp_path}/remediation/retry" in text, "1,200 records failed" in text) == (bool(records),) * 2
+
+
+@pytest.mark.parametrize(("unprocessed", "explained"), [(90, False), (100, False), (101, True)])
+def test_unprocessed_records_without_a_file_are_explained(tmp_path: Path, unprocessed: int, explained: bool):
+    (tmp_path / "remediation").mkdir()
+    files = [
+        RemediationFile("resend/MPU-001.csv", "resend", 70),
+        RemediationFile("held/MPU-001.csv", "held", 30),
+    ]
+    (tmp_path / "remediation" / "index.json").write_bytes(encode(Index(files)))
+    text = said({Outcome.STOPPED: 1}, last_stop=1.0, directory=tmp_path, unprocessed=unprocessed)
+    assert ("Unprocessed records without an upload file" in text) == explained
 
 
 def test_electronic_payments_are_named_with_the_earliest_time(tmp_path: Path):
