@@ -28,7 +28,7 @@ def test_help_answers_without_importing_the_http_client(mass_stop: MassStop) -> 
     assert ended.status == 0
     imported = {line.rpartition("|")[2].strip() for line in ended.err.splitlines()}
     assert "click" in imported
-    assert not imported & {"aiohttp", "uvloop", "sqlite3", "rich", "anyio", "asyncio"}
+    assert not imported & {"aiohttp", "uvloop", "sqlite3", "rich", "structlog", "anyio", "asyncio"}
 
 
 def test_help_names_every_command(mass_stop: MassStop) -> None:

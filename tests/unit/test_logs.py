@@ -2,12 +2,16 @@
 
 import io
 import json
+import logging
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,6 +193,30 @@ def test_half_a_character_is_logged(sink, path):
     make_log(sink, CLOCK, "run-1").info("an.event", message="half \ud800 a character")
     sink.flush()
     assert len(lines(path)) == 1
+
+
+def test_creating_a_log_keeps_the_configuration_of_the_calling_program(sink):
+    before = structlog.get_config()
+    make_log(sink, CLOCK, "run-1").info("an.event")
+    assert (structlog.get_config(), logging.getLogger().handlers) == (before, logging.getLogger().handlers)
+
+
+def test_the_command_does_not_import_rich_for_its_logs():
+    code = (
+        "import sys, orchestrator.cli, orchestrator.logs; "
+        "print(any(name.partition('.')[0] == 'rich' for name in sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
+
+
+def test_imported_modules_of_rich_are_restored():
+    code = (
+        "import rich.console; kept = rich.console; import orchestrator.logs, sys; "
+        "print(sys.modules['rich.console'] is kept)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "True\n"
 
 
 def test_a_line_is_what_msgspec_reads_back(sink, path):

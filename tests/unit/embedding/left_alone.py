@@ -18,6 +18,8 @@ import time
 import warnings
 from typing import Any
 
+import structlog
+
 
 def state() -> dict[str, Any]:
     """Settings of the process that belong to the program."""
@@ -43,6 +45,7 @@ def state() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "switching": sys.getswitchinterval(),
         "time zone": time.tzname,
+        "structlog": (structlog.is_configured(), structlog.get_config()),
         "modules of others": sorted({"rich", "click", "uvloop", "opentelemetry"} & sys.modules.keys()),
     }
 
