@@ -135,7 +135,7 @@ def fault_plan(level: str) -> "FaultPlan":
 
     try:
         return FaultPlan.level(level)
-    except (ValueError, KeyError):
+    except ValueError:
         raise UsageError(
             f"--faults: {level!r} is no level; expected none, some, many, hell, or a share such as 0.1."
         ) from None

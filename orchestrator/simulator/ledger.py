@@ -36,7 +36,7 @@ class Ledger:
     """Counts since the tenant started.
 
     ``problems`` holds the first thousand breaches of the protocol and ``problem_count`` counts all. ``throttled``
-    counts 429s, ``production_refused`` the calls of other traffic that found no slot.
+    counts 429s.
     """
 
     keep_log: bool = True

@@ -11,13 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from email import message_from_bytes
-from email.message import Message
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import BodyPartReader, MultipartReader, web
 
 from orchestrator.simulator.actions import ActionTruth
 from orchestrator.simulator.answers import Answer, compressed
@@ -35,6 +33,12 @@ class SimulatedTenant:
     ``changes`` replace fields of ``config``; ``clock`` (seconds) drives the actions, the rate windows and the
     tokens, while latency is always waited for in real time. With ``tls``, the server's side of it, it is reached over
     https: on this machine under the name ``localhost``, elsewhere under the address it serves on.
+
+    Attributes:
+        log: every call in order of arrival; empty with ``keep_log`` off.
+        calls: how many calls of each kind arrived.
+        fault_counts: how many faults of each kind happened.
+        problems: the first thousand breaches of the protocol.
     """
 
     def __init__(
@@ -48,6 +52,9 @@ class SimulatedTenant:
         self.config = replace(config or TenantConfig(), **changes)
         self.base_url = ""
         self._tenant = Tenant(self.config, clock)
+        ledger = self._tenant.ledger
+        self.log, self.calls = ledger.log, ledger.calls
+        self.fault_counts, self.problems = ledger.faults, ledger.problems
         self._dice = random.Random(f"latency {self.config.seed}")
         self._made: Counter[tuple[str, str | None]] = Counter()
         self._tls = tls
@@ -132,29 +139,9 @@ class SimulatedTenant:
         return self._tenant.processed(key)
 
     @property
-    def log(self) -> list[Call]:
-        """Every call in order of arrival; empty with ``keep_log`` off."""
-        return self._tenant.ledger.log
-
-    @property
-    def calls(self) -> dict[str, int]:
-        """How many calls of each kind arrived."""
-        return dict(self._tenant.ledger.calls)
-
-    @property
-    def fault_counts(self) -> dict[str, int]:
-        """How many faults of each kind happened."""
-        return dict(self._tenant.ledger.faults)
-
-    @property
     def throttled(self) -> int:
         """How many calls were answered with 429."""
         return self._tenant.ledger.throttled
-
-    @property
-    def token_requests(self) -> int:
-        """How many calls the token endpoint had."""
-        return self._tenant.ledger.calls["token"]
 
     @property
     def in_flight(self) -> int:
@@ -165,16 +152,6 @@ class SimulatedTenant:
     def peak_in_flight(self) -> int:
         """The most API calls that held a slot at once."""
         return self._tenant.limits.peak
-
-    @property
-    def production_refused(self) -> int:
-        """How many calls of the other traffic found no slot."""
-        return self._tenant.limits.production.refused
-
-    @property
-    def problems(self) -> list[str]:
-        """The first thousand breaches of the protocol."""
-        return self._tenant.ledger.problems
 
     def set_concurrency(self, limit: int) -> None:
         """From now on so many calls may be in flight; those that are more come to their end."""
@@ -222,7 +199,7 @@ class SimulatedTenant:
             body = await asyncio.to_thread(answer.body) if answer.heavy and callable(answer.body) else b""
         finally:
             # A call that hangs holds no slot: it is the way back that was lost, not the tenant that is busy.
-            self._tenant.leave()
+            self._tenant.limits.leave()
         return await self._deliver(request, call, answer, body)
 
     async def _wait(self, call: Call, share: float) -> None:
@@ -281,17 +258,11 @@ class SimulatedTenant:
 
 
 async def _parts(request: web.BaseRequest) -> dict[str, bytes]:
-    """The parts of a multipart form by their names. aiohttp's own reader stops at 1 MiB."""
-    head = f"Content-Type: {request.headers.get('Content-Type', '')}\r\n\r\n".encode()
-    form = message_from_bytes(head + await request.content.read())
-    parts = form.get_payload() if form.is_multipart() else []
-    found: dict[str, bytes] = {}
-    for part in parts:
-        if isinstance(part, Message):
-            content = part.get_payload(decode=True)
-            name = part.get_param("name", header="content-disposition")
-            found[str(name)] = content if isinstance(content, bytes) else b""
-    return found
+    """The parts of a multipart form by their names; none if the request is no form."""
+    if request.content_type != "multipart/form-data":
+        return {}
+    parts = MultipartReader(request.headers, request.content)  # the request's own reader stops at 1 MiB
+    return {part.name or "": await part.read() async for part in parts if isinstance(part, BodyPartReader)}
 
 
 async def _turns() -> None:

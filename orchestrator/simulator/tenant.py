@@ -93,7 +93,7 @@ class Tenant:
             action.file_reads += 1
 
     def admit(self, call: Call, headers: Mapping[str, str]) -> Answer | None:
-        """Lets a call in, which then holds a slot until ``leave``; or answers why not."""
+        """Lets a call in, which then holds a slot of ``limits``; or answers why not."""
         wait = self.limits.count(call.t)
         if not self._knows(headers.get("Authorization")):
             self.faults.note_refused_token(call.kind, call.key or "")
@@ -102,10 +102,6 @@ class Tenant:
             return None
         self.ledger.throttled += 1
         return self.writer.throttled(1.0 if wait is None else wait)
-
-    def leave(self) -> None:
-        """Gives back the slot of an admitted call."""
-        self.limits.leave()
 
     def _knows(self, authorization: str | None) -> bool:
         scheme, _, token = (authorization or "").partition(" ")

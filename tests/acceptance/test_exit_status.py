@@ -204,7 +204,7 @@ def test_an_action_that_never_gets_stopped_is_unconfirmed_after_the_settle_time(
 def test_keys_whose_stops_all_meet_passing_failures_are_unconfirmed_and_end_in_one(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
-    plan = FaultPlan(lock=1, max_consecutive=1000)
+    plan = FaultPlan({"lock": 1}, max_consecutive=1000)
     tenant = make_tenant(**PROCESSING, actions=3, faults=plan)
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "2")
     assert ended.status == 1, ended

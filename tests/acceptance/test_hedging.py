@@ -17,7 +17,7 @@ HANG = 600.0
 def hanging(make_tenant: MakeTenant, actions: int = 80) -> Tenant:
     """Every twentieth call hangs for longer than a run lasts. Half of these calls take effect."""
     tenant = make_tenant(**PROCESSING | {"latency": 0.03}, actions=actions, seed=3)
-    tenant.simulated.set_faults(FaultPlan.only("hang", 0.05, hang_seconds=HANG))
+    tenant.simulated.set_faults(FaultPlan({"hang": 0.05}, hang_seconds=HANG))
     return tenant
 
 

@@ -69,7 +69,7 @@ def test_rate_paces_the_calls(mass_stop: MassStop, make_tenant: MakeTenant) -> N
 def test_a_run_waits_for_a_throttling_tenant_and_stops_every_action(
     mass_stop: MassStop, make_tenant: MakeTenant
 ) -> None:
-    tenant = make_tenant(**PROCESSING, actions=30, faults=FaultPlan.only("limit", 0.2))
+    tenant = make_tenant(**PROCESSING, actions=30, faults=FaultPlan({"limit": 0.2}))
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results")
     assert ended.status == 0, ended
     refused = tenant.simulated.throttled + sum(call.fault == "limit" for call in tenant.log)

@@ -259,13 +259,13 @@ def test_without_save_responses_none_is_kept(mass_stop: MassStop, tenant: Tenant
 def test_a_resume_downloads_missing_response_files(
     mass_stop: MassStop, make_tenant: Callable[..., Tenant]
 ) -> None:
-    tenant = make_tenant(**PROCESSING, actions=20, faults=FaultPlan(lock=0.3))
+    tenant = make_tenant(**PROCESSING, actions=20, faults=FaultPlan({"lock": 0.3}))
     first = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "1")
     sources = [
         action["records"]["source"] for action in first.report["actions"] if action["status"] == "Stopped"
     ]
     assert {"status", "response_file"} <= set(sources), first
-    tenant.simulated.set_faults(FaultPlan.none())
+    tenant.simulated.set_faults(FaultPlan())
     resumed = mass_stop("resume", "run", "--max-attempts", "8", tenant=tenant)
     assert resumed.status == 0, resumed
     assert {action["records"]["source"] for action in resumed.report["actions"]} == {"response_file"}

@@ -35,7 +35,7 @@ class Seen:
 def seen(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     publish_schema(mass_stop_command)
     mass_stop = MassStop(mass_stop_command, tmp_path_factory.mktemp("seen"), started=True)
-    faults = FaultPlan(expired_token=0.1, html=0.1, truncated=0.1, answer_lost=0.1)
+    faults = FaultPlan({"expired_token": 0.1, "html": 0.1, "truncated": 0.1, "answer_lost": 0.1})
     changes = dict(PROCESSING) | {"latency": 0.04}
     with Tenant(**changes, actions=30, client_secret=SECRET, faults=faults) as tenant:
         secret = mass_stop.home / "secret"

@@ -392,7 +392,7 @@ def test_remediation_survives_the_resume_of_a_finished_run(mass_stop: MassStop, 
 
 
 def test_resume_retries_what_was_unreachable(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
-    tenant = make_tenant(**PROCESSING, actions=4, faults=FaultPlan(lock=1, max_consecutive=1000))
+    tenant = make_tenant(**PROCESSING, actions=4, faults=FaultPlan({"lock": 1}, max_consecutive=1000))
     mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--max-attempts", "1")
     tenant.simulated.set_faults(FaultPlan())
     ended = mass_stop("resume", "run", "--max-attempts", "8", tenant=tenant)

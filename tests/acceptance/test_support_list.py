@@ -36,7 +36,7 @@ def test_an_unconfirmed_key_is_listed_with_its_stop_and_its_ids(mass_stop: MassS
 
 def test_each_failed_call_of_a_key_has_its_code_and_ids(mass_stop: MassStop, tenants: list[Tenant]) -> None:
     with Tenant(
-        seed=20, actions=1, faults=FaultPlan(internal=1, max_consecutive=1000), **PROCESSING
+        seed=20, actions=1, faults=FaultPlan({"internal": 1}, max_consecutive=1000), **PROCESSING
     ) as tenant:
         tenants.append(tenant)
         mass_stop.run(tenant, *tenant.keys, "--max-attempts", "2", "--settle", "1s", "--no-results")

@@ -38,7 +38,7 @@ def _hangs(table: Table, rounds: int) -> None:
         plain.append(facts["last_accepted"] - facts["first_stop"])
         plain_processed.append(facts["action_seconds"])
         for share in hung:
-            faults = {"hang": share, "hang_seconds": HANG}
+            faults = {"shares": {"hang": share}, "hang_seconds": HANG}
             facts, summary = _run(seed=turn + 1, faults=faults)
             hung[share].append(
                 summary["timing"]["last_stop_seconds"] - summary["timing"]["first_stop_seconds"]

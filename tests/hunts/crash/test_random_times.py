@@ -23,7 +23,7 @@ def test_a_run_killed_again_and_again_is_resumed_to_a_whole_and_true_report(
     mass_stop: MassStop, make_tenant: MakeTenant, run_seed: int
 ) -> None:
     dice = random.Random(run_seed)
-    faults = FaultPlan(lock=0.05, reset=0.03, answer_lost=0.03)
+    faults = FaultPlan({"lock": 0.05, "reset": 0.03, "answer_lost": 0.03})
     tenant = make_tenant(**SMALL | {"latency": 0.01}, actions=300, seed=run_seed, faults=faults)
     lines = [*tenant.keys, *dice.sample(tenant.keys, 5)]
     keys = mass_stop.keys(lines)

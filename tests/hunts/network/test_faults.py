@@ -31,7 +31,7 @@ def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *, keys: in
     tenant.simulated.set_faults(faults)
     given = mass_stop.keys(tenant.keys[:keys])
     ended = mass_stop.run(tenant, given, "--timeout", TIMEOUT, "--settle", "20s", longest=150)
-    tenant.simulated.set_faults(FaultPlan.none())
+    tenant.simulated.set_faults(FaultPlan())
     assert known_lies(ended, tenant) == []
     assert set(outcomes(ended.report)) == set(tenant.keys[:keys])
     assert ended.status in (0, 1, 3, 4), ended
@@ -55,7 +55,7 @@ def test_a_fault_costs_time_and_the_report_stays_true(
     seed = int(share * 100)
     tenant = make_tenant(**QUICK, actions=60, seed=seed)
     mixed = FaultPlan.level(share)
-    plan = mixed if kind == "mixed" else FaultPlan.only(kind, share, hang_seconds=HANG)
+    plan = mixed if kind == "mixed" else FaultPlan({kind: share}, hang_seconds=HANG)
     ended = survived(mass_stop, tenant, plan, keys=60)
     assert share < 0.1 or tenant.simulated.fault_counts, ended
 
@@ -66,5 +66,5 @@ def test_a_tenant_where_every_call_fails_is_reported_truly(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str
 ) -> None:
     tenant = make_tenant(**QUICK, actions=12)
-    plan = FaultPlan.only(kind, 1.0, hang_seconds=HANG, max_consecutive=10_000)
+    plan = FaultPlan({kind: 1.0}, hang_seconds=HANG, max_consecutive=10_000)
     survived(mass_stop, tenant, plan, keys=12)

@@ -102,7 +102,7 @@ def test_a_wrong_clock_costs_no_stop_and_no_wait(
 ) -> None:
     """A tenant that throttles by dates is waited for by its own clock, not by ours."""
     tenant = make_tenant(
-        **PROCESSING, actions=24, retry_after="date", faults=FaultPlan.only("limit", 0.2), token_lifetime=3.0
+        **PROCESSING, actions=24, retry_after="date", faults=FaultPlan({"limit": 0.2}), token_lifetime=3.0
     )
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=faked(FAKETIME=skew), longest=150)
     assert (ended.status, lies(ended.report, tenant)) == (0, []), ended

@@ -78,7 +78,7 @@ def test_a_run_killed_at_any_moment_is_reported_truly_and_finished_by_resume(
     here: MassStop, make_tenants: Callable[..., Tenants], tmp_path: Path, run_seed: int
 ) -> None:
     dice = random.Random(run_seed)
-    faults = FaultPlan(lock=0.05, reset=0.02, answer_lost=0.03)
+    faults = FaultPlan({"lock": 0.05, "reset": 0.02, "answer_lost": 0.03})
     tenants = make_tenants("north", "south", seed=run_seed, latency=0.05, actions=40, faults=faults)
     with Cluster(tmp_path) as cluster:
         cluster.complete()
