@@ -309,7 +309,7 @@ def _screen(logger: logging.Logger | None) -> LoggerScreen | None:
     return None if logger is None else LoggerScreen(logger)
 
 
-async def _execute(run: runs.Run, intake: runs.RunIntake, on_progress: OnProgress | None) -> Report:
+async def _execute(run: runs.Run, intake: runs.Intake, on_progress: OnProgress | None) -> Report:
     async with shown_to(on_progress, run.progress, run.log):
         await run.execute(intake)
     return await run.read(partial(reports.read_report, run_dir=run.directory.path.absolute()))

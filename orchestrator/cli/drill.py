@@ -48,7 +48,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     config = TenantConfig(actions=actions, seed=seed, faults=fault_plan(faults))
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
         async with SimulatedTenant(config) as tenant:
             own = structs.replace(
                 settings,

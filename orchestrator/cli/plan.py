@@ -31,7 +31,7 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     origin = runs.Origin(options.command_line())
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
         async with runs.opened(runs.begin(settings, "plan", screen, origin=origin)) as run:
             intake = runs.file_intake(run, await runs.new_sources(run, specs))
             yield run, await runs.read_ahead(run, intake) if settings.strict else intake

@@ -56,7 +56,7 @@ def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given
     origin = runs.Origin(options.command_line())
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
         async with runs.opened(
             runs.reopen(run_dir, info, settings, screen, retry_rejected=retry_rejected, origin=origin)
         ) as run:

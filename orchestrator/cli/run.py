@@ -60,7 +60,7 @@ def stop(settings: Settings, specs: tuple[str, ...]) -> int:
     origin = runs.Origin(options.command_line(), "option" if tty is None else "terminal")
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
         async with runs.opened(runs.begin(settings, "run", screen, origin=origin)) as run:
             intake = runs.file_intake(run, await runs.new_sources(run, specs))
             if tty is not None or settings.strict or settings.order or settings.plan:

@@ -26,7 +26,7 @@ from orchestrator.settings import Settings
 PATIENCE = 2.0
 """Seconds after a signal for which a copy of the report may still find its reader."""
 
-Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[runs.Run, runs.RunIntake]]]
+Prepare = Callable[[Screen], AbstractAsyncContextManager[tuple[runs.Run, runs.Intake]]]
 
 
 # Arrow's own allocators keep freed memory for later. In the command's process nothing else needs them.
@@ -92,7 +92,7 @@ class _Stage:
 Close = Callable[[runs.Run, Settings, _Stage], Awaitable[int]]
 
 
-async def _work(run: runs.Run, intake: runs.RunIntake, screen: Screen, settings: Settings) -> None:
+async def _work(run: runs.Run, intake: runs.Intake, screen: Screen, settings: Settings) -> None:
     async with progress.shown(run.progress, run.log, screen, settings):
         await run.execute(intake)
 

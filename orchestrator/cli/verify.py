@@ -58,7 +58,7 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
         return 0 if verification.held else 1
 
     @asynccontextmanager
-    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.RunIntake]]:
+    async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
         # The session that reads is no run of its own.
         with screen.through(sys.stderr, frozenset({"run.started", "run.ended"})):
             async with verify.reading_again(path, info, settings, screen) as opened:

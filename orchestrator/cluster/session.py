@@ -25,7 +25,7 @@ from orchestrator.cluster.shared_dir import (
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.engine.guards import too_many
 from orchestrator.engine.input import read_to_end
-from orchestrator.engine.ports import IntakeByTenant
+from orchestrator.engine.ports import Intake
 from orchestrator.errors import MassStopError, RunDirectoryError, StorageError, UsageError
 from orchestrator.journal import shards
 from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo
@@ -85,7 +85,7 @@ class ClusterSession:
         self._cutoff = cutoff
         cutoff.subscribe(self._send_control)
 
-    async def run(self, intake: IntakeByTenant) -> Ending:
+    async def run(self, intake: Intake) -> Ending:
         """Work until every shard is over and merged."""
         try:
             await self._read(intake)
@@ -96,7 +96,7 @@ class ClusterSession:
             self._cutoff.cancel(error)
         return together(self._endings) if self._cutoff.reason is None else self._cutoff.ending()
 
-    async def _read(self, intake: IntakeByTenant) -> None:
+    async def _read(self, intake: Intake) -> None:
         """Read the whole input. Once the run is cut, read what is available without waiting."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._read_to_end, intake)
@@ -104,10 +104,10 @@ class ClusterSession:
             await intake.finish()
             group.cancel_scope.cancel()
 
-    async def _read_to_end(self, intake: IntakeByTenant) -> None:
+    async def _read_to_end(self, intake: Intake) -> None:
         new: Counter[str] = Counter()
         complete = await read_to_end(
-            intake.read_by_tenant(new.update),
+            intake.read(new.update),
             self._cutoff,
             self._common.log,
             any_key=lambda: bool(new) or any(one.keys for one in self._counts.values()),

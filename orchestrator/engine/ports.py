@@ -39,18 +39,10 @@ class Tenant(Protocol):
 
 
 class Intake(Protocol):
-    """Where keys come from: admits rows to the journal, and reports to ``on_new`` how many new keys each batch
-    brought."""
+    """Where keys come from: admits rows to the journal, and reports to ``on_new`` how many new keys of each tenant a
+    batch brought."""
 
-    async def read(self, on_new: Callable[[int], None]) -> None: ...
+    async def read(self, on_new: Callable[[Counter[str]], None]) -> None: ...
 
     async def finish(self) -> None:
         """No key will be sent any more: admits what can be read without waiting for anybody, and returns."""
-
-
-class IntakeByTenant(Protocol):
-    """Where the keys of several tenants come from: as :class:`Intake`, but ``on_new`` gets each tenant's number."""
-
-    async def read_by_tenant(self, on_new: Callable[[Counter[str]], None]) -> None: ...
-
-    async def finish(self) -> None: ...

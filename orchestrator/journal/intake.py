@@ -1,5 +1,6 @@
 """Admit the rows of sources to the journal, in batches, as they come."""
 
+import asyncio
 import time
 from asyncio import wrap_future
 from collections import Counter
@@ -17,6 +18,7 @@ from contextlib import aclosing, closing
 from itertools import islice
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.from_thread
@@ -24,15 +26,16 @@ import anyio.to_thread
 from msgspec import structs
 
 from orchestrator.errors import InputError, StorageError
-from orchestrator.journal.bounds import bounded
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
 from orchestrator.journal.findings import Findings, Notify
-from orchestrator.journal.gathering import gathered
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow
+from orchestrator.printable import shortened
 from orchestrator.sources import STANDARD_INPUT, Source
 from orchestrator.threads import NO_THREAD, is_no_thread
+
+T = TypeVar("T")
 
 BATCH = 2_000
 """Rows admitted at once, at most; fewer if the source would wait for more."""
@@ -40,9 +43,12 @@ BATCH = 2_000
 LONGEST_FINISH = 5.0
 """Seconds for which a pipe that is never empty is read on after the run has ended early: it may never end."""
 
-OnNew = Callable[[int], None]
-OnNewByTenant = Callable[[Counter[str]], None]
-"""Receives the number of new keys of each batch, in all or by tenant."""
+LONGEST = 1_000
+MOST_LABELS = 100
+"""Characters of one label or malformed key, and labels of one row, that are kept."""
+
+OnNew = Callable[[Counter[str]], None]
+"""Receives each tenant's number of new keys in a batch."""
 
 
 class Admission:
@@ -140,10 +146,6 @@ class FileIntake:
 
     async def read(self, on_new: OnNew) -> None:
         """Admit every row. Raises InputError for a source that cannot be read, and for an input without a key."""
-        await self.read_by_tenant(lambda new: on_new(new.total()))
-
-    async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
-        """As :meth:`read`, for a run of several tenants."""
 
         def pass_on(new: Counter[str]) -> None:
             anyio.from_thread.run_sync(on_new, new)
@@ -167,7 +169,7 @@ class FileIntake:
             with anyio.move_on_after(0.05):
                 await self._done.wait()
 
-    def _read_all(self, pass_on: OnNewByTenant, notify: Notify) -> None:
+    def _read_all(self, pass_on: OnNew, notify: Notify) -> None:
         if len(self._sources) > 1:
             self._check_layouts()
             for source, info in self._sources:
@@ -217,7 +219,7 @@ class FileIntake:
             )
         return f"{', '.join(names)} {verb} empty: name a file with bulk keys, or pipe them into mass-stop."
 
-    def _read_one(self, source: Source, info: SourceInfo, pass_on: OnNewByTenant) -> bool:
+    def _read_one(self, source: Source, info: SourceInfo, pass_on: OnNew) -> bool:
         """Whether ``source`` was read to its end."""
         tenancy = self._tenancy
         ranked = self._weight_column is not None or self._weights is not None
@@ -287,10 +289,6 @@ class RowIntake:
 
     async def read(self, on_new: OnNew) -> None:
         """Admit every row. Raises InputError for an input without a key."""
-        await self.read_by_tenant(lambda new: on_new(new.total()))
-
-    async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
-        """As :meth:`read`, for a run of several tenants."""
         async with aclosing(self._batches()) as batches:
             async for batch in batches:
                 for row in batch:
@@ -322,12 +320,62 @@ class ReadAlready:
     async def read(self, on_new: OnNew) -> None:
         """There is nothing left to admit."""
 
-    async def read_by_tenant(self, on_new: OnNewByTenant) -> None:
-        """There is nothing left to admit."""
-
     async def finish(self) -> None:
         """There is nothing left to admit."""
 
 
 class _Left(Exception):
     """The source waits for its writer, or may have no end, and its keys are not needed any more."""
+
+
+def bounded(row: InputRow) -> InputRow:
+    """``row`` with long labels, and a long malformed key, shortened with a visible mark.
+
+    A cell may have any length, but labels are there to be read.
+    """
+    labels = row.labels
+    if labels:
+        if len(labels) > MOST_LABELS:
+            names = list(labels)[:MOST_LABELS]
+            labels = {name: labels[name] for name in names} | {
+                "…": f"{len(row.labels) - len(names):,} more columns"
+            }
+        if max(map(len, labels.values())) > LONGEST or max(map(len, labels)) > LONGEST:
+            labels = {shortened(name, LONGEST): shortened(text, LONGEST) for name, text in labels.items()}
+    if row.problem is not None and max(len(row.key), len(row.tenant)) > LONGEST:
+        key, tenant = shortened(row.key, LONGEST), shortened(row.tenant, LONGEST)
+        return structs.replace(row, key=key, tenant=tenant, labels=labels)
+    return row if labels is row.labels else structs.replace(row, labels=labels)
+
+
+async def gathered(items: AsyncIterable[T], most: int) -> AsyncGenerator[list[T]]:
+    """Yield the items in lists: those that come while the caller works on the list before, at most ``most``.
+
+    An error of ``items`` is raised after the items before it.
+    """
+    waiting: list[T] = []
+    changed = asyncio.Event()
+    room = asyncio.Event()
+
+    async def fill() -> None:
+        async for item in items:
+            waiting.append(item)
+            changed.set()
+            if len(waiting) >= most:
+                room.clear()
+                await room.wait()
+
+    filling = asyncio.get_running_loop().create_task(fill())
+    filling.add_done_callback(lambda _: changed.set())
+    try:
+        while not filling.done() or waiting:
+            await changed.wait()
+            changed.clear()
+            batch, waiting[:] = list(waiting), []
+            room.set()
+            if batch:
+                yield batch
+        await filling
+    finally:
+        filling.cancel()
+        await asyncio.wait([filling])

@@ -1,6 +1,7 @@
 """The composition root: what a run is made of (``run``), how one is opened (``opening``), where its keys come from."""
 
 from orchestrator.engine.cutoff import Interrupted
+from orchestrator.engine.ports import Intake
 from orchestrator.runs.keys import (
     Unread,
     file_intake,
@@ -14,14 +15,14 @@ from orchestrator.runs.keys import (
 )
 from orchestrator.runs.opening import begin, earlier, kept, opened, reopen, tenants_of
 from orchestrator.runs.operator import Origin
-from orchestrator.runs.run import OnCompleted, Run, RunIntake, interrupted
+from orchestrator.runs.run import OnCompleted, Run, interrupted
 
 __all__ = [
+    "Intake",
     "Interrupted",
     "OnCompleted",
     "Origin",
     "Run",
-    "RunIntake",
     "Unread",
     "begin",
     "earlier",

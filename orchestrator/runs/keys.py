@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from orchestrator.engine.cutoff import DeadlineReached
+from orchestrator.engine.ports import Intake
 from orchestrator.errors import InputError, UsageError
 from orchestrator.journal.entries import (
     NO_KEYS,
@@ -21,7 +22,7 @@ from orchestrator.journal.findings import Notify
 from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import PLAN, InputRow
-from orchestrator.runs.run import Run, RunIntake
+from orchestrator.runs.run import Run
 from orchestrator.settings import Settings
 from orchestrator.sources import ARGUMENTS, Source, content_of, join_key_arguments, open_source
 from orchestrator.threads import in_thread
@@ -95,7 +96,7 @@ def _require_same(source: Source, info: SourceInfo, path: Path) -> None:
     )
 
 
-async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> RunIntake:
+async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> Intake:
     """Reads on what :func:`unread_sources` gave; to its end before the first stop, where the run does so with all.
 
     Raises InputError.
@@ -113,7 +114,7 @@ async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> RunIntake
     return await read_ahead(run, intake) if run.settings.strict or run.settings.order else intake
 
 
-def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> RunIntake:
+def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intake:
     """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
     settings = run.settings
     planned = _planned(Path(settings.plan)) if settings.plan else []
@@ -164,7 +165,7 @@ def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
     return tenancy(run)
 
 
-async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
+async def read_ahead(run: Run, intake: Intake) -> Intake:
     """Read all of ``intake`` before the run starts. Return the intake to start the run with.
 
     Raises:
@@ -175,7 +176,7 @@ async def read_ahead(run: Run, intake: RunIntake) -> RunIntake:
     # A file that is read in a second is read in any case: then the report lists every key as not attempted.
     left = None if run.deadline is None else max(1.0, run.deadline - time.time())
     with anyio.move_on_after(left) as scope:
-        await intake.read_by_tenant(keys.update)
+        await intake.read(keys.update)
     if scope.cancelled_caught:
         raise DeadlineReached(
             "The deadline was reached before the input was read to its end. Nothing was sent (--deadline)."

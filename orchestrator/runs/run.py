@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.engine.cutoff import GRACE, Cutoff, Ending, Interrupted
 from orchestrator.engine.input import InputCut
-from orchestrator.engine.ports import Intake, IntakeByTenant
+from orchestrator.engine.ports import Intake
 from orchestrator.errors import (
     CredentialsRefused,
     MassStopError,
@@ -49,10 +49,6 @@ SORTED = 0.4
 """The share of the files that is written once all records are sorted."""
 
 OnCompleted = Callable[[int, Outcome], None]
-
-
-class RunIntake(Intake, IntakeByTenant, Protocol):
-    """Where a run's keys come from, for one tenant or for several."""
 
 
 class Run:
@@ -129,7 +125,7 @@ class Run:
         """Whether the report was written."""
         return self._files.saved
 
-    async def execute(self, intake: RunIntake) -> int:
+    async def execute(self, intake: Intake) -> int:
         """Work through all keys, then write the files of the run. Return the exit status of the contract.
 
         If it is cancelled, calls in flight are cancelled too, and the files are written all the same.
@@ -145,7 +141,7 @@ class Run:
                 if span is not None:
                     span.ended(self.ending.state, self.exit_status)
 
-    async def _execute(self, intake: RunIntake) -> int:
+    async def _execute(self, intake: Intake) -> int:
         where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}
         self.log.info("run.started", command=self.info.command, version=VERSION, **where)
         if self._session == 1 and self.directory.warning:
@@ -184,7 +180,7 @@ class Run:
             raise cut_by.error
         return status
 
-    async def _work(self, intake: RunIntake) -> Ending:
+    async def _work(self, intake: Intake) -> Ending:
         """Run the session of the tenant, or of all tenants, in this process or on a dask cluster."""
         # The first session's id is unique. A later one may be that of a copy of the run as well.
         session = f"{self._session}{track_letters() if self._session > 1 else ''}"

@@ -14,6 +14,7 @@ import msgspec
 from orchestrator import report as reports
 from orchestrator import rundir
 from orchestrator.clock import Clock
+from orchestrator.engine.ports import Intake
 from orchestrator.errors import MassStopError, UsageError
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import Finding, FindingKind, RunInfo, Verification
@@ -27,7 +28,7 @@ from orchestrator.report import ActionEntry
 from orchestrator.runs.files import write_copies
 from orchestrator.runs.keys import tenancy
 from orchestrator.runs.opening import begin, opened, require_same_tenants, tenants_of
-from orchestrator.runs.run import Run, RunIntake
+from orchestrator.runs.run import Run
 from orchestrator.settings import Settings
 from orchestrator.threads import in_thread
 
@@ -66,7 +67,7 @@ async def reading_again(
     settings: Settings,
     screen: Screen | None,
     tenants: "Mapping[str, Tenant] | None" = None,
-) -> AsyncIterator[tuple[Run, RunIntake]]:
+) -> AsyncIterator[tuple[Run, Intake]]:
     """A session that reads the status of each key of the run in ``path``. Its own journal is temporary.
 
     Raises UsageError if the settings name another tenant.

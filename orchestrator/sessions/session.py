@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -284,9 +285,9 @@ class TenantSession:
         self._backlog.changed.set()
         self._gate.pump()
 
-    def _on_new(self, count: int) -> None:
-        self._backlog.waiting += count
-        self._progress.keys += count
+    def _on_new(self, new: Counter[str]) -> None:
+        self._backlog.waiting += new.total()
+        self._progress.keys += new.total()
         self._backlog.changed.set()
 
 

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.engine.guards import FailureGuard
 from orchestrator.engine.input import read_to_end
-from orchestrator.engine.ports import IntakeByTenant
+from orchestrator.engine.ports import Intake
 from orchestrator.errors import MassStopError, StorageError, TenantError, UsageError
 from orchestrator.journal.entries import NO_KEYS, Counts
 from orchestrator.progress import LATEST, Progress
@@ -75,7 +75,7 @@ class MultiTenantSession:
         self._changed = anyio.Event()
         cutoff.subscribe(lambda: self._changed.set())
 
-    async def run(self, intake: IntakeByTenant) -> Ending:
+    async def run(self, intake: Intake) -> Ending:
         """Work until every key of every tenant is completed, or until the run ends early."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._read_input, intake, group)
@@ -136,9 +136,9 @@ class MultiTenantSession:
             self._by_tenant[name].given_up = ending.reason
         self._changed.set()
 
-    async def _read_input(self, intake: IntakeByTenant, group: TaskGroup) -> None:
+    async def _read_input(self, intake: Intake, group: TaskGroup) -> None:
         await read_to_end(
-            intake.read_by_tenant(partial(self._on_new, group)),
+            intake.read(partial(self._on_new, group)),
             self._cutoff,
             self._common.log,
             any_key=lambda: (
@@ -159,7 +159,7 @@ class MultiTenantSession:
             self._start_all(group, [name for name in new if name not in known])
         for name, count in new.items():
             if name in self._shares:
-                self._shares[name].add(count)
+                self._shares[name].add(Counter({name: count}))
             elif name in self._endings:
                 self._by_tenant[name].keys += count
         self._changed.set()
@@ -188,16 +188,16 @@ class _Share:
 
     def __init__(self, read: anyio.Event) -> None:
         self._read = read
-        self._early = 0
-        self._on_new: Callable[[int], None] | None = None
+        self._early: Counter[str] = Counter()
+        self._on_new: Callable[[Counter[str]], None] | None = None
 
-    def add(self, count: int) -> None:
+    def add(self, new: Counter[str]) -> None:
         if self._on_new is None:
-            self._early += count
+            self._early += new
         else:
-            self._on_new(count)
+            self._on_new(new)
 
-    async def read(self, on_new: Callable[[int], None]) -> None:
+    async def read(self, on_new: Callable[[Counter[str]], None]) -> None:
         on_new(self._early)
         self._on_new = on_new
         await self._read.wait()

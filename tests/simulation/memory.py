@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -58,7 +59,7 @@ class MemoryIntake:
         )
         self._waiting = self._done = False
 
-    async def read(self, on_new: Callable[[int], None]) -> None:
+    async def read(self, on_new: Callable[[Counter[str]], None]) -> None:
         try:
             for seconds, rows in self._batches:
                 self._waiting = seconds > 0
@@ -66,7 +67,7 @@ class MemoryIntake:
                 self._waiting = False
                 for row in rows:
                     self._admission.add(row)
-                on_new(self._admission.flush().total())
+                on_new(self._admission.flush())
             self._admission.complete(None)
         finally:
             self._done = True

@@ -73,7 +73,7 @@ def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -
 
     async def main() -> None:
         options = {"column": None, "weight_column": None} | told
-        await FileIntake(journal, [(source, info)], **options).read(new.append)
+        await FileIntake(journal, [(source, info)], **options).read(lambda found: new.append(found.total()))
 
     anyio.run(main)
     return new

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,8 +123,8 @@ class Feeding:
         self.new: list[int] = []
         self.told = anyio.Event()
 
-    def on_new(self, count: int) -> None:
-        self.new.append(count)
+    def on_new(self, new: Counter[str]) -> None:
+        self.new.append(new.total())
         self.told.set()
 
     async def next(self) -> None:
@@ -200,7 +201,7 @@ def test_a_pipe_that_is_never_empty_is_left_when_no_key_is_wanted(journal, tmp_p
 
 
 def test_an_intake_that_was_read_already_reports_nothing():
-    new: list[int] = []
+    new: list[Counter[str]] = []
     asyncio.run(ReadAlready().read(new.append))
     assert new == []
 

@@ -23,7 +23,7 @@ __all__ = ["connection", "info", "journal"]
 async def handed(journal: Journal, given) -> list[int]:
     (info,) = journal.add_sources([("keys", None)])
     new: list[int] = []
-    await RowIntake(journal, given, info, ranked=False).read(new.append)
+    await RowIntake(journal, given, info, ranked=False).read(lambda found: new.append(found.total()))
     return new
 
 
@@ -42,7 +42,9 @@ def test_a_row_of_a_slow_program_is_admitted_at_once(journal):
                 await asyncio.sleep(0.001)
             yield row
 
-    asyncio.run(RowIntake(journal, slowly(), info, ranked=False).read(new.append))
+    asyncio.run(
+        RowIntake(journal, slowly(), info, ranked=False).read(lambda found: new.append(found.total()))
+    )
     assert new == [1, 1, 1]
 
 

@@ -1,5 +1,6 @@
 """An input that is refused, and what the operator is warned about."""
 
+from collections import Counter
 from pathlib import Path
 
 import anyio
@@ -78,7 +79,7 @@ def test_a_file_with_an_unclear_column_is_refused_before_a_key_of_another_is_sen
     ]
     infos = journal.add_sources([(path.name, str(path)) for path in paths])
     sources = [(open_source(str(path)), info) for path, info in zip(paths, infos, strict=True)]
-    new: list[int] = []
+    new: list[Counter[str]] = []
 
     async def main() -> None:
         await FileIntake(journal, sources, column=None, weight_column=None).read(new.append)
