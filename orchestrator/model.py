@@ -203,18 +203,6 @@ class Problem(Struct, frozen=True):
     process_id: str | None = None
 
 
-class ActionReport(Struct, frozen=True):
-    """One action with its end, as a caller that embeds the product receives it while the run goes on."""
-
-    bulk_key: str
-    source: str
-    row: int
-    outcome: Outcome
-    status: str | None = None
-    records: Records = Records()
-    error: Problem | None = None
-
-
 class Answered(Struct, frozen=True):
     """The details of one response besides its meaning.
 

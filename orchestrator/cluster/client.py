@@ -2,25 +2,19 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    suppress,
-)
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from orchestrator.cluster import shard
-from orchestrator.cluster.loading import loaded_dask
-from orchestrator.cluster.local import LONGEST_CLOSE, local_cluster
+from orchestrator.cluster.local import LONGEST_CLOSE, loaded_dask, local_cluster
 from orchestrator.errors import MassStopError, UsageError
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, Security
+    from distributed import Client, Future
 
 LONGEST_WAIT = 60
 """Seconds to wait for a worker if there is none."""
@@ -55,7 +49,10 @@ async def connect(
     async with AsyncExitStack() as stack:
         address, security = scheduler, None
         if address is None:
-            address, security = await stack.enter_async_context(_local_cluster(shards, environment))
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+            # A shard's thread only waits. One event loop in each process does the work of all its shards.
+            local = local_cluster(max(1, min(cores, shards)), threads=shards, environment=environment)
+            address, security = await stack.enter_async_context(local)
         else:
             await stack.enter_async_context(loaded_dask())
         from distributed import Client
@@ -72,14 +69,6 @@ async def connect(
                 "tcp://)? tls:// also needs certificates in dask's own configuration (distributed.comm.tls)."
             ) from None
         yield Cluster(client)
-
-
-def _local_cluster(
-    shards: int, environment: Mapping[str, str]
-) -> AbstractAsyncContextManager[tuple[str, "Security"]]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
-    # A shard's thread only waits. One event loop in each process does the work of all its shards.
-    return local_cluster(max(1, min(cores, shards)), threads=shards, environment=environment)
 
 
 async def _close(client: "Client") -> None:

@@ -5,12 +5,14 @@ get no secret through their environment.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,6 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from orchestrator.cluster.loading import loaded_dask
 from orchestrator.cluster.worker import Setup
 from orchestrator.errors import UsageError
 
@@ -33,6 +34,56 @@ LONGEST_CLOSE = 15
 
 PAUSE = 1.0
 """Seconds between the end of a worker process and the start of its replacement."""
+
+LEAST_TIMEOUT = 11
+"""Seconds: dask makes no connection if its own setting ``distributed.comm.timeouts.tcp`` is less."""
+
+
+@asynccontextmanager
+async def loaded_dask() -> AsyncIterator[None]:
+    """Load dask in a thread (about a second), and turn off its own log messages until the block ends.
+
+    The run reports what matters.
+
+    Raises UsageError if dask is not installed, or if its settings prevent every connection.
+    """
+    try:
+        await anyio.to_thread.run_sync(import_module, "distributed")
+    except ImportError:
+        raise UsageError("--engine dask needs dask: pip install 'mass-stop[dask]'.") from None
+    _check_timeout()
+    loggers = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if f"{name}.".startswith("distributed.") and isinstance(logger, logging.Logger)
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _check_timeout() -> None:
+    """Raise UsageError for a setting with which dask would try to connect for ever, without a message."""
+    import dask.config
+    from dask.utils import parse_timedelta
+
+    name = "distributed.comm.timeouts.tcp"
+    value = dask.config.get(name)
+    try:
+        good = parse_timedelta(value, default="seconds") >= LEAST_TIMEOUT
+    except (KeyError, TypeError, ValueError):
+        good = False
+    if not good:
+        raise UsageError(
+            f"dask's own setting {name} is {value!r}, and dask makes no connection with less than {LEAST_TIMEOUT}s. "
+            "Set it to 30s, the default, here and for scheduler and workers: in "
+            "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP, or in the file below ~/.config/dask that contains it."
+        )
 
 
 @asynccontextmanager

@@ -120,10 +120,7 @@ class ShardMerge:
         self, folder: Path, tenant: str, tables: shards.Tables | None
     ) -> tuple[bool, list[tuple[int, Outcome]]]:
         name = f"{folder.parent.name}/{folder.name}"
-        try:
-            touched = tables is not None or not shards.is_untouched(folder)
-        except OSError as error:
-            raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+        touched = tables is not None or not shards.is_untouched(folder)
         completed = []
         if not touched:
             if self.sent:

@@ -1,8 +1,9 @@
 """A session whose tenants are worked on by the workers of a dask cluster: what the caller does."""
 
+import heapq
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from orchestrator.cluster.control import Control
 from orchestrator.cluster.credentials import environment_without_secrets, tenants_for_workers
 from orchestrator.cluster.merge import ShardLost, ShardMerge, shard_lost
 from orchestrator.cluster.messages import Shard, ShardResult, apply_progress, encode_shard, topic
-from orchestrator.cluster.placement import place
 from orchestrator.cluster.shared_dir import (
     create_session,
     new_session_name,
@@ -218,8 +218,7 @@ class ClusterSession:
 
     async def _hand_over(self, name: str) -> Shard:
         sending = not self._common.planning
-        take = shards.hand_over(self._common.journal, name, sending=sending)
-        rows = await wrap_future(take)
+        rows = await wrap_future(shards.hand_over(self._common.journal, name, sending=sending))
         if name:
             self._common.journal.of(name).tenant_state("running", None)
         return Shard(
@@ -281,3 +280,21 @@ class ClusterSession:
 
     def _folder(self, name: str) -> Path:
         return self._home / (name or "tenant")
+
+
+def place(shards: Mapping[str, int], workers: Iterable[str]) -> dict[str, str]:
+    """Return a worker for each of ``shards`` (name → number of keys); nothing if there is no worker.
+
+    The largest shard comes first, each on the worker with the fewest keys so far. This is at most a third longer than
+    the optimum (LPT, Graham 1969). Dask itself counts tasks. It would put eight that start at once on one worker with
+    many threads, whose single core then does all the work.
+    """
+    loads = [(0, number, worker) for number, worker in enumerate(workers)]
+    if not loads:
+        return {}
+    chosen = {}
+    for name in sorted(shards, key=lambda name: -shards[name]):
+        keys, number, worker = loads[0]
+        chosen[name] = worker
+        heapq.heapreplace(loads, (keys + shards[name], number, worker))
+    return chosen

@@ -25,12 +25,13 @@ from orchestrator.clock import Clock
 from orchestrator.cluster import control
 from orchestrator.cluster.control import INTERVAL, ControlMessage
 from orchestrator.cluster.messages import Shard, ShardResult, decode_shard, progress_of, topic
-from orchestrator.cluster.shard_journal import open_journal
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.errors import MassStopError, StorageError, UsageError
+from orchestrator.journal import journal as journals
 from orchestrator.journal import shards
-from orchestrator.journal.entries import NO_KEYS, Counts
+from orchestrator.journal.entries import NO_KEYS, Counts, TenantInfo
 from orchestrator.journal.intake import ReadAlready
+from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.logs import Sink, make_log
 from orchestrator.progress import Progress
@@ -247,6 +248,35 @@ class _Session:
         now = time.monotonic()
         with suppress(Exception):  # progress is only shown
             self._report({name: progress_of(progress, now) for name, (_, progress) in self._running.items()})
+
+
+def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> Journal:
+    """Return the shard's journal: that of an earlier try, or a new one with the shard's keys.
+
+    Raises StorageError if the journal of an earlier try cannot be read; it is left as it is.
+    """
+    untouched = shards.is_untouched(directory.path)
+    earlier = None if untouched else shards.earlier(directory.journal)
+    if earlier is not None:
+        earlier.close()
+        return journals.reopen(directory.journal, clock, shared=True)
+    for begun in directory.path.glob("journal.*"):  # an earlier try did not fill it
+        with suppress(OSError):
+            begun.unlink()
+    journal = journals.create(directory.journal, clock, shared=True)
+    try:
+        tenant = TenantInfo(shard.tenant.address, shard.tenant.entity_id, shard.tenant.org_ids)
+        journal.begin(msgspec.structs.replace(shard.info, tenants={shard.name: tenant} if shard.name else {}))
+        shards.put(journal, shard.rows).result()
+        if untouched:
+            shards.touch(directory.path)
+        else:  # the journal of the earlier try is gone
+            shards.doubt_unsent(journal).result()
+    except BaseException:
+        with suppress(StorageError):
+            journal.close()
+        raise
+    return journal
 
 
 def _refused(sentence: str) -> ShardResult:

@@ -48,19 +48,26 @@ def create_folder(folder: Path) -> None:
 
 
 def is_untouched(folder: Path) -> bool:
-    """Whether no worker has started the shard in ``folder``. Raises OSError."""
+    """Whether no worker has started the shard in ``folder``. Raises StorageError."""
     try:
         # To open a file, a network file system asks its server. Whether a file exists it may answer from a cache.
         os.close(os.open(folder / _UNTOUCHED, os.O_RDONLY | os.O_CLOEXEC))
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StorageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     return True
 
 
 def touch(folder: Path) -> None:
-    """Remove the mark: from now on a call may be sent. Raises OSError."""
-    (folder / _UNTOUCHED).unlink(missing_ok=True)
-    sync_directory(folder)
+    """Remove the mark: from now on a call may be sent. Raises StorageError."""
+    try:
+        (folder / _UNTOUCHED).unlink(missing_ok=True)
+        sync_directory(folder)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} cannot be written to ({error.strerror}); nothing was sent."
+        ) from error
 
 
 def hand_over(journal: Journal, tenant: str, *, sending: bool) -> "Future[Rows]":
@@ -71,8 +78,7 @@ def hand_over(journal: Journal, tenant: str, *, sending: bool) -> "Future[Rows]"
     """
 
     def work(connection: sqlite3.Connection) -> Rows:
-        found = connection.execute(statements()["open_actions"], {"tenant": tenant})
-        rows = Rows([column[0] for column in found.description], [list(row) for row in found])
+        rows = _rows(connection.execute(statements()["open_actions"], {"tenant": tenant}))
         if sending:
             connection.execute(statements()["hand_over"], {"tenant": tenant})
         return rows
@@ -88,7 +94,7 @@ def return_untouched(journal: Journal, tenant: str, name: str) -> "Future[object
 
 def put(journal: Journal, rows: Rows) -> "Future[None]":
     """Insert ``rows`` into the table ``action``. They replace rows with the same numbers."""
-    return journal.perform(lambda connection: _put(connection, rows))
+    return journal.perform(lambda connection: _insert(connection, "action", rows, "INSERT OR REPLACE"))
 
 
 def earlier(path: Path) -> sqlite3.Connection | None:
@@ -126,7 +132,8 @@ def read(journal: Journal) -> "Future[Tables]":
 
 
 def _tables(connection: sqlite3.Connection) -> Tables:
-    return {name: _all(connection, name) for name in ("action", "session", "tenant", *_RECORDS)}
+    names = ("action", "session", "tenant", *_RECORDS)
+    return {name: _rows(connection.execute(f"SELECT * FROM {name}")) for name in names}
 
 
 def read_left(path: Path) -> Tables | None:
@@ -154,7 +161,7 @@ def _merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tup
     try:
         for table in _RECORDS:
             _insert(connection, table, shard[table], "INSERT")
-        _put(connection, shard["action"])
+        _insert(connection, "action", shard["action"], "INSERT OR REPLACE")
     except sqlite3.IntegrityError as error:
         raise StorageError(f"The journal of the shard {name} is damaged: {error}.") from error
     for tenant in _named(shard["tenant"]):
@@ -165,16 +172,11 @@ def _merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tup
     return [(row[seq], Outcome(row[outcome])) for row in shard["action"].values if row[settled] is not None]
 
 
-def _put(connection: sqlite3.Connection, rows: Rows) -> None:
-    _insert(connection, "action", rows, "INSERT OR REPLACE")
-
-
 def _named(rows: Rows) -> Iterator[dict[str, Any]]:
     return (dict(zip(rows.columns, values, strict=True)) for values in rows.values)
 
 
-def _all(connection: sqlite3.Connection, table: str) -> Rows:
-    found = connection.execute(f'SELECT * FROM "{table}"')
+def _rows(found: sqlite3.Cursor) -> Rows:
     return Rows([column[0] for column in found.description], [list(row) for row in found])
 
 

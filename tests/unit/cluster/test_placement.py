@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cluster.placement import place
+from orchestrator.cluster.session import place
 
 WORKERS = ["tcp://a:1", "tcp://b:1", "tcp://c:1"]
 
