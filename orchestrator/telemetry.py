@@ -32,21 +32,10 @@ def find_telemetry() -> "Telemetry | None":
         return None
 
 
-def run_span(run_id: str, command: str) -> AbstractContextManager["RunSpan | None"]:
-    """A span around the run. Its value is None without telemetry."""
+def run_span(run_id: str, command: str) -> AbstractContextManager["Span | None"]:
+    """A span around the run, the parent of the spans of its calls. Its value is None without telemetry."""
     telemetry = find_telemetry()
     return nullcontext(None) if telemetry is None else telemetry.run(run_id, command)
-
-
-class RunSpan:
-    """The span of a run."""
-
-    def __init__(self, span: "Span") -> None:
-        self._span = span
-
-    def ended(self, state: str, exit_status: int) -> None:
-        """Record how the run ended."""
-        self._span.set_attributes({f"{NAME}.state": state, f"{NAME}.exit_status": exit_status})
 
 
 class Telemetry:
@@ -63,14 +52,12 @@ class Telemetry:
         )
         self._seconds = meter.create_histogram(f"{NAME}.call.duration", "s", "Duration of calls.")
 
-    @contextmanager
-    def run(self, run_id: str, command: str) -> Iterator[RunSpan]:
-        """A span around the run, the parent of the spans of its calls."""
+    def run(self, run_id: str, command: str) -> AbstractContextManager["Span"]:
+        """As :func:`run_span`."""
         attributes = {f"{NAME}.run": run_id, f"{NAME}.command": command}
-        with self._tracer.start_as_current_span(
+        return self._tracer.start_as_current_span(
             f"{NAME} {command}", attributes=attributes, record_exception=False
-        ) as span:
-            yield RunSpan(span)
+        )
 
     @contextmanager
     def call(self, name: str, **attributes: str) -> Iterator["Span"]:

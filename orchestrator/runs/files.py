@@ -19,17 +19,21 @@ from orchestrator.rundir import RunDirectory
 class Files:
     """Writes the content of the journal into the run's directory, as often as necessary.
 
-    ``saved`` says whether the report is written, ``troubles`` in sentences what the machine could not write.
+    ``troubles`` says in sentences what the machine could not write.
     """
 
     def __init__(self, directory: RunDirectory, journal: Journal, responses: ResponseFiles, log: Log) -> None:
-        self.saved = False
         self.troubles: list[str] = []
         self._directory = directory
         self._journal = journal
         self._responses = responses
         self._log = log
         self._report_sha256: str | None = None
+
+    @property
+    def saved(self) -> bool:
+        """Whether the report is written."""
+        return self._report_sha256 is not None
 
     async def remediate(self, on_share: Callable[[float], object]) -> None:
         """Publish the sorted records of all response files that were counted.
@@ -48,22 +52,20 @@ class Files:
             self.troubles.append(str(error))
 
     async def write_report(self) -> None:
-        path = self._directory.report
-        try:
-            writing = self._journal.read(lambda reader: _write_report(reader, path))
-            self._report_sha256 = await wrap_future(writing)
-            self.saved = True
-        except OSError as error:
-            self.troubles.append(f"The report {path} could not be written: {error.strerror}.")
-            self.saved = False
+        self._report_sha256 = await self._written("report", self._directory.report, _write_report)
 
     async def write_handover(self) -> None:
         """Write ``needs-person.csv``, the keys that need a person."""
-        path = self._directory.handover
+        await self._written("list", self._directory.handover, _write_handover)
+
+    async def _written(
+        self, what: str, path: Path, write: Callable[[JournalReader, Path], str | None]
+    ) -> str | None:
         try:
-            await wrap_future(self._journal.read(lambda reader: _write_handover(reader, path)))
+            return await wrap_future(self._journal.read(lambda reader: write(reader, path)))
         except OSError as error:
-            self.troubles.append(f"The list {path} could not be written: {error.strerror}.")
+            self.troubles.append(f"The {what} {path} could not be written: {error.strerror}.")
+            return None
 
     async def write_metrics(self, path: Path) -> None:
         """Write the counts of the run to ``path``. A failure does not change how the run ended."""
@@ -75,9 +77,11 @@ class Files:
 
     async def write_page(self) -> None:
         """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
-        path, sha256 = self._directory.page, self._report_sha256 if self.saved else None
+        path = self._directory.page
         try:
-            await wrap_future(self._journal.read(lambda reader: _write_page(reader, path, sha256)))
+            await wrap_future(
+                self._journal.read(lambda reader: _write_page(reader, path, self._report_sha256))
+            )
         except Exception as error:  # noqa: BLE001 - reported and logged; report.json is complete
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             self._log.error("page.failed", traceback=traceback.format_exc())

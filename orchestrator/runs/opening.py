@@ -61,47 +61,38 @@ async def begin(
     ``on_completed`` gets the journal's number and the outcome of each key that is over. Raises RunDirectoryError,
     UsageError or StorageError.
     """
-    return await in_thread(
-        partial(_begin, settings, command, screen, tenants, origin, on_completed), undo=Run.close
-    )
 
+    def work() -> Run:
+        if command == "run":
+            require_evidence(settings)
+        named = tenants or tenants_of(settings)
+        clock = Clock()
+        run_id = rundir.new_run_id()
+        info = RunInfo(
+            id=run_id,
+            command=command,
+            version=VERSION,
+            process_started_at=process_started_at(),
+            started_at=clock.stamp(),
+            base_url="" if named else settings.address,
+            entity_id=settings.entity_id,
+            org_ids=settings.org_ids,
+            settings=_without_secrets(settings),
+            tenants={name: tenant_info(tenant) for name, tenant in named.items()},
+        )
+        directory = rundir.create(Path(settings.out or Path("runs") / run_id))
+        try:
+            journal = journals.create(directory.journal, clock)
+        except BaseException:
+            directory.discard()
+            directory.close()
+            raise
+        run = Run(settings, info, directory, journal, clock, screen, tenants=named, on_completed=on_completed)
+        journal.begin(info)
+        journal.begin_session(operator_of(settings, origin, several=bool(named)))
+        return run
 
-def _begin(
-    settings: Settings,
-    command: str,
-    screen: Screen | None,
-    tenants: "Mapping[str, Tenant] | None",
-    origin: Origin,
-    on_completed: OnCompleted,
-) -> Run:
-    if command == "run":
-        require_evidence(settings)
-    tenants = tenants or tenants_of(settings)
-    clock = Clock()
-    run_id = rundir.new_run_id()
-    info = RunInfo(
-        id=run_id,
-        command=command,
-        version=VERSION,
-        process_started_at=process_started_at(),
-        started_at=clock.stamp(),
-        base_url="" if tenants else settings.address,
-        entity_id=settings.entity_id,
-        org_ids=settings.org_ids,
-        settings=_without_secrets(settings),
-        tenants={name: tenant_info(tenant) for name, tenant in tenants.items()},
-    )
-    directory = rundir.create(Path(settings.out or Path("runs") / run_id))
-    try:
-        journal = journals.create(directory.journal, clock)
-    except BaseException:
-        directory.discard()
-        directory.close()
-        raise
-    run = Run(settings, info, directory, journal, clock, screen, tenants=tenants, on_completed=on_completed)
-    journal.begin(info)
-    journal.begin_session(operator_of(settings, origin, several=bool(tenants)))
-    return run
+    return await in_thread(work, undo=Run.close)
 
 
 def tenants_of(settings: Settings) -> "dict[str, Tenant]":
@@ -246,21 +237,6 @@ def require_same_tenants(
     info: RunInfo, settings: Settings, tenants: "Mapping[str, Tenant]", path: Path
 ) -> None:
     """Raise UsageError if the settings name another tenant than the run in ``path`` has, or other ones."""
-    _same_tenants(info, tenants, path)
-    if not tenants:
-        _same_tenant(info, settings, path)
-
-
-def _same_tenant(info: RunInfo, settings: Settings, path: Path) -> None:
-    now = TenantInfo(settings.address, settings.entity_id, settings.org_ids)
-    if not _is_same(TenantInfo(info.base_url, info.entity_id, info.org_ids), now):
-        raise UsageError(
-            f"The run in {path} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
-            f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
-        )
-
-
-def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) -> None:
     if bool(info.tenants) != bool(tenants):
         what = "is of several tenants" if info.tenants else "is of one tenant, and not of a file of them"
         raise UsageError(f"The run in {path} {what}: leave --tenants as it was.")
@@ -270,6 +246,14 @@ def _same_tenants(info: RunInfo, tenants: "Mapping[str, Tenant]", path: Path) ->
                 f"The run in {path} has a tenant {name} at {was.base_url}, entity {was.entity_id or 'not named'}: the "
                 "file of tenants must still say the same of it. Credentials and limits in it may change."
             )
+    if tenants:
+        return
+    now = TenantInfo(settings.address, settings.entity_id, settings.org_ids)
+    if not _is_same(TenantInfo(info.base_url, info.entity_id, info.org_ids), now):
+        raise UsageError(
+            f"The run in {path} belongs to {info.base_url}, entity {info.entity_id or 'not named'}, organisations "
+            f"{', '.join(info.org_ids) or 'not named'}: leave out what names another tenant."
+        )
 
 
 def _is_same(one: TenantInfo, other: TenantInfo) -> bool:

@@ -36,7 +36,7 @@ from orchestrator.rundir import RunDirectory
 from orchestrator.runs.files import Files
 from orchestrator.sessions.session import Common, initial_progress, tenant_session, track_letters
 from orchestrator.settings import Settings
-from orchestrator.telemetry import run_span
+from orchestrator.telemetry import NAME, run_span
 from orchestrator.threads import NO_THREAD, in_thread, is_no_thread
 from orchestrator.version import VERSION
 
@@ -139,7 +139,8 @@ class Run:
                 return await self._execute(intake)
             finally:
                 if span is not None:
-                    span.ended(self.ending.state, self.exit_status)
+                    span.set_attribute(f"{NAME}.state", self.ending.state)
+                    span.set_attribute(f"{NAME}.exit_status", self.exit_status)
 
     async def _execute(self, intake: Intake) -> int:
         where = {"tenants": len(self.tenants)} if self.tenants else {"base_url": self.info.base_url}

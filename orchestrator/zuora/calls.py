@@ -23,7 +23,7 @@ from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.responses import Answer, failure, understood
 from orchestrator.zuora.shared_tokens import SharedTokens
 from orchestrator.zuora.tls import context_for
-from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken, TokenSource
+from orchestrator.zuora.token import FetchToken, OAuthToken, ReadyToken
 from orchestrator.zuora.token_endpoint import TokenEndpoint
 from orchestrator.zuora.transport import (
     FAILURES,
@@ -98,7 +98,7 @@ class Calls:
         }
         self._headers = {name: value for name, value in headers.items() if value is not None}
 
-    def _credentials(self, settings: Settings) -> tuple[Redaction, TokenSource]:
+    def _credentials(self, settings: Settings) -> tuple[Redaction, ReadyToken | OAuthToken]:
         others = secrets_of(self.route.proxy)
         if settings.token is not None:
             return Redaction(settings.token.reveal(), *others), ReadyToken(

@@ -1,16 +1,24 @@
 """The calls of the tenant's API that this product makes, over aiohttp."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState
+from orchestrator.printable import shortened
 from orchestrator.zuora.calls import LARGEST_ANSWER, Calls, not_understood, refuse_anothers
-from orchestrator.zuora.file_address import file_id
 from orchestrator.zuora.headers import read_request_id
-from orchestrator.zuora.responses import Answer, FileStatusAnswer, StatusAnswer, failure, understood
+from orchestrator.zuora.responses import (
+    LONGEST_ADDRESS,
+    Answer,
+    FileStatusAnswer,
+    StatusAnswer,
+    failure,
+    understood,
+)
 from orchestrator.zuora.transport import FAILURES, read_bounded
 
 LARGEST_FILE = 2_047 << 20
@@ -28,6 +36,9 @@ _ZIP = b"P"
 
 _CSV = ("text/csv", "application/csv")
 """The content type of a file that a gateway decompressed in transit."""
+
+_FILE_ID = re.compile(r"(?:.*/)?v1/files/([0-9A-Za-z_-]+)(?:\.[^/]*)?/?", re.DOTALL)
+"""The path of a response file's address, up to its query: the id is one segment, an extension may follow."""
 
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
@@ -141,3 +152,15 @@ class ZuoraClient(Calls):
         timeout = self._settings.timeout
         by_pace = began + FILE_TIMEOUTS * timeout + size / SLOWEST_FILE
         return min(asyncio.get_running_loop().time() + timeout, by_pace)
+
+
+def file_id(address: str) -> str:
+    """The id of the response file at ``address``, absolute or relative. Raises CallError if there is none."""
+    path = re.split("[?#]", address, maxsplit=1)[0]
+    found = _FILE_ID.fullmatch(path) if len(address) < LONGEST_ADDRESS else None
+    if found is None:
+        shown = shortened(address, 300)
+        raise CallError(
+            Kind.NO_RESPONSE_FILE, f"The tenant's address of the response file contains no file id: {shown}"
+        )
+    return found[1]

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -42,24 +41,11 @@ FetchToken = Callable[[], Awaitable[Token]]
 """Requests a token. Raises TenantError if there can be none, and CallError if a later request may succeed."""
 
 
-class TokenSource(Protocol):
-    """Where calls get their bearer token."""
-
-    def current(self) -> str | None:
-        """The token believed good; None where :meth:`bearer` has to see to one."""
-
-    async def bearer(self) -> str:
-        """A token believed good. Raises TenantError if there can be none, and CallError if there is none now."""
-
-    def accepted(self, token: str, /) -> None:
-        """The tenant took ``token``."""
-
-    def refused(self, token: str, /) -> None:
-        """The tenant answered 401 to ``token``: that call failed. Where no other can come, ``bearer`` raises."""
-
-
 class ReadyToken:
-    """A bearer token that was handed over. After a refusal there is no other, so the same token is tried again."""
+    """A bearer token that was handed over. After a refusal there is no other, so the same token is tried again.
+
+    The methods do what those of :class:`OAuthToken` do.
+    """
 
     def __init__(self, token: str, clock: Clock) -> None:
         self._token = token
@@ -117,6 +103,7 @@ class OAuthToken:
         self._renewal: asyncio.Task[None] | None = None
 
     def current(self) -> str | None:
+        """The token believed good; None where :meth:`bearer` has to see to one."""
         now = self._clock.now()
         if self._token is None or now >= self._expires_at or self._final:
             return None
@@ -125,6 +112,7 @@ class OAuthToken:
         return self._token
 
     async def bearer(self) -> str:
+        """A token believed good. Raises TenantError if there can be none, and CallError if there is none now."""
         if self._final:
             raise CredentialsRefused(
                 "The tenant refuses the very tokens it has just issued (HTTP 401). Check that the OAuth client's "
@@ -138,10 +126,12 @@ class OAuthToken:
         return self._token or await self.bearer()
 
     def accepted(self, _: str) -> None:
+        """The tenant took a token."""
         # Any token will do, the one before too: what is in doubt are the credentials.
         self._refused_in_a_row = 0
 
     def refused(self, token: str) -> None:
+        """The tenant answered 401 to ``token``: that call failed. Where no other can come, ``bearer`` raises."""
         if token != self._token:
             return
         now = self._clock.now()

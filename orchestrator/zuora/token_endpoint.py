@@ -101,11 +101,11 @@ class TokenEndpoint:
 
     async def _request(self) -> Token:
         with self._span():
-            return await self._request_once()
+            self._on_request()
+            response, body = await self._post(f"{self._base}/oauth/token", self._form)
+            return self._token_of(response, body)
 
-    async def _request_once(self) -> Token:
-        self._on_request()
-        response, body = await self._post(f"{self._base}/oauth/token", self._form)
+    def _token_of(self, response: aiohttp.ClientResponse, body: bytes) -> Token:
         said = understood(body, _ANSWER)
         if response.status in (400, 401, 403) and said is not None and said.text:
             raise CredentialsRefused(

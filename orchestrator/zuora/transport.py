@@ -5,7 +5,7 @@ import errno
 import ssl
 from collections.abc import Mapping
 from functools import partial
-from typing import TypedDict
+from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -214,14 +214,7 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     return body
 
 
-class Through(TypedDict, total=False):
-    """Arguments of one request."""
-
-    proxy: str
-    proxy_headers: dict[str, str]
-
-
-def through(proxy: Proxy | None) -> Through:
+def through(proxy: Proxy | None) -> dict[str, Any]:
     """aiohttp's arguments for a call through ``proxy``. Its credentials go to the proxy alone, with CONNECT."""
     if proxy is None:
         return {}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Grant, Records, Status
-from orchestrator.zuora.file_address import file_id
+from orchestrator.zuora.client import file_id
 from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.responses import (
     LONGEST_ADDRESS,

@@ -19,7 +19,6 @@ from orchestrator.zuora.token import (
     OAuthToken,
     ReadyToken,
     Token,
-    TokenSource,
 )
 from tests.simulation.virtual import now, virtually
 
@@ -222,7 +221,7 @@ async def test_after_a_failed_renewal_the_next_call_asks_again():
     assert await token.bearer() == "token-2"
 
 
-async def refused_until_final(token: TokenSource, every: float = 0.0) -> float:
+async def refused_until_final(token: ReadyToken | OAuthToken, every: float = 0.0) -> float:
     """Refuse each token until the source raises. Return the seconds that took, in virtual time."""
     started = now()
     while True:
