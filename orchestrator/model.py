@@ -155,34 +155,26 @@ def add_known(one: int | None, other: int | None) -> int | None:
     return one if other is None else other if one is None else one + other
 
 
-class ActionState(Struct, frozen=True):
-    """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one.
+class Provenance(Struct, frozen=True, omit_defaults=True):
+    """The uploader of an action, and when it was uploaded, started and ended.
 
-    The three times are the tenant's own text: its zone is not documented.
+    The times are the tenant's own text: its zone is not documented.
     """
+
+    uploaded_by: str | None = None
+    uploaded_on: str | None = None
+    started_on: str | None = None
+    ended_on: str | None = None
+
+
+class ActionState(Struct, frozen=True):
+    """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one."""
 
     status: Status
     action_type: str | None = None
-    uploaded_by: str | None = None
-    uploaded_on: str | None = None
-    started_on: str | None = None
-    ended_on: str | None = None
+    provenance: Provenance = Provenance()
     records: Records = Records()
     output_url: str | None = None
-
-
-class Provenance(Struct, frozen=True, omit_defaults=True):
-    """The uploader of an action, and when it was uploaded, started and ended, in the tenant's own words."""
-
-    uploaded_by: str | None = None
-    uploaded_on: str | None = None
-    started_on: str | None = None
-    ended_on: str | None = None
-
-
-def provenance_of(state: ActionState) -> Provenance:
-    """The origin and the times of the action in ``state``."""
-    return Provenance(state.uploaded_by, state.uploaded_on, state.started_on, state.ended_on)
 
 
 class Reading(Struct, frozen=True):

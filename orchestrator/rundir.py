@@ -43,6 +43,11 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, made: bool, shared: bool = False) -> None:
         self.path = path
+        self.journal = path / "journal.db"
+        self.report = path / "report.json"
+        self.page = path / "report.html"
+        self.handover = path / HANDOVER
+        self.log = path / "run.log"
         self._made = made
         try:
             if shared:
@@ -83,26 +88,6 @@ class RunDirectory:
             f"{self.path} is open to {who} (mode {mode:04o}), and this user or its file system cannot change that. It "
             "will hold bulk keys and records: give --out a directory of your own if that matters."
         )
-
-    @property
-    def journal(self) -> Path:
-        return self.path / "journal.db"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.json"
-
-    @property
-    def page(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def handover(self) -> Path:
-        return self.path / HANDOVER
-
-    @property
-    def log(self) -> Path:
-        return self.path / "run.log"
 
     def now(self) -> float:
         """Seconds since the epoch by the clock of its file system, where it is ``shared``. Raises OSError."""

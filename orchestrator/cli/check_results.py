@@ -111,10 +111,10 @@ def permission(error: CallError | None, settings: Settings) -> Finding:
 
 def action(key: str, state: ActionState) -> Finding:
     """The action of a key that this user can read."""
-    records = state.records
+    records, origin = state.records, state.provenance
     parts = [
         f"{key}: {state.status}, {state.action_type or 'of unknown type'}",
-        f"uploaded by {state.uploaded_by or 'an unknown user'} on {state.uploaded_on or 'an unknown day'}",
+        f"uploaded by {origin.uploaded_by or 'an unknown user'} on {origin.uploaded_on or 'an unknown day'}",
         f"{records.processed:,} of {counted(records.total, 'record')} processed"
         if records.processed is not None and records.total is not None
         else "its records are not counted yet",

@@ -103,27 +103,20 @@ class Cluster:
 
         Raises UsageError if none comes, if one has no mass-stop or another version, or if the scheduler is lost.
         """
+        late = f"The dask scheduler {self.address} has no worker: start one with dask worker."
         try:
             if not await self.workers():
                 on_wait()
             await self._client.wait_for_workers(1, timeout=LONGEST_WAIT)
-        except TimeoutError:
-            raise UsageError(
-                f"The dask scheduler {self.address} has no worker: start one with dask worker."
-            ) from None
-        except OSError as error:
-            raise _lost_early(error) from None
-        try:
+            late = "A dask worker does not report its version. Is it busy with other work?"
             with anyio.fail_after(LONGEST_WAIT):
                 found = await self._client.run(
                     resolve_name, "orchestrator.version:VERSION", on_error="return"
                 )
         except TimeoutError:
-            raise UsageError(
-                "A dask worker does not report its version. Is it busy with other work?"
-            ) from None
+            raise UsageError(late) from None
         except OSError as error:
-            raise _lost_early(error) from None
+            raise UsageError(f"The dask scheduler was lost before anything was sent: {error}.") from None
         for worker, version in found.items():
             # Such a worker would die of the first shard, and dask would give the shard to the next.
             if isinstance(version, (ImportError, AttributeError)):
@@ -175,7 +168,3 @@ class Cluster:
                     await self._client.scheduler.set_restrictions(worker={future.key: []})
                     return
                 await anyio.sleep(0.05)
-
-
-def _lost_early(error: OSError) -> UsageError:
-    return UsageError(f"The dask scheduler was lost before anything was sent: {error}.")

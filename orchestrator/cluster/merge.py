@@ -7,15 +7,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 
-from orchestrator import rundir
 from orchestrator.atomic import replacing
 from orchestrator.cluster import control
-from orchestrator.cluster.control import INTERVAL, ControlMessage
+from orchestrator.cluster.control import ControlMessage
 from orchestrator.cluster.shared_dir import (
     is_superseded,
+    lock,
     refuse_foreign,
     remove,
     remove_if_merged,
@@ -28,7 +27,7 @@ from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome
-from orchestrator.rundir import DirectoryInUse, NoDirectory, RunDirectory
+from orchestrator.rundir import DirectoryInUse, NoDirectory
 from orchestrator.settings import Settings
 
 PATIENCE = 15.0
@@ -95,7 +94,7 @@ class ShardMerge:
         """
         with ExitStack() as stack:
             try:
-                stack.callback((await self._locked(folder)).close)
+                stack.callback((await lock(folder, self.timeout + PATIENCE)).close)
             except DirectoryInUse:
                 raise
             except RunDirectoryError:
@@ -105,16 +104,6 @@ class ShardMerge:
         for seq, outcome in completed:
             self.on_completed(seq, outcome)
         return touched
-
-    async def _locked(self, folder: Path) -> RunDirectory:
-        give_up = anyio.current_time() + self.timeout + PATIENCE
-        while True:
-            try:
-                return rundir.reopen(folder, shared=True)
-            except DirectoryInUse:
-                if anyio.current_time() > give_up:
-                    raise
-            await anyio.sleep(INTERVAL)
 
     def _merge(
         self, folder: Path, tenant: str, tables: shards.Tables | None

@@ -20,11 +20,11 @@ import anyio.to_thread
 import msgspec
 from anyio.from_thread import BlockingPortalProvider
 
-from orchestrator import rundir
 from orchestrator.clock import Clock
 from orchestrator.cluster import control
 from orchestrator.cluster.control import INTERVAL, ControlMessage
 from orchestrator.cluster.messages import Shard, ShardResult, decode_shard, progress_of, topic
+from orchestrator.cluster.shared_dir import lock
 from orchestrator.engine.cutoff import Cutoff, Ending
 from orchestrator.errors import MassStopError, StorageError, UsageError
 from orchestrator.journal import journal as journals
@@ -36,7 +36,7 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.logs import Sink, make_log
 from orchestrator.progress import Progress
 from orchestrator.results.spool import ResponseFiles
-from orchestrator.rundir import DirectoryInUse, RunDirectory
+from orchestrator.rundir import RunDirectory
 from orchestrator.sessions.session import Common, initial_progress, tenant_session, track_letters
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import settings_of
@@ -114,7 +114,8 @@ class _Session:
             return _refused(f"The worker {_host()} has mass-stop {VERSION}, the run {shard.info.version}.")
         try:
             await self._read_control()
-            directory = await self._locked(Path(shard.folder))
+            # The folder is gone if the caller has merged it already.
+            directory = await lock(Path(shard.folder), LONGEST_LOCKED, lambda: self._message.cut is not None)
         except UsageError as error:
             return _refused(str(error))
         try:
@@ -123,17 +124,6 @@ class _Session:
             return await self._work_in(directory, shard)
         finally:
             directory.close()
-
-    async def _locked(self, folder: Path) -> RunDirectory:
-        """Lock the shard's folder for this try alone. It is gone if the caller has merged it already."""
-        give_up = self.loop.time() + LONGEST_LOCKED
-        while True:
-            try:
-                return rundir.reopen(folder, shared=True)
-            except DirectoryInUse:
-                if self.loop.time() > give_up or self._message.cut is not None:
-                    raise
-            await asyncio.sleep(INTERVAL)
 
     async def _work_in(self, directory: RunDirectory, shard: Shard) -> ShardResult:
         try:

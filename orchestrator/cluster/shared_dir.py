@@ -3,15 +3,18 @@
 import secrets
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
+
 from orchestrator import rundir
 from orchestrator.cluster import control
-from orchestrator.cluster.control import ControlMessage
+from orchestrator.cluster.control import INTERVAL, ControlMessage
 from orchestrator.errors import RunDirectoryError, UsageError
 from orchestrator.journal import shards
+from orchestrator.rundir import DirectoryInUse, RunDirectory
 from orchestrator.settings import Settings
 from orchestrator.settings.owners import is_foreign, user_name
 
@@ -83,6 +86,21 @@ def refuse_foreign(sessions: Path) -> None:
             f"--shared-dir: every user of this machine can replace what is in {shared}. "
             f"Give a folder that only you can change, or run: chmod +t {shared}"
         )
+
+
+async def lock(folder: Path, patience: float, no_longer: Callable[[], bool] = lambda: False) -> RunDirectory:
+    """Lock the folder of a shard against another process, in ``patience`` seconds or until ``no_longer``.
+
+    Raises DirectoryInUse if another process holds it, and RunDirectoryError if it is gone or has no locks.
+    """
+    give_up = anyio.current_time() + patience
+    while True:
+        try:
+            return rundir.reopen(folder, shared=True)
+        except DirectoryInUse:
+            if anyio.current_time() > give_up or no_longer():
+                raise
+        await anyio.sleep(INTERVAL)
 
 
 def subfolders(path: Path) -> list[Path]:

@@ -29,8 +29,9 @@ class Expectations:
         """Why ``state`` is not as expected, or None where it is."""
         if self._types and (state.action_type or "").lower() not in self._types:
             return _unexpected(f"its action type is {state.action_type or 'not known'}")
-        if self._uploaders and (state.uploaded_by or "").lower() not in self._uploaders:
-            return _unexpected(f"it was uploaded by {state.uploaded_by or 'an unknown user'}")
+        uploader = state.provenance.uploaded_by
+        if self._uploaders and (uploader or "").lower() not in self._uploaders:
+            return _unexpected(f"it was uploaded by {uploader or 'an unknown user'}")
         return None
 
 

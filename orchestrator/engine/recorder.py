@@ -11,7 +11,7 @@ from orchestrator.engine.guards import FailureGuard
 from orchestrator.errors import CallError, Kind
 from orchestrator.journal.journal import Journal
 from orchestrator.logs import Log
-from orchestrator.model import FAILED, GOOD, Outcome, Problem, Reading, Records, provenance_of
+from orchestrator.model import FAILED, GOOD, Outcome, Problem, Reading, Records
 from orchestrator.progress import NeedsPerson, Progress
 
 _NOTHING = Records()
@@ -159,7 +159,7 @@ class Recorder:
         state = reading.state
         self._journal.status_read(
             action.seq, state.status, state.action_type, state.records, retried=reading.retried,
-            provenance=provenance_of(state),
+            provenance=state.provenance,
         )  # fmt: skip
 
     def stale_status(self, action: Action, reading: Reading) -> None:

@@ -133,9 +133,7 @@ def reopen(path: Path, *, shared: bool = False) -> sqlite3.Connection:
     return _checked(path, lambda: connect(path, shared=shared))
 
 
-def read_only(
-    path: Path, *, at_work: bool = False, factory: type[sqlite3.Connection] = sqlite3.Connection
-) -> sqlite3.Connection:
+def read_only(path: Path, *, at_work: bool = False) -> sqlite3.Connection:
     """The journal at ``path``, checked to be one, for reading. Nothing is written beside it.
 
     A journal whose session is ``at_work`` is read with its log; any other must hold everything without one. Raises as
@@ -145,7 +143,7 @@ def read_only(
     uri = f"{path.absolute().as_uri()}?{how}"
 
     def opened() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, factory=factory)
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
     return _checked(path, opened)
 

@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from contextlib import aclosing, closing
+from functools import partial
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -27,7 +28,7 @@ from msgspec import structs
 
 from orchestrator.errors import InputError, StorageError
 from orchestrator.journal.entries import SourceInfo, action_name, chained, same_rows
-from orchestrator.journal.findings import Findings, Notify
+from orchestrator.journal.findings import Findings
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow
@@ -46,6 +47,9 @@ LONGEST_FINISH = 5.0
 LONGEST = 1_000
 MOST_LABELS = 100
 """Characters of one label or malformed key, and labels of one row, that are kept."""
+
+Notify = Callable[[str, str], None]
+"""Receives an event's name and a sentence about the input for the operator."""
 
 OnNew = Callable[[Counter[str]], None]
 """Receives each tenant's number of new keys in a batch."""
@@ -181,9 +185,11 @@ class FileIntake:
                 notify(
                     "input.skipped", f"{source.name}: skipped rows without a bulk key: {source.skipped:,}."
                 )
-        found = self._journal.read(self._findings.of_journal).result()
-        hint = " If another column contains the keys, name it with --column."
-        self._findings.report(found, notify, self._no_rows(), "" if self._column or self._any_key else hint)
+        named = self._column or self._any_key
+        hint = "" if named else " If another column contains the keys, name it with --column."
+        conclude = partial(self._findings.conclude, unusable=self._no_rows(), hint=hint)
+        if sentence := self._journal.read(conclude).result():
+            notify("input.case", sentence)
 
     def _check_layouts(self) -> None:
         """Raise InputError for a regular file that cannot be used, before a key of another source is sent."""
@@ -297,8 +303,10 @@ class RowIntake:
                 if not self._admission.empty:
                     on_new(self._admission.done(await wrap_future(self._admission.start())))
         self._admission.complete(None)
-        found = await wrap_future(self._journal.read(self._findings.of_journal))
-        self._findings.report(found, self._notify, "The input holds no usable bulk key: nothing to stop.")
+        unusable = "The input holds no usable bulk key: nothing to stop."
+        conclude = partial(self._findings.conclude, unusable=unusable)
+        if sentence := await wrap_future(self._journal.read(conclude)):
+            self._notify("input.case", sentence)
 
     async def finish(self) -> None:
         """Keys that a program has not passed yet are not waited for."""

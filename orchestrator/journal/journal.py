@@ -13,7 +13,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import to_action
 from orchestrator.journal.run_journal import RunJournal, sql, to_json
 from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter
-from orchestrator.model import Outcome, Problem, Provenance, Reading, Records, provenance_of
+from orchestrator.model import Outcome, Problem, Provenance, Reading, Records
 
 
 class Journal(RunJournal):
@@ -164,7 +164,7 @@ class Journal(RunJournal):
         self._writer.note(
             "completed", seq=seq, outcome=str(outcome), error=problem and to_json(problem), speed=speed,
             at=self._clock.stamp(), status=state and state.status, action_type=state and state.action_type,
-            provenance=to_json(provenance_of(state)) if state is not None else None,
+            provenance=to_json(state.provenance) if state is not None else None,
             status_calls=int(reading is not None), retried=int(reading is not None and reading.retried),
             **(_counts(state.records) if state is not None else _NO_COUNTS),
         )  # fmt: skip

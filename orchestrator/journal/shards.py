@@ -109,10 +109,9 @@ def earlier(path: Path) -> sqlite3.Connection | None:
             return None
         recover(path, shared=True, check=broken_seals)
         connection = database.read_only(path)
-    except OSError as error:
-        raise StorageError(f"The journal {path} cannot be read: {error.strerror}.") from error
-    except UNREADABLE as error:
-        raise StorageError(f"The journal {path} cannot be read: {error}.") from error
+    except (OSError, *UNREADABLE) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StorageError(f"The journal {path} cannot be read: {why}.") from error
     except RunDirectoryError as error:
         raise StorageError(str(error)) from error
     if connection.execute("SELECT EXISTS (SELECT 1 FROM action)").fetchone()[0]:

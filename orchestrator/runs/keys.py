@@ -12,14 +12,8 @@ import anyio
 from orchestrator.engine.cutoff import DeadlineReached
 from orchestrator.engine.ports import Intake
 from orchestrator.errors import InputError, UsageError
-from orchestrator.journal.entries import (
-    NO_KEYS,
-    Counts,
-    SourceInfo,
-    action_name,
-)
-from orchestrator.journal.findings import Notify
-from orchestrator.journal.intake import FileIntake, ReadAlready, RowIntake
+from orchestrator.journal.entries import NO_KEYS, Counts, SourceInfo, action_name
+from orchestrator.journal.intake import FileIntake, Notify, ReadAlready, RowIntake
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import PLAN, InputRow
 from orchestrator.runs.run import Run

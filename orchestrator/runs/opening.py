@@ -13,11 +13,7 @@ from orchestrator import rundir
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.journal import journal as journals
-from orchestrator.journal.entries import (
-    RunInfo,
-    SourceInfo,
-    TenantInfo,
-)
+from orchestrator.journal.entries import RunInfo, SourceInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import UNREADABLE, JournalReader
 from orchestrator.logs import Screen

@@ -4,7 +4,7 @@ The statuses are read like those of a plan, with the same pacing, retries and li
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -160,17 +160,14 @@ def keep(path: Path, verification: Verification) -> str | None:
         if is_read_only(path / "journal.db"):
             return f"The run in {path} is read-only: these findings were not kept."
         open_for_resume(path / "journal.db").close()
-        directory = rundir.reopen(path)
-        try:
+        with ExitStack() as stack:
+            directory = rundir.reopen(path)
+            stack.callback(directory.close)
             journal = journals.reopen(directory.journal, Clock())
-            try:
-                journal.verified(verification).result()
-                journal.read(lambda reader: write_copies(reader, directory)).result()
-                trouble = journal.trouble
-            finally:
-                journal.close()
-        finally:
-            directory.close()
+            stack.callback(journal.close)
+            journal.verified(verification).result()
+            journal.read(lambda reader: write_copies(reader, directory)).result()
+            trouble = journal.trouble
     except OSError as error:
         return f"The files in {path} could not be written ({error.strerror}): these findings are not in all of them."
     except MassStopError as error:

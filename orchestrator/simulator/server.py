@@ -21,6 +21,7 @@ from orchestrator.simulator.actions import ActionTruth
 from orchestrator.simulator.answers import Answer, compressed
 from orchestrator.simulator.config import TenantConfig
 from orchestrator.simulator.faults import FaultPlan
+from orchestrator.simulator.files import processed_records
 from orchestrator.simulator.ledger import API_CALLS, Call
 from orchestrator.simulator.tenant import Tenant
 
@@ -136,7 +137,10 @@ class SimulatedTenant:
 
     def processed(self, key: str) -> list[tuple[str, ...]]:
         """The uploaded cells of every record of an action that was processed with success, without ``#`` columns."""
-        return self._tenant.processed(key)
+        action, now = self._tenant.actions.peek(key), self._tenant.clock()
+        if not action.has_file(now):
+            return []
+        return processed_records(self.config.seed, key, action.counts(now), action.action_type, action.upload)
 
     @property
     def throttled(self) -> int:

@@ -1,13 +1,12 @@
 """The tenant itself, without its socket: who may call, what a call does, what it answers. It never waits."""
 
 import json
-import re
 import time
 import zipfile
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
-from orchestrator.model import Status
+from orchestrator.model import Status, is_bulk_key
 from orchestrator.simulator.actions import Action, Actions
 from orchestrator.simulator.answers import Answer, Writer
 from orchestrator.simulator.config import TenantConfig
@@ -17,14 +16,12 @@ from orchestrator.simulator.files import (
     COLUMNS,
     file_name,
     key_of,
-    processed_records,
     read_upload,
     response_file,
 )
 from orchestrator.simulator.ledger import API_CALLS, Call, Ledger
 from orchestrator.simulator.limits import Limits, RateWindows
 
-_KEY = re.compile(r"[0-9A-Za-z]{32}")
 MOST_UPLOADED = 4_000_000
 """Bytes of an uploaded file at most."""
 
@@ -118,7 +115,7 @@ class Tenant:
 
     def _perform(self, call: Call) -> Answer:
         key = call.key or ""
-        if not _KEY.fullmatch(key):
+        if not is_bulk_key(key):
             self.ledger.problem(call, f"not a key: {key[:80]!r}")
             return self.writer.failure(53900020, f"Invalid bulk key: {key[:80]}", 400)
         action = self.actions.find(key)
@@ -190,14 +187,6 @@ class Tenant:
         if wrong := [name for name in upload.header if name.strip().lower() in added]:
             raise ValueError(f"no column of an upload is called {wrong[0]}")
         return self.actions.start(upload, action_type, self.clock())
-
-    def processed(self, key: str) -> list[tuple[str, ...]]:
-        """See :meth:`SimulatedTenant.processed`."""
-        action = self.actions.peek(key)
-        now = self.clock()
-        if not action.has_file(now):
-            return []
-        return processed_records(self.config.seed, key, action.counts(now), action.action_type, action.upload)
 
     def grant(self, call: Call, form: str) -> Answer:
         """Answers the token endpoint."""

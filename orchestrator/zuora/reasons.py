@@ -56,7 +56,7 @@ def connect_failure(error: BaseException, route: Route) -> str:
             return tls_failure(error.os_error, error.host)
         case aiohttp.ClientConnectorError():
             place = f"{error.host} port {error.port}"
-            if proxy and _is_at(proxy, error.host, error.port):
+            if proxy and (URL(proxy.url).host, URL(proxy.url).port) == (error.host, error.port):
                 place, unused = f"the proxy {proxy.url}", f" Check {proxy.origin}."
             return f"Could not connect to {place}: {system_reason(error.os_error)}.{unused}"
     return f"Could not connect to the tenant: {str(error) or type(error).__name__}."
@@ -138,11 +138,6 @@ def _unreadable_store() -> str:
         if path and not os.access(path, os.R_OK):
             return f" {variable} names {path}, which cannot be read."
     return ""
-
-
-def _is_at(proxy: Proxy, host: str | None, port: int | None) -> bool:
-    url = URL(proxy.url)
-    return (url.host, url.port) == (host, port)
 
 
 def system_reason(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from msgspec import DecodeError, Meta, Struct, ValidationError, convert, field
 from msgspec.json import Decoder, encode
 
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import ActionState, Grant, Records, Status, plain_entity
+from orchestrator.model import ActionState, Grant, Provenance, Records, Status, plain_entity
 from orchestrator.zuora.redaction import Redact
 
 LONGEST_ADDRESS = 4_096
@@ -105,10 +105,12 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
         return ActionState(
             status=_status(self.status, redact),
             action_type=_text(self.action_type, LONGEST_TEXT, redact),
-            uploaded_by=_text(self.uploaded_by, LONGEST_TEXT, redact),
-            uploaded_on=_time(self.uploaded_on, redact),
-            started_on=_time(self.started_on, redact),
-            ended_on=_time(self.ended_on, redact),
+            provenance=Provenance(
+                uploaded_by=_text(self.uploaded_by, LONGEST_TEXT, redact),
+                uploaded_on=_time(self.uploaded_on, redact),
+                started_on=_time(self.started_on, redact),
+                ended_on=_time(self.ended_on, redact),
+            ),
             records=Records(
                 total=total,
                 processed=processed,

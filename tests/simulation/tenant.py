@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.errors import CallError, Kind, MassStopError, TenantError
-from orchestrator.model import ActionState, Answered, Limits, Records, Status
+from orchestrator.model import ActionState, Answered, Limits, Provenance, Records, Status
 from tests.simulation.virtual import R, now
 
 
@@ -216,7 +216,7 @@ class VirtualTenant:
             status = action.status(seen_at)
             over = status in (Status.STOPPED, Status.COMPLETED)
             return ActionState(
-                status, action.action_type, action.uploaded_by, records=action.records(seen_at),
+                status, action.action_type, Provenance(action.uploaded_by), records=action.records(seen_at),
                 output_url=action.file_address or f"https://tenant.invalid/v1/files/{bulk_key}"
                 if over and action.has_file and now() >= action.file_named_at
                 else None,

@@ -148,23 +148,23 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
 
 def _open_copy(path: Path, state: FileState) -> JournalReader:
     """As :func:`open_for_report`, from a temporary copy that is recovered as a resumed run would do it."""
-    directory, copy = _copied(path, with_log=not state.foreign)
-    try:
+    with tempfile.TemporaryDirectory(prefix="mass-stop-") as directory:
+        copy = Path(directory) / path.name
+        shutil.copyfile(path, copy)
+        for suffix in () if state.foreign else ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(
+                    path.with_name(f"{path.name}{suffix}"), copy.with_name(f"{copy.name}{suffix}")
+                )
         try:
             if state.damaged:
                 raise _Damaged("its digest does not match")
             lost = _close(copy, state, path)
         except _Damaged as problem:
-            connection, sentences = rebuilt(copy, path, str(problem))
-            directory.cleanup()
-            return JournalReader(connection, sentences)
-        connection = database.read_only(copy, factory=_Copy)
-        assert isinstance(connection, _Copy)
-        connection.directory = directory
-    except BaseException:
-        directory.cleanup()
-        raise
-    return _begun(connection, path, [_SHORTENED.format(path, lost)] if lost else [])
+            return JournalReader(*rebuilt(copy, path, str(problem)))
+        # The open file outlives its name. SQLite reads nothing else of a journal that does not change.
+        connection = database.read_only(copy)
+        return _begun(connection, path, [_SHORTENED.format(path, lost)] if lost else [])
 
 
 def _close(
@@ -233,34 +233,6 @@ def _behind(connection: sqlite3.Connection, last: mark.Mark | None) -> bool:
     return found is None or found < last
 
 
-def _copied(path: Path, *, with_log: bool) -> tuple[tempfile.TemporaryDirectory[str], Path]:
-    """A copy of the journal at ``path`` in a temporary directory. Raises OSError."""
-    directory = tempfile.TemporaryDirectory(prefix="mass-stop-")
-    try:
-        copy = Path(directory.name) / path.name
-        shutil.copyfile(path, copy)
-        for suffix in ("-wal", "-shm") if with_log else ():
-            with suppress(FileNotFoundError):
-                shutil.copyfile(
-                    path.with_name(f"{path.name}{suffix}"), copy.with_name(f"{copy.name}{suffix}")
-                )
-    except BaseException:
-        directory.cleanup()
-        raise
-    return directory, copy
-
-
-class _Copy(sqlite3.Connection):
-    """A connection to a temporary copy, which is removed with it."""
-
-    directory: tempfile.TemporaryDirectory[str] | None = None
-
-    def close(self) -> None:
-        super().close()
-        if self.directory is not None:
-            self.directory.cleanup()
-
-
 def _begun(connection: sqlite3.Connection, path: Path, sentences: list[str]) -> JournalReader:
     """A reader with ``connection``. ``sentences`` are on its gaps. Raises NotBegun if the journal holds no run."""
     if connection.execute(sql("holds_run")).fetchone()[0]:
@@ -274,10 +246,9 @@ def _begun(connection: sqlite3.Connection, path: Path, sentences: list[str]) -> 
 def _local_failures(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise StorageError(_LOCAL.format(path, error.strerror)) from error
-    except UNREADABLE as error:
-        raise StorageError(_LOCAL.format(path, error)) from error
+    except (OSError, *UNREADABLE) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StorageError(_LOCAL.format(path, why)) from error
 
 
 def _require_directory(directory: Path) -> None:
@@ -301,10 +272,8 @@ def _held(directory: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    except OSError:  # without locks no session works there: it would be refused
-        yield True
+    except OSError as error:  # without locks no session works there: it would be refused
+        yield not isinstance(error, BlockingIOError)
     else:
         yield True
     finally:

@@ -246,9 +246,8 @@ def test_the_report_says_who_uploaded_an_action_and_when_it_ran(book):
     book.accept(1)
     early = Provenance("jane@example.com", "2026-11-23 10:00:00", "2026-11-23 10:00:05")
     book.journal.status_read(1, "Stopping", "MPU", Records(), retried=False, provenance=early)
-    state = ActionState(
-        Status.STOPPED, "MPU", "jane@example.com", early.uploaded_on, early.started_on, "2026-11-23 10:05:00"
-    )
+    late = msgspec.structs.replace(early, ended_on="2026-11-23 10:05:00")
+    state = ActionState(Status.STOPPED, "MPU", late)
     book.journal.completed(1, Outcome.STOPPED, None, reading=Reading(state, retried=False))
     (action,) = book.report().actions
     assert (action.uploaded_by, action.uploaded_on, action.started_on, action.ended_on) == (

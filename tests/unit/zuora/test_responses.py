@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import ActionState, Grant, Records, Status
+from orchestrator.model import ActionState, Grant, Provenance, Records, Status
 from orchestrator.zuora.client import file_id
 from orchestrator.zuora.redaction import Redact, Redaction
 from orchestrator.zuora.responses import (
@@ -228,7 +228,7 @@ def test_a_count_of_a_wrong_type_is_ignored_and_the_status_is_read(count):
 @pytest.mark.parametrize("field", ["actionType", "uploadedBy"])
 def test_a_text_of_a_wrong_type_is_ignored_and_the_status_is_read(field, told):
     state = status_answer(status="Stopped", **{field: told}).state(AS_IT_IS)
-    assert (state.status, state.action_type, state.uploaded_by, state.output_url) == (
+    assert (state.status, state.action_type, state.provenance.uploaded_by, state.output_url) == (
         Status.STOPPED, None, None, None,
     )  # fmt: skip
 
@@ -238,7 +238,9 @@ def test_texts_are_bounded():
     state = status_answer(
         status="Stopped", actionType="a" * 10**5, uploadedBy="b" * 10**5, outputURL="c" * 10**5
     ).state(AS_IT_IS)
-    lengths = [len(text or "") for text in (state.action_type, state.uploaded_by, state.output_url)]
+    lengths = [
+        len(text or "") for text in (state.action_type, state.provenance.uploaded_by, state.output_url)
+    ]
     assert lengths == [LONGEST_TEXT, LONGEST_TEXT, LONGEST_ADDRESS]
 
 
@@ -280,10 +282,7 @@ def test_the_documented_sample_is_read_completely():
     assert answer.state(AS_IT_IS) == ActionState(
         Status.STOPPED,
         "MPU",
-        "jane@example.com",
-        "2026-11-23 10:00:00",
-        "2026-11-23 10:00:05",
-        "2026-11-23 10:05:00",
+        Provenance("jane@example.com", "2026-11-23 10:00:00", "2026-11-23 10:00:05", "2026-11-23 10:05:00"),
         Records(10, 4, 3, 1, 6, "status"),
         "https://rest.zuora.com/v1/files/abc",
     )
