@@ -25,7 +25,7 @@ class Attempts(Struct):
     Attributes:
         made: all attempts.
         counted: failed attempts that count towards ``--max-attempts``, see :meth:`.engine.outage.Outage.covers`.
-        failures: the counted ones by kind.
+        failures: the kinds of the counted ones.
         started_at: when the last attempt started.
         before_at: when the attempt before it started; the same for the first attempt.
         in_outage: the last attempt started during an outage.
@@ -34,7 +34,7 @@ class Attempts(Struct):
 
     made: int = 0
     counted: int = 0
-    failures: dict[Kind, int] = {}
+    failures: tuple[Kind, ...] = ()
     started_at: float = 0.0
     before_at: float = 0.0
     in_outage: bool = False
@@ -50,8 +50,8 @@ class Attempts(Struct):
     def failed(self, kind: Kind) -> int:
         """Count one more failure of ``kind``. Return how many there were."""
         self.counted += 1
-        self.failures[kind] = count = self.failures.get(kind, 0) + 1
-        return count
+        self.failures += (kind,)
+        return self.failures.count(kind)
 
 
 class Action(Struct):

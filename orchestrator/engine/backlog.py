@@ -4,8 +4,8 @@ import asyncio
 
 from orchestrator.action import Action, Step
 
-ROOM = 5_000
-"""Actions in memory that are polled or fetched, about a kilobyte each. More are parked in the journal."""
+ROOM = 2_500
+"""Actions in memory that are polled or fetched, about four kilobytes each. More are parked in the journal."""
 
 
 class Backlog:
