@@ -43,39 +43,22 @@ if TYPE_CHECKING:
     from orchestrator.settings.tenants import Tenant, read_tenants
 
 _HOMES = {
-    "orchestrator.embedding": (
-        "plan_all",
-        "read_report",
-        "resume_all",
-        "resume_all_blocking",
-        "stop_all",
-        "stop_all_blocking",
-        "stop_each",
+    "embedding": (
+        "plan_all", "read_report", "resume_all", "resume_all_blocking", "stop_all", "stop_all_blocking", "stop_each",
         "verify_all",
     ),
-    "orchestrator.errors": (
-        "ActionsNotOver",
-        "CredentialsRefused",
-        "InputError",
-        "MassStopError",
-        "RunCutShort",
-        "RunDirectoryError",
-        "RunError",
-        "RunInterrupted",
-        "SettingError",
-        "StorageError",
-        "TenantError",
-        "TenantUnreachable",
-        "UsageError",
+    "errors": (
+        "ActionsNotOver", "CredentialsRefused", "InputError", "MassStopError", "RunCutShort", "RunDirectoryError",
+        "RunError", "RunInterrupted", "SettingError", "StorageError", "TenantError", "TenantUnreachable", "UsageError",
     ),
-    "orchestrator.journal.entries": ("Finding", "Verification"),
-    "orchestrator.model": ("Outcome",),
-    "orchestrator.progress": ("RunProgress",),
-    "orchestrator.settings": ("Rate", "Secret", "Threshold"),
-    "orchestrator.settings.programs": ("Settings", "resolve"),
-    "orchestrator.settings.tenants": ("Tenant", "read_tenants"),
-    "orchestrator.report": ("ActionEntry", "Report"),
-}
+    "journal.entries": ("Finding", "Verification"),
+    "model": ("Outcome",),
+    "progress": ("RunProgress",),
+    "settings": ("Rate", "Secret", "Threshold"),
+    "settings.programs": ("Settings", "resolve"),
+    "settings.tenants": ("Tenant", "read_tenants"),
+    "report": ("ActionEntry", "Report"),
+}  # fmt: skip
 
 __all__ = [
     "ActionEntry",
@@ -125,5 +108,5 @@ def __getattr__(name: str) -> object:
         if name in names:
             import importlib
 
-            return getattr(importlib.import_module(home), name)
+            return getattr(importlib.import_module(f"orchestrator.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

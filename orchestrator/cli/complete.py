@@ -5,27 +5,10 @@ from collections.abc import Callable, Mapping
 import click
 from click.shell_completion import CompletionItem
 
-from orchestrator.settings import ENVIRONMENTS, SETTINGS
+from orchestrator.settings import SETTINGS
+from orchestrator.settings.forms import FOLDER
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
-
-FOLDERS = frozenset({"out", "plan"})
-CHOICES: Mapping[str, Mapping[str, str]] = {
-    "env": ENVIRONMENTS,
-    "engine": {"local": "in this process", "dask": "by the workers of a dask cluster"},
-    "log_format": {
-        "auto": "for people on a terminal, JSON lines elsewhere",
-        "console": "for people",
-        "json": "JSON lines",
-    },
-    "log_level": {
-        "debug": "each call",
-        "info": "what happens",
-        "warning": "what needs a person",
-        "error": "what failed",
-    },
-}
-"""Settings that take one of a few words, with what each means."""
 
 
 def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
@@ -60,8 +43,9 @@ def words(choices: Mapping[str, str]) -> Complete:
 
 def of_setting(name: str) -> Complete | None:
     """How the value of a setting is completed; None where there is nothing to offer."""
-    if name in CHOICES:
-        return words(CHOICES[name])
-    if name in FOLDERS:
+    form = SETTINGS[name].form
+    if form.words:
+        return words(form.words)
+    if form is FOLDER:
         return folders
-    return files if SETTINGS[name].form.metavar == "PATH" else None
+    return files if form.metavar == "PATH" else None

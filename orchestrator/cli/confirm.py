@@ -33,13 +33,6 @@ def terminal() -> TextIO | None:
         return None
 
 
-def needs_yes() -> UsageError:
-    """The error for a run that can ask no one and that has no ``--yes``."""
-    return UsageError(
-        "There is no terminal to ask for confirmation, and a stop cannot be undone: give --yes to continue."
-    )
-
-
 def question(
     capabilities: Capabilities,
     settings: Settings,

@@ -42,13 +42,9 @@ class Capabilities(Struct, frozen=True):
         return shown if self.unicode else shown.encode("ascii", "backslashreplace").decode()
 
 
-def capabilities_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> Capabilities:
+def capabilities_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Capabilities:
     """The capabilities of ``stream``, from its kind and the environment of the terminal."""
-    try:
-        terminal = stream is not None and stream.isatty()
-    except ValueError:
-        terminal = False
-    if stream is None or not terminal:
+    if not stream.isatty():
         return Capabilities()
     dumb = environment.get("TERM", "dumb") in ("", "dumb", "unknown")
     return Capabilities(

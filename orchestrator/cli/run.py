@@ -83,7 +83,9 @@ def _terminal(settings: Settings) -> TextIO | None:
 
     tty = confirm.terminal()
     if tty is None and not settings.yes:
-        raise confirm.needs_yes()
+        raise UsageError(
+            "There is no terminal to ask for confirmation, and a stop cannot be undone: give --yes to continue."
+        )
     return tty
 
 

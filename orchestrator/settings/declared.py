@@ -14,6 +14,7 @@ from orchestrator.settings.forms import (
     ENGINE,
     ENVIRONMENT,
     FLAG,
+    FOLDER,
     HEADER,
     HEDGE,
     LOG_FORMAT,
@@ -76,7 +77,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     order: Annotated[
         str | None, TEXT, "numeric column: larger values are stopped first (default: input order)"
     ] = None
-    plan: Annotated[str | None, PATH, "run directory of an earlier plan: its keys, the fastest first"] = None
+    plan: Annotated[str | None, FOLDER, "run directory of an earlier plan: its keys, the fastest first"] = (
+        None
+    )
     any_key: Annotated[bool, FLAG, "accept any text that is safe in a URL path as a key"] = False
     strict: Annotated[bool, FLAG, "refuse the whole input for one malformed row"] = False
     expect_action_type: Annotated[tuple[str, ...], TEXT, "skip actions of any other type"] = ()
@@ -112,7 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     no_results: Annotated[bool, FLAG, "stop and confirm only: no response files"] = False
     save_responses: Annotated[bool, FLAG, "keep each response file in responses/"] = False
-    out: Annotated[str | None, PATH, "the run directory (default: runs/RUN_ID)"] = None
+    out: Annotated[str | None, FOLDER, "the run directory (default: runs/RUN_ID)"] = None
     report: Annotated[str | None, PATH, "additional copy of the report; - is standard output"] = None
     reason: Annotated[str | None, TEXT, "why the run is made, for journal and report"] = None
     ticket: Annotated[str | None, TEXT, "the change or incident of the run, for journal and report"] = None

@@ -1,7 +1,7 @@
 """The forms of settings: each reads one kind of value from text, and says what would be right."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -42,7 +42,7 @@ class Threshold(Struct, frozen=True):
 T = TypeVar("T")
 
 
-class Form(Struct, Generic[T], frozen=True):
+class Form(Struct, Generic[T], frozen=True, eq=False):
     """How one kind of setting is written: ``read`` turns text into a value or raises ValueError.
 
     ``is_value`` recognises usable values that a program gives and that have no form as text.
@@ -53,6 +53,8 @@ class Form(Struct, Generic[T], frozen=True):
     read: Callable[[str], T]
     show: Callable[[T], str] = str
     is_value: Callable[[object], bool] = lambda _: False
+    words: Mapping[str, str] = {}
+    """The only values, each with its meaning; empty if there are others."""
 
 
 def _matched(pattern: str, text: str) -> re.Match[str]:
@@ -134,13 +136,14 @@ def _organisations(text: str) -> tuple[str, ...]:
     return tuple(_matched(r"[!-&(-+\--9<-~]{1,64}", part)[0] for part in text.split(","))
 
 
-def _one_of(*names: str) -> Callable[[str], str]:
+def _choice(metavar: str, expected: str, words: Mapping[str, str]) -> Form[str]:
     def read(text: str) -> str:
-        if text.strip().lower() not in names:
+        word = text.strip().lower()
+        if word not in words:
             raise ValueError(text)
-        return text.strip().lower()
+        return word
 
-    return read
+    return Form(metavar, expected, read, words=words)
 
 
 _BOOLEANS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
@@ -160,6 +163,7 @@ def _nonempty(text: str) -> str:
 
 TEXT = Form("TEXT", "some text", _nonempty)
 PATH = Form("PATH", "a path", _nonempty)
+FOLDER = Form("PATH", "a path", _nonempty)
 NUMBER = Form("N", "a whole number from 1 on", _whole)
 SLOTS = Form("N", "a whole number from 1 to 1000", lambda text: _whole(text, 1, 1000))
 HEDGE = Form(
@@ -175,7 +179,7 @@ THRESHOLD = Form(
     "N|PERCENT", "a number of keys such as 10, or a share such as 5%", _threshold, is_value=_is_threshold
 )
 FLAG = Form("BOOL", "true or false", _boolean, lambda value: str(value).lower())
-ENVIRONMENT = Form("NAME", "one of " + ", ".join(ENVIRONMENTS), _one_of(*ENVIRONMENTS))
+ENVIRONMENT = _choice("NAME", "one of " + ", ".join(ENVIRONMENTS), ENVIRONMENTS)
 ADDRESS = Form(
     "URL", "an https:// address (http:// only for this machine's own loopback address)", normal_address
 )
@@ -183,6 +187,27 @@ PROXY = Form("URL", "the http:// or https:// address of a proxy (SOCKS is not su
 PREFIX = Form("TEXT", "at most 24 printable ASCII characters without : ; \" and '", _header_text(24))
 HEADER = Form("TEXT", "at most 64 printable ASCII characters without : ; \" and '", _header_text(64))
 ORGANISATIONS = Form("ID[,ID...]", "organisation ids with commas between", _organisations, ",".join)
-ENGINE = Form("local|dask", "local or dask", _one_of("local", "dask"))
-LOG_FORMAT = Form("auto|console|json", "auto, console or json", _one_of("auto", "console", "json"))
-LOG_LEVEL = Form("LEVEL", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"))
+ENGINE = _choice(
+    "local|dask",
+    "local or dask",
+    {"local": "in this process", "dask": "by the workers of a dask cluster"},
+)
+LOG_FORMAT = _choice(
+    "auto|console|json",
+    "auto, console or json",
+    {
+        "auto": "for people on a terminal, JSON lines elsewhere",
+        "console": "for people",
+        "json": "JSON lines",
+    },
+)
+LOG_LEVEL = _choice(
+    "LEVEL",
+    "debug, info, warning or error",
+    {
+        "debug": "each call",
+        "info": "what happens",
+        "warning": "what needs a person",
+        "error": "what failed",
+    },
+)

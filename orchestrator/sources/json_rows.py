@@ -125,9 +125,11 @@ class _Reader:
     def _malformed(self, line: int, value: Any) -> InputRow:
         if not isinstance(value, _Object):
             return self._row(line, value, {}, None)
-        return InputRow(
-            line, "", self._labels(value, ()), problem=self._missing(), tenant=self._tenant(value)
-        )
+        wanted = self._wanted.column
+        problem = "The value has no bulkKey or bulk_key; --column names another member."
+        if wanted is not None:
+            problem = f"The object has no {wanted!r}."
+        return InputRow(line, "", self._labels(value, ()), problem=problem, tenant=self._tenant(value))
 
     def _key_names(self, members: _Object) -> set[str]:
         """The names in ``members`` that the keys have."""
@@ -169,12 +171,6 @@ class _Reader:
             for name, member in members
             if name not in keys and (tenant is None or normalised(name) != normalised(tenant))
         }
-
-    def _missing(self) -> str:
-        wanted = self._wanted.column
-        if wanted is not None:
-            return f"The object has no {wanted!r}."
-        return "The value has no bulkKey or bulk_key; --column names another member."
 
 
 def _text(value: Any) -> str:

@@ -29,12 +29,6 @@ def test_a_pipe_gets_whole_lines_without_colour():
     )
 
 
-def test_a_closed_stream_is_no_terminal():
-    stream = io.StringIO()
-    stream.close()
-    assert capabilities_of(stream, UTF8) == Capabilities()
-
-
 def test_a_terminal_gets_colour_and_width(screen: TextIO):
     assert capabilities_of(screen, UTF8) == Capabilities(width=80, colour=True, unicode=True, animated=True)
 
