@@ -185,7 +185,6 @@ class Gate:
             slot.task = asyncio.current_task(self._loop)
             self._downloads[slot] = None
             self.pump()
-        self._claim_more()
 
     def leave(self, slot: Slot, *, cancelled: bool) -> None:
         """The call of ``slot`` ended. ``cancelled``: the tenant may still work on it. Use :meth:`slot` instead."""
@@ -198,10 +197,9 @@ class Gate:
         pacer = self._pacer
         while pacer.in_flight < self._connections and self._grant():
             pass
-        if pacer.full:
-            if self._downloads:
-                self._make_room()
-        elif not self._growing and pacer.in_flight >= self._connections:
+        if self._downloads and pacer.full:
+            self._make_room()
+        elif not (self._growing or pacer.in_flight < self._connections or pacer.full):
             self._growing = True
             self._ramp.ask(self._grow)
 
@@ -237,8 +235,9 @@ class Gate:
         return self._queue.retries >= MOST_RETRIES_WAITING
 
     def _claim_more(self) -> None:
-        if self._backlog.waiting and self.claimable:
-            self._backlog.changed.set()
+        backlog = self._backlog
+        if backlog.waiting and not backlog.claiming and self.claimable:
+            backlog.changed.set()
 
     def _free(self, slot: Slot, *, cancelled: bool = False) -> None:
         """Take the slot away, if it was granted."""
@@ -270,8 +269,8 @@ class Gate:
             self._pump_at(now, opens_at)
             return False
         slot = self._next(now)
+        self._claim_more()  # a stop has left the queue; or there was none, since those in it were cancelled
         if slot is None:
-            self._claim_more()  # the stops that were queued may all have been cancelled
             self._pump_at(now, self._queue.due(now))
             return False
         slot.number = self._pacer.take(now)

@@ -22,34 +22,28 @@ class AbandonedCalls:
     """Counts cancelled calls until the tenant's concurrency header shows that they ended, for ``LONGEST`` at most.
 
     Without a header, a call is counted for half as long as it had lasted. Then only refusals show what the tenant does.
+
+    ``until`` says for each of them until when it is counted, the earliest first.
     """
 
     def __init__(self) -> None:
-        self._until: list[float] = []
+        self.until: list[float] = []
         self._ours: deque[tuple[float, int]] = deque(
             [(-inf, 0)]
         )  # how many calls were ours at least, by period
-
-    def __len__(self) -> int:
-        return len(self._until)
-
-    @property
-    def next_end(self) -> float:
-        """When one of them is not counted any more. There must be one."""
-        return self._until[0]
 
     def add(self, now: float, lasted: float, most: int, *, header: bool) -> None:
         """A call was cancelled after ``lasted`` seconds. No more than ``most`` calls are counted.
 
         ``header``: the tenant sends its concurrency header.
         """
-        self._until.append(now + (LONGEST if header else min(lasted / 2, LONGEST)))
-        self._until.sort()
-        self._forget(max(0, len(self._until) - most))
+        self.until.append(now + (LONGEST if header else min(lasted / 2, LONGEST)))
+        self.until.sort()
+        self._forget(max(0, len(self.until) - most))
 
     def expire(self, now: float) -> None:
         """Forget the calls that are counted no longer."""
-        self._forget(sum(until <= now for until in self._until))
+        self._forget(sum(until <= now for until in self.until))
 
     def seen(self, now: float, in_use: int, in_flight: int) -> None:
         """The tenant's header says that ``in_use`` calls are in flight. ``in_flight`` of them are ours.
@@ -57,7 +51,7 @@ class AbandonedCalls:
         The header may be as old as ``REFRESH``. If it counts clearly fewer calls than ours were at any time since then,
         the tenant has ended some of them.
         """
-        ours, periods = in_flight + len(self._until), self._ours
+        ours, periods = in_flight + len(self.until), self._ours
         since, least = periods[-1]
         if now - since >= PERIOD:
             periods.append((now, ours))
@@ -65,11 +59,11 @@ class AbandonedCalls:
                 periods.popleft()
         elif ours < least:
             periods[-1] = since, ours
-        if not self._until:
+        if not self.until:
             return
         least = min(least for _, least in periods)
         ended = least - in_use - max(1, int(ON_THE_WAY * least))
-        ended = min(ended, sum(until <= now + LONGEST - SHORTEST for until in self._until))
+        ended = min(ended, sum(until <= now + LONGEST - SHORTEST for until in self.until))
         self._forget(ended)
 
     def _forget(self, count: int) -> None:
@@ -78,5 +72,5 @@ class AbandonedCalls:
         Many responses repeat one count of the tenant, and it must end the same calls only once.
         """
         if count > 0:
-            del self._until[:count]
+            del self.until[:count]
             self._ours = deque((since, least - count) for since, least in self._ours)

@@ -115,10 +115,11 @@ class Pacer:
         if self.in_flight >= self._slots.limit and self.full:
             return None
         at = self.gate if self.gate > self._spaced else self._spaced
-        if self._abandoned and not self.circuit.open:
-            self._abandoned.expire(now)
-            if self.in_flight + len(self._abandoned) >= self._slots.limit:
-                at = max(at, self._abandoned.next_end)
+        abandoned = self._abandoned
+        if abandoned.until and not self.circuit.open:
+            abandoned.expire(now)
+            if self.in_flight + len(abandoned.until) >= self._slots.limit:
+                at = max(at, abandoned.until[0])
         if self.circuit.open:
             at = max(at, self.circuit.next_probe_at)
         for window in self._every:
@@ -176,7 +177,7 @@ class Pacer:
         if limits.concurrency is not None and limits.concurrency_remaining is not None:
             self._has_header = True
             self._abandoned.seen(now, limits.concurrency - limits.concurrency_remaining, self.in_flight)
-        ours = self.in_flight + len(self._abandoned)
+        ours = self.in_flight + len(self._abandoned.until)
         self._slots.answered(now, ours, answer)
         if limits.windows and limits.windows != self._reported:
             self._reported = limits.windows
