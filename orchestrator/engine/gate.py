@@ -57,7 +57,7 @@ class Ramp:
 
 
 class Preempted(Exception):
-    """The download was cancelled because a stop needs its slot. It is to be repeated."""
+    """The download was cancelled because a stop needs its slot, or because the run ends. It is to be repeated."""
 
 
 class Slot(Struct, eq=False):
@@ -69,8 +69,8 @@ class Slot(Struct, eq=False):
         due: when the call may start at the earliest.
         granted: done as soon as the call may start.
         number: the call's number in the pacer, 0 while it has no slot.
-        task: of a download, the task to cancel if a stop needs the slot.
-        preempted: this download is cancelled for a stop.
+        task: of a download, the task to cancel.
+        preempted: this download is cancelled.
     """
 
     gate: "Gate"
@@ -137,6 +137,8 @@ class Gate:
         self._queue: PriorityQueue[Slot] = PriorityQueue()
         self._files = 0  # slots that downloads have
         self._downloads: dict[Slot, None] = {}  # those of them that have started
+        self._all_closed = asyncio.Event()
+        self._without_token: dict[Slot, asyncio.Timeout] = {}
         self._closed: frozenset[Priority] = frozenset()
         self._connections = 0
         self._growing = False
@@ -150,7 +152,7 @@ class Gate:
 
         Entering waits until ``due``, then for calls of higher priority, then for the tenant's limits, then for a token.
         It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError without a
-        token. The block of a download raises :class:`Preempted` if a stop needs its slot.
+        token. The block of a download raises :class:`Preempted` if a stop needs its slot, or the run has ended.
         """
         return Slot(self, priority, due, self._loop.create_future())
 
@@ -169,7 +171,7 @@ class Gate:
                 await slot.granted
                 self.check(slot.priority)
                 if not self._tenant.has_token:
-                    await self._tenant.authenticate()
+                    await self._authenticate(slot)
                     self.check(slot.priority)
                 break
             except CallError as error:  # no token came; the call goes back into the queue
@@ -185,6 +187,16 @@ class Gate:
             slot.task = asyncio.current_task(self._loop)
             self._downloads[slot] = None
             self.pump()
+
+    async def _authenticate(self, slot: Slot) -> None:
+        """Wait for a token, at most until calls of this priority may not start any more."""
+        try:
+            async with asyncio.timeout(None) as self._without_token[slot]:
+                await self._tenant.authenticate()
+        except TimeoutError:
+            raise Closed from None
+        finally:
+            self._without_token.pop(slot, None)
 
     def leave(self, slot: Slot, *, cancelled: bool) -> None:
         """The call of ``slot`` ended. ``cancelled``: the tenant may still work on it. Use :meth:`slot` instead."""
@@ -202,6 +214,13 @@ class Gate:
         elif not (self._growing or pacer.in_flight < self._connections or pacer.full):
             self._growing = True
             self._ramp.ask(self._grow)
+
+    async def end_downloads(self, timeout: float) -> None:
+        """Wait until no call may start, and for ``timeout`` seconds more. Then cancel the downloads in flight."""
+        await self._all_closed.wait()
+        await asyncio.sleep(timeout)
+        for slot in self._downloads:
+            slot.preempt()
 
     @property
     def claimable(self) -> int:
@@ -321,6 +340,7 @@ class Gate:
         refused: list[Slot] = []
         if self._cutoff.cancelled_by is not None:
             self._closed = frozenset(Priority)
+            self._all_closed.set()
             refused = self._queue.drain()
             if self._timer is not None:
                 self._timer.cancel()
@@ -333,4 +353,6 @@ class Gate:
         for slot in refused:
             if not slot.granted.done():
                 slot.granted.set_exception(Closed)
+        for slot in [one for one in self._without_token if one.priority in self._closed]:
+            self._without_token.pop(slot).reschedule(0.0)
         self._backlog.changed.set()

@@ -160,6 +160,7 @@ class TenantSession:
         self._claim_with_intent = not common.planning and not Expectations(settings)
         self._recorder = recorder
         self._tenant = tenant
+        self._timeout = settings.timeout
         self._gate = gate
         self._pace = pace
         self._outage = outage
@@ -179,6 +180,7 @@ class TenantSession:
                 group.start_soon(self._read_input, intake)
                 group.start_soon(self._authenticate)
                 group.start_soon(self._stalls.run)
+                group.start_soon(self._gate.end_downloads, self._timeout)
                 async with asyncio.TaskGroup() as journeys:
                     await self._start_journeys(journeys)
                 await intake.finish()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.cutoff import DeadlineReached, Ending, Interrupted
+from orchestrator.engine.cutoff import GRACE, DeadlineReached, Ending, Interrupted
 from orchestrator.engine.guards import TooManyFailures
 from orchestrator.engine.input import InputCut
 from orchestrator.errors import CredentialsRefused, InputError, Kind, TenantUnreachable
@@ -23,7 +23,7 @@ from tests.simulation.tenant import (
     scripted,
     throttled,
 )
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import now, virtually
 from tests.simulation.watched import stops
 from tests.simulation.world import World, entry, rows_of, settings
 
@@ -243,6 +243,31 @@ def test_no_reading_starts_after_the_deadline_although_its_token_was_on_the_way(
     world = World(VirtualTenant(actions_of(20), token_at=10.0), settings(deadline=2.0), command="plan")
     virtually(world.run(rows_of(20)))
     assert world.tenant.calls == []
+
+
+def end_of_interrupted(world: World, keys: int) -> float:
+    """When a run ends that is interrupted after ten seconds."""
+
+    async def main() -> float:
+        session = world.session(rows_of(keys))
+        asyncio.get_running_loop().call_later(10.0, session.interrupt, Interrupted("SIGINT", 130))
+        await session.run()
+        return now()
+
+    return virtually(main())
+
+
+@pytest.mark.parametrize("guard", [(), ("MPU",)], ids=["stop", "status"])
+def test_a_call_that_waits_for_a_token_does_not_delay_the_end(guard):
+    world = World(VirtualTenant(actions_of(20), token_at=5_000.0), settings(expect_action_type=guard))
+    assert end_of_interrupted(world, 20) == pytest.approx(10.0)
+
+
+def test_a_download_without_end_ends_with_the_calls_in_flight():
+    slow = scripted(file={number: [fault(Kind.TIMEOUT, seconds=5_000.0)] * 9 for number in (1, 2)})
+    world = World(VirtualTenant(actions_of(3), script=slow), settings(timeout=30.0))
+    assert end_of_interrupted(world, 3) == pytest.approx(10.0 + GRACE + 30.0)
+    assert world.report().summary.outcomes == {Outcome.STOPPED: 3}
 
 
 def test_a_run_that_reaches_its_deadline_is_aborted():

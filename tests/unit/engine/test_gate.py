@@ -300,7 +300,7 @@ def test_a_call_without_a_token_leaves_its_slot_free():
     assert bench(lambda made: script(made)).order == ["with"]
 
 
-def test_a_token_that_comes_after_the_end_starts_no_call():
+def test_a_call_that_waits_for_a_token_is_refused_at_the_end():
     async def late() -> None:
         await asyncio.sleep(5)
 
@@ -310,7 +310,7 @@ def test_a_token_that_comes_after_the_end_starts_no_call():
         await asyncio.sleep(3)
         made.cutoff.cancel(reason())
 
-    assert bench(lambda made: script(made)).refused == [("stop", 5.0)]
+    assert bench(lambda made: script(made)).refused == [("stop", 3.0)]
 
 
 def test_few_connections_serve_calls_that_take_no_time():
