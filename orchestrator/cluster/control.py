@@ -26,28 +26,29 @@ INTERVAL = 0.25
 
 
 class ControlMessage(Struct, frozen=True):
-    """The orders for the shards of a session: continue, send no more stops, or make no more calls at all.
+    """The orders for the shards of a session: continue, send no more stops, read unread statuses only, or make no call.
 
-    ``stop_sending`` and ``cut`` are reasons, or None. ``at`` is the time of writing, in seconds since the epoch by the
-    caller's clock.
+    ``stop_sending``, ``interrupt`` and ``cut`` are reasons, or None. ``at`` is the time of writing, in seconds since
+    the epoch by the caller's clock.
     """
 
     stop_sending: str | None = None
+    interrupt: str | None = None
     cut: str | None = None
     exit_status: int = 4
     at: float = 0.0
 
     @property
-    def strictness(self) -> tuple[bool, bool]:
+    def strictness(self) -> tuple[bool, bool, bool]:
         """The message with the larger value counts: no message is ever withdrawn."""
-        return self.cut is not None, self.stop_sending is not None
+        return self.cut is not None, self.interrupt is not None, self.stop_sending is not None
 
     @property
     def reason(self) -> MassStopError:
         """The reason for which a shard ends early, with the exit status of the run."""
-        if self.exit_status > 128:
-            return Interrupted(self.cut or "", self.exit_status)
-        return EndedByCaller(self.cut or self.stop_sending or "", self.exit_status)
+        reason = self.cut or self.interrupt or self.stop_sending or ""
+        kind = Interrupted if self.exit_status > 128 else EndedByCaller
+        return kind(reason, self.exit_status)
 
 
 class EndedByCaller(MassStopError):

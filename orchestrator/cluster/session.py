@@ -90,7 +90,7 @@ class ClusterSession:
         try:
             await self._read(intake)
             names = [name for name, one in self._counts.items() if one.waiting or one.polling]
-            if names and self._cutoff.cancelled_by is None:
+            if names and not self._cutoff.closing:
                 await self._work_on(names)
         except UsageError as error:  # no shard was handed over yet
             self._cutoff.cancel(error)
@@ -131,10 +131,14 @@ class ClusterSession:
     def _send_control(self) -> None:
         """Pass on to the shards that the run ends early."""
         cutoff = self._cutoff
-        if cutoff.cancelled_by is not None:
+        if cutoff.closing:
             self._read_or_cut.set()
             self._joining.cancel()
+        if cutoff.cancelled_by is not None:
             self._control.send(cut=str(cutoff.cancelled_by), exit_status=cutoff.cancelled_by.exit_status)
+        elif cutoff.interrupted_by is not None:
+            why = cutoff.interrupted_by
+            self._control.send(interrupt=str(why), exit_status=why.exit_status)
         elif not cutoff.sending:
             self._control.send(stop_sending=str(cutoff.reason))
 

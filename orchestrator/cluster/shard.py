@@ -229,6 +229,8 @@ class _Session:
         for cutoff, _ in self._running.values():
             if self._message.stop_sending is not None:
                 cutoff.stop_sending(self._message.reason)
+            if self._message.interrupt is not None:
+                cutoff.interrupt(self._message.reason, grace=None)
             if self._message.cut is not None:
                 cutoff.cancel(self._message.reason)
 

@@ -103,6 +103,19 @@ def test_a_shard_follows_control_messages_that_came_through_dask(make_job, make_
     assert tenant.sent("stop") < 30
 
 
+def test_an_interrupted_shard_reads_each_unread_status_and_ends(make_job, make_tenant):
+    tenant = make_tenant(**PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}, actions=60)
+    job = make_job(tenant)
+    done: list[ShardResult] = []
+    thread = threading.Thread(target=lambda: done.append(job.work()))
+    thread.start()
+    until(lambda: tenant.answered("stop") >= 9, "some stops")
+    control.write(job.folder.parent, ControlMessage(interrupt="Ctrl-C.", exit_status=130))
+    thread.join(support.LONGEST)
+    assert done == [ShardResult("interrupted", "Ctrl-C.", 130)]
+    assert job.outcomes == {"stopped": tenant.answered("stop"), "not_attempted": 60 - tenant.answered("stop")}
+
+
 def test_a_control_message_for_a_session_without_shards_here_is_ignored(tmp_path):
     receive(str(tmp_path), msgspec.json.encode(ControlMessage(cut="Enough.")))
 

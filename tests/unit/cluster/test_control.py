@@ -33,12 +33,14 @@ def through_dask() -> ThroughDask:
     return ThroughDask()
 
 
-def test_a_cut_is_stricter_than_no_more_stops_which_is_stricter_than_continue():
+def test_each_order_is_stricter_than_those_before_it():
     kinds = [
         ControlMessage(),
         ControlMessage(stop_sending="enough"),
+        ControlMessage(interrupt="SIGINT"),
         ControlMessage(cut="over"),
         ControlMessage(stop_sending="enough", cut="over"),
+        ControlMessage(interrupt="SIGINT", cut="over"),
     ]
     assert sorted(kinds, key=lambda message: message.strictness) == kinds
     assert len({message.strictness for message in kinds}) == len(kinds)
@@ -50,6 +52,7 @@ def test_a_cut_is_stricter_than_no_more_stops_which_is_stricter_than_continue():
         (ControlMessage(stop_sending="enough"), EndedByCaller, "enough"),
         (ControlMessage(stop_sending="enough", cut="over"), EndedByCaller, "over"),
         (ControlMessage(cut="SIGINT", exit_status=130), Interrupted, "SIGINT"),
+        (ControlMessage(stop_sending="enough", interrupt="SIGINT", exit_status=130), Interrupted, "SIGINT"),
     ],
 )
 def test_a_shard_ends_for_the_callers_reason_and_with_its_exit_status(message, kind, sentence):
