@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from orchestrator.action import Action, Step
 from orchestrator.errors import InputError
-from orchestrator.model import InputRow, Outcome, Problem, Records, Stage
+from orchestrator.model import InputRow, Outcome, Problem, Records
 
 
 class TenantInfo(Struct, frozen=True):
@@ -176,24 +176,25 @@ def same_rows(source: SourceInfo, chain: str) -> None:
         )
 
 
-def to_action(
-    seq: int, bulk_key: str, stage: int, attempts: int, due_at: float, accepted: int, lost: int, outcome: str | None,
-    output_url: str | None, error: str | None, read_from: float | None, polls: int, total: int | None,
-    processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None, action_type: str | None,
-) -> Action:  # fmt: skip
-    """The action in memory for a row of the statements ``claim`` and ``claim_parked``.
-
-    A claimed key starts with all its attempts. A parked one continues with those it had left.
-    """
-    action = Action(
+def to_action(seq: int, bulk_key: str, accepted: int, lost: int, action_type: str | None) -> Action:
+    """The action in memory for a row of the statement ``claim``. It starts with all its attempts."""
+    return Action(
         seq, bulk_key, accepted=bool(accepted), possibly_stopped=bool(lost), action_type=action_type
     )
-    if stage == Stage.POLLING:
-        action.step = Step.FETCH if outcome and output_url else Step.POLL
-        action.stops.made = action.stops.counted = 0 if accepted else attempts
-        action.due, action.first_polled_at, action.polls = due_at, read_from, polls
-        action.problem = msgspec.json.decode(error, type=Problem) if error else None
-        action.outcome, action.output_url = Outcome(outcome) if outcome else None, output_url
-        source = "none" if total is None else "status"
-        action.counts = Records(total, processed, succeeded, failed, unprocessed, source)
+
+
+def to_polled_action(
+    seq: int, bulk_key: str, accepted: int, lost: int, action_type: str | None, attempts: int, due_at: float,
+    outcome: str | None, output_url: str | None, error: str | None, read_from: float | None, polls: int,
+    total: int | None, processed: int | None, succeeded: int | None, failed: int | None, unprocessed: int | None,
+) -> Action:  # fmt: skip
+    """The action in memory for a row of the statement ``claim_parked``. It continues with the attempts it had left."""
+    action = to_action(seq, bulk_key, accepted, lost, action_type)
+    action.step = Step.FETCH if outcome and output_url else Step.POLL
+    action.stops.made = action.stops.counted = 0 if accepted else attempts
+    action.due, action.first_polled_at, action.polls = due_at, read_from, polls
+    action.problem = msgspec.json.decode(error, type=Problem) if error else None
+    action.outcome, action.output_url = Outcome(outcome) if outcome else None, output_url
+    source = "none" if total is None else "status"
+    action.counts = Records(total, processed, succeeded, failed, unprocessed, source)
     return action

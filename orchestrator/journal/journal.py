@@ -10,7 +10,7 @@ from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.errors import NO_RESPONSE, StorageError
 from orchestrator.journal import database
-from orchestrator.journal.entries import to_action
+from orchestrator.journal.entries import to_action, to_polled_action
 from orchestrator.journal.run_journal import RunJournal, sql, to_json
 from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter
 from orchestrator.model import Outcome, Problem, Provenance, Reading, Records
@@ -99,7 +99,7 @@ class Journal(RunJournal):
         values = {"tenant": self._tenant, "most": most}
 
         def work(connection: sqlite3.Connection) -> list[Action]:
-            return [to_action(*row) for row in connection.execute(sql("claim_parked"), values)]
+            return [to_polled_action(*row) for row in connection.execute(sql("claim_parked"), values)]
 
         return await wrap_future(self.perform(work))
 

@@ -32,8 +32,7 @@ UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
 -- Takes the next keys to stop. Once this is committed a stop of theirs may leave.
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + :intent
 WHERE seq IN (SELECT seq FROM action WHERE tenant = :tenant AND stage = 0 ORDER BY rank, seq LIMIT :most)
-RETURNING rank, seq, bulk_key, stage, attempts, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error,
-          read_from, polls, total, processed, succeeded, failed, unprocessed, action_type;
+RETURNING rank, seq, bulk_key, accepted_at IS NOT NULL, lost, action_type;
 
 -- name: release
 -- The stop never left: as if it had not been taken.
@@ -81,8 +80,8 @@ UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :s
 UPDATE action SET claimed = 1
 WHERE seq IN (
     SELECT seq FROM action WHERE tenant = :tenant AND stage = 2 AND claimed = 0 ORDER BY due_at LIMIT :most)
-RETURNING seq, bulk_key, stage, attempts, due_at, accepted_at IS NOT NULL, lost, outcome, output_url, error, read_from,
-          polls, total, processed, succeeded, failed, unprocessed, action_type;
+RETURNING seq, bulk_key, accepted_at IS NOT NULL, lost, action_type, attempts, due_at, outcome, output_url, error,
+          read_from, polls, total, processed, succeeded, failed, unprocessed;
 
 -- name: read
 -- A status was read and is not the end, or a reading failed.
