@@ -8,7 +8,6 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     Callable,
-    Generator,
     Iterable,
     Mapping,
     Sequence,
@@ -33,7 +32,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow
 from orchestrator.printable import shortened
-from orchestrator.sources import STANDARD_INPUT, Source
+from orchestrator.sources import STANDARD_INPUT, Source, Wanted
 from orchestrator.threads import NO_THREAD, is_no_thread
 
 T = TypeVar("T")
@@ -110,9 +109,8 @@ class Admission:
 class FileIntake:
     """Reads files, standard input and key arguments in a thread, one source after the other.
 
-    ``column``, ``weight_column`` and ``any_key`` are as in :meth:`Source.read`; ``weights`` by the action's name
-    replace the weight column. With ``strict`` a malformed row raises InputError. ``tenancy`` belongs to a run of
-    several tenants. ``notify`` is called in the event loop.
+    ``weights`` by the action's name replace the weight column of ``wanted``. With ``strict`` a malformed row raises
+    InputError. ``tenancy`` belongs to a run of several tenants. ``notify`` is called in the event loop.
 
     Attributes:
         rows: rows with a key that were read so far.
@@ -123,10 +121,8 @@ class FileIntake:
         self,
         journal: Journal,
         sources: Sequence[tuple[Source, SourceInfo]],
+        wanted: Wanted,
         *,
-        column: str | None,
-        weight_column: str | None,
-        any_key: bool = False,
         strict: bool = False,
         weights: Mapping[str, float | None] | None = None,
         tenancy: Tenancy | None = None,
@@ -135,9 +131,7 @@ class FileIntake:
         self._tenancy = tenancy
         self._journal = journal
         self._sources = sources
-        self._column = column
-        self._weight_column = weight_column
-        self._any_key = any_key
+        self._wanted = wanted
         self._strict = strict
         self._weights = weights
         self._notify = notify
@@ -185,7 +179,7 @@ class FileIntake:
                 notify(
                     "input.skipped", f"{source.name}: skipped rows without a bulk key: {source.skipped:,}."
                 )
-        named = self._column or self._any_key
+        named = self._wanted.column or self._wanted.any_key
         hint = "" if named else " If another column contains the keys, name it with --column."
         conclude = partial(self._findings.conclude, unusable=self._no_rows(), hint=hint)
         if sentence := self._journal.read(conclude).result():
@@ -195,22 +189,13 @@ class FileIntake:
         """Raise InputError for a regular file that cannot be used, before a key of another source is sent."""
         for source, _ in self._sources:
             if source.path is not None and Path(source.path).is_file():
-                with closing(self._rows(source, lambda: None)) as rows:
+                with closing(source.read(self._wanted)) as rows:
                     next(rows, None)
 
     def _record_content(self, source: Source, info: SourceInfo) -> None:
         """Let the journal know what a file holds, before one of its keys is admitted."""
         if source.content is not None and info.digest is None:
             self._journal.source_content(info, *source.content)
-
-    def _rows(self, source: Source, on_wait: Callable[[], None]) -> Generator[InputRow, None, None]:
-        return source.read(
-            column=self._column,
-            weight_column=self._weight_column,
-            tenant_column=self._tenancy.read_from if self._tenancy else None,
-            any_key=self._any_key,
-            on_wait=on_wait,
-        )
 
     def _no_rows(self) -> str:
         """The message about sources that have no row."""
@@ -228,7 +213,7 @@ class FileIntake:
     def _read_one(self, source: Source, info: SourceInfo, pass_on: OnNew) -> bool:
         """Whether ``source`` was read to its end."""
         tenancy = self._tenancy
-        ranked = self._weight_column is not None or self._weights is not None
+        ranked = self._wanted.weight is not None or self._weights is not None
         admission = Admission(self._journal, info, ranked=ranked)
 
         def flush() -> None:
@@ -245,7 +230,7 @@ class FileIntake:
                 raise _Left
 
         try:
-            for number, row in enumerate(self._rows(source, before_waiting)):
+            for number, row in enumerate(source.read(self._wanted, before_waiting)):
                 self._waiting = False
                 if number == 0:
                     self._record_content(source, info)

@@ -18,7 +18,7 @@ from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import PLAN, InputRow
 from orchestrator.runs.run import Run
 from orchestrator.settings import Settings
-from orchestrator.sources import ARGUMENTS, Source, content_of, join_key_arguments, open_source
+from orchestrator.sources import ARGUMENTS, Source, Wanted, content_of, join_key_arguments, open_source
 from orchestrator.threads import in_thread
 
 if TYPE_CHECKING:
@@ -116,15 +116,14 @@ def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intak
         name = f"{PLAN}{settings.plan}"
         (info,) = run.journal.add_sources([(name, None)])
         return RowIntake(run.journal, planned, info, ranked=True, tenancy=_of_plan(run, planned))
+    several = tenancy(run)
     return FileIntake(
         run.journal,
         sources,
-        column=settings.column,
-        weight_column=settings.order,
-        any_key=settings.any_key,
+        Wanted(settings.column, settings.order, several.read_from if several else None, settings.any_key),
         strict=settings.strict,
         weights={action_name(row.tenant, row.key): row.weight for row in planned} if settings.plan else None,
-        tenancy=tenancy(run),
+        tenancy=several,
         notify=notifier(run),
     )
 

@@ -26,7 +26,7 @@ from orchestrator.sources.cells import bulk_key, looks_damaged
 from orchestrator.sources.json_rows import check_json, is_json, parse_json
 from orchestrator.sources.raw import Descriptor, sentence, unpack
 from orchestrator.sources.records import parse_records
-from orchestrator.sources.rows import Wanted, parse_rows
+from orchestrator.sources.rows import NOTHING_CHOSEN, Wanted, parse_rows
 from orchestrator.sources.text import decode, read_start, refuse_document, split_lines
 
 __all__ = [
@@ -135,30 +135,17 @@ class Source:
         self.skipped = 0
 
     def read(
-        self,
-        *,
-        column: str | None = None,
-        weight_column: str | None = None,
-        tenant_column: str | None = None,
-        any_key: bool = False,
-        on_wait: Callable[[], None] = lambda: None,
+        self, wanted: Wanted = NOTHING_CHOSEN, on_wait: Callable[[], None] = lambda: None
     ) -> Generator[InputRow, None, None]:
         """Yield a row for each key and each malformed row, in order, as soon as its last line was read.
 
-        A regular file is checked to its end before the first row; a pipe chunk by chunk.
-
-        Args:
-            column: title or number (from 1) of the key column; by default it is found.
-            weight_column: title or number of the column whose number becomes ``InputRow.weight``.
-            tenant_column: title or number of the column that becomes ``InputRow.tenant``.
-            any_key: accept every text that is safe in a URL path as a key.
-            on_wait: called before every operation that may block; rows already yielded can be passed on.
+        A regular file is checked to its end before the first row; a pipe chunk by chunk. ``on_wait`` is called before
+        every operation that may block: rows already yielded can be passed on.
 
         Raises:
             InputError: the source cannot be read, is not UTF-8 text, lacks a chosen column, or its key column is not
                 clear.
         """
-        wanted = Wanted(column, weight_column, tenant_column, any_key)
         self.sha256, self.rows, self.skipped = None, 0, 0
         fd = self._open(on_wait)
         try:
@@ -226,7 +213,7 @@ class _KeyArguments(Source):
         """Whether a read returns at once."""
         return True
 
-    def read(self, **_: Any) -> Generator[InputRow, None, None]:
+    def read(self, *_: Any) -> Generator[InputRow, None, None]:
         """Yield a row for each key."""
         assert self.path is not None
         self.size, self.rows = len(self.path), 0

@@ -39,7 +39,11 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class Wanted(Struct, frozen=True):
-    """The columns that the operator chose, each by title or by number (from 1), and the form of a key."""
+    """The columns that the operator chose, each by title or by number (from 1), and the form of a key.
+
+    ``column`` is the key's; without it, that column is found. ``weight`` and ``tenant`` become the fields of these
+    names in :class:`InputRow`. With ``any_key``, every text that is safe in a URL path is a key.
+    """
 
     column: str | None = None
     weight: str | None = None
@@ -54,6 +58,9 @@ class Wanted(Struct, frozen=True):
     @property
     def read_key(self) -> Reader:
         return safe_key if self.any_key else bulk_key
+
+
+NOTHING_CHOSEN = Wanted()
 
 
 def parse_rows(records: Iterator[Record], name: str, wanted: Wanted) -> Iterator[InputRow | None]:

@@ -17,7 +17,7 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import FallbackConnection, ThreadWriter
 from orchestrator.model import InputRow
 from orchestrator.report import Report, read_report
-from orchestrator.sources import open_source
+from orchestrator.sources import Wanted, open_source
 
 INFO = RunInfo("run", "run", "0", 0.0, "2026-11-23T22:50:13.000Z", "https://tenant.invalid", None, (), {})
 
@@ -64,7 +64,9 @@ def known(journal: Journal) -> SourceInfo:
     return journal.read(JournalReader.sources).result(60)[0]
 
 
-def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -> list[int]:
+def read(
+    journal: Journal, path: Path, info: SourceInfo | None = None, column: str | None = None, **told
+) -> list[int]:
     """Reads ``path``; returns the reported numbers of new keys."""
     if info is None:
         (info,) = journal.add_sources([(path.name, str(path))])
@@ -72,8 +74,8 @@ def read(journal: Journal, path: Path, info: SourceInfo | None = None, **told) -
     new: list[int] = []
 
     async def main() -> None:
-        options = {"column": None, "weight_column": None} | told
-        await FileIntake(journal, [(source, info)], **options).read(lambda found: new.append(found.total()))
+        intake = FileIntake(journal, [(source, info)], Wanted(column), **told)
+        await intake.read(lambda found: new.append(found.total()))
 
     anyio.run(main)
     return new

@@ -21,7 +21,7 @@ from orchestrator.journal.intake import (
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.recovery import integrity
 from orchestrator.model import InputRow
-from orchestrator.sources import open_source
+from orchestrator.sources import Wanted, open_source
 from tests.unit.journal.intakes import connection, fill, info, journal, key, known, read, report, rows, write
 
 __all__ = ["connection", "info", "journal"]
@@ -139,7 +139,7 @@ def feed(journal: Journal, path: Path, script) -> Feeding:
     async def main() -> Feeding:
         feeding = Feeding(journal, path)
         (info,) = journal.add_sources([("pipe", str(path))])
-        intake = FileIntake(journal, [(open_source(str(path)), info)], column=None, weight_column=None)
+        intake = FileIntake(journal, [(open_source(str(path)), info)], Wanted())
         async with anyio.create_task_group() as group:
             group.start_soon(intake.read, feeding.on_new)
             writer = await anyio.to_thread.run_sync(open, path, "w", 1)
@@ -187,7 +187,7 @@ def test_a_pipe_that_is_never_empty_is_left_when_no_key_is_wanted(journal, tmp_p
         source = open_source(str(path))
         monkeypatch.setattr(source, "ready", lambda: True)
         (info,) = journal.add_sources([("pipe", None)])
-        intake = FileIntake(journal, [(source, info)], column=None, weight_column=None)
+        intake = FileIntake(journal, [(source, info)], Wanted())
         async with anyio.create_task_group() as group:
             group.start_soon(intake.read, feeding.on_new)
             group.start_soon(anyio.to_thread.run_sync, write_without_end, path)

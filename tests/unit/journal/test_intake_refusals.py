@@ -13,7 +13,7 @@ from orchestrator.journal.intake import (
 )
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome
-from orchestrator.sources import open_source
+from orchestrator.sources import Wanted, open_source
 from tests.unit.journal.intakes import connection, fill, info, journal, key, read, report, write
 
 __all__ = ["connection", "info", "journal"]
@@ -82,7 +82,7 @@ def test_a_file_with_an_unclear_column_is_refused_before_a_key_of_another_is_sen
     new: list[Counter[str]] = []
 
     async def main() -> None:
-        await FileIntake(journal, sources, column=None, weight_column=None).read(new.append)
+        await FileIntake(journal, sources, Wanted()).read(new.append)
 
     with pytest.raises(InputError, match=r"two\.csv has keys in several columns"):
         anyio.run(main)

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from orchestrator.model import InputRow
+from orchestrator.sources import Wanted
 from tests.unit.sources.tables import Pipe, source
 
 
 @pytest.fixture
 def keys(tmp_path):
-    """Reads the given content as a file; the options are those of ``Source.read``."""
+    """Reads the given content as a file; the options are those of ``Wanted``."""
 
     def read(content: str | bytes, **options: Any) -> list[InputRow]:
-        return list(source(tmp_path, content).read(**options))
+        return list(source(tmp_path, content).read(Wanted(**options)))
 
     return read
 

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.sources import open_source
+from orchestrator.sources import Wanted, open_source
 from tests.unit.sources.tables import brief, source
 from tests.unit.sources.test_shapes import A, B
 
@@ -110,6 +110,6 @@ def test_a_document_is_recognised_in_any_pieces_of_a_pipe(pipe):
 @pytest.mark.parametrize("first", ["P", "<", "["])
 def test_a_short_key_is_not_delayed_to_recognise_a_document(pipe, first):
     slow = pipe(f"{first}x\n".encode(), b"y\n")
-    rows = open_source(slow.spec).read(any_key=True, on_wait=slow.feed)
+    rows = open_source(slow.spec).read(Wanted(any_key=True), on_wait=slow.feed)
     assert next(rows).key == f"{first}x"
     assert slow.waits == 2

@@ -59,7 +59,7 @@ def test_the_other_members_of_an_object_are_labels(keys):
 
 def test_order_and_tenant_come_from_members_of_an_object(keys):
     content = json.dumps({"bulkKey": A, "Size": 7.5, "tenant": "north"})
-    assert keys(content, weight_column="size", tenant_column="tenant") == [
+    assert keys(content, weight="size", tenant="tenant") == [
         InputRow(1, A, {"Size": "7.5"}, 7.5, tenant="north")
     ]
 

@@ -38,28 +38,28 @@ def test_the_other_columns_are_labels(keys, content, labels):
     ],
 )
 def test_a_weight_is_a_finite_decimal_number_or_none(keys, cell, weight):
-    assert keys(f"key,size\n{A},{cell}\n", weight_column="Size")[0].weight == weight
+    assert keys(f"key,size\n{A},{cell}\n", weight="Size")[0].weight == weight
 
 
 def test_a_weight_stays_among_the_labels(keys):
-    assert keys(f"key,size\n{A},7\n", weight_column="2") == [InputRow(2, A, {"size": "7"}, 7.0)]
+    assert keys(f"key,size\n{A},7\n", weight="2") == [InputRow(2, A, {"size": "7"}, 7.0)]
 
 
 def test_a_row_that_ends_before_the_weight_has_none(keys):
-    assert keys(f"key,size\n{A}\n", weight_column="size") == [InputRow(2, A)]
+    assert keys(f"key,size\n{A}\n", weight="size") == [InputRow(2, A)]
 
 
 @pytest.mark.parametrize(
-    ("content", "weight_column", "sentence"),
+    ("content", "weight", "sentence"),
     [
         (f"key,size\n{A},1\n", "speed", r"keys\.csv has no column 'speed'"),
         (f"key,size\n{A},1\n", "3", "has no column 3 to order by; its first row has 2"),
         (f"{A},1\n", "size", r"has no header, .*; give --order the column's number, from 1\.$"),
     ],
 )
-def test_a_missing_weight_column_is_refused(keys, content, weight_column, sentence):
+def test_a_missing_weight_column_is_refused(keys, content, weight, sentence):
     with pytest.raises(InputError, match=sentence):
-        keys(content, weight_column=weight_column)
+        keys(content, weight=weight)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_a_malformed_row_keeps_its_labels_even_if_it_ends_before_its_key(keys, h
 
 
 def test_a_row_belongs_to_its_named_tenant_and_the_name_is_no_label(keys):
-    rows = keys(f"tenant,key,note\n north ,{A},x\n", tenant_column="tenant")
+    rows = keys(f"tenant,key,note\n north ,{A},x\n", tenant="tenant")
     assert rows == [InputRow(2, A, {"note": "x"}, tenant="north")]
 
 
 @pytest.mark.parametrize(
-    ("content", "tenant_column", "sentence"),
+    ("content", "tenant", "sentence"),
     [
         (
             f"key,tenant\n{A},north\n",
@@ -114,12 +114,10 @@ def test_a_row_belongs_to_its_named_tenant_and_the_name_is_no_label(keys):
         ),
     ],
 )
-def test_a_missing_tenant_column_is_refused_and_the_tenant_option_is_named(
-    keys, content, tenant_column, sentence
-):
+def test_a_missing_tenant_column_is_refused_and_the_tenant_option_is_named(keys, content, tenant, sentence):
     with pytest.raises(InputError, match=rf"{sentence}.* name it with --tenant\.$"):
-        keys(content, tenant_column=tenant_column)
+        keys(content, tenant=tenant)
 
 
 def test_a_row_that_ends_before_its_tenant_has_none(keys):
-    assert keys(f"key,tenant\n{A}\n", tenant_column="tenant") == [InputRow(2, A)]
+    assert keys(f"key,tenant\n{A}\n", tenant="tenant") == [InputRow(2, A)]

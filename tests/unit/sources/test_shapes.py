@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
-from orchestrator.sources import open_source
+from orchestrator.sources import Wanted, open_source
 from tests.unit.sources.tables import brief
 
 A, B, C = "a" * 32, "B" * 32, "0123456789abcdefABCDEF0123456789"
@@ -144,7 +144,7 @@ def test_a_key_in_the_first_row_is_not_delayed_to_find_a_header(pipe):
         events.append("wait")
         slow.feed()
 
-    rows = open_source(slow.spec).read(column="2", on_wait=wait)
+    rows = open_source(slow.spec).read(Wanted(column="2"), on_wait=wait)
     next(rows)
     assert len(events) == 2  # the opening, and the one read that brought the row
 

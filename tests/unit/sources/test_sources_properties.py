@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow, is_bulk_key
-from orchestrator.sources import open_source
+from orchestrator.sources import Wanted, open_source
 from orchestrator.sources.cells import INVISIBLE
 
 keys = st.text(string.ascii_letters + string.digits, min_size=32, max_size=32)
@@ -104,7 +104,7 @@ def through_a_pipe(content: bytes, cuts: list[int], *, column: str | None = None
             writing = -1
 
     try:
-        return list(open_source(f"/dev/fd/{reading}").read(column=column, on_wait=feed))
+        return list(open_source(f"/dev/fd/{reading}").read(Wanted(column=column), on_wait=feed))
     finally:
         os.close(reading)
         if writing >= 0:
