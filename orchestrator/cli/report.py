@@ -107,7 +107,7 @@ def command(
 
 def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalReader, Write], None]":
     from orchestrator import report as reports
-    from orchestrator.report.handover import NEEDS_PERSON
+    from orchestrator.report.writing import NEEDS_PERSON
 
     outcomes = () if only is None else NEEDS_PERSON if only == PERSON else (Outcome(only),)
 

@@ -1,4 +1,4 @@
-"""The report as a file: JSON, or a table for a spreadsheet; in one pass, in memory that does not grow with the run."""
+"""The report as a file: JSON, or tables; read from the journal in memory that does not grow with the run."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome, Problem
+from orchestrator.model import GOOD, Outcome, Problem
 from orchestrator.printable import printable, printable_json
 from orchestrator.report.building import read_actions, read_head
 from orchestrator.report.schema import SCHEMA, ActionEntry
@@ -19,6 +19,9 @@ Write = Callable[[bytes], object]
 
 PIECE = 64 << 10
 """Bytes of actions that are handed on together: a write and a digest for each action would cost as much as the rest."""
+
+NEEDS_PERSON = tuple(outcome for outcome in Outcome if outcome not in GOOD)
+"""The outcomes that need a person."""
 
 
 def write_json(reader: JournalReader, write: Write, only: Sequence[Outcome] = ()) -> None:
@@ -99,4 +102,45 @@ def _csv_cells(action: ActionEntry) -> list[Any]:
         records.total, records.processed, records.succeeded, records.failed, records.unprocessed, records.source,
         error.kind, error.code, printable(error.message or ""), _duplicates(action),
         printable_json(msgspec.json.encode(action.labels)).decode() if action.labels else "",
+    ]  # fmt: skip
+
+
+_BEFORE = ("bulk_key", "tenant", "source", "row")
+_AFTER = ("outcome", "error_kind", "message")
+
+
+def write_handover(reader: JournalReader, write: Write) -> None:
+    """Write ``needs-person.csv``: a row for each key that needs a person, in a form that the next run can read.
+
+    A malformed row has an empty ``bulk_key``, so that the next run skips it.
+    """
+    labels = _columns(name for action in _chosen(reader, NEEDS_PERSON) for name in action.labels)
+    rows = (_handover_cells(action, labels) for action in _chosen(reader, NEEDS_PERSON))
+    write_table((*_BEFORE, *labels, *_AFTER), rows, write)
+
+
+def _columns(names: Iterable[str]) -> dict[str, list[str]]:
+    """The columns of the labels ``names``, each with the labels that it shows.
+
+    The labels of an earlier ``needs-person.csv`` have the titles of this table. Theirs become ``label_TITLE``.
+    """
+    columns: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        taken = "".join(filter(str.isalnum, name)).casefold() in _TAKEN
+        shown = columns.setdefault(f"label_{name}" if taken else name, [])
+        shown.insert(len(shown) if taken else 0, name)
+    return columns
+
+
+_TAKEN = {title.replace("_", "") for title in (*_BEFORE, *_AFTER)}
+
+
+def _handover_cells(action: ActionEntry, labels: dict[str, list[str]]) -> list[object]:
+    error = action.error or Problem(kind="")
+    malformed = action.outcome is Outcome.MALFORMED
+    held = f" The row holds: {action.bulk_key}" if malformed and action.bulk_key else ""
+    return [
+        "" if malformed else action.bulk_key, action.tenant or "", action.source, action.row,
+        *(next((action.labels[name] for name in names if name in action.labels), "") for names in labels.values()),
+        action.outcome.value, error.kind, f"{error.message}{held}",
     ]  # fmt: skip

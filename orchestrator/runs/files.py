@@ -114,7 +114,7 @@ def _write_report(reader: JournalReader, path: Path) -> str:
 
 def _write_handover(reader: JournalReader, path: Path) -> None:
     """Raises OSError."""
-    from orchestrator.report.handover import write_handover
+    from orchestrator.report.writing import write_handover
 
     with replacing(path) as file:
         write_handover(reader, file.write)
