@@ -221,6 +221,10 @@ class Speed:
         (began, before), (_, counted) = self._seen[0], self._seen[-1]
         return (counted - before) / (now - began) if now - began >= 1 and counted > before else None
 
+    def forget(self) -> None:
+        """Take the speed from now on, because the time until now says nothing about it."""
+        self._seen.clear()
+
     def seconds_for(self, more: int) -> float | None:
         """Seconds until the count has grown by ``more``, at the latest speed, or None if it is not known."""
         (began, before), (now, counted) = self._seen[0], self._seen[-1]

@@ -42,6 +42,9 @@ ECHO = 3
 
 LONGEST_FORECAST = 86_400.0
 
+LONG_WAIT = 5.0
+"""Seconds. A longer wait for the tenant is no part of the speed."""
+
 
 @asynccontextmanager
 async def showing(progress: Progress, screen: Screen, capabilities: Capabilities) -> AsyncIterator[None]:
@@ -116,7 +119,10 @@ class Picture:
         """The picture at ``now`` (monotonic seconds)."""
         progress, keys = self._progress, self._progress.keys
         speeds = (self._answered, self._over, self._results, self._read)
-        answered, over, results, read = (speed.at(now) for speed in speeds)
+        if progress.outage is not None or progress.closed_until > now + LONG_WAIT:
+            for one in speeds:
+                one.forget()
+        answered, over, results, read = (one.at(now) for one in speeds)
         bars = Table.grid(padding=(0, 1), expand=False)
         if progress.planning:
             self._bar(bars, "read", progress.keys_completed, keys, self._read)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from rich.console import Console
 
 from orchestrator.cli import display, plan_summary
 from orchestrator.cli.page import Capabilities
@@ -100,6 +101,17 @@ def test_the_screen_while_the_tenant_asks_to_wait(as_kept: AsKept) -> None:
     as_kept(
         "progress-waiting", drawn(progress, Capabilities(width=80, animated=True), accepted=1), passing=False
     )
+
+
+def test_a_long_wait_for_the_tenant_does_not_slow_the_forecast() -> None:
+    progress = Progress(keys=500, accepted=100, read_to_end=True, slots=36, closed_until=160.0)
+    picture = display.Picture(progress, Capabilities(width=80, animated=True))
+    for second in range(100, 162):
+        picture.at(float(second))
+    progress.accepted += 40
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(picture.at(162.0))
+    assert "9s left" in console.export_text()
 
 
 def test_the_screen_once_every_stop_is_accepted(as_kept: AsKept) -> None:
