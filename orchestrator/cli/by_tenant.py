@@ -62,11 +62,16 @@ def _state(progress: Progress, now: float, *, narrow: bool) -> tuple[str, str]:
     elif progress.closed_until > now:
         parts.append(f"waits {duration(progress.closed_until - now)}")
     elif not (narrow and parts):
-        parts.append(
-            f"{progress.in_flight}/{progress.slots} slots" if progress.slots else "asking the tenant"
-        )
+        parts.append(slots_of(progress))
     style = "bold red" if needing else "yellow" if _waits(progress, now) else ""
     return style, "  ".join(parts)
+
+
+def slots_of(progress: Progress) -> str:
+    """The slots in use, or what comes before the first answer."""
+    if progress.slots:
+        return f"{progress.in_flight}/{progress.slots} slots"
+    return "asking the tenant" if progress.in_flight else "starting"
 
 
 def _waits(progress: Progress, now: float) -> bool:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.background import BackgroundStream, is_behind
-from orchestrator.cli.by_tenant import rows_of
+from orchestrator.cli.by_tenant import rows_of, slots_of
 from orchestrator.cli.page import NARROW, USUAL_WIDTH, Capabilities, counted
 from orchestrator.durations import duration
 from orchestrator.logs import Screen
@@ -218,7 +218,7 @@ class Picture:
         progress = self._progress
         if progress.outage is not None:  # it has probes besides its slots, and no speed
             return "", f"{counted(progress.in_flight, 'call')} in flight"
-        parts = [f"{progress.in_flight}/{progress.slots} slots" if progress.slots else "asking the tenant"]
+        parts = [slots_of(progress)]
         if speed is not None:
             parts.append(f"{speed:.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
         if progress.retries:

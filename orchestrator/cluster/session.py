@@ -168,7 +168,7 @@ class ClusterSession:
         """Connect to the cluster until ``stack`` is closed. Return it with its workers. Raises UsageError."""
         settings, log = self._settings, self._common.log
         cluster = await stack.enter_async_context(connect(settings.scheduler, shards, self._environment))
-        log.info("cluster.joined", scheduler=cluster.address, shards=shards)
+        log.debug("cluster.joined", scheduler=cluster.address, shards=shards)
         if settings.scheduler is not None and (reach := reach_of(settings.scheduler)) != "certificate":
             who = "every user of this machine" if reach == "machine" else "everyone on its network"
             log.warning("cluster.not_encrypted", scheduler=settings.scheduler, can_run_code_on_workers=who)
@@ -215,7 +215,7 @@ class ClusterSession:
         if isinstance(ending.cut_by, ShardLost):
             self._common.log.error("shard.lost", tenant=name, message=ending.reason)
         ending = self._endings[name] = await self._merge.conclude(self._folder(name), name, ending, tables)
-        if ending.cut_by is not None and self._cutoff.cancelled_by is None:
+        if ending.cut_by is not None and not self._cutoff.closing:
             self.by_tenant[name].given_up = ending.reason
         if name:
             self._common.journal.of(name).tenant_state(ending.state, ending.reason)

@@ -132,7 +132,7 @@ class MultiTenantSession:
         finally:
             journal.tenant_state(ending.state, ending.reason)
         self._endings[name] = ending
-        if ending.cut_by is not None and self._cutoff.cancelled_by is None:
+        if ending.cut_by is not None and not self._cutoff.closing:
             self._by_tenant[name].given_up = ending.reason
         self._changed.set()
 
