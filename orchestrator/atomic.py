@@ -9,8 +9,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,41 +30,22 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written, saved or renamed, or ``path`` is a directory, a device or a pipe.
     """
-    with replacing_all([path], mode=mode) as files:
-        yield files[0]
-
-
-@contextmanager
-def replacing_all(paths: Sequence[Path], *, mode: int = 0o600) -> Iterator[list[BinaryIO]]:
-    """As :func:`replacing`, for several files: none is renamed before all of them are safely on the disk.
-
-    The renames follow one another at once. A power cut between them leaves some files old and some new, each of
-    them whole. The files are in the order of ``paths``.
-    """
-    for path in paths:
-        _refuse_what_is_no_file(path)
-    temporary: list[Path] = []
+    _refuse_what_is_no_file(path)
+    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    file = os.fdopen(os.open(temporary, _NEW, 0o600), "wb")
     try:
-        # The stack closes the files before anything is removed. Errors of its close are ignored: after a failed write
-        # the same error would be raised again. After `_save` there is nothing left to write.
-        with ExitStack() as stack:
-            files: list[BinaryIO] = []
-            for path in paths:
-                temporary.append(path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"))
-                files.append(os.fdopen(os.open(temporary[-1], _NEW, 0o600), "wb"))
-                stack.callback(_close, files[-1])
-            yield files
-            for file in files:
-                _save(file, mode)
-        for new, path in zip(temporary, paths, strict=True):
-            new.replace(path)
+        try:
+            yield file
+            _save(file, mode)
+        finally:
+            with suppress(OSError):  # after a failed write, the same error would be raised again
+                file.close()
+        temporary.replace(path)
     except BaseException:
-        for new in temporary:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
-    for directory in {path.parent for path in paths}:
-        sync_directory(directory)
+    sync_directory(path.parent)
 
 
 def own_directory(path: Path) -> None:
@@ -118,11 +99,6 @@ def _save(file: BinaryIO, mode: int) -> None:
     file.flush()
     set_mode(file.fileno(), mode)  # the umask has no say
     os.fsync(file.fileno())
-
-
-def _close(file: BinaryIO) -> None:
-    with suppress(OSError):
-        file.close()
 
 
 def _refuse_what_is_no_file(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import anyio
 
-from orchestrator.atomic import append, own_directory, replacing, replacing_all
+from orchestrator.atomic import append, own_directory, replacing
 from orchestrator.errors import CallError, Kind, StorageError
 from orchestrator.journal.entries import action_name
 from orchestrator.model import Records
@@ -207,8 +207,8 @@ class ResponseFiles:
         header = b"bulk_key,row,tenant\r\n" if self._tenants else b"bulk_key,row\r\n"
         with writing_to(target):
             own_directory(target)
-            with replacing_all([target / f"{name}.csv" for name in GENERAL]) as files:
-                for file in files:
+            for name in GENERAL:
+                with replacing(target / f"{name}.csv") as file:
                     file.write(header)
 
     def _not_kept(self, error: OSError | StorageError) -> CallError:

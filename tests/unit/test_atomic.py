@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.atomic import own_directory, replacing, replacing_all, sync_directory
+from orchestrator.atomic import own_directory, replacing, sync_directory
 
 
 def write(path: Path, data: bytes, **options) -> None:
@@ -185,26 +185,6 @@ def test_a_missing_directory_is_an_os_error(tmp_path):
 def test_a_name_of_the_maximum_length_works(tmp_path):
     write(tmp_path / ("n" * 255), b"new")
     assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
-
-
-def test_all_of_several_files_are_synced_before_the_first_rename(tmp_path, syncs):
-    syncs.fail[3] = errno.EIO
-    with pytest.raises(OSError, match="made up"), replacing_all([tmp_path / name for name in "abc"]):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_several_files_come_in_the_order_of_their_paths(tmp_path):
-    with replacing_all([tmp_path / name for name in "abc"]) as files:
-        for name, file in zip("abc", files, strict=True):
-            file.write(name.encode())
-    assert [(tmp_path / name).read_text() for name in "abc"] == ["a", "b", "c"]
-
-
-def test_a_file_that_cannot_be_created_removes_the_others(tmp_path):
-    with pytest.raises(FileNotFoundError), replacing_all([tmp_path / "a", tmp_path / "none" / "b"]):
-        pass
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_written_where_modes_cannot_be_set(tmp_path, monkeypatch):
