@@ -9,8 +9,9 @@ from orchestrator.clock import Clock
 from orchestrator.journal import database
 from orchestrator.journal.entries import RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
+from tests.inline_writer import InlineWriter
 
 WALL = 1_795_000_000.0
 

@@ -12,7 +12,7 @@ from orchestrator.errors import NO_RESPONSE, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.entries import to_action, to_polled_action
 from orchestrator.journal.run_journal import RunJournal, sql, to_json
-from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter
+from orchestrator.journal.writer import FallbackConnection, ThreadWriter
 from orchestrator.model import Outcome, Problem, Provenance, Reading, Records
 
 
@@ -220,11 +220,6 @@ def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
         connection.close()
         why = error.strerror if isinstance(error, OSError) else error
         raise StorageError(f"The journal {path} cannot be written to: {why}.") from error
-
-
-def inline(clock: Clock) -> Journal:
-    """A journal in memory that commits in the caller's thread."""
-    return Journal(InlineWriter(FallbackConnection(database.in_memory())), clock)
 
 
 def _counts(records: Records) -> dict[str, int | None]:

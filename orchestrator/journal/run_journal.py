@@ -22,7 +22,7 @@ from orchestrator.journal.entries import (
     chained,
 )
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import Writer
+from orchestrator.journal.writer import ThreadWriter
 from orchestrator.model import InputRow, Outcome, Problem, Stage
 
 R = TypeVar("R")
@@ -41,7 +41,7 @@ class RunJournal:
     Coroutines return once the change is on disk.
     """
 
-    def __init__(self, writer: Writer, clock: Clock, tenant: str = "") -> None:
+    def __init__(self, writer: ThreadWriter, clock: Clock, tenant: str = "") -> None:
         self._writer = writer
         self._clock = clock
         self._tenant = tenant

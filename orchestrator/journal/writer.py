@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.errors import NO_MEMORY, StorageError
 from orchestrator.journal import database, mark
@@ -23,25 +23,6 @@ _Entry = tuple[str | Work, Any]
 
 LINGER = 0.05
 """Seconds for which notes without a waiting caller may gather before they are committed."""
-
-
-class Writer(Protocol):
-    """Where the journal's changes go, in the order they were said."""
-
-    @property
-    def trouble(self) -> str | None:
-        """A sentence, once the disk took no more."""
-
-    def note(self, statement: str, **values: Any) -> None:
-        """Says one change, to be committed soon; does not wait."""
-
-    def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
-        """Run ``work`` on the database after every earlier change; done once that is committed.
-
-        With ``batched``, it waits for the next commit instead of causing one: at most :data:`LINGER` seconds.
-        """
-
-    def close(self) -> None: ...
 
 
 class FallbackConnection:
@@ -201,39 +182,11 @@ def deliver(future: "Future[Any]", result: Any) -> None:
         future.set_result(result)
 
 
-class InlineWriter:
-    """Commits each change at once, in the caller's thread: for runs under virtual time, which wait for no thread."""
-
-    def __init__(self, connection: FallbackConnection) -> None:
-        self._connection = connection
-
-    @property
-    def trouble(self) -> str | None:
-        return self._connection.trouble
-
-    def note(self, statement: str, **values: Any) -> None:
-        self._connection.commit([(statement, values)])
-
-    def perform(
-        self,
-        work: Callable[[sqlite3.Connection], R],
-        *,
-        batched: bool = False,  # noqa: ARG002 - every change is committed at once
-    ) -> "Future[R]":
-        future: Future[R] = Future()
-        for done, result in self._connection.commit([(work, future)]):
-            deliver(done, result)
-        return future
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 class ThreadWriter:
     """Commits in a thread of its own, in groups: a group ends when somebody waits for it, or has lingered.
 
     The queue needs no bound: notes come from calls, which are bounded by the slots. Each call waits for the commit of
-        its intent.
+    its intent.
     """
 
     def __init__(self, connection: FallbackConnection) -> None:
@@ -253,9 +206,11 @@ class ThreadWriter:
 
     @property
     def trouble(self) -> str | None:
+        """A sentence, once the disk took no more."""
         return self._connection.trouble
 
     def note(self, statement: str, **values: Any) -> None:
+        """Says one change, to be committed soon; does not wait."""
         # A deque needs no lock. The thread says that it is idle before it looks for entries a last time, so that one
         # that it misses finds it idle.
         self._entries.append((statement, values))
@@ -264,6 +219,10 @@ class ThreadWriter:
                 self._wake.notify()
 
     def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
+        """Run ``work`` on the database after every earlier change; done once that is committed.
+
+        With ``batched``, it waits for the next commit instead of causing one: at most :data:`LINGER` seconds.
+        """
         future: Future[R] = Future()
         with self._wake:
             if self._broken is not None:

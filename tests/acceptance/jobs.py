@@ -19,7 +19,6 @@ from orchestrator.cluster.merge import ShardMerge
 from orchestrator.cluster.messages import Shard, ShardResult
 from orchestrator.cluster.shard import work
 from orchestrator.journal import database, shards
-from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import RunInfo
 from orchestrator.model import InputRow
 from orchestrator.settings import Settings
@@ -27,6 +26,7 @@ from orchestrator.settings.tenants import Tenant
 from orchestrator.version import VERSION
 from tests.acceptance import support
 from tests.acceptance.support import PROCESSING
+from tests.inline_writer import inline
 
 MakeTenant = Callable[..., support.Tenant]
 
@@ -44,7 +44,7 @@ class Job:
         secret.touch(0o600)
         secret.write_text(tenant.environment["ZUORA_CLIENT_SECRET"])
         self.progress: list[dict[str, Any]] = []
-        self.run = journals.inline(Clock())
+        self.run = inline(Clock())
         address = tenant.environment["ZUORA_BASE_URL"]
         settings = msgspec.to_builtins(Settings(concurrency=2))
         info = RunInfo("run", "run", VERSION, 0.0, "2026-11-23T22:50:14.000Z", "", None, (), settings)

@@ -10,8 +10,9 @@ from orchestrator.cluster.messages import ShardResult
 from orchestrator.errors import StorageError
 from orchestrator.journal import database, shards
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from tests.acceptance.jobs import BEGUN, full, job, make_job, room_for, tenant
+from tests.inline_writer import InlineWriter
 
 __all__ = ["job", "make_job", "tenant"]
 

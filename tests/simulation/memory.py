@@ -16,7 +16,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import Admission
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.writer import LINGER, FallbackConnection, Writer, deliver
+from orchestrator.journal.writer import LINGER, FallbackConnection, ThreadWriter, deliver
 from orchestrator.model import InputRow, Records
 from orchestrator.results.spool import Fetch
 from tests.simulation.virtual import R
@@ -77,20 +77,16 @@ class MemoryIntake:
             await asyncio.sleep(0)
 
 
-class LaggingWriter:
+class LaggingWriter(ThreadWriter):
     """Commits as the journal's thread does, but by the loop's own clock: notes without a waiting caller linger.
 
     A kill -9 loses notes that linger uncommitted.
     """
 
     def __init__(self, connection: FallbackConnection) -> None:
-        self._database = connection
+        self._connection = connection
         self._group: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def trouble(self) -> str | None:
-        return self._database.trouble
 
     def note(self, statement: str, **values: Any) -> None:
         self._group.append((statement, values))
@@ -108,18 +104,18 @@ class LaggingWriter:
             self._timer.cancel()
             self._timer = None
         group, self._group = self._group, []
-        for future, result in self._database.commit(group):
+        for future, result in self._connection.commit(group):
             deliver(future, result)
 
     def close(self) -> None:
         self.commit()
-        self._database.connection.close()
+        self._connection.connection.close()
 
 
 class SlowJournal(Journal):
     """A journal whose disk takes ``seconds`` to commit what a stop waits for."""
 
-    def __init__(self, writer: Writer, clock: Clock, seconds: float) -> None:
+    def __init__(self, writer: ThreadWriter, clock: Clock, seconds: float) -> None:
         super().__init__(writer, clock)
         self._seconds = seconds
 

@@ -21,7 +21,7 @@ from orchestrator.journal.entries import Counts, RunInfo, SourceInfo
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, InputRow, Outcome
 from orchestrator.pacing.circuit import MOST_PROBES
@@ -32,6 +32,7 @@ from orchestrator.report import ActionEntry, Report, read_report
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.sessions.session import Common, TenantSession
 from orchestrator.settings import Settings
+from tests.inline_writer import InlineWriter
 from tests.simulation.memory import Batch, LaggingWriter, MemoryIntake, MemoryResponses, SlowJournal
 from tests.simulation.tenant import VirtualTenant, bulk_key
 from tests.simulation.virtual import EPOCH, now

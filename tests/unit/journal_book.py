@@ -10,9 +10,10 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import Counts, RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.model import InputRow, Problem
 from orchestrator.report import ActionEntry, Report, read_report
+from tests.inline_writer import InlineWriter
 
 R = TypeVar("R")
 

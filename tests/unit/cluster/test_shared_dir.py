@@ -19,9 +19,9 @@ from orchestrator.cluster.shared_dir import (
     sessions_folder,
 )
 from orchestrator.errors import UsageError
-from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import RunInfo
 from orchestrator.settings import Settings
+from tests.inline_writer import inline
 
 
 def laid_out(home: Path) -> Path:
@@ -75,7 +75,7 @@ def test_a_session_that_cannot_be_created_leaves_nothing(tmp_path):
 @pytest.mark.looptime
 async def test_the_merge_waits_for_a_shard_as_long_as_a_call_may_take(tmp_path):
     session = laid_out(tmp_path)
-    journal = journals.inline(Clock())
+    journal = inline(Clock())
     held = rundir.reopen(session / "north", shared=True)
     began = asyncio.get_running_loop().time()
     with pytest.raises(rundir.DirectoryInUse):
@@ -128,7 +128,7 @@ async def test_results_that_another_user_planted_are_not_merged(tmp_path):
     planted = shared / "mass-stop-id"
     (planted / "1-abcd" / "tenant").mkdir(parents=True)
     os.chown(planted, 65534, 65534)
-    journal = journals.inline(Clock())
+    journal = inline(Clock())
     info = RunInfo("id", "run", "1", 0.0, "", "", None, (), {})
     with pytest.raises(UsageError, match="could put false results there"):
         await merge_left_behind(journal, info, Settings(shared_dir=str(shared)), tmp_path, 1)

@@ -18,11 +18,11 @@ from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.queue import Priority
 from orchestrator.errors import CredentialsRefused, MassStopError
-from orchestrator.journal import journal as journals
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, Limits
 from orchestrator.pacing.pacer import Pacer
 from orchestrator.progress import Progress
+from tests.inline_writer import inline
 from tests.simulation.tenant import VirtualTenant
 from tests.simulation.virtual import now, virtually
 
@@ -69,7 +69,7 @@ class Bench:
         self.cutoff = Cutoff()
         self.tenant = Tenant()
         log = make_log(Sink(None, None), clock, "run")
-        journal = journals.inline(clock)
+        journal = inline(clock)
         weakref.finalize(self, journal.close)
         pace = Pace(self.pacer, self.backlog, journal, Progress(), clock, log)
         outage = Outage(900.0, pace, self.cutoff, clock, answered=True)

@@ -16,9 +16,10 @@ from orchestrator.journal.digest import (
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import read_actions
+from tests.inline_writer import InlineWriter
 
 
 def key(number: int) -> str:

@@ -12,6 +12,7 @@ from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import Counts
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, Problem, Records
+from tests.inline_writer import inline
 from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
 
 # After the end of a process
@@ -199,7 +200,7 @@ def test_a_read_only_disk_is_reported_before_the_journal_is_opened(tmp_path, mon
 
 
 def test_a_journal_in_memory_commits_on_request():
-    journal = journals.inline(Clock())
+    journal = inline(Clock())
     journal.begin(INFO)
     journal.begin_session()
     assert journal.read(JournalReader.run).result(0) == INFO

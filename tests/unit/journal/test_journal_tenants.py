@@ -10,8 +10,9 @@ from orchestrator.journal import database, entries
 from orchestrator.journal.entries import Counts, RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.model import Outcome, Records
+from tests.inline_writer import InlineWriter
 from tests.unit.journal_book import INFO, SENT, key, row, table
 
 NORTH = TenantInfo("https://north.invalid", "entity", ("one", "two"))

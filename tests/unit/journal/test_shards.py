@@ -10,9 +10,10 @@ from orchestrator.journal import database, shards
 from orchestrator.journal.entries import RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.model import InputRow, Outcome, Problem
 from orchestrator.report import Report, read_report
+from tests.inline_writer import InlineWriter
 
 AT = "2026-11-23T22:50:14.000Z"
 PROBLEM = Problem(kind="timeout", message="No answer.")

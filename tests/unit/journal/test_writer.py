@@ -12,7 +12,8 @@ import pytest
 from orchestrator.errors import StorageError
 from orchestrator.journal import checksum, database
 from orchestrator.journal import writer as writers
-from orchestrator.journal.writer import FallbackConnection, InlineWriter, ThreadWriter
+from orchestrator.journal.writer import FallbackConnection, ThreadWriter
+from tests.inline_writer import InlineWriter
 from tests.unit.fallback_connections import BIG, add, no_room_for_more, sessions
 
 PATIENCE = 60.0

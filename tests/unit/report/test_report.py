@@ -20,10 +20,11 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.writer import FallbackConnection, InlineWriter
+from orchestrator.journal.writer import FallbackConnection
 from orchestrator.model import InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import Report, json_schema, read_actions, read_report, write_csv, write_json
 from orchestrator.report.writing import PIECE
+from tests.inline_writer import InlineWriter
 from tests.made_runs import made_run
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
