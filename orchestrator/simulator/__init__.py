@@ -1,14 +1,12 @@
 """A simulated Zuora tenant: a second opinion, written from the API's documents alone."""
 
 from orchestrator.simulator.actions import ActionTruth
-from orchestrator.simulator.config import DEFAULT_MIX, PRODUCTION_QUOTAS, TenantConfig
+from orchestrator.simulator.config import TenantConfig
 from orchestrator.simulator.faults import FaultPlan
 from orchestrator.simulator.ledger import Call
 from orchestrator.simulator.server import SimulatedTenant, serve
 
 __all__ = [
-    "DEFAULT_MIX",
-    "PRODUCTION_QUOTAS",
     "ActionTruth",
     "Call",
     "FaultPlan",

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from orchestrator.model import Status
-from orchestrator.simulator.config import TenantConfig
+from orchestrator.simulator.config import UPLOADERS, TenantConfig
 from orchestrator.simulator.dice import between, between_in_log, hexadecimal, roll
 from orchestrator.simulator.files import Counts, Upload
 
@@ -55,10 +55,9 @@ class Action:
         self.fail_share = between(config.failing, flaw)
         self.linger = between(config.stopping_time, linger)
         self.action_type = config.action_types[int(kind * len(config.action_types))]
-        self.uploaded_by = config.uploaders[int(owner * len(config.uploaders))]
-        fails, denied, *_ = roll(config.seed, key, "mishaps")
-        self.fails = state is Status.FAILED or (state is Status.PENDING and fails < config.start_failure)
-        self.denied = denied < config.denied
+        self.uploaded_by = UPLOADERS[int(owner * len(UPLOADERS))]
+        self.fails = state is Status.FAILED
+        self.denied = roll(config.seed, key, "mishaps")[1] < config.denied
         self.stop_at: float | None = None
         self.halts = math.inf
         self.stops_received: list[float] | None = None

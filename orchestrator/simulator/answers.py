@@ -65,9 +65,7 @@ class Writer:
 
     def failure(self, code: int, message: str, status: int = 200) -> Answer:
         """``success: false`` with one reason."""
-        how = self._config.counts_as
-        as_text = how == "strings" or (how == "mixed" and self._dice.random() < 0.5)
-        reason = {"code": str(code) if as_text else code, "message": message}
+        reason = {"code": self._number(code, self._dice.random()), "message": message}
         return self.json({"success": False, "processId": self._process_id(), "reasons": [reason]}, status)
 
     def _process_id(self) -> str:
@@ -135,9 +133,9 @@ class Writer:
         known = {name: value for name, value in body.items() if value is not None}
         return known if how == "absent" else dict.fromkeys(body, "") | known
 
-    def _number(self, count: int, ask: float) -> int | str:
-        how = self._config.counts_as
-        return str(count) if how == "strings" or (how == "mixed" and ask < 0.5) else count
+    def _number(self, number: int, ask: float) -> int | str:
+        """The schema says text, and the samples are numbers."""
+        return str(number) if ask < 0.5 else number
 
     def _date(self, moment: float) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment + self._wall_offset))

@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 from orchestrator.simulator.dice import hexadecimal
 from orchestrator.simulator.faults import FaultPlan
 
-DEFAULT_MIX: Mapping[str, float] = MappingProxyType(
-    {
-        "Pending": 0.15,
-        "Processing": 0.78,
-        "Completed": 0.02,
-        "Stopped": 0.02,
-        "Failed": 0.01,
-        "Stopping": 0.02,
-    }
-)
+_MIX = {
+    "Pending": 0.15,
+    "Processing": 0.78,
+    "Completed": 0.02,
+    "Stopped": 0.02,
+    "Failed": 0.01,
+    "Stopping": 0.02,
+}
 """How many of the actions are in which state when the tenant starts."""
 
 PRODUCTION_QUOTAS = ((50_000, 60), (2_250_000, 3600), (27_000_000, 86400))
@@ -37,22 +34,18 @@ class TenantConfig:
     records per second, evenly spread on a logarithmic scale. ``failing`` is the range of the share of its records that
     fail. ``start_delay`` is how long Pending actions stay so, ``stopping_time`` how long an action stays Stopping,
     during which it goes on processing and may yet complete. ``mix`` weighs the states at the start by their names.
-    ``start_failure`` is the share of Pending actions that turn Failed when they should start; ``denied`` the share of
-    keys whose calls lack permission.
+    ``denied`` is the share of keys whose calls lack permission.
 
     ``entities`` are those that a token's scope names.
 
-    ``concurrency`` is the limit of calls in flight; ``production`` the mean number of them that other traffic
-    holds. ``header_refresh`` is the age at which Concurrency-Limit-Remaining is counted again. ``quotas`` are
-    (calls, seconds) of each fixed rate window and ``token_quota`` that of the token endpoint.
+    ``concurrency`` is the limit of calls in flight. ``quotas`` are (calls, seconds) of each fixed rate window.
 
-    ``repeat_stop`` is the response to a stop of an action that is Stopping or over. ``counts_as`` says how counts and
-    error codes are written. ``nothing_as`` is the form of an unknown field: null as documented, an empty text, or no
-    field. ``retry_after`` is the header of a 429. ``file_address`` is the form of ``outputURL``: this tenant's own
-    address, another host, a relative address, an old host with a prefix, or a mixture. ``file_delay`` is the time in
-    seconds between an action's end and the status that names its file. ``archived`` is the share of response files
-    that the tenant has archived. With ``keep_log`` off no calls are logged and no track ids compared, which bounds
-    memory.
+    ``repeat_stop`` is the response to a stop of an action that is Stopping or over. ``nothing_as`` is the form of an
+    unknown field: null as documented, an empty text, or no field. ``retry_after`` is the header of a 429.
+    ``file_address`` is the form of ``outputURL``: this tenant's own address, another host, a relative address, an old
+    host with a prefix, or a mixture. ``file_delay`` is the time in seconds between an action's end and the status that
+    names its file. ``archived`` is the share of response files that the tenant has archived. With ``keep_log`` off no
+    calls are logged and no track ids compared, which bounds memory.
     """
 
     actions: int = 100
@@ -65,24 +58,18 @@ class TenantConfig:
     speed: tuple[float, float] = (2.0, 200.0)
     failing: tuple[float, float] = (0.0, 0.2)
     start_delay: tuple[float, float] = (0.5, 30.0)
-    mix: Mapping[str, float] = field(default_factory=lambda: DEFAULT_MIX)
-    start_failure: float = 0.0
+    mix: Mapping[str, float] = field(default_factory=lambda: _MIX)
     denied: float = 0.0
     stopping_time: tuple[float, float] = (0.2, 1.5)
     action_types: tuple[str, ...] = ACTION_TYPES
-    uploaders: tuple[str, ...] = UPLOADERS
     entities: tuple[str, ...] = ("11e643f4-a3ee-8bad-b061-0025904c57d6",)
     concurrency: int = 40
-    production: float = 0.0
     concurrency_headers: bool = True
-    header_refresh: float = 1.0
     quotas: tuple[tuple[int, int], ...] = PRODUCTION_QUOTAS
     rate_headers: bool = True
     token_lifetime: float = 3599.0
-    token_quota: tuple[int, int] = (100, 60)
     retry_after: Literal["seconds", "fraction", "date", "missing", "mixed"] = "seconds"
     repeat_stop: Literal["accept", "refuse", "mixed"] = "refuse"
-    counts_as: Literal["numbers", "strings", "mixed"] = "mixed"
     nothing_as: Literal["null", "empty", "absent", "mixed"] = "null"
     file_address: Literal["own", "other", "relative", "old", "mixed"] = "own"
     file_delay: tuple[float, float] = (0.0, 0.0)

@@ -48,7 +48,7 @@ class Tenant:
         self.actions = Actions(self.config, now)
         self.limits = Limits(self.config, now)
         self.writer = Writer(self.config, time.time() - now)
-        self._token_window = RateWindows((self.config.token_quota,), now)
+        self._token_window = RateWindows(((100, 60),), now)
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], has_body: bool) -> Call:
         """Makes out what a request asks for and notes it, whatever becomes of it."""
@@ -91,7 +91,7 @@ class Tenant:
 
     def admit(self, call: Call, headers: Mapping[str, str]) -> Answer | None:
         """Lets a call in, which then holds a slot of ``limits``; or answers why not."""
-        wait = self.limits.count(call.t)
+        wait = self.limits.windows.take(call.t)
         if not self._knows(headers.get("Authorization")):
             self.faults.note_refused_token(call.kind, call.key or "")
             return self.writer.unauthorized()
@@ -265,7 +265,6 @@ class Tenant:
                 "in_flight": self.limits.in_flight,
                 "peak_in_flight": self.limits.peak,
                 "token_requests": ledger.calls["token"],
-                "production_refused": self.limits.production.refused,
                 "problems": ledger.problem_count,
             },
             "problems": ledger.problems,

@@ -1,7 +1,7 @@
 """Slots, windows and their headers."""
 
 from orchestrator.simulator import TenantConfig
-from orchestrator.simulator.limits import Limits, Production, RateWindows
+from orchestrator.simulator.limits import Limits, RateWindows
 
 
 def test_no_more_calls_are_in_flight_than_the_limit_allows() -> None:
@@ -26,7 +26,7 @@ def test_a_lowered_limit_admits_no_call_before_enough_have_ended() -> None:
 
 def test_the_remaining_slots_are_updated_once_a_second() -> None:
     """Which is why they can drop suddenly."""
-    limits = Limits(TenantConfig(concurrency=10, header_refresh=1.0), 0.0)
+    limits = Limits(TenantConfig(concurrency=10), 0.0)
     limits.enter(0.0)
     limits.enter(0.5)
     assert limits.headers(0.9)["Concurrency-Limit-Remaining"] == "9"
@@ -64,41 +64,5 @@ def test_headers_can_be_switched_off() -> None:
 def test_a_tenant_without_quotas_sends_no_quota_header() -> None:
     """No window, no header, no refusal."""
     limits = Limits(TenantConfig(quotas=(), concurrency_headers=False), 0.0)
-    assert limits.count(0.0) is None
+    assert limits.windows.take(0.0) is None
     assert limits.headers(0.0) == {}
-
-
-def test_other_traffic_uses_its_mean_number_of_slots() -> None:
-    """For frequent and rare readings."""
-    for step in (0.01, 0.1, 2.0):
-        production = Production(20.0, 1)
-        seen = []
-        for tick in range(3000):
-            production.advance(tick * step, 1000)
-            seen.append(production.now_running)
-        assert 17 < sum(seen) / len(seen) < 23
-        assert len(set(seen)) > 10
-        assert production.refused == 0
-
-
-def test_other_traffic_that_finds_no_slot_is_counted() -> None:
-    """This is the harm a client without headroom does."""
-    production = Production(20.0, 1)
-    for tick in range(1000):
-        production.advance(tick * 0.01, 15)
-        assert production.now_running <= 15
-    assert production.refused > 0
-
-
-def test_other_traffic_takes_slots_and_quota_from_the_caller() -> None:
-    """A limit of 10 with 10 others in flight is often no limit at all."""
-    limits = Limits(TenantConfig(concurrency=10, production=10.0, quotas=((100_000, 3600),)), 0.0)
-    refused = 0
-    for tick in range(500):
-        limits.count(tick * 0.02)
-        if limits.enter(tick * 0.02):
-            limits.leave()
-        else:
-            refused += 1
-    assert 50 < refused < 450
-    assert int(limits.headers(10.0)["RateLimit-Remaining"]) < 100_000 - 500 - 100
