@@ -79,7 +79,12 @@ class Telemetry:
                 result = _result_of(error)
                 span.set_attribute("error.type", result)
                 if isinstance(error, CallError):
-                    _describe(span, error)
+                    known = {
+                        "http.response.status_code": error.http_status,
+                        f"{NAME}.code": error.code,
+                        f"{NAME}.request_id": error.request_id,
+                    }
+                    span.set_attributes({key: value for key, value in known.items() if value is not None})
                 if result != "cancelled":
                     span.set_status(self._trace.StatusCode.ERROR)
                 raise
@@ -93,15 +98,6 @@ def _result_of(error: BaseException) -> str:
     if isinstance(error, CallError):
         return error.kind.value
     return "cancelled" if isinstance(error, CancelledError) else type(error).__name__
-
-
-def _describe(span: "Span", error: CallError) -> None:
-    known = {
-        "http.response.status_code": error.http_status,
-        f"{NAME}.code": error.code,
-        f"{NAME}.request_id": error.request_id,
-    }
-    span.set_attributes({name: value for name, value in known.items() if value is not None})
 
 
 class TracedTenant:

@@ -62,14 +62,10 @@ class SimulatedTenant:
         self._runner: web.ServerRunner | None = None
         self._handling: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
-        self._begun = False
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Serves on ``host``; port 0 takes a free one. Returns the base URL. May follow a ``stop``."""
         self._closing.clear()
-        if not self._begun:
-            self._tenant.begin()
-            self._begun = True
         server = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -237,22 +233,21 @@ class SimulatedTenant:
         headers = self._tenant.headers(call, answer)
         if answer.content_type is not None:
             headers["Content-Type"] = answer.content_type
+        slow = call.kind == "file" and self.config.download_seconds > 0
+        if answer.delivery == "whole" and not slow:
+            call.http = answer.status
+            return web.Response(status=answer.status, body=body, headers=headers)
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        response.content_length = len(body)
+        await response.prepare(request)
         if answer.delivery == "cut":
-            partial = web.StreamResponse(status=answer.status, headers=headers)
-            partial.content_length = len(body)
-            await partial.prepare(request)
-            await partial.write(body[: len(body) // 2])
+            await response.write(body[: len(body) // 2])
             _cut(request)
-            return partial
-        call.http = answer.status
-        if call.kind == "file" and self.config.download_seconds > 0:
-            slow = web.StreamResponse(status=answer.status, headers=headers)
-            slow.content_length = len(body)
-            await slow.prepare(request)
+        else:
+            call.http = answer.status
             await asyncio.sleep(self.config.download_seconds)
-            await slow.write(body)
-            return slow
-        return web.Response(status=answer.status, body=body, headers=headers)
+            await response.write(body)
+        return response
 
     def _tell(self, request: web.BaseRequest) -> web.Response:
         facts = self._tenant.summary()

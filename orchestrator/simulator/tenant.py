@@ -40,11 +40,7 @@ class Tenant:
         self._mask = int(hexadecimal(32, config.seed, "files"), 16)
         self._tokens: dict[str, float] = {}
         self._issued = 0
-        self.begin()
-
-    def begin(self) -> None:
-        """Lets the lives of the actions, and the rate windows, begin now."""
-        now = self.clock()
+        now = clock()
         self.actions = Actions(self.config, now)
         self.limits = Limits(self.config, now)
         self.writer = Writer(self.config, time.time() - now)
