@@ -13,7 +13,6 @@ from orchestrator.engine.cutoff import Cutoff, Ending, Interrupted
 from orchestrator.errors import TenantError
 from orchestrator.journal.entries import Counts
 from orchestrator.journal.intake import ReadAlready
-from orchestrator.journal.journal import inline
 from orchestrator.logs import Sink, make_log
 from orchestrator.progress import Progress
 from orchestrator.results.spool import ResponseFiles
@@ -21,6 +20,7 @@ from orchestrator.sessions import several
 from orchestrator.sessions.session import Common
 from orchestrator.settings import Settings
 from orchestrator.settings.tenants import Tenant
+from tests.inline_writer import inline
 
 SOUTH = Tenant(base_url="https://south.invalid", client_id="c", client_secret_env="SECRET")
 GONE = TenantError("It is gone.")
