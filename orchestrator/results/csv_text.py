@@ -12,7 +12,7 @@ from orchestrator.results.tables import RecordTable
 BLANK, COMMA, QUOTE, END = (pa.scalar(text, pa.binary()) for text in (b"", b",", b'"', b"\r\n"))
 """Without numpy, Arrow takes ten times as long to find the type of bytes as to compare or join some records."""
 
-_USUAL = 1 << 16  # records of a file, below which their numbers are made once
+_USUAL = 1 << 14  # records of a file, below which their numbers are made once
 _SPECIAL = (b",", b'"', b"\n", b"\r")
 _HARMLESS = {bytes([start]) for start in HARMLESS_STARTS} | {b""}
 
@@ -25,7 +25,7 @@ class QuotedTable:
 
     def __init__(self, table: RecordTable, uploaded: Sequence[int]) -> None:
         self.table = table
-        self.cells = [quoted(column) for column in table.columns]
+        self.cells = table.columns if table.plain else [quoted(column) for column in table.columns]
         self.uploaded = [self.cells[place] for place in uploaded]
         self.lines = joined(self.uploaded) if uploaded else None
 
@@ -72,24 +72,12 @@ def numbers(first: int, length: int, end: pa.Scalar = BLANK) -> pa.Array:
     """A column of the numbers from ``first`` on, as text, each with ``end`` behind it."""
     if first + length <= _USUAL:
         return _usual_numbers(end).slice(first - 1, length)
-    return _as_text(pa.array(range(first, first + length), pa.int64()), end)
-
-
-def places(length: int) -> pa.Array:
-    """The numbers from 0 up to ``length``."""
-    if length <= _USUAL:
-        return _usual_places().slice(0, length)
-    return pa.array(range(length), pa.int64())
-
-
-@cache
-def _usual_places() -> pa.Array:
-    return pa.array(range(_USUAL), pa.int64())
+    return _as_text(pa.arange(first, first + length), end)
 
 
 @cache
 def _usual_numbers(end: pa.Scalar) -> pa.Array:
-    return _as_text(_usual_places().slice(1), end)
+    return _as_text(pa.arange(1, _USUAL), end)
 
 
 def _as_text(integers: pa.Array, end: pa.Scalar) -> pa.Array:

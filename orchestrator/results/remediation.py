@@ -5,7 +5,7 @@ file is for.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -29,14 +29,17 @@ from orchestrator.results.upload_files import UploadFiles
 from orchestrator.results.verdicts import (
     AFTER_FAILURE,
     HAS_PAYMENT,
-    FailedGroups,
-    GroupSpans,
+    Groups,
     Verdicts,
+    group_place,
     stripped,
     verdicts,
 )
 
-_IN_MEMORY = 8
+_WRITTEN_AT_ONCE = 2
+"""Tables of which selected records are written together."""
+
+_IN_MEMORY = 4
 """Tables of one response file kept in memory while it is checked; a longer file is read a second time."""
 
 _SCHEDULES = ("Revenue Schedule Number",)
@@ -92,26 +95,18 @@ class Remediation:
             BadResponseFile: the file cannot be used.
             StorageError: this machine cannot read the file or write the sorted records.
         """
-        counts = _Counts()
-        groups = FailedGroups()
         tables = read_tables(path)
-        spans = GroupSpans()
         first = list(islice(tables, _IN_MEMORY))
         layout = layout_of(action_type, first[0].header)
-        found = []
-        for number, table in enumerate(chain(first, tables)):
-            verdict = verdicts(table, layout, groups)
-            counts.add(verdict)
-            if number < _IN_MEMORY:
-                found.append(verdict)
-            if verdict.groups is not None and len(first) > 1:
-                spans.note(verdict.groups, number)
+        place = group_place(first[0].header, layout)
+        groups = Groups()
+        for table in chain(first, tables):
+            if place is not None and len(first) > 1:
+                groups.note(stripped(table.columns[place]))
         with writing_to(self._target):
-            if number < _IN_MEMORY:
-                self._sort(name, action_type, layout, spans, zip(first, found, strict=True))
-            else:
-                del first, found
-                self._sort(name, action_type, layout, spans, _again(path, layout))
+            found = first if table is first[-1] else _again(path)
+            del first, table
+            counts = self._sort(name, action_type, layout, groups, found)
         self.added.add(name)
         return counts.records()
 
@@ -154,13 +149,17 @@ class Remediation:
         name: str,
         action_type: str | None,
         layout: Layout | None,
-        spans: GroupSpans,
-        tables: Iterator[tuple[RecordTable, Verdicts]],
-    ) -> None:
+        groups: Groups,
+        tables: Iterable[RecordTable],
+    ) -> _Counts:
         general = self._general or self._begin()
         tenant, key = split_action_name(name)
+        counts = _Counts()
         grouped: dict[tuple[str, str], list[_Selection]] = {}
-        for number, (table, found) in enumerate(tables):
+        for number, table in enumerate(tables):
+            groups.begin(number)
+            found = verdicts(table, layout, groups)
+            counts.add(found)
             quotes = QuotedTable(table, () if layout is None else layout.uploaded)
             general.add(quotes, found, key, tenant)
             if layout is None:
@@ -171,20 +170,25 @@ class Remediation:
                 if selection.groups is None:
                     self._write(tenant, layout, selection)
                 else:
-                    grouped.setdefault((selection.folder, selection.kind), []).append(selection)
-            for place, selections in grouped.items():
-                grouped[place] = self._write_complete(tenant, layout, selections, spans, number)
+                    selections = grouped.setdefault((selection.folder, selection.kind), [])
+                    selections.append(selection)
+                    if len(selections) >= _WRITTEN_AT_ONCE and groups.complete(selections[0].groups):
+                        selections[:] = self._write_complete(
+                            tenant, layout, _concatenated(selections), groups
+                        )
             if _count(found.has_payment):
                 self._payment_list(tenant).add(table, layout, key, found.has_payment)
+        for selections in grouped.values():
+            if selections:
+                assert layout is not None
+                self._write(tenant, layout, _concatenated(selections))
+        return counts
 
     def _write_complete(
-        self, tenant: str, layout: Layout, selections: "list[_Selection]", spans: GroupSpans, table: int
+        self, tenant: str, layout: Layout, found: "_Selection", groups: Groups
     ) -> "list[_Selection]":
         """Write the records that come before an incomplete group, and return the others: a group is in one file."""
-        if not selections or not selections[0].complete(spans, table):
-            return selections
-        found = _concatenated(selections)
-        complete = found.complete(spans, table)
+        complete = groups.complete(found.groups)
         self._write(tenant, layout, found.part(0, complete))
         return [found.part(complete)] if complete < len(found.lines) else []
 
@@ -226,10 +230,6 @@ class _Selection:
     whole: pa.Array
     lines: pa.Array
     groups: pa.Array | None
-
-    def complete(self, spans: GroupSpans, table: int) -> int:
-        """How many records can be written after ``table`` without those of later tables."""
-        return len(self.lines) if self.groups is None else spans.complete(self.groups, table)
 
     def part(self, first: int, length: int | None = None) -> "_Selection":
         groups = None if self.groups is None else self.groups.slice(first, length)
@@ -288,11 +288,9 @@ def _concatenated(selections: Sequence[_Selection]) -> _Selection:
     )
 
 
-def _again(path: Path, layout: Layout | None) -> Iterator[tuple[RecordTable, Verdicts]]:
-    groups = FailedGroups()
+def _again(path: Path) -> Iterator[RecordTable]:
     try:
-        for table in read_tables(path):
-            yield table, verdicts(table, layout, groups)
+        yield from read_tables(path)
     except BadResponseFile as error:
         raise StorageError("A response file changed while its records were sorted.") from error
 

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from orchestrator.results.action_types import GROUP, PAYMENT_ID, Layout, normalised
-from orchestrator.results.csv_text import BLANK, places
+from orchestrator.results.csv_text import BLANK
 from orchestrator.results.tables import RecordTable
 
 AFTER_FAILURE = b"An earlier record of its group failed."
@@ -13,6 +13,8 @@ HAS_PAYMENT = b"It carries a payment id: a payment may exist. Sending it again m
 
 _YES, _NO = pa.scalar(b"Y", pa.binary()), pa.scalar(b"N", pa.binary())
 _FALSE, _TRUE = pa.scalar(False, pa.bool_()), pa.scalar(True, pa.bool_())
+_NO_NAMES = pa.array([], pa.binary())
+_COMPARED_AT_ONCE = 16  # tables whose groups are compared with those of earlier tables
 
 
 class Verdicts(Struct, frozen=True):
@@ -33,45 +35,68 @@ class Verdicts(Struct, frozen=True):
     groups: pa.Array | None
 
 
-class FailedGroups:
-    """The groups of one response file in which a record has failed so far; its tables come in their order."""
+class Groups:
+    """The groups of one response file whose records are in several tables.
+
+    First `note` takes the groups of each table, unless there is one table only. Then `behind` and `complete` are called
+    for each table, in their order.
+    """
 
     def __init__(self) -> None:
-        self._failed = pa.array([], pa.binary())
+        self._tables = 0
+        self._recent: list[pa.Array] = []  # the groups in each of the last tables
+        self._earlier: list[pa.Array] = []  # and in those before
+        self._last: dict[bytes, int] = {}  # the last table of each group that is in several
+        self._going_on = self._failed = _NO_NAMES
+
+    def note(self, groups: pa.Array) -> None:
+        """Takes the groups of the records of the next table."""
+        self._recent.append(pc.unique(groups.filter(pc.not_equal(groups, BLANK))))
+        if len(self._recent) == _COMPARED_AT_ONCE:
+            self._compare()
+
+    def _compare(self) -> None:
+        names = pa.concat_arrays([_NO_NAMES, *self._recent])
+        counts = pc.value_counts(names)
+        several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        # Hashing the few new names takes less memory than hashing all earlier ones.
+        again = [earlier.filter(pc.is_in(earlier, value_set=names)) for earlier in self._earlier]
+        found = pa.concat_arrays([several, *again])
+        for table, here in enumerate(self._recent, self._tables):
+            self._last.update(dict.fromkeys(here.filter(pc.is_in(here, value_set=found)).to_pylist(), table))
+        self._tables += len(self._recent)
+        self._recent.clear()
+        self._earlier.append(names)
+
+    def begin(self, table: int) -> None:
+        """Prepares for a table; they count from 0."""
+        if self._recent:
+            self._compare()
+        self._earlier.clear()
+        self._last = {name: last for name, last in self._last.items() if last > table}
+        self._going_on = pa.array(self._last, pa.binary())
 
     def behind(self, groups: pa.Array, failed: pa.Array, unprocessed: pa.Array) -> pa.Array:
         """Which of the ``unprocessed`` records follow a ``failed`` record of their group."""
         failing = pc.and_(failed, pc.not_equal(groups, BLANK))
         named = groups.filter(failing)
-        at = places(len(groups))
+        at = pa.arange(0, len(groups))
         failed_at = pc.take(at.filter(failing), pc.index_in(groups, value_set=named))
-        here = pc.fill_null(pc.less(failed_at, at), _FALSE)
-        earlier = pc.is_in(groups, value_set=self._failed)
-        self._failed = pc.unique(pa.concat_arrays([self._failed, named]))
-        return pc.and_(unprocessed, pc.or_(here, earlier))
+        behind = pc.fill_null(pc.less(failed_at, at), _FALSE)
+        if len(self._failed):
+            behind = pc.or_(behind, pc.is_in(groups, value_set=self._failed))
+        if len(self._going_on):
+            names = pc.unique(pa.concat_arrays([self._failed, named]))
+            self._failed = names.filter(pc.is_in(names, value_set=self._going_on))
+        return pc.and_(unprocessed, behind)
 
-
-class GroupSpans:
-    """How far the groups of one response file reach, if it has several tables."""
-
-    def __init__(self) -> None:
-        self._seen = pa.array([], pa.binary())
-        self._last: dict[bytes, int] = {}  # of the groups in several tables
-
-    def note(self, groups: pa.Array, table: int) -> None:
-        """Takes the groups of the records of a table; ``table`` counts the tables from 0."""
-        names = pc.unique(groups.filter(pc.not_equal(groups, BLANK)))
-        again = pc.is_in(names, value_set=self._seen)
-        self._last.update(dict.fromkeys(names.filter(again).to_pylist(), table))
-        self._seen = pa.concat_arrays([self._seen, names.filter(pc.invert(again))])
-
-    def complete(self, groups: pa.Array, table: int) -> int:
-        """How many of these records come before all groups that go on in later tables than ``table``.
+    def complete(self, groups: pa.Array) -> int:
+        """How many of these records come before all groups that go on in later tables.
 
         A group is wholly among them, or not at all.
         """
         end = len(groups)
-        later = pa.array([group for group, last in self._last.items() if last > table], pa.binary())
+        later = self._going_on
         while len(later) and (first := pc.index(pc.is_in(groups, value_set=later), _TRUE).as_py()) not in (
             -1,
             end,
@@ -82,7 +107,7 @@ class GroupSpans:
         return end
 
 
-def verdicts(table: RecordTable, layout: Layout | None, groups: FailedGroups) -> Verdicts:
+def verdicts(table: RecordTable, layout: Layout | None, groups: Groups) -> Verdicts:
     """The verdicts on the records of ``table``.
 
     Source of the rules: Zuora API, mass action files. After a failed record, the later records of its ``Group ID`` are

@@ -29,7 +29,6 @@ def small_files(monkeypatch, size):
 
 def small_pieces(monkeypatch, size):
     monkeypatch.setattr(tables, "PIECE", size)
-    monkeypatch.setattr(tables, "LATER_PIECE", size)
     monkeypatch.setattr(reader, "CHUNK", size)
 
 
