@@ -1,15 +1,23 @@
 """``mass-stop drill``."""
 
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import options
 from orchestrator.cli.help import Command, Whole
 from orchestrator.cli.simulate import fault_plan, faults_option
+
+if TYPE_CHECKING:
+    from orchestrator.simulator import SimulatedTenant
+
+MOST_RECORDS = 1_000_000
+"""Records of a drill that are checked; a larger drill would take minutes for it."""
 
 
 @click.command("drill", cls=Command)
@@ -37,7 +45,6 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     from msgspec import structs
 
     from orchestrator import runs
-    from orchestrator.cli.resend import resend
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
     from orchestrator.settings import Secret
@@ -69,7 +76,41 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                 write_keys(tenant, keys)
                 yield run, runs.file_intake(run, await runs.new_sources(run, [str(keys)]))
                 if run.saved and not settings.quiet:
-                    sentence = await to_thread.run_sync(resend, run.directory.path, tenant)
+                    sentence = await to_thread.run_sync(_resend, run.directory.path, tenant)
                     sys.stderr.write(f"\n{sentence}\n" if sentence else "")
 
     return conduct(settings, prepare)
+
+
+def _resend(directory: Path, tenant: "SimulatedTenant") -> str | None:
+    """Upload ``remediation/resend/`` to the simulated tenant. Blocks: call it in a thread.
+
+    Returns:
+        A sentence that says what came of it; None if there is nothing to upload, or too much to check.
+    """
+    from orchestrator.results.index import read_index
+
+    index = read_index(directory)
+    spared = index.records_in("resend") if index is not None else 0
+    keys = list(tenant.keys)
+    if index is None or not spared or sum(tenant.truth(key).total for key in keys) > MOST_RECORDS:
+        return None
+    again = [
+        tenant.upload(
+            Path(file.path).name.partition("-")[0], (directory / "remediation" / file.path).read_bytes()
+        )
+        for file in index.files
+        if file.folder == "resend"
+    ]
+    first = Counter(record for key in keys for record in tenant.processed(key))
+    second = Counter(record for key in again for record in tenant.processed(key))
+    twice = sum((first & second).values()) + sum(count - 1 for count in second.values())
+    missing = spared - second.total()
+    if twice or missing:
+        return (
+            f"The {spared:,} spared records were uploaded again: {twice:,} were processed twice, {missing:,} not "
+            "at all. This is a defect of mass-stop."
+        )
+    return (
+        f"The {spared:,} spared records were uploaded again and completed: each was processed exactly once."
+    )

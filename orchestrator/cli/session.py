@@ -19,7 +19,7 @@ from anyio.abc import TaskStatus
 from orchestrator import collector, runs
 from orchestrator.cli import memory, progress
 from orchestrator.cli.output import say
-from orchestrator.errors import MassStopError, StorageError
+from orchestrator.errors import StorageError
 from orchestrator.logs import Screen
 from orchestrator.settings import Settings
 
@@ -53,27 +53,21 @@ async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
     json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     screen = Screen(sys.stderr, "error" if settings.quiet else settings.log_level, json)
     stage = _Stage()
-    failure: MassStopError | None = None
     status = 0
     async with anyio.create_task_group() as group:
         await group.start(_watch_signals, stage)
-        try:
-            with stage.scope:
-                async with prepare(screen) as (run, intake):
-                    stage.run = run
-                    try:
-                        with anyio.CancelScope() as stage.scope:
-                            await _work(run, intake, screen, settings)
-                        if run.started:
-                            stage.delivery = anyio.CancelScope()
-                            status = await close(run, settings, stage)
-                    finally:
-                        await _run_on_end(run, settings, stage)
-        except MassStopError as error:
-            failure = error
+        with stage.scope:
+            async with prepare(screen) as (run, intake):
+                stage.run = run
+                try:
+                    with anyio.CancelScope() as stage.scope:
+                        await _work(run, intake, screen, settings)
+                    if run.started:
+                        stage.delivery = anyio.CancelScope()
+                        status = await close(run, settings, stage)
+                finally:
+                    await _run_on_end(run, settings, stage)
         group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
     if stage.run is None or not stage.run.started:
         raise runs.Interrupted("interrupted; nothing was sent.", 128 + stage.signal)
     return status

@@ -32,7 +32,8 @@ from orchestrator.journal.journal import Journal
 from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow
 from orchestrator.printable import shortened
-from orchestrator.sources import STANDARD_INPUT, Source, Wanted
+from orchestrator.sources import STANDARD_INPUT, Source
+from orchestrator.sources.rows import Wanted
 from orchestrator.threads import NO_THREAD, is_no_thread
 
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import PLAN, InputRow
 from orchestrator.runs.run import Run
 from orchestrator.settings import Settings
-from orchestrator.sources import ARGUMENTS, Source, Wanted, content_of, join_key_arguments, open_source
+from orchestrator.sources import ARGUMENTS, Source, content_of, join_key_arguments, open_source
+from orchestrator.sources.rows import Wanted
 from orchestrator.threads import in_thread
 
 if TYPE_CHECKING:

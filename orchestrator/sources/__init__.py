@@ -29,18 +29,6 @@ from orchestrator.sources.records import parse_records
 from orchestrator.sources.rows import NOTHING_CHOSEN, Wanted, parse_rows
 from orchestrator.sources.text import decode, read_start, refuse_document, split_lines
 
-__all__ = [
-    "ARGUMENTS",
-    "STANDARD_INPUT",
-    "Content",
-    "Source",
-    "Wanted",
-    "content_of",
-    "is_key_argument",
-    "join_key_arguments",
-    "open_source",
-]
-
 ARGUMENTS = "<arguments>"
 """The name of a source whose keys are arguments of the command line."""
 

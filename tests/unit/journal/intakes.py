@@ -17,7 +17,8 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import FallbackConnection, ThreadWriter
 from orchestrator.model import InputRow
 from orchestrator.report import Report, read_report
-from orchestrator.sources import Wanted, open_source
+from orchestrator.sources import open_source
+from orchestrator.sources.rows import Wanted
 
 INFO = RunInfo("run", "run", "0", 0.0, "2026-11-23T22:50:13.000Z", "https://tenant.invalid", None, (), {})
 

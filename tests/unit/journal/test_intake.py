@@ -21,7 +21,8 @@ from orchestrator.journal.intake import (
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.recovery import integrity
 from orchestrator.model import InputRow
-from orchestrator.sources import Wanted, open_source
+from orchestrator.sources import open_source
+from orchestrator.sources.rows import Wanted
 from tests.unit.journal.intakes import connection, fill, info, journal, key, known, read, report, rows, write
 
 __all__ = ["connection", "info", "journal"]

@@ -13,7 +13,8 @@ from orchestrator.journal.intake import (
 )
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome
-from orchestrator.sources import Wanted, open_source
+from orchestrator.sources import open_source
+from orchestrator.sources.rows import Wanted
 from tests.unit.journal.intakes import connection, fill, info, journal, key, read, report, write
 
 __all__ = ["connection", "info", "journal"]

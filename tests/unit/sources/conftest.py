@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.model import InputRow
-from orchestrator.sources import Wanted
+from orchestrator.sources.rows import Wanted
 from tests.unit.sources.tables import Pipe, source
 
 

@@ -5,7 +5,8 @@ import gzip
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.sources import Wanted, open_source
+from orchestrator.sources import open_source
+from orchestrator.sources.rows import Wanted
 from tests.unit.sources.tables import brief, source
 from tests.unit.sources.test_shapes import A, B
 

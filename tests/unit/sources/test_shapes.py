@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
-from orchestrator.sources import Wanted, open_source
+from orchestrator.sources import open_source
+from orchestrator.sources.rows import Wanted
 from tests.unit.sources.tables import brief
 
 A, B, C = "a" * 32, "B" * 32, "0123456789abcdefABCDEF0123456789"

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow, is_bulk_key
-from orchestrator.sources import Wanted, open_source
+from orchestrator.sources import open_source
 from orchestrator.sources.cells import INVISIBLE
+from orchestrator.sources.rows import Wanted
 
 keys = st.text(string.ascii_letters + string.digits, min_size=32, max_size=32)
 plain = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=12)
