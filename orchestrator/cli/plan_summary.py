@@ -59,11 +59,7 @@ class KnownPlan(Struct, frozen=True):
 
 def read_plan(reader: JournalReader) -> KnownPlan:
     """All that :func:`closing` needs of the journal."""
-    return KnownPlan(
-        read_known(reader),
-        reader.plan_totals(),
-        reader.plan_first(SHOWN),
-    )
+    return KnownPlan(read_known(reader), reader.plan_totals(), reader.plan_first(SHOWN))
 
 
 class Ahead(Struct, frozen=True):
@@ -83,42 +79,27 @@ def forecast_run(
     """
     by_tenant = progress.tenants or {"": progress}
     known = plan.known.summary
-    summaries = known.by_tenant if isinstance(known.by_tenant, dict) else {"": known}
-    return {
-        name: Ahead(
-            _forecast(
-                plan.by_tenant.get(name, digest.PlanTotals()),
-                summary.outcomes,
-                _own(settings, tenants.get(name)),
-                by_tenant[name],
-            ),
-            by_tenant[name].limits,
+    ahead = {}
+    for name, summary in ({"": known} if known.by_tenant is None else known.by_tenant).items():
+        seen = by_tenant.get(name)
+        if seen is None or seen.call_seconds is None:
+            continue
+        tenant = tenants.get(name, Tenant())
+        own = {one: value for one in ("headroom", "rate") if (value := getattr(tenant, one)) is not None}
+        totals, outcomes = plan.by_tenant.get(name, digest.PlanTotals()), summary.outcomes
+        # An action that failed has processed nothing, and so has no file.
+        with_file = sum(outcomes.get(one, 0) for one in (Outcome.ALREADY_STOPPED, Outcome.ALREADY_COMPLETED))
+        expected = forecast_of(
+            structs.replace(settings, **own),
+            seen.limits,
+            stopped=totals.actions,
+            over=with_file + outcomes.get(Outcome.ALREADY_FAILED, 0),
+            files=totals.processing + totals.stopping + with_file,
+            slots=max(seen.slots, 1),
+            call_seconds=seen.call_seconds,
         )
-        for name, summary in summaries.items()
-        if name in by_tenant and by_tenant[name].call_seconds is not None
-    }
-
-
-def _own(settings: Settings, tenant: Tenant | None) -> Settings:
-    """The part of ``settings`` that belongs to one tenant of several."""
-    shown = {name: getattr(tenant, name, None) for name in ("headroom", "rate")}
-    return structs.replace(settings, **{name: value for name, value in shown.items() if value is not None})
-
-
-def _forecast(
-    totals: digest.PlanTotals, outcomes: Mapping[Outcome, int], settings: Settings, progress: Progress
-) -> Forecast:
-    """A key that is over costs a refused stop and a poll; one that never processed anything has no file."""
-    over = sum(outcomes.get(name, 0) for name in (Outcome.ALREADY_STOPPED, Outcome.ALREADY_COMPLETED))
-    return forecast_of(
-        settings,
-        progress.limits,
-        stopped=totals.actions,
-        over=over + outcomes.get(Outcome.ALREADY_FAILED, 0),
-        files=totals.processing + totals.stopping + over,
-        slots=max(progress.slots, 1),
-        call_seconds=progress.call_seconds or 0.0,
-    )
+        ahead[name] = Ahead(expected, seen.limits)
+    return ahead
 
 
 def closing(

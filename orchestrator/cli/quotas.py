@@ -72,14 +72,18 @@ def in_words(quota: Quota) -> str:
     return f"{quota.left:,} of {quota.calls:,} left this {name}, resets in {duration(quota.resets_in)}"
 
 
+def _short(quota: Quota) -> str:
+    enough = "NOT enough: the run waits for the reset" if quota.reported else "may not be enough"
+    return f"{in_words(quota)}; {enough}"
+
+
 def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
     """For several tenants: those with a window that is too small for the run."""
     reported = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
     if not reported:
         page.entry("quota", "enough in every tenant, as far as they report it")
     for number, (name, quota) in enumerate(reported[:SHOWN]):
-        enough = "NOT enough: the run waits for the reset" if quota.reported else "may not be enough"
-        page.entry("" if number else "quota", f"{name}: {in_words(quota)}; {enough}", "red")
+        page.entry("" if number else "quota", f"{name}: {_short(quota)}", "red")
     if len(reported) > SHOWN:
         page.entry("", f"and {len(reported) - SHOWN} more that may not be enough", "red")
 
@@ -90,13 +94,11 @@ def add_quotas(page: Page, limits: Limits, ahead: Forecast) -> None:
     if not windows:
         page.entry("quota", "the tenant reports none")
     for number, quota in enumerate(windows):
-        short = quota in ahead.short
-        enough = "NOT enough: the run waits for the reset" if quota.reported else "may not be enough"
-        page.entry(
-            "" if number else "quota",
-            f"{in_words(quota)}; {enough}" if short else in_words(quota),
-            "red" if short else None,
-        )
+        title = "" if number else "quota"
+        if quota in ahead.short:
+            page.entry(title, _short(quota), "red")
+        else:
+            page.entry(title, in_words(quota))
     if ahead.short:
         page.entry(
             "",

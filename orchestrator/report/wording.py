@@ -153,9 +153,7 @@ ERRORS: dict[str, Words] = {
         "Not as expected", "An expectation (--expect-…) did not hold.", "Was the guard right?"
     ),
     "not_settled": Words(
-        "End not seen",
-        "The action did not end within --settle.",
-        f"{_RESUME} Give a longer --settle.",
+        "End not seen", "The action did not end within --settle.", f"{_RESUME} Give a longer --settle."
     ),
 }
 

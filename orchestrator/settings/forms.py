@@ -188,26 +188,15 @@ PREFIX = Form("TEXT", "at most 24 printable ASCII characters without : ; \" and 
 HEADER = Form("TEXT", "at most 64 printable ASCII characters without : ; \" and '", _header_text(64))
 ORGANISATIONS = Form("ID[,ID...]", "organisation ids with commas between", _organisations, ",".join)
 ENGINE = _choice(
-    "local|dask",
-    "local or dask",
-    {"local": "in this process", "dask": "by the workers of a dask cluster"},
+    "local|dask", "local or dask", {"local": "in this process", "dask": "by the workers of a dask cluster"}
 )
 LOG_FORMAT = _choice(
     "auto|console|json",
     "auto, console or json",
-    {
-        "auto": "for people on a terminal, JSON lines elsewhere",
-        "console": "for people",
-        "json": "JSON lines",
-    },
+    {"auto": "for people on a terminal, JSON lines elsewhere", "console": "for people", "json": "JSON lines"},
 )
 LOG_LEVEL = _choice(
     "LEVEL",
     "debug, info, warning or error",
-    {
-        "debug": "each call",
-        "info": "what happens",
-        "warning": "what needs a person",
-        "error": "what failed",
-    },
+    {"debug": "each call", "info": "what happens", "warning": "what needs a person", "error": "what failed"},
 )

@@ -17,13 +17,7 @@ from orchestrator.report.headline import tenant_headline
 from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums, read_breakdowns
 from orchestrator.report.pages.fate import Fate, fate_of
 from orchestrator.report.schema import Headline
-from orchestrator.report.wording import (
-    OUTCOMES,
-    Group,
-    Words,
-    by_group,
-    error_words,
-)
+from orchestrator.report.wording import OUTCOMES, Group, Words, by_group, error_words
 from orchestrator.settings import SETTINGS, Rate, Setting, Settings, TenantKind, Threshold, kind_of_tenant
 
 FIRST = 20
