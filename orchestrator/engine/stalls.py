@@ -9,7 +9,7 @@ from orchestrator.engine.hedge import Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.pacing.pacer import Pacer
 
-CHECK = 0.25
+CHECK = 0.1
 """Seconds between two checks."""
 
 

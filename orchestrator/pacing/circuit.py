@@ -71,5 +71,5 @@ class Circuit:
         if self.open or (self._answered_before and self._failures < FAILURES and not stalled):
             return False
         self.open = True
-        self.next_probe_at = now + self._uniform(*FIRST_PROBE)
+        self.next_probe_at = now if stalled else now + self._uniform(*FIRST_PROBE)
         return True

@@ -11,7 +11,7 @@ from orchestrator.pacing.slots import SlotController
 from orchestrator.pacing.window import RateWindow
 from orchestrator.settings import Rate
 
-STALL = 2.0
+STALL = 1.5
 STALL_FACTOR = 3.0
 STALL_AT_FIRST = 10.0
 """Calls count as hanging after so many seconds without a response. The time is also at least so many times the longest

@@ -12,6 +12,9 @@ from tests.simulation.tenant import Fault, Script, VirtualTenant, actions_of, fa
 from tests.simulation.virtual import now, virtually
 from tests.simulation.world import World, rows_of, settings
 
+WITHIN = 2.0
+"""Seconds until a stop that hung is sent again, once the tenant answers."""
+
 
 def hangs(start: float, end: float, *, works: bool = False) -> Script:
     """Every call that starts between the two times gets no answer until its timeout of 30 s."""
@@ -22,14 +25,14 @@ def last_effective_stop(tenant: VirtualTenant) -> float:
     return max(call.ended_at or 0.0 for call in tenant.of("stop") if call.took_effect)
 
 
-@pytest.mark.parametrize("seconds", [3.0, 10.0, 60.0])
+@pytest.mark.parametrize("seconds", [0.1, 1.6, 3.0, 10.0, 60.0])
 @pytest.mark.parametrize("slots", [1, 10])
 def test_every_stop_that_hung_is_sent_again_as_soon_as_the_tenant_answers(seconds, slots):
     back = 0.5 + seconds
     world = World(VirtualTenant(actions_of(50), script=hangs(0.5, back)), settings(concurrency=slots))
     ending = virtually(world.run(rows_of(50)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: 50})
-    assert last_effective_stop(world.tenant) <= back + 3.5 + 50 * 0.08 / slots
+    assert last_effective_stop(world.tenant) <= back + WITHIN + 50 * 0.08 / slots
 
 
 @pytest.mark.parametrize(("keys", "slots"), [(4, 10), (10, 10)])
@@ -38,7 +41,7 @@ def test_stops_that_hang_from_the_first_call_on_are_sent_again_long_before_their
     world = World(VirtualTenant(actions_of(keys), script=hangs(-1.0, 14.0)), settings(concurrency=slots))
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: keys})
-    assert last_effective_stop(world.tenant) <= 14.0 + 3.5
+    assert last_effective_stop(world.tenant) <= 14.0 + WITHIN
 
 
 @pytest.mark.parametrize("keys", [2, 20])
@@ -70,7 +73,7 @@ def test_hanging_stops_are_noticed_while_files_download(slots):
     batches = [(0.0, rows_of(20)), (5.0, rows_of(20, first=21))]
     ending = virtually(world.run(batches))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: 40})
-    assert last_effective_stop(tenant) <= 10.0 + 3.5 + 20 * 0.08 / slots
+    assert last_effective_stop(tenant) <= 10.0 + WITHIN + 20 * 0.08 / slots
 
 
 def test_a_single_slow_call_is_no_outage():
