@@ -122,13 +122,6 @@ def _finish(errors: BackgroundStream) -> None:
         errors.drain(stalled)
 
 
-def _likely(error: MassStopError) -> str:
-    """A sentence with the word that a refused value probably means; "" if there is none."""
-    if not isinstance(error, SettingError):
-        return ""
-    return suggestion(str(error.value), re.findall(r"[a-z][\w-]+", error.expected))
-
-
 def ending(error: BaseException) -> tuple[str, int]:
     """The message for the operator about ``error``, and the exit status."""
     if isinstance(error, click.ClickException):
@@ -138,8 +131,11 @@ def ending(error: BaseException) -> tuple[str, int]:
         return "interrupted; nothing was sent.", 130
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, SettingError):
+        likely = suggestion(str(error.value), re.findall(r"[a-z][\w-]+", error.expected))
+        return f"{error}{likely}", error.exit_status
     if isinstance(error, MassStopError):
-        return f"{error}{_likely(error)}", error.exit_status
+        return str(error), error.exit_status
     if isinstance(error, MemoryError):
         return NO_MEMORY, 5
     sentence = (

@@ -107,12 +107,13 @@ def completed(values: dict[str, Any]) -> Settings:
                 f"--env {values['env']} and the base URL {values['base_url']} name different tenants."
             )
         values["base_url"] = named
-    if values.get("engine") == "dask" and values.get("scheduler") and not values.get("shared_dir"):
-        raise UsageError(
-            "--scheduler needs --shared-dir: a folder that this machine and every worker see under one path."
-        )
-    if values.get("engine") == "dask" and values.get("scheduler") and not values.get("insecure_scheduler"):
-        refuse_open("--scheduler", values["scheduler"])
+    if values.get("engine") == "dask" and (scheduler := values.get("scheduler")):
+        if not values.get("shared_dir"):
+            raise UsageError(
+                "--scheduler needs --shared-dir: a folder that this machine and every worker see under one path."
+            )
+        if not values.get("insecure_scheduler"):
+            refuse_open("--scheduler", scheduler)
     if values.get("no_results") and values.get("save_responses"):
         raise UsageError(
             "--no-results fetches no response files and --save-responses keeps them: leave one out."

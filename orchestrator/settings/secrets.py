@@ -12,7 +12,8 @@ from orchestrator.settings.text import from_variable, stripped
 LARGEST = 65_536
 """Bytes that are read of a secret file."""
 
-_SCHEME = re.compile(r"(authorization:\s*)?bearer\s+", re.IGNORECASE)
+_SCHEME = re.compile(r"\A(authorization:\s*)?bearer\s+", re.IGNORECASE)
+"""A token may have been copied together with ``Bearer``, the name of its scheme."""
 
 
 def checked_secret(text: str, origin: str) -> Secret:
@@ -24,7 +25,7 @@ def checked_secret(text: str, origin: str) -> Secret:
 
 def secret_of_variable(text: str, origin: str) -> Secret | None:
     """The secret in an environment variable; None if it is empty. Raises UsageError, without the text."""
-    text = _without_scheme(from_variable(text))
+    text = _SCHEME.sub("", from_variable(text))
     return checked_secret(text, origin) if text else None
 
 
@@ -38,7 +39,7 @@ def secret_in(path: str, origin: str) -> Secret:
                     f"{origin}: {path} can be read by {reader}; run: chmod 600 {shlex.quote(path)} "
                     "(in a Kubernetes volume, set defaultMode: 0440; for a Docker secret, set mode: 0400)."
                 )
-            text = _without_scheme(stripped(file.read(LARGEST)))
+            text = _SCHEME.sub("", stripped(file.read(LARGEST)))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise UsageError(f"{origin}: {path} cannot be read: {reason}.") from None
@@ -60,8 +61,3 @@ def readable_by(file: os.stat_result, user: int) -> str | None:
     if file.st_mode & stat.S_IRWXG and file.st_uid == user != 0:
         return "its group"
     return None
-
-
-def _without_scheme(text: str) -> str:
-    """A token may have been copied together with ``Bearer``, the name of its scheme."""
-    return _SCHEME.sub("", text, count=1) if _SCHEME.match(text) else text
