@@ -10,7 +10,7 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import RunInfo, TenantInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import FallbackConnection
-from orchestrator.model import InputRow, Outcome, Problem, Records, Status
+from orchestrator.model import ActionState, InputRow, Outcome, Problem, Records, Status
 from tests.inline_writer import InlineWriter
 
 WALL = 1_795_000_000.0
@@ -132,7 +132,7 @@ class MadeRun:
             total, processed = 10 * seq, 4 * seq
             status = Status.PROCESSING if outcome is Outcome.WOULD_STOP else Status.STOPPED
             records = Records(total, processed, processed - 1, 1, total - processed, "status")
-            journal.status_read(seq, status, TYPES[seq % 3], records, retried=False)
+            journal.status_read(seq, ActionState(status, TYPES[seq % 3], records=records), retried=False)
         journal.completed(seq, outcome, problem, 2.5 if outcome is Outcome.WOULD_STOP else None)
 
 

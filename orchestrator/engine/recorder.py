@@ -14,8 +14,6 @@ from orchestrator.logs import Log
 from orchestrator.model import FAILED, GOOD, Outcome, Problem, Reading, Records
 from orchestrator.progress import NeedsPerson, Progress
 
-_NOTHING = Records()
-
 
 class Completion(Struct, frozen=True):
     """How an action ends. ``reading`` is the status that showed the end, if it is not in the journal yet."""
@@ -156,15 +154,11 @@ class Recorder:
 
     def status(self, action: Action, reading: Reading) -> None:
         """The status was read, and the action continues."""
-        state = reading.state
-        self._journal.status_read(
-            action.seq, state.status, state.action_type, state.records, retried=reading.retried,
-            provenance=state.provenance,
-        )  # fmt: skip
+        self._journal.status_read(action.seq, reading.state, retried=reading.retried)
 
     def stale_status(self, action: Action, reading: Reading) -> None:
         """An older status was read than before. Only the call counts."""
-        self._journal.status_read(action.seq, None, None, _NOTHING, retried=reading.retried)
+        self._journal.status_read(action.seq, None, retried=reading.retried)
 
     def file_read(self, action: Action, *, retried: bool) -> None:
         """A ``file`` call succeeded."""

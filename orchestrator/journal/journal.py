@@ -13,7 +13,25 @@ from orchestrator.journal import database
 from orchestrator.journal.entries import to_action, to_polled_action
 from orchestrator.journal.run_journal import RunJournal, sql, to_json
 from orchestrator.journal.writer import FallbackConnection, ThreadWriter
-from orchestrator.model import Outcome, Problem, Provenance, Reading, Records
+from orchestrator.model import ActionState, Outcome, Problem, Reading, Records, Status
+
+
+def _counts(records: Records) -> dict[str, str | int | None]:
+    return {
+        "total": records.total, "processed": records.processed, "succeeded": records.succeeded,
+        "failed": records.failed, "unprocessed": records.unprocessed,
+    }  # fmt: skip
+
+
+def _seen(state: ActionState) -> dict[str, str | int | None]:
+    """The values that a status gives to a row."""
+    return {
+        "status": state.status, "action_type": state.action_type, "provenance": to_json(state.provenance),
+        **_counts(state.records),
+    }  # fmt: skip
+
+
+_NOTHING: dict[str, str | int | None] = dict.fromkeys(_seen(ActionState(Status.PENDING)))
 
 
 class Journal(RunJournal):
@@ -107,24 +125,9 @@ class Journal(RunJournal):
         """Lets go of a key that is followed, until it is due."""
         self._writer.note("park", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
 
-    def status_read(
-        self,
-        seq: int,
-        status: str | None,
-        action_type: str | None,
-        records: Records,
-        *,
-        retried: bool,
-        provenance: Provenance | None = None,
-    ) -> None:
-        self._read(
-            seq,
-            retried=retried,
-            status=status,
-            action_type=action_type,
-            records=records,
-            provenance=provenance,
-        )
+    def status_read(self, seq: int, state: ActionState | None, *, retried: bool) -> None:
+        """A status was read. Without ``state``, only the call counts."""
+        self._read(seq, retried=retried, seen=_NOTHING if state is None else _seen(state))
 
     def read_failed(
         self, seq: int, call: str, track_id: str, problem: Problem, *, throttled: bool, retried: bool
@@ -160,13 +163,11 @@ class Journal(RunJournal):
         reading: Reading | None = None,
     ) -> None:
         """``reading`` is the status that showed the end, if it is not in the journal yet."""
-        state = reading.state if reading is not None else None
         self._writer.note(
             "completed", seq=seq, outcome=str(outcome), error=problem and to_json(problem), speed=speed,
-            at=self._clock.stamp(), status=state and state.status, action_type=state and state.action_type,
-            provenance=to_json(state.provenance) if state is not None else None,
-            status_calls=int(reading is not None), retried=int(reading is not None and reading.retried),
-            **(_counts(state.records) if state is not None else _NO_COUNTS),
+            at=self._clock.stamp(), status_calls=int(reading is not None),
+            retried=int(reading is not None and reading.retried),
+            **(_NOTHING if reading is None else _seen(reading.state)),
         )  # fmt: skip
 
     def paced(self, slots: int, in_flight: int, others: float | None, throttled: int, waiting: int) -> None:
@@ -181,17 +182,13 @@ class Journal(RunJournal):
         seq: int,
         *,
         retried: bool,
-        status: str | None = None,
-        action_type: str | None = None,
-        provenance: Provenance | None = None,
-        records: Records | None = None,
+        seen: dict[str, str | int | None] = _NOTHING,
         throttled: bool = False,
         file: bool = False,
     ) -> None:
         self._writer.note(
-            "read", seq=seq, status=status, action_type=action_type, provenance=provenance and to_json(provenance),
-            status_calls=int(not file), file_calls=int(file),
-            retried=int(retried), throttled=int(throttled), **(_counts(records) if records is not None else _NO_COUNTS),
+            "read", seq=seq, status_calls=int(not file), file_calls=int(file), retried=int(retried),
+            throttled=int(throttled), **seen,
         )  # fmt: skip
 
     def _failure(self, seq: int, call: str, track_id: str, problem: str) -> None:
@@ -220,13 +217,3 @@ def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
         connection.close()
         why = error.strerror if isinstance(error, OSError) else error
         raise StorageError(f"The journal {path} cannot be written to: {why}.") from error
-
-
-def _counts(records: Records) -> dict[str, int | None]:
-    return {
-        "total": records.total, "processed": records.processed, "succeeded": records.succeeded,
-        "failed": records.failed, "unprocessed": records.unprocessed,
-    }  # fmt: skip
-
-
-_NO_COUNTS = _counts(Records())

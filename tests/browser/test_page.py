@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome, Records, Status
+from orchestrator.model import ActionState, Outcome, Records, Status
 from orchestrator.report.pages import rows
 from orchestrator.report.pages.html import write_html
 from tests.made_runs import HOSTILE, MadeRun, key, made_run, one_of_each
@@ -353,7 +353,9 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             records = Records(1_234_567, 1_234_567, 1_234_567, 1_234_567, 1_234_567, "status")
             run.journal.status_read(
-                number + 1, Status.STOPPED, "UpdateRevenueSchedule", records, retried=False
+                number + 1,
+                ActionState(Status.STOPPED, "UpdateRevenueSchedule", records=records),
+                retried=False,
             )
         return save(run, tmp_path_factory.mktemp("wide"))
 

@@ -14,7 +14,7 @@ from orchestrator.errors import MassStopError
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.recovery.opening import open_for_report
-from orchestrator.model import InputRow, Outcome, Records
+from orchestrator.model import ActionState, InputRow, Outcome, Records, Status
 from orchestrator.report import read_report
 
 SECRETLESS: dict[str, Any] = {"concurrency": 4}
@@ -60,7 +60,11 @@ async def _lived(journal: journals.Journal) -> None:
     for one in armed:
         journal.accepted(one.seq, AT, AT, f"track-{one.seq}", f"request-{one.seq}", 1.0, claimed=True)
     for one in armed[:SETTLED]:
-        journal.status_read(one.seq, "Stopped", "MPU", Records(100, 40, 36, 4, 60, "status"), retried=False)
+        journal.status_read(
+            one.seq,
+            ActionState(Status.STOPPED, "MPU", records=Records(100, 40, 36, 4, 60, "status")),
+            retried=False,
+        )
         journal.completed(one.seq, Outcome.STOPPED, None)
     await journal.end_session("interrupted", "Interrupted by SIGINT.", 130)
 

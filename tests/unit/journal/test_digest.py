@@ -17,7 +17,7 @@ from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import FallbackConnection
-from orchestrator.model import InputRow, Outcome, Problem, Records, Status
+from orchestrator.model import ActionState, InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import read_actions
 from tests.inline_writer import InlineWriter
 
@@ -48,7 +48,7 @@ class Book:
         outcome: Outcome = Outcome.WOULD_STOP,
     ) -> None:
         records = Records(1_000, None if left is None else 1_000 - left, None, None, left, "status")
-        self.journal.status_read(seq, status, "MPU", records, retried=False)
+        self.journal.status_read(seq, ActionState(status, "MPU", records=records), retried=False)
         self.journal.completed(seq, outcome, None, speed)
 
 

@@ -6,7 +6,7 @@ from orchestrator.action import Action, Attempts, Step
 from orchestrator.errors import InputError
 from orchestrator.journal import entries
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import InputRow, Outcome, Records
+from orchestrator.model import ActionState, InputRow, Outcome, Records, Status
 from tests.unit.journal_book import PROBLEM, key, row
 
 # Keys in
@@ -162,8 +162,10 @@ def test_every_failed_call_is_kept_for_the_audit(book):
 
 def test_a_status_with_less_data_keeps_the_earlier_data(book):
     book.admit(row(2))
-    book.journal.status_read(1, "Processing", "MPU", Records(10, 4, 4, 0, 6, "status"), retried=False)
-    book.journal.status_read(1, "Stopping", None, Records(), retried=False)
+    book.journal.status_read(
+        1, ActionState(Status.PROCESSING, "MPU", records=Records(10, 4, 4, 0, 6, "status")), retried=False
+    )
+    book.journal.status_read(1, ActionState(Status.STOPPING, None), retried=False)
     found = book.action()
     assert (found.status, found.action_type, found.records.processed) == ("Stopping", "MPU", 4)
 
@@ -171,7 +173,7 @@ def test_a_status_with_less_data_keeps_the_earlier_data(book):
 def test_both_counts_are_kept_where_file_and_status_disagree(book):
     told, counted = (Records(10, 4, 4, 0, 6, "status"), Records(10, 5, 5, 0, 5, "response_file"))
     book.admit(row(2))
-    book.journal.status_read(1, "Stopped", "MPU", told, retried=False)
+    book.journal.status_read(1, ActionState(Status.STOPPED, "MPU", records=told), retried=False)
     book.journal.filed(1, counted, {"status": told, "response_file": counted})
     found = book.action()
     assert (found.records, found.mismatch) == (counted, {"status": told, "response_file": counted})
@@ -207,7 +209,9 @@ def test_a_parked_key_returns_unchanged(book):
     book.claim()
     book.fail(1, lost=True)
     book.journal.start_polling(1, 0.0, claimed=True)
-    book.journal.status_read(1, "Stopping", "MPU", Records(10, 4, 4, 0, 6, "status"), retried=False)
+    book.journal.status_read(
+        1, ActionState(Status.STOPPING, "MPU", records=Records(10, 4, 4, 0, 6, "status")), retried=False
+    )
     book.journal.park(1, 7.0, 3.0, 5)
     (one,) = book.wait(book.journal.claim_parked(1))
     assert one == Action(

@@ -118,8 +118,8 @@ def test_calls_are_counted_by_kind_retries_and_refusals(book):
     book.accept(1)
     for _ in range(3):
         book.journal.read_failed(1, "status", "track", PROBLEM, throttled=True, retried=False)
-    book.journal.status_read(1, "Stopping", "MPU", Records(), retried=True)
-    book.journal.status_read(1, "Stopped", "MPU", Records(), retried=False)
+    book.journal.status_read(1, ActionState(Status.STOPPING, "MPU"), retried=True)
+    book.journal.status_read(1, ActionState(Status.STOPPED, "MPU"), retried=False)
     book.journal.read_failed(1, "file", "track", PROBLEM, throttled=False, retried=False)
     book.journal.file_read(1, retried=True)
     calls = book.report().summary.calls
@@ -130,7 +130,7 @@ def test_calls_are_counted_by_kind_retries_and_refusals(book):
 def test_a_failed_poll_keeps_the_earlier_status(book):
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
-    book.journal.status_read(1, "Processing", "MPU", told, retried=False)
+    book.journal.status_read(1, ActionState(Status.PROCESSING, "MPU", records=told), retried=False)
     book.journal.read_failed(1, "status", "track", PROBLEM, throttled=False, retried=False)
     book.journal.file_read(1, retried=False)
     assert (book.action().records, book.action().status) == (told, "Processing")
@@ -157,7 +157,7 @@ def test_a_completed_key_is_reported_with_error_speed_and_time(book):
 def test_a_final_poll_is_reported_as_an_earlier_poll_is(book):
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2), row(3))
-    book.journal.status_read(1, "Stopped", "MassPriceUpdate", told, retried=True)
+    book.journal.status_read(1, ActionState(Status.STOPPED, "MassPriceUpdate", records=told), retried=True)
     book.journal.completed(1, Outcome.STOPPED, None)
     state = ActionState(Status.STOPPED, "MassPriceUpdate", records=told)
     book.journal.completed(2, Outcome.STOPPED, None, reading=Reading(state, retried=True))
@@ -171,7 +171,7 @@ def test_a_final_poll_is_reported_as_an_earlier_poll_is(book):
 def test_an_end_without_a_poll_keeps_the_status_and_counts_no_call(book):
     told = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
-    book.journal.status_read(1, "Stopping", "MassPriceUpdate", told, retried=False)
+    book.journal.status_read(1, ActionState(Status.STOPPING, "MassPriceUpdate", records=told), retried=False)
     book.journal.completed(1, Outcome.UNCONFIRMED, PROBLEM)
     action, calls = book.action(), book.report().summary.calls
     assert (action.status, action.records, calls.status, calls.retried) == ("Stopping", told, 1, 0)
@@ -245,7 +245,7 @@ def test_the_report_says_who_uploaded_an_action_and_when_it_ran(book):
     book.admit(row(2))
     book.accept(1)
     early = Provenance("jane@example.com", "2026-11-23 10:00:00", "2026-11-23 10:00:05")
-    book.journal.status_read(1, "Stopping", "MPU", Records(), retried=False, provenance=early)
+    book.journal.status_read(1, ActionState(Status.STOPPING, "MPU", early), retried=False)
     late = msgspec.structs.replace(early, ended_on="2026-11-23 10:05:00")
     state = ActionState(Status.STOPPED, "MPU", late)
     book.journal.completed(1, Outcome.STOPPED, None, reading=Reading(state, retried=False))

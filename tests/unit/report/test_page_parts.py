@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.journal.entries import Operator
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome, Problem, Records, Status
+from orchestrator.model import ActionState, Outcome, Problem, Records, Status
 from orchestrator.report.building import read_report
 from orchestrator.report.pages.html import write_html
 from orchestrator.report.pages.view import read_view
@@ -78,7 +78,9 @@ def test_each_label_is_isolated_from_its_neighbours(run):
 
 def test_an_action_type_breaks_between_its_words_only(run):
     run.add(Outcome.STOPPED)
-    run.journal.status_read(1, Status.STOPPED, "UpdateRevenueSchedule", Records(10), retried=False)
+    run.journal.status_read(
+        1, ActionState(Status.STOPPED, "UpdateRevenueSchedule", records=Records(10)), retried=False
+    )
     assert "Update<wbr>Revenue<wbr>Schedule" in page(run)
 
 
@@ -136,7 +138,7 @@ def test_a_tenant_that_called_its_actions_over_is_not_called_failed():
 
 def test_a_stop_of_an_action_that_was_over_is_a_normal_refusal(run):
     run.refuse(OVER_ALREADY)
-    run.journal.status_read(1, Status.STOPPED, "MPU", Records(10), retried=False)
+    run.journal.status_read(1, ActionState(Status.STOPPED, "MPU", records=Records(10)), retried=False)
     run.refuse(OVER_ALREADY)  # its status was not read
     run.refuse(Problem("timeout", None, None, "No answer."))
     shown = page(run)

@@ -15,7 +15,7 @@ from orchestrator.clock import stamp
 from orchestrator.errors import Kind, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import OVER, Outcome, Problem, Records, Status
+from orchestrator.model import OVER, ActionState, Outcome, Problem, Records, Status
 from orchestrator.printable import printable
 from orchestrator.report import read_report
 from orchestrator.report.pages import rows
@@ -434,7 +434,9 @@ def test_no_run_makes_a_page_of_25_megabytes(run, monkeypatch):
 def test_the_rare_ones_of_very_many_action_types_are_added_up(run, count):
     for number in range(count):
         run.add(Outcome.STOPPED)
-        run.journal.status_read(number + 1, Status.STOPPED, f"type {number}", Records(10), retried=False)
+        run.journal.status_read(
+            number + 1, ActionState(Status.STOPPED, f"type {number}", records=Records(10)), retried=False
+        )
     view = read_view(JournalReader(run.connection))
     (by_type,) = (one for one in view.breakdowns if one.column == "Action type")
     assert sum(share.sums.actions for share in by_type.shares) == count

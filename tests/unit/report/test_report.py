@@ -21,7 +21,7 @@ from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import FallbackConnection
-from orchestrator.model import InputRow, Outcome, Problem, Records, Status
+from orchestrator.model import ActionState, InputRow, Outcome, Problem, Records, Status
 from orchestrator.report import Report, json_schema, read_actions, read_report, write_csv, write_json
 from orchestrator.report.writing import PIECE
 from tests.inline_writer import InlineWriter
@@ -152,9 +152,11 @@ def test_the_report_of_any_journal_is_valid_by_its_schema(data, command, first, 
                     case "read":
                         book.journal.status_read(
                             seq,
-                            data.draw(st.sampled_from(Status)),
-                            data.draw(st.none() | TEXT),
-                            records,
+                            ActionState(
+                                data.draw(st.sampled_from(Status)),
+                                data.draw(st.none() | TEXT),
+                                records=records,
+                            ),
                             retried=True,
                         )
                     case "file":
@@ -272,7 +274,9 @@ def test_the_summary_counts_keys_duplicates_and_malformed_rows(book):
 
 def test_records_are_summed_where_they_are_known(book):
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)), InputRow(4, key(3)))
-    book.journal.status_read(1, "Stopped", "MPU", Records(10, 4, 3, 1, 6, "status"), retried=False)
+    book.journal.status_read(
+        1, ActionState(Status.STOPPED, "MPU", records=Records(10, 4, 3, 1, 6, "status")), retried=False
+    )
     book.journal.filed(2, Records(5, 4, 4, 0, 1, "response_file", held_by_group=1), None)
     assert msgspec.structs.astuple(book.report().summary.records) == (15, 8, 7, 1, 7, 1)
 
@@ -280,7 +284,9 @@ def test_records_are_summed_where_they_are_known(book):
 def test_a_sum_of_which_no_action_has_the_count_is_null(book):
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)))
     assert set(book.written()["summary"]["records"].values()) == {None}
-    book.journal.status_read(1, "Stopped", "MPU", Records(10, 4, source="status"), retried=False)
+    book.journal.status_read(
+        1, ActionState(Status.STOPPED, "MPU", records=Records(10, 4, source="status")), retried=False
+    )
     assert msgspec.structs.astuple(book.report().summary.records) == (10, 4, None, None, None, None)
 
 
