@@ -36,7 +36,9 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     try:
         try:
             yield file
-            _save(file, mode)
+            file.flush()
+            set_mode(file.fileno(), mode)  # the umask has no say
+            os.fsync(file.fileno())  # not tried again if it fails: the second may succeed on lost pages
         finally:
             with suppress(OSError):  # after a failed write, the same error would be raised again
                 file.close()
@@ -92,13 +94,6 @@ def clear_leftovers(directory: Path) -> None:
     with suppress(OSError):
         for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
             path.unlink(missing_ok=True)
-
-
-def _save(file: BinaryIO, mode: int) -> None:
-    """Bring ``file`` to the disk. An fsync that failed is not tried again: the second may succeed on lost pages."""
-    file.flush()
-    set_mode(file.fileno(), mode)  # the umask has no say
-    os.fsync(file.fileno())
 
 
 def _refuse_what_is_no_file(path: Path) -> None:

@@ -85,12 +85,8 @@ async def reading_again(
         with reader:
             async with opened(begin(own, "plan", screen, tenants)) as run:
                 (source,) = await in_thread(lambda: run.journal.add_sources([(str(path), None)]))
-                yield run, RowIntake(run.journal, _rows(reader), source, ranked=False, tenancy=tenancy(run))
-
-
-def _rows(reader: JournalReader) -> Iterator[InputRow]:
-    for seq, key, tenant in reader.bulk_keys():
-        yield InputRow(seq, key, tenant=tenant)
+                rows = (InputRow(seq, key, tenant=tenant) for seq, key, tenant in reader.bulk_keys())
+                yield run, RowIntake(run.journal, rows, source, ranked=False, tenancy=tenancy(run))
 
 
 async def compare(path: Path, run: Run) -> Verification:

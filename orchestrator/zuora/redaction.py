@@ -60,7 +60,6 @@ class Redaction:
     def __init__(self, *secrets: str) -> None:
         self._secrets = secrets
         self._tokens: deque[str] = deque(maxlen=TOKENS)
-        self._last = ""
         self._grams: frozenset[bytes] | None = None
         self._short: list[bytes] = []
         self._remembered = lru_cache(MOST_REMEMBERED)(self._redacted)
@@ -72,8 +71,7 @@ class Redaction:
 
     def add_token(self, token: str) -> None:
         """Removes ``token`` too, from now on."""
-        if token is not self._last:
-            self._last = token
+        if token not in self._tokens:
             self._tokens.append(token)
             self._grams = None
             self._remembered.cache_clear()
