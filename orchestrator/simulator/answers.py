@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Literal
+from uuid import UUID
 
 from orchestrator.simulator.actions import Action
 from orchestrator.simulator.config import TenantConfig
@@ -17,7 +18,6 @@ from orchestrator.simulator.faults import Fault
 
 JSON = "application/json;charset=UTF-8"
 HTML = "text/html"
-_FILE_ADDRESSES: tuple[Literal["own", "other", "relative", "old"], ...] = ("own", "other", "relative", "old")
 _GZIP_ABOVE = 1000  # bytes
 
 Delivery = Literal["whole", "cut", "lost", "reset", "hang"]
@@ -56,8 +56,7 @@ class Writer:
 
     def request_id(self) -> str:
         """36 characters that support would ask for."""
-        raw = f"{self._dice.getrandbits(128):032x}"
-        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+        return str(UUID(int=self._dice.getrandbits(128)))
 
     def json(self, body: Mapping[str, object], status: int = 200) -> Answer:
         """A JSON answer."""
@@ -66,24 +65,21 @@ class Writer:
     def failure(self, code: int, message: str, status: int = 200) -> Answer:
         """``success: false`` with one reason."""
         reason = {"code": self._number(code, self._dice.random()), "message": message}
-        return self.json({"success": False, "processId": self._process_id(), "reasons": [reason]}, status)
-
-    def _process_id(self) -> str:
-        return f"{self._dice.getrandbits(64):016X}"
+        process_id = f"{self._dice.getrandbits(64):016X}"
+        return self.json({"success": False, "processId": process_id, "reasons": [reason]}, status)
 
     def file_address(self, key: str, base_url: str, file_id: str) -> str:
         """The ``outputURL`` of an action: the server builds it, and need not name the host that was called."""
-        how = self._config.file_address
+        forms = {
+            "own": base_url,
+            "other": "https://rest.zuora.com",
+            "relative": "",
+            "old": "https://apisandbox-api.zuora.com/rest",
+        }
+        how: str = self._config.file_address
         if how == "mixed":
-            how = _FILE_ADDRESSES[int(4 * roll(self._config.seed, key, "file address")[0])]
-        match how:
-            case "other":
-                return f"https://rest.zuora.com/v1/files/{file_id}"
-            case "relative":
-                return f"/v1/files/{file_id}"
-            case "old":
-                return f"https://apisandbox-api.zuora.com/rest/v1/files/{file_id}"
-        return f"{base_url}/v1/files/{file_id}"
+            how = list(forms)[int(4 * roll(self._config.seed, key, "file address")[0])]
+        return f"{forms[how]}/v1/files/{file_id}"
 
     def action(self, action: Action, now: float, base_url: str, file_id: str) -> Answer:
         """The status of an action at ``now``."""

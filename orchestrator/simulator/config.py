@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from uuid import UUID
 
 from orchestrator.simulator.dice import hexadecimal
 from orchestrator.simulator.faults import FaultPlan
@@ -82,9 +83,6 @@ class TenantConfig:
     def __post_init__(self) -> None:
         # A frozen object can be completed only this way, and only here: credentials follow from the seed.
         if not self.client_id:
-            raw = hexadecimal(32, self.seed, "client id")
-            object.__setattr__(
-                self, "client_id", "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
-            )
+            object.__setattr__(self, "client_id", str(UUID(hexadecimal(32, self.seed, "client id"))))
         if not self.client_secret:
             object.__setattr__(self, "client_secret", hexadecimal(42, self.seed, "client secret"))

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
 
 _FILE_ID = re.compile(r"[0-9a-f]{32}")
-_CHUNK = 2000  # rows written at a time: a file of millions need not be in memory twice
 _NOTES = (
     "",
     "plain",
@@ -106,37 +105,27 @@ def response_file(
     with zipfile.ZipFile(target, "w", method, compresslevel=1) as archive:
         info = zipfile.ZipInfo(f"{folder}{key}.csv", (2026, 11, 23, 23, 0, 0))
         info.compress_type = method
-        with archive.open(info, "w") as entry:
-            for chunk in _chunks(dice, key, counts, action_type, upload):
-                entry.write(chunk)
+        archive.writestr(info, _content(dice, key, counts, action_type, upload))
     return raw.getvalue()
 
 
-def _chunks(
-    dice: random.Random, key: str, counts: Counts, action_type: str, upload: Upload | None
-) -> Iterator[bytes]:
+def _content(dice: random.Random, key: str, counts: Counts, action_type: str, upload: Upload | None) -> bytes:
     columns = COLUMNS.get(action_type, COLUMNS["UpdateAccountingCode"])
     uploaded = list(columns.uploaded) if upload is None else upload.header
     place = dice.choice((0, 1, len(uploaded), len(uploaded), len(uploaded)))
     success = dice.choice(_HEADERS)
     end = dice.choice(("\n", "\r\n"))
     quote_all = dice.random() < 0.3
-    if dice.random() < 0.3:
-        yield b"\xef\xbb\xbf"
+    encoding = "utf-8-sig" if dice.random() < 0.3 else "utf-8"
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL)
     writer.writerow([*uploaded[:place], success, *uploaded[place:], *columns.added])
     no_final_end = dice.random() < 0.2
-    last = counts.total - 1
     for n, (cells, mark) in enumerate(_processed(dice, key, counts, columns, upload)):
         added = _added(columns, mark, f"{key[:6]}{n:06d}")
         writer.writerow([*cells[:place], mark, *cells[place:], *added])
-        if n % _CHUNK == _CHUNK - 1 and n != last:
-            yield text.getvalue().encode()
-            text.seek(0)
-            text.truncate()
-    rest = text.getvalue()
-    yield (rest.removesuffix(end) if no_final_end else rest).encode()
+    content = text.getvalue()
+    return (content.removesuffix(end) if no_final_end else content).encode(encoding)
 
 
 def _processed(

@@ -49,13 +49,6 @@ def test_a_file_is_the_same_each_time_it_is_fetched() -> None:
     assert response_file(1, "a" * 32, Counts(9, 3, 2, 1)) == response_file(1, "a" * 32, Counts(9, 3, 2, 1))
 
 
-def test_a_long_file_has_every_row_once() -> None:
-    """It is written in pieces; none may be lost or doubled between two of them."""
-    for total in (1999, 2000, 2001, 4000, 10_001):
-        _, rows, _ = _rows(response_file(2, "b" * 32, Counts(total, total, total, 0)))
-        assert len({tuple(row) for row in rows}) == total
-
-
 def test_a_file_of_no_records_has_a_header() -> None:
     """An empty upload is an upload."""
     header, rows, _ = _rows(response_file(1, "c" * 32, Counts(0, 0, 0, 0)))
