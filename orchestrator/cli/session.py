@@ -94,7 +94,8 @@ async def _work(run: runs.Run, intake: runs.Intake, screen: Screen, settings: Se
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
     """The first signal lets calls in flight, or the copy of the report, finish. A second one cancels them.
 
-    A terminal that closes counts as a signal, unless nohup or the shell ignores it.
+    The files of a run are written in any case. A terminal that closes counts as a signal, unless nohup or the shell
+    ignores it.
     """
     hung_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hung_up) as signals:
@@ -106,6 +107,9 @@ async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> Non
                 stage.signal = number
                 first = stage.delivery.deadline == math.inf
                 stage.delivery.deadline = anyio.current_time() + (PATIENCE if first else 0)
+                continue
+            if stage.run is not None and stage.run.progress.writing is not None:
+                sys.stderr.write("All calls have ended. The files of the run are being written.\n")
                 continue
             if stage.run is None or not stage.run.started or stage.run.cutoff.closing:
                 stage.signal = number
