@@ -6,10 +6,12 @@ If nothing is ready and no timer is set, the loop raises an error instead of han
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple
 
 R = TypeVar("R")
+Args = TypeVarTuple("Args")
 
 EPOCH = 1_795_000_000.0
 """The wall clock when a virtual loop starts: some day in November 2026."""
@@ -44,6 +46,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.jump.now
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """A delay below the clock's resolution would end before any time has passed, and be asked for again."""
+        return super().call_later(
+            2 * TICK if 0 < delay < 2 * TICK else delay, callback, *args, context=context
+        )
 
 
 def virtually(main: Coroutine[Any, Any, R]) -> R:
