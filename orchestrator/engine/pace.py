@@ -52,7 +52,6 @@ class Pace:
         pacer.answered(answer, now)
         progress.closed_until = pacer.closed_until
         slots = progress.slots = pacer.limit
-        progress.in_flight = pacer.in_flight
         if answer.throttled or answer.retry_after is not None:
             self._throttled += answer.throttled
             self._log_refusal(answer)

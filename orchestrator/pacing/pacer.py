@@ -116,12 +116,12 @@ class Pacer:
             return None
         at = self.gate if self.gate > self._spaced else self._spaced
         abandoned = self._abandoned
-        if abandoned.until and not self.circuit.open:
+        if self.circuit.open:
+            at = max(at, self.circuit.next_probe_at)
+        elif abandoned.until:
             abandoned.expire(now)
             if self.in_flight + len(abandoned.until) >= self._slots.limit:
                 at = max(at, abandoned.until[0])
-        if self.circuit.open:
-            at = max(at, self.circuit.next_probe_at)
         for window in self._every:
             opens_at = window.opens_at(now)
             if opens_at > at:

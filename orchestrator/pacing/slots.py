@@ -91,11 +91,15 @@ class TenantSlots:
 
     def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
         """Processes the headers; returns whether the count of free slots was a fresh one."""
-        if permitted is None or not 0 < permitted <= MOST_PERMITTED or not self._believed(permitted):
+        if permitted is None or not 0 < permitted <= MOST_PERMITTED:
             return False
-        other_limit, fresh = permitted != self._permitted, False
+        claimed, self._claimed = self._claimed, permitted
+        other_limit = permitted != self._permitted
         if other_limit:
+            if self._permitted is not None and permitted != claimed:
+                return False  # it may be an error, until it is reported twice in a row
             self._permitted, self._margin = permitted, 0.0
+        fresh = False
         if remaining is not None and remaining <= permitted:
             fresh = self._load.seen(now, in_flight, permitted, remaining)
         if other_limit or fresh:
@@ -103,12 +107,6 @@ class TenantSlots:
         if other_limit:
             self._search.begin(self._reported, now)
         return fresh
-
-    def _believed(self, permitted: int) -> bool:
-        """A new limit is believed when it is reported twice in a row: it might be an error."""
-        believed = self._permitted is None or permitted in (self._permitted, self._claimed)
-        self._claimed = permitted
-        return believed
 
     def _less(self, permitted: int) -> int:
         """The slots that ``permitted`` leaves to us."""
