@@ -32,18 +32,16 @@ def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_or_latest(run_dir: Path | None, *, latest: bool, command: str) -> Path:
-    """``run_dir``, or with ``latest`` the newest run, which is named on standard error. Raises UsageError."""
+    """``run_dir``, or with ``latest`` the newest run in ``runs/``, which is named on standard error.
+
+    If several began in the same second, the later id counts. Raises UsageError.
+    """
     if latest and run_dir is not None:
         raise UsageError("Give RUN_DIR or --latest, not both.")
     if run_dir is not None:
         return run_dir
-    if latest:
-        return latest_run()
-    raise UsageError(f"Which run? Give its directory: mass-stop {command} RUN_DIR, or --latest")
-
-
-def latest_run() -> Path:
-    """The newest run in ``runs/``. If several began in the same second, the later id counts. Raises UsageError."""
+    if not latest:
+        raise UsageError(f"Which run? Give its directory: mass-stop {command} RUN_DIR, or --latest")
     runs = [run for path in RUNS.glob("*/journal.db") if (run := (_started(path.parent), path.parent))[0]]
     if not runs:
         raise UsageError(f"There is no run in {RUNS.absolute()}. Give its directory instead of --latest.")

@@ -10,6 +10,7 @@ _CONFIRMED = {
     "program": "confirmed by a program",
     None: "",
 }
+_FACTS = ("Operator", "Host", "OAuth client", "Confirmation", "Command", "Reason", "Ticket")
 
 
 def verified(verification: VerificationEntry) -> str:
@@ -46,18 +47,9 @@ def operator_parts(operator: OperatorEntry) -> list[str]:
 
 def operator_facts(operator: OperatorEntry | None) -> dict[str, str | None]:
     """The same by name, with the command, the reason and the ticket; None for what is not known or was not given."""
-    names = ("Operator", "Host", "OAuth client", "Confirmation", "Command", "Reason", "Ticket")
     if operator is None:
-        return dict.fromkeys(names)
+        return dict.fromkeys(_FACTS)
     confirmation = _CONFIRMED[operator.confirmed] or "not needed: nothing real was stopped"
-    command = shlex.join(operator.command_line) if operator.command_line else None
-    values = (
-        operator.user,
-        operator.host,
-        operator.client_id,
-        confirmation,
-        command,
-        operator.reason,
-        operator.ticket,
-    )
-    return dict(zip(names, values, strict=True))
+    command = shlex.join(operator.command_line) or None
+    who = (operator.user, operator.host, operator.client_id)
+    return dict(zip(_FACTS, (*who, confirmation, command, operator.reason, operator.ticket), strict=True))

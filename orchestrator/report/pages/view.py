@@ -16,7 +16,7 @@ from orchestrator.report import RunEntry, Summary, read_head
 from orchestrator.report.headline import tenant_headline
 from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums, read_breakdowns
 from orchestrator.report.pages.fate import Fate, fate_of
-from orchestrator.report.schema import Headline
+from orchestrator.report.schema import Headline, TenantEntry
 from orchestrator.report.wording import OUTCOMES, Group, Words, by_group, error_words
 from orchestrator.settings import SETTINGS, Rate, Setting, Settings, TenantKind, Threshold, kind_of_tenant
 
@@ -88,14 +88,10 @@ _TOLD = (
 )  # fmt: skip
 
 
-class Place(Struct, frozen=True):
+class Place(TenantEntry, frozen=True, kw_only=True):
     """One tenant of the run; ``name`` is empty where it is the only one."""
 
     name: str
-    base_url: str
-    entity_id: str | None
-    org_ids: tuple[str, ...]
-    file_host: str | None
 
     @property
     def kind(self) -> TenantKind:
@@ -242,7 +238,7 @@ def _headline(run: RunEntry) -> Headline:
 def _places(run: RunEntry) -> list[Place]:
     tenants = run.tenants or {} if run.tenant is None else {"": run.tenant}
     return [
-        Place(printable(name), printable(one.base_url), one.entity_id, one.org_ids, one.file_host)
+        Place(printable(one.base_url), one.entity_id, one.org_ids, one.file_host, name=printable(name))
         for name, one in tenants.items()
     ]
 

@@ -465,5 +465,5 @@ def test_the_most_frequent_of_very_many_error_kinds_are_shown(run):
     ],
 )
 def test_the_page_labels_a_tenant_as_the_screen_does(address: str, label: str | None):
-    place = Place("", address, None, (), None)
+    place = Place(address, None, (), name="")
     assert (place.kind, place.kind.label) == (kind_of_tenant(address), label)
