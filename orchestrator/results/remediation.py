@@ -25,7 +25,7 @@ from orchestrator.results.index import writing_to
 from orchestrator.results.payments import PaymentList
 from orchestrator.results.reader import BadResponseFile, counted
 from orchestrator.results.tables import RecordTable, read_tables
-from orchestrator.results.upload_files import UploadFiles
+from orchestrator.results.upload_files import Lines, UploadFiles
 from orchestrator.results.verdicts import (
     AFTER_FAILURE,
     HAS_PAYMENT,
@@ -155,7 +155,7 @@ class Remediation:
         general = self._general or self._begin()
         tenant, key = split_action_name(name)
         counts = _Counts()
-        grouped: dict[tuple[str, str], list[_Selection]] = {}
+        grouped: dict[tuple[str, str], list[Lines]] = {}
         for number, table in enumerate(tables):
             groups.begin(number)
             found = verdicts(table, layout, groups)
@@ -166,31 +166,22 @@ class Remediation:
                 kind = action_type or "unknown"
                 self._unknown[kind] = self._unknown.get(kind, 0) + len(table.marks)
                 continue
-            for selection in _selections(key, layout, quotes, found):
-                if selection.groups is None:
-                    self._write(tenant, layout, selection)
-                else:
-                    selections = grouped.setdefault((selection.folder, selection.kind), [])
-                    selections.append(selection)
-                    if len(selections) >= _WRITTEN_AT_ONCE and groups.complete(selections[0].groups):
-                        selections[:] = self._write_complete(
-                            tenant, layout, _concatenated(selections), groups
-                        )
+            for folder, kind, lines in _selections(key, layout, quotes, found):
+                parts = grouped.setdefault((folder, kind), [])
+                parts.append(lines)
+                if lines.groups is None:
+                    self._write(tenant, layout, folder, kind, parts)
+                    parts.clear()
+                elif len(parts) >= _WRITTEN_AT_ONCE and groups.complete(parts[0].groups):
+                    complete, parts[:] = _divided(parts, groups)
+                    self._write(tenant, layout, folder, kind, complete)
             if _count(found.has_payment):
                 self._payment_list(tenant).add(table, layout, key, found.has_payment)
-        for selections in grouped.values():
-            if selections:
+        for (folder, kind), parts in grouped.items():
+            if parts:
                 assert layout is not None
-                self._write(tenant, layout, _concatenated(selections))
+                self._write(tenant, layout, folder, kind, parts)
         return counts
-
-    def _write_complete(
-        self, tenant: str, layout: Layout, found: "_Selection", groups: Groups
-    ) -> "list[_Selection]":
-        """Write the records that come before an incomplete group, and return the others: a group is in one file."""
-        complete = groups.complete(found.groups)
-        self._write(tenant, layout, found.part(0, complete))
-        return [found.part(complete)] if complete < len(found.lines) else []
 
     def _payment_list(self, tenant: str) -> PaymentList:
         if tenant not in self._payments:
@@ -200,15 +191,13 @@ class Remediation:
             self._payments[tenant] = PaymentList(folder)
         return self._payments[tenant]
 
-    def _write(self, tenant: str, layout: Layout, selection: "_Selection") -> None:
-        folder, kind = selection.folder, selection.kind
+    def _write(self, tenant: str, layout: Layout, folder: str, kind: str, parts: Sequence[Lines]) -> None:
         files = self._uploads.get((folder, tenant, kind))
         if files is None:
             own_directory(self._work / folder)
             files = UploadFiles(self._work / folder / tenant, kind, _INFORMATION[folder])
             self._uploads[folder, tenant, kind] = files
-        header = layout.header if kind == layout.action_type.name else _SCHEDULES
-        files.add(header, selection.whole, selection.lines, selection.groups)
+        files.add(layout.header if kind == layout.action_type.name else _SCHEDULES, parts)
 
     def _guide(self) -> Guide:
         assert self._general is not None
@@ -221,23 +210,24 @@ class Remediation:
         )
 
 
-@dataclass(frozen=True)
-class _Selection:
-    """Records of one action for one folder: whole lines of CSV, the uploaded cells alone, and groups if any."""
-
-    folder: str
-    kind: str
-    whole: pa.Array
-    lines: pa.Array
-    groups: pa.Array | None
-
-    def part(self, first: int, length: int | None = None) -> "_Selection":
-        groups = None if self.groups is None else self.groups.slice(first, length)
-        whole, lines = self.whole.slice(first, length), self.lines.slice(first, length)
-        return _Selection(self.folder, self.kind, whole, lines, groups)
+def _divided(parts: Sequence[Lines], groups: Groups) -> tuple[list[Lines], list[Lines]]:
+    """The records before a group that goes on in later tables, and the others: a group is in one file."""
+    complete = groups.complete(pa.concat_arrays([part.groups for part in parts]))
+    before, others = [], []
+    for part in parts:
+        here = min(complete, len(part.whole))
+        complete -= here
+        if here:
+            before.append(part.part(0, here))
+        if here < len(part.whole):
+            others.append(part.part(here))
+    return before, others
 
 
-def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) -> Iterator[_Selection]:
+def _selections(
+    key: str, layout: Layout, quotes: QuotedTable, found: Verdicts
+) -> Iterator[tuple[str, str, Lines]]:
+    """The records of each folder and action type."""
     table, lines = quotes.table, quotes.lines
     kind = layout.action_type.name
     bulk_key = constant(key.encode())
@@ -250,7 +240,7 @@ def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) 
         lines: pa.Array,
         last: pa.Array | pa.Scalar | None = None,
         groups: pa.Array | None = None,
-    ) -> Iterator[_Selection]:
+    ) -> Iterator[tuple[str, str, Lines]]:
         if _count(chosen):
             picked = lines.filter(chosen)
             if last is None:
@@ -258,7 +248,8 @@ def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) 
             else:
                 cells = last.filter(chosen) if isinstance(last, pa.Array) else last
                 whole = csv_lines([picked, bulk_key, rows.filter(chosen), cells])
-            yield _Selection(folder, kind, whole, picked, None if groups is None else groups.filter(chosen))
+            chosen_groups = None if groups is None else groups.filter(chosen)
+            yield folder, kind, Lines(whole, pc.binary_length(picked), chosen_groups)
 
     yield from selection("resend", kind, found.resend, lines, None, found.groups)
     error = layout.place(ERROR)
@@ -273,19 +264,6 @@ def _selections(key: str, layout: Layout, quotes: QuotedTable, found: Verdicts) 
         schedules = table.columns[created]
         named = pc.and_(found.succeeded, pc.not_equal(stripped(schedules), BLANK))
         yield from selection("reverse", layout.action_type.reversed_by, named, quotes.cells[created])
-
-
-def _concatenated(selections: Sequence[_Selection]) -> _Selection:
-    first, *others = selections
-    if not others:
-        return first
-    return _Selection(
-        first.folder,
-        first.kind,
-        pa.concat_arrays([selection.whole for selection in selections]),
-        pa.concat_arrays([selection.lines for selection in selections]),
-        pa.concat_arrays([selection.groups for selection in selections]),
-    )
 
 
 def _again(path: Path) -> Iterator[RecordTable]:

@@ -33,6 +33,8 @@ PIECE = 8 * CHUNK
 Sorting the records of a table takes about ten times its bytes. Larger pieces hardly take less time.
 """
 
+_MOST_COLUMNS = 128  # Arrow's parser takes some 10 KB for each column of a piece
+
 _BOM = b"\xef\xbb\xbf"
 _CELL = r'(?:[^",\r\n]*|"(?:[^"]|"")*")'
 _WELL_FORMED = rf"\A(?:{_CELL}(?:,|\r?\n))*{_CELL}\z"
@@ -94,7 +96,7 @@ def _read_fast(path: Path, bounds: Bounds) -> Iterator[RecordTable]:
                 raise _Unusual
             if not header:
                 header, start = _header(text)
-                if not 1 < len(header) <= bounds.columns:
+                if not 1 < len(header) <= min(bounds.columns, _MOST_COLUMNS):
                     raise _Unusual
                 place = success_place(header)
             columns = _columns(memoryview(text)[start:], len(header))

@@ -1,5 +1,6 @@
 """Numbered files of records that can be uploaded as they are."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,12 +9,29 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from orchestrator.atomic import append, own_directory, sync
-from orchestrator.results.csv_text import BLANK, csv_lines, header_line, text_of
+from orchestrator.results.csv_text import BLANK, header_line, text_of
 
 MOST_BYTES = 4_000_000
 """Bytes of one file; the API takes uploads up to 4 MB."""
 
 _NO_GROUPS = pa.array([], pa.binary())
+
+
+class Lines(Struct, frozen=True):
+    """Records of one action as lines of CSV.
+
+    ``uploaded`` has how many bytes of each line are the uploaded cells. ``groups`` has the group of each record, if the
+    action has groups.
+    """
+
+    whole: pa.Array
+    uploaded: pa.Array
+    groups: pa.Array | None = None
+
+    def part(self, first: int, length: int | None = None) -> "Lines":
+        """``length`` of the records from the place ``first`` on."""
+        groups = None if self.groups is None else self.groups.slice(first, length)
+        return Lines(self.whole.slice(first, length), self.uploaded.slice(first, length), groups)
 
 
 class UploadFile(Struct):
@@ -50,48 +68,50 @@ class UploadFiles:
         self._open: dict[tuple[str, ...], UploadFile] = {}
         self._groups: dict[tuple[str, ...], pa.Array] = {}  # in each open file
 
-    def add(self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None) -> None:
+    def add(self, names: tuple[str, ...], parts: Sequence[Lines]) -> None:
         """Writes some records of one action, in the order of processing.
 
-        ``lines`` are the uploaded cells of each record, under ``names``, as CSV. ``whole`` has the informational
-        cells and a line end as well. ``groups`` has the group of each record, if the action has groups. Raises OSError.
+        ``names`` are those of the uploaded columns. A group is in these records as a whole. Raises OSError.
         """
-        text = text_of(whole)
+        size = sum(len(text_of(part.whole)) for part in parts)
         header = header_line(*names, *self._more)
-        if len(header) + len(text) > MOST_BYTES:
-            self._split(names, whole, lines, groups)
+        if len(header) + size > MOST_BYTES:
+            self._split(names, parts)
             return
-        named = _NO_GROUPS if groups is None else _named(groups)
+        named = _named(parts)
         file, used = self._open.get(names), self._groups.get(names, _NO_GROUPS)
-        if (
-            file is None
-            or file.size + len(text) > MOST_BYTES
-            or pc.any(pc.is_in(used, value_set=named)).as_py()
-        ):
+        if file is None or file.size + size > MOST_BYTES or pc.any(pc.is_in(used, value_set=named)).as_py():
             file, used = self._begin(header), _NO_GROUPS
         self._open[names], self._groups[names] = file, pa.concat_arrays([used, named])
-        file.write(text, len(lines))
+        for part in parts:
+            file.write(text_of(part.whole), len(part.whole))
 
     def sync(self) -> None:
         """Writes the files to the disk that are not there yet. Raises OSError."""
         for file in self._open.values():
             sync(file.path)
 
-    def _split(
-        self, names: tuple[str, ...], whole: pa.Array, lines: pa.Array, groups: pa.Array | None
-    ) -> None:
+    def _split(self, names: tuple[str, ...], parts: Sequence[Lines]) -> None:
         header = header_line(*names, *self._more)
-        named = [b""] * len(lines) if groups is None else groups.to_pylist()
-        sizes = _sizes(whole)
+        named: list[bytes] = []
+        sizes: list[int] = []
+        for part in parts:
+            named += [b""] * len(part.whole) if part.groups is None else part.groups.to_pylist()
+            sizes += pc.binary_length(part.whole).to_pylist()
         plain = len(header) + max(_totals(sizes, named).values(), default=0) > MOST_BYTES
         if plain:
-            if len(names) == 1:  # a blank line would be no record
-                lines = pc.if_else(pc.equal(lines, BLANK), b'""', lines)
-            whole = csv_lines([lines])
-            header, sizes = header_line(*names), _sizes(whole)
+            header = header_line(*names)
+            sizes = [max(size, 2) + 2 for part in parts for size in part.uploaded.to_pylist()]
         for records in _shares(sizes, named, MOST_BYTES - len(header)):
             file = self._begin(header, plain=plain)
-            file.write(text_of(whole.take(pa.array(records, pa.int64()))), len(records))
+            end = 0
+            for part in parts:
+                start, end = end, end + len(part.whole)
+                chosen = records[bisect_left(records, start) : bisect_left(records, end)]
+                places = pa.array([place - start for place in chosen], pa.int64())
+                whole = part.whole.take(places)
+                text = _plain(whole, part.uploaded.take(places)) if plain else text_of(whole)
+                file.write(text, len(chosen))
             sync(file.path)
 
     def _begin(self, header: bytes, *, plain: bool = False) -> UploadFile:
@@ -102,14 +122,16 @@ class UploadFiles:
         return file
 
 
-def _named(groups: pa.Array) -> pa.Array:
-    names = pc.unique(groups)
+def _plain(whole: pa.Array, uploaded: pa.Array) -> bytes:
+    """The lines without informational cells. A blank line would be no record."""
+    lines = zip(whole.to_pylist(), uploaded.to_pylist(), strict=True)
+    return b"".join((line[:length] or b'""') + b"\r\n" for line, length in lines)
+
+
+def _named(parts: Sequence[Lines]) -> pa.Array:
+    groups = [part.groups for part in parts if part.groups is not None]
+    names = pc.unique(pa.concat_arrays([_NO_GROUPS, *groups]))
     return names.filter(pc.not_equal(names, BLANK))
-
-
-def _sizes(lines: pa.Array) -> list[int]:
-    sizes: list[int] = pc.binary_length(lines).to_pylist()
-    return sizes
 
 
 def _totals(sizes: Sequence[int], groups: Sequence[bytes]) -> dict[bytes, int]:

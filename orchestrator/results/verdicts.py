@@ -14,7 +14,7 @@ HAS_PAYMENT = b"It carries a payment id: a payment may exist. Sending it again m
 _YES, _NO = pa.scalar(b"Y", pa.binary()), pa.scalar(b"N", pa.binary())
 _FALSE, _TRUE = pa.scalar(False, pa.bool_()), pa.scalar(True, pa.bool_())
 _NO_NAMES = pa.array([], pa.binary())
-_COMPARED_AT_ONCE = 16  # tables whose groups are compared with those of earlier tables
+_COMPARED_AT_ONCE = 4  # tables whose groups are compared with those of earlier tables
 
 
 class Verdicts(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Groups:
     def __init__(self) -> None:
         self._tables = 0
         self._recent: list[pa.Array] = []  # the groups in each of the last tables
-        self._earlier: list[pa.Array] = []  # and in those before
+        self._earlier: list[pa.Array] = []  # and the hashes of those before
         self._last: dict[bytes, int] = {}  # the last table of each group that is in several
         self._going_on = self._failed = _NO_NAMES
 
@@ -56,17 +56,22 @@ class Groups:
             self._compare()
 
     def _compare(self) -> None:
-        names = pa.concat_arrays([_NO_NAMES, *self._recent])
-        counts = pc.value_counts(names)
+        """Finds the groups that are in several tables.
+
+        Two groups may have the same hash. Such a group only seems to go on up to a table that it is in.
+        """
+        hashes = list(map(_hashes, self._recent))
+        new = pa.concat_arrays(hashes)
+        counts = pc.value_counts(new)
         several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-        # Hashing the few new names takes less memory than hashing all earlier ones.
-        again = [earlier.filter(pc.is_in(earlier, value_set=names)) for earlier in self._earlier]
+        again = [earlier.filter(pc.is_in(earlier, value_set=new)) for earlier in self._earlier]
         found = pa.concat_arrays([several, *again])
-        for table, here in enumerate(self._recent, self._tables):
-            self._last.update(dict.fromkeys(here.filter(pc.is_in(here, value_set=found)).to_pylist(), table))
+        for table, (names, own) in enumerate(zip(self._recent, hashes, strict=True), self._tables):
+            going_on = names.filter(pc.is_in(own, value_set=found))
+            self._last.update(dict.fromkeys(going_on.to_pylist(), table))
         self._tables += len(self._recent)
         self._recent.clear()
-        self._earlier.append(names)
+        self._earlier.append(new)
 
     def begin(self, table: int) -> None:
         """Prepares for a table; they count from 0."""
@@ -105,6 +110,10 @@ class Groups:
             behind = groups.slice(end)
             later = behind.filter(pc.not_equal(behind, BLANK))
         return end
+
+
+def _hashes(names: pa.Array) -> pa.Array:
+    return pa.array([hash(name) & 0xFFFF_FFFF for name in names.to_pylist()], pa.uint32())
 
 
 def verdicts(table: RecordTable, layout: Layout | None, groups: Groups) -> Verdicts:
