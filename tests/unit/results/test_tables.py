@@ -162,6 +162,7 @@ def test_long_files_are_read_as_the_strict_reader_reads_them(tmp_path, body):
 )
 def test_a_long_file_is_read_in_pieces(tmp_path, monkeypatch, body, size):
     monkeypatch.setattr(tables, "PIECE", size)
+    monkeypatch.setattr(tables, "LATER_PIECE", size)
     monkeypatch.setattr(reader, "CHUNK", size // 4)
     path = make_zip(tmp_path / "file.zip", b"A,Success\n" + body)
     assert as_tables(path) == strictly(path)
@@ -169,6 +170,7 @@ def test_a_long_file_is_read_in_pieces(tmp_path, monkeypatch, body, size):
 
 def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "PIECE", 1_000)
+    monkeypatch.setattr(tables, "LATER_PIECE", 1_000)
     monkeypatch.setattr(reader, "CHUNK", 100)
     path = make_zip(tmp_path / "file.zip", b"A,Success\n" + b'"x\ny",Y\n' * 10_000)
     assert max(len(table.marks) for table in read_tables(path)) < 200

@@ -29,6 +29,7 @@ def small_files(monkeypatch, size):
 
 def small_pieces(monkeypatch, size):
     monkeypatch.setattr(tables, "PIECE", size)
+    monkeypatch.setattr(tables, "LATER_PIECE", size)
     monkeypatch.setattr(reader, "CHUNK", size)
 
 
