@@ -3,12 +3,16 @@
 import asyncio
 import errno
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
+from time import monotonic
 from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.tracing import Trace
 
@@ -48,16 +52,38 @@ MOST_INTERIM = 100
 """Interim answers (HTTP 1xx) that are read over before the answer itself; a patient gateway sends one now and then."""
 
 
+SUSPICIOUS = 0.4
+"""Seconds without an answer on a reused connection, after which older idle connections are not reused."""
+
+LONGEST_RESOLVED = 1
+"""Seconds for which the addresses of a host name are used: a tenant that comes back may have moved."""
+
+
 class Connector(aiohttp.TCPConnector):
     """Opens as many connections as are asked for: the slots bound them, and a queue here would be an unseen one.
+
+    A firewall or a router may forget connections without a word. So while a call hangs on a reused connection, those
+    that were idle before it are closed, and the next call opens a new one.
 
     ``tls`` is what the other side is verified with.
     """
 
     def __init__(self, tls: ssl.SSLContext | bool = True) -> None:
-        super().__init__(limit=0, keepalive_timeout=30, ssl=tls)
-        connection: type[ResponseHandler] = _Connection  # there is no public way to one's own
-        self._factory = partial(connection, loop=asyncio.get_running_loop())
+        super().__init__(limit=0, keepalive_timeout=30, ttl_dns_cache=LONGEST_RESOLVED, ssl=tls)
+        self._unanswered: dict[ResponseHandler, float] = {}  # since when they are reused, the oldest first
+        connection: Callable[..., ResponseHandler] = _Connection  # there is no public way to one's own
+        self._factory = partial(connection, asyncio.get_running_loop(), self._unanswered)
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        now = monotonic()
+        since = next(iter(self._unanswered.values()), inf)
+        if now - since >= SUSPICIOUS and (idle := self._conns.get(key)):
+            while idle and idle[0][1] <= since:
+                idle.popleft()[0].close()
+        reused = await super()._get(key, traces)
+        if reused is not None and reused.protocol is not None:
+            self._unanswered[reused.protocol] = now
+        return reused
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -85,8 +111,13 @@ class _Connection(ResponseHandler):
     _head = 0
     _interim = 0
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, unanswered: dict[ResponseHandler, float]) -> None:
+        super().__init__(loop)
+        self._unanswered = unanswered
+
     def data_received(self, data: bytes) -> None:
         """Receive a piece of a response."""
+        self._unanswered.pop(self, None)
         ResponseHandler.data_received(self, data)
         if self._parser is not self._answered:  # aiohttp makes a parser for each response
             self._head += len(data)
@@ -107,6 +138,7 @@ class _Connection(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of the parser, which refers to this connection."""
         ResponseHandler.connection_lost(self, exc)
+        self._unanswered.pop(self, None)
         self._answered = None
 
     def _refuse(self, why: str) -> None:

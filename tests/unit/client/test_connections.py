@@ -3,21 +3,25 @@
 import asyncio
 import gc
 import socket
+import time
 from contextlib import suppress
 
 import pytest
+from aiohttp import connector
 from aiohttp.client_proto import ResponseHandler
 
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
 from orchestrator.model import Status
 from orchestrator.zuora import client as client_module
+from orchestrator.zuora import transport
 from orchestrator.zuora.calls import LONGEST_CONNECT
 from orchestrator.zuora.client import ZuoraClient
 from tests.unit.client.scripted import into
 from tests.unit.client.server import (
     KEY,
     TIMEOUT,
+    Answer,
     Request,
     age,
     arrival,
@@ -112,6 +116,54 @@ async def test_after_a_dropped_connection_the_next_call_gets_another():
         await failure_of(client.stop(KEY, "track-1"))
         await client.stop(KEY, "track-2")
     assert server.connections == 2
+
+
+def forgets_two_connections() -> Answer:
+    """The first two connections each get one answer, as if a firewall forgot them afterwards."""
+    seen: set[int] = set()
+
+    async def answer(writer: asyncio.StreamWriter, request: Request) -> None:
+        if request.connection <= 2 and request.connection in seen:
+            await hangs(writer, request)
+        seen.add(request.connection)
+        if len(seen) == 2:
+            both.set()
+        await both.wait()
+        await says()(writer, request)
+
+    both = asyncio.Event()
+    return answer
+
+
+@pytest.mark.asyncio
+async def test_while_a_reused_connection_hangs_no_older_one_is_reused(monkeypatch):
+    monkeypatch.setattr(transport, "SUSPICIOUS", 0.0)
+    async with serving(forgets_two_connections()) as server, opened(server) as client:
+        await asyncio.gather(*(client.stop(KEY, f"track-{number}") for number in (1, 2)))
+        server.arrived.clear()
+        hanging = asyncio.create_task(client.stop(KEY, "track-3"))
+        await server.arrived.wait()
+        await client.stop(KEY, "track-4")
+        hanging.cancel()
+    assert server.requests[-1].connection == 3
+
+
+@pytest.mark.asyncio
+async def test_a_host_that_has_moved_is_found_within_two_seconds(monkeypatch):
+    async def resolve(_: str, port: int, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(addresses), port))]
+
+    addresses = iter(["127.0.0.2", "127.0.0.1"])
+    later = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(connector, "monotonic", lambda: time.monotonic() + later)
+    async with (
+        serving(says()) as server,
+        ZuoraClient(ready(f"http://localhost:{server.port}"), Clock()) as client,
+    ):
+        assert (await failure_of(client.stop(KEY, "track-1"))).kind is Kind.CONNECT_FAILED
+        later = 1.5
+        await client.stop(KEY, "track-2")
 
 
 @pytest.mark.asyncio
