@@ -18,7 +18,8 @@ class JournalFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        self._file = _identity(os.fstat(self._descriptor))
+        found = os.fstat(self._descriptor)
+        self._file = found.st_dev, found.st_ino
         self._log: tuple[int, int] | None = None
         self._alone = True
 
@@ -52,10 +53,7 @@ class JournalFile:
 
 def _identity_of(path: Path) -> tuple[int, int] | None:
     try:
-        return _identity(path.lstat())
+        found = path.lstat()
     except OSError:
         return None
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino

@@ -151,24 +151,25 @@ def merge(journal: Journal, shard: Tables, name: str) -> "Future[list[tuple[int,
 
     Raises StorageError if they do not fit.
     """
-    return journal.perform(lambda connection: _merge(connection, shard, name))
 
+    def work(connection: sqlite3.Connection) -> list[tuple[int, Outcome]]:
+        if not connection.execute(statements()["merge_once"], {"shard": name}).rowcount:
+            return []
+        try:
+            for table in _RECORDS:
+                _insert(connection, table, shard[table], "INSERT")
+            _insert(connection, "action", shard["action"], "INSERT OR REPLACE")
+        except sqlite3.IntegrityError as error:
+            raise StorageError(f"The journal of the shard {name} is damaged: {error}.") from error
+        connection.executemany(statements()["merge_tenant"], _named(shard["tenant"]))
+        token_calls = sum(session["token_calls"] for session in _named(shard["session"]))
+        connection.execute(statements()["merge_session"], {"token_calls": token_calls})
+        seq, outcome, settled = map(shard["action"].columns.index, ("seq", "outcome", "settled_at"))
+        return [
+            (row[seq], Outcome(row[outcome])) for row in shard["action"].values if row[settled] is not None
+        ]
 
-def _merge(connection: sqlite3.Connection, shard: Tables, name: str) -> list[tuple[int, Outcome]]:
-    if not connection.execute(statements()["merge_once"], {"shard": name}).rowcount:
-        return []
-    try:
-        for table in _RECORDS:
-            _insert(connection, table, shard[table], "INSERT")
-        _insert(connection, "action", shard["action"], "INSERT OR REPLACE")
-    except sqlite3.IntegrityError as error:
-        raise StorageError(f"The journal of the shard {name} is damaged: {error}.") from error
-    for tenant in _named(shard["tenant"]):
-        connection.execute(statements()["merge_tenant"], tenant)
-    token_calls = sum(session["token_calls"] for session in _named(shard["session"]))
-    connection.execute(statements()["merge_session"], {"token_calls": token_calls})
-    seq, outcome, settled = map(shard["action"].columns.index, ("seq", "outcome", "settled_at"))
-    return [(row[seq], Outcome(row[outcome])) for row in shard["action"].values if row[settled] is not None]
+    return journal.perform(work)
 
 
 def _named(rows: Rows) -> Iterator[dict[str, Any]]:
