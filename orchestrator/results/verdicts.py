@@ -1,5 +1,7 @@
 """The next step for each record: send it again, correct it first, review it, or reverse it."""
 
+from array import array
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
@@ -45,7 +47,9 @@ class Groups:
     def __init__(self) -> None:
         self._tables = 0
         self._recent: list[pa.Array] = []  # the groups in each of the last tables
-        self._earlier: list[pa.Array] = []  # and the hashes of those before
+        self._earlier = array(
+            "I"
+        )  # and the hashes of those before; many small arrays would scatter in memory
         self._last: dict[bytes, int] = {}  # the last table of each group that is in several
         self._going_on = self._failed = _NO_NAMES
 
@@ -64,20 +68,21 @@ class Groups:
         new = pa.concat_arrays(hashes)
         counts = pc.value_counts(new)
         several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-        again = [earlier.filter(pc.is_in(earlier, value_set=new)) for earlier in self._earlier]
-        found = pa.concat_arrays([several, *again])
+        earlier = pa.Array.from_buffers(pa.uint32(), len(self._earlier), [None, pa.py_buffer(self._earlier)])
+        found = pa.concat_arrays([several, earlier.filter(pc.is_in(earlier, value_set=new))])
+        del earlier  # or the array could not grow
         for table, (names, own) in enumerate(zip(self._recent, hashes, strict=True), self._tables):
             going_on = names.filter(pc.is_in(own, value_set=found))
             self._last.update(dict.fromkeys(going_on.to_pylist(), table))
         self._tables += len(self._recent)
         self._recent.clear()
-        self._earlier.append(new)
+        self._earlier.frombytes(memoryview(new.buffers()[1])[: 4 * len(new)])
 
     def begin(self, table: int) -> None:
         """Prepares for a table; they count from 0."""
         if self._recent:
             self._compare()
-        self._earlier.clear()
+        self._earlier = array("I")
         self._last = {name: last for name, last in self._last.items() if last > table}
         self._going_on = pa.array(self._last, pa.binary())
 

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ from tests.benchmarks.tenants import Job
 
 FILES, RECORDS = 60, 15_000
 ACTIONS, EACH = 300, 3_000
-SIZES = (15_000, 100_000)
-"""Records of larger files, of a million records in all."""
+SIZES = {15_000: 20, 100_000: 4}
+"""Records of larger files, and how many files."""
+LONG_SIZES = {1_000_000: 1}
+PRODUCT_PYTHON = str(Path(common.MASS_STOP).parent / "python")
 HEADER = [
     "Group ID", "Object Key", "Object Type", "Deferred Revenue Accounting Code", "Recognized Revenue Accounting Code",
     "Note", "Success", "Error Message",
@@ -34,7 +38,7 @@ def measure(table: Table, rounds: int | None = None, long: bool = False) -> None
     """Sorts the same zips with the product and with the script, in turn, each in a process of its own."""
     _cpu(table, rounds or 5)
     _to_the_exit(table, rounds or 2, 1_000 if long else ACTIONS)
-    _memory(table)
+    _memory(table, SIZES | LONG_SIZES if long else SIZES)
     _stops_meanwhile(table, rounds or 2)
 
 
@@ -63,11 +67,16 @@ def _to_the_exit(table: Table, rounds: int, actions: int) -> None:
     table.row("memory above a run without results", extra, "MiB", 0, wanted="<= 64")
 
 
-def _memory(table: Table) -> None:
-    table.head("records: a million in larger files")
-    for each in SIZES:
-        _, more = _run(1_000_000 // each, each)
-        table.row(f"memory above no results, {each:,} a file", [more], "MiB", 0, wanted="<= 64")
+def _memory(table: Table, sizes: dict[int, int]) -> None:
+    table.head("records: memory for larger files and for other ones")
+    for each, files in sizes.items():
+        _, more = _run(files, each)
+        table.row(f"memory above no results, {files} x {each:,}", [more], "MiB", 0, wanted="<= 64")
+    for name, make in SHAPES.items():
+        with tempfile.TemporaryDirectory(prefix="mass-stop-bench-") as place:
+            make(Path(place))
+            more = _printed("memory", Path(place), PRODUCT_PYTHON)
+        table.row(f"memory above before sorting: {name}", [more], "MiB", 0, wanted="<= 64")
 
 
 def _run(actions: int, each: int) -> tuple[float, float]:
@@ -111,8 +120,12 @@ def _completed(each: int) -> dict[str, Any]:
 
 
 def _cpu_of(which: str, folder: Path) -> float:
+    return _printed(which, folder, sys.executable)
+
+
+def _printed(which: str, folder: Path, python: str) -> float:
     with tempfile.TemporaryDirectory(prefix="mass-stop-bench-") as out:
-        command = [sys.executable, "-m", "tests.benchmarks.records", which, str(folder), out]
+        command = [python, "-m", "tests.benchmarks.records", which, str(folder), out]
         done = subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -133,6 +146,53 @@ def _make_zips(folder: Path) -> None:
             )
         with zipfile.ZipFile(folder / f"{number:032x}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("response.csv", text.getvalue())
+
+
+def _actions(folder: Path, files: int, records: int, note: str = "plain", more: int = 0) -> None:
+    header = [*HEADER, *(f"#{number}" for number in range(more))]
+    for number in range(files):
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(header)
+        for n in range(records):
+            cells = [
+                f"{number}-{n // 7}",
+                f"A-{number}-{n}",
+                "Charge",
+                "D",
+                "R",
+                note,
+                "YN "[n % 3].strip(),
+                "",
+            ]
+            writer.writerow([*cells, *["cell"] * more])
+        with zipfile.ZipFile(folder / f"{number:032x}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("response.csv", text.getvalue())
+
+
+SHAPES: dict[str, Callable[[Path], None]] = {
+    "1,800 x 100": partial(_actions, files=1_800, records=100),
+    "cells of 100 KB": partial(_actions, files=1, records=100, note="".join(map(str, range(20_000)))),
+    "400 columns": partial(_actions, files=1, records=3_000, more=392),
+}
+"""Files of other forms. The names of the columns behind the usual ones start with #."""
+
+
+def _memory_of(paths: list[Path], out: Path) -> float:
+    """MiB above what the process had before; 300 tenants and six action types."""
+    from orchestrator.cli import session  # noqa: F401 - what a run has imported before its first file
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    from orchestrator.results.action_types import ACTION_TYPES
+    from orchestrator.results.remediation import Remediation
+
+    kinds = list(ACTION_TYPES)
+    remediation = Remediation(out, tenants=True)
+    for number, path in enumerate(paths):
+        name = f"tenant-{number % 300}/{path.stem}"
+        remediation.add(name, path, kinds[number // 300 % len(kinds)])
+    remediation.finish()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def _product(paths: list[Path], out: Path) -> None:
@@ -174,6 +234,9 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     paths = sorted(Path(folder).glob("*.zip"))
+    if which == "memory":
+        print(_memory_of(paths, Path(out)))
+        return
     {"product": _product, "script": _script}[which](paths, Path(out))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print((usage.ru_utime + usage.ru_stime) / (FILES * RECORDS) * 1e6)
