@@ -175,7 +175,7 @@ class Gate:
                     self.check(slot.priority)
                 break
             except CallError as error:  # no token came; the call goes back into the queue
-                self._outage.failed(error, self._clock.now())
+                self._outage.no_token(error)
                 self._free(slot)
                 slot.due, slot.granted = 0.0, self._loop.create_future()
             except BaseException:

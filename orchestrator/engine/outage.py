@@ -71,6 +71,13 @@ class Outage:
         if not (error.by_api or error.kind in _NO_OUTAGE or started_at < self._pace.last_answer_at):
             self._failed(error)
 
+    def no_token(self, error: CallError) -> None:
+        """No token came. Requests for tokens have limits of their own, which are no outage."""
+        if error.kind is Kind.THROTTLED:
+            self._pace.token_throttled(error)
+        else:
+            self.failed(error, self._clock.now())
+
     def stalled(self) -> None:
         """All calls in flight hang, and have not timed out yet."""
         self._failed(CallError(Kind.TIMEOUT, "No call in flight is answered."), stalled=True)

@@ -63,6 +63,11 @@ class Pace:
             self._log.debug("pace.limit", slots=slots, before=self._slots, others=others and round(others, 1))
             self._slots = slots
 
+    def token_throttled(self, error: CallError) -> None:
+        """The tenant refused a request for a token for its limits: no call starts for a while."""
+        self.pacer.token_throttled(self._clock.now(), error.retry_after)
+        self._progress.closed_until = self.pacer.closed_until
+
     @property
     def answered(self) -> bool:
         """Whether the API has answered a call of this session."""

@@ -35,6 +35,9 @@ OPENING = 0.25
 ALONE_BASE, ALONE_CAP = 0.5, 30.0
 """Seconds for which the gate closes at first, and at most, where a call is refused although none other is ours."""
 
+TOKEN_BASE, TOKEN_CAP = 2.0, 30.0
+"""Seconds until the next request for a token after one was refused for the tenant's limits, at first and at most."""
+
 BURST_SHARE = 20
 """A twentieth of the operator's own rate may leave at once: a burst is lost to the pace (see RateWindow)."""
 
@@ -82,6 +85,7 @@ class Pacer:
         self._refused_left_at = float("-inf")
         self._spaced = float("-inf")
         self._refused_alone = 0
+        self._refused_tokens = 0
         self.written_off = float("-inf")
         self._hung: set[int] = set()  # calls without a slot that have not ended
         self._own = () if rate is None else (_own_window(rate),)
@@ -191,12 +195,20 @@ class Pacer:
             self._refused_left_at = left_at
             self.close(now, answer.retry_after)
         elif not answer.throttled:
-            self._refused_alone = 0
+            self._refused_alone = self._refused_tokens = 0
             if left_at > self._refused_left_at and self.gate > now + SHORT_WAIT:
                 self.gate = now  # The wait concerned one call only: a later call was accepted.
         elif ours == 1:
             self._refused_alone += 1
             self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
+
+    def token_throttled(self, now: float, retry_after: float | None) -> None:
+        """A request for a token was refused for the tenant's limits. No call leaves for a while."""
+        if self.gate > now:
+            return  # other calls waited for the same token
+        self._refused_tokens += 1
+        pause = half_jitter(self._refused_tokens, TOKEN_BASE, TOKEN_CAP, self._uniform)
+        self.close(now, max(pause, retry_after or 0.0))
 
     def close(self, now: float, seconds: float) -> None:
         """Lets nothing leave for ``seconds``."""

@@ -268,8 +268,9 @@ class TenantSession:
             except TenantError as error:
                 self._cutoff.cancel(error)
             except CallError as error:
-                self._outage.failed(error, self._clock.now())
-                await asyncio.sleep(self._uniform(*PROBE_EVERY))
+                self._outage.no_token(error)
+                closed = self._pace.pacer.gate - self._clock.now()
+                await asyncio.sleep(max(closed, self._uniform(*PROBE_EVERY)))
             else:
                 return
 

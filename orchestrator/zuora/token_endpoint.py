@@ -117,6 +117,8 @@ class TokenEndpoint:
         if answer is None:
             wait = read_retry_after(response.headers, self._clock.wall())
             error = failure(response.status, said, None, wait, self._redact, page=body)
+            if error.kind is Kind.UNAUTHENTICATED:  # without a reason, it comes from a gateway
+                error.kind = Kind.GATEWAY
             error.wrong_address = said is None and response.status < 500 and error.kind is not Kind.THROTTLED
             raise error
         self._redact.add_token(answer.access_token)

@@ -167,6 +167,7 @@ async def test_a_failed_token_request_can_be_retried(tenant, answer, wrong_addre
         await client.stop(KEY, "track")
     error = caught.value
     assert (error.by_api, error.may_have_worked, error.wrong_address) == (False, False, wrong_address)
+    assert error.kind is not Kind.UNAUTHENTICATED, "no token was refused"
 
 
 def test_a_token_request_that_hangs_does_not_delay_the_next_one():
