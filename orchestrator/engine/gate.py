@@ -1,7 +1,6 @@
 """The only way to a call: ``async with gate.slot(priority)``. Queue, pacing, token and closing behind one interface."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
 from math import inf
 from types import TracebackType
@@ -16,6 +15,7 @@ from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import FILE, STOP, Priority, PriorityQueue
+from orchestrator.engine.ramp import Ramp
 from orchestrator.errors import CallError
 
 LEAST_CLAIMED = 16
@@ -30,30 +30,6 @@ DOWNLOAD_SHARE = 0.9
 
 class Closed(Exception):
     """The call must not start: the run ends early."""
-
-
-class Ramp:
-    """Opens new connections one at a time: one in each pass of the event loop, in the order of the requests.
-
-    A new connection costs as much as a call. If responses come as fast as this process handles them, the next call
-    finds a free connection. If they take longer, all slots are in use a few passes later. One ramp serves all tenants
-    of a process, because they share its CPU.
-    """
-
-    def __init__(self) -> None:
-        self._asking: deque[Callable[[], None]] = deque()
-
-    def ask(self, begin: Callable[[], None]) -> None:
-        """Call ``begin`` in a later pass."""
-        self._asking.append(begin)
-        if len(self._asking) == 1:
-            asyncio.get_running_loop().call_soon(self._next)
-
-    def _next(self) -> None:
-        begin = self._asking.popleft()
-        if self._asking:
-            asyncio.get_running_loop().call_soon(self._next)
-        begin()
 
 
 class Preempted(Exception):

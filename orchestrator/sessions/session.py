@@ -17,7 +17,7 @@ from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff, Ending
-from orchestrator.engine.gate import Gate, Ramp
+from orchestrator.engine.gate import Gate
 from orchestrator.engine.guards import Expectations, FailureGuard
 from orchestrator.engine.hedge import Hedging
 from orchestrator.engine.input import read_to_end
@@ -27,6 +27,7 @@ from orchestrator.engine.pace import Pace
 from orchestrator.engine.plan import PlanJourney
 from orchestrator.engine.polling import PollSchedule
 from orchestrator.engine.ports import Intake, Tenant
+from orchestrator.engine.ramp import Ramp
 from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.retry import Retry

@@ -12,9 +12,10 @@ import msgspec
 from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff, Ending
-from orchestrator.engine.gate import Gate, Ramp
+from orchestrator.engine.gate import Gate
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
+from orchestrator.engine.ramp import Ramp
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database
 from orchestrator.journal.entries import Counts, RunInfo, SourceInfo

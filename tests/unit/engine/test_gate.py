@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from orchestrator.clock import Clock
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.cutoff import Cutoff
-from orchestrator.engine.gate import Closed, Gate, Ramp
+from orchestrator.engine.gate import Closed, Gate
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.queue import Priority
+from orchestrator.engine.ramp import Ramp
 from orchestrator.errors import CredentialsRefused, MassStopError
 from orchestrator.logs import Sink, make_log
 from orchestrator.model import Answered, Limits
