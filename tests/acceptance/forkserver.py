@@ -45,19 +45,19 @@ PRELOADED = (
 class Forked:
     """A forked command: the part of ``subprocess.Popen`` that the tests use."""
 
-    def __init__(self, told: IO[bytes], streams: Sequence[IO[bytes] | None]) -> None:
+    def __init__(self, status_pipe: IO[bytes], streams: Sequence[IO[bytes] | None]) -> None:
         self.stdin, self.stdout, self.stderr = streams
         self.returncode: int | None = None
-        self._told = told
+        self._status_pipe = status_pipe
         self._read: dict[IO[bytes], bytes] = {stream: b"" for stream in streams[1:] if stream}
-        self.pid = int(told.readline())
+        self.pid = int(status_pipe.readline())
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, negative for a signal. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
         if self.returncode is None:
-            _ready({self._told}, timeout)
-            self.returncode = os.waitstatus_to_exitcode(int(self._told.readline()))
-            self._told.close()
+            _ready({self._status_pipe}, timeout)
+            self.returncode = os.waitstatus_to_exitcode(int(self._status_pipe.readline()))
+            self._status_pipe.close()
         return self.returncode
 
     def poll(self) -> int | None:
@@ -194,14 +194,14 @@ def _reap() -> None:
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     """Becomes the command, in a child of a process that prints its number and its exit status, a line each."""
-    *streams, told = descriptors
+    *streams, status_pipe = descriptors
     if command := os.fork():
-        os.write(told, b"%d\n" % command)
+        os.write(status_pipe, b"%d\n" % command)
         for stream in streams:
             os.close(stream)
-        os.write(told, b"%d\n" % os.waitpid(command, 0)[1])
+        os.write(status_pipe, b"%d\n" % os.waitpid(command, 0)[1])
         os._exit(0)
-    os.close(told)
+    os.close(status_pipe)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

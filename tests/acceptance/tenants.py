@@ -32,17 +32,18 @@ class Tenants:
     def write(self) -> None:
         tables = []
         for name, tenant in self.named.items():
-            told = tenant.environment
+            environment = tenant.environment
             place = f'client_secret_env = "{name.upper()}_SECRET"'
             if self.in_files:
                 secret = self.home / f"{name}.secret"
                 secret.touch(0o600)
-                secret.write_text(told["ZUORA_CLIENT_SECRET"])
+                secret.write_text(environment["ZUORA_CLIENT_SECRET"])
                 place = f'client_secret_file = "{secret.name}"'
             else:
-                self.environment[f"{name.upper()}_SECRET"] = told["ZUORA_CLIENT_SECRET"]
+                self.environment[f"{name.upper()}_SECRET"] = environment["ZUORA_CLIENT_SECRET"]
             tables.append(
-                f'[tenants.{name}]\nbase_url = "{told["ZUORA_BASE_URL"]}"\nclient_id = "{told["ZUORA_CLIENT_ID"]}"\n'
+                f'[tenants.{name}]\nbase_url = "{environment["ZUORA_BASE_URL"]}"\n'
+                f'client_id = "{environment["ZUORA_CLIENT_ID"]}"\n'
                 f"{place}\n{self.more.get(name, '')}\n"
             )
         self.file.write_text("\n".join(tables))

@@ -136,8 +136,8 @@ def test_report_works_while_the_run_is_under_way(mass_stop: MassStop, tenant: Te
     going = mass_stop.start("run", "--yes", "--out", "run", tenant=tenant, stdin=subprocess.PIPE)
     going.feed(tenant.keys)
     until(lambda: tenant.answered("file") >= 12, "all results")
-    told = valid(mass_stop("report", "run", "--report", "-").out)
-    assert (told["run"]["state"], len(told["actions"])) == ("running", 12)
+    report = valid(mass_stop("report", "run", "--report", "-").out)
+    assert (report["run"]["state"], len(report["actions"])) == ("running", 12)
     assert going.process.stdin is not None
     going.process.stdin.close()
     assert going.end().status == 0
@@ -193,9 +193,9 @@ def test_a_drill_ignores_the_credentials_of_a_real_tenant(mass_stop: MassStop, t
 def test_simulate_prints_its_address_and_writes_its_keys(mass_stop: MassStop) -> None:
     going = mass_stop.start("simulate", "--actions", "7", "--latency", "0", "--keys", "keys.csv")
     assert going.process.stdout is not None
-    told = dict(going.process.stdout.readline().decode().strip().split("=", 1) for _ in range(3))
-    assert list(told) == ["ZUORA_BASE_URL", "ZUORA_CLIENT_ID", "ZUORA_CLIENT_SECRET"]
-    with urlopen(told["ZUORA_BASE_URL"] + "/_truth") as answer:
+    environment = dict(going.process.stdout.readline().decode().strip().split("=", 1) for _ in range(3))
+    assert list(environment) == ["ZUORA_BASE_URL", "ZUORA_CLIENT_ID", "ZUORA_CLIENT_SECRET"]
+    with urlopen(environment["ZUORA_BASE_URL"] + "/_truth") as answer:
         truth = json.load(answer)
     assert [row["bulk_key"] for row in table(mass_stop.home / "keys.csv")] == list(truth["actions"])
     going.signal(signal.SIGTERM)
@@ -207,9 +207,9 @@ def test_a_run_against_simulate_in_another_process_is_true(mass_stop: MassStop) 
         "simulate", "--actions", "30", "--latency", "0.01", "--keys", "k.csv", "--faults", "0.05"
     )
     assert going.process.stdout is not None
-    told = dict(going.process.stdout.readline().decode().strip().split("=", 1) for _ in range(3))
-    ended = mass_stop("run", "--yes", "--out", "run", "k.csv", env=told)
-    with urlopen(told["ZUORA_BASE_URL"] + "/_truth") as answer:
+    environment = dict(going.process.stdout.readline().decode().strip().split("=", 1) for _ in range(3))
+    ended = mass_stop("run", "--yes", "--out", "run", "k.csv", env=environment)
+    with urlopen(environment["ZUORA_BASE_URL"] + "/_truth") as answer:
         truth = json.load(answer)["actions"]
     assert ended.status == 0, ended
     for action in ended.report["actions"]:

@@ -67,13 +67,13 @@ def test_a_path_is_left_to_the_shell(mass_stop: MassStop, words: str, kind: str)
 
 
 def test_zsh_receives_a_description_of_each_word(mass_stop: MassStop) -> None:
-    told = offered(mass_stop, "mass-stop run --env us2-p", "zsh").splitlines()
-    assert told == ["plain", "us2-prod", ENVIRONMENTS["us2-prod"]]
+    lines = offered(mass_stop, "mass-stop run --env us2-p", "zsh").splitlines()
+    assert lines == ["plain", "us2-prod", ENVIRONMENTS["us2-prod"]]
 
 
 def test_fish_receives_its_own_form(mass_stop: MassStop) -> None:
-    told = offered(mass_stop, "mass-stop pl", "fish").splitlines()
-    assert [line.partition("\t")[0] for line in told] == ["plain,plan"]
+    lines = offered(mass_stop, "mass-stop pl", "fish").splitlines()
+    assert [line.partition("\t")[0] for line in lines] == ["plain,plan"]
 
 
 def test_a_completion_imports_no_heavy_module(mass_stop: MassStop) -> None:

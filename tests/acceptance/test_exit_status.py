@@ -155,18 +155,18 @@ def test_the_deadline_ends_in_four_and_the_rest_is_not_attempted(
 
 
 @pytest.mark.parametrize(
-    ("options", "env", "told"),
+    ("options", "env", "sentence"),
     [
         (("--deadline", "1ms"), {}, "The deadline does not apply then, unless you give a new --deadline."),
         ((), {"MASS_STOP_DEADLINE": "1ms"}, "applies again: give a longer --deadline."),
     ],
 )
 def test_the_summary_says_whether_the_deadline_holds_for_the_resume(
-    mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...], env: dict[str, str], told: str
+    mass_stop: MassStop, tenant: Tenant, options: tuple[str, ...], env: dict[str, str], sentence: str
 ) -> None:
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), *options, env=env)
     assert ended.status == 4, ended
-    assert told in ended.err
+    assert sentence in ended.err
 
 
 def test_a_run_cut_by_its_deadline_is_resumed_with_a_later_one(

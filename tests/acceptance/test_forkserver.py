@@ -36,9 +36,9 @@ def test_a_forked_command_prints_what_a_started_one_prints(
     mass_stop: MassStop, tenant: Tenant, arguments: tuple[str, ...]
 ) -> None:
     forked, started = mass_stop, MassStop(mass_stop.command, mass_stop.home, started=True)
-    told = [one.start(*arguments, tenant=tenant) for one in (forked, started)]
-    assert [type(one.process) for one in told] == [Forked, subprocess.Popen]
-    this, other = (one.end() for one in told)
+    running = [command.start(*arguments, tenant=tenant) for command in (forked, started)]
+    assert [type(going.process) for going in running] == [Forked, subprocess.Popen]
+    this, other = (going.end() for going in running)
     assert (this.status, this.out, this.err) == (other.status, other.out, other.err)
 
 

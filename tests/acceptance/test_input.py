@@ -247,8 +247,8 @@ def mixed(
 def test_good_repeated_and_malformed_rows_are_each_in_the_report_once(mixed: tuple[Tenant, Ended]) -> None:
     tenant, ended = mixed
     one, two, three = tenant.keys[:3]
-    told = [(a["row"], a["bulk_key"], a["outcome"], a["duplicate_rows"]) for a in ended.report["actions"]]
-    assert told == [
+    entries = [(a["row"], a["bulk_key"], a["outcome"], a["duplicate_rows"]) for a in ended.report["actions"]]
+    assert entries == [
         (2, one, "stopped", [5]),
         (3, "no key", "malformed", []),
         (4, two, "stopped", []),

@@ -157,8 +157,8 @@ def test_a_report_modifies_no_archived_run(mass_stop: MassStop, make_tenant: Mak
         if path.is_file():
             path.chmod(0o444)
     before = {path: (path.stat().st_mode, path.stat().st_mtime_ns) for path in ended.directory.iterdir()}
-    told = mass_stop("report", "run", "--report", "-")
-    assert told.status == 0, told
+    reported = mass_stop("report", "run", "--report", "-")
+    assert reported.status == 0, reported
     assert {
         path: (path.stat().st_mode, path.stat().st_mtime_ns) for path in ended.directory.iterdir()
     } == before

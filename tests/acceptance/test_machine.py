@@ -55,8 +55,8 @@ def test_a_lack_of_threads_is_reported_in_one_sentence(
     limited = mass_stop.after(THREADS.format(most=most))
     ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), shell=limited)
     assert ended.status == 5, ended
-    told = "This machine gives mass-stop no more threads"
-    assert sum(told in sentence for sentence in ended.sentences) == 1
+    message = "This machine gives mass-stop no more threads"
+    assert sum(message in sentence for sentence in ended.sentences) == 1
     assert "Traceback" not in ended.err
     if (mass_stop.home / "run").exists():
         assert ended.report["run"]["exit_status"] == 5
@@ -119,12 +119,12 @@ def killed(mass_stop: MassStop, tenant: Tenant) -> Path:
 def test_a_report_of_a_read_only_run_changes_nothing(
     mass_stop: MassStop, over: Ended, read_only: Callable[[Path], None], form: str
 ) -> None:
-    told = over.report
+    report = over.report
     read_only(over.directory)
     before = content(over.directory)
     ended = mass_stop("report", "run", "--format", form, "--report", "-")
     assert (ended.status, ended.err) == (0, "")
-    assert told["actions"][0]["bulk_key"].encode() in ended.out or form == "markdown"
+    assert report["actions"][0]["bulk_key"].encode() in ended.out or form == "markdown"
     assert content(over.directory) == before
 
 

@@ -106,7 +106,7 @@ def test_order_stops_the_largest_first_and_rows_without_a_number_last(
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"),
+    ("weights", "warning"),
     [
         (
             ("fast", "slow", ""),
@@ -117,7 +117,7 @@ def test_order_stops_the_largest_first_and_rows_without_a_number_last(
     ],
 )
 def test_an_order_without_a_number_in_every_row_is_reported(
-    mass_stop: MassStop, make_tenant: MakeTenant, weights: tuple[str, ...], told: str | None
+    mass_stop: MassStop, make_tenant: MakeTenant, weights: tuple[str, ...], warning: str | None
 ) -> None:
     tenant = make_tenant(**PROCESSING, actions=3)
     path = mass_stop.home / "keys.csv"
@@ -125,7 +125,9 @@ def test_an_order_without_a_number_in_every_row_is_reported(
     path.write_text("key,speed\n" + "".join(rows))
     ended = mass_stop.run(tenant, path, "--order", "speed", "--no-results")
     events = [json.loads(line) for line in ended.err.splitlines() if line.startswith("{")]
-    assert [event["message"] for event in events if event["level"] == "warning"] == ([told] if told else [])
+    assert [event["message"] for event in events if event["level"] == "warning"] == (
+        [warning] if warning else []
+    )
 
 
 def test_an_order_by_a_plan_without_any_of_the_keys_is_reported(

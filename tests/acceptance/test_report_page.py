@@ -58,20 +58,20 @@ def test_a_plan_and_a_cut_run_have_a_page_too(mass_stop: MassStop, tenant: Tenan
 
 
 def test_markdown_goes_to_a_file_or_to_standard_output(mass_stop: MassStop, over: Ended) -> None:
-    told = mass_stop("report", "run", "--format", "markdown", "--report", "-")
-    assert told.status == 0, told
-    assert told.out.decode().startswith("**✅ All over.**")
+    printed = mass_stop("report", "run", "--format", "markdown", "--report", "-")
+    assert printed.status == 0, printed
+    assert printed.out.decode().startswith("**✅ All over.**")
     saved = mass_stop("report", "run", "--format", "markdown")
-    assert (saved.directory / "report.md").read_bytes() == told.out
+    assert (saved.directory / "report.md").read_bytes() == printed.out
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "markdown"])
 def test_a_report_written_again_imports_no_http_client_and_no_template_engine(
     mass_stop: MassStop, over: Ended, form: str
 ) -> None:
-    told = mass_stop("report", "run", "--format", form, env={"PYTHONPROFILEIMPORTTIME": "1"})
-    assert told.status == 0, told
-    assert not any(line.endswith((" jinja2", " aiohttp")) for line in told.err.splitlines())
+    ended = mass_stop("report", "run", "--format", form, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert ended.status == 0, ended
+    assert not any(line.endswith((" jinja2", " aiohttp")) for line in ended.err.splitlines())
 
 
 def test_the_page_contains_its_whole_style_and_script(over: Ended) -> None:

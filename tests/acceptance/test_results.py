@@ -137,8 +137,8 @@ async def _upload(tenant: Tenant, clock: _Clock, files: list[Path]) -> dict[str,
                 key = (await answer.json())["bulkKey"]
             clock.now += 60
             assert tenant.truth(key).status is Status.COMPLETED
-            told = await _get(session, f"/v1/bulk/{key}", headers)
-            address = f"/v1/files/{told['outputURL'].rpartition('/')[2]}"  # whatever host it names
+            status = await _get(session, f"/v1/bulk/{key}", headers)
+            address = f"/v1/files/{status['outputURL'].rpartition('/')[2]}"  # whatever host it names
             async with session.get(address, headers=headers) as answer:
                 archive = zipfile.ZipFile(io.BytesIO(await answer.read()))
             text = io.TextIOWrapper(archive.open(archive.namelist()[0]), "utf-8-sig", newline="")
@@ -148,8 +148,8 @@ async def _upload(tenant: Tenant, clock: _Clock, files: list[Path]) -> dict[str,
 
 async def _get(session: aiohttp.ClientSession, address: str, headers: dict[str, str]) -> dict[str, Any]:
     async with session.get(address, headers=headers) as answer:
-        told: dict[str, Any] = await answer.json()
-    return told
+        body: dict[str, Any] = await answer.json()
+    return body
 
 
 def test_spared_records_are_uploaded_again_and_each_is_processed_once(

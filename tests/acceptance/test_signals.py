@@ -263,11 +263,11 @@ def test_a_run_killed_at_any_moment_is_reported_truly_and_resumed(
     going.signal(signal.SIGKILL)
     going.end()
 
-    told = valid(mass_stop("report", "run", "--report", "-").out)
-    assert told["run"]["state"] in ("running", "finished")
-    assert lies(told, tenant) == []
-    assert {action["bulk_key"] for action in told["actions"]} <= set(tenant.keys)
-    known = [action["bulk_key"] for action in told["actions"] if action["stop"]["accepted_at"]]
+    report = valid(mass_stop("report", "run", "--report", "-").out)
+    assert report["run"]["state"] in ("running", "finished")
+    assert lies(report, tenant) == []
+    assert {action["bulk_key"] for action in report["actions"]} <= set(tenant.keys)
+    known = [action["bulk_key"] for action in report["actions"] if action["stop"]["accepted_at"]]
 
     ended = mass_stop("resume", "run", "--concurrency", "20", tenant=tenant)
     assert ended.status == 0, ended
@@ -374,8 +374,8 @@ def test_a_run_killed_while_it_read_its_order_is_resumed_in_that_order(
     assert going.process.stdin is not None
     going.process.stdin.write(b"".join(rows[:5]))
     going.process.stdin.flush()
-    told = partial(mass_stop, "report", "run", "--report", "-")
-    until(lambda: told().out.count(b'"bulk_key"') == 5, "five rows in the journal")
+    print_report = partial(mass_stop, "report", "run", "--report", "-")
+    until(lambda: print_report().out.count(b'"bulk_key"') == 5, "five rows in the journal")
     going.signal(signal.SIGKILL)
     going.end()
     ended = mass_stop("resume", "run", "-", tenant=tenant, stdin=b"".join(rows))

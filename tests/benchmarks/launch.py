@@ -45,7 +45,7 @@ def _wall(code: str) -> float:
 def _breakdown(table: Table) -> None:
     """-X importtime, which itself costs about as much again: shares matter, not the sum."""
     with common.tenant(actions=1, **common.AT_ONCE) as at:
-        told = subprocess.run(
+        timings = subprocess.run(
             [common.PYTHON, "-X", "importtime", *common.mass_stop(at, "--quiet")],
             env={"PATH": "/usr/bin:/bin", **at.environment},
             capture_output=True,
@@ -53,7 +53,7 @@ def _breakdown(table: Table) -> None:
             check=True,
         ).stderr
     spent: Counter[str] = Counter()
-    for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", told):
+    for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", timings):
         spent[name.partition(".")[0]] += int(own)
     table.remark(f"-X importtime: {spent.total() / 1000:.0f} ms in all; by package, its own modules' time:")
     shown = [f"{name} {micros / 1000:.1f}" for name, micros in spent.most_common(SHOWN)]

@@ -59,11 +59,11 @@ def _cost() -> tuple[float, float]:
     """Microseconds of CPU for asking, taking and giving back; and for learning from an answer with every header."""
     pacer = Pacer(TenantSlots(0.1), 0.1)
     windows = (Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400))
-    told = [
+    responses = [
         Answered(Limits(windows, 2_250_000, 2_000_000, 1800.0, 40, 30 - n), 200, False, None, 0.3)
         for n in range(3)
     ]
-    pacer.answered(told[0], 0.0)
+    pacer.answered(responses[0], 0.0)
 
     def grants() -> None:
         for n in range(GRANTS):
@@ -74,7 +74,7 @@ def _cost() -> tuple[float, float]:
     def answers() -> None:
         for n in range(GRANTS):
             now = n / 100  # a hundred answers a second, and a fresh count each second
-            pacer.answered(told[int(now) % 3], now)
+            pacer.answered(responses[int(now) % 3], now)
 
     return _micros(grants), _micros(answers)
 

@@ -20,8 +20,8 @@ def tenant(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) ->
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
-    yield {**told, "KEYS": str(keys)}
+    environment = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
+    yield {**environment, "KEYS": str(keys)}
     process.terminate()
     process.wait(LONGEST)
     process.stdout.close()

@@ -42,7 +42,7 @@ def posts(environment: dict[str, str]) -> Iterator[Posts]:
 
 
 def run(folder: Path, environment: dict[str, str], *sources: str) -> int:
-    command = ["mass-stop", "run", *sources, "--out", "told", "--no-results"]
+    command = ["mass-stop", "run", *sources, "--out", "night", "--no-results"]
     done = subprocess.run(
         [*command, "--on-end", f"'{sys.executable}' '{SCRIPT}'"],
         cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST,
@@ -66,5 +66,5 @@ def test_a_run_with_keys_for_a_person_opens_a_ticket_too(
     assert run(folder, environment, "keys.csv", UNKNOWN) == 1
     assert [path for path, _ in posts] == ["/chat", "/ticket"]
     ticket = posts[1][1]
-    assert ticket["title"] == f"mass-stop ended in 1 (finished): {folder / 'told'}"
+    assert ticket["title"] == f"mass-stop ended in 1 (finished): {folder / 'night'}"
     assert UNKNOWN in ticket["description"]

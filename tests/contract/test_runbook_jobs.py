@@ -148,9 +148,9 @@ def test_the_steps_of_the_workflow_do_the_job(folder: Path, environment: dict[st
     ours = [step for step in steps if not step["name"].startswith("Install") and "if" not in step]
     types = "MPU,ImportFXRate,CreateRevenueSchedule,UpdateAccountingCode"
     keys = " ".join((folder / "keys.txt").read_text().split())
-    told = {**environment, "KEYS": keys, "MASS_STOP_EXPECT_ACTION_TYPE": types}
+    variables = {**environment, "KEYS": keys, "MASS_STOP_EXPECT_ACTION_TYPE": types}
     for step in ours:
-        shell(step["run"], folder, told)
+        shell(step["run"], folder, variables)
     assert json.loads((folder / "tonight" / "report.json").read_text())["summary"]["keys"] == 12
 
 
@@ -177,8 +177,8 @@ def test_the_script_of_the_rundeck_job_does_the_job(folder: Path, environment: d
         "RD_OPTION_KEYS": "keys.csv",
         "RD_OPTION_CHANGE": "CHG0012345",
     }
-    told = {**environment, **given, "VERIFY_AFTER": "1"}
+    variables = {**environment, **given, "VERIFY_AFTER": "1"}
     assert {name for name in given if f"${name}" not in step["script"]} == set()
-    shell(step["script"].replace("/var/lib/mass-stop", str(folder)), folder, told)
+    shell(step["script"].replace("/var/lib/mass-stop", str(folder)), folder, variables)
     report = json.loads((folder / "runs" / "CHG0012345" / "report.json").read_text())
     assert [one["keys"] for one in report["run"]["verifications"]] == [12]

@@ -81,9 +81,9 @@ def test_each_exit_status_has_its_next_command(
 def test_a_run_that_is_all_over_is_verified_later(
     rehearse: Callable[..., tuple[int, list[str], str]], verified: str, said: str
 ):
-    status, made, told = rehearse("0", verified, VERIFY_AFTER="1")
+    status, made, output = rehearse("0", verified, VERIFY_AFTER="1")
     assert (status, made) == (int(verified), [RUN, "verify night"])
-    assert said in told
+    assert said in output
 
 
 @pytest.mark.parametrize("limit", ["--deadline", "--max-failures"])
