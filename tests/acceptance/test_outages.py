@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.support import PROCESSING, QUICK, Going, MassStop, Tenant, lies, outcomes, until
 from tests.faulty_gateway import FaultyGateway, page
-from tests.hunts.meddling import Asked, Meddler, honest, respond
+from tests.hunts.tampering import Request, TamperingProxy, forward, respond
 
 MakeTenant = Callable[..., Tenant]
 
@@ -111,14 +111,14 @@ def test_stops_that_took_effect_behind_a_gateway_page_are_reported_as_stopped(
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=30)
     blocked = tenant.keys[3:6]
 
-    async def block(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind == "stop" and asked.key in blocked:
+    async def block(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind == "stop" and request.key in blocked:
             answer = respond(b"<title>Request blocked</title>", 403, ("Content-Type", "text/html"))
-        return await honest(asked, answer, back)
+        return await forward(request, answer, writer)
 
-    with Meddler(tenant, block) as between:
+    with TamperingProxy(tenant, block) as proxy:
         ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "3", env=between.environment,
+            tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "3", env=proxy.environment,
         )  # fmt: skip
     assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from tests.acceptance.support import LONGEST, Tenant
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """One request, the ``nth`` (from 1) of its key and kind: ``token``, ``stop``, ``status``, ``file`` or ``other``."""
 
     kind: str
@@ -23,23 +23,23 @@ class Asked(NamedTuple):
     head: bytes
 
 
-Spoil = Callable[[Asked, bytes, asyncio.StreamWriter], Awaitable[bool]]
+Tamper = Callable[[Request, bytes, asyncio.StreamWriter], Awaitable[bool]]
 """Sends any answer in place of the whole answer, and returns whether the connection may be used again."""
 
 
-async def honest(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
+async def forward(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
     """Forwards the answer unchanged."""
-    back.write(answer)
-    await back.drain()
+    writer.write(answer)
+    await writer.drain()
     return True
 
 
-class Meddler:
+class TamperingProxy:
     """Serves in its own thread, on its own port, in front of ``tenant``."""
 
-    def __init__(self, tenant: Tenant, spoil: Spoil = honest) -> None:
-        self.spoil = spoil
-        self.asked: list[Asked] = []
+    def __init__(self, tenant: Tenant, tamper: Tamper = forward) -> None:
+        self.tamper = tamper
+        self.requests: list[Request] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.base_url = ""
         self._tenant = tenant
@@ -79,31 +79,31 @@ class Meddler:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while await self._one(reader, back):
+            while await self._serve_request(reader, writer):
                 pass
-        back.close()
+        writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> bool:
+    async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(_length(head))
         method, target = head.decode("latin-1").split(" ")[:2]
-        kind, key = _what(method, target)
+        kind, key = _kind_and_key(method, target)
         self.counts[kind, key] += 1
-        asked = Asked(kind, key, self.counts[kind, key], head)
-        self.asked.append(asked)
-        answer = await self._pass_on(head, body)
-        return await self.spoil(asked, answer, back)
+        request = Request(kind, key, self.counts[kind, key], head)
+        self.requests.append(request)
+        answer = await self._answer_of_tenant(head, body)
+        return await self.tamper(request, answer, writer)
 
-    async def _pass_on(self, head: bytes, body: bytes) -> bytes:
-        there, on = await asyncio.open_connection("127.0.0.1", self._port)
+    async def _answer_of_tenant(self, head: bytes, body: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            on.write(head + body)
-            answer = await there.readuntil(b"\r\n\r\n")
-            answer += await there.readexactly(_length(answer))
+            writer.write(head + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            answer += await reader.readexactly(_length(answer))
         finally:
-            on.close()
+            writer.close()
         return answer
 
 
@@ -114,7 +114,7 @@ def _length(head: bytes) -> int:
     return 0
 
 
-def _what(method: str, target: str) -> tuple[str, str]:
+def _kind_and_key(method: str, target: str) -> tuple[str, str]:
     parts = target.strip("/").split("/")
     if parts[0] == "oauth":
         return "token", ""
@@ -127,6 +127,6 @@ def _what(method: str, target: str) -> tuple[str, str]:
 
 def respond(body: bytes, status: int = 200, *headers: tuple[str, str]) -> bytes:
     """A whole answer with ``body``; ``headers`` come after the usual ones, or in their place."""
-    told = {"Content-Type": "application/json", "Content-Length": str(len(body))} | dict(headers)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-    return f"HTTP/1.1 {status} Spoilt\r\n{lines}\r\n".encode("latin-1") + body
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(body))} | dict(headers)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} Altered\r\n{lines}\r\n".encode("latin-1") + body

@@ -63,10 +63,10 @@ def hold_after_a_kill(
     written = {key: (count, found.intended.get(key, 0)) for key, count in before.items()}
     assert all(count <= intended for count, intended in written.values()), f"sent and not written: {written}"
 
-    told = mass_stop("report", "run", "--report", "-", longest=PATIENCE)
-    assert "Traceback" not in told.err
-    if told.status == 0:
-        assert lies(valid(told.out), tenant) == []
+    reported = mass_stop("report", "run", "--report", "-", longest=PATIENCE)
+    assert "Traceback" not in reported.err
+    if reported.status == 0:
+        assert lies(valid(reported.out), tenant) == []
 
     ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant, longest=PATIENCE)
     assert "Traceback" not in ended.err, ended
@@ -105,8 +105,8 @@ def _whole_and_true(ended: Ended, tenant: Tenant, lines: Sequence[str]) -> None:
     ), ended
     assert report["run"]["state"] == "finished"
     assert rows(report) == list(range(1, len(lines) + 1))
-    told = outcomes(report)
-    assert {key: told.get(key) for key in tenant.keys} == dict.fromkeys(tenant.keys, "stopped")
+    outcome_of = outcomes(report)
+    assert {key: outcome_of.get(key) for key in tenant.keys} == dict.fromkeys(tenant.keys, "stopped")
     assert lies(report, tenant) == []
     kept = {
         "journal.db",

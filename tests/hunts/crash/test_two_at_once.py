@@ -54,9 +54,9 @@ def test_a_report_of_a_run_at_work_is_true_and_does_not_disturb_it(
 ) -> None:
     first.feed(tenant.keys[:3])
     until(lambda: tenant.answered("stop") >= 3, "three stops")
-    told = mass_stop("report", "run", "--report", "-")
-    assert told.status == 0, told
-    assert lies(valid(told.out), tenant) == []
+    reported = mass_stop("report", "run", "--report", "-")
+    assert reported.status == 0, reported
+    assert lies(valid(reported.out), tenant) == []
     done = ended(first, tenant.keys[3:])
     assert done.status == 0, done
     assert lies(done.report, tenant) == []
@@ -75,8 +75,9 @@ def test_two_runs_on_the_same_keys_both_end_truthfully(
     ]
     both = [run.end() for run in runs]
     assert [run.status for run in both] == [0, 0], both
-    told = [outcomes(run.report) for run in both]
+    outcomes_of_both = [outcomes(run.report) for run in both]
     for key in tenant.keys:
         assert tenant.truth(key).status == "Stopped"
-        assert {of[key] for of in told} <= {"stopped", "already_stopped"}
-        assert "stopped" in {of[key] for of in told}, "stopped by one of them, and neither says so"
+        ours = {outcome_of[key] for outcome_of in outcomes_of_both}
+        assert ours <= {"stopped", "already_stopped"}
+        assert "stopped" in ours, "stopped by one of them, and neither says so"

@@ -33,16 +33,16 @@ def damaged(mass_stop: MassStop, make_tenant: MakeTenant) -> Tenant:
 def test_report_shows_what_is_valid_and_what_is_not_and_ends_in_five(
     mass_stop: MassStop, damaged: Tenant
 ) -> None:
-    told = mass_stop("report", "run", "--report", "-")
-    assert told.status == 5, told
-    report = valid(told.out)
+    reported = mass_stop("report", "run", "--report", "-")
+    assert reported.status == 5, reported
+    report = valid(reported.out)
     assert lies(report, damaged) == []
     assert (
         outcomes(report).items() >= {key: "stopped" for key in damaged.keys if key != damaged.keys[3]}.items()
     )
     assert report["actions"][3]["outcome"] == "unconfirmed"
     assert report["actions"][3]["error"]["kind"] == "journal_damaged"
-    assert "cannot be trusted (row 4)" in told.err
+    assert "cannot be trusted (row 4)" in reported.err
 
 
 @pytest.mark.parametrize("form", ["html", "markdown"])
@@ -85,5 +85,5 @@ def test_an_empty_response_file_after_a_power_cut_is_downloaded_again(
     ended = mass_stop("resume", "run", tenant=tenant)
     assert ended.status == 0, ended
     assert lies(ended.report, tenant) == []
-    told = {row["bulk_key"] for row in table(ended.directory / "remediation" / "unprocessed.csv")}
-    assert told == set(tenant.keys)
+    unprocessed = {row["bulk_key"] for row in table(ended.directory / "remediation" / "unprocessed.csv")}
+    assert unprocessed == set(tenant.keys)

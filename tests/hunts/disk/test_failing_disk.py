@@ -64,10 +64,10 @@ def _says_what_failed(ended: Ended) -> bool:
 
 
 def _resumed(mass_stop: MassStop, tenant: Tenant) -> None:
-    told = mass_stop("report", "run", "--report", "-", longest=PATIENCE)
-    assert "Traceback" not in told.err, told
-    if told.out:
-        assert lies(valid(told.out), tenant) == []
+    reported = mass_stop("report", "run", "--report", "-", longest=PATIENCE)
+    assert "Traceback" not in reported.err, reported
+    if reported.out:
+        assert lies(valid(reported.out), tenant) == []
     ended = mass_stop("resume", "run", mass_stop.home / "keys.txt", tenant=tenant, longest=PATIENCE)
     assert "Traceback" not in ended.err, ended
     if "holds no run" in ended.err or "already contains a run" in ended.err:  # the disk never had a journal

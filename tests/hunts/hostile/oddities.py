@@ -47,8 +47,8 @@ def fields(changed: dict[str, object]) -> Change:
     """A JSON answer with these fields, or without those that are ``ABSENT``."""
 
     def change(body: bytes) -> bytes:
-        told: dict[str, Any] = json.loads(body) | changed
-        return json.dumps({name: value for name, value in told.items() if value is not ABSENT}).encode()
+        payload: dict[str, Any] = json.loads(body) | changed
+        return json.dumps({name: value for name, value in payload.items() if value is not ABSENT}).encode()
 
     return lambda answer: _written(answer, change)
 
@@ -65,8 +65,8 @@ def spelt(spelling: Callable[[str], str]) -> Change:
     """A status with the word in this spelling."""
 
     def change(body: bytes) -> bytes:
-        told = json.loads(body)
-        return json.dumps(told | {"status": spelling(told["status"])}).encode()
+        payload = json.loads(body)
+        return json.dumps(payload | {"status": spelling(payload["status"])}).encode()
 
     return lambda answer: _written(answer, change)
 
@@ -201,9 +201,11 @@ JSON_FORMS: dict[str, Change] = FORMS | {
 
 def _escaped(body: bytes) -> bytes:
     """Names as well as values, as in RFC 8259."""
-    told = {name: value for name, value in json.loads(body).items() if isinstance(value, str | bool | None)}
+    payload = {
+        name: value for name, value in json.loads(body).items() if isinstance(value, str | bool | None)
+    }
     words = {
-        name: _hex(value) if isinstance(value, str) else json.dumps(value) for name, value in told.items()
+        name: _hex(value) if isinstance(value, str) else json.dumps(value) for name, value in payload.items()
     }
     return ("{" + ",".join(f"{_hex(name)}:{word}" for name, word in words.items()) + "}").encode()
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes
 from tests.hunts.hostile.cases import BODIES, HEADER_VALUES, HEADERS
-from tests.hunts.meddling import Asked, Meddler, honest, respond
+from tests.hunts.tampering import Request, TamperingProxy, forward, respond
 
 MakeTenant = Callable[..., Tenant]
 
@@ -24,11 +24,11 @@ class InPlaceOf:
         self.kind, self.instead, self.times = kind, instead, times
         self.given = 0
 
-    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind == self.kind and asked.nth <= self.times and asked.key in self.instead:
+    async def __call__(self, request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind == self.kind and request.nth <= self.times and request.key in self.instead:
             self.given += 1
-            answer = self.instead[asked.key]
-        return await honest(asked, answer, back)
+            answer = self.instead[request.key]
+        return await forward(request, answer, writer)
 
 
 @pytest.mark.parametrize("kind", ["stop", "status"])
@@ -37,15 +37,19 @@ def test_a_malformed_body_costs_an_attempt_and_keeps_the_report_true(
 ) -> None:
     # Three of four keys get answers. If none did, it would be an outage.
     tenant = make_tenant(**QUIET, actions=4 * len(BODIES))
-    spoilt = tenant.keys[::4]
-    spoil = InPlaceOf(kind, {key: respond(body) for key, body in zip(spoilt, BODIES.values(), strict=True)})
-    with Meddler(tenant, spoil) as between:
-        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment)
-    named = dict(zip(spoilt, BODIES, strict=True))
+    malformed = tenant.keys[::4]
+    tamper = InPlaceOf(
+        kind, {key: respond(body) for key, body in zip(malformed, BODIES.values(), strict=True)}
+    )
+    with TamperingProxy(tenant, tamper) as proxy:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--no-results", env=proxy.environment)
+    named = dict(zip(malformed, BODIES, strict=True))
     assert {
-        named.get(key, key): told for key, told in outcomes(ended.report).items() if told != "stopped"
+        named.get(key, key): outcome
+        for key, outcome in outcomes(ended.report).items()
+        if outcome != "stopped"
     } == {}
-    assert (spoil.given, ended.status, lies(ended.report, tenant)) == (len(BODIES), 0, []), ended
+    assert (tamper.given, ended.status, lies(ended.report, tenant)) == (len(BODIES), 0, []), ended
 
 
 @pytest.mark.hunt
@@ -55,10 +59,10 @@ def test_a_status_that_is_always_malformed_leaves_a_stop_unconfirmed(
     """Except where the status itself is valid."""
     tenant = make_tenant(**QUIET, actions=len(BODIES))
     instead = {key: respond(body) for key, body in zip(tenant.keys, BODIES.values(), strict=True)}
-    with Meddler(tenant, InPlaceOf("status", instead, times=10**9)) as between:
+    with TamperingProxy(tenant, InPlaceOf("status", instead, times=10**9)) as proxy:
         ended = mass_stop.run(
             tenant, mass_stop.keys(tenant.keys), "--no-results", "--max-attempts", "2", "--wait-for-tenant", "3s",
-            env=between.environment,
+            env=proxy.environment,
         )  # fmt: skip
     assert (ended.status, lies(ended.report, tenant)) == (4, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
@@ -70,15 +74,15 @@ def test_a_status_that_is_always_malformed_leaves_a_stop_unconfirmed(
 def with_headers(mass_stop: MassStop, tenant: Tenant, kind: str, absurd: Callable[[int], str]) -> None:
     """A run in which each answer of ``kind`` to key number n (from 0) carries the lines ``absurd(n)``."""
 
-    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind == kind:
-            lines = absurd(tenant.keys.index(asked.key))
+    async def tamper(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind == kind:
+            lines = absurd(tenant.keys.index(request.key))
             answer = answer.replace(b"\r\n", f"\r\n{lines}".encode("latin-1"), 1)
-        return await honest(asked, answer, back)
+        return await forward(request, answer, writer)
 
-    with Meddler(tenant, spoil) as between:
+    with TamperingProxy(tenant, tamper) as proxy:
         ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), "--no-results", env=between.environment,
+            tenant, mass_stop.keys(tenant.keys), "--no-results", env=proxy.environment,
         )  # fmt: skip
     assert ended.status == 0, ended
     assert lies(ended.report, tenant) == []

@@ -24,7 +24,7 @@ from tests.hunts.hostile.oddities import (
     spelt,
     waits,
 )
-from tests.hunts.meddling import Asked, Meddler, honest
+from tests.hunts.tampering import Request, TamperingProxy, forward
 
 MakeTenant = Callable[..., Tenant]
 
@@ -44,15 +44,15 @@ class Oddly:
     def __init__(self, kind: str, changes: dict[str, Change], first: bool = False) -> None:
         self.kind, self.changes, self.first = kind, changes, first
 
-    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        change = self.changes.get(asked.key)
-        if change is None or asked.kind != self.kind or (self.first and asked.nth > 1):
-            return await honest(asked, answer, back)
-        await honest(asked, change(answer), back)
+    async def __call__(self, request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        change = self.changes.get(request.key)
+        if change is None or request.kind != self.kind or (self.first and request.nth > 1):
+            return await forward(request, answer, writer)
+        await forward(request, change(answer), writer)
         return change not in CLOSING.values()
 
 
-def told(
+def run_with(
     mass_stop: MassStop,
     tenant: Tenant,
     kind: str,
@@ -62,8 +62,10 @@ def told(
 ) -> tuple[Ended, dict[str, str]]:
     """A run in which each key's answers of ``kind`` come in one of ``cases``: how it ended, and each case's outcome."""
     named = dict(zip(tenant.keys, cases, strict=True))
-    with Meddler(tenant, Oddly(kind, dict(zip(tenant.keys, cases.values(), strict=True)), first)) as between:
-        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), *options, env=between.environment)
+    with TamperingProxy(
+        tenant, Oddly(kind, dict(zip(tenant.keys, cases.values(), strict=True)), first)
+    ) as proxy:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), *options, env=proxy.environment)
     assert lies(ended.report, tenant) == [], ended
     assert "Traceback" not in ended.err
     return ended, {named[key]: outcome for key, outcome in outcomes(ended.report).items()}
@@ -102,14 +104,14 @@ def test_an_unusual_answer_is_understood_at_once(
     mass_stop: MassStop, make_tenant: MakeTenant, kind: str, cases: dict[str, Change]
 ) -> None:
     tenant = make_tenant(**QUIET, actions=len(cases))
-    ended, outcome_of = told(mass_stop, tenant, kind, cases)
+    ended, outcome_of = run_with(mass_stop, tenant, kind, cases)
     assert but("stopped", outcome_of) == {}
     assert (ended.status, calls(ended, "retried"), calls(ended, "stop")) == (0, 0, len(cases)), ended
 
 
 def test_a_status_without_success_is_a_status(mass_stop: MassStop, make_tenant: MakeTenant) -> None:
     cases = {"null": fields({"success": None}), "extra": fields({"Success": False, "status_": "Failed"})}
-    ended, outcome_of = told(mass_stop, make_tenant(**QUIET, actions=len(cases)), "status", cases)
+    ended, outcome_of = run_with(mass_stop, make_tenant(**QUIET, actions=len(cases)), "status", cases)
     assert (but("stopped", outcome_of), ended.status, calls(ended, "retried")) == ({}, 0, 0), ended
 
 
@@ -121,7 +123,7 @@ def test_an_unknown_status_ends_as_unconfirmed(mass_stop: MassStop, make_tenant:
         if not name.endswith(("true", "null", "absent"))
     }
     tenant = make_tenant(**QUIET, actions=len(odd))
-    ended, outcome_of = told(
+    ended, outcome_of = run_with(
         mass_stop, tenant, "status", odd, "--max-attempts", "2", "--wait-for-tenant", "3s"
     )
     assert but("unconfirmed", outcome_of) == {}, ended
@@ -133,7 +135,7 @@ def test_the_status_decides_a_stop_without_a_clear_answer(
 ) -> None:
     odd = {name: change for name, change in odd_fields(["success"]).items() if not name.endswith("true")}
     tenant = make_tenant(**QUIET, actions=len(odd))
-    ended, outcome_of = told(mass_stop, tenant, "stop", odd, "--max-attempts", "2")
+    ended, outcome_of = run_with(mass_stop, tenant, "stop", odd, "--max-attempts", "2")
     assert (but("stopped", outcome_of), ended.status) == ({}, 0), ended
 
 
@@ -146,7 +148,7 @@ def test_a_malformed_wait_prevents_no_retry(mass_stop: MassStop, make_tenant: Ma
     cases = {str(n): _given(answer) for n, answer in enumerate(answers)}
     # The proxy refuses a stop that the tenant accepted. To the tenant, a second stop of the same action is the same.
     tenant = make_tenant(**QUIET, actions=len(cases), repeat_stop="accept")
-    ended, outcome_of = told(mass_stop, tenant, "stop", cases, first=True)
+    ended, outcome_of = run_with(mass_stop, tenant, "stop", cases, first=True)
     assert (but("stopped", outcome_of), ended.status) == ({}, 0), ended
     assert calls(ended, "throttled") == len(cases)
 
@@ -164,7 +166,7 @@ def test_a_wait_longer_than_the_run_ends_with_the_run(
 ) -> None:
     tenant = make_tenant(**QUIET, actions=3)
     cases = dict.fromkeys("abc", _given(answer))
-    ended, _ = told(mass_stop, tenant, "stop", cases, "--deadline", "3s")
+    ended, _ = run_with(mass_stop, tenant, "stop", cases, "--deadline", "3s")
     assert ended.status == 4, ended
     assert {action["stop"]["accepted_at"] for action in ended.report["actions"]} == {None}
 
@@ -181,11 +183,11 @@ TOKEN = odd_fields(["expires_in", "scope", "token_type", "jti", "unheardOf"]) | 
 def test_an_unusual_token_is_a_token(mass_stop: MassStop, make_tenant: MakeTenant, case: str) -> None:
     tenant = make_tenant(**QUIET, actions=3)
 
-    async def oddly(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        await honest(asked, TOKEN[case](answer) if asked.kind == "token" else answer, back)
-        return asked.kind != "token" or TOKEN[case] not in CLOSING.values()
+    async def oddly(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        await forward(request, TOKEN[case](answer) if request.kind == "token" else answer, writer)
+        return request.kind != "token" or TOKEN[case] not in CLOSING.values()
 
-    with Meddler(tenant, oddly) as between:
-        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=between.environment)
+    with TamperingProxy(tenant, oddly) as proxy:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), env=proxy.environment)
     assert (ended.status, lies(ended.report, tenant)) == (0, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes, table
-from tests.hunts.meddling import Asked, Meddler, Spoil, honest, respond
+from tests.hunts.tampering import Request, Tamper, TamperingProxy, forward, respond
 
 MakeTenant = Callable[..., Tenant]
 
@@ -41,104 +41,104 @@ def bomb(wbits: int) -> bytes:
     return b"".join([packer.compress(piece) for _ in range(256)] + [packer.flush()])
 
 
-async def _for_ever(back: asyncio.StreamWriter, piece: bytes, pause: float = 0.0) -> None:
+async def _for_ever(writer: asyncio.StreamWriter, piece: bytes, pause: float = 0.0) -> None:
     while True:
-        back.write(piece)
-        await back.drain()
+        writer.write(piece)
+        await writer.drain()
         await asyncio.sleep(pause)
 
 
-async def gzip_bomb(back: asyncio.StreamWriter) -> None:
+async def gzip_bomb(writer: asyncio.StreamWriter) -> None:
     body = bomb(31)
-    back.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    await back.drain()
+    writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
 
 
-async def deflate_bomb(back: asyncio.StreamWriter) -> None:
+async def deflate_bomb(writer: asyncio.StreamWriter) -> None:
     body = bomb(15)
-    back.write(HEAD + b"Content-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    await back.drain()
+    writer.write(HEAD + b"Content-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
 
 
-async def gzip_in_gzip(back: asyncio.StreamWriter) -> None:
+async def gzip_in_gzip(writer: asyncio.StreamWriter) -> None:
     body = gzip.compress(bomb(31))
-    back.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    await back.drain()
+    writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
 
 
-async def endless_body(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"\r\n")
-    await _for_ever(back, b" " * 65_536)
+async def endless_body(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"\r\n")
+    await _for_ever(writer, b" " * 65_536)
 
 
-async def endless_chunks(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-    await _for_ever(back, b"10000\r\n" + b" " * 65_536 + b"\r\n")
+async def endless_chunks(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    await _for_ever(writer, b"10000\r\n" + b" " * 65_536 + b"\r\n")
 
 
-async def endless_small_chunks(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-    await _for_ever(back, b"1\r\n \r\n" * 1_000)
+async def endless_small_chunks(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    await _for_ever(writer, b"1\r\n \r\n" * 1_000)
 
 
-async def a_chunk_of_absurd_size(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n")
-    await _for_ever(back, b" " * 65_536)
+async def a_chunk_of_absurd_size(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n")
+    await _for_ever(writer, b" " * 65_536)
 
 
-async def an_endless_chunk_extension(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;x=")
-    await _for_ever(back, b"x" * 65_536)
+async def an_endless_chunk_extension(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;x=")
+    await _for_ever(writer, b"x" * 65_536)
 
 
-async def endless_trailers(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
-    await _for_ever(back, b"x-trailer: 1\r\n" * 1_000)
+async def endless_trailers(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+    await _for_ever(writer, b"x-trailer: 1\r\n" * 1_000)
 
 
-async def endless_headers(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD)
-    await _for_ever(back, b"x-header: 1\r\n" * 1_000)
+async def endless_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD)
+    await _for_ever(writer, b"x-header: 1\r\n" * 1_000)
 
 
-async def endless_long_headers(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD)
-    await _for_ever(back, b"x-header: " + b"x" * 60_000 + b"\r\n")
+async def endless_long_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD)
+    await _for_ever(writer, b"x-header: " + b"x" * 60_000 + b"\r\n")
 
 
-async def an_endless_header(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"x-header: ")
-    await _for_ever(back, b"x" * 65_536)
+async def an_endless_header(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"x-header: ")
+    await _for_ever(writer, b"x" * 65_536)
 
 
-async def an_endless_status_line(back: asyncio.StreamWriter) -> None:
-    back.write(b"HTTP/1.1 200 ")
-    await _for_ever(back, b"x" * 65_536)
+async def an_endless_status_line(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 ")
+    await _for_ever(writer, b"x" * 65_536)
 
 
-async def endless_continues(back: asyncio.StreamWriter) -> None:
-    await _for_ever(back, b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+async def endless_continues(writer: asyncio.StreamWriter) -> None:
+    await _for_ever(writer, b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
 
 
-async def endless_early_hints(back: asyncio.StreamWriter) -> None:
-    await _for_ever(back, b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1_000)
+async def endless_early_hints(writer: asyncio.StreamWriter) -> None:
+    await _for_ever(writer, b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1_000)
 
 
-async def a_header_a_byte_at_a_time(back: asyncio.StreamWriter) -> None:
+async def a_header_a_byte_at_a_time(writer: asyncio.StreamWriter) -> None:
     for byte in HEAD * 1_000:
-        back.write(bytes([byte]))
-        await back.drain()
+        writer.write(bytes([byte]))
+        await writer.drain()
         await asyncio.sleep(0.1)
 
 
-async def a_body_a_byte_at_a_time(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Content-Length: 99999\r\n\r\n")
-    await _for_ever(back, b" ", 0.1)
+async def a_body_a_byte_at_a_time(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Content-Length: 99999\r\n\r\n")
+    await _for_ever(writer, b" ", 0.1)
 
 
-async def a_length_beyond_all(back: asyncio.StreamWriter) -> None:
-    back.write(HEAD + b"Content-Length: 99999999999999\r\n\r\n{")
-    await _for_ever(back, b" " * 65_536)
+async def a_length_beyond_all(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"Content-Length: 99999999999999\r\n\r\n{")
+    await _for_ever(writer, b" " * 65_536)
 
 
 FLOODS: list[Flood] = [
@@ -159,32 +159,32 @@ class Measured:
 
 
 @pytest.fixture
-def weighed(mass_stop: MassStop, make_tenant: MakeTenant) -> Callable[..., Measured]:
-    """Runs the command behind a meddler and measures its memory."""
+def measure(mass_stop: MassStop, make_tenant: MakeTenant) -> Callable[..., Measured]:
+    """Runs the command behind a tampering proxy and measures its memory."""
 
-    def weigh(spoil: Spoil, *more: str, out: str = "run", keys: int = KEYS) -> Measured:
+    def run(tamper: Tamper, *more: str, out: str = "run", keys: int = KEYS) -> Measured:
         tenant = make_tenant(**PROCESSING | {"latency": 0.01}, actions=keys)
-        scales = Path(__file__).with_name("weigh.py")
-        with Meddler(tenant, spoil) as between:
+        wrapper = Path(__file__).with_name("peak_memory.py")
+        with TamperingProxy(tenant, tamper) as proxy:
             ended = mass_stop.run(
-                tenant, mass_stop.keys(tenant.keys), "--timeout", "1s", *more, out=out, env=between.environment,
-                shell=f'exec "{sys.executable}" "{scales}" peak "$@"', longest=150,
+                tenant, mass_stop.keys(tenant.keys), "--timeout", "1s", *more, out=out, env=proxy.environment,
+                shell=f'exec "{sys.executable}" "{wrapper}" peak "$@"', longest=150,
             )  # fmt: skip
         return Measured(ended, int((mass_stop.home / "peak").read_text()), tenant)
 
-    return weigh
+    return run
 
 
-def first(kind: str, flood: Flood, times: int = 1) -> Spoil:
+def first(kind: str, flood: Flood, times: int = 1) -> Tamper:
     """Gives ``flood`` in place of the first ``times`` answers of ``kind`` to each key."""
 
-    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind != kind or asked.nth > times:
-            return await honest(asked, answer, back)
-        await flood(back)
+    async def tamper(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind != kind or request.nth > times:
+            return await forward(request, answer, writer)
+        await flood(writer)
         return False
 
-    return spoil
+    return tamper
 
 
 def assert_bounded(measured: Measured, usual: Measured) -> None:
@@ -196,13 +196,13 @@ def assert_bounded(measured: Measured, usual: Measured) -> None:
 @pytest.mark.parametrize("kind", ["token", "stop", "status"])
 @pytest.mark.parametrize("flood", FLOODS, ids=[flood.__name__ for flood in FLOODS])
 def test_an_answer_without_end_is_bounded_in_memory_and_time(
-    weighed: Callable[..., Measured], kind: str, flood: Flood
+    measure: Callable[..., Measured], kind: str, flood: Flood
 ) -> None:
     for wbits in (15, 31):
         bomb(wbits)  # compressed before a call waits for it
-    usual = weighed(honest, "--no-results", out="usual")
+    usual = measure(forward, "--no-results", out="usual")
     # On a slow machine every slot and each probe gets a flood. This must not count as an unreachable tenant.
-    measured = weighed(first(kind, flood), "--no-results", "--max-attempts", str(KEYS + 10))
+    measured = measure(first(kind, flood), "--no-results", "--max-attempts", str(KEYS + 10))
     assert (measured.ended.status, lies(measured.ended.report, measured.tenant)) == (0, []), measured.ended
     assert outcomes(measured.ended.report) == dict.fromkeys(measured.tenant.keys, "stopped")
     assert_bounded(measured, usual)
@@ -267,15 +267,15 @@ FILES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.hunt
 @pytest.mark.parametrize("name", FILES)
 def test_an_unusable_response_file_is_reported_beside_the_outcome(
-    weighed: Callable[..., Measured], name: str
+    measure: Callable[..., Measured], name: str
 ) -> None:
-    usual = weighed(honest, out="usual", keys=3)
+    usual = measure(forward, out="usual", keys=3)
     answer = respond(FILES[name](), 200, ("Content-Type", "application/zip;charset=UTF-8"))
 
-    async def spoil(asked: Asked, honestly: bytes, back: asyncio.StreamWriter) -> bool:
-        return await honest(asked, answer if asked.kind == "file" else honestly, back)
+    async def tamper(request: Request, original: bytes, writer: asyncio.StreamWriter) -> bool:
+        return await forward(request, answer if request.kind == "file" else original, writer)
 
-    measured = weighed(spoil, "--save-responses", "--max-attempts", "2", "--wait-for-tenant", "3s", keys=3)
+    measured = measure(tamper, "--save-responses", "--max-attempts", "2", "--wait-for-tenant", "3s", keys=3)
     ended, tenant = measured.ended, measured.tenant
     assert lies(ended.report, tenant) == []
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
@@ -288,12 +288,12 @@ def test_an_unusable_response_file_is_reported_beside_the_outcome(
 
 
 @pytest.mark.hunt
-def test_a_response_file_that_arrives_byte_by_byte_is_abandoned(weighed: Callable[..., Measured]) -> None:
-    async def trickle(back: asyncio.StreamWriter) -> None:
-        back.write(HEAD.replace(b"json", b"zip") + b"Content-Length: 99999999\r\n\r\nP")
-        await _for_ever(back, b"K", 0.05)
+def test_a_response_file_that_arrives_byte_by_byte_is_abandoned(measure: Callable[..., Measured]) -> None:
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD.replace(b"json", b"zip") + b"Content-Length: 99999999\r\n\r\nP")
+        await _for_ever(writer, b"K", 0.05)
 
-    measured = weighed(
+    measured = measure(
         first("file", trickle, times=99), "--max-attempts", "2", "--wait-for-tenant", "3s", keys=4
     )
     assert outcomes(measured.ended.report) == dict.fromkeys(measured.tenant.keys, "stopped")
@@ -313,13 +313,11 @@ def test_a_name_in_a_response_file_is_never_a_path(
     csv_bytes = b"a,Success\r\n1,Y\r\n"
     answer = respond(packed(csv_bytes, name), 200, ("Content-Type", "application/zip"))
 
-    async def spoil(asked: Asked, honestly: bytes, back: asyncio.StreamWriter) -> bool:
-        return await honest(asked, answer if asked.kind == "file" else honestly, back)
+    async def tamper(request: Request, original: bytes, writer: asyncio.StreamWriter) -> bool:
+        return await forward(request, answer if request.kind == "file" else original, writer)
 
-    with Meddler(tenant, spoil) as between:
-        ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), "--save-responses", env=between.environment
-        )
+    with TamperingProxy(tenant, tamper) as proxy:
+        ended = mass_stop.run(tenant, mass_stop.keys(tenant.keys), "--save-responses", env=proxy.environment)
     assert [path.name for path in (ended.directory / "responses").iterdir()] == [f"{tenant.keys[0]}.csv"]
     assert not list(mass_stop.home.rglob("escaped*"))
     assert not Path("/tmp/escaped.csv").exists()
@@ -344,22 +342,22 @@ def test_control_characters_of_a_tenant_are_shown_and_never_obeyed(
     csv.writer(record).writerows([["note", "Success"], [TEXT, "Y"], ["=1+1", "N"], ["@SUM(A1)", ""]])
     file = respond(packed(record.getvalue().encode()), 200, ("Content-Type", "application/zip"))
 
-    async def spoil(asked: Asked, honestly: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind == "stop" and asked.key == tenant.keys[0]:
-            return await honest(asked, refusal, back)
-        return await honest(asked, file if asked.kind == "file" else honestly, back)
+    async def tamper(request: Request, original: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind == "stop" and request.key == tenant.keys[0]:
+            return await forward(request, refusal, writer)
+        return await forward(request, file if request.kind == "file" else original, writer)
 
-    with Meddler(tenant, spoil) as between:
+    with TamperingProxy(tenant, tamper) as proxy:
         ended = mass_stop.run(
             tenant, mass_stop.keys(tenant.keys), "--log-level", "debug", "--log-format", "console",
-            env=between.environment,
+            env=proxy.environment,
         )  # fmt: skip
-    told = mass_stop("report", "run", "--format", "csv").out.decode()
+    printed = mass_stop("report", "run", "--format", "csv").out.decode()
     log = (ended.directory / "run.log").read_bytes()
     assert outcomes(ended.report)[tenant.keys[0]] == "rejected"
     assert [char for char in ended.err if not char.isprintable() and char != "\n"] == []
     assert not {7, 27} & set(log)
-    cells = [cell for row in csv.reader(io.StringIO(told)) for cell in row]
+    cells = [cell for row in csv.reader(io.StringIO(printed)) for cell in row]
     for verdict in ("succeeded", "failed", "unprocessed"):
         cells += [
             cell for row in table(ended.directory / "remediation" / f"{verdict}.csv") for cell in row.values()

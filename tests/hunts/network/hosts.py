@@ -54,7 +54,7 @@ class Network:
         """Pulls the cable of a host out of the bridge."""
         _ip("-n", self._hub, "link", "set", name, "down")
 
-    def mend(self, name: str) -> None:
+    def restore(self, name: str) -> None:
         _ip("-n", self._hub, "link", "set", name, "up")
 
     def move_here(self, name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, lies, outcomes
-from tests.hunts.meddling import Asked, Meddler, honest
+from tests.hunts.tampering import Request, TamperingProxy, forward
 
 MakeTenant = Callable[..., Tenant]
 
@@ -29,19 +29,19 @@ class CutAt:
         self.files = 0
         self.cut = 0
 
-    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind != self.kind or asked.nth > 1 or self._spares(asked):
-            return await honest(asked, answer, back)
-        back.write(answer[: self.number_of.get(asked.key, self.cut) * self.step])
+    async def __call__(self, request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind != self.kind or request.nth > 1 or self._spares(request):
+            return await forward(request, answer, writer)
+        writer.write(answer[: self.number_of.get(request.key, self.cut) * self.step])
         self.cut += 1
-        await back.drain()
+        await writer.drain()
         if self.reset:
-            back.transport.abort()
+            writer.transport.abort()
         return False
 
-    def _spares(self, asked: Asked) -> bool:
-        if asked.kind != "file":
-            return asked.key not in self.number_of
+    def _spares(self, request: Request) -> bool:
+        if request.kind != "file":
+            return request.key not in self.number_of
         self.files += 1
         return self.files % 2 == 0
 
@@ -60,9 +60,9 @@ def stop_all_cut(
     tenant = make_tenant(**PROCESSING | work, actions=2 * cuts)
     cut = CutAt(kind, tenant.keys[::2], step=step, reset=reset)
     results = () if kind == "file" else ("--no-results",)
-    with Meddler(tenant, cut) as between:
+    with TamperingProxy(tenant, cut) as proxy:
         ended = mass_stop.run(
-            tenant, mass_stop.keys(tenant.keys), *results, env=between.environment, longest=600
+            tenant, mass_stop.keys(tenant.keys), *results, env=proxy.environment, longest=600
         )
     assert cut.cut >= cuts - 1
     assert lies(ended.report, tenant) == []

@@ -162,7 +162,7 @@ def test_a_worker_whose_link_returns_late_does_no_harm(group: Group) -> None:
     host = group.host_of("north")
     group.network.cut(host)
     until(stops_of(group, "south", 40), "all stops of south")
-    group.network.mend(host)
+    group.network.restore(host)
     ended = going.end(3 * LONGEST)
     assert ended.status == 0, ended
     is_true(group.tenants, ended)
@@ -176,7 +176,7 @@ def test_a_caller_whose_link_is_cut_ends_truly_and_resume_does_the_rest(group: G
     ended = going.end(3 * LONGEST)
     assert ended.status == 5, ended
     is_true(group.tenants, ended)
-    group.network.mend("caller")
+    group.network.restore("caller")
     again = group.start("resume", "run").end()
     assert again.status == 0, again
     is_true(group.tenants, again)

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.simulator import FaultPlan
 from tests.acceptance.support import LONGEST, PROCESSING, MassStop, Tenant, lies, outcomes, until
 from tests.hunts.clocks import faked, needs_faketime
-from tests.hunts.meddling import Asked, Meddler, honest, respond
+from tests.hunts.tampering import Request, TamperingProxy, forward, respond
 
 __all__ = ["faked"]
 
@@ -39,11 +39,11 @@ class NoTokens:
         self.down = False
         self.refused = 0
 
-    async def __call__(self, asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind != "token" or not self.down:
-            return await honest(asked, answer, back)
+    async def __call__(self, request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind != "token" or not self.down:
+            return await forward(request, answer, writer)
         self.refused += 1
-        return await honest(asked, respond(b"<html>", 503, ("Content-Type", "text/html")), back)
+        return await forward(request, respond(b"<html>", 503, ("Content-Type", "text/html")), writer)
 
 
 def test_a_token_endpoint_that_is_down_for_a_while_ends_no_run(
@@ -51,10 +51,10 @@ def test_a_token_endpoint_that_is_down_for_a_while_ends_no_run(
 ) -> None:
     tenant = make_tenant(**PROCESSING | {"latency": 0.05}, actions=60)
     tokens = NoTokens()
-    with Meddler(tenant, tokens) as between:
+    with TamperingProxy(tenant, tokens) as proxy:
         going = mass_stop.start(
             "run", "--yes", "--out", "run", "--no-results", "--concurrency", "4", mass_stop.keys(tenant.keys),
-            tenant=tenant, env=between.environment,
+            tenant=tenant, env=proxy.environment,
         )  # fmt: skip
         until(lambda: tenant.answered() >= 8, "some stops")
         tokens.down = True

@@ -12,7 +12,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tests.acceptance.support import PROCESSING, MassStop, Tenant, lies, outcomes, until
-from tests.hunts.meddling import Asked, Meddler, honest, respond
+from tests.hunts.tampering import Request, TamperingProxy, forward, respond
 
 MakeTenant = Callable[..., Tenant]
 
@@ -61,14 +61,16 @@ def test_no_byte_goes_to_another_origin(mass_stop: MassStop, make_tenant: MakeTe
         b'{"success": true, "status": "Stopped", "outputURL": "%s"}' % stranger.address.encode()
     )
 
-    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        elsewhere = kind == "address" and asked.kind == "status" and b'"Stopped"' in answer
-        return await honest(asked, redirect if asked.kind == kind else stopped if elsewhere else answer, back)
+    async def tamper(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        elsewhere = kind == "address" and request.kind == "status" and b'"Stopped"' in answer
+        return await forward(
+            request, redirect if request.kind == kind else stopped if elsewhere else answer, writer
+        )
 
-    with Meddler(tenant, spoil) as between:
+    with TamperingProxy(tenant, tamper) as proxy:
         keys = mass_stop.keys(tenant.keys)
         ended = mass_stop.run(
-            tenant, keys, "--max-attempts", "2", "--wait-for-tenant", "5s", env=between.environment
+            tenant, keys, "--max-attempts", "2", "--wait-for-tenant", "5s", env=proxy.environment
         )
     assert not stranger.called(), ended
     assert lies(ended.report, tenant) == []
@@ -150,30 +152,32 @@ def test_an_error_that_repeats_a_call_is_shown_without_its_credentials(
 ) -> None:
     """In any text of any answer: the secret, the token, both as HTTP encodes them, and a truncated part."""
     tenant = make_tenant(**PROCESSING | {"latency": 0.0}, actions=3)
-    told = tenant.environment
-    basic = b64encode(f"{told['ZUORA_CLIENT_ID']}:{told['ZUORA_CLIENT_SECRET']}".encode()).decode()
-    sought = [told["ZUORA_CLIENT_SECRET"], basic]
+    environment = tenant.environment
+    basic = b64encode(
+        f"{environment['ZUORA_CLIENT_ID']}:{environment['ZUORA_CLIENT_SECRET']}".encode()
+    ).decode()
+    sought = [environment["ZUORA_CLIENT_SECRET"], basic]
     encoded: list[str] = []
 
-    async def spoil(asked: Asked, answer: bytes, back: asyncio.StreamWriter) -> bool:
-        if asked.kind != kind or asked.nth > 2:
-            return await honest(asked, answer, back)
+    async def tamper(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
+        if request.kind != kind or request.nth > 2:
+            return await forward(request, answer, writer)
         sought.extend(tenant.tokens())
         encoded[:] = [encode(secret) for secret in sought for encode in ENCODINGS]
         text = " ".join([*sought, *(secret[:20] for secret in sought), *encoded])
         said = {
-            "success": asked.kind == "status" and asked.nth == 1,
+            "success": request.kind == "status" and request.nth == 1,
             "processId": text, "reasons": [{"code": 50000061, "message": text}],
             "status": text, "actionType": text, "uploadedBy": text, "scope": text,
         }  # fmt: skip
-        return await honest(
-            asked, respond(json.dumps(said).encode(), 200, ("Zuora-Request-Id", sought[-1])), back
+        return await forward(
+            request, respond(json.dumps(said).encode(), 200, ("Zuora-Request-Id", sought[-1])), writer
         )
 
-    with Meddler(tenant, spoil) as between:
+    with TamperingProxy(tenant, tamper) as proxy:
         ended = mass_stop.run(
             tenant, mass_stop.keys(tenant.keys), "--log-level", "debug", "--report", "-",
-            env=between.environment, longest=40,
+            env=proxy.environment, longest=40,
         )  # fmt: skip
     assert len(sought) > 2
     kept = [ended.out, ended.err.encode(), *(path.read_bytes() for path in ended.directory.rglob("*.*"))]

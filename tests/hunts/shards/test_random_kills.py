@@ -38,7 +38,7 @@ class Chaos:
             case "caller":
                 self._going.signal(signal.SIGKILL)
                 self._going.process.wait()
-                self._tell()
+                self._check_report()
                 self._going = self._resume()
             case "scheduler":
                 self._cluster.scheduler.kill()
@@ -55,7 +55,7 @@ class Chaos:
         assert ended.status in (0, 2, 5), ended  # 2: a resume whose scheduler was killed before it came to it
         if ended.status != 2:
             is_true(self._tenants, ended)
-        self._tell()
+        self._check_report()
         self.over = True
 
     def calls(self) -> int:
@@ -64,10 +64,10 @@ class Chaos:
     def wait_for(self, calls: int) -> None:
         until(lambda: self.calls() >= calls or self._going.process.poll() is not None, "calls")
 
-    def _tell(self) -> None:
-        told = self._here("report", "run", "--report", "-")
-        if told.out:  # a caller may die before its journal has a run
-            assert self._tenants.lies(json.loads(told.out)) == []
+    def _check_report(self) -> None:
+        reported = self._here("report", "run", "--report", "-")
+        if reported.out:  # a caller may die before its journal has a run
+            assert self._tenants.lies(json.loads(reported.out)) == []
 
     def _resume(self) -> Going:
         engine = self._dice.choice([("--engine", "local"), ()])

@@ -65,14 +65,16 @@ def test_a_run_and_its_copy_resumed_at_once_are_both_reported_truly(here, two, s
         ended = going.end()
         assert ended.status in (0, 2, 5), ended
         assert ended.status != 2 or "A dask worker is still at work" in ended.err, ended
-    told = []
+    outcomes_of_both = []
     for name in ("run", "copy"):
         ended = here("resume", name)
         assert ended.status == 0, ended
-        told.append({(one["tenant"], one["bulk_key"]): one["outcome"] for one in report_of(ended)["actions"]})
+        outcomes_of_both.append(
+            {(one["tenant"], one["bulk_key"]): one["outcome"] for one in report_of(ended)["actions"]}
+        )
     for tenant, one in two.named.items():
         for key in one.keys:
             assert one.truth(key).status == "Stopped"
-            ours = {outcomes[tenant, key] for outcomes in told}
+            ours = {outcome_of[tenant, key] for outcome_of in outcomes_of_both}
             assert ours <= {"stopped", "already_stopped"}
             assert "stopped" in ours, "stopped by one of them, and neither says so"
