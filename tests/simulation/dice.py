@@ -71,7 +71,7 @@ class Dice:
         return [batch for batch in batches if batch[1]]
 
     def world(self, seed: int, *, lagging: bool = False) -> World:
-        told = settings(concurrency=self.slots, settle=120.0, hedge=self.hedge)
+        run_settings = settings(concurrency=self.slots, settle=120.0, hedge=self.hedge)
         tenant = TroubledTenant(
             [action for n in range(1, self.keys + 1) if (action := self._action(n)) is not None],
             latency=lambda: self.random.uniform(0.01, self.slowest),
@@ -79,7 +79,7 @@ class Dice:
             no_token=self.no_token,
             odd=None if self.odd_headers is None else self._odd_headers,
         )
-        return World(tenant, told, lagging=lagging, seed=seed, sink=sink(self.random))
+        return World(tenant, run_settings, lagging=lagging, seed=seed, sink=sink(self.random))
 
     def _action(self, number: int) -> Action | None:
         random = self.random
@@ -158,16 +158,16 @@ def lies(world: World, at: float, *, crashed: bool, more: int = 1, late: bool = 
     ]
 
 
-def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int, late: bool) -> str | None:
-    stops = world.tenant.of("stop", told.bulk_key)
-    action = world.tenant.actions.get(told.bulk_key)
+def _lie(world: World, entry: ActionEntry, at: float, *, crashed: bool, more: int, late: bool) -> str | None:
+    stops = world.tenant.of("stop", entry.bulk_key)
+    action = world.tenant.actions.get(entry.bulk_key)
     status = action and action.status(at)
     taken = any(stop.took_effect for stop in stops)
     accepted = any(stop.answer == "ok" for stop in stops)
     guarded = bool(world.settings.expect_action_type)
     refused = any(stop.answer == Kind.WRONG_STATE for stop in stops)
     doubtful = crashed or any(_doubtful(stop) for stop in stops)
-    if not len(stops) <= told.stop.attempts <= len(stops) + more * crashed:
+    if not len(stops) <= entry.stop.attempts <= len(stops) + more * crashed:
         # After a crash, a stop that was on its way to leaving counts as one that left.
         return f"the tenant received {len(stops)} stops"
     true = {
@@ -179,7 +179,7 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
         # Every answer to its stops was a passing failure or a refusal because of its state. Or its status was read.
         Outcome.UNCONFIRMED: accepted
         or doubtful
-        or told.status is not None
+        or entry.status is not None
         or any(stop.answer not in UNANSWERED for stop in stops),
         # If the run is cut before the status is read, a stop refused for the action's state stays refused.
         Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
@@ -189,7 +189,7 @@ def _lie(world: World, told: ActionEntry, at: float, *, crashed: bool, more: int
     }
     return (
         None
-        if true[told.outcome]
+        if true[entry.outcome]
         else f"the tenant holds {status}, our stop was {taken=} {accepted=} {doubtful=}"
     )
 

@@ -59,10 +59,10 @@ def test_the_report_of_a_cut_run_says_of_each_key_whether_a_stop_was_sent():
     world = World(VirtualTenant(actions_of(100), latency=lambda: 1.0), settings(concurrency=5))
     cut_after(0.5, world, 100)
     sent = {call.bulk_key for call in stops(world)}
-    told = {
+    attempted = {
         action.bulk_key for action in world.report().actions if action.outcome is not Outcome.NOT_ATTEMPTED
     }
-    assert told == sent
+    assert attempted == sent
 
 
 def test_the_report_of_a_cut_run_counts_only_stops_that_left():
@@ -205,9 +205,9 @@ def test_a_run_that_is_cancelled_knows_which_stops_never_left():
     assert world.report().summary.outcomes == {Outcome.NOT_ATTEMPTED: 95, Outcome.UNCONFIRMED: 5}
 
 
-@pytest.mark.parametrize("told", [{}, {"expect_action_type": ("MPU",)}], ids=["unguarded", "guarded"])
+@pytest.mark.parametrize("guards", [{}, {"expect_action_type": ("MPU",)}], ids=["unguarded", "guarded"])
 @pytest.mark.parametrize("disk", [0.0, 0.2])
-def test_a_run_cancelled_in_any_pass_of_the_loop_knows_which_stops_never_left(disk, told):
+def test_a_run_cancelled_in_any_pass_of_the_loop_knows_which_stops_never_left(disk, guards):
     async def main(world: World, passes: int) -> None:
         running = asyncio.ensure_future(world.session(rows_of(60)).run())
         await asyncio.sleep(0)
@@ -220,7 +220,7 @@ def test_a_run_cancelled_in_any_pass_of_the_loop_knows_which_stops_never_left(di
 
     for passes in range(20):
         tenant = VirtualTenant(actions_of(60), latency=lambda: 1.0)
-        world = World(tenant, settings(concurrency=5, **told), disk=disk)
+        world = World(tenant, settings(concurrency=5, **guards), disk=disk)
         virtually(main(world, passes))
         sent = {call.bulk_key for call in stops(world)}
         entries = world.report().actions
@@ -374,8 +374,8 @@ def no_stop_is_answered(name: str, key: str, n: int) -> Fault | None:
 @pytest.mark.parametrize("keys", [1, 5, 50])
 def test_the_status_decides_stops_that_worked_without_an_answer(keys, max_attempts):
     """If it was sent again by this run and by every ``resume``, it would never get its outcome."""
-    told = settings(max_attempts=max_attempts, concurrency=4)
-    world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered), told)
+    run_settings = settings(max_attempts=max_attempts, concurrency=4)
+    world = World(VirtualTenant(actions_of(keys), script=no_stop_is_answered), run_settings)
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: keys})
     assert all(action.stop.answer == "lost" for action in world.report().actions)

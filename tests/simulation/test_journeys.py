@@ -67,7 +67,7 @@ class Journey(Dice):
         self.first_call_after: dict[str, int] = {}
         self.problems: list[str] = []
         self._quiet_from: float | None = None
-        self.told = settings(
+        self.run_settings = settings(
             concurrency=self.slots,
             settle=random.choice([20.0, 120.0]),
             no_results=random.random() < 0.2,
@@ -84,7 +84,7 @@ class Journey(Dice):
                 stale=lambda: random.uniform(0.0, self.staleness),
                 outlives=self._outlives,
             ),
-            self.told,
+            self.run_settings,
             lagging=True,
             disk=random.choice([0.0, 0.0, 0.3]),
             seed=seed,
@@ -125,8 +125,8 @@ class Journey(Dice):
             self.problems.append(f"the last session ended as {ending.state}: {ending.reason}")
         self._look(whole=True)
 
-    def _session(self, batches: Sequence[Batch], **told: Any) -> Session:
-        return self.scene.session(batches, **told)
+    def _session(self, batches: Sequence[Batch], **changes: Any) -> Session:
+        return self.scene.session(batches, **changes)
 
     async def _whole(self, batches: Sequence[Batch]) -> None:
         await self._session(batches).run()
@@ -192,14 +192,14 @@ class Journey(Dice):
     def _look(self, *, whole: bool = False) -> None:
         """Compares the current report with the truth of the tenant."""
         world = self.scene
-        told: Report | None = None
+        report: Report | None = None
         quiet_from, self._quiet_from = self._quiet_from, None
         if quiet_from is not None and (late := [c for c in world.tenant.calls if c.at > quiet_from + 1e-6]):
             self.problems.append(f"calls started after the end: {late[:3]}")
         if world.connection.execute("SELECT COUNT(*) FROM run").fetchone()[0]:
-            told = world.report()
+            report = world.report()
             self.problems += lies(world, now(), crashed=bool(self.kills), more=self.kills, late=self.late)
-            rows = rows_reported(told)
+            rows = rows_reported(report)
             if len(rows) != len(set(rows)) or not set(rows) <= {row.number for row in self.rows}:
                 self.problems.append(f"rows are reported twice: {rows}")
         again = [call for call in self._stops() if self._sent_again(call)]
@@ -207,20 +207,20 @@ class Journey(Dice):
             self.problems.append(f"accepted stops were sent again: {again[:3]}")
         if world.tenant.most_in_flight > world.most_open(self.slots):
             self.problems.append(f"{world.tenant.most_in_flight} calls in flight with {self.slots} slots")
-        if whole and told is not None:
-            self._is_whole(told)
+        if whole and report is not None:
+            self._is_whole(report)
 
-    def _is_whole(self, told: Report) -> None:
+    def _is_whole(self, report: Report) -> None:
         """After a last session at a healthy tenant, no knowable result is open."""
-        if rows_reported(told) != sorted(row.number for row in self.rows):
+        if rows_reported(report) != sorted(row.number for row in self.rows):
             self.problems.append("not every row is reported once")
-        for action in told.actions:
+        for action in report.actions:
             truth = self.scene.tenant.actions.get(action.bulk_key)
             if truth is None or truth.refuses is not None:
                 continue
             if truth.status(now()) in (Status.PENDING, Status.PROCESSING):
                 self.problems.append(f"still running: {action}")
-            stuck = truth.stopped_at is not None and truth.stopping_for > self.told.settle
+            stuck = truth.stopped_at is not None and truth.stopping_for > self.run_settings.settle
             open_still = action.outcome not in OVER
             if open_still and not (stuck and action.outcome is Outcome.UNCONFIRMED):
                 self.problems.append(f"left open: {action.outcome} {action.error} {truth}")

@@ -12,10 +12,12 @@ from tests.simulation.world import World, entry, rows_of, settings
 # Order
 
 
-@pytest.mark.parametrize("told", [{}, {"expect_action_type": ("MPU",)}], ids=["unguarded", "guarded"])
-def test_no_result_is_given_a_slot_while_a_stop_waits_for_one(run_seed, told):
+@pytest.mark.parametrize("guards", [{}, {"expect_action_type": ("MPU",)}], ids=["unguarded", "guarded"])
+def test_no_result_is_given_a_slot_while_a_stop_waits_for_one(run_seed, guards):
     script = sometimes(run_seed, 0.2, Kind.LOCKED, Kind.TEMPORARY, Kind.WRONG_STATE)
-    world = World(VirtualTenant(actions_of(200), latency=jittery(run_seed), script=script), settings(**told))
+    world = World(
+        VirtualTenant(actions_of(200), latency=jittery(run_seed), script=script), settings(**guards)
+    )
     session = watched(world, 200)
     assert [grant for grant in session.gate.grants if grant.to == "result" and grant.stops_waiting] == []
 

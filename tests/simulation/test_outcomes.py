@@ -22,12 +22,12 @@ def one(
     stop: Any = (),
     status: Any = (),
     file: Any = (),
-    **told: Any,
+    **values: Any,
 ) -> ActionEntry:
     """The report's entry for a run of one key."""
     script = scripted(stop={1: stop}, status={1: status}, file={1: file})
     actions = [action] if action else actions_of(1)
-    world = World(VirtualTenant(actions, script=script), settings(**told), command)
+    world = World(VirtualTenant(actions, script=script), settings(**values), command)
     virtually(world.run(rows_of(1)))
     return entry(world.report(), 1)
 
@@ -177,8 +177,10 @@ def test_a_key_without_a_call_before_a_signal_is_not_attempted():
 
 
 def test_a_key_after_too_many_failures_is_not_attempted():
-    told = settings(concurrency=1, max_failures=Threshold(count=1))
-    world = World(VirtualTenant([Action(bulk_key(1), refuses=Kind.NOT_FOUND), *actions_of(2, 2)]), told)
+    run_settings = settings(concurrency=1, max_failures=Threshold(count=1))
+    world = World(
+        VirtualTenant([Action(bulk_key(1), refuses=Kind.NOT_FOUND), *actions_of(2, 2)]), run_settings
+    )
     virtually(world.run(rows_of(3)))
     found = entry(world.report(), 3)
     assert (found.outcome, found.stop.attempts) == (Outcome.NOT_ATTEMPTED, 0)

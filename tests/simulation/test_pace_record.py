@@ -67,13 +67,13 @@ def test_each_refusal_is_counted_in_one_row():
 
 
 def test_the_load_of_others_is_recorded_once_it_is_known():
-    class Telling(VirtualTenant):
+    class WithConcurrency(VirtualTenant):
         def _report_answer(self, error, seconds):
             free = 40 - 8 - self.in_flight - 1
-            told = Limits(concurrency=40, concurrency_remaining=free)
-            self.answered(Answered(told, 200, False, None, seconds))
+            limits = Limits(concurrency=40, concurrency_remaining=free)
+            self.answered(Answered(limits, 200, False, None, seconds))
 
-    world = World(Telling(actions_of(50), latency=lambda: 1.0), settings(concurrency=5))
+    world = World(WithConcurrency(actions_of(50), latency=lambda: 1.0), settings(concurrency=5))
     virtually(world.run(rows_of(50)))
     assert column(world, "others")[0] is None
     assert column(world, "others")[-1] == pytest.approx(8.0, abs=1)

@@ -25,8 +25,8 @@ class Sandbox(VirtualTenant):
         used = {window: self._used(window) for window in SANDBOX}
         nearest = max(SANDBOX, key=lambda window: used[window] / window.quota)
         resets_in = nearest.seconds - now() % nearest.seconds
-        told = Limits(SANDBOX, nearest.quota, nearest.quota - used[nearest], resets_in, concurrency=40)
-        self.answered(Answered(told, 200, False, None, seconds))
+        limits = Limits(SANDBOX, nearest.quota, nearest.quota - used[nearest], resets_in, concurrency=40)
+        self.answered(Answered(limits, 200, False, None, seconds))
 
     def _used(self, window: Window) -> int:
         began = now() - now() % window.seconds

@@ -186,9 +186,9 @@ class Incident(RuleBasedStateMachine):
             return
         cuts = self.cuts + (self.running is not None)  # what is under way may be cut in this very moment
         assert lies(self.world, self._now(), crashed=cuts > 0, more=cuts) == []
-        told = rows_reported(self.world.report())
-        assert len(told) == len(set(told)), told
-        assert set(told) <= set(self.rows), told
+        reported = rows_reported(self.world.report())
+        assert len(reported) == len(set(reported)), reported
+        assert set(reported) <= set(self.rows), reported
 
     def teardown(self) -> None:
         with self.runner:

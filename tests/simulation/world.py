@@ -92,12 +92,12 @@ class WatchedGate(Gate):
 
 def settings(**values: Any) -> Settings:
     """Settings of a run in virtual time: no headroom, ten slots."""
-    told: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "base_url": "https://tenant.invalid",
         "headroom": 0.0,
         "concurrency": 10,
     }
-    return Settings(**(told | values))
+    return Settings(**(defaults | values))
 
 
 @dataclass

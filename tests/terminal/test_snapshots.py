@@ -140,9 +140,9 @@ def test_a_run_in_a_ci_job(mass_stop: MassStop, tenant: Tenant, as_kept: AsKept)
     ended = mass_stop.run(tenant, keys_of(mass_stop, tenant), env={"LANG": "C"})
     assert ended.status == 1
     assert "\x1b" not in ended.err
-    told = [line for line in ended.err.splitlines(keepends=True) if "action.needs_a_person" not in line]
-    assert len(told) < len(ended.err.splitlines())
-    as_kept("run-ci", "".join(told))
+    lines = [line for line in ended.err.splitlines(keepends=True) if "action.needs_a_person" not in line]
+    assert len(lines) < len(ended.err.splitlines())
+    as_kept("run-ci", "".join(lines))
 
 
 def test_an_interrupted_run(

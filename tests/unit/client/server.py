@@ -109,9 +109,9 @@ def says(body: bytes = ACCEPTED, status: int = 200, **headers: str) -> Answer:
     """A whole answer of JSON; ``headers`` by their names with underscores."""
 
     async def answer(writer: asyncio.StreamWriter, request: Request) -> None:
-        told = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        told |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         writer.write(f"HTTP/1.1 {status} Whatever\r\n{lines}\r\n".encode("latin-1") + body)
         await writer.drain()
 

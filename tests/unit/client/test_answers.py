@@ -223,8 +223,8 @@ async def test_a_file_with_the_track_id_of_another_call_is_refused(tenant, clien
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "told", [OURS, "", "?", "prefix-20261124-", "prefix-20261124-x", "other-2", "prefix"]
+    "track_id", [OURS, "", "?", "prefix-20261124-", "prefix-20261124-x", "other-2", "prefix"]
 )
-async def test_an_unknown_track_id_is_ignored(tenant, client, told):
-    tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": told})
+async def test_an_unknown_track_id_is_ignored(tenant, client, track_id):
+    tenant.get(STATUS, payload=status_body(status="Stopped"), headers={"Zuora-Track-Id": track_id})
     assert (await client.status(KEY, OURS)).status is Status.STOPPED

@@ -269,13 +269,13 @@ async def test_an_unrequested_answer_is_not_used_for_the_next_call():
         echo = request.headers["zuora-track-id"][0]
         await says(Zuora_Track_Id=echo)(writer, request)
         await says(stale, Zuora_Track_Id=echo)(writer, request)
-        told.set()
+        both_sent.set()
 
-    told = asyncio.Event()
+    both_sent = asyncio.Event()
     running = says(b'{"success": true, "status": "Processing"}')
     async with serving(answers_twice, running) as server, opened(server) as client:
         await client.stop(KEY, "run-1")
-        await told.wait()
+        await both_sent.wait()
         with suppress(CallError):
             assert (await client.status(KEY, "run-2")).status is Status.PROCESSING
         assert (await client.status(KEY, "run-3")).status is Status.PROCESSING

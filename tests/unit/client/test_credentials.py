@@ -89,10 +89,10 @@ async def test_a_file_between_refusals_clears_the_token(tenant, no_minute):
 @pytest.mark.asyncio
 async def test_each_call_for_a_token_is_reported(tenant):
     tenant.post(TOKEN, payload={"access_token": "fresh"})
-    told: list[None] = []
-    async with ZuoraClient(settings(**OAUTH), Clock(), on_token=lambda: told.append(None)) as client:
+    reports: list[None] = []
+    async with ZuoraClient(settings(**OAUTH), Clock(), on_token=lambda: reports.append(None)) as client:
         await client.authenticate()
-    assert len(told) == 1
+    assert len(reports) == 1
 
 
 @pytest.mark.asyncio
@@ -194,11 +194,11 @@ ODD: list[object] = [None, "", " ", "soon", "3599", 0, -5, 10**30, 3599.7, 1e300
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("told", [{"expires_in": value} for value in ODD] + [{"scope": value} for value in ODD] + [
+@pytest.mark.parametrize("fields", [{"expires_in": value} for value in ODD] + [{"scope": value} for value in ODD] + [
     {}, {"token_type": None}, {"jti": 7, "unheard_of": {"of": []}},
 ], ids=str)  # fmt: skip
-async def test_other_fields_beside_a_token_are_ignored(tenant, told):
-    tenant.post(TOKEN, payload={"access_token": "fresh", **told})
+async def test_other_fields_beside_a_token_are_ignored(tenant, fields):
+    tenant.post(TOKEN, payload={"access_token": "fresh", **fields})
     tenant.put(STOP, payload={"success": True}, repeat=True)
     async with ZuoraClient(settings(**OAUTH), Clock()) as client:
         for _ in range(3):

@@ -43,8 +43,8 @@ async def test_refused_credentials_are_reported_with_the_reason(tenant, http_sta
 @pytest.mark.asyncio
 async def test_a_reason_is_shown_without_the_secret_in_it(tenant):
     secret = "a-secret-of-some-forty-characters-0123456"
-    told = {"error_description": f"client id with secret {secret} is unknown"}
-    tenant.post(TOKEN, status=401, payload=told)
+    body = {"error_description": f"client id with secret {secret} is unknown"}
+    tenant.post(TOKEN, status=401, payload=body)
     changed = settings(**OAUTH | {"client_secret": Secret(secret)})
     async with ZuoraClient(changed, Clock()) as client:
         with pytest.raises(CredentialsRefused, match=r"client id with secret … is unknown\."):

@@ -62,9 +62,9 @@ async def test_reasons_beside_a_success_are_no_failure(tenant, client, reasons):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("told", ["STOPPED", "stopped", " Stopped\n"])
-async def test_a_status_is_read_whatever_its_case(tenant, client, told):
-    tenant.get(STATUS, payload=status_body(status=told))
+@pytest.mark.parametrize("spelling", ["STOPPED", "stopped", " Stopped\n"])
+async def test_a_status_is_read_whatever_its_case(tenant, client, spelling):
+    tenant.get(STATUS, payload=status_body(status=spelling))
     assert (await client.status(KEY, "track")).status is Status.STOPPED
 
 

@@ -175,10 +175,10 @@ async def test_a_cancelled_run_causes_no_error_in_the_loop(slow: Served, tmp_pat
 
 @pytest.mark.asyncio
 async def test_a_cancelled_run_frees_its_directory(slow: Served, tmp_path: Path):
-    told = slow.settings(tmp_path / "run")
-    await cut(slow, told)
+    run_settings = slow.settings(tmp_path / "run")
+    await cut(slow, run_settings)
     with pytest.raises(UsageError, match="already contains a run"):  # and not: another is at work
-        await stop_all(slow.tenant.keys, told)
+        await stop_all(slow.tenant.keys, run_settings)
 
 
 @pytest.mark.asyncio

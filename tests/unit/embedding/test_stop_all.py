@@ -123,8 +123,8 @@ async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_r
 
     with pytest.raises(LookupError):
         await stop_all(breaks(), replace(settings, engine=engine))
-    told = json.loads((Path(settings.out or "") / "report.json").read_text())
-    assert (told["run"]["state"], told["run"]["reason"]) == (
+    report = json.loads((Path(settings.out or "") / "report.json").read_text())
+    assert (report["run"]["state"], report["run"]["reason"]) == (
         "aborted",
         "The keys ended with an error: LookupError.",
     )
@@ -133,8 +133,10 @@ async def test_an_error_of_the_callers_own_iterable_reaches_the_caller_and_the_r
 @pytest.mark.asyncio
 async def test_two_runs_in_one_loop_are_independent(served: Served, keys: list[str], tmp_path: Path):
     halves = (keys[:6], keys[6:])
-    told = [served.settings(tmp_path / name) for name in ("one", "other")]
-    reports = await asyncio.gather(*(stop_all(half, one) for half, one in zip(halves, told, strict=True)))
+    both = [served.settings(tmp_path / name) for name in ("one", "other")]
+    reports = await asyncio.gather(
+        *(stop_all(half, run_settings) for half, run_settings in zip(halves, both, strict=True))
+    )
     assert tuple([action.bulk_key for action in report.actions] for report in reports) == halves
 
 
