@@ -140,8 +140,8 @@ def test_the_time_left_follows_from_the_rest_and_the_speed():
 def test_a_progress_event_has_the_counts_of_the_run():
     counts = Progress(keys=10, accepted=4, confirmed=3, completed=3, slots=36, in_flight=2, closed_until=25.0)
     counts.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
-    told = progress.fields(counts, Speed(lambda: 4), 20.0)
-    assert told == {
+    fields = progress.fields(counts, Speed(lambda: 4), 20.0)
+    assert fields == {
         "keys": 10, "answered": 4, "over": 2, "results": 2, "need_a_person": 1, "per_second": None, "retries": 0,
         "throttled": 0, "hedged": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
     }  # fmt: skip

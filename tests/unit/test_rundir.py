@@ -142,9 +142,9 @@ def without_locks(monkeypatch):
 
 def test_a_file_system_without_locks_is_not_taken_for_another_process(tmp_path, monkeypatch):
     without_locks(monkeypatch)
-    with pytest.raises(RunDirectoryError, match=r"cannot be locked \(No locks available\).*--out") as told:
+    with pytest.raises(RunDirectoryError, match=r"cannot be locked \(No locks available\).*--out") as raised:
         rundir.create(tmp_path)
-    assert not isinstance(told.value, rundir.DirectoryInUse)
+    assert not isinstance(raised.value, rundir.DirectoryInUse)
 
 
 def test_a_shared_folder_without_locks_is_refused_with_its_mount_option(shared, monkeypatch):

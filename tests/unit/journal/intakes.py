@@ -66,7 +66,7 @@ def known(journal: Journal) -> SourceInfo:
 
 
 def read(
-    journal: Journal, path: Path, info: SourceInfo | None = None, column: str | None = None, **told
+    journal: Journal, path: Path, info: SourceInfo | None = None, column: str | None = None, **options
 ) -> list[int]:
     """Reads ``path``; returns the reported numbers of new keys."""
     if info is None:
@@ -75,7 +75,7 @@ def read(
     new: list[int] = []
 
     async def main() -> None:
-        intake = FileIntake(journal, [(source, info)], Wanted(column), **told)
+        intake = FileIntake(journal, [(source, info)], Wanted(column), **options)
         await intake.read(lambda found: new.append(found.total()))
 
     anyio.run(main)

@@ -122,16 +122,16 @@ class Feeding:
         self.path = path
         os.mkfifo(path)
         self.new: list[int] = []
-        self.told = anyio.Event()
+        self.arrived = anyio.Event()
 
     def on_new(self, new: Counter[str]) -> None:
         self.new.append(new.total())
-        self.told.set()
+        self.arrived.set()
 
     async def next(self) -> None:
         with anyio.fail_after(PATIENCE):
-            await self.told.wait()
-        self.told = anyio.Event()
+            await self.arrived.wait()
+        self.arrived = anyio.Event()
 
 
 def feed(journal: Journal, path: Path, script) -> Feeding:

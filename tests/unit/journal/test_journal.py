@@ -171,12 +171,12 @@ def test_a_status_with_less_data_keeps_the_earlier_data(book):
 
 
 def test_both_counts_are_kept_where_file_and_status_disagree(book):
-    told, counted = (Records(10, 4, 4, 0, 6, "status"), Records(10, 5, 5, 0, 5, "response_file"))
+    polled, counted = (Records(10, 4, 4, 0, 6, "status"), Records(10, 5, 5, 0, 5, "response_file"))
     book.admit(row(2))
-    book.journal.status_read(1, ActionState(Status.STOPPED, "MPU", records=told), retried=False)
-    book.journal.filed(1, counted, {"status": told, "response_file": counted})
+    book.journal.status_read(1, ActionState(Status.STOPPED, "MPU", records=polled), retried=False)
+    book.journal.filed(1, counted, {"status": polled, "response_file": counted})
     found = book.action()
-    assert (found.records, found.mismatch) == (counted, {"status": told, "response_file": counted})
+    assert (found.records, found.mismatch) == (counted, {"status": polled, "response_file": counted})
 
 
 @pytest.mark.parametrize("claimed", [True, False])

@@ -181,8 +181,8 @@ class AnyOrder(RuleBasedStateMachine):
             known = self.model[action.bulk_key]
             assert action.stop.attempts == known.attempts
             assert action.outcome in known.possible_outcomes
-        told = [action.outcome for action in report.actions]
-        assert report.summary.outcomes == {outcome: told.count(outcome) for outcome in set(told)}
+        outcomes = [action.outcome for action in report.actions]
+        assert report.summary.outcomes == {outcome: outcomes.count(outcome) for outcome in set(outcomes)}
         assert report.summary.calls.stop == sum(action.stop.attempts for action in report.actions)
 
 

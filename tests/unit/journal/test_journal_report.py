@@ -128,12 +128,12 @@ def test_calls_are_counted_by_kind_retries_and_refusals(book):
 
 
 def test_a_failed_poll_keeps_the_earlier_status(book):
-    told = Records(10, 4, 3, 1, 6, "status")
+    records = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
-    book.journal.status_read(1, ActionState(Status.PROCESSING, "MPU", records=told), retried=False)
+    book.journal.status_read(1, ActionState(Status.PROCESSING, "MPU", records=records), retried=False)
     book.journal.read_failed(1, "status", "track", PROBLEM, throttled=False, retried=False)
     book.journal.file_read(1, retried=False)
-    assert (book.action().records, book.action().status) == (told, "Processing")
+    assert (book.action().records, book.action().status) == (records, "Processing")
 
 
 def test_each_count_of_a_response_file_is_reported(book):
@@ -155,26 +155,28 @@ def test_a_completed_key_is_reported_with_error_speed_and_time(book):
 
 
 def test_a_final_poll_is_reported_as_an_earlier_poll_is(book):
-    told = Records(10, 4, 3, 1, 6, "status")
+    records = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2), row(3))
-    book.journal.status_read(1, ActionState(Status.STOPPED, "MassPriceUpdate", records=told), retried=True)
+    book.journal.status_read(1, ActionState(Status.STOPPED, "MassPriceUpdate", records=records), retried=True)
     book.journal.completed(1, Outcome.STOPPED, None)
-    state = ActionState(Status.STOPPED, "MassPriceUpdate", records=told)
+    state = ActionState(Status.STOPPED, "MassPriceUpdate", records=records)
     book.journal.completed(2, Outcome.STOPPED, None, reading=Reading(state, retried=True))
-    told_of = "status, action_type, total, processed, succeeded, failed, unprocessed, counts_from"
-    assert table(book, f"{told_of}, status_calls, retried", "action") == [
+    columns = "status, action_type, total, processed, succeeded, failed, unprocessed, counts_from"
+    assert table(book, f"{columns}, status_calls, retried", "action") == [
         ("Stopped", "MassPriceUpdate", 10, 4, 3, 1, 6, "status", 1, 1),
         ("Stopped", "MassPriceUpdate", 10, 4, 3, 1, 6, "status", 1, 1),
     ]
 
 
 def test_an_end_without_a_poll_keeps_the_status_and_counts_no_call(book):
-    told = Records(10, 4, 3, 1, 6, "status")
+    records = Records(10, 4, 3, 1, 6, "status")
     book.admit(row(2))
-    book.journal.status_read(1, ActionState(Status.STOPPING, "MassPriceUpdate", records=told), retried=False)
+    book.journal.status_read(
+        1, ActionState(Status.STOPPING, "MassPriceUpdate", records=records), retried=False
+    )
     book.journal.completed(1, Outcome.UNCONFIRMED, PROBLEM)
     action, calls = book.action(), book.report().summary.calls
-    assert (action.status, action.records, calls.status, calls.retried) == ("Stopping", told, 1, 0)
+    assert (action.status, action.records, calls.status, calls.retried) == ("Stopping", records, 1, 0)
 
 
 @pytest.mark.parametrize("claimed", [True, False])

@@ -59,8 +59,8 @@ def test_new_keys_are_counted_by_tenant(fleet):
 def test_each_tenant_has_its_own_counts_and_tokens(fleet):
     fleet.journal.of("south").tenant_state("aborted", "It is gone.")
     fleet.journal.of("south").token_call()
-    told = JournalReader(fleet.connection).tenants()
-    assert [(one.state, one.reason, one.token_calls) for one in told.values()] == [
+    tenants = JournalReader(fleet.connection).tenants()
+    assert [(one.state, one.reason, one.token_calls) for one in tenants.values()] == [
         ("unused", None, 0),
         ("aborted", "It is gone.", 1),
     ]

@@ -23,8 +23,8 @@ PATIENCE = 60.0
 class Watched(FallbackConnection):
     """Counts its commits, signals each, and can be blocked in the first."""
 
-    def __init__(self, connection: sqlite3.Connection, **told: object) -> None:
-        super().__init__(connection, **told)  # type: ignore[arg-type]
+    def __init__(self, connection: sqlite3.Connection, **options: object) -> None:
+        super().__init__(connection, **options)  # type: ignore[arg-type]
         self.groups: list[int] = []
         self.committed = threading.Event()
         self.may_go_on = threading.Event()
@@ -160,13 +160,13 @@ def test_notes_linger_until_a_caller_waits_and_linger_again_later(path, monkeypa
             did.put("lingers")
             return now + float(self)
 
-    class Told(FallbackConnection):
+    class RecordingConnection(FallbackConnection):
         def commit(self, group):
             did.put("commits")
             return super().commit(group)
 
     monkeypatch.setattr(writers, "LINGER", Linger(100 * PATIENCE))
-    writer = ThreadWriter(Told(database.create(path)))
+    writer = ThreadWriter(RecordingConnection(database.create(path)))
     writer.note("begin_session", at="a")
     assert did.get(timeout=PATIENCE) == "lingers"
     writer.perform(lambda db: None).result(PATIENCE)

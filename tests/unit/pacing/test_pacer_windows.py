@@ -39,10 +39,10 @@ def test_headroom_is_kept_of_each_window(headroom, quota):
 
 def test_repeated_headers_do_not_restart_the_windows():
     pacer = a_pacer()
-    told = answer(Limits(windows=(Window(100, 60),)))
+    repeated = answer(Limits(windows=(Window(100, 60),)))
     sent = 0
     for _ in range(10):
-        pacer.answered(told, 0.0)
+        pacer.answered(repeated, 0.0)
         sent += let_through(pacer, 0.0)
     assert sent <= 100
 

@@ -66,8 +66,8 @@ def test_a_refusal_reduces_the_limit_by_its_share():
 
 def test_calls_that_left_before_a_cut_count_as_one_refusal():
     search = Search(40)
-    told = [search.refused(10.0 + n * TRIP / 40, TRIP, 40) for n in range(40)]
-    assert (told, search.limit) == ([True] + [False] * 39, int(40 * CUT))
+    lowered = [search.refused(10.0 + n * TRIP / 40, TRIP, 40) for n in range(40)]
+    assert (lowered, search.limit) == ([True] + [False] * 39, int(40 * CUT))
 
 
 def test_a_call_that_left_after_the_cut_cuts_again():

@@ -63,9 +63,9 @@ def test_unicode_is_used_only_on_a_unicode_terminal(
     assert capabilities_of(screen, environment).unicode is unicode
 
 
-@pytest.mark.parametrize(("told", "width"), [("40", 40), ("5", 20), ("0", 80), ("wide", 80), ("-3", 80)])
-def test_the_width_is_the_value_of_columns_if_valid(screen: TextIO, told: str, width: int):
-    assert capabilities_of(screen, UTF8 | {"COLUMNS": told}).width == width
+@pytest.mark.parametrize(("columns", "width"), [("40", 40), ("5", 20), ("0", 80), ("wide", 80), ("-3", 80)])
+def test_the_width_is_the_value_of_columns_if_valid(screen: TextIO, columns: str, width: int):
+    assert capabilities_of(screen, UTF8 | {"COLUMNS": columns}).width == width
 
 
 def test_without_unicode_other_letters_are_spelled_out():

@@ -64,8 +64,8 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
         for outcome in ends:
             run.add(outcome)
         view, report = read_view(JournalReader(run.connection)), read_report(JournalReader(run.connection))
-        summary, told = report.summary, shown_rows(page(run))
-    assert view.actions == len(report.actions) == len(told)
+        summary, rows = report.summary, shown_rows(page(run))
+    assert view.actions == len(report.actions) == len(rows)
     assert sum(view.groups[name] for name in ("stopped", "over", "despite")) == sum(
         summary.outcomes.get(one, 0) for one in OVER
     )
@@ -80,7 +80,7 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
             shown = [getattr(share.sums, name) for share in breakdown.shares]
             assert sum(filter(None, shown)) == (getattr(summary.records, name) or 0)
         assert sum(share.sums.actions for share in breakdown.shares) == len(report.actions)
-    for row, action in zip(told, report.actions, strict=True):
+    for row, action in zip(rows, report.actions, strict=True):
         assert (row["bulk_key"], row["outcome"], row["row"]) == (action.bulk_key, action.outcome, action.row)
         assert (row["total"], row["succeeded"]) == (action.records.total, action.records.succeeded)
         assert (row["track_id"], row["request_id"]) == (action.stop.track_id, action.stop.request_id)
@@ -88,19 +88,19 @@ def test_the_numbers_of_the_page_are_those_of_the_report(ends):
 
 def test_the_share_of_a_breakdown_leads_to_the_rows_it_counts(run):
     one_of_each(run)
-    told = shown_rows(page(run))
+    rows = shown_rows(page(run))
     for breakdown in read_view(JournalReader(run.connection)).breakdowns:
         for share in breakdown.shares:
-            assert sum(row[share.field] == share.value for row in told) == share.sums.actions
+            assert sum(row[share.field] == share.value for row in rows) == share.sums.actions
 
 
 def test_an_error_of_the_table_leads_to_the_rows_it_counts(run):
     one_of_each(run)
-    told = shown_rows(page(run))
+    rows = shown_rows(page(run))
     errors = read_view(JournalReader(run.connection)).errors
     assert {one.words.title for one in errors} == {"Not found", "Timed out", "No bulk key"}
     for one in errors:
-        assert sum(row["error"] == one.words.title for row in told) == one.actions
+        assert sum(row["error"] == one.words.title for row in rows) == one.actions
 
 
 def test_records_are_saved_only_where_this_run_stopped_the_action(run):

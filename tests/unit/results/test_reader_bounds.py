@@ -87,8 +87,8 @@ def test_a_list_is_not_read_beyond_its_bound_however_long_it_is_said_to_be(tmp_p
     assert ("too long a list" in sentence, peak < 2 * MIB) == (True, True)
 
 
-@pytest.mark.parametrize(("beyond", "told"), [(0, COUNTED), (1, None)])
-def test_a_list_as_long_as_its_bound_is_read(saved, beyond, told):
+@pytest.mark.parametrize(("beyond", "expected"), [(0, COUNTED), (1, None)])
+def test_a_list_as_long_as_its_bound_is_read(saved, beyond, expected):
     raw, names = io.BytesIO(), ("response.csv", "b.txt", "c.txt")
     left = (1 << 17) + beyond - sum(46 + len(name) for name in names)
     with zipfile.ZipFile(raw, "w") as archive:
@@ -97,7 +97,7 @@ def test_a_list_as_long_as_its_bound_is_read(saved, beyond, told):
             info.comment = bytes(min(left, 0xFFFF))
             left -= len(info.comment)
             archive.writestr(info, CSV)
-    assert counted_or_refused(saved(raw.getvalue())) == told
+    assert counted_or_refused(saved(raw.getvalue())) == expected
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

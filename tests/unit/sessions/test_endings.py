@@ -23,10 +23,10 @@ GONE = Ending.cut(TenantError("It is gone."))
 )
 def test_the_caller_sees_how_a_shard_ended(reason, comes_as):
     ended = Ending.cut(reason)
-    told = ShardResult.of(ended).ending()
-    assert (told.state, told.reason) == (ended.state, ended.reason)
-    assert isinstance(told.cut_by, comes_as)
-    assert told.cut_by.exit_status == reason.exit_status
+    received = ShardResult.of(ended).ending()
+    assert (received.state, received.reason) == (ended.state, ended.reason)
+    assert isinstance(received.cut_by, comes_as)
+    assert received.cut_by.exit_status == reason.exit_status
 
 
 def test_a_shard_that_finished_was_not_cut():

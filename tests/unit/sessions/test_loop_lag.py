@@ -38,5 +38,5 @@ def test_results_are_held_for_every_other_tick_at_most():
 
 def test_results_continue_when_the_wait_ends():
     monitor = LoopLagMonitor()
-    told = [monitor.tick(late, {"south"}) for late in (LATE * 2, 0.0, 0.0)]
-    assert told == [False, True, False]
+    resumed = [monitor.tick(late, {"south"}) for late in (LATE * 2, 0.0, 0.0)]
+    assert resumed == [False, True, False]

@@ -52,11 +52,11 @@ async def test_actions_are_stopped_over_http_and_the_truth_agrees() -> None:
         now = 10.0
         for key in tenant.keys:
             async with session.get(f"/v1/bulk/{key}") as answer:
-                told = await answer.json()
+                status = await answer.json()
             truth = tenant.truth(key)
-            assert told["status"] == truth.status
-            assert int(told["processedCount"]) == truth.processed
-            async with session.get(told["outputURL"]) as answer:
+            assert status["status"] == truth.status
+            assert int(status["processedCount"]) == truth.processed
+            async with session.get(status["outputURL"]) as answer:
                 assert answer.headers["Content-Type"] == "application/zip;charset=UTF-8"
                 assert (await answer.read()).startswith(b"PK")
             assert (truth.stop_effective_at, truth.stops_received) == (0.0, (0.0,))
@@ -160,10 +160,10 @@ async def test_the_truth_is_served_over_http_without_a_token() -> None:
 
 @pytest.mark.asyncio
 async def test_serve_writes_the_keys_with_their_speed_and_announces_the_environment(tmp_path: Path) -> None:
-    told: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+    announced: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
     config = TenantConfig(actions=4, seed=7)
-    serving = asyncio.create_task(serve(config, 0, tmp_path / "keys.csv", told.set_result))
-    env = await told
+    serving = asyncio.create_task(serve(config, 0, tmp_path / "keys.csv", announced.set_result))
+    env = await announced
     assert env["ZUORA_CLIENT_SECRET"] == config.client_secret
     rows = list(csv.DictReader((tmp_path / "keys.csv").read_text().splitlines()))
     tenant = SimulatedTenant(config)

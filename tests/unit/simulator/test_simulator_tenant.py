@@ -85,13 +85,13 @@ def test_a_stop_leads_through_stopping_to_stopped_with_a_file_on_this_server() -
     assert caller.stop(key) == {"success": True}
     assert caller.status(key)["status"] == "Stopping"
     caller.clock.now += 2
-    told = caller.status(key)
-    assert told["status"] == "Stopped"
+    status = caller.status(key)
+    assert status["status"] == "Stopped"
     names = ("processedCount", "successCount", "errorCount", "totalCount")
-    processed, succeeded, failed, total = (int(told[name]) for name in names)
+    processed, succeeded, failed, total = (int(status[name]) for name in names)
     assert processed == succeeded + failed < total == 1000
-    assert told["outputURL"].startswith("http://tenant/v1/files/")
-    answer = caller.answer("GET", told["outputURL"].removeprefix("http://tenant"))
+    assert status["outputURL"].startswith("http://tenant/v1/files/")
+    answer = caller.answer("GET", status["outputURL"].removeprefix("http://tenant"))
     assert answer.content_type == "application/zip;charset=UTF-8"
     assert _body(answer).startswith(b"PK")
 
@@ -102,8 +102,8 @@ def test_a_pending_action_has_no_counts_and_once_stopped_no_file() -> None:
     assert [caller.status(key)[name] for name in counts] == [None] * 4
     caller.stop(key)
     caller.clock.now += 2
-    told = caller.status(key)
-    assert (told["status"], told["outputURL"]) == ("Stopped", None)
+    status = caller.status(key)
+    assert (status["status"], status["outputURL"]) == ("Stopped", None)
 
 
 @pytest.mark.parametrize(("how", "success"), [("accept", True), ("refuse", False)])
@@ -123,7 +123,7 @@ def test_counts_are_numbers_or_strings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "expected"),
     [
         ("null", {"null"}),
         ("empty", {"empty"}),
@@ -131,12 +131,12 @@ def test_counts_are_numbers_or_strings() -> None:
         ("mixed", {"null", "empty", "absent"}),
     ],
 )
-def test_nothing_is_null_an_empty_text_or_no_field(how: str, told: set[str]) -> None:
+def test_nothing_is_null_an_empty_text_or_no_field(how: str, expected: set[str]) -> None:
     caller, key = _one("Processing", nothing_as=how)
     names: dict[object, str] = {None: "null", "": "empty", ...: "absent"}
     answers = [caller.status(key) for _ in range(50)]
     for field in ("outputURL", "outputSize", "endedOn"):
-        assert {names[answer.get(field, ...)] for answer in answers} == told
+        assert {names[answer.get(field, ...)] for answer in answers} == expected
     assert {answer["status"] for answer in answers} == {"Processing"}
 
 
@@ -145,10 +145,10 @@ def test_an_unknown_key_is_category_40_under_200_or_404() -> None:
     answers = [caller.answer("GET", f"/v1/bulk/{n:032x}") for n in range(50)]
     assert {answer.status for answer in answers} == {200, 404}
     for answer in answers:
-        told = json.loads(_body(answer))
-        assert told["success"] is False
-        assert len(told["processId"]) == 16
-        assert str(told["reasons"][0]["code"]).endswith("40")
+        body = json.loads(_body(answer))
+        assert body["success"] is False
+        assert len(body["processId"]) == 16
+        assert str(body["reasons"][0]["code"]).endswith("40")
 
 
 def test_a_denied_key_is_category_10_and_is_not_stopped() -> None:
@@ -161,8 +161,8 @@ def test_a_file_that_does_not_exist_yet_is_not_found() -> None:
     caller, key = _one("Completed")
     url = caller.status(key)["outputURL"]
     other, _ = _one("Processing")
-    told = other.json("GET", url.removeprefix("http://tenant"))
-    assert str(told["reasons"][0]["code"]).endswith("40")
+    body = other.json("GET", url.removeprefix("http://tenant"))
+    assert str(body["reasons"][0]["code"]).endswith("40")
 
 
 def test_a_token_lives_as_long_as_it_says() -> None:

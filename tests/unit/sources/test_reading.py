@@ -34,7 +34,7 @@ def test_a_file_that_may_not_be_read_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (PermissionError(13, "no"), "k may not be read by this user; change its permissions or run as one who may."),
         (OSError(5, "broken"), "k cannot be read (broken); check the path and the disk, or copy it elsewhere."),
@@ -42,8 +42,8 @@ def test_a_file_that_may_not_be_read_is_refused_at_once(tmp_path):
         (OSError("odd"), "'k' is not a path (odd); check it, or use - for standard input."),
     ],
 )  # fmt: skip
-def test_the_reason_for_an_unreadable_source_is_a_sentence(error, told):
-    assert sentence("k", error) == told
+def test_the_reason_for_an_unreadable_source_is_a_sentence(error, expected):
+    assert sentence("k", error) == expected
 
 
 def test_an_impossible_path_is_refused_at_once():

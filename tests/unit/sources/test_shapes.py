@@ -81,12 +81,12 @@ def test_a_missing_column_name_is_refused_with_the_existing_names(keys):
 @pytest.mark.parametrize(("columns", "more"), [(20, ""), (21, ", …"), (22, ", …")])
 def test_very_many_names_are_cut_and_long_names_shortened(keys, columns, more):
     titles = ["x" * 50, *(f"title_{n}" for n in range(2, columns + 1))]
-    told = ", ".join([repr("x" * 40), *(repr(title) for title in titles[1:20])]) + more
+    listed = ", ".join([repr("x" * 40), *(repr(title) for title in titles[1:20])]) + more
     with pytest.raises(InputError) as raised:
         keys(",".join(titles) + f"\n{A}\n", column="job")
     sentence = str(raised.value).partition("keys.csv ")[2]
     assert sentence == (
-        f"has no column 'job'; its first row holds {told}. Give --column one of these, or a number from 1."
+        f"has no column 'job'; its first row holds {listed}. Give --column one of these, or a number from 1."
     )
 
 

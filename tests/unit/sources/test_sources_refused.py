@@ -46,7 +46,7 @@ def piped():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (f"{KEY}\n\xff".encode("latin-1"), "is not UTF-8: byte 0xFF in line 2 (byte 34). Save it"),
         (f"{KEY}\n\0".encode(), "is UTF-16 or binary: a NUL byte in line 2 (byte 34). Save it"),
@@ -57,10 +57,10 @@ def piped():
     ],
     ids=["not UTF-8", "NUL", "cut short"],
 )  # fmt: skip
-def test_a_binary_source_is_named_for_a_file_and_a_pipe(tmp_path, piped, content, told):
+def test_a_binary_source_is_named_for_a_file_and_a_pipe(tmp_path, piped, content, reason):
     path = file(tmp_path, content)
-    assert refused(open_source(path)).startswith(f"{path} {told}")
-    assert refused(piped(content)).startswith(f"north.fifo {told}")
+    assert refused(open_source(path)).startswith(f"{path} {reason}")
+    assert refused(piped(content)).startswith(f"north.fifo {reason}")
 
 
 def test_a_source_with_a_read_error_is_named_for_a_file_and_a_pipe(tmp_path, piped, monkeypatch):
@@ -69,20 +69,20 @@ def test_a_source_with_a_read_error_is_named_for_a_file_and_a_pipe(tmp_path, pip
 
     path, pipe = file(tmp_path, b"x"), piped(b"x")
     monkeypatch.setattr(os, "read", broken)
-    told = "cannot be read (Input/output error); check the path and the disk, or copy it elsewhere."
-    assert refused(open_source(path)) == f"{path} {told}"
-    assert refused(pipe) == f"north.fifo {told}"
+    reason = "cannot be read (Input/output error); check the path and the disk, or copy it elsewhere."
+    assert refused(open_source(path)) == f"{path} {reason}"
+    assert refused(pipe) == f"north.fifo {reason}"
 
 
 def test_a_missing_file_is_named_when_it_is_opened_and_when_it_is_read(tmp_path):
     path = str(tmp_path / "keys.csv")
-    told = f"{path} does not exist; check the path, or use - for standard input."
+    message = f"{path} does not exist; check the path, or use - for standard input."
     with pytest.raises(InputError) as raised:
         open_source(path)
-    assert str(raised.value) == told
+    assert str(raised.value) == message
     source = open_source(file(tmp_path, b"x"))
     Path(path).unlink()
-    assert refused(source) == told
+    assert refused(source) == message
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_missing_file_is_named_when_it_is_opened_and_when_it_is_read(tmp_path)
 )
 def test_the_advice_on_bad_gzip_data_depends_on_its_content(tmp_path, content, hint):
     path = file(tmp_path, content, "k.gz")
-    told = refused(open_source(path))
-    assert told.startswith(f"{path} is not sound gzip data (")
-    assert told.endswith(f"). {hint}")
+    message = refused(open_source(path))
+    assert message.startswith(f"{path} is not sound gzip data (")
+    assert message.endswith(f"). {hint}")
 
 
 def test_detection_reads_only_the_bytes_that_it_needs(tmp_path):

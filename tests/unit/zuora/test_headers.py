@@ -69,25 +69,25 @@ def headers(**named: str) -> CIMultiDict[str]:
     return CIMultiDict({name.replace("_", "-"): value for name, value in named.items()})
 
 
-@given(told=header_sets)
-def test_no_header_makes_the_reading_of_limits_fail(told):
-    limits = read_limits(told)
+@given(received=header_sets)
+def test_no_header_makes_the_reading_of_limits_fail(received):
+    limits = read_limits(received)
     numbers = (limits.nearest, limits.remaining, limits.concurrency, limits.concurrency_remaining)
     assert all(number is None or 0 <= number < 10**12 for number in numbers)
     assert limits.reset is None or 0 <= limits.reset <= LONGEST_WAIT
     assert all(window.quota > 0 and window.seconds > 0 for window in limits.windows)
 
 
-@given(told=header_sets)
-@example(told=CIMultiDict({"Retry-After": "Sun, 31 Dec 9999 23:59:59 -2359", "Date": DOCUMENTED}))
-@example(told=CIMultiDict({"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2359", "Date": "٣"}))
-def test_no_header_makes_the_reading_of_a_wait_fail(told):
-    wait = read_retry_after(told, NOW)
+@given(received=header_sets)
+@example(received=CIMultiDict({"Retry-After": "Sun, 31 Dec 9999 23:59:59 -2359", "Date": DOCUMENTED}))
+@example(received=CIMultiDict({"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2359", "Date": "٣"}))
+def test_no_header_makes_the_reading_of_a_wait_fail(received):
+    wait = read_retry_after(received, NOW)
     assert wait is None or 0 <= wait <= LONGEST_WAIT
 
 
 def test_the_documented_headers_are_read_completely():
-    told = headers(
+    received = headers(
         RateLimit_Limit=DOCUMENTED,
         RateLimit_Remaining="399",
         RateLimit_Reset="1200",
@@ -95,7 +95,7 @@ def test_the_documented_headers_are_read_completely():
         Concurrency_Limit_Limit="40",
         Concurrency_Limit_Remaining="12",
     )
-    assert read_limits(told) == Limits((MINUTE, HOUR, DAY), 2_250_000, 399, 1200.0, 40, 12)
+    assert read_limits(received) == Limits((MINUTE, HOUR, DAY), 2_250_000, 399, 1200.0, 40, 12)
 
 
 def test_a_limit_of_zero_calls_counts_as_absent():
@@ -111,15 +111,15 @@ def test_without_headers_nothing_is_known():
 @pytest.mark.parametrize("spelt", [str, str.lower, str.upper, str.title])
 @pytest.mark.parametrize("prefix", ["RateLimit", "Rate-Limit", "X-RateLimit", "X-Rate-Limit"])
 def test_the_rate_limit_is_read_in_every_spelling_of_its_names(prefix, spelt):
-    told = {f"{prefix}-Limit": DOCUMENTED, f"{prefix}-Remaining": "399", f"{prefix}-Reset": "1200"}
-    limits = read_limits(CIMultiDict({spelt(name): value for name, value in told.items()}))
+    documented = {f"{prefix}-Limit": DOCUMENTED, f"{prefix}-Remaining": "399", f"{prefix}-Reset": "1200"}
+    limits = read_limits(CIMultiDict({spelt(name): value for name, value in documented.items()}))
     assert (limits.windows, limits.remaining, limits.reset) == ((MINUTE, HOUR, DAY), 399, 1200.0)
 
 
 @pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title])
 def test_the_concurrency_limit_is_read_in_every_spelling_of_its_names(spelt):
-    told = {"Concurrency-Limit-Limit": "40", "Concurrency-Limit-Remaining": "12"}
-    limits = read_limits(CIMultiDict({spelt(name): value for name, value in told.items()}))
+    documented = {"Concurrency-Limit-Limit": "40", "Concurrency-Limit-Remaining": "12"}
+    limits = read_limits(CIMultiDict({spelt(name): value for name, value in documented.items()}))
     assert (limits.concurrency, limits.concurrency_remaining) == (40, 12)
 
 
@@ -158,10 +158,10 @@ def test_an_overlong_number_is_ignored():
 )
 def test_a_malformed_number_is_ignored(text):
     """``int('٣')`` is 3, and Python counts with four hundred digits happily."""
-    told = headers(
+    received = headers(
         RateLimit_Remaining=text, RateLimit_Reset=text, Concurrency_Limit_Limit=text, Retry_After=text
     )
-    assert (read_limits(told), read_retry_after(told, NOW)) == (Limits(), None)
+    assert (read_limits(received), read_retry_after(received, NOW)) == (Limits(), None)
 
 
 def test_a_count_of_calls_has_no_fraction():
@@ -203,10 +203,10 @@ def test_a_malformed_fraction_is_ignored(text):
 )
 def test_the_longest_of_several_waits_is_used(texts, seconds):
     """One is the gateway's and the other the API's behind it: a call in time for both is in time."""
-    told = CIMultiDict(
+    received = CIMultiDict(
         [("Date", "Tue, 24 Nov 2026 03:00:00 GMT"), *(("Retry-After", text) for text in texts)]
     )
-    assert read_retry_after(told, NOW) == seconds
+    assert read_retry_after(received, NOW) == seconds
 
 
 def test_an_absurd_wait_is_clamped():
@@ -230,32 +230,36 @@ def test_without_the_header_there_is_no_wait():
 )
 def test_a_date_is_compared_with_the_date_of_the_answer(until):
     """RFC 9110 wants all three forms read; the one without a zone is UTC, in any zone of this machine."""
-    told = headers(Retry_After=until, Date="Tue, 24 Nov 2026 03:00:00 GMT")
-    assert read_retry_after(told, NOW) == 30.0
+    received = headers(Retry_After=until, Date="Tue, 24 Nov 2026 03:00:00 GMT")
+    assert read_retry_after(received, NOW) == 30.0
 
 
 @given(since=instants, seconds=st.integers(0, 86_400))
 def test_a_date_does_not_use_the_local_clock(since, seconds):
     until = since + timedelta(seconds=seconds)
-    told = headers(Retry_After=format_datetime(until, usegmt=True), Date=format_datetime(since, usegmt=True))
-    assert read_retry_after(told, NOW) == seconds
+    received = headers(
+        Retry_After=format_datetime(until, usegmt=True), Date=format_datetime(since, usegmt=True)
+    )
+    assert read_retry_after(received, NOW) == seconds
 
 
 def test_a_past_date_means_no_wait():
-    told = headers(Retry_After="Tue, 24 Nov 2026 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
-    assert read_retry_after(told, NOW) == 0.0
+    received = headers(Retry_After="Tue, 24 Nov 2026 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
+    assert read_retry_after(received, NOW) == 0.0
 
 
 def test_a_date_years_in_the_future_is_clamped():
-    told = headers(Retry_After="Tue, 24 Nov 2099 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
-    assert read_retry_after(told, NOW) == LONGEST_WAIT
+    received = headers(Retry_After="Tue, 24 Nov 2099 02:00:00 GMT", Date="Tue, 24 Nov 2026 03:00:00 GMT")
+    assert read_retry_after(received, NOW) == LONGEST_WAIT
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2026 03:00:00 GMT"])
 def test_a_date_without_an_answer_date_uses_the_local_clock(date):
     """If it was ignored, the next call would be too early."""
-    told = headers(Retry_After="Tue, 24 Nov 2026 03:00:30 GMT", **({} if date is None else {"Date": date}))
-    assert read_retry_after(told, NOW) == 30.0
+    received = headers(
+        Retry_After="Tue, 24 Nov 2026 03:00:30 GMT", **({} if date is None else {"Date": date})
+    )
+    assert read_retry_after(received, NOW) == 30.0
 
 
 def test_a_request_id_is_read_unchanged():

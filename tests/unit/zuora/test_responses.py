@@ -162,9 +162,9 @@ def test_the_message_of_a_reason_comes_first():
     assert failure(200, answer, None, None, AS_IT_IS).message == "No such bulk."
 
 
-@pytest.mark.parametrize("told", [None, "", 7, ["No."], {"text": "No."}])
-def test_a_message_of_another_type_is_ignored(told):
-    error = failure(403, Answer(message=told), None, None, AS_IT_IS)
+@pytest.mark.parametrize("message", [None, "", 7, ["No."], {"text": "No."}])
+def test_a_message_of_another_type_is_ignored(message):
+    error = failure(403, Answer(message=message), None, None, AS_IT_IS)
     assert error.message == "The tenant answered HTTP 403 without a reason."
 
 
@@ -173,8 +173,8 @@ def test_a_failure_without_a_message_gets_a_default_message():
 
 
 def test_a_message_is_redacted_before_it_is_cut():
-    told = "x" * 988 + " Bearer s3cret-t0ken, and more"
-    message = failure(200, refusal(53100310, told), None, None, Redaction()).message
+    text = "x" * 988 + " Bearer s3cret-t0ken, and more"
+    message = failure(200, refusal(53100310, text), None, None, Redaction()).message
     assert message == "x" * 988 + " Bearer …, a"
 
 
@@ -224,10 +224,10 @@ def test_a_count_of_a_wrong_type_is_ignored_and_the_status_is_read(count):
     assert (state.status, state.records.total, state.records.processed) == (Status.STOPPED, None, 3)
 
 
-@pytest.mark.parametrize("told", [7, True, [], {}, None])
+@pytest.mark.parametrize("value", [7, True, [], {}, None])
 @pytest.mark.parametrize("field", ["actionType", "uploadedBy"])
-def test_a_text_of_a_wrong_type_is_ignored_and_the_status_is_read(field, told):
-    state = status_answer(status="Stopped", **{field: told}).state(AS_IT_IS)
+def test_a_text_of_a_wrong_type_is_ignored_and_the_status_is_read(field, value):
+    state = status_answer(status="Stopped", **{field: value}).state(AS_IT_IS)
     assert (state.status, state.action_type, state.provenance.uploaded_by, state.output_url) == (
         Status.STOPPED, None, None, None,
     )  # fmt: skip
@@ -304,24 +304,24 @@ def test_a_token_without_a_lifetime_gets_the_usual_one():
     assert grant() == Grant(3599.0)
 
 
-@pytest.mark.parametrize("told", [60, 60.0, "60"])
-def test_the_lifetime_of_a_token_is_taken_as_a_number_and_as_a_string(told):
-    assert grant(expires_in=told).seconds == 60.0
+@pytest.mark.parametrize("lifetime", [60, 60.0, "60"])
+def test_the_lifetime_of_a_token_is_taken_as_a_number_and_as_a_string(lifetime):
+    assert grant(expires_in=lifetime).seconds == 60.0
 
 
-@pytest.mark.parametrize("told", [None, 0, "0", -5, 10**30, 1e300, "", "soon", "-5", "6e1", True, [], {}])
-def test_a_malformed_lifetime_keeps_the_token_for_more_than_one_call(told):
-    assert grant(expires_in=told).seconds == 3599.0
+@pytest.mark.parametrize("lifetime", [None, 0, "0", -5, 10**30, 1e300, "", "soon", "-5", "6e1", True, [], {}])
+def test_a_malformed_lifetime_keeps_the_token_for_more_than_one_call(lifetime):
+    assert grant(expires_in=lifetime).seconds == 3599.0
 
 
-@pytest.mark.parametrize("told", [None, 7, ["platform.write"], {}])
-def test_a_scope_of_a_wrong_type_does_not_cost_the_token(told):
-    assert grant(scope=told).scope is None
+@pytest.mark.parametrize("scope", [None, 7, ["platform.write"], {}])
+def test_a_scope_of_a_wrong_type_does_not_cost_the_token(scope):
+    assert grant(scope=scope).scope is None
 
 
-@pytest.mark.parametrize("told", [7, 0, True, False, [], {}, ["https://rest.zuora.com/v1/files/1"]])
-def test_an_address_of_a_wrong_type_is_an_unusable_address_and_is_not_waited_for(told):
-    address = status_answer(status="Stopped", outputURL=told).state(AS_IT_IS).output_url
+@pytest.mark.parametrize("value", [7, 0, True, False, [], {}, ["https://rest.zuora.com/v1/files/1"]])
+def test_an_address_of_a_wrong_type_is_an_unusable_address_and_is_not_waited_for(value):
+    address = status_answer(status="Stopped", outputURL=value).state(AS_IT_IS).output_url
     assert address is not None
     with pytest.raises(CallError, match="contains no file id") as caught:
         file_id(address)
