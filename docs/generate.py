@@ -168,8 +168,8 @@ def _option(option: click.Option, context: click.Context) -> tuple[str, ...]:
     metavar = "" if option.is_flag else f" {option.make_metavar(context)}"
     variable = f"`{option.envvar}`" if option.envvar else ""
     default = option.get_default(context)
-    told = f"`{default}`" if option.show_default and default is not None else ""
-    return f"`{option.opts[0]}{metavar}`", variable, told, (option.help or "").rstrip(".")
+    shown_default = f"`{default}`" if option.show_default and default is not None else ""
+    return f"`{option.opts[0]}{metavar}`", variable, shown_default, (option.help or "").rstrip(".")
 
 
 def _default(setting: Setting) -> str:

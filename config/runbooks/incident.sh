@@ -130,7 +130,7 @@ while :; do
     2) say "Nothing was sent in this round: the sentence above says what to mend. Then start this again." ;;
     3)
         say "Credentials refused or tenant unreachable. Waiting for it."
-        if tenant_is_back "$@"; then again=yes; else say "Page whoever owns the tenant's credentials."; fi
+        if tenant_is_back "$@"; then again=yes; else say "Page the owner of the tenant's credentials."; fi
         ;;
     4)
         if limit_was_set "$@"; then

@@ -49,9 +49,9 @@ def not_over(outcomes: Iterable[Outcome], where: str) -> NotOver:
 
 
 async def stop_list_watched(
-    keys: Sequence[str], settings: Settings, tell: Callable[[str], object]
+    keys: Sequence[str], settings: Settings, notify: Callable[[str], object]
 ) -> list[ActionEntry]:
-    """As :func:`stop_list`, for an event loop; ``tell`` is called for each key that is not over.
+    """As :func:`stop_list`, for an event loop; ``notify`` is called for each key that is not over.
 
     Returns:
         The actions that are not over, in the order in which they ended.
@@ -61,5 +61,5 @@ async def stop_list_watched(
         async for action in actions:
             if not action.outcome.is_over:
                 left.append(action)
-                tell(f"{action.bulk_key}: {action.outcome}. {action.error.message if action.error else ''}")
+                notify(f"{action.bulk_key}: {action.outcome}. {action.error.message if action.error else ''}")
     return left

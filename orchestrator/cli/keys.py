@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli import complete
 from orchestrator.cli.help import Command
-from orchestrator.cli.output import say, tell_out
+from orchestrator.cli.output import print_out, say
 from orchestrator.cli.page import counted
 from orchestrator.errors import InputError, UsageError
 from orchestrator.printable import printable
@@ -62,7 +62,7 @@ def _print(found: Iterable[tuple[str, FoundKey]]) -> None:
     for number, (key, first) in enumerate(found, 1):
         table.writerow((key, guard(printable(first.source)), first.row, first.time, first.occurrences))
         if number % _ROWS == 0:
-            tell_out(text.getvalue())
+            print_out(text.getvalue())
             text.seek(0)
             text.truncate()
-    tell_out(text.getvalue())
+    print_out(text.getvalue())

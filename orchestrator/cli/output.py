@@ -36,7 +36,7 @@ def say(sentence: str) -> None:
     sys.stderr.write(f"mass-stop: {printable(sentence.rstrip())}\n")
 
 
-def tell_out(text: str) -> None:
+def print_out(text: str) -> None:
     """Writes ``text`` to standard output, whose reader may close it early. Raises StorageError."""
     try:
         put_out(text.encode())

@@ -13,7 +13,7 @@ from orchestrator.zuora.client import ZuoraClient
 from orchestrator.zuora.probe import reach
 from orchestrator.zuora.tls import context_for
 
-NOBODY = "0" * 32
+UNKNOWN_KEY = "0" * 32
 """A bulk key that no mass action has: reading its status shows all of the tenant but any action."""
 
 LONGEST_CONNECT = 10.0
@@ -40,7 +40,7 @@ async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenera
             await tenant.authenticate()
         except CallError as failed:
             raise TenantUnreachable(failed.message) from failed
-        error = await _read_nobody(tenant, settings)
+        error = await _read_unknown_key(tenant, settings)
         for finding in check_results.credentials(tenant.granted, settings):
             yield finding
         if not answers:
@@ -56,9 +56,9 @@ async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenera
         yield action
 
 
-async def _read_nobody(tenant: ZuoraClient, settings: Settings) -> CallError | None:
+async def _read_unknown_key(tenant: ZuoraClient, settings: Settings) -> CallError | None:
     try:
-        await tenant.status(NOBODY, f"{settings.track_prefix}-check-{new_run_id()}")
+        await tenant.status(UNKNOWN_KEY, f"{settings.track_prefix}-check-{new_run_id()}")
     except CallError as error:
         return error
     return None

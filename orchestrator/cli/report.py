@@ -60,7 +60,7 @@ def command(
     from orchestrator import report as reports
 
     if schema:
-        output.tell_out(json.dumps(reports.json_schema(), indent=2) + "\n")
+        output.print_out(json.dumps(reports.json_schema(), indent=2) + "\n")
         return 0
     if only is not None and form not in ("json", "csv", "support"):
         raise UsageError(

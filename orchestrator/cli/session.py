@@ -141,7 +141,7 @@ async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
             sentence = (
                 f"The report was not written to {where}: its reader had not read it when {name} arrived."
             )
-            await _tell_undelivered(run, sentence, 128 + stage.signal)
+            await _report_undelivered(run, sentence, 128 + stage.signal)
     return run.exit_status
 
 
@@ -176,10 +176,10 @@ async def _deliver(run: runs.Run, target: str) -> None:
         say(f"The reader closed {shown(target)} before the report was complete.{whole}")
     except OSError as error:
         sentence = f"The report could not be written to {shown(target)}: {error.strerror}."
-        await _tell_undelivered(run, sentence, StorageError.exit_status)
+        await _report_undelivered(run, sentence, StorageError.exit_status)
 
 
-async def _tell_undelivered(run: runs.Run, sentence: str, exit_status: int) -> None:
+async def _report_undelivered(run: runs.Run, sentence: str, exit_status: int) -> None:
     await run.undelivered(sentence, exit_status)
     say(sentence)
 

@@ -11,7 +11,7 @@ HABIT = 20.0
 LEAST, STEP = 0.25, 1.12
 """The smallest load that is distinguished from none, and the factor between neighbouring loads."""
 
-NOBODY, NOBODY_ANY_MORE = 0.3, 0.05
+NO_OTHERS, NO_OTHERS_ANY_MORE = 0.3, 0.05
 """The probability, before any observation, that no one else calls; and that calls of others stop."""
 
 WRONG = 0.03
@@ -80,8 +80,8 @@ class OthersLoad:
         """Every load up to ``permitted`` is possible, and small loads are distinguished as finely as large loads."""
         count = math.ceil(math.log(permitted / LEAST) / math.log(STEP)) + 1
         self._loads = [0.0, *(LEAST * STEP**n for n in range(count))]
-        self._shares = self._before = [NOBODY, *[(1 - NOBODY) / count] * count]
-        self._after = [NOBODY_ANY_MORE, *[(1 - NOBODY_ANY_MORE) / count] * count]
+        self._shares = self._before = [NO_OTHERS, *[(1 - NO_OTHERS) / count] * count]
+        self._after = [NO_OTHERS_ANY_MORE, *[(1 - NO_OTHERS_ANY_MORE) / count] * count]
         self._samples = min(self._samples, 1)
 
     def _change(self, seconds: float) -> None:

@@ -170,7 +170,7 @@ class SimulatedTenant:
             self._handling.add(task)
             task.add_done_callback(self._handling.discard)
         if request.path == "/_truth":
-            return self._tell(request)
+            return self._answer_truth(request)
         tenant = self._tenant
         call = tenant.receive(request.method, request.path, request.headers, request.body_exists)
         if call.kind in API_CALLS:
@@ -249,7 +249,7 @@ class SimulatedTenant:
             await response.write(body)
         return response
 
-    def _tell(self, request: web.BaseRequest) -> web.Response:
+    def _answer_truth(self, request: web.BaseRequest) -> web.Response:
         facts = self._tenant.summary()
         if request.query.get("actions") != "0":
             facts["actions"] = {key: self.truth(key)._asdict() for key in self.keys}

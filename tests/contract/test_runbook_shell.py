@@ -15,7 +15,7 @@ from tests.contract.examples import LONGEST, ROOT, without_others
 
 SCRIPT = ROOT / "config" / "runbooks" / "incident.sh"
 
-STAND_IN = """#!/bin/sh
+FAKE_COMMAND = """#!/bin/sh
 # mass-stop as the test wants it: each call takes the next line of "plan": an exit status, and what is left open.
 echo "$*" >> calls
 read -r status open < plan
@@ -34,7 +34,7 @@ def rehearse(tmp_path: Path) -> Callable[..., tuple[int, list[str], str]]:
     """Runs the script with a substitute command that ends as planned. Returns exit status, calls and output."""
     command = tmp_path / "bin" / "mass-stop"
     command.parent.mkdir()
-    command.write_text(STAND_IN)
+    command.write_text(FAKE_COMMAND)
     command.chmod(0o755)
 
     def play(*plan: str, options: tuple[str, ...] = (), **variables: str) -> tuple[int, list[str], str]:
@@ -156,7 +156,7 @@ def test_wrong_credentials_are_checked_again_and_then_page_a_person(
     process = start(["keys.csv", "refused"], folder, {**environment, "ZUORA_CLIENT_SECRET": "wrong"})
     _, said = process.communicate(timeout=LONGEST)
     assert process.returncode == 3, said
-    assert "Page whoever owns" in said
+    assert "Page the owner" in said
 
 
 @pytest.mark.parametrize(("number", "ends_in"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

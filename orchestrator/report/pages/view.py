@@ -82,7 +82,7 @@ class Setback(Struct, frozen=True):
     last_at: str
 
 
-_TOLD = (
+_SETTINGS_SHOWN = (
     "expect_action_type", "expect_uploaded_by", "strict", "order", "concurrency", "headroom", "rate", "max_attempts",
     "timeout", "deadline", "settle", "max_failures", "no_results",
 )  # fmt: skip
@@ -176,8 +176,12 @@ class View(Struct, frozen=True):
     def limits(self) -> list[tuple[str, str]]:
         """The options on pace, ends and guards: those that are not at their default."""
         settings = msgspec.convert(self.info.settings, Settings)
-        told = ((SETTINGS[name], getattr(settings, name)) for name in _TOLD)
-        return [(one.option, printable(_shown(one, value))) for one, value in told if value != one.default]
+        values = ((SETTINGS[name], getattr(settings, name)) for name in _SETTINGS_SHOWN)
+        return [
+            (setting.option, printable(_shown(setting, value)))
+            for setting, value in values
+            if value != setting.default
+        ]
 
 
 def read_view(reader: JournalReader) -> View:

@@ -27,12 +27,12 @@ def test_a_reader_or_a_terminal_that_went_away_is_no_failure_of_this_machine():
 
 @pytest.mark.usefixtures("gone")
 def test_a_reader_that_closes_early_gets_no_error():
-    output.tell_out("script")
+    output.print_out("script")
 
 
 def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch):
     full = os.open("/dev/full", os.O_WRONLY)
     monkeypatch.setattr(output, "STANDARD_OUTPUT", full)
     with pytest.raises(StorageError, match="standard output: No space left on device"):
-        output.tell_out("script")
+        output.print_out("script")
     os.close(full)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.pacing.others import NOBODY, NOBODY_ANY_MORE, REFRESH, STEP, WRONG, OthersLoad
+from orchestrator.pacing.others import NO_OTHERS, NO_OTHERS_ANY_MORE, REFRESH, STEP, WRONG, OthersLoad
 
 
 def counted(counts: list[int], *, ours: int = 20, permitted: int = 40) -> OthersLoad:
@@ -136,11 +136,11 @@ def none_after(*moments: float) -> float:
 
 
 def test_counts_without_information_keep_the_estimate():
-    assert none_after(0.0, 10.0) == pytest.approx(NOBODY)
+    assert none_after(0.0, 10.0) == pytest.approx(NO_OTHERS)
 
 
 def test_after_a_long_time_a_busy_tenant_seldom_turns_idle():
-    assert none_after(0.0, 10.0, 1e9) == pytest.approx(NOBODY_ANY_MORE)
+    assert none_after(0.0, 10.0, 1e9) == pytest.approx(NO_OTHERS_ANY_MORE)
 
 
 @pytest.mark.parametrize("first", [0, 15, 39])
