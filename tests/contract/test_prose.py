@@ -30,12 +30,19 @@ def check(path: Path, text: str) -> list[str]:
         ("test_code.py", "\ndef test_the_report_tells_all(): ...\n", 2, '"tells"'),
         ("test_code.py", f"\ndef test_{'a' * 81}(): ...\n", 2, "81 characters, at most 80"),
         ("test_code.py", '\ndef test_it():\n    assert x, "the rows are told twice"\n', 3, '"told"'),
+        ("code.py", "def f(\n    told): ...\n", 2, '"told"'),
+        ("code.py", "def f():\n    rows_told = 1\n", 2, '"told"'),
+        ("code.py", "def f(self):\n    self._nobody = 1\n", 2, '"nobody"'),
+        ("code.py", "async def tell_all(): ...\n", 1, '"tell"'),
+        ("code.py", "class JournalMuster: ...\n", 1, '"Muster"'),
+        ("code.py", "import a\nimport b as spoilt\n", 2, '"spoilt"'),
+        ("code.py", "try: ...\nexcept OSError as whoever: ...\n", 2, '"whoever"'),
         ("Makefile", "all:\n\t@echo 'checks it anew'\n", 2, '"anew"'),
         ("settings.toml", '# A name.\nname = "x"  # nobody reads it\n', 2, '"nobody"'),
         ("job.yaml", "- name: Go on with the run\n", 1, '"Go on with"'),
     ],
 )
-def test_a_sentence_that_breaks_a_rule_is_reported(
+def test_a_sentence_or_name_that_breaks_a_rule_is_reported(
     tmp_path: Path, name: str, text: str, line: int, rule: str
 ):
     (found,) = check(tmp_path / name, text)
@@ -48,6 +55,8 @@ def test_a_sentence_that_breaks_a_rule_is_reported(
         ("page.md", f"```text\n{LONG}\n```\n\n<!-- {LONG} -->\n"),
         ("page.md", "Use `mass-stop tell` here.\n"),
         ("code.py", 'NAME = "anew"\n'),
+        ("code.py", "untold = mended_by(file.tell())\n"),
+        ("code.py", "class File:\n    def tell(self): ...\n"),
         ("page.md", "## What it costs\n\nWhat is next?\n"),
         ("test_code.py", 'def test_it():\n    assert read("it tells us all of that") == 1\n'),
         ("settings.toml", '# An example.\n# tell = "told"\n'),
