@@ -26,11 +26,11 @@ def known_lies(ended: Ended, tenant: Tenant) -> list[str]:
     return [lie for lie in lies(ended.report, tenant) if lie not in unknowable]
 
 
-def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *, keys: int) -> Ended:
+def survived(mass_stop: MassStop, tenant: Tenant, faults: FaultPlan, *options: str, keys: int) -> Ended:
     """A run with ``faults``, then a resume without: both reports are true, and at the end all is over."""
     tenant.simulated.set_faults(faults)
     given = mass_stop.keys(tenant.keys[:keys])
-    ended = mass_stop.run(tenant, given, "--timeout", TIMEOUT, "--settle", "20s", longest=150)
+    ended = mass_stop.run(tenant, given, "--timeout", TIMEOUT, "--settle", "20s", *options, longest=150)
     tenant.simulated.set_faults(FaultPlan())
     assert known_lies(ended, tenant) == []
     assert set(outcomes(ended.report)) == set(tenant.keys[:keys])
@@ -67,4 +67,4 @@ def test_a_tenant_where_every_call_fails_is_reported_truly(
 ) -> None:
     tenant = make_tenant(**QUICK, actions=12)
     plan = FaultPlan({kind: 1.0}, hang_seconds=HANG, max_consecutive=10_000)
-    survived(mass_stop, tenant, plan, keys=12)
+    survived(mass_stop, tenant, plan, "--wait-for-tenant", "20s", keys=12)
