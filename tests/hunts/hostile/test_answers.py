@@ -66,9 +66,11 @@ def test_a_status_that_is_always_malformed_leaves_a_stop_unconfirmed(
         )  # fmt: skip
     assert (ended.status, lies(ended.report, tenant)) == (4, []), ended
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "unconfirmed")
+    assert ended.report["run"]["reason"]
     for action in ended.report["actions"]:
         assert action["stop"]["accepted_at"] is not None
-        assert 0 < len(action["error"]["message"]) <= 1_000
+        # The run gave the tenant up before some statuses were read. The error of these is the reason of the run.
+        assert action["error"] is None or 0 < len(action["error"]["message"]) <= 1_000
 
 
 def with_headers(mass_stop: MassStop, tenant: Tenant, kind: str, absurd: Callable[[int], str]) -> None:
