@@ -97,7 +97,6 @@ class Progress:
     retries: int = 0
     throttled: int = 0
     hedged: int = 0
-    records_succeeded: int = 0
     slots: int = 0
     in_flight: int = 0
     limits: Limits = field(default_factory=Limits)

@@ -44,7 +44,6 @@ class Outage:
         self._cutoff = cutoff
         self._clock = clock
         self._answered = answered
-        self._since: float | None = None
         self._wrong_address_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         cutoff.subscribe(self.close)

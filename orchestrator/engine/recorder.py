@@ -167,7 +167,6 @@ class Recorder:
     def file_counted(self, action: Action, records: Records) -> None:
         """The records of the response file were counted."""
         self._journal.filed(action.seq, records, mismatch(action.counts, records))
-        self._progress.records_succeeded += records.succeeded or 0
 
     def file_unusable(self, action: Action, message: str) -> None:
         """The response file cannot be used."""

@@ -11,7 +11,6 @@ import re
 _UNSEEN = r"[\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 _FORMULA = rf"(?:{_UNSEEN}*[=+\-@＝＋－＠]|[\t\r])"
 _DANGER = re.compile(rf"'*{_FORMULA}")
-_GUARDED = re.compile(rf"'+{_FORMULA}")
 _PLAIN_NUMBER = re.compile(r" *[+-](?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) *")
 
 HARMLESS_STARTS = frozenset({*range(0x21, 0x7F), *range(0xC3, 0x100)}.difference(b"'+-=@\xe1\xe2\xe3\xef"))
@@ -21,8 +20,3 @@ HARMLESS_STARTS = frozenset({*range(0x21, 0x7F), *range(0xC3, 0x100)}.difference
 def guard(cell: str) -> str:
     """``cell`` such that no spreadsheet runs it as a formula; most cells as they are. See the top of this module."""
     return f"'{cell}" if _DANGER.match(cell) and not _PLAIN_NUMBER.fullmatch(cell) else cell
-
-
-def unguard(cell: str) -> str:
-    """The cell that `guard` was given."""
-    return cell[1:] if _GUARDED.match(cell) else cell

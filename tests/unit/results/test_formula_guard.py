@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.results.formula_guard import guard, unguard
+from orchestrator.results.formula_guard import guard
+from tests.unit.results.guarded_cells import unguard
 
 
 @pytest.mark.parametrize(

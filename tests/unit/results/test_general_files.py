@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import StorageError
 from orchestrator.results import general_files
-from orchestrator.results.formula_guard import guard, unguard
+from orchestrator.results.formula_guard import guard
 from orchestrator.results.index import GENERAL
 from orchestrator.results.reader import BadResponseFile
+from tests.unit.results.guarded_cells import unguard
 from tests.unit.results.response_zips import A, Actions, B, C, csv_text
 
 HEADER = ["A", "Success"]
