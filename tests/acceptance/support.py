@@ -341,10 +341,10 @@ _schema: dict[str, Any] = {}
 def publish_schema(command: Path) -> None:
     """Gets the schema from the command, once."""
     if not _schema:
-        asked = subprocess.run(
+        printed = subprocess.run(
             [command, "report", "--schema"], capture_output=True, check=True, timeout=LONGEST
         )
-        _schema.update(json.loads(asked.stdout))
+        _schema.update(json.loads(printed.stdout))
         jsonschema.Draft202012Validator.check_schema(_schema)
 
 

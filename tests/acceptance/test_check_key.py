@@ -59,7 +59,7 @@ def test_check_of_a_key_with_several_tenants_needs_the_tenant(mass_stop: MassSto
         f'[tenants.one]\nbase_url = "{tenant.environment["ZUORA_BASE_URL"]}"\n'
         'client_id_env = "ZUORA_CLIENT_ID"\nclient_secret_env = "ZUORA_CLIENT_SECRET"\n'
     )
-    asked = ("check", tenant.keys[0], "--tenants", "tenants.toml")
-    without, named = mass_stop(*asked, tenant=tenant), mass_stop(*asked, "--tenant", "one", tenant=tenant)
+    check = ("check", tenant.keys[0], "--tenants", "tenants.toml")
+    without, named = mass_stop(*check, tenant=tenant), mass_stop(*check, "--tenant", "one", tenant=tenant)
     assert (without.status, named.status) == (2, 0), (without, named)
     assert "add --tenant NAME" in without.err

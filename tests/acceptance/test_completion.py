@@ -13,10 +13,10 @@ from tests.acceptance.support import LONGEST, MassStop
 def offered(mass_stop: MassStop, words: str, shell: str = "bash", more: dict[str, str] | None = None) -> str:
     """The answer to a shell that completes the last of ``words``; a space at the end begins a new one."""
     place = len(words.split()) - (0 if words.endswith(" ") else 1)
-    asked = words.split()[-1] if shell == "fish" and not words.endswith(" ") else str(place)
+    position = words.split()[-1] if shell == "fish" and not words.endswith(" ") else str(place)
     env = {
         "COMP_WORDS": words,
-        "COMP_CWORD": "" if shell == "fish" and words.endswith(" ") else asked,
+        "COMP_CWORD": "" if shell == "fish" and words.endswith(" ") else position,
         "_MASS_STOP_COMPLETE": f"{shell}_complete",
     }
     ended = mass_stop(env=env | (more or {}))

@@ -65,9 +65,9 @@ def test_the_tenant_of_each_key_is_in_the_list(mass_stop: MassStop, tenant: Tena
         'client_id_env = "ZUORA_CLIENT_ID"\nclient_secret_env = "ZUORA_CLIENT_SECRET"\n'
     )
     (mass_stop.home / "keys.csv").write_text(f"bulk_key,tenant\n{UNKNOWN},one\n{tenant.keys[0]},one\n")
-    asked = ("--tenants", "tenants.toml", "--no-results")
-    first = mass_stop.run(tenant, "keys.csv", *asked, out="first")
-    second = mass_stop.run(tenant, first.directory / "needs-person.csv", *asked, out="second")
+    options = ("--tenants", "tenants.toml", "--no-results")
+    first = mass_stop.run(tenant, "keys.csv", *options, out="first")
+    second = mass_stop.run(tenant, first.directory / "needs-person.csv", *options, out="second")
     rows = [table(ended.directory / "needs-person.csv") for ended in (first, second)]
     assert [[(row["bulk_key"], row["tenant"]) for row in found] for found in rows] == [[(UNKNOWN, "one")]] * 2
 

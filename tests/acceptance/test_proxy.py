@@ -159,18 +159,18 @@ def test_a_407_ends_the_run_at_once_and_the_message_says_how_to_give_credentials
 ) -> None:
     with RecordingProxy(behind.ports, credentials=f"{USER}:{PASSWORD}") as proxy:
         ended = run(mass_stop, behind, HTTPS_PROXY=proxy.url)
-        asked = len(proxy.heads)
+        requests = len(proxy.heads)
     assert (ended.status, behind.tenant.log) == (3, []), ended
-    assert asked <= 2  # a second key may ask before the run has ended
+    assert requests <= 2  # a second key may ask before the run has ended
     assert "requires credentials (HTTP 407). Set HTTPS_PROXY to an address with them" in text(ended)
 
 
 def test_refused_credentials_of_the_proxy_end_the_run_at_once(mass_stop: MassStop, behind: Behind) -> None:
     with RecordingProxy(behind.ports, credentials=f"{USER}:{PASSWORD}") as proxy:
         ended = run(mass_stop, behind, MASS_STOP_PROXY=proxy.url_with("operator:wrong-password"))
-        asked = len(proxy.heads)
+        requests = len(proxy.heads)
     assert ended.status == 3, ended
-    assert asked <= 2
+    assert requests <= 2
     assert "refused the credentials in MASS_STOP_PROXY (HTTP 407)" in text(ended)
     assert is_absent("wrong-password", mass_stop, ended)
 

@@ -62,10 +62,10 @@ def test_the_question_shows_the_tenant_the_number_and_the_first_keys(
 ) -> None:
     child = ask(mass_stop.keys(tenant.keys))
     child.expect(r"\[y/N\]")
-    asked = child.before or ""
-    assert tenant.environment["ZUORA_BASE_URL"] in asked
-    assert "12" in asked
-    assert all(key in asked for key in tenant.keys[:3])
+    question = child.before or ""
+    assert tenant.environment["ZUORA_BASE_URL"] in question
+    assert "12" in question
+    assert all(key in question for key in tenant.keys[:3])
     assert tenant.nothing_sent()
 
 

@@ -70,8 +70,8 @@ def test_a_retry_after_closes_the_gate_for_every_call():
     script = scripted(stop={1: [throttled(20.0)]})
     world = World(VirtualTenant(actions_of(100), script=script), settings(concurrency=5))
     watched(world, 100)
-    heard = stops(world)[0].ended_at or 0
-    assert [call.at for call in world.tenant.calls if heard < call.at < heard + 20 - 1e-6] == []
+    answered_at = stops(world)[0].ended_at or 0
+    assert [call.at for call in world.tenant.calls if answered_at < call.at < answered_at + 20 - 1e-6] == []
 
 
 def test_the_end_of_a_pause_is_shown_as_the_time_of_the_next_call():
@@ -232,15 +232,15 @@ def test_the_counts_of_calls_are_those_the_tenant_received(run_seed):
 
 def test_no_more_stops_are_claimed_than_three_times_the_slots():
     """After a crash, it is not known whether a claimed stop was sent."""
-    armed: list[int] = []
+    claimed: list[int] = []
 
     def count(name: str, key: str, n: int) -> None:
-        now_armed = "SELECT COUNT(*) FROM action WHERE stage = 1"
-        armed.append(world.connection.execute(now_armed).fetchone()[0])
+        query = "SELECT COUNT(*) FROM action WHERE stage = 1"
+        claimed.append(world.connection.execute(query).fetchone()[0])
 
     world = World(VirtualTenant(actions_of(300), script=count), settings(concurrency=20))
     virtually(world.run(rows_of(300)))
-    assert max(armed) == 3 * 20
+    assert max(claimed) == 3 * 20
 
 
 def test_the_calls_of_a_run_leave_nothing_to_the_garbage_collector():

@@ -213,15 +213,15 @@ def test_files_that_a_gateway_blocks_do_not_end_the_run():
 
 
 class TokenEndpointThrottles(VirtualTenant):
-    """Requests for a token are refused for a minute, for the tenant's limits. ``asked``: in which seconds they came."""
+    """Requests for a token are refused for a minute, for the tenant's limits. ``token_seconds``: when they came."""
 
     def __init__(self, keys: int, retry_after: float | None) -> None:
         super().__init__(actions_of(keys))
-        self.asked: set[int] = set()
+        self.token_seconds: set[int] = set()
         self._retry_after = retry_after
 
     async def authenticate(self) -> None:
-        self.asked.add(int(now()))
+        self.token_seconds.add(int(now()))
         await asyncio.sleep(0.05)
         if now() < 60.0:
             raise CallError(Kind.THROTTLED, "Too many.", http_status=429, retry_after=self._retry_after)
@@ -232,7 +232,7 @@ def test_a_throttled_token_endpoint_is_asked_seldom_and_the_run_finishes(retry_a
     tenant = TokenEndpointThrottles(20, retry_after)
     ending = virtually(World(tenant).run(rows_of(20)))
     assert ending.state == "finished"
-    assert len([second for second in tenant.asked if second < 60]) <= most
+    assert len([second for second in tenant.token_seconds if second < 60]) <= most
 
 
 class TokenEndpointDown(VirtualTenant):

@@ -37,11 +37,11 @@ def keys_of(mass_stop: MassStop, tenant: Tenant) -> str:
 def test_the_question(
     mass_stop: MassStop, tenant: Tenant, on_terminal: OnTerminal, as_kept: AsKept, columns: int
 ) -> None:
-    asked = on_terminal("run", keys_of(mass_stop, tenant), tenant=tenant, columns=columns)
-    asked.child.expect(r"\[y/N\]")
-    asked.child.sendline("n")
-    assert asked.end() == 2
-    as_kept(f"question-{columns}", asked.screen())
+    terminal = on_terminal("run", keys_of(mass_stop, tenant), tenant=tenant, columns=columns)
+    terminal.child.expect(r"\[y/N\]")
+    terminal.child.sendline("n")
+    assert terminal.end() == 2
+    as_kept(f"question-{columns}", terminal.screen())
     assert tenant.nothing_sent()
 
 
@@ -49,16 +49,16 @@ def test_the_question(
 def test_the_question_in_production_with_every_guard(
     mass_stop: MassStop, tenant: Tenant, on_terminal: OnTerminal, as_kept: AsKept, columns: int
 ) -> None:
-    asked = on_terminal(
+    terminal = on_terminal(
         "run", keys_of(mass_stop, tenant), "--env", "us2-prod", "--entity-id", "E-1", "--org-ids", "1,2",
         "--expect-action-type", "MPU", "--expect-uploaded-by", "close@example.com", "--max-failures", "5%",
         "--concurrency", "20", "--rate", "600/min", "--deadline", "1h", "--no-results", "--order", "job",
         tenant=None, columns=columns, env=STRANGER,
     )  # fmt: skip
-    asked.child.expect(r"\[y/N\]")
-    asked.child.sendline("")
-    assert asked.end() == 2
-    as_kept(f"question-production-{columns}", asked.screen())
+    terminal.child.expect(r"\[y/N\]")
+    terminal.child.sendline("")
+    assert terminal.end() == 2
+    as_kept(f"question-production-{columns}", terminal.screen())
 
 
 @WIDTHS
@@ -73,14 +73,14 @@ def test_the_question_for_several_tenants(
     rows = [f"{name},{number:032x},job-{number}" for number, name in enumerate(["north", "south"] * 4)]
     rows += ["nowhere,00000000000000000000000000000009,job-9", rows[0]]
     (mass_stop.home / "all.csv").write_text("\n".join(["tenant,bulk_key,job", *rows]) + "\n")
-    asked = on_terminal(
+    terminal = on_terminal(
         "run", "all.csv", "--tenants", "tenants.toml", "--max-failures", "5", "--max-failures-total", "10%",
         tenant=None, columns=columns, env={"TOKEN": "no-token-at-all"},
     )  # fmt: skip
-    asked.child.expect(r"\[y/N\]")
-    asked.child.sendline("n")
-    assert asked.end() == 2
-    as_kept(f"question-tenants-{columns}", asked.screen())
+    terminal.child.expect(r"\[y/N\]")
+    terminal.child.sendline("n")
+    assert terminal.end() == 2
+    as_kept(f"question-tenants-{columns}", terminal.screen())
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_the_question_for_several_tenants(
 def test_production_is_coloured_on_a_colour_terminal(
     mass_stop: MassStop, tenant: Tenant, on_terminal: OnTerminal, env: dict[str, str], coloured: bool
 ) -> None:
-    asked = on_terminal(
+    terminal = on_terminal(
         "run", keys_of(mass_stop, tenant), "--env", "eu-prod", tenant=None, env=STRANGER | env
     )
-    asked.child.expect(r"\[y/N\]")
-    asked.child.sendline("n")
-    asked.end()
-    assert ("\x1b[1;97;41m*** PRODUCTION ***" in asked.written) is coloured
-    assert ("\x1b" in asked.written) is coloured
+    terminal.child.expect(r"\[y/N\]")
+    terminal.child.sendline("n")
+    terminal.end()
+    assert ("\x1b[1;97;41m*** PRODUCTION ***" in terminal.written) is coloured
+    assert ("\x1b" in terminal.written) is coloured
 
 
 @WIDTHS

@@ -61,7 +61,7 @@ class Book:
         return new.total()
 
     def claim(self, most: int = 100, *, intent: bool = True) -> list[str]:
-        return [armed.bulk_key for armed in self.wait(self.journal.claim(most, intent))]
+        return [action.bulk_key for action in self.wait(self.journal.claim(most, intent))]
 
     def accept(self, seq: int, *, claimed: bool = True) -> None:
         self.journal.accepted(seq, SENT, SENT, "track", "request", 1.0, claimed)

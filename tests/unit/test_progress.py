@@ -151,7 +151,7 @@ def test_an_event_of_a_plan_has_no_stops():
     assert "answered" not in progress.fields(Progress(planning=True), Speed(lambda: 0), 0.0)
 
 
-class Heard(io.StringIO):
+class WatchedStream(io.StringIO):
     """A stream that signals each write."""
 
     def __init__(self) -> None:
@@ -165,11 +165,11 @@ class Heard(io.StringIO):
 
 @pytest.mark.asyncio
 async def test_progress_is_logged_now_and_then_until_the_run_ends():
-    heard = Heard()
-    log = make_log(Sink(None, Screen(heard, "info", json=True)), Clock(), "run")
+    stream = WatchedStream()
+    log = make_log(Sink(None, Screen(stream, "info", json=True)), Clock(), "run")
     async with progress.logged(Progress(keys=3), log, every=0.001):
-        await heard.event.wait()
-    before = heard.getvalue()
+        await stream.event.wait()
+    before = stream.getvalue()
     await asyncio.sleep(0.01)
-    assert heard.getvalue() == before
+    assert stream.getvalue() == before
     assert '"event":"run.progress"' in before

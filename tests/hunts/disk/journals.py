@@ -56,10 +56,10 @@ def make(directory: Path, *, killed: bool) -> Path:
 
 
 async def _lived(journal: journals.Journal) -> None:
-    armed = await journal.claim(KEYS - 1, intent=True)
-    for one in armed:
+    claimed = await journal.claim(KEYS - 1, intent=True)
+    for one in claimed:
         journal.accepted(one.seq, AT, AT, f"track-{one.seq}", f"request-{one.seq}", 1.0, claimed=True)
-    for one in armed[:SETTLED]:
+    for one in claimed[:SETTLED]:
         journal.status_read(
             one.seq,
             ActionState(Status.STOPPED, "MPU", records=Records(100, 40, 36, 4, 60, "status")),
@@ -93,14 +93,14 @@ def reported(path: Path) -> Reported:
 def lies(truth: Reported, now: Reported) -> list[str]:
     """False statements of a damaged journal about stopped actions."""
     return [
-        f"row {row}: {_evidence(action)} is reported, {_evidence(truth.actions[row])} is true"
+        f"row {row}: {_checked_fields(action)} is reported, {_checked_fields(truth.actions[row])} is true"
         for row, action in now.actions.items()
         if action["outcome"] == "stopped"
-        and (row not in truth.actions or _evidence(action) != _evidence(truth.actions[row]))
+        and (row not in truth.actions or _checked_fields(action) != _checked_fields(truth.actions[row]))
     ]
 
 
-def _evidence(action: dict[str, Any]) -> dict[str, Any]:
+def _checked_fields(action: dict[str, Any]) -> dict[str, Any]:
     """The fields that a checksum covers."""
     named = ("bulk_key", "row", "labels", "outcome", "status", "error")
     stop, records = action["stop"], action["records"]

@@ -99,11 +99,11 @@ def _subject_hash(authority: trustme.CA) -> str:
     """The name under which OpenSSL looks for a certificate in a folder."""
     import subprocess
 
-    asked = subprocess.run(
+    completed = subprocess.run(
         ["openssl", "x509", "-noout", "-subject_hash"], input=authority.cert_pem.bytes(), capture_output=True,
         check=True,
     )  # fmt: skip
-    return asked.stdout.decode().strip()
+    return completed.stdout.decode().strip()
 
 
 @pytest.mark.asyncio

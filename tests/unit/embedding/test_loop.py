@@ -42,12 +42,12 @@ def commits(many: Served, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     commit = FallbackConnection.commit
 
-    def counted(ledger: FallbackConnection, group: Any) -> Any:
+    def counted(connection: FallbackConnection, group: Any) -> Any:
         made.append(len(group))
         while many.tenant.in_flight:
             time.sleep(0.005)
         time.sleep(SLOW_DISK)
-        return commit(ledger, group)
+        return commit(connection, group)
 
     monkeypatch.setattr(FallbackConnection, "commit", counted)
     return made

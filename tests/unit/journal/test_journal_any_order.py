@@ -77,10 +77,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 3))
     def claim(self, most: int) -> None:
-        armed = self.run(self.book.journal.claim(most, True))
+        claimed = self.run(self.book.journal.claim(most, True))
         waiting = [name for name, known in self.model.items() if known.stage is Stage.WAITING]
-        assert [one.bulk_key for one in armed] == waiting[:most]
-        for one in armed:
+        assert [one.bulk_key for one in claimed] == waiting[:most]
+        for one in claimed:
             known = self.model[one.bulk_key]
             known.stage = Stage.CLAIMED
             known.attempts += 1
@@ -92,7 +92,7 @@ class AnyOrder(RuleBasedStateMachine):
         names = sorted(name for name in self.held if self.model[name].stage is Stage.CLAIMED)
         return data.draw(st.sampled_from(names)) if names else None
 
-    def followed_key(self, data: st.DataObject) -> str | None:
+    def polled_key(self, data: st.DataObject) -> str | None:
         names = sorted(name for name in self.held if self.model[name].stage is Stage.POLLING)
         return data.draw(st.sampled_from(names)) if names else None
 
@@ -129,7 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def park(self, data: st.DataObject) -> None:
-        if name := self.followed_key(data):
+        if name := self.polled_key(data):
             self.book.journal.park(self.seq(name), 1.0)
             self.held.remove(name)
 
@@ -144,7 +144,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        if name := self.followed_key(data):
+        if name := self.polled_key(data):
             known = self.model[name]
             known.outcome = data.draw(TAKEN if known.accepted or known.lost else NOT_TAKEN)
             known.stage = Stage.OVER

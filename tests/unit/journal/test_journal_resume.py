@@ -22,16 +22,16 @@ def test_a_stop_that_may_have_left_when_the_process_died_may_have_worked(book):
     book.admit(row(2))
     book.claim()
     book.reopen()
-    (armed,) = book.wait(book.journal.claim(1, True))
-    assert (armed.possibly_stopped, book.action().stop.attempts) == (True, 2)
+    (claimed,) = book.wait(book.journal.claim(1, True))
+    assert (claimed.possibly_stopped, book.action().stop.attempts) == (True, 2)
 
 
 def test_a_guarded_key_without_an_intent_at_a_crash_is_as_new(book):
     book.admit(row(2))
     book.claim(intent=False)
     book.reopen()
-    (armed,) = book.wait(book.journal.claim(1, True))
-    assert (armed.possibly_stopped, book.action().stop.attempts) == (False, 1)
+    (claimed,) = book.wait(book.journal.claim(1, True))
+    assert (claimed.possibly_stopped, book.action().stop.attempts) == (False, 1)
 
 
 def test_an_accepted_stop_is_polled_after_a_crash_and_never_claimed(book):

@@ -20,16 +20,16 @@ SOUTH = TenantInfo("https://south.invalid")
 
 
 @pytest.fixture
-def fleet(book):
+def book(book):
     """The journal of a run of two tenants."""
     book.connection.execute("DELETE FROM run")
     book.journal.begin(msgspec.structs.replace(INFO, tenants={"north": NORTH, "south": SOUTH}))
     return book
 
 
-def test_the_tenants_of_a_run_are_kept_in_order_with_their_details(fleet):
-    fleet.reopen()
-    assert list(JournalReader(fleet.connection).run().tenants.items()) == [("north", NORTH), ("south", SOUTH)]
+def test_the_tenants_of_a_run_are_kept_in_order_with_their_details(book):
+    book.reopen()
+    assert list(JournalReader(book.connection).run().tenants.items()) == [("north", NORTH), ("south", SOUTH)]
 
 
 def test_every_property_of_a_run_is_read_back():
@@ -41,81 +41,81 @@ def test_every_property_of_a_run_is_read_back():
         assert JournalReader(connection).run() == info
 
 
-def test_the_same_key_is_claimed_for_each_tenant(fleet):
-    assert fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"), row(4, 2, tenant="south")) == 2
-    north, south = (fleet.journal.of(name) for name in ("north", "south"))
-    assert [one.seq for one in fleet.wait(south.claim(9, True))] == [2]
+def test_the_same_key_is_claimed_for_each_tenant(book):
+    assert book.admit(row(2, tenant="north"), row(3, 2, tenant="south"), row(4, 2, tenant="south")) == 2
+    north, south = (book.journal.of(name) for name in ("north", "south"))
+    assert [one.seq for one in book.wait(south.claim(9, True))] == [2]
     south.start_polling(2, 0.0, claimed=False)
-    assert fleet.wait(north.claim_parked(9)) == []
-    assert [one.seq for one in fleet.wait(south.claim_parked(9))] == [2]
+    assert book.wait(north.claim_parked(9)) == []
+    assert [one.seq for one in book.wait(south.claim_parked(9))] == [2]
 
 
-def test_new_keys_are_counted_by_tenant(fleet):
+def test_new_keys_are_counted_by_tenant(book):
     rows = [row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south")]
-    _, new = fleet.journal.admit(fleet.source, rows, False).result()
+    _, new = book.journal.admit(book.source, rows, False).result()
     assert new == {"north": 1, "south": 2}
 
 
-def test_each_tenant_has_its_own_counts_and_tokens(fleet):
-    fleet.journal.of("south").tenant_state("aborted", "It is gone.")
-    fleet.journal.of("south").token_call()
-    tenants = JournalReader(fleet.connection).tenants()
+def test_each_tenant_has_its_own_counts_and_tokens(book):
+    book.journal.of("south").tenant_state("aborted", "It is gone.")
+    book.journal.of("south").token_call()
+    tenants = JournalReader(book.connection).tenants()
     assert [(one.state, one.reason, one.token_calls) for one in tenants.values()] == [
         ("unused", None, 0),
         ("aborted", "It is gone.", 1),
     ]
-    assert table(fleet, "token_calls", "session") == [(0,)]
+    assert table(book, "token_calls", "session") == [(0,)]
 
 
-def ends(fleet, state: str, reason: str | None = None) -> list[tuple[str, str | None]]:
+def ends(book, state: str, reason: str | None = None) -> list[tuple[str, str | None]]:
     """The state of the tenants after this end of the session."""
-    fleet.wait(fleet.journal.end_session(state, reason, 0))
-    return [(one.state, one.reason) for one in JournalReader(fleet.connection).tenants().values()]
+    book.wait(book.journal.end_session(state, reason, 0))
+    return [(one.state, one.reason) for one in JournalReader(book.connection).tenants().values()]
 
 
-def test_a_killed_tenant_without_open_keys_is_finished(fleet):
-    fleet.admit(row(2, tenant="north"))
-    fleet.journal.of("north").tenant_state("running", None)
-    fleet.journal.completed(1, Outcome.STOPPED, None)
-    assert ends(fleet, "interrupted", "By a signal.") == [("finished", None), ("unused", None)]
+def test_a_killed_tenant_without_open_keys_is_finished(book):
+    book.admit(row(2, tenant="north"))
+    book.journal.of("north").tenant_state("running", None)
+    book.journal.completed(1, Outcome.STOPPED, None)
+    assert ends(book, "interrupted", "By a signal.") == [("finished", None), ("unused", None)]
 
 
-def test_a_tenant_not_resumed_after_a_kill_ends_as_its_session(fleet):
-    fleet.admit(row(2, tenant="north"))
-    fleet.journal.of("north").tenant_state("running", None)
-    assert ends(fleet, "interrupted", "By a signal.") == [("interrupted", "By a signal."), ("unused", None)]
+def test_a_tenant_not_resumed_after_a_kill_ends_as_its_session(book):
+    book.admit(row(2, tenant="north"))
+    book.journal.of("north").tenant_state("running", None)
+    assert ends(book, "interrupted", "By a signal.") == [("interrupted", "By a signal."), ("unused", None)]
 
 
-def test_in_a_run_that_is_finished_no_tenant_is_still_interrupted(fleet):
-    fleet.journal.of("north").tenant_state("interrupted", "By a signal.")
-    assert ends(fleet, "finished") == [("finished", None), ("unused", None)]
+def test_in_a_run_that_is_finished_no_tenant_is_still_interrupted(book):
+    book.journal.of("north").tenant_state("interrupted", "By a signal.")
+    assert ends(book, "finished") == [("finished", None), ("unused", None)]
 
 
-def test_an_abandoned_tenant_stays_abandoned_if_another_is_cut(fleet):
-    fleet.journal.of("north").tenant_state("aborted", "It is gone.")
-    assert ends(fleet, "interrupted", "By a signal.") == [("aborted", "It is gone."), ("unused", None)]
+def test_an_abandoned_tenant_stays_abandoned_if_another_is_cut(book):
+    book.journal.of("north").tenant_state("aborted", "It is gone.")
+    assert ends(book, "interrupted", "By a signal.") == [("aborted", "It is gone."), ("unused", None)]
 
 
-def test_the_counts_of_the_tenants_are_added_up(fleet):
-    fleet.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
-    fleet.wait(fleet.journal.of("south").claim(1, True))
-    fleet.accept(2)
-    assert JournalReader(fleet.connection).counts_by_tenant() == {
+def test_the_counts_of_the_tenants_are_added_up(book):
+    book.admit(row(2, tenant="north"), row(3, tenant="south"), row(4, tenant="south"))
+    book.wait(book.journal.of("south").claim(1, True))
+    book.accept(2)
+    assert JournalReader(book.connection).counts_by_tenant() == {
         "north": Counts(1, 0, 1, 0),
         "south": Counts(2, 1, 1, 1),
     }
-    assert fleet.reopen() == Counts(keys=3, accepted=1, waiting=2, polling=1)
+    assert book.reopen() == Counts(keys=3, accepted=1, waiting=2, polling=1)
 
 
-def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(fleet):
-    fleet.admit(row(2, tenant="north"), row(3, 2, tenant="south"))
+def test_a_response_file_is_asked_for_by_its_tenant_and_its_key(book):
+    book.admit(row(2, tenant="north"), row(3, 2, tenant="south"))
     for seq in (1, 2):
-        fleet.journal.ended(seq, Outcome.STOPPED, "https://tenant.invalid/file")
-        fleet.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
-        fleet.journal.completed(seq, Outcome.STOPPED, None)
-    counts = fleet.wait(fleet.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
+        book.journal.ended(seq, Outcome.STOPPED, "https://tenant.invalid/file")
+        book.journal.filed(seq, Records(1, 1, 1, 0, 0, "response_file"), None)
+        book.journal.completed(seq, Outcome.STOPPED, None)
+    counts = book.wait(book.journal.reopen(kept={f"north/{key(2)}"}.__contains__))
     assert counts.polling == 1
-    assert [one.seq for one in fleet.wait(fleet.journal.of("south").claim_parked(9))] == [2]
+    assert [one.seq for one in book.wait(book.journal.of("south").claim_parked(9))] == [2]
 
 
 def test_a_file_is_called_by_its_key_where_there_is_one_tenant():

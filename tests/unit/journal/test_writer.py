@@ -46,15 +46,15 @@ def path(tmp_path) -> Path:
 
 
 @pytest.fixture
-def ledger(path):
+def connection(path):
     return Watched(database.create(path))
 
 
 @pytest.fixture
-def writer(ledger):
-    writer = ThreadWriter(ledger)
+def writer(connection):
+    writer = ThreadWriter(connection)
     yield writer
-    ledger.may_go_on.set()
+    connection.may_go_on.set()
     writer.close()
 
 
@@ -79,13 +79,13 @@ def test_earlier_notes_are_committed_with_the_work(writer, path):
         assert sessions(other) == ["a", "b"]
 
 
-def test_a_batched_read_waits_for_the_next_commit(writer, ledger, monkeypatch):
+def test_a_batched_read_waits_for_the_next_commit(writer, connection, monkeypatch):
     monkeypatch.setattr(writers, "LINGER", PATIENCE)
     writer.perform(lambda db: None).result(PATIENCE)
     writer.note("begin_session", at="a")
     read = writer.perform(sessions, batched=True)
     writer.perform(lambda db: None).result(PATIENCE)
-    assert (read.result(0), ledger.groups) == (["a"], [1, 3])
+    assert (read.result(0), connection.groups) == (["a"], [1, 3])
 
 
 def test_a_batched_read_alone_is_answered(writer):
@@ -109,20 +109,20 @@ def test_notes_and_work_are_done_in_order(writer):
     assert writer.perform(sessions).result(PATIENCE) == said
 
 
-def test_a_note_without_a_waiting_caller_is_committed(writer, ledger):
+def test_a_note_without_a_waiting_caller_is_committed(writer, connection):
     writer.note("begin_session", at="a")
-    assert ledger.committed.wait(PATIENCE)
+    assert connection.committed.wait(PATIENCE)
 
 
-def test_notes_during_a_commit_are_committed_as_one_group(writer, ledger):
-    ledger.may_go_on.clear()
+def test_notes_during_a_commit_are_committed_as_one_group(writer, connection):
+    connection.may_go_on.clear()
     writer.perform(add("first"))
-    assert ledger.entered.wait(PATIENCE)
+    assert connection.entered.wait(PATIENCE)
     waiting = [writer.perform(add(str(n))) for n in range(30)]
-    ledger.may_go_on.set()
+    connection.may_go_on.set()
     for future in waiting:
         future.result(PATIENCE)
-    assert ledger.groups == [1, 30]
+    assert connection.groups == [1, 30]
 
 
 def test_no_note_is_lost_when_the_writer_is_closed(path):
@@ -206,25 +206,25 @@ def test_an_error_in_the_work_rolls_back_its_writes(writer):
     assert writer.perform(sessions).result(PATIENCE) == []
 
 
-def test_an_error_in_one_work_keeps_the_others_of_its_group(writer, ledger):
+def test_an_error_in_one_work_keeps_the_others_of_its_group(writer, connection):
     def work(db):
         raise ValueError
 
-    ledger.may_go_on.clear()
+    connection.may_go_on.clear()
     writer.note("begin_session", at="noted")
     writer.perform(work)
     writer.perform(add("performed"))
-    ledger.may_go_on.set()
+    connection.may_go_on.set()
     assert writer.perform(sessions).result(PATIENCE) == ["noted", "performed"]
 
 
-def test_work_of_a_cancelled_caller_is_done(writer, ledger):
-    ledger.may_go_on.clear()
+def test_work_of_a_cancelled_caller_is_done(writer, connection):
+    connection.may_go_on.clear()
     writer.perform(lambda db: None)
-    assert ledger.entered.wait(PATIENCE)
+    assert connection.entered.wait(PATIENCE)
     given_up: Future[int] = writer.perform(add("a"))
     given_up.cancel()
-    ledger.may_go_on.set()
+    connection.may_go_on.set()
     assert writer.perform(sessions).result(PATIENCE) == ["a"]
 
 
@@ -247,12 +247,12 @@ def test_an_unknown_statement_raises_an_error_for_the_caller_and_at_the_end(path
 
 
 def test_a_waiting_caller_gets_the_error_of_a_failed_handover(path):
-    ledger = Watched(database.create(path))
-    ledger.may_go_on.clear()
-    writer = ThreadWriter(ledger)
+    connection = Watched(database.create(path))
+    connection.may_go_on.clear()
+    writer = ThreadWriter(connection)
     writer.perform(lambda db: "its own").set_result("another's")
     waiting = writer.perform(lambda db: None)
-    ledger.may_go_on.set()
+    connection.may_go_on.set()
     with pytest.raises(StorageError, match=r"^The journal failed \(RuntimeError: "):
         waiting.result(PATIENCE)
     with pytest.raises(StorageError, match="RuntimeError"):
@@ -274,9 +274,9 @@ def test_work_that_would_end_the_thread_ends_the_journal_loudly(path):
 
 
 def test_a_writer_continues_in_memory(path):
-    ledger = FallbackConnection(database.create(path), home=path)
-    no_room_for_more(ledger.connection)
-    writer = ThreadWriter(ledger)
+    fallback = FallbackConnection(database.create(path), home=path)
+    no_room_for_more(fallback.connection)
+    writer = ThreadWriter(fallback)
     writer.note("begin_session", at=BIG)
     assert (writer.perform(sessions).result(PATIENCE), writer.trouble is None) == ([BIG], False)
     writer.close()
@@ -285,11 +285,11 @@ def test_a_writer_continues_in_memory(path):
 @pytest.fixture
 def broken():
     """A writer whose memory gave out after its disk."""
-    ledger = Watched(database.in_memory(), trouble="The disk is gone.")
-    no_room_for_more(ledger.connection)
-    writer = ThreadWriter(ledger)
+    fallback = Watched(database.in_memory(), trouble="The disk is gone.")
+    no_room_for_more(fallback.connection)
+    writer = ThreadWriter(fallback)
     yield writer
-    ledger.may_go_on.set()
+    fallback.may_go_on.set()
     with pytest.raises(StorageError):
         writer.close()
 
@@ -314,13 +314,13 @@ def test_a_failure_of_disk_and_memory_is_reported_with_both_causes(broken):
 
 
 def test_a_cancelled_caller_does_not_hide_the_error_from_the_others(broken):
-    ledger = broken._connection
-    ledger.may_go_on.clear()
+    connection = broken._connection
+    connection.may_go_on.clear()
     given_up = broken.perform(add(BIG))
-    assert ledger.entered.wait(PATIENCE)
+    assert connection.entered.wait(PATIENCE)
     other = broken.perform(lambda db: None)
     given_up.cancel()
-    ledger.may_go_on.set()
+    connection.may_go_on.set()
     assert isinstance(other.exception(PATIENCE), StorageError)
     with pytest.raises(CancelledError):
         given_up.result(PATIENCE)

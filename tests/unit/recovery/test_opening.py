@@ -233,11 +233,11 @@ def test_a_killed_process_leaves_a_complete_journal(killed):
 @pytest.fixture
 def left(path: Path) -> Path:
     """The disk was full. The run continued in memory, and its end never reached the disk."""
-    ledger = FallbackConnection(database.reopen(path), home=path)
-    pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
-    ledger.connection.execute(f"PRAGMA max_page_count = {pages}")
-    ledger.commit([("begin_session", {"at": "x" * 100_000})])
-    ledger.connection.close()
+    fallback = FallbackConnection(database.reopen(path), home=path)
+    pages = fallback.connection.execute("PRAGMA page_count").fetchone()[0]
+    fallback.connection.execute(f"PRAGMA max_page_count = {pages}")
+    fallback.commit([("begin_session", {"at": "x" * 100_000})])
+    fallback.connection.close()
     return path
 
 

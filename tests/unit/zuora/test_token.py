@@ -40,15 +40,15 @@ class Office:
     """Issues ``token-1``, ``token-2``, … once ``open`` is set; while ``failing`` it raises."""
 
     def __init__(self, lifetime: float = LIFETIME) -> None:
-        self.asked = 0
+        self.calls = 0
         self.lifetime = lifetime
         self.open = asyncio.Event()
         self.open.set()
         self.failing: TenantError | None = None
 
     async def __call__(self) -> Token:
-        self.asked += 1
-        number = self.asked
+        self.calls += 1
+        number = self.calls
         await self.open.wait()
         if self.failing is not None:
             raise self.failing
@@ -70,7 +70,7 @@ async def test_one_token_serves_every_call():
     office = Office()
     token = source(office, HandClock())
     assert [await token.bearer() for _ in range(5)] == ["token-1"] * 5
-    assert office.asked == 1
+    assert office.calls == 1
 
 
 @pytest.mark.asyncio
@@ -78,7 +78,7 @@ async def test_forty_workers_that_start_together_fetch_one_token():
     office = Office()
     token = source(office, HandClock())
     assert await asyncio.gather(*(token.bearer() for _ in range(40))) == ["token-1"] * 40
-    assert office.asked == 1
+    assert office.calls == 1
 
 
 @pytest.mark.asyncio
@@ -93,7 +93,7 @@ async def test_forty_refusals_of_one_token_fetch_one_new_token():
         return await token.bearer()
 
     assert await asyncio.gather(*(worker() for _ in range(40))) == ["token-2"] * 40
-    assert office.asked == 2
+    assert office.calls == 2
 
 
 @pytest.mark.asyncio
@@ -117,7 +117,7 @@ async def test_a_token_is_renewed_ahead_of_its_end_while_calls_go_on():
     assert [await token.bearer() for _ in range(3)] == ["token-1"] * 3
     office.open.set()
     await settle()
-    assert (await token.bearer(), office.asked) == ("token-2", 2)
+    assert (await token.bearer(), office.calls) == ("token-2", 2)
 
 
 @pytest.mark.asyncio
@@ -128,7 +128,7 @@ async def test_a_token_is_not_renewed_before_its_time():
     time.forward(LIFETIME - AHEAD - 1)
     await token.bearer()
     await settle()
-    assert office.asked == 1
+    assert office.calls == 1
 
 
 @pytest.mark.asyncio
@@ -140,7 +140,7 @@ async def test_a_short_lived_token_is_used_for_most_of_its_life():
     time.forward(44.0)
     await token.bearer()
     await settle()
-    assert office.asked == 1
+    assert office.calls == 1
 
 
 @pytest.mark.asyncio
@@ -182,7 +182,7 @@ async def test_a_failed_early_renewal_is_not_repeated_by_every_call():
     for _ in range(200):
         await token.bearer()
         await settle()
-    assert office.asked == 2
+    assert office.calls == 2
 
 
 @pytest.mark.asyncio
@@ -236,11 +236,11 @@ async def refused_until_final(token: ReadyToken | OAuthToken, every: float = 0.0
 def test_fresh_tokens_refused_for_a_minute_put_the_credentials_at_fault():
     async def main() -> tuple[float, int]:
         office = Office()
-        return await refused_until_final(OAuthToken(office, Clock(now)), every=0.08), office.asked
+        return await refused_until_final(OAuthToken(office, Clock(now)), every=0.08), office.calls
 
-    seconds, asked = virtually(main())
+    seconds, calls = virtually(main())
     assert REFUSED_FOR <= seconds <= REFUSED_FOR + LONGEST_PAUSE + 1
-    assert FRESH_TOKENS <= asked <= 100
+    assert FRESH_TOKENS <= calls <= 100
 
 
 def test_rarely_refused_tokens_are_at_fault_only_after_several():
@@ -304,7 +304,7 @@ async def test_a_waiter_that_is_cancelled_leaves_the_renewal_to_the_others():
     first.cancel()
     await settle()
     office.open.set()
-    assert (await second, office.asked, first.cancelled()) == ("token-1", 1, True)
+    assert (await second, office.calls, first.cancelled()) == ("token-1", 1, True)
 
 
 @pytest.mark.asyncio
@@ -317,7 +317,7 @@ async def test_a_renewal_whose_only_waiter_is_cancelled_serves_the_next_call():
     waiter.cancel()
     await settle()
     office.open.set()
-    assert (await token.bearer(), office.asked) == ("token-1", 1)
+    assert (await token.bearer(), office.calls) == ("token-1", 1)
 
 
 @pytest.mark.asyncio
