@@ -8,12 +8,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import NO_MEMORY
-
-if TYPE_CHECKING:
-    import asyncio
 
 _SENTENCE = f"\nmass-stop: {NO_MEMORY}\n".encode()
 
@@ -24,11 +21,20 @@ def end_without_memory() -> None:
     threading.excepthook = _ending(threading.__excepthook__)
 
 
-def watch_loop() -> None:
-    """The same for errors in callbacks of the running event loop."""
+def watch_loop(record: Callable[[str, BaseException | None], None]) -> None:
+    """The same for errors in callbacks of the running event loop.
+
+    Others go to ``record``, with what happened. An example is a connection that failed while its call was cancelled.
+    """
     import asyncio
 
-    asyncio.get_running_loop().set_exception_handler(_in_loop)
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, MemoryError):
+            _end()
+        record(context["message"], error)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
 
 
 def _ending(hook: Callable[[Any], object]) -> Callable[[Any], None]:
@@ -38,12 +44,6 @@ def _ending(hook: Callable[[Any], object]) -> Callable[[Any], None]:
         hook(found)
 
     return call
-
-
-def _in_loop(loop: "asyncio.AbstractEventLoop", context: dict[str, Any]) -> None:
-    if isinstance(context.get("exception"), MemoryError):
-        _end()
-    loop.default_exception_handler(context)
 
 
 def _end() -> None:

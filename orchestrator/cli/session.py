@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -49,10 +50,10 @@ def conduct(settings: Settings, prepare: Prepare, close: "Close | None" = None) 
 
 
 async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
-    memory.watch_loop()
+    stage = _Stage()
+    memory.watch_loop(stage.record_error)
     json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     screen = Screen(sys.stderr, "error" if settings.quiet else settings.log_level, json)
-    stage = _Stage()
     status = 0
     async with anyio.create_task_group() as group:
         await group.start(_watch_signals, stage)
@@ -81,6 +82,13 @@ class _Stage:
         self.run: runs.Run | None = None
         self.scope = anyio.CancelScope()
         self.delivery: anyio.CancelScope | None = None
+
+    def record_error(self, message: str, error: BaseException | None) -> None:
+        """Log an error that no code waits for. No traceback reaches the screen."""
+        if self.run is not None:
+            self.run.log.debug(
+                "loop.error", message=message, traceback="".join(traceback.format_exception(error))
+            )
 
 
 Close = Callable[[runs.Run, Settings, _Stage], Awaitable[int]]

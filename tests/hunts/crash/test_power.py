@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import pytest
 
-from orchestrator.simulator.ledger import Ledger
 from tests.acceptance.support import MassStop, Tenant, publish_schema
 from tests.hunts.crash.laws import Found, hold_after_a_kill
 from tests.hunts.crash.power import OPTIONS, Event, events, moments
@@ -55,8 +54,9 @@ _first_stops: dict[str, tuple[float | None, float, list[float] | None]] = {}
 
 def turn_back(tenant: Tenant, sent: Sequence[str]) -> None:
     """Lets the tenant forget every call, and every stop but the first of each of ``sent``."""
+    for calls in (tenant.simulated.log, tenant.simulated.calls, tenant.simulated.fault_counts):
+        calls.clear()
     known = tenant.simulated._tenant
-    known.ledger = Ledger()
     for key in tenant.keys:
         action = known.actions.find(key)
         assert action is not None
