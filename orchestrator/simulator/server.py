@@ -246,7 +246,8 @@ class SimulatedTenant:
         else:
             call.http = answer.status
             await asyncio.sleep(self.config.download_seconds)
-            await response.write(body)
+            with contextlib.suppress(ConnectionResetError):  # the client has cancelled its download
+                await response.write(body)
         return response
 
     def _answer_truth(self, request: web.BaseRequest) -> web.Response:

@@ -13,8 +13,8 @@ from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.errors import CallError, Kind
 from orchestrator.journal import database
+from orchestrator.journal.admission import Admission
 from orchestrator.journal.entries import SourceInfo
-from orchestrator.journal.intake import Admission
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.writer import LINGER, FallbackConnection, ThreadWriter, deliver
 from orchestrator.model import InputRow, Records

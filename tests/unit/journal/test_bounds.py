@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.journal.intake import LONGEST, MOST_LABELS, bounded
+from orchestrator.journal.admission import LONGEST, MOST_LABELS, bounded
 from orchestrator.model import InputRow
 
 KEY = "402892f04c97b89a014c97bb30a50003"

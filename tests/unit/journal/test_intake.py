@@ -11,10 +11,11 @@ import anyio.to_thread
 import pytest
 
 from orchestrator.errors import InputError
+from orchestrator.journal import admission
 from orchestrator.journal import intake as intakes
+from orchestrator.journal.admission import Admission
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.intake import (
-    Admission,
     FileIntake,
     ReadAlready,
 )
@@ -86,12 +87,12 @@ def test_a_file_that_was_read_to_its_end_has_its_digest(journal, tmp_path):
 
 
 def test_a_long_file_is_reported_in_batches(journal, tmp_path, monkeypatch):
-    monkeypatch.setattr(intakes, "BATCH", 4)
+    monkeypatch.setattr(admission, "BATCH", 4)
     assert read(journal, fill(tmp_path / "keys.csv", *range(10))) == [4, 4, 2]
 
 
 def test_a_batch_without_a_new_key_is_not_reported(journal, tmp_path, monkeypatch):
-    monkeypatch.setattr(intakes, "BATCH", 2)
+    monkeypatch.setattr(admission, "BATCH", 2)
     assert read(journal, fill(tmp_path / "keys.csv", 1, 2, 1, 2, 3)) == [2, 1]
 
 
