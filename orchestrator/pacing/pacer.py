@@ -147,22 +147,16 @@ class Pacer:
 
     def release(self, call: int) -> None:
         """Return the slot of a call that ended."""
-        if self._started.pop(call, None) is not None:
-            self.in_flight -= 1
-        else:
-            self._hung.discard(call)
+        self._end(call)
 
     def abandon(self, call: int, now: float) -> None:
         """A call was cancelled, and its slot is free. The tenant may still work on it.
 
         Such calls count towards the limit for a while, but take half of the slots at most.
         """
-        started = self._started.pop(call, None)
+        started = self._end(call)
         if started is not None:
-            self.in_flight -= 1
             self._abandoned.add(now, now - started, self._slots.limit // 2, header=self._has_header)
-        else:
-            self._hung.discard(call)
 
     def answered(self, answer: Answered, now: float) -> None:
         """Learn the tenant's limits from a response. A wait that it asks for closes the gate for all calls."""
@@ -235,6 +229,15 @@ class Pacer:
     def quiet_since(self) -> float:
         """When a call was last answered or started."""
         return max(self._answered_at, self._started_at)
+
+    def _end(self, call: int) -> float | None:
+        """Free the slot of ``call``. Return when it started, or None if it had lost its slot in an outage."""
+        started = self._started.pop(call, None)
+        if started is None:
+            self._hung.discard(call)
+        else:
+            self.in_flight -= 1
+        return started
 
     def _write_off(self, before: float) -> None:
         """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more.

@@ -47,9 +47,8 @@ class Groups:
     def __init__(self) -> None:
         self._tables = 0
         self._recent: list[pa.Array] = []  # the groups in each of the last tables
-        self._earlier = array(
-            "I"
-        )  # and the hashes of those before; many small arrays would scatter in memory
+        # The hashes of the groups before those. Many small arrays would scatter in memory.
+        self._earlier = array("I")
         self._last: dict[bytes, int] = {}  # the last table of each group that is in several
         self._going_on = self._failed = _NO_NAMES
 

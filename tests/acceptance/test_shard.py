@@ -16,10 +16,19 @@ from orchestrator.cluster.control import ControlMessage
 from orchestrator.cluster.messages import ShardResult
 from orchestrator.cluster.shard import receive, work
 from tests.acceptance import support
-from tests.acceptance.jobs import job, make_job, tenant
-from tests.acceptance.support import PROCESSING, until
+from tests.acceptance.jobs import Job, job, make_job, tenant
+from tests.acceptance.support import PROCESSING, Tenant, until
 
 __all__ = ["job", "make_job", "tenant"]
+
+
+def at_work(job: Job, tenant: Tenant, stops: int) -> tuple[list[ShardResult], threading.Thread]:
+    """Start ``job`` in a thread and wait for so many stops. Return the list that gets its result, and the thread."""
+    done: list[ShardResult] = []
+    thread = threading.Thread(target=lambda: done.append(job.work()))
+    thread.start()
+    until(lambda: tenant.answered("stop") >= stops, "some stops")
+    return done, thread
 
 
 def test_a_shard_stops_its_keys_and_reports_its_progress(job):
@@ -40,10 +49,7 @@ def test_a_second_attempt_continues_where_the_first_was_cut(make_job, make_tenan
     slowly = PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}
     tenant = make_tenant(**slowly, actions=30)  # 3 s, so that the cut comes in time
     job = make_job(tenant)
-    done: list[ShardResult] = []
-    thread = threading.Thread(target=lambda: done.append(job.work()))
-    thread.start()
-    until(lambda: tenant.answered("stop") >= 3, "some stops")
+    done, thread = at_work(job, tenant, stops=3)
     control.write(job.folder.parent, ControlMessage(cut="Enough.", exit_status=4))
     thread.join(support.LONGEST)
     assert done == [ShardResult("aborted", "Enough.", 4)]
@@ -93,10 +99,7 @@ def test_a_shard_without_secrets_writes_and_contains_none(job, tenant):
 def test_a_shard_follows_control_messages_that_came_through_dask(make_job, make_tenant):
     tenant = make_tenant(**PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}, actions=30)
     job = make_job(tenant)
-    done: list[ShardResult] = []
-    thread = threading.Thread(target=lambda: done.append(job.work()))
-    thread.start()
-    until(lambda: tenant.answered("stop") >= 3, "some stops")
+    done, thread = at_work(job, tenant, stops=3)
     receive(str(job.folder.parent), msgspec.json.encode(ControlMessage(cut="Enough.", exit_status=130)))
     thread.join(support.LONGEST)
     assert done == [ShardResult("interrupted", "Enough.", 130)]
@@ -106,10 +109,7 @@ def test_a_shard_follows_control_messages_that_came_through_dask(make_job, make_
 def test_an_interrupted_shard_reads_each_unread_status_and_ends(make_job, make_tenant):
     tenant = make_tenant(**PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}, actions=60)
     job = make_job(tenant)
-    done: list[ShardResult] = []
-    thread = threading.Thread(target=lambda: done.append(job.work()))
-    thread.start()
-    until(lambda: tenant.answered("stop") >= 9, "some stops")
+    done, thread = at_work(job, tenant, stops=9)
     control.write(job.folder.parent, ControlMessage(interrupt="Ctrl-C.", exit_status=130))
     thread.join(support.LONGEST)
     assert done == [ShardResult("interrupted", "Ctrl-C.", 130)]
