@@ -38,11 +38,18 @@ class NotBegun(StorageError):
 _encode = msgspec.json.Encoder().encode
 
 
+def sql(name: str) -> str:
+    """The statement that has this name in one of the files in ``sql/``."""
+    return _statements()[name]
+
+
 @cache
-def statements(file: str = "queries.sql") -> dict[str, str]:
-    """The statements of ``file`` in ``sql/`` by the name each is given there."""
-    parts = re.split(r"^-- name: (\w+)\n", (_SQL / file).read_text("utf-8"), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+def _statements() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in _SQL.glob("*.sql"):
+        parts = re.split(r"^-- name: (\w+)\n", file.read_text("utf-8"), flags=re.MULTILINE)
+        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    return found
 
 
 @cache
@@ -51,7 +58,7 @@ def by_position(name: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any
 
     SQLite would look up each name again for each row, which costs a third of the change of a wide row.
     """
-    text = re.sub(r"--.*", "", statements()[name])
+    text = re.sub(r"--.*", "", sql(name))
     order = list(dict.fromkeys(re.findall(r":([a-z_]\w*)", text)))
     numbered = re.sub(r":([a-z_]\w*)", lambda found: f"?{order.index(found[1]) + 1}", text)
     return numbered, itemgetter(*order) if len(order) > 1 else lambda values: tuple(values.values())

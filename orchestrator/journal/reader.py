@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 import msgspec
 
 from orchestrator.errors import StorageError
-from orchestrator.journal.database import UNREADABLE, statements
+from orchestrator.journal.database import UNREADABLE, sql
 from orchestrator.journal.digest import NAMED, REASONS, Failures, Named, Planned, PlanTotals, Trouble
 from orchestrator.journal.entries import (
     Counts,
@@ -235,32 +235,32 @@ class JournalReader:
 
     def groups(self) -> Iterator[tuple[Any, ...]]:
         """Tenant, outcome, action type, source, and sums of each combination."""
-        return self._page("groups")
+        return self._rows("groups")
 
     def errors(self) -> list[tuple[Any, ...]]:
         """The errors at the end, the most frequent first."""
-        return list(self._page("errors"))
+        return list(self._rows("errors"))
 
     def cases(self, outcome: Outcome, most: int) -> Iterator[tuple[str, str, int, str | None, str]]:
         """Key, source, row, message and tenant of the first actions with ``outcome``."""
-        return self._page("cases", outcome=outcome.value, most=most)
+        return self._rows("cases", outcome=outcome.value, most=most)
 
     def setbacks(self) -> Iterator[tuple[str, str, int, int, str, str]]:
         """Call, kind, harmlessness (0 or 1), number, first and last time of the calls that failed on the way."""
-        return self._page("setbacks")
+        return self._rows("setbacks")
 
     def said_over(self) -> dict[str, int]:
         """By tenant, the keys that are over according to the tenant and whose status was not read."""
-        return dict(self._page("said_over"))
+        return dict(self._rows("said_over"))
 
     def last_event(self, before: str) -> str | None:
         """The time of the last event before ``before``."""
-        row = self._page("last_event", before=before).fetchone()
+        row = self._rows("last_event", before=before).fetchone()
         return None if row is None else row[0]
 
     def over_time(self, which: Moment, *, origin: float, width: float) -> Iterator[tuple[Any, ...]]:
         """Events in buckets of ``width`` seconds from ``origin``, each with the mean of its times."""
-        return self._page(which, origin=origin, width=width)
+        return self._rows(which, origin=origin, width=width)
 
     # The last screen
 
@@ -296,10 +296,7 @@ class JournalReader:
         return [Planned(*row) for row in self._rows("plan_first", most=most)]
 
     def _rows(self, name: str, **values: Any) -> sqlite3.Cursor:
-        return self._connection.execute(statements()[name], values)
-
-    def _page(self, name: str, **values: Any) -> sqlite3.Cursor:
-        return self._connection.execute(statements("page.sql")[name], values)
+        return self._connection.execute(sql(name), values)
 
     def _one(self, name: str) -> Any:
         return self._rows(name).fetchone()

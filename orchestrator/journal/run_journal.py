@@ -30,6 +30,7 @@ R = TypeVar("R")
 UNRANKED = 1e300
 """The rank of a row without a number, under ``--order``: after all that have one."""
 
+sql = database.sql
 _encode = msgspec.json.encode
 _WAITING = Stage.WAITING.value
 
@@ -179,11 +180,6 @@ class RunJournal:
 
     def replace_source(self, source: SourceInfo, name: str, path: str | None) -> None:
         self._writer.note("replace_source", id=source.id, name=name, path=path)
-
-
-def sql(name: str) -> str:
-    """The statement ``name`` of the journal."""
-    return database.statements()[name]
 
 
 def to_json(value: Any) -> str:

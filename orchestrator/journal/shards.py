@@ -18,9 +18,8 @@ from msgspec import Struct
 from orchestrator.atomic import sync_directory
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import database
-from orchestrator.journal.database import UNREADABLE, statements
+from orchestrator.journal.database import UNREADABLE, sql
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.recovery.integrity import broken_seals, sql
 from orchestrator.journal.recovery.opening import recover
 from orchestrator.model import Outcome
 
@@ -78,9 +77,9 @@ def hand_over(journal: Journal, tenant: str, *, sending: bool) -> "Future[Rows]"
     """
 
     def work(connection: sqlite3.Connection) -> Rows:
-        rows = _rows(connection.execute(statements()["open_actions"], {"tenant": tenant}))
+        rows = _rows(connection.execute(sql("open_actions"), {"tenant": tenant}))
         if sending:
-            connection.execute(statements()["hand_over"], {"tenant": tenant})
+            connection.execute(sql("hand_over"), {"tenant": tenant})
         return rows
 
     return journal.perform(work)
@@ -89,7 +88,7 @@ def hand_over(journal: Journal, tenant: str, *, sending: bool) -> "Future[Rows]"
 def return_untouched(journal: Journal, tenant: str, name: str) -> "Future[object]":
     """Record that the shard ``name`` did not start, unless it was merged already."""
     values = {"tenant": tenant, "shard": name}
-    return journal.perform(lambda connection: connection.execute(statements()["take_back"], values))
+    return journal.perform(lambda connection: connection.execute(sql("take_back"), values))
 
 
 def put(journal: Journal, rows: Rows) -> "Future[None]":
@@ -107,7 +106,7 @@ def earlier(path: Path) -> sqlite3.Connection | None:
         database.finish_replacing(path)
         if not path.exists():
             return None
-        recover(path, shared=True, check=broken_seals)
+        recover(path, shared=True)
         connection = database.read_only(path)
     except (OSError, *UNREADABLE) as error:
         why = error.strerror if isinstance(error, OSError) else error
@@ -153,7 +152,7 @@ def merge(journal: Journal, shard: Tables, name: str) -> "Future[list[tuple[int,
     """
 
     def work(connection: sqlite3.Connection) -> list[tuple[int, Outcome]]:
-        if not connection.execute(statements()["merge_once"], {"shard": name}).rowcount:
+        if not connection.execute(sql("merge_once"), {"shard": name}).rowcount:
             return []
         try:
             for table in _RECORDS:
@@ -161,9 +160,9 @@ def merge(journal: Journal, shard: Tables, name: str) -> "Future[list[tuple[int,
             _insert(connection, "action", shard["action"], "INSERT OR REPLACE")
         except sqlite3.IntegrityError as error:
             raise StorageError(f"The journal of the shard {name} is damaged: {error}.") from error
-        connection.executemany(statements()["merge_tenant"], _named(shard["tenant"]))
+        connection.executemany(sql("merge_tenant"), _named(shard["tenant"]))
         token_calls = sum(session["token_calls"] for session in _named(shard["session"]))
-        connection.execute(statements()["merge_session"], {"token_calls": token_calls})
+        connection.execute(sql("merge_session"), {"token_calls": token_calls})
         seq, outcome, settled = map(shard["action"].columns.index, ("seq", "outcome", "settled_at"))
         return [
             (row[seq], Outcome(row[outcome])) for row in shard["action"].values if row[settled] is not None

@@ -82,15 +82,13 @@ class Job:
     @property
     def reported(self) -> dict[str, int]:
         """How many keys of each outcome the run's own journal has."""
-        return self.run.perform(
-            lambda db: dict(db.execute(database.statements()["outcomes"]).fetchall())
-        ).result()
+        return self.run.perform(lambda db: dict(db.execute(database.sql("outcomes")).fetchall())).result()
 
     @property
     def outcomes(self) -> dict[str, int]:
         connection = database.reopen(self.folder / "journal.db")
         try:
-            return dict(connection.execute(database.statements()["outcomes"]).fetchall())
+            return dict(connection.execute(database.sql("outcomes")).fetchall())
         finally:
             connection.close()
 

@@ -10,7 +10,7 @@ import msgspec
 
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database
-from orchestrator.journal.database import UNREADABLE, statements
+from orchestrator.journal.database import UNREADABLE, sql
 from orchestrator.journal.entries import SourceInfo, chained
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import InputRow, Outcome
@@ -28,11 +28,6 @@ BROKEN = (
 """Errors that reading a damaged journal may raise."""
 
 
-def sql(name: str) -> str:
-    """The statement ``name`` of the integrity checks and of recovery."""
-    return statements("recovery.sql")[name]
-
-
 def problem_of(connection: sqlite3.Connection, path: Path) -> str | None:
     """The damage of the journal in a few words, or None. ``connection`` is to ``path``.
 
@@ -40,11 +35,11 @@ def problem_of(connection: sqlite3.Connection, path: Path) -> str | None:
     """
     with ThreadPoolExecutor(1) as beside:
         structure = beside.submit(_broken_structure, path)
-        rows = _broken_rows(connection, path)
+        rows = _broken_rows(connection)
         return structure.result() or rows
 
 
-def broken_seals(connection: sqlite3.Connection, _path: Path) -> str | None:
+def broken_seals(connection: sqlite3.Connection) -> str | None:
     """As :func:`problem_of`, by the seals of completed rows alone."""
     try:
         found = connection.execute(sql("broken_seals")).fetchone()
@@ -78,12 +73,12 @@ def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     return [(kind, name, "".join(re.sub("--.*", "", text).split())) for kind, name, text in found]
 
 
-def _broken_rows(connection: sqlite3.Connection, path: Path) -> str | None:
+def _broken_rows(connection: sqlite3.Connection) -> str | None:
     try:
         for source in JournalReader(connection).sources():
             if chain_of(connection, source) != source.chain:
                 return f"the rows of {source.name} are not those that were read"
-        if problem := broken_seals(connection, path):
+        if problem := broken_seals(connection):
             return problem
         if (table := connection.execute(sql("unsound"), _OUTCOMES).fetchone()) is not None:
             return f"the table {table[0]} holds values that were never written"

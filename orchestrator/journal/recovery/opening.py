@@ -18,15 +18,15 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import checksum, database, mark
-from orchestrator.journal.database import UNREADABLE
+from orchestrator.journal.database import UNREADABLE, sql
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.recovery.integrity import problem_of, sql
+from orchestrator.journal.recovery.integrity import broken_seals, problem_of
 from orchestrator.journal.recovery.rebuild import in_current_form, rebuilt
 from orchestrator.journal.recovery.state import LEFT, FileState, indexed_frames, is_read_only
 
@@ -117,11 +117,7 @@ def open_for_resume(path: Path) -> JournalReader:
         return _begun(database.read_only(path), path, sentences)
 
 
-Check = Callable[[sqlite3.Connection, Path], str | None]
-"""The check that finds the damage of a journal, in a few words."""
-
-
-def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> list[str]:
+def recover(path: Path, *, shared: bool = False) -> list[str]:
     """Brings the journal at ``path`` into the closed state and the current form. Returns sentences on what it lacks.
 
     Only for the process that holds the run directory. Raises as :func:`open_for_resume`, and OSError or sqlite3.Error.
@@ -138,7 +134,7 @@ def recover(path: Path, *, shared: bool = False, check: Check = problem_of) -> l
             if database.form_of(connection) == database.FORM:
                 return []
     try:
-        lost = _close(path, state, path, shared=shared, check=check)
+        lost = _close(path, state, path, shared=shared)
     except _Damaged as problem:
         raise StorageError(f"The journal {path} is damaged ({problem}). {refusal}".rstrip()) from problem
     if state.lost == LEFT:
@@ -167,9 +163,7 @@ def _open_copy(path: Path, state: FileState) -> JournalReader:
         return _begun(connection, path, [_SHORTENED.format(path, lost)] if lost else [])
 
 
-def _close(
-    path: Path, state: FileState, shown: Path, *, shared: bool = False, check: Check = problem_of
-) -> str | None:
+def _close(path: Path, state: FileState, shown: Path, *, shared: bool = False) -> str | None:
     """Brings the journal at ``path`` into the closed state and the current form. Returns why it is shortened, if it is.
 
     ``shown`` is its path for the operator. Raises _Damaged, StorageError, OSError or sqlite3.Error.
@@ -186,7 +180,7 @@ def _close(
             if not connection.execute(sql("holds_run")).fetchone()[0]:
                 if lost is not None:
                     raise StorageError(_NOTHING_KNOWN.format(shown, mark.log_of(shown).name))
-            elif problem := check(current, path):
+            elif problem := broken_seals(current) if shared else problem_of(current, path):
                 raise _Damaged(problem)
         if lost is not None:
             current.execute(sql("doubt_unsent"))

@@ -11,9 +11,9 @@ import msgspec
 
 from orchestrator.errors import StorageError
 from orchestrator.journal import database
-from orchestrator.journal.database import UNREADABLE
+from orchestrator.journal.database import UNREADABLE, sql
 from orchestrator.journal.reader import JournalReader
-from orchestrator.journal.recovery.integrity import BROKEN, chain_of, sql
+from orchestrator.journal.recovery.integrity import BROKEN, chain_of
 from orchestrator.model import Problem
 
 _HEADER = b"SQLite format 3\0\x10\0\2\2\0@  "  # of every journal: pages of 4096 bytes, a log beside it

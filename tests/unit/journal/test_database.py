@@ -35,7 +35,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def _by_name(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> None:
-    connection.execute(database.statements()[name], values)
+    connection.execute(database.sql(name), values)
 
 
 def _by_position(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import RunDirectoryError, StorageError
 from orchestrator.journal import checksum, database
 from orchestrator.journal import journal as journals
-from orchestrator.journal.recovery.integrity import sql
+from orchestrator.journal.database import sql
 from orchestrator.journal.recovery.opening import open_for_report, open_for_resume
 from orchestrator.journal.writer import FallbackConnection
 from orchestrator.report import read_report
