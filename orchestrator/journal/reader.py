@@ -241,9 +241,9 @@ class JournalReader:
         """The errors at the end, the most frequent first."""
         return list(self._rows("errors"))
 
-    def cases(self, outcome: Outcome, most: int) -> Iterator[tuple[str, str, int, str | None, str]]:
-        """Key, source, row, message and tenant of the first actions with ``outcome``."""
-        return self._rows("cases", outcome=outcome.value, most=most)
+    def cases(self, outcome: Outcome, most: int) -> list[Named]:
+        """The first actions with ``outcome``."""
+        return [Named(*row) for row in self._rows("cases", outcome=outcome.value, most=most)]
 
     def setbacks(self) -> Iterator[tuple[str, str, int, int, str, str]]:
         """Call, kind, harmlessness (0 or 1), number, first and last time of the calls that failed on the way."""

@@ -1,5 +1,6 @@
 """The form of the report, as ``report.json`` holds it."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -81,6 +82,11 @@ class VerificationEntry(Struct, frozen=True):
     unread: int
     findings: list[FindingEntry]
 
+    @property
+    def held(self) -> bool:
+        """Whether every action is over and unchanged."""
+        return self.over == self.keys and not (self.changed or self.unread)
+
 
 Tone = Literal["good", "bad", "open", "plan"]
 
@@ -130,6 +136,11 @@ class RunEntry(Struct, frozen=True, omit_defaults=True):
     tenants: dict[str, TenantRunEntry] | None = None
     verifications: list[VerificationEntry] | None = None
     headline: Headline | None = None
+
+    @property
+    def places(self) -> Mapping[str, TenantEntry]:
+        """The tenants by name. In a run of one tenant, its name is empty."""
+        return self.tenants or {} if self.tenant is None else {"": self.tenant}
 
 
 class RecordTotals(Struct, frozen=True):

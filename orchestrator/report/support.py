@@ -30,9 +30,8 @@ def write_support(reader: JournalReader, write: Write, only: Sequence[Outcome] =
     """Write the list to ``write``, one key at a time: those of `LISTED`, or ``only`` those of some outcomes."""
     outcomes = only or LISTED
     run, summary = read_head(reader)
-    tenants = {"": run.tenant} if run.tenant is not None else dict(run.tenants or {})
     head = [
-        *(_tenant(name, tenant) for name, tenant in tenants.items()),
+        *(_tenant(name, tenant) for name, tenant in run.places.items()),
         f"Run: {run.id}, from {run.started_at} to {run.ended_at or 'now'} (UTC), mass-stop {run.version}",
         *(f"{outcome.value}: {summary.outcomes.get(outcome, 0):,} mass actions" for outcome in outcomes),
     ]

@@ -18,7 +18,8 @@ GROUP BY 1, 2, 3, 4 ORDER BY actions DESC, kind, code, outcome;
 
 -- name: cases
 -- The first actions of one outcome.
-SELECT reported.bulk_key, source.name, reported.row, json_extract(reported.error, '$.message'), reported.tenant
+SELECT reported.bulk_key, source.name, reported.row, reported.tenant,
+       COALESCE(json_extract(reported.error, '$.message'), '')
 FROM reported_action AS reported JOIN source ON source.id = reported.source
 WHERE reported.outcome = :outcome ORDER BY reported.seq LIMIT :most;
 

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, add_known
-from orchestrator.printable import printable
 from orchestrator.report.wording import OUTCOMES
 
 MOST_SHARES = 200
@@ -97,19 +96,17 @@ def added(cells: Iterable[Cell], by: Callable[[Cell], Any]) -> dict[Any, Sums]:
 def read_breakdowns(reader: JournalReader, cells: list[Cell], *, tenants: bool) -> list[Breakdown]:
     """By outcome, action type and source, and with ``tenants`` also by tenant."""
     by_outcome = added(cells, lambda cell: cell.outcome)
-    by_type = added(cells, lambda cell: printable(cell.action_type) or NO_TYPE)
+    by_type = added(cells, lambda cell: cell.action_type or NO_TYPE)
     by_source = added(cells, lambda cell: cell.source)
     by_tenant = added(cells, lambda cell: cell.tenant) if tenants else {}
-    sources = [(source.id, printable(source.name)) for source in reader.sources()]
+    sources = [(source.id, source.name) for source in reader.sources()]
     found = {
         "outcome": [
             (words.title, outcome.value, by_outcome[outcome])
             for outcome, words in OUTCOMES.items()
             if outcome in by_outcome
         ],
-        "tenant": [
-            (printable(name) or "none", printable(name), sums) for name, sums in sorted(by_tenant.items())
-        ],
+        "tenant": [(name or "none", name, sums) for name, sums in sorted(by_tenant.items())],
         "action_type": [
             (name, name, sums) for name, sums in sorted(by_type.items(), key=lambda one: -one[1].actions)
         ],

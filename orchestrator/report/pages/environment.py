@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import msgspec
@@ -15,7 +16,8 @@ from markupsafe import Markup, escape
 
 from orchestrator.durations import show_rounded
 from orchestrator.printable import printable
-from orchestrator.report.pages.evidence import holds, operator_facts, operator_parts, verified
+from orchestrator.report.pages.evidence import operator_facts, operator_parts, verified
+from orchestrator.settings import kind_of_tenant
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,13 +35,14 @@ def template() -> jinja2.Template:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         bytecode_cache=_Compiled(),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
         "verified": verified,
-        "holds": holds,
+        "kind_of_tenant": kind_of_tenant,
         "operator_facts": operator_facts,
         "operator_parts": operator_parts,
         "commands": _commands,
@@ -47,9 +50,13 @@ def template() -> jinja2.Template:
         "number": lambda value: UNKNOWN if value is None else f"{value:,}",
         "duration": lambda seconds: UNKNOWN if seconds is None else show_rounded(seconds),
         "share": lambda part, whole: f"{100 * part / whole:.2f}",
-        "visible": printable,
     }
     return environment.get_template("page.html")
+
+
+def _visible(value: Any) -> Any:
+    """A value that a template shows: each text passes here, so that no hidden character of it reaches the page."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def safe_json(value: object) -> bytes:

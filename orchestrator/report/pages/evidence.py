@@ -17,7 +17,7 @@ def verified(verification: VerificationEntry) -> str:
     """The result of a verification in one sentence."""
     when = f"{verification.ended_at[:10]} {verification.ended_at[11:19]} UTC"
     keys = f"{verification.keys:,} action{'s' * (verification.keys != 1)}"
-    if holds(verification):
+    if verification.held:
         are = "is" if verification.keys == 1 else "are"
         return f"Verified {when}: {keys} {are} over, and no known count changed after the end."
     found = {
@@ -30,11 +30,6 @@ def verified(verification: VerificationEntry) -> str:
         *(f"{count:,} {what}" for what, count in found.items() if count),
     ]
     return f"Not verified {when}: {', '.join(parts)}."
-
-
-def holds(verification: VerificationEntry) -> bool:
-    """Whether a verification found every action over and unchanged."""
-    return verification.over == verification.keys and not (verification.changed or verification.unread)
 
 
 def operator_parts(operator: OperatorEntry) -> list[str]:

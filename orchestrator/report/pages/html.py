@@ -1,7 +1,7 @@
 """``report.html``: one file with everything in it, written piece by piece so that memory does not grow with the keys.
 
 The actions travel as JSON in blocks of script elements that no browser runs; the page's own script shows them a page at
-a time. Before that, or without scripts, a reader sees plain HTML. Every text from outside passes
+a time. Before that, or without scripts, a reader sees plain HTML. Every text passes
 :func:`~orchestrator.printable.printable`, and then Jinja2's autoescaping or the JSON.
 """
 

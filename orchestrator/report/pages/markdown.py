@@ -10,15 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.durations import show_rounded
+from orchestrator.journal.digest import Named
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
 from orchestrator.report import Write
 from orchestrator.report.pages.breakdowns import Sums
-from orchestrator.report.pages.evidence import holds, operator_parts, verified
-from orchestrator.report.pages.view import FIRST, Case, Cases, Place, View, read_view
-from orchestrator.report.schema import FindingEntry, OperatorEntry, RecordTotals, VerificationEntry
+from orchestrator.report.pages.evidence import operator_parts, verified
+from orchestrator.report.pages.view import FIRST, Cases, View, read_view
+from orchestrator.report.schema import (
+    FindingEntry,
+    OperatorEntry,
+    RecordTotals,
+    TenantEntry,
+    VerificationEntry,
+)
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN
 from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index
+from orchestrator.settings import kind_of_tenant
 
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
 _LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
@@ -46,15 +54,16 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     said = view.headline
     quote = f" {code(said.quote, _LONGEST)}" if said.quote else ""
     yield f"**{_MARKS[said.tone]} {said.title}.** {said.sentence}{quote}"
-    yield from said.details
+    yield from map(printable, said.details)
     if run.reason:
         yield f"Reason: {code(run.reason)}"
     if run.verifications:
         yield from _verification(run.verifications[-1])
     yield ""
-    where = "; ".join(_place(place, drill=run.command == "drill") for place in view.places[:_PLACES])
-    if len(view.places) > _PLACES:
-        where += f"; and {len(view.places) - _PLACES:,} more"
+    places = [_place(name, place, drill=run.command == "drill") for name, place in run.places.items()]
+    where = "; ".join(places[:_PLACES])
+    if len(places) > _PLACES:
+        where += f"; and {len(places) - _PLACES:,} more"
     yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
     if run.operator is not None:
         yield from _operator(run.operator)
@@ -73,7 +82,7 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
 
 
 def _verification(verification: VerificationEntry) -> Iterator[str]:
-    yield f"**{_MARKS['good' if holds(verification) else 'bad']} {verified(verification)}**"
+    yield f"**{_MARKS['good' if verification.held else 'bad']} {verified(verification)}**"
     for finding in verification.findings[:FIRST]:
         yield _named(finding)
     found = verification.not_over + verification.changed + verification.unread
@@ -88,11 +97,11 @@ def _operator(operator: OperatorEntry) -> Iterator[str]:
             yield f"{title}: {code(text)}"
 
 
-def _place(place: Place, *, drill: bool) -> str:
-    name = f"{code(place.name)} at " if place.name else ""
-    label = place.kind.label
+def _place(name: str, place: TenantEntry, *, drill: bool) -> str:
+    named = f"{code(name)} at " if name else ""
+    label = kind_of_tenant(place.base_url).label
     kind = f" ({label.replace('production', '**production**')})" if label else ""
-    return f"{name}{code(place.base_url)}{' (simulated)' if drill else kind}"
+    return f"{named}{code(place.base_url)}{' (simulated)' if drill else kind}"
 
 
 def _when(view: View) -> str:
@@ -169,7 +178,7 @@ def _cases(cases: Cases) -> Iterator[str]:
         yield f"- and {cases.count - len(cases.first):,} more"
 
 
-def _named(one: Case | FindingEntry) -> str:
+def _named(one: Named | FindingEntry) -> str:
     said = f": {code(one.message, _LONGEST)}" if one.message else ""
     tenant = f"tenant {code(one.tenant, _LONGEST)}, " if one.tenant else ""
     return f"- {code(one.bulk_key, _LONGEST)} ({tenant}{code(f'{one.source}:{one.row}', _LONGEST)}){said}"

@@ -8,17 +8,17 @@ import msgspec
 from msgspec import Struct
 
 from orchestrator.durations import show_duration
+from orchestrator.journal.digest import Named
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, RESUMABLE, Outcome
-from orchestrator.printable import printable
 from orchestrator.report import RunEntry, Summary, read_head
 from orchestrator.report.headline import tenant_headline
 from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums, read_breakdowns
 from orchestrator.report.pages.fate import Fate, fate_of
-from orchestrator.report.schema import Headline, TenantEntry
+from orchestrator.report.schema import Headline
 from orchestrator.report.wording import OUTCOMES, Group, Words, by_group, error_words
-from orchestrator.settings import SETTINGS, Rate, Setting, Settings, TenantKind, Threshold, kind_of_tenant
+from orchestrator.settings import SETTINGS, Rate, Setting, Settings, Threshold
 
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""
@@ -27,23 +27,13 @@ MOST_ERRORS = 100
 """Kinds of errors that are shown: their codes are the tenant's."""
 
 
-class Case(Struct, frozen=True):
-    """One action that needs a person; ``tenant`` is empty in a run of one."""
-
-    bulk_key: str
-    source: str
-    row: int
-    message: str
-    tenant: str
-
-
 class Cases(Struct, frozen=True):
     """The actions of one outcome that needs a person: the first of them, and how many there are."""
 
     outcome: Outcome
     words: Words
     count: int
-    first: list[Case]
+    first: list[Named]
 
 
 class Failing(Struct, frozen=True):
@@ -88,16 +78,6 @@ _SETTINGS_SHOWN = (
 )  # fmt: skip
 
 
-class Place(TenantEntry, frozen=True, kw_only=True):
-    """One tenant of the run; ``name`` is empty where it is the only one."""
-
-    name: str
-
-    @property
-    def kind(self) -> TenantKind:
-        return kind_of_tenant(self.base_url)
-
-
 class TenantVerdict(Struct, frozen=True):
     """How the part of one tenant ended, in a run of several: its ``actions`` by group, and why it ended early."""
 
@@ -117,8 +97,6 @@ class View(Struct, frozen=True):
     run: RunEntry
     summary: Summary
     info: RunInfo
-    places: list[Place]
-    headline: Headline
     damaged: bool
     """Whether part of the journal is lost. Such a run is not resumed."""
     groups: dict[Group, int]
@@ -133,6 +111,11 @@ class View(Struct, frozen=True):
     """Empty in a run of one tenant."""
     payments_since: str | None
     """When the first action started that made payments, in the tenant's own words."""
+
+    @property
+    def headline(self) -> Headline:
+        assert self.run.headline is not None
+        return self.run.headline
 
     @property
     def actions(self) -> int:
@@ -170,7 +153,7 @@ class View(Struct, frozen=True):
     def tenants_option(self) -> str:
         """``--tenants FILE`` for a command that continues this run; empty where no file names its tenants."""
         file = self.info.settings.get("tenants")
-        return f" --tenants {printable(shlex.quote(file))}" if isinstance(file, str) else ""
+        return f" --tenants {shlex.quote(file)}" if isinstance(file, str) else ""
 
     @property
     def limits(self) -> list[tuple[str, str]]:
@@ -178,9 +161,7 @@ class View(Struct, frozen=True):
         settings = msgspec.convert(self.info.settings, Settings)
         values = ((SETTINGS[name], getattr(settings, name)) for name in _SETTINGS_SHOWN)
         return [
-            (setting.option, printable(_shown(setting, value)))
-            for setting, value in values
-            if value != setting.default
+            (setting.option, _shown(setting, value)) for setting, value in values if value != setting.default
         ]
 
 
@@ -198,8 +179,6 @@ def read_view(reader: JournalReader) -> View:
         run=run,
         summary=summary,
         info=info,
-        places=_places(run),
-        headline=_headline(run),
         damaged=bool(reader.missing),
         groups=by_group(summary.outcomes),
         fate=fate_of(cells),
@@ -224,39 +203,14 @@ def _tenants(reader: JournalReader, run: RunEntry, summary: Summary) -> Iterator
     for name, tenant in run.tenants.items():
         own = summary.by_tenant[name]
         headline = tenant_headline(run, tenant, own, said_over.get(name, 0))
-        reason = tenant.reason and printable(tenant.reason)
-        yield TenantVerdict(printable(name), headline, by_group(own.outcomes), reason)
-
-
-def _headline(run: RunEntry) -> Headline:
-    assert isinstance(run.headline, Headline)
-    found = run.headline
-    return msgspec.structs.replace(
-        found,
-        quote=printable(found.quote),
-        details=[printable(detail) for detail in found.details],
-        key=found.key and printable(found.key),
-    )
-
-
-def _places(run: RunEntry) -> list[Place]:
-    tenants = run.tenants or {} if run.tenant is None else {"": run.tenant}
-    return [
-        Place(printable(one.base_url), one.entity_id, one.org_ids, one.file_host, name=printable(name))
-        for name, one in tenants.items()
-    ]
+        yield TenantVerdict(name, headline, by_group(own.outcomes), tenant.reason)
 
 
 def _cases(reader: JournalReader, summary: Summary) -> Iterable[Cases]:
     for outcome, words in OUTCOMES.items():
         count = summary.outcomes.get(outcome, 0)
         if count and outcome not in GOOD:
-            rows = reader.cases(outcome, FIRST)
-            first = [
-                Case(printable(key), printable(source), row, printable(message or ""), printable(tenant))
-                for key, source, row, message, tenant in rows
-            ]
-            yield Cases(outcome, words, count, first)
+            yield Cases(outcome, words, count, reader.cases(outcome, FIRST))
 
 
 def _failing(row: tuple[Any, ...]) -> Failing:
@@ -268,10 +222,10 @@ def _failing(row: tuple[Any, ...]) -> Failing:
         code,
         http_status,
         actions,
-        printable(key),
-        printable(message or ""),
-        printable(tenant),
-        sorted(printable(name) for name in msgspec.json.decode(tenants, type=list[str]) if name),
+        key,
+        message or "",
+        tenant,
+        sorted(filter(None, msgspec.json.decode(tenants, type=list[str]))),
     )
 
 

@@ -24,9 +24,8 @@ from orchestrator.report.pages.charts import draw
 from orchestrator.report.pages.html import report_sha256, write_html
 from orchestrator.report.pages.rows import ROWS_IN_BLOCK, Row
 from orchestrator.report.pages.timeline import MOST_STRETCHES, read_timeline
-from orchestrator.report.pages.view import FIRST, MOST_ERRORS, Place, read_view
+from orchestrator.report.pages.view import FIRST, MOST_ERRORS, read_view
 from orchestrator.report.wording import ERRORS, OUTCOMES, error_words, group_of
-from orchestrator.settings import kind_of_tenant
 from tests.made_runs import HOSTILE, WALL, MadeRun, made_run, one_of_each
 
 ENDS = st.lists(
@@ -456,14 +455,29 @@ def test_the_most_frequent_of_very_many_error_kinds_are_shown(run):
 
 
 @pytest.mark.parametrize(
-    ("address", "label"),
+    ("address", "tag"),
     [
-        ("https://REST.zuora.com:443/v1/", "us2-prod, production"),
-        ("https://rest.test.zuora.com", "us-test"),
-        ("https://zuora.example.com", "treated as production"),
-        ("http://127.0.0.1:8480", None),
+        ("https://REST.zuora.com:443/v1/", '<span class="tag production">us2-prod, production</span>'),
+        ("https://rest.test.zuora.com", '<span class="tag">us-test</span>'),
+        ("https://zuora.example.com", '<span class="tag production">treated as production</span>'),
+        ("http://127.0.0.1:8480", ""),
     ],
 )
-def test_the_page_labels_a_tenant_as_the_screen_does(address: str, label: str | None):
-    place = Place(address, None, (), name="")
-    assert (place.kind, place.kind.label) == (kind_of_tenant(address), label)
+def test_the_page_says_which_kind_of_tenant_it_is(address: str, tag: str):
+    with made_run() as run:
+        run.connection.execute("UPDATE run SET base_url = ?", [address])
+        header = page(run).split('<dl class="where">')[1].split("<div><dt>Run")[0]
+    assert tag in header
+    assert header.count('class="tag') == (1 if tag else 0)
+
+
+def test_no_hidden_character_of_any_text_reaches_the_page():
+    hidden = "a\u202eb\x1b[2J"
+    with made_run(tenants=(hidden,)) as run:
+        run.add(Outcome.REJECTED, {hidden: hidden}, tenant=hidden)
+        run.connection.execute("UPDATE source SET name = ?", [hidden])
+        run.connection.execute("UPDATE action SET action_type = ?", [hidden])
+        run.end("aborted", hidden, 4)
+        text = page(run)
+    assert text.count("a\\u202eb\\x1b[2J") > 10
+    assert set(text) & {"\u202e", "\x1b"} == set()
