@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -186,10 +185,6 @@ class Actions:
         if key not in self._known:
             raise KeyError(key)
         return self._live.get(key) or self._make(key)
-
-    def all(self) -> Iterator[Action]:
-        """Every action, in the order of ``keys``."""
-        return map(self.peek, self.keys)
 
     def _make(self, key: str) -> Action:
         share = roll(self._config.seed, key, "state")[0]

@@ -20,6 +20,14 @@ JSON = "application/json;charset=UTF-8"
 HTML = "text/html"
 _GZIP_ABOVE = 1000  # bytes
 
+_FAILURES = {
+    "lock": (53900050, "Failed to acquire the lock of the mass action. Try again later."),
+    "internal": (50000060, "An internal error occurred."),
+    "temporary": (50000061, "A temporary error occurred. Try again later."),
+    "limit": (50000070, "The limit of concurrent mass action requests is exceeded."),
+}
+"""Code and message of each fault that the API itself reports, with ``success: false``."""
+
 Delivery = Literal["whole", "cut", "lost", "reset", "hang"]
 
 
@@ -159,8 +167,8 @@ class Writer:
     def faulted(self, fault: Fault, real: Answer | None) -> Answer:
         """The answer to a call with ``fault``; ``real`` is the answer without it, if the call took effect."""
         match fault.kind:
-            case "reset" | "hang":
-                return Answer(0, delivery="reset" if fault.kind == "reset" else "hang")
+            case "reset" | "hang" as delivery:
+                return Answer(0, delivery=delivery)
             case "answer_lost":
                 return Answer(0, delivery="lost")
             case "truncated":
@@ -171,18 +179,10 @@ class Writer:
                 return Answer(200, _page("Service temporarily unavailable", fault.spare), HTML)
             case "empty":
                 return Answer(200, b"", None)
-            case "lock":
-                return self.failure(
-                    53900050, "Failed to acquire the lock of the mass action. Try again later."
-                )
-            case "internal":
-                return self.failure(50000060, "An internal error occurred.")
-            case "temporary":
-                return self.failure(50000061, "A temporary error occurred. Try again later.")
-            case "limit":
-                return self.failure(50000070, "The limit of concurrent mass action requests is exceeded.")
             case "expired_token":
                 return self.unauthorized()
+            case kind if kind in _FAILURES:
+                return self.failure(*_FAILURES[kind])
         answer = self._broken(int(fault.kind), fault.spare)
         answer.bare = fault.spare < 0.5
         return answer

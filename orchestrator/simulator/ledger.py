@@ -35,8 +35,7 @@ class Call:
 class Ledger:
     """Counts since the tenant started.
 
-    ``problems`` holds the first thousand breaches of the protocol and ``problem_count`` counts all. ``throttled``
-    counts 429s.
+    ``problems`` holds the first thousand breaches of the protocol. ``throttled`` counts 429s.
     """
 
     keep_log: bool = True
@@ -44,9 +43,7 @@ class Ledger:
     calls: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     throttled: int = 0
-    untracked: int = 0
     problems: list[str] = field(default_factory=list)
-    problem_count: int = 0
     _tracks: set[int] = field(default_factory=set)
 
     def arrived(self, call: Call) -> None:
@@ -79,8 +76,8 @@ class Ledger:
     def _check_track_id(self, call: Call) -> None:
         track_id = call.track_id
         if track_id is None:
-            self.untracked += 1
-        elif not track_id or len(track_id) > 64 or _BAD_TRACK_ID.search(track_id):
+            return
+        if not track_id or len(track_id) > 64 or _BAD_TRACK_ID.search(track_id):
             self.problem(call, f"bad Zuora-Track-Id {track_id[:100]!r} ({len(track_id)} characters)")
         elif self.keep_log:
             # Their hashes are enough to distinguish them and need a third of the memory.
@@ -91,6 +88,5 @@ class Ledger:
 
     def problem(self, call: Call, text: str) -> None:
         """Notes a breach of the protocol."""
-        self.problem_count += 1
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(f"{call.kind} {call.key or ''}: {text}")

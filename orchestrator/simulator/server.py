@@ -170,7 +170,7 @@ class SimulatedTenant:
             self._handling.add(task)
             task.add_done_callback(self._handling.discard)
         if request.path == "/_truth":
-            return self._answer_truth(request)
+            return web.json_response({"actions": {key: self.truth(key)._asdict() for key in self.keys}})
         tenant = self._tenant
         call = tenant.receive(request.method, request.path, request.headers, request.body_exists)
         if call.kind in API_CALLS:
@@ -249,12 +249,6 @@ class SimulatedTenant:
             with contextlib.suppress(ConnectionResetError):  # the client has cancelled its download
                 await response.write(body)
         return response
-
-    def _answer_truth(self, request: web.BaseRequest) -> web.Response:
-        facts = self._tenant.summary()
-        if request.query.get("actions") != "0":
-            facts["actions"] = {key: self.truth(key)._asdict() for key in self.keys}
-        return web.json_response(facts)
 
 
 async def _parts(request: web.BaseRequest) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
-from orchestrator.model import Status, is_bulk_key
+from orchestrator.model import is_bulk_key
 from orchestrator.simulator.actions import Action, Actions
 from orchestrator.simulator.answers import Answer, Writer
 from orchestrator.simulator.config import TenantConfig
@@ -243,26 +243,3 @@ class Tenant:
             # The guides spell these names in several ways; half of the tenants spell them in another.
             headers = {name.lower(): value for name, value in headers.items()}
         return headers
-
-    def summary(self) -> dict[str, object]:
-        """Counters, problems and how many actions are in which state."""
-        now = self.clock()
-        states = dict.fromkeys((status.value for status in Status), 0)
-        for action in self.actions.all():
-            states[action.status(now).value] += 1
-        ledger = self.ledger
-        return {
-            "now": now,
-            "counters": {
-                "calls": dict(ledger.calls),
-                "faults": dict(ledger.faults),
-                "throttled": ledger.throttled,
-                "untracked": ledger.untracked,
-                "in_flight": self.limits.in_flight,
-                "peak_in_flight": self.limits.peak,
-                "token_requests": ledger.calls["token"],
-                "problems": ledger.problem_count,
-            },
-            "problems": ledger.problems,
-            "states": states,
-        }
