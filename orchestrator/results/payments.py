@@ -42,6 +42,11 @@ class PaymentList:
         self.path = folder / "MPU-payments.csv"
         self._later = folder / ".external-payments"
 
+    @property
+    def records(self) -> int:
+        """All payments."""
+        return self.electronic + self.external
+
     def add(self, table: RecordTable, layout: Layout, bulk_key: str, created: pa.Array) -> None:
         """Writes the records of the mask ``created``. Raises OSError."""
         places = [layout.place(name.lower()) for name in COLUMNS]

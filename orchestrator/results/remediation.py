@@ -7,6 +7,7 @@ file is for.
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from orchestrator.model import Records
 from orchestrator.results.action_types import ERROR, SCHEDULE, Layout, layout_of
 from orchestrator.results.csv_text import BLANK, END, QuotedTable, constant, csv_lines, joined, numbers
 from orchestrator.results.general_files import GeneralFiles
-from orchestrator.results.guide import Guide, write_guide
-from orchestrator.results.index import writing_to
+from orchestrator.results.guide import write_guide
+from orchestrator.results.index import Index, RemediationFile, writing_to
 from orchestrator.results.payments import PaymentList
 from orchestrator.results.reader import BadResponseFile, counted
 from orchestrator.results.tables import RecordTable, read_tables
@@ -42,6 +43,7 @@ _WRITTEN_AT_ONCE = 2
 _IN_MEMORY = 4
 """Tables of one response file kept in memory while it is checked; a longer file is read a second time."""
 
+_COUNTED = ("succeeded", "failed", "unprocessed", "held_by_group")
 _SCHEDULES = ("Revenue Schedule Number",)
 _INFORMATION = {
     "resend": ("#bulk_key", "#row"),
@@ -49,25 +51,6 @@ _INFORMATION = {
     "held": ("#bulk_key", "#row", "#why"),
     "reverse": ("#bulk_key", "#row"),
 }
-
-
-@dataclass
-class _Counts:
-    """Records of one response file by verdict."""
-
-    succeeded: int = 0
-    failed: int = 0
-    unprocessed: int = 0
-    held_by_group: int = 0
-
-    def add(self, found: Verdicts) -> None:
-        self.succeeded += _count(found.succeeded)
-        self.failed += _count(found.failed)
-        self.unprocessed += _count(found.unprocessed)
-        self.held_by_group += _count(found.held_by_group)
-
-    def records(self) -> Records:
-        return counted(self.succeeded, self.failed, self.unprocessed, self.held_by_group)
 
 
 @dataclass
@@ -83,7 +66,6 @@ class Remediation:
     _uploads: dict[tuple[str, str, str], UploadFiles] = field(default_factory=dict)
     _payments: dict[str, PaymentList] = field(default_factory=dict)
     _unknown: dict[str, int] = field(default_factory=dict)
-    _general: GeneralFiles | None = None
 
     def add(self, name: str, path: Path, action_type: str | None) -> Records:
         """Counts and sorts the records of the response file at ``path``.
@@ -106,23 +88,20 @@ class Remediation:
         with writing_to(self._target):
             found = first if table is first[-1] else _again(path)
             del first, table
-            counts = self._sort(name, action_type, layout, groups, found)
+            records = self._sort(name, action_type, layout, groups, found)
         self.added.add(name)
-        return counts.records()
+        return records
 
     def finish(self) -> None:
         """Publishes ``remediation/``, whole or not at all. Raises StorageError."""
         replaced = self.directory / ".remediation-replaced"
         with writing_to(self._target):
-            if self._general is None:
-                self._begin()
-            assert self._general is not None
             self._general.finish()
             for uploads in self._uploads.values():
                 uploads.sync()
             for payments in self._payments.values():
                 payments.finish()
-            write_guide(self._guide())
+            self._write_guide()
             shutil.rmtree(replaced, ignore_errors=True)
             if self._target.exists():
                 self._target.rename(replaced)
@@ -138,11 +117,12 @@ class Remediation:
     def _work(self) -> Path:
         return self.directory / ".remediation"
 
-    def _begin(self) -> GeneralFiles:
+    @cached_property
+    def _general(self) -> GeneralFiles:
+        """The tables of all records. They are begun at their first use, in an empty folder."""
         shutil.rmtree(self._work, ignore_errors=True)
         own_directory(self._work)
-        self._general = GeneralFiles(self._work, tenants=self.tenants)
-        return self._general
+        return GeneralFiles(self._work, tenants=self.tenants)
 
     def _sort(
         self,
@@ -151,17 +131,17 @@ class Remediation:
         layout: Layout | None,
         groups: Groups,
         tables: Iterable[RecordTable],
-    ) -> _Counts:
-        general = self._general or self._begin()
+    ) -> Records:
         tenant, key = split_action_name(name)
-        counts = _Counts()
+        counts = dict.fromkeys(_COUNTED, 0)
         grouped: dict[tuple[str, str], list[Lines]] = {}
         for number, table in enumerate(tables):
             groups.begin(number)
             found = verdicts(table, layout, groups)
-            counts.add(found)
+            for verdict in counts:
+                counts[verdict] += _count(getattr(found, verdict))
             quotes = QuotedTable(table, () if layout is None else layout.uploaded)
-            general.add(quotes, found, key, tenant)
+            self._general.add(quotes, found, key, tenant)
             if layout is None:
                 kind = action_type or "unknown"
                 self._unknown[kind] = self._unknown.get(kind, 0) + len(table.marks)
@@ -181,7 +161,7 @@ class Remediation:
             if parts:
                 assert layout is not None
                 self._write(tenant, layout, folder, kind, parts)
-        return counts
+        return counted(**counts)
 
     def _payment_list(self, tenant: str) -> PaymentList:
         if tenant not in self._payments:
@@ -199,15 +179,25 @@ class Remediation:
             self._uploads[folder, tenant, kind] = files
         files.add(layout.header if kind == layout.action_type.name else _SCHEDULES, parts)
 
-    def _guide(self) -> Guide:
-        assert self._general is not None
-        return Guide(
-            self._work,
-            self._general.records,
-            {place: uploads.files for place, uploads in sorted(self._uploads.items())},
-            self._payments,
-            self._unknown,
+    def _write_guide(self) -> None:
+        files = [
+            RemediationFile(f"{name}.csv", "", records) for name, records in self._general.records.items()
+        ]
+        remarks = {}
+        for (folder, _, _), uploads in sorted(self._uploads.items()):
+            for file in uploads.files:
+                files.append(RemediationFile(self._name(file.path), folder, file.records))
+                remarks[self._name(file.path)] = file.remarks
+        files += (
+            RemediationFile(self._name(payments.path), "reverse", payments.records)
+            for payments in self._payments.values()
         )
+        electronic = sum(payments.electronic for payments in self._payments.values())
+        index = Index(files, electronic, sum(self._unknown.values()))
+        write_guide(self._work, index, remarks, self._unknown)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._work).as_posix()
 
 
 def _divided(parts: Sequence[Lines], groups: Groups) -> tuple[list[Lines], list[Lines]]:

@@ -43,9 +43,18 @@ class UploadFile(Struct):
     size: int = 0
 
     @property
-    def oversize(self) -> bool:
-        """Whether one group alone exceeds the limit; such a file must be zipped before it is uploaded."""
-        return self.size > MOST_BYTES
+    def remarks(self) -> list[str]:
+        """Sentences on what is unusual about the file, without its name as their subject."""
+        remarks = []
+        if self.plain:
+            remarks.append(
+                "lacks the columns that start with #: one group and these columns do not fit into 4 MB."
+            )
+        if self.size > MOST_BYTES:
+            remarks.append(
+                "is larger than 4 MB, because its group must stay in one file. Put it into a zip before you upload it."
+            )
+        return remarks
 
     def write(self, text: bytes | memoryview, records: int = 0) -> None:
         append(self.path, text)
