@@ -38,7 +38,9 @@ MOST_RECORDS = 1_000_000
     type=Whole(0, 10**9),
     help="A number that decides the simulated tenant: the same seed, the same tenant. From 0 on.",
 )
-@options.settings_options(*options.PACE, *options.ENDS, *options.OUTPUT, *options.METRICS)
+@options.settings_options(
+    *options.LIMITS, *options.PACE, *options.RESULTS, "out", *options.FILES, *options.SCREEN
+)
 def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     """Rehearse a run against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
     from anyio import to_thread

@@ -92,25 +92,6 @@ EXIT_STATUSES: Mapping[str, tuple[str, str]] = {
 }
 """Exit statuses of a run, each with its meaning and what to do."""
 
-COMMON = ("env", "base_url", "plan", "yes", "out", "deadline", "max_failures")
-
-SECTIONS: Mapping[str, Sequence[str]] = {
-    "Tenant": (
-        "client_id", "client_secret_file", "token_file", "entity_id", "org_ids", "proxy", "ca_file",
-        "zuora_version", "track_prefix",
-    ),
-    "Input": ("column", "any_key", "strict", "order"),
-    "Guards": ("expect_action_type", "expect_uploaded_by", "max_failures_total"),
-    "Pace": ("concurrency", "headroom", "rate", "max_attempts", "timeout", "hedge", "wait_for_tenant"),
-    "Results": ("settle", "no_results", "save_responses"),
-    "Evidence": ("reason", "ticket", "require_reason", "require_ticket", "on_end"),
-    "Output": ("report", "metrics", "log_format", "log_level", "quiet", "no_progress"),
-    "Several tenants": (
-        "tenants", "tenant", "tenant_column", "engine", "scheduler", "insecure_scheduler", "shared_dir",
-    ),
-}  # fmt: skip
-"""The heading of each option. Options without one are common options."""
-
 
 class Command(click.Command):
     """A command whose help has headings, examples and the environment."""
@@ -124,14 +105,17 @@ class Command(click.Command):
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the common options, and then each section that has an option."""
+        """Writes the common options, and then each section that has another option."""
+        from orchestrator.cli.options import COMMON, SECTIONS
+
         shown = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
         left = {option.name: option for option in shown if not option.hidden}
         general = [name for name, option in left.items() if name == "config" or option.is_eager]
         placed = {name for names in SECTIONS.values() for name in names}
-        own = [name for name in left if name not in placed and name not in general and name not in COMMON]
         first = "Common options" if any(name in left for name in placed) else "Options"
-        for title, names in ((first, [*own, *COMMON]), *SECTIONS.items(), ("General", general)):
+        own = [name for name in left if name not in {*placed, *general, *COMMON}]
+        rest = {title: [name for name in names if name not in COMMON] for title, names in SECTIONS.items()}
+        for title, names in ({first: [*own, *COMMON]} | rest | {"General": general}).items():
             if options := [left[name] for name in names if name in left]:
                 with formatter.section(title):
                     formatter.write_dl(

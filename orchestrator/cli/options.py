@@ -18,20 +18,36 @@ from orchestrator.settings.network import split_proxy
 F = TypeVar("F", bound=Callable[..., Any])
 
 TENANT = (
-    "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids", "zuora_version",
-    "track_prefix", "proxy", "ca_file",
+    "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids", "proxy", "ca_file",
+    "zuora_version", "track_prefix",
 )  # fmt: skip
-MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "insecure_scheduler", "shared_dir")
 INPUT = ("column", "any_key", "strict")
 ORDER = ("order", "plan")
 GUARDS = ("expect_action_type", "expect_uploaded_by")
+LIMITS = ("max_failures", "max_failures_total")
 PACE = (
     "concurrency", "headroom", "rate", "max_attempts", "timeout", "hedge", "wait_for_tenant", "deadline",
 )  # fmt: skip
-ENDS = ("settle", "max_failures", "max_failures_total", "no_results", "save_responses")
+RESULTS = ("settle", "no_results", "save_responses")
 EVIDENCE = ("reason", "ticket", "require_reason", "require_ticket", "on_end")
-METRICS = ("metrics",)
-OUTPUT = ("out", "report", "log_format", "log_level", "quiet", "no_progress")
+FILES = ("report", "metrics")
+SCREEN = ("log_format", "log_level", "quiet", "no_progress")
+MANY = ("tenants", "tenant", "tenant_column", "engine", "scheduler", "insecure_scheduler", "shared_dir")
+
+COMMON = ("env", "base_url", "plan", "yes", "out", "deadline", "max_failures")
+"""The options that the help of a command begins with."""
+
+SECTIONS = {
+    "Tenant": TENANT,
+    "Input": INPUT + ORDER,
+    "Guards": GUARDS + LIMITS,
+    "Pace": PACE,
+    "Results": RESULTS,
+    "Evidence": EVIDENCE,
+    "Output": FILES + SCREEN,
+    "Several tenants": MANY,
+}
+"""The headings for the other options, in their order."""
 
 MOST_WORDS = 100
 """Words of the command line that are kept. The others are keys or files, which the report has."""

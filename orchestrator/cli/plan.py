@@ -14,8 +14,8 @@ from orchestrator.cli.run import input_specs
 @click.command("plan", cls=Command)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
-    *options.TENANT, *options.MANY, *options.INPUT, *options.GUARDS, *options.PACE, "max_failures",
-    "max_failures_total", "no_results", *options.OUTPUT, *options.METRICS,
+    *options.TENANT, *options.MANY, *options.INPUT, *options.GUARDS, *options.LIMITS, *options.PACE,
+    "no_results", "out", *options.FILES, *options.SCREEN,
     unused=("order", "settle", "save_responses", "yes", *options.EVIDENCE),
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from orchestrator.cli.options import ENDS, GUARDS, MANY, PACE, TENANT, given_again
+from orchestrator.cli.options import GUARDS, LIMITS, MANY, PACE, RESULTS, TENANT, given_again
 from orchestrator.cli.page import Capabilities, Page, counted
 from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, forecast_of
 from orchestrator.cli.summary import (
@@ -33,7 +33,7 @@ SHOWN = 10
 
 _AGAIN = tuple(
     name
-    for name in (*TENANT, *MANY, *GUARDS, *PACE, *ENDS)
+    for name in (*TENANT, *MANY, *GUARDS, *LIMITS, *PACE, *RESULTS)
     if name not in ("tenant", "tenant_column", "deadline")
 )
 """Options of the plan that its run gets, too. The plan itself says whose each key is."""

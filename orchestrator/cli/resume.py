@@ -27,8 +27,8 @@ from orchestrator.cli.output import say
     help="Also stop keys again that the tenant refused permanently.",
 )
 @options.settings_options(
-    *options.TENANT, *options.MANY, *options.PACE, *options.ENDS, *options.EVIDENCE, "report", *options.OUTPUT[2:],
-    *options.METRICS,
+    *options.TENANT, *options.MANY, *options.LIMITS, *options.PACE, *options.RESULTS, *options.EVIDENCE,
+    *options.FILES, *options.SCREEN,
     unused=("yes",),
 )  # fmt: skip
 def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given: Any) -> int:

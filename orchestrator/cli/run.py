@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @click.command("run", cls=Command)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, shell_complete=complete.files)
 @options.settings_options(
-    *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.PACE, *options.ENDS,
-    "yes", *options.EVIDENCE, *options.OUTPUT, *options.METRICS,
+    *options.TENANT, *options.MANY, *options.INPUT, *options.ORDER, *options.GUARDS, *options.LIMITS,
+    *options.PACE, *options.RESULTS, "yes", *options.EVIDENCE, "out", *options.FILES, *options.SCREEN,
 )  # fmt: skip
 def command(sources: tuple[str, ...], **given: Any) -> int:
     """Stop every mass action whose bulk key is in SOURCE, poll each until it ends, and write the report.

@@ -23,7 +23,7 @@ SHOWN = 20
 
 @click.command("verify", cls=Command)
 @run_argument
-@options.settings_options(*options.TENANT, *options.MANY, *options.PACE, *options.OUTPUT[2:])
+@options.settings_options(*options.TENANT, *options.MANY, *options.PACE, *options.SCREEN)
 def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
     """Read every status of the finished run in RUN_DIR again, and compare it with the report. Stops nothing.
 
