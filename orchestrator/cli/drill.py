@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import options
-from orchestrator.cli.help import Command, Whole
-from orchestrator.cli.simulate import fault_plan, faults_option
+from orchestrator.cli.help import Command
+from orchestrator.cli.simulate import fault_plan, tenant_options
 
 if TYPE_CHECKING:
     from orchestrator.simulator import SimulatedTenant
@@ -21,23 +21,7 @@ MOST_RECORDS = 1_000_000
 
 
 @click.command("drill", cls=Command)
-@click.option(
-    "--actions",
-    envvar="MASS_STOP_ACTIONS",
-    default=200,
-    show_default=True,
-    type=Whole(1, 200_000),
-    help="Number of mass actions to stop: from 1 to 200,000.",
-)
-@faults_option("some")
-@click.option(
-    "--seed",
-    envvar="MASS_STOP_SEED",
-    default=1,
-    show_default=True,
-    type=Whole(0, 10**9),
-    help="A number that decides the simulated tenant: the same seed, the same tenant. From 0 on.",
-)
+@tenant_options(200_000, faults="some")
 @options.settings_options(
     *options.LIMITS, *options.PACE, *options.RESULTS, "out", *options.FILES, *options.SCREEN
 )

@@ -28,17 +28,34 @@ FAULTS = {
 """Levels of faults, and how many calls go wrong."""
 
 
-def faults_option(default: str) -> Callable[[F], F]:
-    """Adds the option ``--faults``, for :func:`fault_plan`."""
-    return click.option(
+def tenant_options(most: int, faults: str) -> Callable[[F], F]:
+    """Adds the options of a simulated tenant: ``--actions`` up to ``most``, ``--faults`` and ``--seed``."""
+    actions_option = click.option(
+        "--actions",
+        envvar="MASS_STOP_ACTIONS",
+        default=200,
+        show_default=True,
+        type=Whole(1, most),
+        help=f"Number of mass actions of the simulated tenant: from 1 to {most:,}.",
+    )
+    faults_option = click.option(
         "--faults",
         envvar="MASS_STOP_FAULTS",
-        default=default,
+        default=faults,
         show_default=True,
         metavar="LEVEL",
         shell_complete=complete.words(FAULTS),
         help="Share of calls that go wrong: none, some (2%), many (12%), hell (40%), or a number such as 0.1.",
     )
+    seed_option = click.option(
+        "--seed",
+        envvar="MASS_STOP_SEED",
+        default=1,
+        show_default=True,
+        type=Whole(0, 10**9),
+        help="A number that decides the simulated tenant: the same seed, the same tenant. From 0 on.",
+    )
+    return lambda function: actions_option(faults_option(seed_option(function)))
 
 
 def _latency(_: click.Context, __: click.Parameter, text: str) -> float:
@@ -59,23 +76,7 @@ def _latency(_: click.Context, __: click.Parameter, text: str) -> float:
     type=Whole(0, 65_535),
     help="Port to serve on, up to 65535 [default: a free port].",
 )
-@click.option(
-    "--actions",
-    envvar="MASS_STOP_ACTIONS",
-    default=200,
-    show_default=True,
-    type=Whole(1, 1_000_000),
-    help="Number of its mass actions: from 1 to 1,000,000.",
-)
-@faults_option("none")
-@click.option(
-    "--seed",
-    envvar="MASS_STOP_SEED",
-    default=1,
-    show_default=True,
-    type=Whole(0, 10**9),
-    help="A number that decides the tenant: the same seed, the same tenant. From 0 on.",
-)
+@tenant_options(1_000_000, faults="none")
 @click.option(
     "--latency",
     envvar="MASS_STOP_LATENCY",
