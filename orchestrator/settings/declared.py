@@ -149,7 +149,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.base_url
 
 
-SECRETS = ("client_secret", "token", "proxy_credentials")
+CREDENTIALS = ("client_secret", "token")
+"""Secrets that a tenant accepts. A file holds the place of one, never the secret itself."""
+
+SECRETS = (*CREDENTIALS, "proxy_credentials")
 """Settings that are never stored or sent to another process."""
 
 _VARIABLES = {"base_url": "ZUORA_BASE_URL", "client_id": "ZUORA_CLIENT_ID"}

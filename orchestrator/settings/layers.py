@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.errors import UsageError
 from orchestrator.settings import implicit
 from orchestrator.settings.addresses import ENVIRONMENTS
-from orchestrator.settings.declared import SETTINGS, Setting, Settings
+from orchestrator.settings.declared import CREDENTIALS, SETTINGS, Setting, Settings
 from orchestrator.settings.forms import Secret
 from orchestrator.settings.network import check_ca_file, split_proxy
 from orchestrator.settings.scheduler import refuse_open
@@ -19,7 +19,7 @@ from orchestrator.settings.text import from_variable, is_unset
 
 # If a name and an address disagree, the layer nearer to the operator wins, and the other value is dropped.
 _SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
-RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
+_RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
 
 OF_ONE_TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids",
@@ -44,29 +44,29 @@ def resolve(
         UsageError: a file cannot be read or is not trusted, a secret is missing, or two settings contradict each other.
     """
     file = Path(config) if config is not None else implicit.find()
-    layers = [
-        _from_options(options),
-        _from_environment(environment),
-        _from_file(file, warn, named=config is not None) if file is not None else {},
-        dict(earlier or {}),
-    ]
-    values: dict[str, Any] = {}
-    from_file: set[str] = set()
-    for layer in layers:
-        fresh = {
-            name: value
-            for name, value in layer.items()
-            if values.keys().isdisjoint({name} | RIVALS.get(name, set()))
-        }
-        values |= fresh
-        if layer is layers[2]:
-            from_file = set(fresh)
-    _one_or_many(layers[0], values)
+    given = _from_options(options)
+    nearer = combined(given, _from_environment(environment))
+    from_file = _from_file(file, warn, named=config is not None) if file is not None else {}
+    values = combined(nearer, from_file, earlier or {})
+    _one_or_many(given, values)
     if values.get("token_file"):
         values.pop("token", None)
     if config is None:
-        values["implicit"] = tuple(name for name in implicit.SHOWN if name in from_file and name in values)
+        found = values.keys() & from_file.keys() - nearer.keys()
+        values["implicit"] = tuple(name for name in implicit.SHOWN if name in found)
     return completed(values)
+
+
+def combined(*layers: Mapping[str, object]) -> dict[str, Any]:
+    """The values of all ``layers``. A value hides those of the same setting and of its rivals in later layers."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values |= {
+            name: value
+            for name, value in layer.items()
+            if values.keys().isdisjoint({name} | _RIVALS.get(name, set()))
+        }
+    return values
 
 
 def given_values(given: Any, unset: Any, origin: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def given_values(given: Any, unset: Any, origin: str) -> dict[str, Any]:
 def _given_value(name: str, value: object, origin: str) -> Any:
     if name in SETTINGS:
         return SETTINGS[name].read(value, origin)
-    if name not in ("client_secret", "token"):
+    if name not in CREDENTIALS:
         return value
     if not isinstance(value, Secret):
         raise UsageError(f"{origin}: {name} must be a Secret, so that nothing shows it: Secret(…).")
@@ -118,7 +118,7 @@ def completed(values: dict[str, Any]) -> Settings:
         raise UsageError(
             "--no-results fetches no response files and --save-responses keeps them: leave one out."
         )
-    for name in ("client_secret", "token"):
+    for name in CREDENTIALS:
         if (path := values.get(f"{name}_file")) and name not in values:
             values[name] = secret_in(path, SETTINGS[f"{name}_file"].option)
     if "proxy" in values:
@@ -142,7 +142,7 @@ def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
             raise UsageError(
                 f"{SETTINGS[given].option} applies to one tenant: with --tenants, write it into {values['tenants']}."
             )
-        for name in (*OF_ONE_TENANT, "client_secret", "token"):
+        for name in (*OF_ONE_TENANT, *CREDENTIALS):
             values.pop(name, None)
     if values.get("engine") != "dask" and "scheduler" in options:
         raise UsageError("--scheduler is for the workers of a dask cluster: give --engine dask as well.")
@@ -184,7 +184,7 @@ def _from_file(path: Path, warn: implicit.Warn, *, named: bool) -> dict[str, Any
     values = {}
     for key, value in read_table(path, "The configuration file", check).items():
         name = key.replace("-", "_")
-        if name in ("client_secret", "token"):
+        if name in CREDENTIALS:
             raise UsageError(
                 f"{path} holds {key}: a secret belongs in the environment or in a file of mode 0600."
             )

@@ -3,18 +3,15 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
 from orchestrator.errors import UsageError
 from orchestrator.settings.addresses import is_loopback
+from orchestrator.settings.declared import SETTINGS, Settings
 from orchestrator.settings.forms import Secret
 from orchestrator.settings.text import from_variable, is_unset
-
-if TYPE_CHECKING:
-    from orchestrator.settings.declared import Settings
 
 
 class Proxy(Struct, frozen=True):
@@ -52,7 +49,7 @@ def split_proxy(url: str) -> tuple[str, Secret | None]:
     return f"{scheme}://{place}", Secret(f"{unquote(user)}:{unquote(password)}") if at else None
 
 
-def route_to(settings: "Settings") -> Route:
+def route_to(settings: Settings) -> Route:
     """The way to the tenant of ``settings``: their proxy, or the one in ``HTTPS_PROXY`` unless ``NO_PROXY`` matches.
 
     Plain http:// addresses and loopback hosts are always called directly. Raises SettingError for a proxy address in
@@ -91,8 +88,6 @@ def _credentials_for(proxy: str) -> Secret | None:
 
 
 def _read(value: str, variable: str) -> tuple[str, Secret | None]:
-    from orchestrator.settings.declared import SETTINGS
-
     return split_proxy(SETTINGS["proxy"].read(from_variable(value), variable))
 
 

@@ -123,9 +123,7 @@ def checked(
     if isinstance(settings.proxy, Secret):
         given["proxy"] = settings.proxy.reveal()
     values = layers.given_values(declared.Settings(**given), declared.Settings(), "Settings")
-    for name, value in (earlier or {}).items():
-        if name not in values and values.keys().isdisjoint(layers.RIVALS.get(name, ())):
-            values[name] = value
+    values = layers.combined(values, earlier or {})
     if not several and settings.tenants is None and (total := values.get("max_failures_total")):
         values.setdefault("max_failures", total)
     return layers.completed(values)

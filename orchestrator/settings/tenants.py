@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from orchestrator.errors import UsageError
 from orchestrator.settings.addresses import ENVIRONMENTS
-from orchestrator.settings.declared import SETTINGS, Settings
+from orchestrator.settings.declared import CREDENTIALS, SETTINGS, Settings
 from orchestrator.settings.forms import Rate, Secret, Threshold
 from orchestrator.settings.layers import given_values
 from orchestrator.settings.network import check_ca_file, route_to
@@ -71,7 +71,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
         return structs.replace(self, client_secret=None, token=None)
 
 
-_KEYS = tuple(name for name in Tenant.__struct_fields__ if name not in ("client_secret", "token"))
+_KEYS = tuple(name for name in Tenant.__struct_fields__ if name not in CREDENTIALS)
 """The names of values in a table of a tenant."""
 
 
@@ -104,7 +104,7 @@ def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
     values: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
-        if name in ("client_secret", "token"):
+        if name in CREDENTIALS:
             raise UsageError(
                 f"{key} {where}: a secret belongs in the environment or in a file of mode 0600; name the place with "
                 f"{name}_env or {name}_file."
@@ -136,7 +136,7 @@ def checked_tenants(tenants: Mapping[str, Tenant]) -> dict[str, Tenant]:
         if not NAME.fullmatch(name):
             raise UsageError(f"A tenant is named {name!r}: {NAME_RULE}")
         values = given_values(tenant, Tenant(), f"tenant {name}")
-        for key in values.keys() - SETTINGS.keys() - {"client_secret", "token"}:
+        for key in values.keys() - SETTINGS.keys() - set(CREDENTIALS):
             values[key] = _value(key, values[key], f"tenant {name}: {key}")
         good[name] = usable(Tenant(**values), f"The tenant {name}")
     return good
@@ -204,9 +204,7 @@ def tenant_with_credentials(settings: Settings) -> Tenant:
     )
 
 
-def settings_of(
-    name: str, tenant: Tenant, base: Settings, environment: Mapping[str, str] = os.environ
-) -> Settings:
+def settings_of(name: str, tenant: Tenant, base: Settings) -> Settings:
     """The settings for one of several tenants: ``base`` with the tenant's own values and credentials.
 
     Raises UsageError for a credential that is missing, and for a proxy or CA file that cannot be used.
@@ -222,9 +220,9 @@ def settings_of(
         base_url=tenant.address,
         entity_id=tenant.entity_id,
         org_ids=tenant.org_ids,
-        client_id=tenant.client_id or _variable_of(name, "client_id_env", tenant.client_id_env, environment),
-        client_secret=tenant.client_secret or _secret_of(name, tenant, "client_secret", environment),
-        token=tenant.token or _secret_of(name, tenant, "token", environment),
+        client_id=tenant.client_id or _variable_of(name, tenant, "client_id_env"),
+        client_secret=tenant.client_secret or _secret_of(name, tenant, "client_secret"),
+        token=tenant.token or _secret_of(name, tenant, "token"),
         **own,
     )
     route_to(settings)  # a proxy or a certificate file that cannot be used is reported before the first call
@@ -254,18 +252,19 @@ def secret_variables(tenants: Iterable[Tenant]) -> set[str]:
     return named | {"ZUORA_CLIENT_SECRET", "ZUORA_TOKEN", "MASS_STOP_PROXY"}
 
 
-def _secret_of(name: str, tenant: Tenant, what: str, environment: Mapping[str, str]) -> Secret | None:
+def _secret_of(name: str, tenant: Tenant, what: str) -> Secret | None:
     if path := getattr(tenant, f"{what}_file"):
         return secret_in(path, f"{what}_file of tenant {name}")
     key = f"{what}_env"
-    text = _variable_of(name, key, getattr(tenant, key), environment)
+    text = _variable_of(name, tenant, key)
     return None if text is None else secret_of_variable(text, f"{key} of tenant {name}")
 
 
-def _variable_of(name: str, key: str, variable: str | None, environment: Mapping[str, str]) -> str | None:
+def _variable_of(name: str, tenant: Tenant, key: str) -> str | None:
+    variable: str | None = getattr(tenant, key)
     if variable is None:
         return None
-    text = from_variable(environment.get(variable, ""))
+    text = from_variable(os.environ.get(variable, ""))
     if not text:
         # A text that does not look like a name may be the secret itself, written in place of the name.
         shown = f"{variable}, which {key} of tenant {name} names," if _SPEAKING.fullmatch(variable) else (

@@ -1,7 +1,9 @@
 """The file of tenants: its valid content, and the message for invalid content."""
 
+import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -37,7 +39,8 @@ def secret_file(tmp_path: Path, name: str = "secret.txt", mode: int = 0o600) -> 
 
 
 def resolved(tenant: Tenant, environment: dict[str, str] | None = None, **base: Any) -> Settings:
-    return settings_of("north", tenant, Settings(**base), environment or {"NORTH_TOKEN": "t"})
+    with patch.dict(os.environ, environment or {"NORTH_TOKEN": "t"}):
+        return settings_of("north", tenant, Settings(**base))
 
 
 def test_tenants_are_read_in_the_order_of_the_file(tmp_path):

@@ -101,13 +101,14 @@ def test_a_file_of_tenants_may_begin_with_a_byte_order_mark(tmp_path: Path):
 
 
 @pytest.mark.parametrize("form", SURROUNDED)
-def test_whitespace_around_the_variables_of_a_tenant_is_removed(tmp_path: Path, form):
+def test_whitespace_around_the_variables_of_a_tenant_is_removed(tmp_path: Path, monkeypatch, form):
     path = tmp_path / "tenants.toml"
     path.write_text(
         '[tenants.north]\nenv = "us-test"\nclient_id_env = "N_ID"\nclient_secret_env = "N_SECRET"\n', "utf-8"
     )
-    environment = {"N_ID": form.format("id"), "N_SECRET": form.format("s3cret")}
-    settings = settings_of("north", read_tenants(str(path))["north"], Settings(), environment)
+    monkeypatch.setenv("N_ID", form.format("id"))
+    monkeypatch.setenv("N_SECRET", form.format("s3cret"))
+    settings = settings_of("north", read_tenants(str(path))["north"], Settings())
     assert settings.client_secret is not None
     assert (settings.client_id, settings.client_secret.reveal()) == ("id", "s3cret")
 
