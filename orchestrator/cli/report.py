@@ -62,16 +62,26 @@ def command(
     if schema:
         output.print_out(json.dumps(reports.json_schema(), indent=2) + "\n")
         return 0
-    if only is not None and form not in ("json", "csv", "support"):
+    if only is not None:
+        _refuse_list(form, target)
+    run_dir = run_or_latest(run_dir, latest=latest, command="report")
+    targets.refuse_report_target(target)
+    return _write(run_dir, form, target, only)
+
+
+def _refuse_list(form: str, target: str | None) -> None:
+    """Raises UsageError where ``--only`` has no effect, or its list would replace the report."""
+    if form not in ("json", "csv", "support"):
         raise UsageError(
             f"--only: a report in the form {form} has all actions; choose --format json, csv or support."
         )
-    if only is not None and target is None:
+    if target is None:
         raise UsageError(
             "--only: say where the list goes, so that it does not replace the report: --report PATH|-"
         )
-    run_dir = run_or_latest(run_dir, latest=latest, command="report")
 
+
+def _write(run_dir: Path, form: str, target: str | None, only: str | None) -> int:
     import msgspec
 
     from orchestrator.cli.report_output import copy_report, shown
@@ -79,7 +89,6 @@ def command(
     from orchestrator.journal.recovery.opening import open_for_report
     from orchestrator.journal.recovery.state import is_read_only
 
-    targets.refuse_report_target(target)
     stem = "support" if form == "support" else "report"
     path = target or str(run_dir / f"{stem}.{SUFFIXES[form]}")
     reader = open_for_report(run_dir / "journal.db")

@@ -39,19 +39,19 @@ class RunInfo(Struct, frozen=True):
 
 
 class Operator(Struct, frozen=True):
-    """The operator of a session, and how it was started. ``command_line`` holds no secret.
+    """The operator, the host, and how the session was started. ``command_line`` holds no secret.
 
-    ``confirmed`` says how the run was confirmed: on the ``terminal``, by the ``option`` --yes, or by a ``program``; it
-    is None where nothing is confirmed. ``client_id`` is None with a bearer token, and in a run of several tenants.
+    ``confirmed`` says how the run was confirmed: on the ``terminal``, by the ``option`` --yes, or by a ``program``. It
+    is null for a plan and a drill. ``client_id`` is null with a bearer token and with several tenants.
     """
 
     user: str
     host: str
-    client_id: str | None = None
-    command_line: tuple[str, ...] = ()
-    confirmed: Literal["terminal", "option", "program"] | None = None
-    reason: str | None = None
-    ticket: str | None = None
+    client_id: str | None
+    command_line: tuple[str, ...]
+    confirmed: Literal["terminal", "option", "program"] | None
+    reason: str | None
+    ticket: str | None
 
 
 FindingKind = Literal["not_over", "changed", "unread"]

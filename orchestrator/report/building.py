@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,7 +20,6 @@ from orchestrator.report.schema import (
     CallTotals,
     DuplicateEntry,
     FindingEntry,
-    OperatorEntry,
     PlanEntry,
     RecordTotals,
     RunEntry,
@@ -96,6 +95,9 @@ def _action(
         _, tenant,
     ) = row  # fmt: skip
     origin = _provenance(provenance) if provenance else _UNKNOWN
+    answer: Literal["lost"] | None = (
+        "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else None
+    )
     elsewhere = sources.count(source) < len(sources)
     return ActionEntry(
         bulk_key=key,
@@ -110,13 +112,7 @@ def _action(
         uploaded_on=origin.uploaded_on,
         started_on=origin.started_on,
         ended_on=origin.ended_on,
-        stop=StopEntry(
-            attempts,
-            accepted_at,
-            track_id,
-            request_id,
-            "lost" if lost and accepted_at is None and outcome == Outcome.STOPPED else None,
-        ),
+        stop=StopEntry(attempts, accepted_at, track_id, request_id, answer),
         records=Records(total, processed, succeeded, failed, unprocessed, counts_from, held),
         error=_problem(error) if error else None,
         duplicates=[DuplicateEntry(names[where], at) for where, at in zip(sources, rows, strict=True)]
@@ -168,8 +164,8 @@ def _run(
         reason=last.reason,
         resumed=len(sessions) - 1,
         exit_status=last.exit_status,
-        operator=_operator(sessions[0]),
-        resumed_by=[_operator(session) for session in sessions[1:]] or None,
+        operator=sessions[0].operator,
+        resumed_by=[session.operator for session in sessions[1:]] or None,
         verifications=_verifications(reader, several=bool(tenants)) or None,
         tenants={
             name: TenantRunEntry(
@@ -184,11 +180,6 @@ def _run(
         }
         or None,
     )
-
-
-def _operator(session: SessionRow) -> OperatorEntry | None:
-    found = session.operator
-    return None if found is None else OperatorEntry(**msgspec.structs.asdict(found))
 
 
 def _verifications(reader: JournalReader, *, several: bool) -> list[VerificationEntry]:

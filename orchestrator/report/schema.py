@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from orchestrator.journal.entries import FindingKind, TenantState
+from orchestrator.journal.entries import FindingKind, Operator, TenantState
 from orchestrator.model import Outcome, Problem, Records
 
 SCHEMA: Literal["mass-stop/report/1"] = "mass-stop/report/1"
@@ -38,21 +38,6 @@ class SourceEntry(Struct, frozen=True):
     name: str
     sha256: str | None
     rows: int
-
-
-class OperatorEntry(Struct, frozen=True):
-    """The operator, the host, and how the run was started. ``command_line`` holds no secret.
-
-    ``confirmed`` is null for a plan and a drill. ``client_id`` is null with a bearer token and with several tenants.
-    """
-
-    user: str
-    host: str
-    client_id: str | None
-    command_line: tuple[str, ...]
-    confirmed: Literal["terminal", "option", "program"] | None
-    reason: str | None
-    ticket: str | None
 
 
 class FindingEntry(Struct, frozen=True, omit_defaults=True):
@@ -131,8 +116,8 @@ class RunEntry(Struct, frozen=True, omit_defaults=True):
     reason: str | None
     resumed: int
     exit_status: int | None
-    operator: OperatorEntry | None
-    resumed_by: list[OperatorEntry | None] | None = None
+    operator: Operator | None
+    resumed_by: list[Operator | None] | None = None
     tenants: dict[str, TenantRunEntry] | None = None
     verifications: list[VerificationEntry] | None = None
     headline: Headline | None = None

@@ -2,7 +2,8 @@
 
 import shlex
 
-from orchestrator.report.schema import OperatorEntry, VerificationEntry
+from orchestrator.journal.entries import Operator
+from orchestrator.report.schema import VerificationEntry
 
 _CONFIRMED = {
     "terminal": "confirmed on the terminal",
@@ -32,7 +33,7 @@ def verified(verification: VerificationEntry) -> str:
     return f"Not verified {when}: {', '.join(parts)}."
 
 
-def operator_parts(operator: OperatorEntry) -> list[str]:
+def operator_parts(operator: Operator) -> list[str]:
     """The operator, the host, the client, and how the run was confirmed."""
     parts = [f"{operator.user} on {operator.host}"]
     if operator.client_id is not None:
@@ -40,7 +41,7 @@ def operator_parts(operator: OperatorEntry) -> list[str]:
     return [*parts, *filter(None, (_CONFIRMED[operator.confirmed],))]
 
 
-def operator_facts(operator: OperatorEntry | None) -> dict[str, str | None]:
+def operator_facts(operator: Operator | None) -> dict[str, str | None]:
     """The same by name, with the command, the reason and the ticket; None for what is not known or was not given."""
     if operator is None:
         return dict.fromkeys(_FACTS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from orchestrator.durations import show_rounded
 from orchestrator.journal.digest import Named
+from orchestrator.journal.entries import Operator
 from orchestrator.journal.reader import JournalReader
 from orchestrator.printable import printable
 from orchestrator.report import Write
@@ -19,7 +20,6 @@ from orchestrator.report.pages.evidence import operator_parts, verified
 from orchestrator.report.pages.view import FIRST, Cases, View, read_view
 from orchestrator.report.schema import (
     FindingEntry,
-    OperatorEntry,
     RecordTotals,
     TenantEntry,
     VerificationEntry,
@@ -90,7 +90,7 @@ def _verification(verification: VerificationEntry) -> Iterator[str]:
         yield f"- and {found - FIRST:,} more"
 
 
-def _operator(operator: OperatorEntry) -> Iterator[str]:
+def _operator(operator: Operator) -> Iterator[str]:
     yield f"By {code(', '.join(operator_parts(operator)), _LONGEST)}."
     for title, text in (("Why", operator.reason), ("Ticket", operator.ticket)):
         if text:

@@ -11,7 +11,6 @@ from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, read_actions
 from orchestrator.report.pages.breakdowns import NO_TYPE
 from orchestrator.report.pages.environment import safe_json
-from orchestrator.report.schema import PlanEntry
 from orchestrator.report.wording import OUTCOMES, error_words, group_of
 
 ROOM = 18 << 20
@@ -146,7 +145,7 @@ def _row(action: ActionEntry) -> Row:
         error_ids=_error_ids(action) if error else "",
         notes=_notes(action),
         speed=plan.records_per_second if plan is not None else None,
-        alone=_alone(plan) if plan is not None else None,
+        alone=plan.done_in_seconds if plan is not None else None,
     )
 
 
@@ -167,14 +166,6 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
         shown[printable(cut)] = printable(shortened(value, max(0, room - len(cut))))
         room -= len(name) + len(value)
     return shown
-
-
-def _alone(plan: PlanEntry) -> float | None:
-    return (
-        round(plan.remaining / plan.records_per_second, 1)
-        if plan.records_per_second and plan.remaining
-        else None
-    )
 
 
 def _error_ids(action: ActionEntry) -> str:
