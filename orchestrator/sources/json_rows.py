@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.errors import InputError
 from orchestrator.model import InputRow
 from orchestrator.sources.cells import bulk_key, clean, key_problem, storable
-from orchestrator.sources.headers import KEY_HEADERS, as_index, normalised
+from orchestrator.sources.headers import KEY_HEADERS, as_index, named, normalised
 from orchestrator.sources.rows import KEPT, Wanted, as_number
 from orchestrator.sources.text import count_lines
 
@@ -17,7 +17,11 @@ LONGEST = 4 << 20
 """Characters of one JSON value below the outermost array. Labels of a megabyte fit, escapes included."""
 
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
-_START = re.compile(r"[\s\ufeff]*(\[[\s\ufeff]*([\[{\"\]]|$)|\{[\s\ufeff]*([\"}]|$))")
+_PLURALS = tuple(f"{title}s" for title in KEY_HEADERS)
+_LINE_END = re.compile(r"[\r\n]")
+_START = re.compile(
+    r"[\s\ufeff]*(\[[\s\ufeff]*((?<=[\r\n])#[^\r\n]*[\s\ufeff]*)*([\[{\"\]]|$)|\{[\s\ufeff]*([\"}]|$))"
+)
 _ADVICE = "Give an array of keys, or one object with bulkKey on each line."
 
 
@@ -59,16 +63,26 @@ def check_json(pieces: Iterable[str], name: str) -> None:
 def _values(pieces: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
     """The values of all outermost arrays, and those outside of arrays, each with the line where it starts."""
     decoder = json.JSONDecoder(object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=str)
-    text, line, array = "", 1, 0
+    text, line, array, line_begins = "", 1, 0, True
     for piece in chain(pieces, [None]):
         text += piece or ""
         at = 0
         while True:
             start = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
-            line += count_lines(text[at:start])
-            at = start
+            if start > at:
+                ends = count_lines(text[at:start])
+                line_begins = ends > 0 or (line_begins and "," not in text[at:start])
+                line += ends
+                at = start
             if at == len(text):
                 break
+            if text[at] == "#" and line_begins:  # a comment
+                end_of_line = _LINE_END.search(text, at)
+                if end_of_line is None and piece is not None:
+                    break
+                at = end_of_line.start() if end_of_line else len(text)
+                continue
+            line_begins = False
             if text[at] == ("]" if array else "["):
                 array = 0 if array else line
                 at += 1
@@ -94,33 +108,76 @@ class _Reader:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
+        self._member: str | None = None  # the normalised name of the first member with a key
 
     def rows(self, line: int, value: Any) -> list[InputRow]:
         """The rows of one value: at least one."""
-        return self._found(line, value, deep=False) or [self._malformed(line, value)]
+        lists = {normalised(name): name for name in self._key_lists(value)}
+        if self._member is None and len(lists) > 1 and lists.keys().isdisjoint(_PLURALS):
+            problem = f"Keys are in several members: {named(list(lists.values()))}. Choose one with --column."
+            return [InputRow(line, "", self._labels(value, ()), problem=problem, tenant=self._tenant(value))]
+        allowed = (*_PLURALS, self._member) if self._member is not None else (*_PLURALS, *lists)
+        title = next((title for title in allowed if title in lists), None)
+        rows = self._found(line, value, title) or [self._malformed(line, value)]
+        if self._member is None and any(row.problem is None for row in rows):
+            self._member = title or KEY_HEADERS[0]
+        return rows
 
-    def _found(self, line: int, value: Any, *, deep: bool) -> list[InputRow]:
-        """The rows of the keys in ``value``. ``deep`` inside an object, other texts than keys are no rows."""
+    def _key_lists(self, value: Any, name: str | None = None) -> Iterator[str]:
+        """The names of the members in ``value`` that are lists of keys, where no member has a name for keys."""
+        if isinstance(value, _Object):
+            if self._wanted.column is None and not self._key_names(value):
+                for inner, member in value:
+                    yield from self._key_lists(member, inner)
+        elif isinstance(value, list):
+            if name is not None and any(isinstance(item, str) and bulk_key(item) for item in value):
+                yield name
+            for item in value:
+                yield from self._key_lists(item, name)
+
+    def _found(
+        self, line: int, value: Any, title: str | None, *, deep: bool = False, listed: bool = True
+    ) -> list[InputRow]:
+        """The rows of the keys in ``value``. ``deep`` inside an object, other texts than keys are no rows.
+
+        ``title`` is the normalised name of lists of keys. In another member (not ``listed``) a text is a label.
+        """
         if isinstance(value, _Object):
             names = self._key_names(value)
-            rows = []
+            if names or self._wanted.column is not None:
+                title = None
+            rows: list[InputRow] = []
             for name, member in value:
                 if name in names:
                     keys = member if type(member) is list else [member]
-                    rows += [self._row(line, key, self._labels(value, names), value) for key in keys]
+                    rows += self._listed(line, keys, value, names)
                 elif isinstance(member, list):
-                    rows += self._found(line, member, deep=True)
+                    listed = normalised(name) == title
+                    if listed and not any(isinstance(item, (list, tuple)) for item in member):
+                        rows += self._listed(line, member, value, {name})
+                    else:
+                        rows += self._found(line, member, title, deep=True, listed=listed)
             return rows
         if isinstance(value, list):
-            parts = [self._found(line, item, deep=deep) for item in value]
+            parts = [self._found(line, item, title, deep=deep, listed=listed) for item in value]
             if any(parts):  # a list of keys: an item without one is malformed
                 parts = [
-                    rows or [self._malformed(line, item)] for rows, item in zip(parts, value, strict=True)
+                    rows or ([self._malformed(line, item)] if listed or isinstance(item, list) else [])
+                    for rows, item in zip(parts, value, strict=True)
                 ]
             return [row for rows in parts for row in rows]
-        if deep and (not isinstance(value, str) or bulk_key(value) is None):
+        if deep and not (listed and isinstance(value, str) and bulk_key(value) is not None):
             return []
         return [self._row(line, value, {}, None)]
+
+    def _listed(self, line: int, keys: list[Any], members: _Object, names: set[str]) -> Iterator[InputRow]:
+        """The rows of ``keys``, with the other members as labels. Lists and objects are labels of the first key."""
+        labels = self._labels(members, names)
+        for number, key in enumerate(keys):
+            if number == 1:
+                short = _Object((name, value) for name, value in members if not isinstance(value, list))
+                labels = self._labels(short, names)
+            yield self._row(line, key, labels, members)
 
     def _malformed(self, line: int, value: Any) -> InputRow:
         if not isinstance(value, _Object):

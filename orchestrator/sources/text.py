@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -13,6 +14,7 @@ LIMIT = 2 << 20
 
 _SAVE = "Save it as CSV in UTF-8 and run again."
 _START = 1_000  # characters by which the form of a source is recognised
+_COMMENTS = re.compile(rf"[{re.escape(INVISIBLE)}]*(#[^\r\n]*[\r\n][{re.escape(INVISIBLE)}]*)*")
 _BINARY = "is UTF-16 or binary: a NUL byte"
 _UNPACK = "Decompress it and run again."
 _KNOWN = {
@@ -68,15 +70,15 @@ def decode(chunks: Iterable[bytes], name: str) -> Iterator[str]:
 
 
 def read_start(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """The first characters of a source, at least enough to recognise its form; and all pieces again.
+    """The first characters of a source below its comments, enough to recognise its form; and all pieces again.
 
-    Only a source that starts with a bracket, or like one of the known documents, waits for more than its first piece.
+    Only a source that starts with a comment or a bracket, or like a known document, waits for a second piece.
     """
     held: list[str] = []
     start = ""
     for piece in pieces:
         held.append(piece)
-        start = (start + piece).lstrip(INVISIBLE)
+        start = _COMMENTS.sub("", start + piece, count=1)
         if start and not _is_ambiguous(start):
             break
     return start[:_START], chain(held, pieces)
@@ -86,8 +88,10 @@ def _is_ambiguous(start: str) -> bool:
     """Whether the next characters may still decide what a source is."""
     if len(start) >= _START:
         return False
-    return start.rstrip(INVISIBLE) in ("[", "{") or any(
-        one.startswith(start.casefold()) for one in _DOCUMENTS
+    return (
+        start[0] == "#"
+        or start.rstrip(INVISIBLE) in ("[", "{")
+        or any(one.startswith(start.casefold()) for one in _DOCUMENTS)
     )
 
 

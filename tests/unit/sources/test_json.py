@@ -36,6 +36,16 @@ from tests.unit.sources.test_shapes import A, B, C
         pytest.param(f'[\r "{A}",\r "{B}"]', [(2, A), (3, B)], id="lone CR"),
         pytest.param("[]", [], id="empty array"),
         pytest.param(f'["{A}",]', [(1, A)], id="comma at the end"),
+        pytest.param(
+            f'# of today\n{{"bulkKey": "{A}"}}\n#x\n{{"bulkKey": "{B}"}}\n# end',
+            [(2, A), (4, B)],
+            id="comments",
+        ),
+        pytest.param(f'\ufeff# a\r# b\r[\r# "{A}",\r"{B}"]', [(5, B)], id="comments in an array"),
+        pytest.param(
+            f'{{"keys": [["{A}"], ["{B}"]]}}', [(1, A), (1, B)], id="arrays in an array in an object"
+        ),
+        pytest.param(f'{{"bulkKeys": ["{A}"]}}\n{{"bulkKey": "{B}"}}', [(1, A), (2, B)], id="list and key"),
     ],
 )
 def test_json_gives_its_keys_with_their_lines(keys, content, expected):
@@ -55,6 +65,42 @@ def test_the_other_members_of_an_object_are_labels(keys):
     }
     [row] = keys(json.dumps(members))
     assert row.labels == {"owner": "Ada", "size": "7", "done": "false", "none": "", "tags": '["x"]', "é": "?"}
+
+
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        (f'{{"bulkKey": "{A}", "traces": ["{B}"], "old": {{"keys": ["{C}"]}}}}', None),
+        (f'{{"traces": ["{B}"], "bulkKeys": ["{A}"], "old": {{"ids": ["{C}"]}}}}', None),
+        (f'{{"bulkKey": "{B}", "keys": ["{C}"], "job": "{A}"}}', "job"),
+        (f'{{"keys": ["{B}"], "jobs": ["{A}"], "ids": ["{C}"]}}', "jobs"),
+    ],
+    ids=["beside a key", "beside a list of keys", "column", "list in a column"],
+)
+def test_lists_in_other_members_than_the_keys_are_labels(keys, content, column):
+    [row] = keys(content, column=column)
+    assert (row.key, row.problem) == (A, None)
+    assert {key for label in row.labels.values() for key in (B, C) if key in label} == {B, C}
+
+
+def test_keys_in_lists_of_several_names_are_refused_and_named(keys):
+    content = f'{{"stop": ["{A}"], "data": {{"keep": ["{B}"]}}}}'
+    assert problem(keys(content)) == "Keys are in several members: 'stop', 'keep'. Choose one with --column."
+    assert not brief(keys(content))
+
+
+@pytest.mark.parametrize("first", [f'{{"bulkKey": "{A}"}}', f'{{"stop": ["{A}"]}}', f'"{A}"'])
+def test_the_first_value_with_a_key_decides_the_member(keys, first):
+    rows = keys(f'[{first}, {{"keep": ["{B}"]}}, {{"bulk_key": "{C}"}}]')
+    assert brief(rows) == [(1, A), (1, C)]
+    assert problem(rows).startswith("The value has no bulkKey or bulk_key")
+
+
+def test_a_list_of_keys_has_the_other_members_as_labels_and_for_tenant(keys):
+    content = json.dumps({"keys": [A, B], "job": "nightly", "ids": [C], "tenant": "north"})
+    rows = keys(content, tenant="tenant")
+    assert [row.labels for row in rows] == [{"job": "nightly", "ids": f'["{C}"]'}, {"job": "nightly"}]
+    assert {row.tenant for row in rows} == {"north"}
 
 
 def test_order_and_tenant_come_from_members_of_an_object(keys):
@@ -137,6 +183,12 @@ def test_keys_in_json_of_a_slow_pipe_are_read_as_they_arrive(pipe):
 
     events.extend(row.key for row in open_source(slow.spec).read(on_wait=wait))
     assert events == ["wait", "wait", A, "wait", B, "wait", "wait"]
+
+
+def test_a_slow_pipe_of_json_may_start_with_a_comment(pipe):
+    slow = pipe(b"# keys ", f'of today\n# more\n["{A}",\n#'.encode(), f' "{B}"\n]'.encode())
+    rows = open_source(slow.spec).read(on_wait=slow.feed)
+    assert brief(list(rows)) == [(3, A)]
 
 
 def test_json_may_be_compressed(keys):
