@@ -10,14 +10,13 @@ from orchestrator.cli.options import GUARDS, LIMITS, MANY, PACE, RESULTS, TENANT
 from orchestrator.cli.page import Capabilities, Page, counted
 from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, forecast_of
 from orchestrator.cli.summary import (
-    Known,
+    EndedRun,
     add_files,
     add_headline,
     add_over,
     add_people,
     add_tenants,
     as_argument,
-    read_known,
 )
 from orchestrator.durations import duration
 from orchestrator.journal import digest
@@ -39,10 +38,9 @@ _AGAIN = tuple(
 """Options of the plan that its run gets, too. The plan itself says whose each key is."""
 
 
-class KnownPlan(Struct, frozen=True):
-    """The data of a plan from the journal."""
+class EndedPlan(EndedRun, frozen=True, kw_only=True):
+    """The same of a plan: sums of what a run would stop by tenant, and the first actions that it would stop."""
 
-    known: Known
     by_tenant: dict[str, digest.PlanTotals]
     first: list[digest.Planned]
 
@@ -51,15 +49,10 @@ class KnownPlan(Struct, frozen=True):
         """The sum over all tenants."""
         return sum(self.by_tenant.values(), digest.PlanTotals())
 
-    @property
-    def several(self) -> bool:
-        """Whether the plan has several tenants, by name."""
-        return self.known.run.tenant is None
 
-
-def read_plan(reader: JournalReader) -> KnownPlan:
-    """All that :func:`closing` needs of the journal."""
-    return KnownPlan(read_known(reader), reader.plan_totals(), reader.plan_first(SHOWN))
+def read_ended_plan(reader: JournalReader, ended: EndedRun) -> EndedPlan:
+    """The facts of a plan whose ``ended`` run is already read."""
+    return EndedPlan(**structs.asdict(ended), by_tenant=reader.plan_totals(), first=reader.plan_first(SHOWN))
 
 
 class Ahead(Struct, frozen=True):
@@ -70,7 +63,7 @@ class Ahead(Struct, frozen=True):
 
 
 def forecast_run(
-    plan: KnownPlan, settings: Settings, progress: Progress, tenants: Mapping[str, Tenant]
+    plan: EndedPlan, settings: Settings, progress: Progress, tenants: Mapping[str, Tenant]
 ) -> dict[str, Ahead]:
     """The forecast of a run over these keys for each tenant, at the pace and the limits that the plan saw.
 
@@ -78,9 +71,9 @@ def forecast_run(
     are not known here.
     """
     by_tenant = progress.tenants or {"": progress}
-    known = plan.known.summary
+    total = plan.summary
     ahead = {}
-    for name, summary in ({"": known} if known.by_tenant is None else known.by_tenant).items():
+    for name, summary in ({"": total} if total.by_tenant is None else total.by_tenant).items():
         seen = by_tenant.get(name)
         if seen is None or seen.call_seconds is None:
             continue
@@ -102,37 +95,29 @@ def forecast_run(
     return ahead
 
 
-def closing(
-    plan: KnownPlan,
-    ahead: Mapping[str, Ahead],
-    capabilities: Capabilities,
-    directory: Path,
-    troubles: list[str],
-    *,
-    saved: bool,
-) -> str:
+def closing(plan: EndedPlan, ahead: Mapping[str, Ahead], capabilities: Capabilities) -> str:
     """The summary of a plan for the operator."""
-    run, summary, totals = plan.known.run, plan.known.summary, plan.totals
+    totals = plan.totals
     page = Page(capabilities)
-    add_headline(page, run, troubles)
+    add_headline(page, plan)
     _doing(page, totals)
-    add_over(page, summary)
-    add_tenants(page, run, summary)
+    add_over(page, plan.summary)
+    add_tenants(page, plan)
     if totals.actions:
         _saves(page, totals)
         if ahead:
             _takes(page, ahead)
-            records = summary.records.total
+            records = plan.summary.records.total
             if records is not None and any(one.expected.calls.file for one in ahead.values()):
-                _disk(page, records, directory)
+                _disk(page, records, plan.directory)
         _first(page, plan)
-    add_people(page, plan.known, directory)
+    add_people(page, plan)
     page.line()
-    add_files(page, directory, troubles, saved=saved)
+    add_files(page, plan)
     if totals.actions:
         page.line()
         page.line("Next: stop them, the fastest first:", "bold")
-        page.command(f"mass-stop run --plan {as_argument(directory)}{given_again(*_AGAIN)}")
+        page.command(f"mass-stop run --plan {as_argument(plan.directory)}{given_again(*_AGAIN)}")
     return str(page)
 
 
@@ -192,7 +177,7 @@ def _size(number: int) -> str:
     return f"{number / 1e6:,.0f}MB" if number < 1e9 else f"{number / 1e9:,.0f}GB"
 
 
-def _first(page: Page, plan: KnownPlan) -> None:
+def _first(page: Page, plan: EndedPlan) -> None:
     page.line()
     page.line("The first that a run by this plan stops:", "bold")
     if not page.narrow:

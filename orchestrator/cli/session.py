@@ -62,7 +62,8 @@ async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
                 stage.run = run
                 try:
                     with anyio.CancelScope() as stage.scope:
-                        await _work(run, intake, screen, settings)
+                        async with progress.shown(run.progress, run.log, screen, settings):
+                            await run.execute(intake)
                     if run.started:
                         stage.delivery = anyio.CancelScope()
                         status = await close(run, settings, stage)
@@ -92,11 +93,6 @@ class _Stage:
 
 
 Close = Callable[[runs.Run, Settings, _Stage], Awaitable[int]]
-
-
-async def _work(run: runs.Run, intake: runs.Intake, screen: Screen, settings: Settings) -> None:
-    async with progress.shown(run.progress, run.log, screen, settings):
-        await run.execute(intake)
 
 
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
@@ -197,14 +193,16 @@ def _to_standard_error(data: bytes) -> None:
 
 
 async def _last_words(run: runs.Run, settings: Settings) -> str:
+    from orchestrator.cli import summary
     from orchestrator.cli.page import capabilities_of
-    from orchestrator.cli.summary import closing, read_known
 
-    capabilities, directory = capabilities_of(sys.stderr), run.directory.path
+    ended = await run.read(
+        lambda reader: summary.read_ended_run(reader, run.directory.path, run.troubles, saved=run.saved)
+    )
     if run.info.command != "plan":
-        return closing(await run.read(read_known), capabilities, directory, run.troubles, saved=run.saved)
+        return summary.closing(ended, capabilities_of(sys.stderr))
     from orchestrator.cli import plan_summary
 
-    plan = await run.read(plan_summary.read_plan)
+    plan = await run.read(lambda reader: plan_summary.read_ended_plan(reader, ended))
     ahead = plan_summary.forecast_run(plan, settings, run.progress, run.tenants)
-    return plan_summary.closing(plan, ahead, capabilities, directory, run.troubles, saved=run.saved)
+    return plan_summary.closing(plan, ahead, capabilities_of(sys.stderr))

@@ -1,6 +1,7 @@
 """The closing summary: is it over, what went through, what is to be done next."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,7 +15,6 @@ from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, OVER, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary
-from orchestrator.report.schema import Headline
 from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index
 from orchestrator.rundir import HANDOVER
@@ -30,49 +30,65 @@ _PERSON = {outcome: words.short for outcome, words in OUTCOMES.items() if words.
 _STYLES = {"good": "green", "bad": "red", "open": "yellow", "plan": "bold"}
 
 
-class Known(Struct, frozen=True):
+class EndedRun(Struct, frozen=True):
     """The facts of the summary of a run that has ended.
 
-    ``unread`` are sources that were not read to their end. ``payments_since`` is when the first action started that
-    made payments, in the tenant's own words.
+    Attributes:
+        run, summary: as in the report.
+        directory: where its files are.
+        saved: whether the report is among them.
+        troubles: sentences on what this machine could not do.
+        reasons: why keys need a person, each with its first keys.
+        unread: sources that were not read to their end.
+        payments_since: when the first action started that made payments, in the tenant's own words.
     """
 
     run: RunEntry
     summary: Summary
-    troubles: list[digest.Trouble] = []
+    directory: Path
+    saved: bool = True
+    troubles: Sequence[str] = ()
+    reasons: list[digest.Trouble] = []
     unread: list[SourceInfo] = []
     payments_since: str | None = None
 
+    @property
+    def several(self) -> bool:
+        """Whether the run has several tenants, by name."""
+        return self.run.tenant is None
 
-def read_known(reader: JournalReader) -> Known:
-    """All that :func:`closing` needs of the journal."""
+
+def read_ended_run(
+    reader: JournalReader, directory: Path, troubles: Sequence[str] = (), *, saved: bool = True
+) -> EndedRun:
+    """The run in the journal; the other arguments are as in `EndedRun`."""
     run, summary = reports.read_head(reader)
-    return Known(
+    return EndedRun(
         run,
         summary,
+        directory,
+        saved,
+        troubles,
         reader.troubles(),
         [source for source in reader.sources() if not source.complete],
         reader.payments_since(),
     )
 
 
-def closing(
-    known: Known, capabilities: Capabilities, directory: Path, troubles: list[str], *, saved: bool
-) -> str:
-    """The closing summary, in a few lines. ``troubles`` are sentences on what this machine could not do."""
-    summary = known.summary
+def closing(ended: EndedRun, capabilities: Capabilities) -> str:
+    """The closing summary, in a few lines."""
     page = Page(capabilities)
-    add_headline(page, known.run, troubles)
-    _outcomes(page, summary)
-    add_tenants(page, known.run, summary)
-    _records(page, summary)
-    _timing(page, summary)
-    add_files(page, directory, troubles, saved=saved)
-    add_people(page, known, directory)
-    _next(page, known, directory, here=bool(troubles))
+    add_headline(page, ended)
+    _outcomes(page, ended.summary)
+    add_tenants(page, ended)
+    _records(page, ended.summary)
+    _timing(page, ended.summary)
+    add_files(page, ended)
+    add_people(page, ended)
+    _next(page, ended)
     if len(page.lines) > LOW_SCREEN:
         page.line()
-        add_verdict(page, known.run)
+        _verdict(page, ended.run)
     return str(page)
 
 
@@ -82,31 +98,32 @@ def as_argument(path: Path) -> str:
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
-def add_files(page: Page, directory: Path, troubles: list[str], *, saved: bool) -> None:
+def add_files(page: Page, ended: EndedRun) -> None:
     """Where the report is, and what this machine could not do."""
-    for trouble in troubles:
+    for trouble in ended.troubles:
         page.entry("trouble", trouble, "red")
-    if saved:
-        page.entry("report", str(directory / "report.json"), whole=True)
-        if (directory / "report.html").is_file():
-            page.entry("page", str(directory / "report.html"), whole=True)
+    if ended.saved:
+        page.entry("report", str(ended.directory / "report.json"), whole=True)
+        if (ended.directory / "report.html").is_file():
+            page.entry("page", str(ended.directory / "report.html"), whole=True)
     else:
         page.entry("report", "NOT SAVED: it follows here", "red")
 
 
-def add_verdict(page: Page, run: RunEntry) -> None:
+def _verdict(page: Page, run: RunEntry) -> None:
     """The one sentence that says whether it is over."""
-    if isinstance(run.headline, Headline):
+    if run.headline is not None:
         page.line(run.headline.text, _STYLES[run.headline.tone])
 
 
-def add_headline(page: Page, run: RunEntry, troubles: list[str]) -> None:
-    """Whether it is over, and why the run ended early. ``troubles`` are not repeated as the reason."""
-    add_verdict(page, run)
-    if isinstance(run.headline, Headline):
+def add_headline(page: Page, ended: EndedRun) -> None:
+    """Whether it is over, and why the run ended early, unless that is a trouble of this machine."""
+    run = ended.run
+    _verdict(page, run)
+    if run.headline is not None:
         for sentence in run.headline.details:
             page.line(sentence, "yellow")
-    if run.reason and run.reason not in troubles:
+    if run.reason and run.reason not in ended.troubles:
         page.line(run.reason, "yellow")
 
 
@@ -131,10 +148,11 @@ def add_over(page: Page, summary: Summary) -> None:
         page.entry("too late", f"{late:,} completed despite the stop")
 
 
-def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
+def add_tenants(page: Page, ended: EndedRun) -> None:
     """A line a tenant that has keys, those that need a person first; nothing where the run is of one."""
-    used = {name: one for name, one in (summary.by_tenant or {}).items() if one.outcomes}
-    if not used or run.tenants is None:
+    tenants = ended.run.tenants
+    used = {name: one for name, one in (ended.summary.by_tenant or {}).items() if one.outcomes}
+    if not used or tenants is None:
         return
     left = {name: sum(n for o, n in one.outcomes.items() if o not in GOOD) for name, one in used.items()}
     person = sum(map(bool, left.values()))
@@ -145,7 +163,7 @@ def add_tenants(page: Page, run: RunEntry, summary: Summary) -> None:
     for name in ordered[:MOST_TENANTS]:
         counts = sorted(used[name].outcomes.items(), key=lambda item: item[0] in GOOD)
         text = ", ".join(f"{count:,} {outcome.value}" for outcome, count in counts)
-        reason = run.tenants[name].reason
+        reason = tenants[name].reason
         text += f"  ({reason})" if reason is not None else ""
         if page.narrow:
             page.line(f"{name}  {text}", indent=4, hang=2)
@@ -182,34 +200,34 @@ def _timing(page: Page, summary: Summary) -> None:
     page.entry("calls", f"{made}; {calls.retried:,} tried again, {calls.throttled:,} throttled{hedged}")
 
 
-def add_people(page: Page, known: Known, directory: Path) -> None:
+def add_people(page: Page, ended: EndedRun) -> None:
     """Which keys need a person and why, by reason, with the first keys of each; and the file that lists them."""
-    total = sum(known.summary.outcomes.get(outcome, 0) for outcome in _PERSON)
+    total = sum(ended.summary.outcomes.get(outcome, 0) for outcome in _PERSON)
     if not total:
         return
     page.line()
     page.line("Needs a person:", "bold")
-    for trouble in known.troubles:
-        code = f" ({trouble.code})" if trouble.code is not None else ""
-        reason = f": {trouble.message}{code}" if trouble.message else f": {_PERSON[trouble.outcome]}"
-        page.line(f"{trouble.keys:,} {trouble.outcome.value}{reason}", indent=2)
-        for one in trouble.named:
-            _name(page, trouble, one, several=known.run.tenant is None)
-        if trouble.keys > len(trouble.named):
-            page.item(f"    and {trouble.keys - len(trouble.named):,} more")
-    named = sum(trouble.keys for trouble in known.troubles)
+    for reason in ended.reasons:
+        code = f" ({reason.code})" if reason.code is not None else ""
+        text = f"{reason.message}{code}" if reason.message else _PERSON[reason.outcome]
+        page.line(f"{reason.keys:,} {reason.outcome.value}: {text}", indent=2)
+        for one in reason.named:
+            _name(page, reason, one, several=ended.several)
+        if reason.keys > len(reason.named):
+            page.item(f"    and {reason.keys - len(reason.named):,} more")
+    named = sum(reason.keys for reason in ended.reasons)
     if total > named:
         page.line(f"and {total - named:,} for other reasons: the report has each", indent=2)
-    if (listed := directory / HANDOVER).is_file():
+    if (listed := ended.directory / HANDOVER).is_file():
         page.line("All of them, with row and labels:", indent=2)
         page.command(as_argument(listed))
 
 
-def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bool) -> None:
+def _name(page: Page, reason: digest.Trouble, one: digest.Named, *, several: bool) -> None:
     where = place(one.source, one.row)
-    if trouble.outcome is Outcome.MALFORMED:
+    if reason.outcome is Outcome.MALFORMED:
         page.item(f"    {where}  {one.bulk_key}")
-        if one.message and one.message != trouble.message:
+        if one.message and one.message != reason.message:
             page.line(one.message, indent=6)
         return
     if several:
@@ -217,37 +235,36 @@ def _name(page: Page, trouble: digest.Trouble, one: digest.Named, *, several: bo
     page.item(f"    {one.bulk_key}" if page.narrow and not several else f"    {one.bulk_key}  {where}")
 
 
-def _next(page: Page, known: Known, directory: Path, *, here: bool) -> None:
-    """The next steps, each with its command. ``here`` says whether this machine is what failed."""
-    counts = known.summary.outcomes
+def _next(page: Page, ended: EndedRun) -> None:
+    """The next steps, each with its command."""
+    run, counts = ended.run, ended.summary.outcomes
     steps = Page(page.capabilities)
-    is_open = known.unread or known.run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
-    if isinstance(known.run.headline, Headline):
-        _check(steps, known.run, known.run.headline)
-    if known.run.command != "drill" and is_open:
-        _resume(steps, known, directory, here=here)
+    is_open = ended.unread or run.exit_status == 3 or any(counts.get(outcome) for outcome in RESUMABLE)
+    _check(steps, ended)
+    if run.command != "drill" and is_open:
+        _resume(steps, ended)
     if counts.get(Outcome.REJECTED):
         steps.step(
             "Correct the permission, then try the refused keys again. A wrong key needs a corrected input."
         )
-        if known.run.command != "drill":
-            steps.command(f"mass-stop resume {as_argument(directory)} --retry-rejected")
+        if run.command != "drill":
+            steps.command(f"mass-stop resume {as_argument(ended.directory)} --retry-rejected")
     if counts.get(Outcome.SKIPPED_BY_GUARD):
         steps.step("Actions that a guard skipped continue to run. Was the guard right?")
     if counts.get(Outcome.MALFORMED):
         steps.step("Correct the rows without a bulk key, and run them again.")
-    if (index := read_index(directory)) is not None:
-        _records_to_handle(steps, index, known, directory)
+    if (index := read_index(ended.directory)) is not None:
+        _records_to_handle(steps, index, ended)
     if steps.lines:
         page.line()
         page.line("Next:", "bold")
         page.lines += steps.lines
 
 
-def _records_to_handle(steps: Page, index: Index, known: Known, directory: Path) -> None:
+def _records_to_handle(steps: Page, index: Index, ended: EndedRun) -> None:
     """The next steps for the records, by folder."""
     if index.electronic_payments:
-        began = known.payments_since
+        began = ended.payments_since
         since = f", since {began} (tenant's time) at the earliest" if began else ""
         steps.step(
             f"{counted(index.electronic_payments, 'electronic payment')} went through{since}. {PAYMENTS}"
@@ -255,42 +272,43 @@ def _records_to_handle(steps: Page, index: Index, known: Known, directory: Path)
     for folder, advice in FOLDERS.items():
         if records := index.records_in(folder):
             steps.step(f"{counted(records, 'record')} {advice}")
-            steps.command(as_argument(directory / "remediation" / folder))
-    if index.leaves_out(known.summary.records.unprocessed):
+            steps.command(as_argument(ended.directory / "remediation" / folder))
+    if index.leaves_out(ended.summary.records.unprocessed):
         steps.step(LEFT_OUT)
 
 
-def _check(steps: Page, run: RunEntry, headline: Headline) -> None:
+def _check(steps: Page, ended: EndedRun) -> None:
     """The facts to check before the run is resumed, if any."""
-    if headline.first_step is None:
+    headline = ended.run.headline
+    if headline is None or headline.first_step is None:
         return
     steps.step(headline.first_step)
-    key = f" {headline.key}" if headline.key and run.tenant is not None else ""
+    key = f" {headline.key}" if headline.key and not ended.several else ""
     steps.command(f"mass-stop check{key}{given_again(*TENANT, 'tenants')}")
 
 
-def _resume(steps: Page, known: Known, directory: Path, *, here: bool) -> None:
-    match known.run.exit_status:
-        case 5 if not here:
+def _resume(steps: Page, ended: EndedRun) -> None:
+    run = ended.run
+    cluster_failed = run.exit_status == 5 and not ended.troubles
+    match run.exit_status:
+        case 5 if cluster_failed:
             steps.step("Check the workers and the scheduler named above, then continue:")
         case 5:
             steps.step("Correct the problem on this machine named above, then continue:")
-        case 4 if _tenants_at_fault(known.run):
+        case 4 if _tenants_at_fault(run):
             steps.step("Correct the problems of the tenants named above, then continue:")
         case _:
             steps.step("Continue the run; a stop that is sent twice does no harm:")
-    gone = [_in_words(source.name) for source in known.unread if source.path is None]
-    steps.command(f"mass-stop resume {as_argument(directory)}{' SOURCE' * len(gone)}")
-    if known.run.exit_status == 5 and not here:
+    gone = [_in_words(source.name) for source in ended.unread if source.path is None]
+    steps.command(f"mass-stop resume {as_argument(ended.directory)}{' SOURCE' * len(gone)}")
+    if cluster_failed:
         steps.line("To continue without the cluster, on this machine, add --engine local.", indent=2)
     if gone:
         steps.line(f"Give the same keys again as SOURCE: {', '.join(gone)} cannot be read twice.", indent=2)
-    if known.run.reason and "--deadline" in known.run.reason:
-        steps.line(indent=2, text=_deadline_of_the_next())
-    if known.run.reason and "--max-failures" in known.run.reason:
-        steps.line(
-            indent=2, text="The guard applies again. Raise --max-failures if the failures are expected."
-        )
+    if "--deadline" in (run.reason or ""):
+        steps.line(_deadline_of_the_next(), indent=2)
+    if "--max-failures" in (run.reason or ""):
+        steps.line("The guard applies again. Raise --max-failures if the failures are expected.", indent=2)
 
 
 def _in_words(source: str) -> str:

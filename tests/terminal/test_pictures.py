@@ -12,7 +12,6 @@ from rich.console import Console
 
 from orchestrator.cli import display, plan_summary
 from orchestrator.cli.page import Capabilities
-from orchestrator.cli.summary import Known
 from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
 from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
@@ -230,7 +229,7 @@ SANDBOX = Limits(
 )
 
 
-def a_plan() -> plan_summary.KnownPlan:
+def a_plan() -> plan_summary.EndedPlan:
     run = RunEntry(
         id="one", command="plan", version="0", started_at="2026-11-23T22:50:13.123Z", ended_at=None,
         duration_seconds=None, tenant=TenantEntry("https://rest.zuora.com", None, ()), sources=[],
@@ -269,10 +268,13 @@ def a_plan() -> plan_summary.KnownPlan:
         Planned("c" * 32, "Processing", "MPU", 77, 0.0),
         Planned("d" * 32, "Pending", "ImportFXRate", None, None),
     ]
-    return plan_summary.KnownPlan(
-        Known(structs.replace(run, headline=headline(run, summary, [], [], 0)), summary, [trouble]),
-        {"": totals},
-        first,
+    return plan_summary.EndedPlan(
+        structs.replace(run, headline=headline(run, summary, [], [], 0)),
+        summary,
+        Path("runs/20261124-034914-940a1b"),
+        reasons=[trouble],
+        by_tenant={"": totals},
+        first=first,
     )
 
 
@@ -281,12 +283,11 @@ def test_a_plan_of_actions_at_work(as_kept: AsKept, width: int) -> None:
     progress = Progress(limits=SANDBOX, slots=36, call_seconds=0.3)
     plan = a_plan()
     ahead = plan_summary.forecast_run(plan, Settings(base_url="https://rest.zuora.com"), progress, {})
-    directory = Path("runs/20261124-034914-940a1b")
-    text = plan_summary.closing(plan, ahead, Capabilities(width=width), directory, [], saved=True) + "\n"
+    text = plan_summary.closing(plan, ahead, Capabilities(width=width)) + "\n"
     as_kept(f"plan-at-work-{width}", text, passing=False)
 
 
-def calls_of(plan: plan_summary.KnownPlan, settings: Settings) -> Calls:
+def calls_of(plan: plan_summary.EndedPlan, settings: Settings) -> Calls:
     progress = Progress(slots=1, call_seconds=0.3)
     return plan_summary.forecast_run(plan, settings, progress, {})[""].expected.calls
 

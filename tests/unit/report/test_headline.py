@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from orchestrator.cli.page import Capabilities
-from orchestrator.cli.summary import closing, read_known
+from orchestrator.cli.summary import closing, read_ended_run
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Outcome, Problem
 from orchestrator.report import write_json
@@ -109,7 +109,7 @@ def forms(run: MadeRun) -> dict[str, str]:
     texts["json"] = " ".join([said["title"], said["sentence"], said["quote"], *said["details"]])
     texts["html"] = html.unescape(re.sub(r"<[^>]+>", " ", texts["html"].split("<main>")[1]))
     texts["markdown"] = re.sub(r"[*`]", "", texts["markdown"])
-    texts["terminal"] = closing(read_known(reader), Capabilities(), DIRECTORY, [], saved=True)
+    texts["terminal"] = closing(read_ended_run(reader, DIRECTORY), Capabilities())
     return {name: re.sub(r"\W+", " ", text).casefold() for name, text in texts.items()}
 
 
