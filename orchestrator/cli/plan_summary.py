@@ -71,9 +71,8 @@ def forecast_run(
     are not known here.
     """
     by_tenant = progress.tenants or {"": progress}
-    total = plan.summary
     ahead = {}
-    for name, summary in ({"": total} if total.by_tenant is None else total.by_tenant).items():
+    for name, summary in plan.summary.parts.items():
         seen = by_tenant.get(name)
         if seen is None or seen.call_seconds is None:
             continue

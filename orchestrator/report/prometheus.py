@@ -18,7 +18,7 @@ Samples = list[tuple[dict[str, str], float | None]]
 def write_metrics(reader: JournalReader, write: Write) -> None:
     """Write the metrics of the run to ``write``. A value that is not known has no sample."""
     run, summary = read_head(reader)
-    for name, text, samples in (*_of_run(run, summary), *_of_tenants(run, summary)):
+    for name, text, samples in (*_of_run(run, summary), *_of_tenants(summary)):
         known = [(labels, value) for labels, value in samples if value is not None]
         if known:
             lines = [f"# HELP mass_stop_{name} {text}", f"# TYPE mass_stop_{name} gauge"]
@@ -45,14 +45,13 @@ def _of_run(run: RunEntry, summary: Summary) -> Iterator[tuple[str, str, Samples
 _SINCE = "Seconds from the start of the process to"
 
 
-def _of_tenants(run: RunEntry, total: Summary) -> Iterator[tuple[str, str, Samples]]:
+def _of_tenants(total: Summary) -> Iterator[tuple[str, str, Samples]]:
     """The counts of each tenant; those of a run of one have no label for it."""
-    summaries = {"": total} if run.tenants is None else total.by_tenant or {}
 
     def samples(label: str, counts: Callable[[Summary], Mapping[Any, float | None]]) -> Samples:
         return [
             (({"tenant": tenant} if tenant else {}) | ({label: value} if label else {}), count)
-            for tenant, summary in summaries.items()
+            for tenant, summary in total.parts.items()
             for value, count in counts(summary).items()
         ]
 

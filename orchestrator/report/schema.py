@@ -181,6 +181,11 @@ class Summary(Struct, frozen=True, omit_defaults=True):
     timing: Timing
     by_tenant: "dict[str, Summary] | None" = None
 
+    @property
+    def parts(self) -> Mapping[str, "Summary"]:
+        """The summaries of the tenants by name. In a run of one tenant, its name is empty."""
+        return {"": self} if self.by_tenant is None else self.by_tenant
+
 
 class StopEntry(Struct, frozen=True, omit_defaults=True):
     """``answer`` is present if the response to our stop was lost and the status shows that the stop worked."""
