@@ -218,53 +218,56 @@ class _Table:
 
 
 def _lay_out(held: list[Record], records: Iterator[Record], name: str, wanted: Wanted) -> _Table:
-    """Decide about header and key columns; ``held`` has the first record and gets those that were needed.
+    """Decide about header and columns; ``held`` has the first record and gets those that were needed.
 
     The records after it are left in ``records``. A header is removed from ``held``.
     """
-    first = held[0]
-    cells = first.cells
+    cells = held[0].cells
+    headed, keys, at = _find_keys(held, records, name, wanted)
+    weight = _chosen(cells, wanted.weight, headed, name, "--order")
+    tenant = _chosen(cells, wanted.tenant, headed, name, "--tenant-column")
+    if headed:
+        del held[0]
+    return _Table(cells if headed else [], keys, at, wanted, weight, tenant)
+
+
+def _find_keys(
+    held: list[Record], records: Iterator[Record], name: str, wanted: Wanted
+) -> tuple[bool, frozenset[int], int]:
+    """Whether the first record is a header, the key columns, and where a row without a key should have it."""
+    first, cells = held[0], held[0].cells
     index = as_index(wanted.column)
-    weight, tenant = as_index(wanted.weight), as_index(wanted.tenant)
-    keys, at, headed = frozenset[int](), index or 0, False
     if wanted.column is not None and index is None:
-        keys, headed = frozenset({find(cells, wanted.column, name, "--column")}), True
-    elif index is not None:
-        if index >= len(cells) and first.problem is None:
-            raise InputError(f"{name} has no column {wanted.column}: its first row has {len(cells)}.")
+        at = find(cells, wanted.column, name, "--column")
+        return True, frozenset({at}), at
+    in_first = _keys_in(first, None)
+    if index is None:
+        keys = frozenset[int]() if in_first else key_columns(cells)
+        titled = bool(keys)
+    elif index < len(cells) or first.problem is not None:
         keys = frozenset({index})
-        headed = index < len(cells) and normalised(cells[index]) in KEY_HEADERS
-    elif first_keys := _keys_in(first, None):
-        at = first_keys[0]
+        titled = index < len(cells) and normalised(cells[index]) in KEY_HEADERS
     else:
-        keys = key_columns(cells)
-        headed = bool(keys)
-    if wanted.any_key and not headed and index is None:
+        raise InputError(f"{name} has no column {wanted.column}: its first row has {len(cells)}.")
+    if titled:
+        return True, keys, min(keys)
+    if wanted.any_key and index is None:
         if len(cells) > 1:
             raise InputError(
                 f"{name} has several columns. With --any-key name the key's column with --column, or give it the "
                 "header bulk_key."
             )
-        keys, at = frozenset({0}), 0
-    elif not headed and first.problem is None and not _keys_in(first, None):
-        found = _hold(held, records, index)
-        damaged = any(looks_damaged(cells[column]) for column in found if column < len(cells))
-        if found and not damaged and not any(map(mentions_key, cells)):
-            headed, keys = True, _titled(cells, found, name, held[-1].number)
-        at = found[0] if found else at
-        headed = headed or any(
-            column is not None and as_index(column) is None and normalised(column) in map(normalised, cells)
-            for column in (wanted.weight, wanted.tenant)
-        )
-    if headed and keys:
-        at = min(keys)
-    if wanted.weight is not None:
-        weight = _chosen(cells, weight, wanted.weight, headed, name, "--order")
-    if wanted.tenant is not None:
-        tenant = _chosen(cells, tenant, wanted.tenant, headed, name, "--tenant-column")
-    if headed:
-        del held[0]
-    return _Table(cells if headed else [], keys, at, wanted, weight, tenant)
+        return False, frozenset({0}), 0
+    if in_first or first.problem is not None:
+        return False, keys, min(keys or in_first, default=0)
+    found = _hold(held, records, index)
+    damaged = any(looks_damaged(cells[column]) for column in found if column < len(cells))
+    if found and not damaged and not any(map(mentions_key, cells)):
+        keys = _titled(cells, found, name, held[-1].number)
+        return True, keys, min(keys or found)
+    names = [column for column in (wanted.weight, wanted.tenant) if column and as_index(column) is None]
+    headed = any(normalised(column) in map(normalised, cells) for column in names)
+    return headed, keys, min(keys or found, default=0)
 
 
 def _keys_in(record: Record, index: int | None) -> list[int]:
@@ -305,9 +308,12 @@ _PURPOSES = {
 }
 
 
-def _chosen(cells: list[str], index: int | None, column: str, headed: bool, name: str, option: str) -> int:
+def _chosen(cells: list[str], column: str | None, headed: bool, name: str, option: str) -> int | None:
     """The index of the column for ``option``. Raises InputError, whose message ends with the alternative."""
+    if column is None:
+        return None
     purpose, instead = _PURPOSES[option]
+    index = as_index(column)
     if index is None and not headed:
         raise InputError(
             f"{name} has no header, so no column {column!r} {purpose}; give {option} the column's number, from 1."
