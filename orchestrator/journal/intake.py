@@ -140,20 +140,18 @@ class FileIntake:
 
     def _no_rows(self) -> str:
         """The message about sources that have no row."""
-        names = [
-            "Standard input" if source.name == STANDARD_INPUT else source.name for source, _ in self._sources
-        ]
-        verb = "is" if len(names) == 1 else "are"
-        if any(source.size or source.skipped for source, _ in self._sources):
+        sources = [source for source, _ in self._sources]
+        names = ", ".join("Standard input" if one.name == STANDARD_INPUT else one.name for one in sources)
+        be, have = ("is", "has") if len(sources) == 1 else ("are", "have")
+        if any(source.size or source.skipped for source in sources):
             return (
-                f"The input holds no usable bulk key: {', '.join(names)} {'has' if len(names) == 1 else 'have'} no row "
-                "with a key, only a header, comments or blank lines."
+                f"The input holds no usable bulk key: {names} {have} no row with a key, only a header, comments or "
+                "blank lines."
             )
-        return f"{', '.join(names)} {verb} empty: name a file with bulk keys, or pipe them into mass-stop."
+        return f"{names} {be} empty: name a file with bulk keys, or pipe them into mass-stop."
 
     def _read_one(self, source: Source, info: SourceInfo, pass_on: OnNew) -> bool:
         """Whether ``source`` was read to its end."""
-        tenancy = self._tenancy
         ranked = self._wanted.weight is not None or self._weights is not None
         admission = Admission(self._journal, info, ranked=ranked)
 
@@ -161,35 +159,14 @@ class FileIntake:
             if new := admission.flush():
                 pass_on(new)
 
-        def before_waiting() -> None:
-            self._waiting = False
-            flush()
-            self._waiting = not source.ready()
-            if self._waiting and self._finish_by < inf:
-                raise _Left
-            if time.monotonic() >= self._finish_by and not source.is_file():
-                raise _Left
-
         try:
-            for number, row in enumerate(source.read(self._wanted, before_waiting)):
+            for number, row in enumerate(
+                source.read(self._wanted, partial(self._before_waiting, source, flush))
+            ):
                 self._waiting = False
                 if number == 0:
                     self._record_content(source, info)
-                if tenancy is not None:
-                    row = tenancy.settle(row)
-                if self._strict and row.problem is not None:
-                    raise InputError(
-                        f"{source.name}, line {row.number}: {row.problem} With --strict nothing was sent; correct the "
-                        "row or leave out --strict."
-                    )
-                if self._weights is not None:
-                    weight = self._weights.get(action_name(row.tenant, row.key))
-                    row = structs.replace(row, weight=weight)
-                if row.problem is None:
-                    self.rows += 1
-                    self.unweighed += row.weight is None
-                self._findings.add(source.name, row)
-                admission.add(row)
+                admission.add(self._prepared(source, row))
                 if admission.full:
                     flush()
             flush()
@@ -197,6 +174,33 @@ class FileIntake:
             return False
         admission.complete(source.sha256)
         return True
+
+    def _before_waiting(self, source: Source, flush: Callable[[], None]) -> None:
+        """Admit the rows read so far. Raise _Left if the source may be left now: see :meth:`finish`."""
+        self._waiting = False
+        flush()
+        self._waiting = not source.ready()
+        if self._waiting and self._finish_by < inf:
+            raise _Left
+        if time.monotonic() >= self._finish_by and not source.is_file():
+            raise _Left
+
+    def _prepared(self, source: Source, row: InputRow) -> InputRow:
+        """``row`` with its tenant and its weight, and counted. Raises InputError for a malformed one with --strict."""
+        if self._tenancy is not None:
+            row = self._tenancy.settle(row)
+        if self._strict and row.problem is not None:
+            raise InputError(
+                f"{source.name}, line {row.number}: {row.problem} With --strict nothing was sent; correct the row or "
+                "leave out --strict."
+            )
+        if self._weights is not None:
+            row = structs.replace(row, weight=self._weights.get(action_name(row.tenant, row.key)))
+        if row.problem is None:
+            self.rows += 1
+            self.unweighed += row.weight is None
+        self._findings.add(source.name, row)
+        return row
 
 
 class RowIntake:
