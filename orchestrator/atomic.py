@@ -30,7 +30,7 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written, saved or renamed, or ``path`` is a directory, a device or a pipe.
     """
-    _refuse_what_is_no_file(path)
+    _refuse_special_file(path)
     temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     file = os.fdopen(os.open(temporary, _NEW, 0o600), "wb")
     try:
@@ -51,10 +51,10 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 
 
 def own_directory(path: Path) -> None:
-    """Makes ``path``, for its owner's eyes only, or takes the one that is there.
+    """Create the directory ``path`` with mode 0700. One that exists gets this mode.
 
     Raises:
-        OSError: it cannot be made, or is a symbolic link: what is kept there would go to somebody else's place.
+        OSError: it cannot be created, or is a symbolic link, which may lead to a directory of another user.
     """
     path.mkdir(mode=0o700, exist_ok=True)
     if path.is_symlink():
@@ -75,9 +75,9 @@ def set_mode(target: Path | int, mode: int) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in ``directory`` last: without it, a rename or a new file may be gone after a power cut.
+    """Make renames and new files in ``directory`` survive a power cut. Raises OSError.
 
-    A file system that cannot do this for directories (some network ones) is taken as it is. Raises OSError.
+    Some network file systems cannot do this for a directory. Nothing happens on them.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -90,13 +90,13 @@ def sync_directory(directory: Path) -> None:
 
 
 def clear_leftovers(directory: Path) -> None:
-    """Take away the temporary files of a process that was killed. Only for who holds ``directory`` alone."""
+    """Remove the temporary files of a process that was killed. Only for the process that locked ``directory``."""
     with suppress(OSError):
         for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
             path.unlink(missing_ok=True)
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _refuse_special_file(path: Path) -> None:
     """A rename over ``/dev/null`` or ``/dev/stdout`` would work for root, and take them from everyone."""
     try:
         kind = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""The run directory: made for its owner's eyes only, and held by one process at a time."""
+"""The run directory: only its owner can read it, and one process at a time works in it."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from orchestrator.errors import RunDirectoryError
 
 
 def new_run_id() -> str:
-    """``20261123-225013-7f3a9c``: sorts by start, and no two are alike."""
+    """A new id such as ``20261123-225013-7f3a9c``. Ids are unique, and sort by the start of their runs."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
@@ -26,11 +26,11 @@ PATIENCE = 0.5
 
 
 class DirectoryInUse(RunDirectoryError):
-    """Another process is at work there, and lets go of it in the end."""
+    """Another process works in the directory now."""
 
 
 class NoDirectory(RunDirectoryError):
-    """There is none: there never was, or somebody took it away."""
+    """The directory never existed, or was removed."""
 
 
 class RunDirectory:
@@ -90,7 +90,7 @@ class RunDirectory:
         )
 
     def now(self) -> float:
-        """Seconds since the epoch by the clock of its file system, where it is ``shared``. Raises OSError."""
+        """The time by the file system of a ``shared`` directory, in seconds since the epoch. Raises OSError."""
         os.ftruncate(self._lock, 0)  # changes nothing but the time, which a server sets
         return os.fstat(self._lock).st_mtime
 
@@ -98,11 +98,11 @@ class RunDirectory:
         os.close(self._lock)
 
     def discard(self) -> None:
-        """Takes away what a run that sent nothing has left, so that its directory can be used again."""
+        """Remove the files of a run that sent nothing, so that its directory can be used again."""
         for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log", "keys.csv"):
             (self.path / name).unlink(missing_ok=True)
         if self._made:
-            with suppress(OSError):  # somebody else's files stay, and their directory with them
+            with suppress(OSError):  # it holds other files, which stay
                 self.path.rmdir()
 
 
@@ -132,7 +132,7 @@ def create(path: Path) -> RunDirectory:
         ) from None
     except OSError as error:
         raise RunDirectoryError(f"The run directory {path} cannot be made: {error.strerror}.") from None
-    with suppress(OSError):  # a disk that fails here fails the journal too, which says so and goes on
+    with suppress(OSError):  # if the disk fails here, so does the journal, which reports it
         for made in new:
             sync_directory(made.parent)
     directory = RunDirectory(path, made=bool(new))
@@ -146,13 +146,13 @@ def create(path: Path) -> RunDirectory:
 
 
 def reopen(path: Path, *, shared: bool = False) -> RunDirectory:
-    """The directory of an earlier run, rid of what that left half written. Raises RunDirectoryError if it is none.
+    """Lock the directory of an earlier run, and remove its temporary files. Raises RunDirectoryError.
 
-    ``shared`` says that other machines may want it too: all of them have to say so.
+    Other machines may lock a ``shared`` directory too. Each of them must pass ``shared``.
     """
     try:
         there = path.is_dir()
-    except OSError as error:  # a network's disk that fails
+    except OSError as error:  # a network file system that fails
         raise RunDirectoryError(f"The run directory {path} cannot be used: {error.strerror}.") from None
     if not there:
         raise NoDirectory(f"There is no run directory {path}.")

@@ -118,7 +118,7 @@ def unmark(path: Path) -> None:
 
 
 def in_memory() -> sqlite3.Connection:
-    """A journal with nothing under it, for a machine whose disk takes none."""
+    """A new journal in memory, for a machine whose disk fails."""
     return _with_schema(_connect(":memory:"))
 
 
@@ -190,7 +190,7 @@ def require_journal(path: Path) -> None:
 
 
 def copy_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """All that ``connection`` holds, in memory. Raises sqlite3.Error where it cannot even be read."""
+    """A copy in memory of the journal behind ``connection``. Raises sqlite3.Error if it cannot be read."""
     memory = _connect(":memory:")
     try:
         connection.backup(memory)
@@ -201,9 +201,9 @@ def copy_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
-    """Puts all that ``connection`` holds into a new journal in the place of ``path``; raises where the disk refuses.
+    """Replace the file ``path`` with the journal behind ``connection``. Raises OSError or sqlite3.Error.
 
-    Cut at any moment, it leaves the old journal or the new one: see :func:`_put_in_place`.
+    If this is cut, the old journal or the new one remains: see :func:`_put_in_place`.
     """
     fresh = path.with_suffix(".fresh")
     os.close(_created(fresh))
@@ -235,7 +235,7 @@ def whole(path: Path) -> Path:
 
 
 def _put_in_place(path: Path) -> None:
-    """The last steps of :func:`copy_to_file`, which may be taken again.
+    """The last steps of :func:`copy_to_file`. They can be repeated.
 
     SQLite would apply the old journal's log to the new journal, and the old journal is incomplete without its log. So
     the log is removed first, after the new journal has a name by which it is found.
@@ -249,7 +249,7 @@ def _put_in_place(path: Path) -> None:
 
 
 def finish_replacing(path: Path) -> None:
-    """Does what a :func:`copy_to_file` that was cut had left to do. Only for who holds the run's directory alone."""
+    """Complete a :func:`copy_to_file` that was cut. Only for the process that locked the run directory."""
     if whole(path).is_file():
         _put_in_place(path)
     path.with_suffix(".fresh").unlink(missing_ok=True)

@@ -57,7 +57,7 @@ class RunJournal:
         return self._writer.perform(work, batched=batched)
 
     def read(self, work: Callable[[JournalReader], R], *, batched: bool = False) -> "Future[R]":
-        """Runs ``work`` on the journal, after all that was said before; ``batched`` as in :meth:`perform`."""
+        """Run ``work`` on the journal, after every earlier change; ``batched`` as in :meth:`perform`."""
         return self.perform(lambda connection: work(JournalReader(connection)), batched=batched)
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class RunJournal:
     # Keys in
 
     def add_sources(self, sources: Sequence[tuple[str, str | None]]) -> list[SourceInfo]:
-        """Enters new sources, each a name and a path, all of them or none. Blocks until they are committed."""
+        """Add new sources, each a name and a path, all of them or none. Blocks until they are committed."""
 
         def work(connection: sqlite3.Connection) -> list[SourceInfo]:
             for name, path in sources:

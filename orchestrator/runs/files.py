@@ -1,4 +1,4 @@
-"""The files of a run that are made of its journal, whole or not at all."""
+"""The files of a run that are written from its journal, completely or not at all."""
 
 import hashlib
 import traceback
@@ -76,7 +76,7 @@ class Files:
             self.troubles.append(f"The metrics {path} could not be written: {error.strerror}.")
 
     async def write_page(self) -> None:
-        """``report.html``: a help to people, so that no trouble with it changes how the run ended."""
+        """Write ``report.html``. A failure does not change how the run ended."""
         path = self._directory.page
         try:
             await wrap_future(
@@ -98,7 +98,7 @@ def write_copies(reader: JournalReader, directory: RunDirectory) -> None:
 
 
 def _write_report(reader: JournalReader, path: Path) -> str:
-    """Gives the report's SHA-256. Raises OSError."""
+    """Return the report's SHA-256. Raises OSError."""
     from orchestrator import report as reports
 
     digest = hashlib.sha256()

@@ -92,7 +92,7 @@ def _require_same(source: Source, info: SourceInfo, path: Path) -> None:
 
 
 async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> Intake:
-    """Reads on what :func:`unread_sources` gave; to its end before the first stop, where the run does so with all.
+    """The intake for ``unread``. It is read to its end here if the run reads all input before the first stop.
 
     Raises InputError.
     """
@@ -110,7 +110,7 @@ async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> Intake:
 
 
 def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intake:
-    """Reads ``sources`` as the run's settings say; without any, the keys of the plan they name."""
+    """The intake for ``sources``. Without sources, it reads the keys of the plan in the run's settings."""
     settings = run.settings
     planned = _planned(Path(settings.plan)) if settings.plan else []
     if settings.plan and not sources:
@@ -135,7 +135,7 @@ def notifier(run: Run) -> Notify:
 
 
 def tenancy(run: Run) -> Tenancy | None:
-    """Whose each row is, where the run has several tenants."""
+    """How rows are assigned to tenants; None in a run of one tenant."""
     if not run.tenants:
         return None
     settings = run.settings

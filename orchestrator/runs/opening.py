@@ -1,4 +1,4 @@
-"""How a run is opened: a new one, or one that an earlier session left."""
+"""Open a run: a new one, or that of an earlier session."""
 
 from asyncio import wrap_future
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -52,7 +52,7 @@ async def begin(
     origin: Origin = NO_ORIGIN,
     on_completed: OnCompleted = lambda *_: None,
 ) -> Run:
-    """A new run in a directory of its own; of several tenants, where the settings or ``tenants`` name some.
+    """A new run in a directory of its own. It has several tenants if ``tenants`` or the settings name some.
 
     ``on_completed`` gets the journal's number and the outcome of each key that is over. Raises RunDirectoryError,
     UsageError or StorageError.
@@ -92,7 +92,7 @@ async def begin(
 
 
 def tenants_of(settings: Settings) -> "dict[str, Tenant]":
-    """The tenants that the settings name a file of; none, where the run is of one. Raises UsageError."""
+    """The tenants in the file that the settings name; none in a run of one tenant. Raises UsageError."""
     if settings.tenants is None:
         return {}
     from orchestrator.settings.tenants import read_tenants
@@ -217,7 +217,7 @@ def _release(held: tuple[RunDirectory, Journal]) -> None:
 
 
 async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path) -> None:
-    """Brings in what dask workers did for an earlier session, whatever engine this one has."""
+    """Merge what dask workers did for an earlier session. The engine of this session does not matter."""
     stored = msgspec.convert(info.settings, Settings)
     if "dask" in (stored.engine, settings.engine) or (path / "shards").is_dir():
         from orchestrator.cluster import merge_left_behind

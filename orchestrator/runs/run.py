@@ -333,7 +333,7 @@ class Run:
         self.directory.close()
 
     def _reject_again(self, forgiven: list[tuple[int, Problem]]) -> None:
-        """Keys that this session did not come to try keep the rejection of the session before."""
+        """Restore the rejection of the keys that this session did not try."""
         for seq, problem in forgiven:
             self.journal.completed(seq, Outcome.REJECTED, problem)
 

@@ -1,4 +1,4 @@
-"""The life of a mass action, computed from the time instead of lived: no task, no timer, little memory."""
+"""Mass actions whose state is computed from the time. They need no task, no timer and little memory."""
 
 import math
 import random
@@ -37,7 +37,7 @@ class ActionTruth(NamedTuple):
 
 
 class Action:
-    """One mass action from its upload to its end. All of it but the stop is settled when it is made."""
+    """One mass action from its upload to its end. Only its stop is not decided when it is created."""
 
     __slots__ = (
         "action_type", "born", "completes", "denied", "fail_share", "fails", "file_reads", "halts", "key",
@@ -123,10 +123,10 @@ class Action:
         return status is Status.COMPLETED or (status is Status.STOPPED and not self.never_starts)
 
     def stop(self, now: float) -> bool:
-        """Takes a stop; False if it is not in a state to be stopped."""
+        """Accept a stop. Return False if the action is in no state to be stopped."""
         status = self.status(now)
         if status is Status.PENDING:
-            # Nothing has run, so nothing need wind down: some of these stop at once.
+            # Nothing has run yet, so some of these stop at once.
             self.starts = self.completes = math.inf
             self.stop_at, self.halts = now, now + (self.linger if self.key[-1] < "8" else 0.0)
             return True
@@ -136,7 +136,7 @@ class Action:
         return False
 
     def truth(self, now: float) -> ActionTruth:
-        """All there is to know at ``now``."""
+        """The truth about the action at ``now``."""
         ours = self.stop_at is not None and self.stop_at >= self.born
         return ActionTruth(
             self.key, self.status(now), *self.counts(now), now >= self.starts and not self.fails,
@@ -181,7 +181,7 @@ class Actions:
         return action
 
     def peek(self, key: str) -> Action:
-        """As ``find``, without keeping what was never used."""
+        """As ``find``, without keeping the action. Raises KeyError."""
         if key not in self._known:
             raise KeyError(key)
         return self._live.get(key) or self._make(key)

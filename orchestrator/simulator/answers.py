@@ -1,4 +1,4 @@
-"""The words of the tenant: bodies and headers of its answers, right and wrong ones."""
+"""Bodies and headers of the tenant's answers, correct and faulty ones."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ class Writer:
         self._dice = random.Random(f"answers {config.seed}")
 
     def request_id(self) -> str:
-        """36 characters that support would ask for."""
+        """A new request id, by which support finds a call."""
         return str(UUID(int=self._dice.getrandbits(128)))
 
     def json(self, body: Mapping[str, object], status: int = 200) -> Answer:
@@ -127,7 +127,7 @@ class Writer:
         return self.json(self._without_nothing(body, action))
 
     def _without_nothing(self, body: Mapping[str, object], action: Action) -> Mapping[str, object]:
-        """``body``, in which nothing is written as this tenant writes it, or as the dice say for this reading."""
+        """``body`` with its unknown fields in the form of this tenant; ``mixed`` draws a form for each reading."""
         how = self._config.nothing_as
         if how == "mixed":
             ask, *_ = roll(self._config.seed, action.key, "nothing", action.status_reads)
@@ -145,7 +145,7 @@ class Writer:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment + self._wall_offset))
 
     def throttled(self, wait: float) -> Answer:
-        """A 429 that asks for ``wait`` seconds, or keeps that to itself."""
+        """A 429 that asks for ``wait`` seconds, or does not say for how long."""
         answer = self.failure(50000070, "Request exceeded limit. Please try again later.", 429)
         how = self._config.retry_after
         if how == "mixed":

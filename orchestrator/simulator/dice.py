@@ -1,4 +1,4 @@
-"""Chance that can be replayed: every draw is a pure function of what it is drawn for.
+"""Random numbers that can be repeated: each is a function of what it is drawn for.
 
 With a shared random generator, the number of a call would depend on the order of the calls. A hash of the call's own
 name gives it the same number in any order.

@@ -19,7 +19,7 @@ class RateWindows:
         self._all = ", ".join(f"{quota};w={length}" for quota, length in self.quotas)
 
     def take(self, now: float) -> float | None:
-        """Counts one call; answers the seconds until the windows that it overran end, or None if it fits."""
+        """Count one call. Return the seconds until the windows that it exceeds end; None if it fits."""
         wait: float | None = None
         for n, (quota, length) in enumerate(self.quotas):
             place = int((now - self._epoch) // length)
@@ -59,7 +59,7 @@ class Limits:
         self.peak = 0
 
     def enter(self, now: float) -> bool:
-        """Takes a slot for one call, if there is one."""
+        """Take a slot for one call. Return False if there is none."""
         if self.in_flight >= self._limit:
             return False
         self.in_flight += 1
@@ -68,7 +68,7 @@ class Limits:
         return True
 
     def change(self, limit: int) -> None:
-        """Permits so many calls in flight from now on."""
+        """Change the limit of calls in flight."""
         self._limit = limit
 
     def leave(self) -> None:

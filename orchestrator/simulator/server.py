@@ -154,11 +154,11 @@ class SimulatedTenant:
         return self._tenant.limits.peak
 
     def set_concurrency(self, limit: int) -> None:
-        """From now on so many calls may be in flight; those that are more come to their end."""
+        """Change the limit of calls in flight. Calls above the new limit are completed."""
         self._tenant.limits.change(limit)
 
     def set_faults(self, plan: FaultPlan) -> None:
-        """Changes what goes wrong from now on."""
+        """Change the faults of calls from now on."""
         self._tenant.faults.plan = plan
 
     def revoke_tokens(self) -> None:
@@ -260,7 +260,7 @@ async def _parts(request: web.BaseRequest) -> dict[str, bytes]:
 
 
 async def _turns() -> None:
-    """Lets the loop run until everything that was due has happened."""
+    """Let the loop run the callbacks that are due."""
     for _ in range(3):
         await asyncio.sleep(0)
 

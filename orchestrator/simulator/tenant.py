@@ -1,4 +1,4 @@
-"""The tenant itself, without its socket: who may call, what a call does, what it answers. It never waits."""
+"""The tenant without its socket: who may call, what a call does, and its answer. It never waits."""
 
 import json
 import time
@@ -47,7 +47,7 @@ class Tenant:
         self._token_window = RateWindows(((100, 60),), now)
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], has_body: bool) -> Call:
-        """Makes out what a request asks for and notes it, whatever becomes of it."""
+        """Return the call that a request makes, and record it."""
         kind, key = self._route(method, path)
         about_file = kind == "file" and path.endswith("/status")
         call = Call(self.clock(), kind, key, headers.get("Zuora-Track-Id"), about_file=about_file)
@@ -86,7 +86,7 @@ class Tenant:
             action.file_reads += 1
 
     def admit(self, call: Call, headers: Mapping[str, str]) -> Answer | None:
-        """Lets a call in, which then holds a slot of ``limits``; or answers why not."""
+        """Admit a call, which then holds a slot of ``limits``. Otherwise return its refusal."""
         wait = self.limits.windows.take(call.t)
         if not self._knows(headers.get("Authorization")):
             self.faults.note_refused_token(call.kind, call.key or "")
@@ -101,7 +101,7 @@ class Tenant:
         return scheme.lower() == "bearer" and self._tokens.get(token, 0.0) > self.clock()
 
     def act(self, call: Call) -> Answer:
-        """Does what an admitted call asks for, unless a fault is drawn, and says what to answer."""
+        """Perform an admitted call, with the fault that is drawn for it. Return the answer."""
         fault = self.faults.draw(call.kind, call.key or "")
         if fault is None:
             return self._perform(call)
