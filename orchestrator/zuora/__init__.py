@@ -1,1 +1,1 @@
-"""The tenant: its calls, its token, its answers and its response files."""
+"""The client of the tenant's API: calls, token, responses and response files."""

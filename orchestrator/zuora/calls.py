@@ -1,4 +1,4 @@
-"""One call to a tenant: with a token, within its time, and with one error for every failure."""
+"""Make one call to a tenant: with a token, within its timeout, and with one error type for every failure."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -39,29 +39,29 @@ from orchestrator.zuora.transport import (
 A = TypeVar("A", bound=Answer)
 
 LARGEST_ANSWER = 256 << 10
-"""Bytes of a JSON answer that are read, decompressed; documented ones have a few hundred, and forty come at once."""
+"""Largest JSON response in bytes, decompressed. Documented ones have a few hundred bytes. Forty may arrive at once."""
 
 LONGEST_CONNECT = 10.0
-"""Seconds for a connection. Where none does, no stop can have been carried out."""
+"""Timeout of a connection attempt in seconds. Without a connection, the tenant cannot have carried out a stop."""
 
 
 class Calls:
     """Makes single calls to one tenant.
 
     Args:
-        settings: address, credentials, headers and the time one call may take.
-        clock: for the token's life.
-        on_answer: receives what every response says besides its meaning, before a call returns or raises.
-        on_token: called after each call for a token.
-        tokens: shared with other clients, for those that have the same address and credentials.
-        token_span: surrounds each call for a token.
+        settings: address, credentials, headers and the timeout of a call.
+        clock: measures the lifetime of the token.
+        on_answer: receives limits, status and duration of every response, before a call returns or raises.
+        on_token: called before each request for a token.
+        tokens: tokens shared with clients that have the same address and credentials.
+        token_span: surrounds each request for a token.
 
-    A call is sent once, and redirects are not followed. A response that names another of our calls
-    (``Zuora-Track-Id``) is refused.
+    A call is sent once, and redirects are not followed. A response with the ``Zuora-Track-Id`` of another call of this
+    run is refused.
 
     Attributes:
-        redact: removes the credentials from a text; every text of the tenant passes through it.
-        route: the proxy through which calls go.
+        redact: removes the credentials from a text. Every text of the tenant passes through it.
+        route: the proxy of the calls, if there is one.
     """
 
     def __init__(
@@ -121,9 +121,9 @@ class Calls:
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines(self._settings.timeout)
-        # Reading the system's certificates takes 30 ms, in which the loop of a calling program goes on.
+        # Loading the system's certificates takes 30 ms. The event loop of an embedding program runs meanwhile.
         trusted = await in_thread(partial(context_for, self._base, self._settings.ca_file))
-        # A connection that was never made is worth knowing, so it gets less time than the call.
+        # The connection has a shorter timeout than the call: a call without a connection surely had no effect.
         connect = min(LONGEST_CONNECT, self._settings.timeout / 2)
         self._session = open_session(trusted, self._headers, connect)
         return self
@@ -138,16 +138,16 @@ class Calls:
 
     @property
     def granted(self) -> Grant | None:
-        """The details of the token issued last; None before the first, and for a given bearer token."""
+        """The details of the token issued last. None before the first, and with a given bearer token."""
         return self._endpoint.granted if self._endpoint is not None else None
 
     @property
     def has_token(self) -> bool:
-        """Whether a call need not wait for a token."""
+        """Whether the next call can start without waiting for a token."""
         return self._token.current() is not None
 
     async def authenticate(self) -> None:
-        """Wait for a token. Raises TenantError if there can be none, and CallError if there is none now."""
+        """Wait for a token. Raises TenantError if none is possible, and CallError if a later attempt may succeed."""
         if self._token.current() is None:
             await self._token.bearer()
 
@@ -156,10 +156,10 @@ class Calls:
     ) -> tuple[A, Mapping[str, str]]:
         token = self._token.current() or await self._token.bearer()
         started = self._clock.now()
-        url = self._url.with_path(path, encoded=True)  # half the cost of an address that is parsed again
+        url = self._url.with_path(path, encoded=True)  # costs half as much as parsing the address again
         try:
             with self._deadlines:
-                # No `async with`: an answer that was read to its end has let go of its connection by itself.
+                # No `async with`: aiohttp releases the connection when a response has been read to its end.
                 response = await self._request(method, url, track_id, token)
                 refuse_anothers(response, track_id, self.redact)
                 body = await read_bounded(response, LARGEST_ANSWER)
@@ -189,7 +189,7 @@ class Calls:
         )
 
     def _failure(self, error: BaseException) -> CallError | TenantUnreachable:
-        """The meaning of ``error`` of aiohttp: this call failed, or none can succeed."""
+        """Return the error for the exception ``error`` of aiohttp: this call failed, or no call can succeed."""
         failed = as_call_error(error, self.route, self.redact)
         if refuses_proxy_credentials(error) or (rejects_certificate(error) and not self._answered_before):
             return TenantUnreachable(failed.message)
@@ -253,31 +253,34 @@ class Calls:
 
 
 def refuse_anothers(response: aiohttp.ClientResponse, track_id: str, redact: Redact) -> None:
-    """Raises CallError where ``response`` names another call of this run.
+    """Raise CallError if the ``Zuora-Track-Id`` of ``response`` belongs to another call of this run.
 
-    A gateway that mixes up its connections, or responds twice, would report the end of one action as that of another.
-    An echo that is none of ours says nothing: it is left out, or changed, as headers are.
+    A gateway may swap its connections or respond twice. The state of one action would then be recorded for another.
+    Gateways also remove or change headers, so a missing or unknown track id is accepted.
     """
     echoed = response.headers.get("Zuora-Track-Id", track_id)
     if echoed == track_id:
         return
     ours, dash, _ = track_id.rpartition("-")
     if echoed.startswith(ours + dash) and echoed.removeprefix(ours + dash).isdigit():
-        response.close()  # whatever comes next on this connection is another call's too
+        response.close()  # later responses on this connection belong to other calls as well
         raise not_understood(
             f"it belongs to another call ({echoed})", read_request_id(response.headers, redact)
         )
 
 
 def _says_yes(http_status: int, answer: Answer) -> bool:
-    """Only 200 is documented, and need not spell success out; any other success must, whatever gateway made it one."""
+    """Return whether a response means success. Only 200 is documented, and may omit ``success``.
+
+    Any other 2xx comes from a gateway, so it needs ``success: true``.
+    """
     if http_status == 200:
         return answer.success is not False
     return 200 < http_status < 300 and answer.success is True
 
 
 def not_understood(why: str, request_id: str | None, *, by_api: bool = False) -> CallError:
-    """The error for a success that does not have the documented form. ``why`` ends the sentence."""
+    """Return the error for a success that does not have the documented form. ``why`` completes its message."""
     return CallError(
         Kind.MALFORMED_ANSWER,
         f"The tenant's answer cannot be understood: {why}.",

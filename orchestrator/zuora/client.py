@@ -1,4 +1,4 @@
-"""The calls of the tenant's API that this product makes, over aiohttp."""
+"""The calls of Zuora's API that this product makes, over aiohttp."""
 
 import asyncio
 import re
@@ -22,23 +22,23 @@ from orchestrator.zuora.responses import (
 from orchestrator.zuora.transport import FAILURES, read_bounded
 
 LARGEST_FILE = 2_047 << 20
-"""Bytes of a response file (Zuora API, "Retrieve a file")."""
+"""Largest response file in bytes (Zuora API, "Retrieve a file")."""
 
 SLOWEST_FILE = 16 << 10
 FILE_TIMEOUTS = 4
-"""Bytes per second of a response file on the whole, once it took longer than so many timeouts. Otherwise a byte now and
-then would hold a slot for ever."""
+"""Slowest average of a download in bytes per second. It applies after ``FILE_TIMEOUTS`` times the timeout of a call.
+Otherwise a server that sends a byte now and then would occupy a slot for ever."""
 
 _NO_FILE = ("text/html", "application/json")
 
 _ZIP = b"P"
-"""The first two bytes of every zip file ("PK"); a first chunk may be one byte long."""
+"""The first byte of every zip file, which starts with "PK". The first chunk may be one byte long."""
 
 _CSV = ("text/csv", "application/csv")
-"""The content type of a file that a gateway decompressed in transit."""
+"""Content types of a file that a gateway decompressed in transit."""
 
 _FILE_ID = re.compile(r"(?:.*/)?v1/files/([0-9A-Za-z_-]+)(?:\.[^/]*)?/?", re.DOTALL)
-"""The path of a response file's address, up to its query: the id is one segment, an extension may follow."""
+"""The path of a response file's address, without query. The id is one segment and may have an extension."""
 
 _ANSWER = msgspec.json.Decoder(Answer)
 _STATUS = msgspec.json.Decoder(StatusAnswer)
@@ -46,14 +46,14 @@ _FILE_STATUS = msgspec.json.Decoder(FileStatusAnswer)
 
 
 class ZuoraClient(Calls):
-    """One tenant. Each method makes one call and returns its meaning, or raises one :class:`CallError`.
+    """The client of one tenant. Each method makes one call and returns its result, or raises one :class:`CallError`.
 
-    Nothing is retried here except the token's own call. ``settings.timeout`` bounds each call. For a file, it bounds
-    the time between chunks, and ``SLOWEST_FILE`` bounds the whole.
+    Only the token request is retried here. ``settings.timeout`` bounds each call. For a download it bounds the time
+    between chunks, and ``SLOWEST_FILE`` bounds the whole download.
     """
 
     async def stop(self, bulk_key: str, track_id: str) -> str | None:
-        """``PUT /v1/bulk/{bulk-key}/stop``: asks the tenant to stop one mass action; gives its request id."""
+        """Stop one mass action (``PUT /v1/bulk/{bulk-key}/stop``). Return the request id, or None if there is none."""
         answer, headers = await self._call("PUT", f"{self._bulk}/{bulk_key}/stop", track_id, _ANSWER)
         request_id = read_request_id(headers, self.redact)
         if not answer.success:
@@ -61,7 +61,7 @@ class ZuoraClient(Calls):
         return request_id
 
     async def status(self, bulk_key: str, track_id: str) -> ActionState:
-        """``GET /v1/bulk/{bulk-key}``: reads one mass action's status and counts."""
+        """Return the status and counts of one mass action (``GET /v1/bulk/{bulk-key}``)."""
         answer, headers = await self._call("GET", f"{self._bulk}/{bulk_key}", track_id, _STATUS)
         try:
             return answer.state(self.redact)
@@ -76,17 +76,17 @@ class ZuoraClient(Calls):
         write: Callable[[bytes], Awaitable[object]],
         on_headers: Callable[[], object] = lambda: None,
     ) -> None:
-        """``GET /v1/files/{file-id}``: passes the response file to ``write``, chunk by chunk.
+        """Pass a response file to ``write``, chunk by chunk (``GET /v1/files/{file-id}``).
 
         Args:
-            address: the ``outputURL`` of an action. Only the file id in it is used: the tenant's own base address is
-                called, whatever host or prefix ``address`` names.
+            address: the ``outputURL`` of an action. Only its file id is used. The request goes to the tenant's own base
+                address, although ``address`` may contain another host or prefix.
             track_id: the track id of this call.
-            write: takes the next bytes of the file. An OSError that it raises is raised unchanged.
-            on_headers: called once the headers of a successful response are there.
+            write: receives the next bytes of the file. Its OSError is raised unchanged.
+            on_headers: called when the headers of a successful response have arrived.
 
         Raises:
-            CallError: of kind ``no_response_file``, without a call, if ``address`` contains no file id.
+            CallError: of kind ``no_response_file``, without a request, if ``address`` contains no file id.
         """
         url = self._url.with_path(f"{self._files}/{file_id(address)}", encoded=True)
         token = await self._token.bearer()
@@ -99,7 +99,7 @@ class ZuoraClient(Calls):
                 self._request("GET", url, track_id, token) as response,
             ):
                 refuse_anothers(response, track_id, self.redact)
-                # A gateway answers HTML under 200 as well, and the API its failures as JSON.
+                # A gateway may send HTML with HTTP 200, and the API sends its failures as JSON.
                 if response.status != 200 or response.content_type in _NO_FILE:
                     body = await read_bounded(response, LARGEST_ANSWER)
                     refusal = self._refusal(response, understood(body, _ANSWER), body, token)
@@ -133,9 +133,9 @@ class ZuoraClient(Calls):
             raise failure(200, None, read_request_id(response.headers, self.redact), None, self.redact)
 
     async def archived(self, address: str, track_id: str) -> str | None:
-        """``GET /v1/files/{file-id}/status``: whether the response file at ``address`` is archived.
+        """Return how to restore the response file at ``address`` (``GET /v1/files/{file-id}/status``).
 
-        Returns a sentence with the call that restores the file, or None if the tenant can deliver it.
+        Return a sentence with the restoring call if the file is archived, or None if the tenant can deliver it.
         """
         path = f"{self._files}/{file_id(address)}"
         answer, _ = await self._call("GET", f"{path}/status", track_id, _FILE_STATUS)
@@ -148,14 +148,14 @@ class ZuoraClient(Calls):
         )
 
     def _file_ends(self, began: float, size: int) -> float:
-        """Until when the next chunk of a file must come, of which there are ``size`` bytes; in the loop's seconds."""
+        """Return the deadline of the next chunk, after ``size`` bytes, in the event loop's seconds."""
         timeout = self._settings.timeout
         by_pace = began + FILE_TIMEOUTS * timeout + size / SLOWEST_FILE
         return min(asyncio.get_running_loop().time() + timeout, by_pace)
 
 
 def file_id(address: str) -> str:
-    """The id of the response file at ``address``, absolute or relative. Raises CallError if there is none."""
+    """Return the id of the response file at ``address``, absolute or relative. Raises CallError without an id."""
     path = re.split("[?#]", address, maxsplit=1)[0]
     found = _FILE_ID.fullmatch(path) if len(address) < LONGEST_ADDRESS else None
     if found is None:

@@ -1,15 +1,15 @@
-"""Calls bounded in time, hundreds of them with one timer."""
+"""Timeouts for hundreds of concurrent calls with one timer."""
 
 import asyncio
 from types import TracebackType
 
 
 class Deadlines:
-    """Bounds whatever is awaited in its ``with`` block by ``seconds``, then raises TimeoutError there.
+    """Raises TimeoutError in a ``with`` block that takes longer than ``seconds``.
 
-    The seconds are the same for all, so the block that was entered first ends first, and one timer for that one is
-    enough. (A timer for each, as ``asyncio.timeout`` sets it, costs more than all else that is ours of a call.) A task
-    is in one block at a time.
+    The timeout is the same for all blocks, so the block entered first expires first. One timer for that block is
+    enough. One timer per call, as in ``asyncio.timeout``, costs more than all other code of this product in a call. A
+    task can be in one block at a time.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -34,12 +34,12 @@ class Deadlines:
         assert task is not None
         if self._under_way.pop(task, None) is not None:
             return
-        # A call that was also cancelled from outside is cancelled, and not late.
+        # If the task was also cancelled from outside, the cancellation has precedence over the timeout.
         if task.uncancel() <= self._expired.pop(task) and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def close(self) -> None:
-        """Bounds nothing any more."""
+        """Cancel the timer. Blocks no longer expire."""
         if self._timer is not None:
             self._timer.cancel()
 

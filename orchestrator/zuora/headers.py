@@ -1,4 +1,4 @@
-"""The headers of a response: limits, and how long to wait. Malformed values are ignored."""
+"""Read rate limits, waiting times and the request id from the headers of a response. Malformed values are ignored."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _NO_DATE = (ValueError, TypeError, OverflowError)
 
 
 def read_limits(headers: Mapping[str, str]) -> Limits:
-    """The limits in ``headers`` (case-insensitive), in any of the spellings in use (Zuora API, "Rate limits")."""
+    """Return the limits in ``headers`` (case-insensitive), in any known spelling (Zuora API, "Rate limits")."""
     get = headers.get
     limit = get("RateLimit-Limit") or get("Rate-Limit-Limit") or _with_x(headers, "Limit")
     nearest, windows = read_windows(limit) if limit else (None, ())
@@ -31,7 +31,7 @@ def read_limits(headers: Mapping[str, str]) -> Limits:
         nearest=nearest,
         remaining=_number(remaining),
         reset=None if reset is None else min(float(reset), LONGEST_WAIT),
-        # With a limit of zero calls, no answer would arrive.
+        # A limit of 0 is ignored: with it, this response could not have arrived.
         concurrency=_number(get("Concurrency-Limit-Limit")) or None,
         concurrency_remaining=_number(get("Concurrency-Limit-Remaining")),
     )
@@ -42,21 +42,21 @@ def _with_x(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def read_retry_after(headers: MultiMapping[str], wall: float) -> float | None:
-    """Seconds to wait, from ``Retry-After`` in either form of RFC 9110, section 10.2.3; None if it gives none.
+    """Return the seconds to wait, from either form of ``Retry-After`` (RFC 9110, section 10.2.3), or None.
 
-    Seconds may have a fraction, as some gateways send them. If the header occurs more than once, from a gateway and
-    from the API behind it, the longest wait applies. A date is compared with the response's own ``Date``, so that
-    neither clock's error counts. If the response has none, it is compared with ``wall``, this machine's clock in
-    seconds since the epoch.
+    Some gateways send fractions of seconds. The header may occur more than once, from a gateway and from the API behind
+    it. The longest wait applies. A date is compared with the ``Date`` of the response, so that a clock error cancels
+    out. Without ``Date``, it is compared with ``wall``, this machine's clock in seconds since the epoch.
     """
     waits = (_wait(text, headers, wall) for text in headers.getall("Retry-After", ()))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def read_request_id(headers: Mapping[str, str], redact: Redact) -> str | None:
-    """``Zuora-Request-Id``, documented with 36 characters: anything else does not help the support.
+    """Return ``Zuora-Request-Id``, or None if it has control or non-ASCII characters, or more than ``LONGEST_ID``.
 
-    Bytes that are no UTF-8 come as lone surrogates, which neither the journal nor JSON can hold.
+    A documented id has 36 characters. Zuora's support cannot use another form. Bytes that are not UTF-8 become lone
+    surrogates, which neither the journal nor JSON can store.
     """
     text = headers.get("Zuora-Request-Id", "").strip()
     fits = text.isascii() and text.isprintable() and 0 < len(text) <= LONGEST_ID
@@ -65,7 +65,10 @@ def read_request_id(headers: Mapping[str, str], redact: Redact) -> str | None:
 
 @lru_cache(maxsize=64)
 def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
-    """``2250000, 50000;w=60, 2250000;w=3600`` as the nearest window's quota and every window."""
+    """Parse a limit header, for example ``2250000, 50000;w=60, 2250000;w=3600``.
+
+    Return the quota of the window nearest to exhaustion, and every window with its length in seconds.
+    """
     if len(text) > LONGEST_TEXT:
         return None, ()
     first, *rest = text.split(",")
@@ -75,7 +78,7 @@ def read_windows(text: str) -> tuple[int | None, tuple[Window, ...]]:
         named = [parameter.partition("=") for parameter in parameters]
         lengths = [_number(value) for name, _, value in named if name.strip().lower() == "w"]
         quota = _number(quota_text)
-        seconds = lengths[0] if len(lengths) == 1 else None  # of two lengths, neither can be meant
+        seconds = lengths[0] if len(lengths) == 1 else None  # two lengths contradict each other
         if quota and seconds:
             windows.append(Window(quota, seconds))
     return _number(first.partition(";")[0]), tuple(windows)
@@ -96,7 +99,7 @@ def _wait(text: str, headers: Mapping[str, str], wall: float) -> float | None:
 
 
 def read_http_date(text: str) -> float:
-    """Return the seconds since the epoch of an HTTP date. A date without a zone, or with ``-0000``, is in UTC.
+    """Return an HTTP date as seconds since the epoch. A date without a zone, or with ``-0000``, is in UTC.
 
     Raises ValueError, TypeError or OverflowError if the text is not a date (RFC 9110, section 5.6.7).
     """
@@ -106,7 +109,10 @@ def read_http_date(text: str) -> float:
 
 @lru_cache(maxsize=256)
 def _number(text: str | None) -> int | None:
-    """ASCII digits only: ``int`` would take other alphabets' digits, signs, underscores and four hundred places."""
+    """Parse at most 12 ASCII digits.
+
+    ``int`` also accepts digits of other alphabets, signs, underscores and numbers of four hundred digits.
+    """
     if text is None:
         return None
     text = text.strip()

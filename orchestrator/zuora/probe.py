@@ -1,4 +1,4 @@
-"""Whether the tenant can be reached, step by step: name, connection, proxy, TLS. Sends no request to the tenant."""
+"""Test the connection to the tenant step by step: name, connection, proxy, TLS. No request is sent to the tenant."""
 
 import asyncio
 import socket
@@ -22,11 +22,11 @@ from orchestrator.zuora.reasons import (
 from orchestrator.zuora.transport import BEFORE_SENDING, Connector, through
 
 ALERT = 0.3
-"""Seconds to wait for a server's alert: with TLS 1.3 it asks for a client certificate after the handshake."""
+"""Seconds to wait for a TLS alert. With TLS 1.3, a server asks for a client certificate after the handshake."""
 
 
 class Tls(Struct, frozen=True):
-    """A TLS connection: its version, whose certificate it is, who issued it, and its end in seconds since the epoch."""
+    """A TLS connection: version, subject and issuer of the certificate, and its expiry in seconds since the epoch."""
 
     version: str
     subject: str
@@ -35,7 +35,7 @@ class Tls(Struct, frozen=True):
 
 
 class Reached(Struct, frozen=True):
-    """A connection: to which address (of the proxy, if there is one), and the seconds it took; ``tls`` for https."""
+    """A connection: its address (the proxy's, if there is one) and its connect time. ``tls`` is None for plain http."""
 
     address: str
     seconds: float
@@ -43,13 +43,14 @@ class Reached(Struct, frozen=True):
 
 
 class _ConnectedError(Exception):
-    """Ends the call once its connection is established."""
+    """Aborts the call once its connection is established."""
 
 
 async def reach(base_url: str, timeout: float, route: Route, context: ssl.SSLContext | bool) -> Reached:
-    """Connect to ``base_url`` on the way ``route``, verify it with ``context`` and hang up, in ``timeout`` seconds.
+    """Connect to ``base_url`` by ``route``, verify its certificate with ``context`` and close the connection.
 
-    Raises TenantUnreachable, which names the step that failed and what may be wrong.
+    Raises TenantUnreachable, which names the failed step and a possible cause. ``timeout`` is in seconds and covers all
+    steps.
     """
     url = URL(base_url)
     hop = url if route.proxy is None else URL(route.proxy.url)
@@ -71,7 +72,7 @@ async def reach(base_url: str, timeout: float, route: Route, context: ssl.SSLCon
     except TimeoutError:
         raise TenantUnreachable(f"{step}: nothing came in {timeout:g} s. {_advice(route)}") from None
     except BEFORE_SENDING as error:
-        if type(error) is aiohttp.ClientConnectorError:  # hung up after the connection of the step before
+        if type(error) is aiohttp.ClientConnectorError:  # the first connection worked, this one was closed
             raise TenantUnreachable(f"{step}: {system_reason(error.os_error)}. {_advice(route)}") from error
         raise TenantUnreachable(connect_failure(error, route)) from error
     except OSError as error:
@@ -87,7 +88,7 @@ def _advice(route: Route) -> str:
 
 
 async def _established(url: URL, route: Route, context: ssl.SSLContext | bool) -> Tls:
-    """The TLS connection that a call to ``url`` would use: the call is prepared, connected and not sent."""
+    """Return the TLS connection that a call to ``url`` would use. The request is prepared and not sent."""
     found: list[Tls] = []
 
     async def connect_only(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> NoReturn:
@@ -121,6 +122,6 @@ def _tls(secured: ssl.SSLObject) -> Tls:
 
 
 def _name(names: Any, *wanted: str) -> str:
-    """The first of ``wanted`` in a name as ``getpeercert`` gives it."""
+    """Return the first of the attributes ``wanted`` in a name from ``getpeercert``."""
     known = {name: value for part in names for name, value in part}
     return next((known[name] for name in wanted if name in known), "unnamed")

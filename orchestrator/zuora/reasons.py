@@ -1,4 +1,4 @@
-"""Why there is no connection to the tenant, as sentences for the operator: proxy, name, TLS, system."""
+"""Explain a failed connection to the operator: proxy, name, TLS, system error."""
 
 import errno
 import os
@@ -18,10 +18,10 @@ _OUR_CERTIFICATE = re.compile(
     r"ALERT_(CERTIFICATE_(REQUIRED|REVOKED|EXPIRED|UNKNOWN)|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|"
     r"ACCESS_DENIED)"
 )
-"""TLS alerts that a server sends about the client's certificate, or about the lack of it (RFC 8446, section 6.2)."""
+"""TLS alerts about a wrong or missing client certificate (RFC 8446, section 6.2)."""
 
 _STRICT = range(80, 94)
-"""OpenSSL's errors of strict checks, which Python 3.13 switched on (``X509_V_FLAG_X509_STRICT``)."""
+"""OpenSSL's errors of strict checks (``X509_V_FLAG_X509_STRICT``), which Python 3.13 enables."""
 
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _WRONG_NAME = (62, 64)
@@ -30,11 +30,11 @@ _UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
 
 
 class NoTunnel(aiohttp.ClientConnectionError):
-    """The proxy closed the connection, or its answer to CONNECT is not HTTP."""
+    """The proxy closed the connection, or its response to CONNECT is not HTTP."""
 
 
 def connect_failure(error: BaseException, route: Route) -> str:
-    """Why the connection for a call was not made: ``error`` of aiohttp, on the way ``route``."""
+    """Return why the connection of a call by ``route`` failed. ``error`` is aiohttp's exception."""
     proxy = route.proxy
     unused = f" {route.unused}" if route.unused else ""
     match error:
@@ -90,12 +90,12 @@ def _credentials_refused(proxy: Proxy, offered: str) -> str:
 
 
 def requires_client_certificate(error: BaseException) -> bool:
-    """Whether ``error`` says that the server wants a certificate of ours."""
+    """Return whether ``error`` shows that the server requires a client certificate."""
     return _OUR_CERTIFICATE.search(str(error)) is not None
 
 
 def tls_failure(error: BaseException, host: str) -> str:
-    """Why TLS with ``host`` failed."""
+    """Return why TLS with ``host`` failed, as a sentence."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate_rejected(error, host)
     if requires_client_certificate(error):
@@ -141,8 +141,8 @@ def _unreadable_store() -> str:
 
 
 def system_reason(error: BaseException) -> str:
-    """The system's words for ``error``."""
-    # asyncio puts its own words in the place of the system's; those of TLS and of name look-up have other numbers.
+    """Return the operating system's text for ``error``."""
+    # asyncio replaces the system's text by its own. The numbers of TLS and name look-up errors are no errno.
     if isinstance(error, OSError) and error.errno and not isinstance(error, (ssl.SSLError, socket.gaierror)):
         return os.strerror(error.errno)
     if isinstance(error, ConnectionResetError):

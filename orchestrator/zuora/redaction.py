@@ -1,7 +1,7 @@
-"""Removes our own credentials from what the tenant says: it, or a gateway, may repeat what it was sent.
+"""Remove the credentials from texts of the tenant: an API or a gateway may repeat the request in its response.
 
-A text is decoded layer by layer, and each layer is compared with the secrets. Only letters and digits count, whatever
-their case: so a secret is found although other characters are between its characters. Every step is linear in the text.
+A text is decoded layer by layer, and each layer is searched for the secrets. The search compares letters and digits
+only and ignores case. It therefore finds a secret with other characters in between. Every step is linear in the text.
 """
 
 import html
@@ -13,26 +13,26 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 Redact = Callable[[str], str]
-"""Returns a text of the tenant without the secrets in it."""
+"""Returns a text of the tenant without the secrets."""
 
 GRAM = 6
 STEP = 5
-"""Letters and digits that are compared at once, and the distance between two comparisons."""
+"""Letters and digits that are compared at a time, and the distance between two comparisons."""
 
 LEAST_PART = GRAM + STEP - 1
-"""Letters and digits of a secret, in a row, that are always removed."""
+"""Number of consecutive letters and digits of a secret that are always removed."""
 
 LEAST_SECRET = 4
-"""Letters and digits of the shortest secret that is removed. Fewer occur in any text."""
+"""Letters and digits of the shortest secret that is removed. Shorter ones occur in any text."""
 
 LAYERS = 4
-"""The text as it is, and three layers of escapes."""
+"""Number of layers that are searched: the text itself, and three layers of escapes."""
 
 LONGEST = 4_096
-"""Characters of a text that are kept: the cost of one text is bounded."""
+"""Characters of a text that are kept. The limit bounds the cost of one text."""
 
 TOKENS = 3
-"""Tokens that are remembered: calls in flight may still carry the one before."""
+"""Number of latest tokens that are removed. Calls in flight may still use the previous token."""
 
 _BEARER = re.compile(r"\b(bearer)\s+[^\s\"',;]{12,}", re.IGNORECASE)
 _ESCAPE = re.compile(
@@ -46,15 +46,15 @@ _NO_LETTER = bytes(code for code in range(256) if not chr(code).isascii() or not
 
 
 MOST_REMEMBERED, LONGEST_REMEMBERED = 500, 100
-"""Texts whose redacted form is remembered, and the characters of the longest. Nearly every response repeats some."""
+"""Number of cached texts, and the longest cached text in characters. Nearly every response repeats some texts."""
 
 
 class Redaction:
-    """The secrets of one tenant: the client's, ready or fetched tokens. A call returns a text without them.
+    """The secrets of one tenant: client secret, bearer token and fetched tokens. A call returns a text without them.
 
-    Secrets are found plain, in hexadecimal, in base64 (also of a text that contains them), and in any mixture of
-    percent, HTML and backslash escapes. Every part of ``LEAST_PART`` letters and digits is removed: a text may have
-    been cut. Text after ``Bearer`` is removed as well. A text longer than ``LONGEST`` is cut.
+    Secrets are found in plain text, hexadecimal and base64 (also inside longer encoded texts), with any mixture of
+    percent, HTML and backslash escapes. Every part of ``LEAST_PART`` letters and digits is removed, because a gateway
+    may cut a text. The text after ``Bearer`` is removed as well. A text longer than ``LONGEST`` is cut.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -66,11 +66,11 @@ class Redaction:
 
     @classmethod
     def of_client(cls, client_id: str, client_secret: str, *others: str) -> "Redaction":
-        """For an OAuth client, whose secret is also sent together with its id (RFC 7617), and for ``others``."""
+        """Redact an OAuth client's secret, also inside Basic credentials (RFC 7617), and ``others``."""
         return cls(client_secret, b64encode(f"{client_id}:{client_secret}".encode()).decode(), *others)
 
     def add_token(self, token: str) -> None:
-        """Removes ``token`` too, from now on."""
+        """Remove ``token`` as well, from now on."""
         if token not in self._tokens:
             self._tokens.append(token)
             self._grams = None
@@ -107,7 +107,7 @@ class Redaction:
         return self._grams
 
     def _is_in(self, line: bytes, grams: frozenset[bytes]) -> bool:
-        """Whether a secret may be in ``line``. Nearly every text ends here."""
+        """Return whether ``line`` may contain a secret. For nearly every text the search ends here."""
         pieces = [line[at : at + GRAM] for at in range(0, len(line) - GRAM + 1, STEP)]
         return not grams.isdisjoint(pieces) or any(map(line.__contains__, self._short))
 
@@ -131,7 +131,7 @@ class Redaction:
         return "".join((*kept, text[place:]))
 
     def _found(self, line: bytes, grams: frozenset[bytes]) -> Iterator[tuple[int, int]]:
-        """Where parts of secrets are in ``line``: the first letter of each, and the one after its last."""
+        """Yield start and end (exclusive) of each part of a secret in ``line``."""
         at = 0
         while at < len(line):
             end = at
@@ -148,23 +148,23 @@ class Redaction:
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    """The letters and digits of ``secret`` in each encoding that is not decoded but compared."""
+    """Yield the letters and digits of ``secret`` in each encoding that is searched for without decoding."""
     data = secret.encode()
     yield _folded(secret)
     yield _folded(data.hex())
-    for before, mixed in enumerate((0, 2, 3)):  # the first characters also encode what precedes the secret
+    for before, mixed in enumerate((0, 2, 3)):  # skips characters that mix with bytes before
         yield _folded(b64encode(b"\0" * before + data).decode()[mixed:])
 
 
 def _folded(text: str) -> bytes:
-    """The ASCII letters and digits of ``text``, in lower case."""
+    """Return the ASCII letters and digits of ``text`` in lower case."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).casefold()
     return text.encode("ascii", "ignore").translate(_FOLD, _NO_LETTER)
 
 
 def _decoded(chars: str, starts: list[int], ends: list[int]) -> tuple[str, list[int], list[int]]:
-    """``chars`` with one layer of escapes decoded, and where each character starts and ends in the whole text."""
+    """Decode one layer of escapes. Return the text, and the start and end of each character in the original text."""
     line: list[str] = []
     first: list[int] = []
     last: list[int] = []
@@ -180,7 +180,7 @@ def _decoded(chars: str, starts: list[int], ends: list[int]) -> tuple[str, list[
 
 @lru_cache(maxsize=1024)
 def _character(escape: str) -> str:
-    """The one character that ``escape`` means; a blank if it means none."""
+    """Return the one character that ``escape`` encodes, or a space if it encodes none."""
     if escape[0] == "&":
         return html.unescape(escape)[:1] or " "
     code = escape[1:].strip("uUxX{}")

@@ -1,4 +1,4 @@
-"""The tenant's answers as they come over the wire, and what they mean."""
+"""The tenant's responses: their JSON forms, their meaning, and the errors for failures."""
 
 import html
 import re
@@ -13,14 +13,14 @@ from orchestrator.model import ActionState, Grant, Provenance, Records, Status, 
 from orchestrator.zuora.redaction import Redact
 
 LONGEST_ADDRESS = 4_096
-"""Characters of a response file's address that are kept; one as long as that is not called."""
+"""Longest stored address of a response file in characters. An address of this length may be cut, and is not called."""
 
 LONGEST_TEXT = 200
 LONGEST_MESSAGE = 1_000
-"""Characters of any other text of the tenant's that are kept: in a journal it comes once a call."""
+"""Longest stored text and message of the tenant in characters. The journal may store one for every call."""
 
 LONGEST_PAGE = 16_384
-"""Bytes of a gateway's page in which its title is looked for."""
+"""Number of bytes of a gateway's page that are searched for its title."""
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _TITLE = re.compile(r"<title\b[^>]{0,200}>(.{0,300}?)</title", re.IGNORECASE | re.DOTALL)
@@ -28,21 +28,21 @@ _HEADING = re.compile(r"<h1\b[^>]{0,200}>(.{0,300}?)</h1", re.IGNORECASE | re.DO
 _TAG = re.compile(r"<[^>]{0,1000}>")
 
 USUAL_LIFETIME = 3_599.0
-"""Seconds that a token lives (Zuora API, "Create an OAuth token")."""
+"""Lifetime of a token in seconds (Zuora API, "Create an OAuth token")."""
 
 
 class Reason(Struct, frozen=True):
-    """One of a failure's reasons; the last two digits of ``code`` are its category."""
+    """One reason of a failure. The last two digits of ``code`` are its category."""
 
     code: int | str | None = None
     message: str | None = None
 
 
 class Answer(Struct, frozen=True, rename="camel"):
-    """The fields that every answer may have. ``success`` false under HTTP 200 is a failure all the same.
+    """The fields that every response may have. ``success: false`` is a failure, also with HTTP 200.
 
-    ``message``, ``error`` and ``error_description`` come from a gateway or from the token endpoint. Beside a success
-    they do not make it a failure, whatever their types are.
+    ``message``, ``error`` and ``error_description`` come from a gateway or from the token endpoint. In a success they
+    are ignored, and may have any type.
     """
 
     success: bool | None = None
@@ -54,12 +54,12 @@ class Answer(Struct, frozen=True, rename="camel"):
 
     @property
     def by_api(self) -> bool:
-        """Whether this success has the documented form. Other JSON under HTTP 200 comes from a gateway."""
+        """Whether this success has the documented form. Other JSON with HTTP 200 comes from a gateway."""
         return self.success is not None
 
     @property
     def text(self) -> str | None:
-        """The reason as text, wherever the answer has it."""
+        """The first reason as text, from any of the fields that may contain it."""
         try:
             first = self.reason().message
         except ValidationError:
@@ -68,7 +68,7 @@ class Answer(Struct, frozen=True, rename="camel"):
         return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
     def reason(self) -> Reason:
-        """The first of the reasons, or one that says nothing. Raises ValidationError where they are no reasons."""
+        """Return the first reason, or an empty one. Raises ValidationError if ``reasons`` has another form."""
         reasons = convert(self.reasons, list[Reason] | None)
         return reasons[0] if reasons else Reason()
 
@@ -76,9 +76,8 @@ class Answer(Struct, frozen=True, rename="camel"):
 class StatusAnswer(Answer, frozen=True, rename="camel"):
     """Zuora API, "Retrieve the status of a mass action".
 
-    Only ``status`` decides anything. The others are ignored if they are malformed: the end of an action must not be
-    lost because of a count. Counts are strings by the schema, integers in the samples, and null before an action
-    starts.
+    Only ``status`` is required. Other malformed fields are ignored, so that a wrong count cannot hide the end of an
+    action. Counts are strings in the schema, integers in the samples, and null before an action starts.
     """
 
     status: str | None = None
@@ -95,11 +94,11 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
 
     @property
     def by_api(self) -> bool:
-        """Whether this success has the documented form. Other JSON under HTTP 200 comes from a gateway."""
+        """Whether this success has the documented form. Other JSON with HTTP 200 comes from a gateway."""
         return self.success is not None or self.status is not None
 
     def state(self, redact: Redact) -> ActionState:
-        """The reading, or ValueError where it holds no status this product knows."""
+        """Return the state of the action. Raises ValueError if the status is unknown."""
         total, processed = read_code(self.total_count), read_code(self.processed_count)
         known = processed is not None or total is not None
         return ActionState(
@@ -124,18 +123,18 @@ class StatusAnswer(Answer, frozen=True, rename="camel"):
 
 
 class FileStatusAnswer(Answer, frozen=True, rename="camel"):
-    """Zuora API, "Retrieve file status". Which statuses there are is not documented, except ``RESTORED``."""
+    """Zuora API, "Retrieve file status". The only documented status is ``RESTORED``."""
 
     accessible: Any = None
     status: Any = None
 
     @property
     def by_api(self) -> bool:
-        """Whether this success has the documented form. Other JSON under HTTP 200 comes from a gateway."""
+        """Whether this success has the documented form. Other JSON with HTTP 200 comes from a gateway."""
         return self.success is not None or self.status is not None
 
     def archived(self, redact: Redact) -> str | None:
-        """The status of a file that cannot be downloaded now; None for any other file."""
+        """Return the status of a file that cannot be downloaded now, or None."""
         status = _text(self.status, LONGEST_TEXT, redact) or ""
         if self.accessible is True or not (
             self.accessible is False or status.casefold().startswith("archiv")
@@ -145,14 +144,14 @@ class FileStatusAnswer(Answer, frozen=True, rename="camel"):
 
 
 class TokenAnswer(Struct, frozen=True):
-    """Zuora API, "Create an OAuth token". Only ``access_token`` must be sound: the rest is not worth a run."""
+    """Zuora API, "Create an OAuth token". Only ``access_token`` is required: a run works without the other fields."""
 
-    access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z", max_length=8_000)]  # what a header can carry
+    access_token: Annotated[str, Meta(pattern=r"^[!-~]+\Z", max_length=8_000)]  # allowed in a header
     expires_in: Any = None
     scope: Any = None
 
     def grant(self, redact: Redact) -> Grant:
-        """The details of the token. An unusable lifetime counts as the usual lifetime: a 401 shows when it is over."""
+        """Return the token's details. The usual lifetime replaces an unusable one, because a 401 shows the expiry."""
         value = self.expires_in if type(self.expires_in) is float else read_code(self.expires_in)
         return Grant(
             float(value) if value and 0 < value < 10**12 else USUAL_LIFETIME,
@@ -162,7 +161,7 @@ class TokenAnswer(Struct, frozen=True):
 
 
 def entities_of(scope: str) -> frozenset[str]:
-    """The entities that ``scope`` names: its parts of the form ``entity.ID``."""
+    """Return the entities in ``scope``: its parts of the form ``entity.ID``."""
     return frozenset(
         plain_entity(part[7:]) for part in scope.split() if part.startswith("entity.") and part[7:]
     )
@@ -181,17 +180,17 @@ _CATEGORIES = {
     70: Kind.THROTTLED,
     99: Kind.INTEGRATION,
 }
-"""The last two digits of a reason's code (Zuora API, "Error codes")."""
+"""Error kinds by the last two digits of a reason's code (Zuora API, "Error codes")."""
 
 _HTTP = {401: Kind.UNAUTHENTICATED, 408: Kind.SERVER, 429: Kind.THROTTLED}
 
 _REFUSED = {403: Kind.NO_PERMISSION, 404: Kind.NOT_FOUND, 405: Kind.UNSUPPORTED}
-"""HTTP statuses of refusals whose code has an unknown category."""
+"""HTTP statuses of refusals with a code of an unknown category."""
 
 _OUTAGE = frozenset({502, 503, 504})
-"""HTTP statuses by which a gateway says that the API does not answer, whatever the body contains."""
+"""HTTP statuses with which a gateway reports that the API does not respond. The body does not matter."""
 
-# A server that failed in the middle may have failed after it did what was asked.
+# A server that reports a failure may already have carried out the request.
 _MAY_HAVE_WORKED = frozenset(
     {
         Kind.INTERNAL,
@@ -206,7 +205,7 @@ _MAY_HAVE_WORKED = frozenset(
 
 
 def read_code(code: object) -> int | None:
-    """A reason's code, or a count, as a number; None where it is not made of ASCII digits."""
+    """Return a reason's code or a count as a number, or None. Only ASCII digits are accepted."""
     if type(code) is int:
         return code if 0 <= code < 10**12 else None
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) <= 12:
@@ -222,10 +221,10 @@ def failure(
     redact: Redact,
     page: bytes = b"",
 ) -> CallError:
-    """The error for a response: by the category of its code, otherwise by its HTTP status.
+    """Return the error for a failed response, by the category of its code, otherwise by its HTTP status.
 
-    Only a failure with a code comes from the API. Any other response comes from a gateway, whatever its HTTP status is.
-    ``page`` is the body, whose text is the message if the response is not JSON (``answer`` is None).
+    Only a failure with a code comes from the API. A response without a code comes from a gateway, with any HTTP status.
+    ``page`` is the body. Its text becomes the message if the response is not JSON (``answer`` is None).
     """
     try:
         reason = answer.reason() if answer else Reason()
@@ -267,15 +266,15 @@ A = TypeVar("A")
 
 
 def understood(body: bytes, decoder: Decoder[A]) -> A | None:
-    """The content of ``body``, by ``decoder``; None if it is not such JSON."""
+    """Decode ``body`` as JSON with ``decoder``. Return None if it does not have that form."""
     try:
-        return decoder.decode(body.removeprefix(BOM_UTF8))  # a mark that RFC 8259 allows a reader to ignore
+        return decoder.decode(body.removeprefix(BOM_UTF8))  # RFC 8259 allows a reader to ignore the mark
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def page_text(page: bytes) -> str | None:
-    """The message of a page that is not JSON: the title or heading of HTML, or plain text. None if it says nothing."""
+    """Return the message of a page that is not JSON, or None: the title or heading of HTML, or plain text."""
     text = page[:LONGEST_PAGE].decode("utf-8-sig", "replace").strip()
     if text.startswith("<"):
         found = (pattern.search(text) for pattern in (_TITLE, _HEADING))
@@ -287,7 +286,7 @@ def page_text(page: bytes) -> str | None:
 
 
 def shortened(text: str) -> str:
-    """``text`` as the end of a sentence, of at most ``LONGEST_TEXT`` characters."""
+    """Return ``text`` as the end of a sentence, with at most ``LONGEST_TEXT`` characters and an ellipsis."""
     text = " ".join(text.split())
     short = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT].rstrip()}…"
     return short if short.endswith((".", "!", "?", "…")) else f"{short}."
@@ -317,14 +316,14 @@ def _status(value: str | None, redact: Redact) -> Status:
 
 
 def _time(value: Any, redact: Redact) -> str | None:
-    """A time in the tenant's own words. The documented form holds no secret, and needs no search for one."""
+    """Return a time in the tenant's own form. A time in the documented form needs no redaction."""
     if isinstance(value, str) and _TIME.fullmatch(value):
         return value
     return _text(value, LONGEST_TEXT, redact) or None
 
 
 def _address(value: Any, redact: Redact) -> str | None:
-    """The address of a response file, or None if there is none yet. A value of another type is shown as JSON."""
+    """Return the address of a response file, or None if there is none yet. A value of another type is shown as JSON."""
     if value is None:
         return None
     text = value if isinstance(value, str) else encode(value).decode()

@@ -1,4 +1,4 @@
-"""One token for several tenants of one OAuth client, where its scope covers the entities of both."""
+"""Share one token among tenants of one OAuth client if its scope contains their entities."""
 
 import asyncio
 from collections import defaultdict
@@ -12,11 +12,11 @@ from orchestrator.model import plain_entity
 from orchestrator.zuora.token import FetchToken, Token
 
 NO_ENTITY = ""
-"""The entity of a tenant that names none: its calls go to the default entity of the OAuth client's user."""
+"""The entity of a tenant without an entity id. Its calls use the default entity of the OAuth client's user."""
 
 
 class _Issued(Struct, frozen=True):
-    """A token, the entity that it was requested for, and when it was issued and expires, on the run's clock."""
+    """A token with its requested entity, and its times of issue and expiry on the run's clock."""
 
     token: Token
     entity: str
@@ -24,13 +24,13 @@ class _Issued(Struct, frozen=True):
     expires_at: float
 
     def covers(self, entity: str) -> bool:
-        """Whether the token is good for ``entity``: it was requested for it, or its scope names both entities."""
+        """Return whether the token is valid for ``entity``: the requested one, or one whose scope has both."""
         named = self.token.grant.entities
         return entity == self.entity or (entity in named and self.entity in named | {NO_ENTITY})
 
 
 class _Owner:
-    """The tokens of one OAuth client, the newest of each entity, and who may ask for another."""
+    """The tokens of one OAuth client: the newest of each entity, and the locks for requesting another."""
 
     def __init__(self) -> None:
         self._issued: dict[str, _Issued] = {}
@@ -39,12 +39,15 @@ class _Owner:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def lock(self, entity: str) -> asyncio.Lock:
-        """One lock for entities that can share a token, which they may all do until the first scope is known."""
+        """Return the lock for requests of ``entity``. Entities that can share a token have one lock.
+
+        All entities share a lock until the first scope is known.
+        """
         shares = self._named is None or entity in self._named
         return self._common if shares else self._locks[entity]
 
     def find(self, entity: str, had: str | None, now: float) -> _Issued | None:
-        """The newest token for ``entity``, unless its client ``had`` it already or it has expired."""
+        """Return the newest token for ``entity``. None if it has expired or is the caller's previous token ``had``."""
         covering = (issued for issued in self._issued.values() if issued.covers(entity))
         newest = max(covering, key=lambda issued: issued.at, default=None)
         return newest if newest and newest.token.text != had and now < newest.expires_at else None
@@ -55,10 +58,10 @@ class _Owner:
 
 
 class SharedTokens:
-    """Tokens by the OAuth client that they were issued to. Tenants that can share a token ask for it once.
+    """The tokens of each OAuth client. Tenants that can share a token request it once.
 
-    Each tenant still judges its token by itself (:class:`~orchestrator.zuora.token.OAuthToken`): an entity that refuses
-    every token gives up alone.
+    Each tenant still counts its own refusals (:class:`~orchestrator.zuora.token.OAuthToken`). If an entity refuses
+    every token, only its tenant ends.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -66,10 +69,10 @@ class SharedTokens:
         self._owners: defaultdict[Hashable, _Owner] = defaultdict(_Owner)
 
     def of(self, client: Hashable, entity_id: str | None, fetch: FetchToken) -> FetchToken:
-        """``fetch`` for one tenant of the OAuth client ``client``.
+        """Wrap ``fetch`` for one tenant of the OAuth client ``client``.
 
-        It returns a token that another tenant has fetched, if the scope covers both entities and this tenant did not
-        have it before. A tenant that asks twice was refused the first token, or the token is about to expire.
+        The result returns a token that another tenant has fetched, if its scope contains both entities. It does not
+        return the tenant's previous token: a second call means that this one was refused or is about to expire.
         """
         owner = self._owners[client]
         entity = plain_entity(entity_id or NO_ENTITY)
@@ -80,7 +83,7 @@ class SharedTokens:
             while True:
                 async with (lock := owner.lock(entity)):
                     if lock is not owner.lock(entity):
-                        continue  # the scope became known meanwhile, and does not name this entity
+                        continue  # meanwhile the scope became known, and this entity is not in it
                     issued = owner.find(entity, had, self._clock.now())
                     if issued is None:
                         token = await fetch()

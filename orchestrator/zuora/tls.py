@@ -1,4 +1,4 @@
-"""Which certificates the client trusts. They are read when a tenant is first called over TLS."""
+"""The certificates that the client trusts. They are loaded at the first call over TLS."""
 
 import os
 import ssl
@@ -8,9 +8,9 @@ _NO_CERTIFICATES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
 
 def context_for(address: str, ca_file: str | None) -> ssl.SSLContext | bool:
-    """The certificates that aiohttp verifies ``address`` with: those of ``ca_file`` (PEM), or the system's.
+    """Return aiohttp's ``ssl`` argument for ``address``: it trusts ``ca_file`` (PEM), or the system's certificates.
 
-    Plain http:// (loopback only) needs none.
+    Plain http:// (loopback only) needs no certificates.
     """
     if not address.startswith("https:"):
         return True
@@ -19,17 +19,17 @@ def context_for(address: str, ca_file: str | None) -> ssl.SSLContext | bool:
 
 @cache
 def _context(ca_file: str | None, *_: str | None) -> ssl.SSLContext:
-    """One context for all clients of the same certificates: reading the system's takes 30 ms."""
+    """Create one context per set of certificates. Loading the system's certificates takes 30 ms."""
     context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(("http/1.1",))
     return context
 
 
 def import_aiohttp() -> None:
-    """Imports aiohttp without the certificates that it reads twice as it is imported, 60 ms before the first stop.
+    """Import aiohttp without the system's certificates, which it loads twice. They would delay the first stop by 60 ms.
 
-    Only for a process of our own, whose calls go through :func:`context_for`. A program that embeds the product may
-    need aiohttp's own contexts.
+    Only the process of the command may do this: its calls use :func:`context_for`. A program that embeds the product
+    may need aiohttp's own contexts.
     """
     before = {name: os.environ.get(name) for name in _NO_CERTIFICATES}
     os.environ.update(_NO_CERTIFICATES)

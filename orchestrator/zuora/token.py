@@ -1,4 +1,4 @@
-"""The bearer token: one for all workers, renewed by one call however many ask."""
+"""The bearer token: all calls share one, and one request at a time renews it."""
 
 import asyncio
 import random
@@ -12,39 +12,39 @@ from orchestrator.errors import CallError, CredentialsRefused, TenantError
 from orchestrator.model import Grant
 
 AHEAD = 120.0
-"""Seconds before its expiry at which a token is renewed, while calls use the old token."""
+"""Seconds before its expiry at which a token is renewed. Calls use the old token meanwhile."""
 
 PAUSE = 20.0
-"""Seconds from a renewal ahead of time that failed to the next; else every call would start one, and the tenant gives
-100 a minute."""
+"""Seconds between a failed renewal and the next one, while the old token is valid. Without the pause, every call would
+start a renewal. The tenant allows 100 a minute."""
 
 FRESH_TOKENS = 5
 REFUSED_FOR = 60.0
-"""The credentials are at fault once this many tokens in a row were refused (HTTP 401), for at least so many seconds.
-A tenant in trouble refuses good tokens too, and a run that ends for it leaves actions running."""
+"""The credentials count as refused after this many tokens in a row with HTTP 401, over ``REFUSED_FOR`` seconds.
+During an outage a tenant may refuse valid tokens too. A run that ends because of that would leave actions running."""
 
 REFUSED_AT_ONCE = 5.0
-"""The same in seconds for a token that was handed over, if no call has succeeded with it."""
+"""The same limit in seconds for a bearer token from the settings, before its first successful call."""
 
 PAUSE_AFTER_REFUSAL, LONGEST_PAUSE = 0.25, 2.0
-"""Seconds until calls continue after a second refusal in a row. The pause doubles with each further refusal."""
+"""Seconds before the next call after a second refusal in a row. The pause doubles with each further refusal."""
 
 
 class Token(Struct, frozen=True):
-    """A bearer token, with what came with it."""
+    """A bearer token and its details."""
 
     text: str
     grant: Grant
 
 
 FetchToken = Callable[[], Awaitable[Token]]
-"""Requests a token. Raises TenantError if there can be none, and CallError if a later request may succeed."""
+"""Requests a token. Raises TenantError if none is possible, and CallError if a later request may succeed."""
 
 
 class ReadyToken:
-    """A bearer token that was handed over. After a refusal there is no other, so the same token is tried again.
+    """A bearer token from the settings. It cannot be renewed, so the same token is tried again after a refusal.
 
-    The methods do what those of :class:`OAuthToken` do.
+    The methods have the same meaning as in :class:`OAuthToken`.
     """
 
     def __init__(self, token: str, clock: Clock) -> None:
@@ -75,7 +75,7 @@ class ReadyToken:
     def refused(self, _: str) -> None:
         now = self._clock.now()
         if self._refusals and now < self._try_at:
-            return  # this call left before the pause
+            return  # this call was sent before the pause
         self._refused_at = self._refused_at if self._refusals else now
         self._refusals += 1
         ends = self._refused_at + (REFUSED_FOR if self._worked else REFUSED_AT_ONCE)
@@ -86,8 +86,8 @@ class ReadyToken:
 class OAuthToken:
     """A token by OAuth client credentials.
 
-    ``fetch`` asks the tenant for a token. It runs once at a time: callers that need a token meanwhile wait for the same
-    answer.
+    ``fetch`` requests a token from the tenant. It runs once at a time, and all callers that need a token meanwhile wait
+    for its result.
     """
 
     def __init__(self, fetch: FetchToken, clock: Clock) -> None:
@@ -103,7 +103,7 @@ class OAuthToken:
         self._renewal: asyncio.Task[None] | None = None
 
     def current(self) -> str | None:
-        """The token believed good; None where :meth:`bearer` has to see to one."""
+        """Return the token if it is believed valid, otherwise None: then :meth:`bearer` waits for another."""
         now = self._clock.now()
         if self._token is None or now >= self._expires_at or self._final:
             return None
@@ -112,7 +112,7 @@ class OAuthToken:
         return self._token
 
     async def bearer(self) -> str:
-        """A token believed good. Raises TenantError if there can be none, and CallError if there is none now."""
+        """Wait for a valid token. Raises TenantError if none is possible, CallError if a later attempt may succeed."""
         if self._final:
             raise CredentialsRefused(
                 "The tenant refuses the very tokens it has just issued (HTTP 401). Check that the OAuth client's "
@@ -121,17 +121,17 @@ class OAuthToken:
         token = self.current()
         if token is not None:
             return token
-        # A caller that is cancelled must not take the renewal from the others with it.
+        # Shielded: a cancelled caller must not cancel the renewal for the others.
         await asyncio.shield(self._renew())
         return self._token or await self.bearer()
 
     def accepted(self, _: str) -> None:
-        """The tenant took a token."""
-        # Any token will do, the one before too: what is in doubt are the credentials.
+        """Record that the tenant accepted a token."""
+        # An older token counts as well: the count is about the credentials.
         self._refused_in_a_row = 0
 
     def refused(self, token: str) -> None:
-        """The tenant answered 401 to ``token``: that call failed. Where no other can come, ``bearer`` raises."""
+        """Record that the tenant refused ``token`` with 401. If no other token is possible, ``bearer`` raises."""
         if token != self._token:
             return
         now = self._clock.now()
@@ -167,13 +167,13 @@ class OAuthToken:
 
 
 def _pause(refusals: int) -> float:
-    """Seconds between a refused token and the next attempt, after so many refusals in a row."""
+    """Return the seconds to wait after ``refusals`` refusals in a row."""
     if refusals < 2:
         return 0.0
     return half_jitter(refusals - 1, PAUSE_AFTER_REFUSAL, LONGEST_PAUSE, random.uniform)
 
 
 def _retrieve(renewal: "asyncio.Task[None]") -> None:
-    """No call waits for a renewal ahead of time: its failure shows when the old token ends."""
+    """Retrieve the exception of a renewal, since perhaps no call waits for it. The next renewal raises its own."""
     if not renewal.cancelled():
         renewal.exception()

@@ -1,4 +1,4 @@
-"""``POST /oauth/token``: one OAuth client's tokens, and why the tenant issues none."""
+"""Request tokens with ``POST /oauth/token``, and explain why the tenant issues none."""
 
 import asyncio
 import random
@@ -18,16 +18,16 @@ from orchestrator.zuora.responses import Answer, TokenAnswer, failure, shortened
 from orchestrator.zuora.token import Token
 
 REQUEST_EVERY = (1.0, 2.0)
-"""Seconds after which another request is sent if the ones before hang: a random time between these two."""
+"""Seconds until another request is sent if the previous ones hang: a random value between these two."""
 
 MOST_REQUESTS = 40
-"""Requests of one fetch that may hang at a time."""
+"""Most requests of one fetch that may be in flight at a time."""
 
 ALLOW_LIST = "Check that the tenant's allow list contains this machine's address, or that of its proxy."
 OUTAGE = "Check the address and the network. https://trust.zuora.com shows Zuora's outages and maintenance."
 
 Post = Callable[[str, Mapping[str, str]], Awaitable[tuple[aiohttp.ClientResponse, bytes]]]
-"""Posts a form to an address; returns the response and its body. Raises CallError or TenantUnreachable."""
+"""Posts a form to an address. Returns the response and its body. Raises CallError or TenantUnreachable."""
 
 _ANSWER = msgspec.json.Decoder(Answer)
 _TOKEN = msgspec.json.Decoder(TokenAnswer)
@@ -39,12 +39,12 @@ class TokenEndpoint:
     Args:
         settings: address and credentials.
         post: sends one form.
-        redact: learns every token, and removes secrets from what the tenant says.
+            redact: removes secrets from the tenant's texts. Every new token is added to it.
         clock: for ``Retry-After`` dates.
         on_request: called before each request.
         span: entered around each request.
 
-    ``granted`` describes the token issued last.
+    ``granted`` has the details of the token issued last.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TokenEndpoint:
         self._span = span
 
     async def fetch(self) -> Token:
-        """Request a token. While no response comes, more requests are sent; the first response counts.
+        """Request a token. If a response is slow, send more requests. The first response counts.
 
         Raises:
             CredentialsRefused: the tenant refuses the credentials.
@@ -92,7 +92,7 @@ class TokenEndpoint:
             advice = ALLOW_LIST if error.http_status == 403 else OUTAGE
             error.message = f"No token from {self._base}/oauth/token: {error.message} {advice}"
             error.args = (error.message,)
-            error.may_have_worked = error.by_api = False  # no other call has left
+            error.may_have_worked = error.by_api = False  # no stop or poll was sent
             raise
         finally:
             for request in requests:
@@ -113,11 +113,11 @@ class TokenEndpoint:
                 f"{shortened(self._redact(said.text))} "
                 "Check the client id, the secret, and that they belong to this tenant."
             )
-        answer = understood(body, _TOKEN) if response.status // 100 == 2 else None  # good under any success
+        answer = understood(body, _TOKEN) if response.status // 100 == 2 else None  # any 2xx is accepted
         if answer is None:
             wait = read_retry_after(response.headers, self._clock.wall())
             error = failure(response.status, said, None, wait, self._redact, page=body)
-            if error.kind is Kind.UNAUTHENTICATED:  # without a reason, it comes from a gateway
+            if error.kind is Kind.UNAUTHENTICATED:  # a 401 without a reason comes from a gateway
                 error.kind = Kind.GATEWAY
             error.wrong_address = said is None and response.status < 500 and error.kind is not Kind.THROTTLED
             raise error

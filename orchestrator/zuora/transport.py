@@ -1,4 +1,4 @@
-"""Turns aiohttp's failures into errors of this product, and bounds one request."""
+"""Connections of aiohttp, bounded responses, and the translation of aiohttp's exceptions into CallError."""
 
 import asyncio
 import errno
@@ -36,42 +36,42 @@ BEFORE_SENDING = (
     aiohttp.ServerFingerprintMismatch,
     NoTunnel,
 )
-"""The errors of aiohttp before a byte of the request is sent: the tenant cannot have acted on it."""
+"""aiohttp's exceptions before a byte of the request is sent. The tenant cannot have acted on the request."""
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
-"""The errors of aiohttp when a call gets no readable answer."""
+"""aiohttp's exceptions for a call without a readable response."""
 
 LARGEST_HEAD = 256 << 10
-"""Bytes of a response's headers together."""
+"""Most bytes in all headers of a response together."""
 
 LONGEST_HEADER = 64 << 10
 MOST_HEADERS = 200
-"""Bytes of one header, and headers of one response, that are accepted: gateways add many, and long ones."""
+"""Most bytes in one header, and most headers in one response. Gateways add many headers, and long ones."""
 
 MOST_INTERIM = 100
-"""Interim answers (HTTP 1xx) that are read over before the answer itself; a patient gateway sends one now and then."""
+"""Most interim responses (HTTP 1xx) that are skipped before a response. A slow gateway may send them as keep-alives."""
 
 
 SUSPICIOUS = 0.4
-"""Seconds without an answer on a reused connection, after which older idle connections are not reused."""
+"""Seconds without a response on a reused connection. After that, connections that were idle before it are closed."""
 
 LONGEST_RESOLVED = 1
-"""Seconds for which the addresses of a host name are used: a tenant that comes back may have moved."""
+"""Seconds for which the addresses of a host name are cached. After an outage a tenant may have other addresses."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens as many connections as are asked for: the slots bound them, and a queue here would be an unseen one.
+    """Opens a connection for every call that has none. The gate limits the calls, so there is no second queue here.
 
-    A firewall or a router may forget connections without a word. So while a call hangs on a reused connection, those
-    that were idle before it are closed, and the next call opens a new one.
+    A firewall or a router may drop idle connections without closing them. While a call hangs on a reused connection,
+    the connections that were idle before it are closed. The next call opens a new connection.
 
-    ``tls`` is what the other side is verified with.
+    ``tls`` verifies the server.
     """
 
     def __init__(self, tls: ssl.SSLContext | bool = True) -> None:
         super().__init__(limit=0, keepalive_timeout=30, ttl_dns_cache=LONGEST_RESOLVED, ssl=tls)
-        self._unanswered: dict[ResponseHandler, float] = {}  # since when they are reused, the oldest first
-        connection: Callable[..., ResponseHandler] = _Connection  # there is no public way to one's own
+        self._unanswered: dict[ResponseHandler, float] = {}  # time of each reuse, oldest first
+        connection: Callable[..., ResponseHandler] = _Connection  # aiohttp has no public option for it
         self._factory = partial(connection, asyncio.get_running_loop(), self._unanswered)
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
@@ -95,19 +95,18 @@ class Connector(aiohttp.TCPConnector):
         except (
             aiohttp.ClientError,
             ValueError,
-        ) as error:  # of a proxy, in answer to CONNECT: no request has left
+        ) as error:  # the proxy's response to CONNECT is not HTTP: no request was sent
             raise NoTunnel(str(error)) from error
 
 
 class _Connection(ResponseHandler):
-    """The client's end of a connection. It is closed if a response never ends its headers or its interim responses.
+    """The client's end of a connection. It closes if the headers or the interim responses exceed their limits.
 
-    aiohttp bounds each header, and reads over interim responses. But it does so after it has parsed and queued
-    everything in the socket. That is forty times as much memory, on each connection at once, as long as the call
-    takes.
+    aiohttp limits each header and skips interim responses, but only after it has parsed and queued everything in the
+    socket. That takes forty times as much memory, on every connection at once, until the call ends.
     """
 
-    _answered: object = None  # the parser of the latest response whose headers are complete
+    _answered: object = None  # the parser of the latest response with complete headers
     _head = 0
     _interim = 0
 
@@ -116,16 +115,16 @@ class _Connection(ResponseHandler):
         self._unanswered = unanswered
 
     def data_received(self, data: bytes) -> None:
-        """Receive a piece of a response."""
+        """Receive the next bytes of a response."""
         self._unanswered.pop(self, None)
         ResponseHandler.data_received(self, data)
-        if self._parser is not self._answered:  # aiohttp makes a parser for each response
+        if self._parser is not self._answered:  # aiohttp creates a parser for each response
             self._head += len(data)
             if self._head > LARGEST_HEAD:
                 self._refuse("headers without end")
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        """Receive the head of a response, and the reader of its body."""
+        """Receive the headers of a response, and the reader of its body."""
         if data[0].code < 200:
             self._interim += 1
         else:
@@ -136,7 +135,7 @@ class _Connection(ResponseHandler):
             self._refuse("interim answers without end")
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of the parser, which refers to this connection."""
+        """Release the parser, which refers to this connection."""
         ResponseHandler.connection_lost(self, exc)
         self._unanswered.pop(self, None)
         self._answered = None
@@ -156,9 +155,9 @@ class Request(aiohttp.ClientRequest):
 def open_session(
     tls: ssl.SSLContext | bool, headers: Mapping[str, str], connect: float
 ) -> aiohttp.ClientSession:
-    """A session that sends ``headers`` with each call. A connection takes at most ``connect`` seconds.
+    """Return a session that sends ``headers`` with each call. ``connect`` is the timeout of a connection in seconds.
 
-    The time of a call is bounded around it, so the session's own timers would only cost. A reused connection starts no
+    The caller applies the timeout of a call, so the session sets none of its own timers. A reused connection starts no
     timer either.
     """
     session = aiohttp.ClientSession(
@@ -170,14 +169,14 @@ def open_session(
         max_field_size=LONGEST_HEADER,
         max_headers=MOST_HEADERS,
     )
-    # aiohttp sends a PUT or GET again by itself when a kept-alive connection drops. Such a call would be neither paced
-    # nor journalled nor counted. There is no public way to prevent it.
+    # aiohttp resends a PUT or GET when a kept-alive connection drops. A second request would bypass pacing, journal and
+    # counts. There is no public option against it.
     session._retry_connection = False  # noqa: SLF001
     return session
 
 
 def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = str) -> CallError:
-    """The one table from what aiohttp raises, on the way ``route``, to a :class:`CallError`."""
+    """Translate an exception of aiohttp in a call by ``route`` into a :class:`CallError`."""
     if isinstance(error, BEFORE_SENDING):
         message = redact(connect_failure(error, route))
         return CallError(Kind.CONNECT_FAILED, message, wrong_address=_may_be_a_wrong_address(error))
@@ -199,7 +198,7 @@ def as_call_error(error: BaseException, route: Route = DIRECT, redact: Redact = 
 
 
 def _may_be_a_wrong_address(error: BaseException) -> bool:
-    """Whether the name does not resolve, the connection or the tunnel is refused, or TLS is not understood."""
+    """Return whether the name does not resolve, the connection or tunnel is refused, or the server has no TLS."""
     if isinstance(
         error,
         aiohttp.ClientConnectorDNSError
@@ -212,23 +211,23 @@ def _may_be_a_wrong_address(error: BaseException) -> bool:
 
 
 def refuses_proxy_credentials(error: BaseException) -> bool:
-    """Whether the proxy answered CONNECT with 407: only other credentials can help."""
+    """Return whether the proxy responded to CONNECT with 407. Only other credentials can help then."""
     return isinstance(error, aiohttp.ClientHttpProxyError) and error.status == PROXY_CREDENTIALS_REQUIRED
 
 
 def rejects_certificate(error: BaseException) -> bool:
-    """Whether one side rejected the other's certificate, or the lack of it."""
+    """Return whether client or server rejected the other's certificate, or the client has none."""
     return isinstance(error, ssl.SSLCertVerificationError) or requires_client_certificate(error)
 
 
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body, decompressed; raises CallError where it is larger than ``most`` bytes.
+    """Return the body, decompressed. Raises CallError if it is larger than ``most`` bytes.
 
-    The connection is free again then, or was closed with the error.
+    Afterwards the connection is free. After an error it is closed.
     """
     body = b""
     try:
-        # By the end, not by a reading that gives nothing: nearly every answer is one piece, and is read once like this.
+        # Testing at_eof() first saves a second, empty read: nearly every response arrives in one piece.
         while not response.content.at_eof():
             body += await response.content.readany()
             if len(body) > most:
@@ -247,7 +246,7 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def through(proxy: Proxy | None) -> dict[str, Any]:
-    """aiohttp's arguments for a call through ``proxy``. Its credentials go to the proxy alone, with CONNECT."""
+    """Return aiohttp's arguments for a call through ``proxy``. Only the proxy gets its credentials, with CONNECT."""
     if proxy is None:
         return {}
     if proxy.credentials is None:
@@ -260,7 +259,7 @@ def through(proxy: Proxy | None) -> dict[str, Any]:
 
 
 def secrets_of(proxy: Proxy | None) -> tuple[str, ...]:
-    """The texts that must not be shown of the credentials for ``proxy``."""
+    """Return the secret texts of the credentials for ``proxy``."""
     if proxy is None or proxy.credentials is None:
         return ()
     user, _, password = proxy.credentials.reveal().partition(":")
