@@ -141,6 +141,17 @@ class Progress:
         return max(0, self.keys_completed - self.need_a_person)
 
     @property
+    def stages(self) -> dict[str, tuple[int, int]]:
+        """The stages that keys pass, by the name that is shown: the keys that have passed each, of those that can."""
+        if self.planning:
+            return {"read": (self.keys_completed, self.keys)}
+        may_end = self.keys - self.need_a_person
+        stages = {"answered": (self.keys_answered, self.keys), "over": (self.keys_over, may_end)}
+        if self.results:
+            stages["results"] = (self.keys_with_results, may_end)
+        return stages
+
+    @property
     def all_over(self) -> bool:
         """Whether every key of the input is confirmed as over."""
         return self.read_to_end and 0 < self.keys == self.keys_over and not self.planning
@@ -205,13 +216,12 @@ class RunProgress:
 class Speed:
     """How fast a count grows of late. The time before it begins to grow does not count."""
 
-    def __init__(self, count: Callable[[], int]) -> None:
-        self._count = count
+    def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def at(self, now: float) -> float | None:
-        """The growth in one second at ``now``, or None if it is not known yet."""
-        seen, count = self._seen, self._count()
+    def at(self, now: float, count: int) -> float | None:
+        """The growth in one second at ``now``, when it has grown to ``count``; None if it is not known yet."""
+        seen = self._seen
         if len(seen) == 1 and seen[0][1] == count:
             seen.clear()
         seen.append((now, count))
@@ -219,10 +229,6 @@ class Speed:
             seen.popleft()
         (began, before), (_, counted) = self._seen[0], self._seen[-1]
         return (counted - before) / (now - began) if now - began >= 1 and counted > before else None
-
-    def forget(self) -> None:
-        """Take the speed from now on, because the time until now says nothing about it."""
-        self._seen.clear()
 
     def seconds_for(self, more: int) -> float | None:
         """Seconds until the count has grown by ``more``, at the latest speed, or None if it is not known."""

@@ -21,11 +21,7 @@ def rows_of(
         return
     ordered = sorted(by_tenant, key=lambda name: _urgency(by_tenant[name], now))
     shown = ordered if len(ordered) < most else ordered[: most - 2]
-    planning = any(progress.planning for progress in by_tenant.values())
-    counts = [
-        ["read"] if planning else ["answered", "over", "results"],
-        *(_counts(by_tenant[name]) for name in shown),
-    ]
+    counts = [list(by_tenant[shown[0]].stages), *(_counts(by_tenant[name]) for name in shown)]
     columns = list(zip(*counts, strict=True))[: 1 if narrow else None]
     names = [name[: SHORT_NAME if narrow else LONGEST_NAME] for name in ("tenant", *shown)]
     padded = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
@@ -43,10 +39,8 @@ def _aligned(texts: Sequence[str], align: Callable[[str, int], str]) -> list[str
 
 
 def _counts(progress: Progress) -> list[str]:
-    if progress.planning:
-        return [f"{progress.keys_completed:,}/{progress.keys:,}"]
-    stages = (progress.keys_over, progress.keys_with_results)
-    return [f"{progress.keys_answered:,}/{progress.keys:,}", *(f"{count:,}" for count in stages)]
+    (first, keys), *others = progress.stages.values()
+    return [f"{first:,}/{keys:,}", *(f"{done:,}" for done, _ in others)]
 
 
 def _state(progress: Progress, now: float, *, narrow: bool) -> tuple[str, str]:

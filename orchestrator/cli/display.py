@@ -5,6 +5,7 @@ import signal
 import sys
 import textwrap
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TextIO, cast
@@ -109,48 +110,32 @@ class Picture:
         self._progress = progress
         self._look = capabilities
         self._o_clock = o_clock or _o_clock
-        self._answered = Speed(lambda: progress.keys_answered)
-        self._over = Speed(lambda: progress.keys_over)
-        self._results = Speed(lambda: progress.keys_with_results)
-        self._read = Speed(lambda: progress.keys_completed)
+        self._speeds: defaultdict[str, Speed] = defaultdict(Speed)  # by stage
         self._narrow = (capabilities.width or 0) < NARROW
 
     def at(self, now: float) -> RenderableType:
         """The picture at ``now`` (monotonic seconds)."""
-        progress, keys = self._progress, self._progress.keys
-        speeds = (self._answered, self._over, self._results, self._read)
+        progress = self._progress
         if progress.outage is not None or progress.closed_until > now + LONG_WAIT:
-            for one in speeds:
-                one.forget()
-        answered, over, results, read = (one.at(now) for one in speeds)
+            self._speeds.clear()  # the time until now says nothing about the speed
         bars = Table.grid(padding=(0, 1), expand=False)
-        if progress.planning:
-            self._bar(bars, "read", progress.keys_completed, keys, self._read)
-            speed = read
-        else:
-            may_end = keys - progress.need_a_person
-            self._bar(bars, "answered", progress.keys_answered, keys, self._answered)
-            self._bar(bars, "over", progress.keys_over, may_end, self._over)
-            if progress.results:
-                self._bar(bars, "results", progress.keys_with_results, may_end, self._results)
-            speed = (
-                answered
-                if progress.keys_answered < keys
-                else over
-                if progress.keys_over < may_end
-                else results
-            )
-        lines = list(self._state(now, speed))
+        speeds = []
+        for stage, (done, total) in progress.stages.items():
+            speed = self._speeds[stage].at(now, done)
+            self._add_bar(bars, stage, done, total)
+            speeds.append((done < total, speed))
+        current = next((speed for at_work, speed in speeds if at_work), speeds[-1][1])
+        lines = list(self._state(now, current))
         people = list(self._people())
         room = self._height() - bars.row_count - len(lines) - len(people) - 1  # the cursor's own line
         lines += [*rows_of(progress.tenants, now, room, narrow=self._narrow), *people]
         return Group(bars, *(self._line(text, style) for style, text in lines))
 
-    def _bar(self, bars: Table, title: str, done: int, total: int, speed: Speed) -> None:
+    def _add_bar(self, bars: Table, stage: str, done: int, total: int) -> None:
         progress = self._progress
         known = progress.read_to_end or progress.planning
         width, suffix = (6, "") if self._narrow else (24, " left")
-        its_turn = title in ("read", "answered") or progress.keys_answered == progress.keys  # stops go first
+        its_turn = stage in ("read", "answered") or progress.keys_answered == progress.keys  # stops go first
         shown = (
             known
             and its_turn
@@ -159,9 +144,9 @@ class Picture:
             and progress.writing is None
             and progress.outage is None
         )
-        left = speed.seconds_for(total - done) if shown else None
+        left = self._speeds[stage].seconds_for(total - done) if shown else None
         bars.add_row(
-            Text(f"{title:<8}"),
+            Text(f"{stage:<8}"),
             ProgressBar(total=max(total, 1), completed=done, width=width),
             Text(f"{done:,}/{total:,}{'' if known else '+'}", no_wrap=True),
             Text(

@@ -36,11 +36,11 @@ async def logged(progress: Progress, log: Log, every: float = EVERY) -> AsyncIte
     """Log ``run.progress`` every ``every`` seconds while the block runs."""
 
     async def keep_logging() -> None:
-        count = Speed(lambda: progress.keys_completed if progress.planning else progress.keys_answered)
-        count.at(monotonic())
+        speed = Speed()
+        fields(progress, speed, monotonic())
         while True:
             await anyio.sleep(every)
-            log.info("run.progress", **fields(progress, count, monotonic()))
+            log.info("run.progress", **fields(progress, speed, monotonic()))
 
     async with anyio.create_task_group() as group:
         group.start_soon(keep_logging)
@@ -50,21 +50,13 @@ async def logged(progress: Progress, log: Log, every: float = EVERY) -> AsyncIte
             group.cancel_scope.cancel()
 
 
-def fields(progress: Progress, count: Speed, now: float) -> dict[str, object]:
-    """The fields of a ``run.progress`` event at ``now`` (monotonic seconds)."""
-    speed = count.at(now)
-    stages = {
-        "answered": progress.keys_answered,
-        "over": progress.keys_over,
-        "results": progress.keys_with_results,
-    }
-    if not progress.results:
-        del stages["results"]
-    if progress.planning:
-        stages = {"read": progress.keys_completed}
+def fields(progress: Progress, speed: Speed, now: float) -> dict[str, object]:
+    """The fields of a ``run.progress`` event at ``now`` (monotonic seconds); ``speed`` is that of the first stage."""
+    stages = {name: done for name, (done, _) in progress.stages.items()}
+    per_second = speed.at(now, next(iter(stages.values())))
     values: dict[str, object] = {
         "keys": progress.keys, **stages, "need_a_person": progress.need_a_person,
-        "per_second": speed and round(speed, 1), "retries": progress.retries, "throttled": progress.throttled,
+        "per_second": per_second and round(per_second, 1), "retries": progress.retries, "throttled": progress.throttled,
         "hedged": progress.hedged, "in_flight": progress.in_flight, "slots": progress.slots,
     }  # fmt: skip
     if len(progress.tenants) > 1:

@@ -70,10 +70,10 @@ def test_all_is_over_once_every_key_of_the_whole_input_is_confirmed(changes, all
 
 def test_a_progress_event_says_what_the_run_waits_for():
     outage = OutageFacts(10.0, "Connection refused.", 21.0, 900.0)
-    values = progress.fields(Progress(outage=outage, closing_by=32.0), Speed(lambda: 0), 20.0)
+    values = progress.fields(Progress(outage=outage, closing_by=32.0), Speed(), 20.0)
     found = values["outage_seconds"], values["outage"], values["ends_within_seconds"]
     assert found == (10.0, "Connection refused.", 12.0)
-    values = progress.fields(Progress(closing_by=32.0, writing=0.4), Speed(lambda: 0), 20.0)
+    values = progress.fields(Progress(closing_by=32.0, writing=0.4), Speed(), 20.0)
     assert (values["writing_percent"], "ends_within_seconds" in values) == (40, False)
 
 
@@ -93,54 +93,48 @@ def test_a_refusal_does_not_change_the_call_time():
 
 
 def test_the_speed_is_the_recent_speed():
-    counted = 0
-    speed = Speed(lambda: counted)
-    speed.at(0.0)
-    counted = 1_000
-    speed.at(10.0)
-    for second in range(11, 11 + 2 * int(SPAN)):
-        counted += 10
-        speed.at(float(second))
-    assert speed.at(11.0 + 2 * SPAN) == pytest.approx(10.0, rel=0.1)
+    speed = Speed()
+    speed.at(0.0, 0)
+    speed.at(10.0, 1_000)
+    for second in range(1, 1 + 2 * int(SPAN)):
+        speed.at(10.0 + second, 1_000 + 10 * second)
+    assert speed.at(11.0 + 2 * SPAN, 1_010 + 20 * int(SPAN)) == pytest.approx(10.0, rel=0.1)
 
 
 def test_without_progress_there_is_no_speed_and_no_forecast():
-    speed = Speed(lambda: 5)
+    speed = Speed()
     for second in range(20):
-        assert speed.at(float(second)) is None
+        assert speed.at(float(second), 5) is None
     assert speed.seconds_for(10) is None
 
 
 def test_the_time_before_a_stage_begins_does_not_slow_its_forecast():
-    counted = 0
-    speed = Speed(lambda: counted)
+    speed = Speed()
     for second in range(61):
-        speed.at(float(second))
-    counted = 60
-    assert (speed.at(61.0), speed.seconds_for(600)) == (60.0, 10.0)
+        speed.at(float(second), 0)
+    assert (speed.at(61.0, 60), speed.seconds_for(600)) == (60.0, 10.0)
 
 
 def test_a_stage_that_becomes_faster_has_its_new_speed_after_a_few_seconds():
+    speed = Speed()
     counted = 0
-    speed = Speed(lambda: counted)
     for second in range(20):
         counted += 10 if second < 15 else 100
-        speed.at(float(second))
+        speed.at(float(second), counted)
     assert speed.seconds_for(500) == 5.0
 
 
 def test_the_time_left_follows_from_the_rest_and_the_speed():
-    counted = iter([0, 20])
-    speed = Speed(lambda: next(counted))
-    speed.at(0.0)
-    speed.at(10.0)
+    speed = Speed()
+    speed.at(0.0, 0)
+    speed.at(10.0, 20)
     assert speed.seconds_for(30) == 15.0
 
 
 def test_a_progress_event_has_the_counts_of_the_run():
     counts = Progress(keys=10, accepted=4, confirmed=3, completed=3, slots=36, in_flight=2, closed_until=25.0)
     counts.outcomes.update([Outcome.STOPPED, Outcome.REJECTED, Outcome.STOPPED])
-    fields = progress.fields(counts, Speed(lambda: 4), 20.0)
+    fields = progress.fields(counts, Speed(), 20.0)
     assert fields == {
         "keys": 10, "answered": 4, "over": 2, "results": 2, "need_a_person": 1, "per_second": None, "retries": 0,
         "throttled": 0, "hedged": 0, "in_flight": 2, "slots": 36, "waiting_seconds": 5.0,
@@ -148,7 +142,7 @@ def test_a_progress_event_has_the_counts_of_the_run():
 
 
 def test_an_event_of_a_plan_has_no_stops():
-    assert "answered" not in progress.fields(Progress(planning=True), Speed(lambda: 0), 0.0)
+    assert "answered" not in progress.fields(Progress(planning=True), Speed(), 0.0)
 
 
 class WatchedStream(io.StringIO):
