@@ -1,4 +1,4 @@
-"""Text from outside as it may be shown: nothing in it is obeyed by a terminal or changes what is read around it."""
+"""Text as it may be shown. Nothing in a text from outside is obeyed by a terminal or changes what is read around it."""
 
 import re
 
@@ -25,6 +25,11 @@ def printable(text: str) -> str:
         char if char.isprintable() and not _BLANK.match(char) else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 key``, ``2,000 keys``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def shortened(text: str, most: int) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from orchestrator.cli.page import counted
 from orchestrator.durations import duration
+from orchestrator.printable import counted
 from orchestrator.progress import Progress
 
 LONGEST_NAME, SHORT_NAME = 16, 9

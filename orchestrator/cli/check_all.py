@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 from orchestrator.cli.check_results import Finding
-from orchestrator.cli.page import Page, capabilities_of, counted
+from orchestrator.cli.page import Page, capabilities_of
 from orchestrator.cli.preflight import findings_of
 from orchestrator.errors import MassStopError
+from orchestrator.printable import counted
 from orchestrator.settings import Settings, kind_of_tenant
 from orchestrator.settings.tenants import Tenant, settings_of
 

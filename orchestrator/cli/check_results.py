@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from orchestrator.cli.page import counted
 from orchestrator.cli.quotas import ASSUMED, forecast_of, in_words
 from orchestrator.clock import stamp
 from orchestrator.durations import duration, duration_ms
@@ -10,6 +9,7 @@ from orchestrator.errors import CallError, Kind
 from orchestrator.model import ActionState, Answered, Grant, Limits, plain_entity
 from orchestrator.pacing.forecast import keys_within, quotas
 from orchestrator.pacing.slots import USUAL_LIMIT
+from orchestrator.printable import counted
 from orchestrator.settings import Settings, kind_of_tenant
 from orchestrator.settings.network import Route
 from orchestrator.zuora.headers import read_http_date

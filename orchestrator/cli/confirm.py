@@ -9,9 +9,10 @@ from typing import TextIO
 from anyio import to_thread
 
 from orchestrator.cli.options import implicit_settings
-from orchestrator.cli.page import Capabilities, Page, counted, place
+from orchestrator.cli.page import Capabilities, Page, place
 from orchestrator.durations import show_duration
 from orchestrator.errors import UsageError
+from orchestrator.printable import counted
 from orchestrator.report import ActionEntry, RunEntry, Summary
 from orchestrator.report.schema import TenantEntry
 from orchestrator.settings import Settings, Threshold, implicit, kind_of_tenant

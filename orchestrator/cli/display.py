@@ -19,9 +19,10 @@ from rich.text import Text
 
 from orchestrator.background import BackgroundStream, is_behind
 from orchestrator.cli.by_tenant import rows_of, slots_of
-from orchestrator.cli.page import NARROW, USUAL_WIDTH, Capabilities, counted
+from orchestrator.cli.page import NARROW, USUAL_WIDTH, Capabilities
 from orchestrator.durations import duration
 from orchestrator.logs import Screen
+from orchestrator.printable import counted
 from orchestrator.progress import OutageFacts, Progress, Speed
 
 EVERY = 0.2

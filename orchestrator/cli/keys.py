@@ -10,9 +10,8 @@ import click
 from orchestrator.cli import complete
 from orchestrator.cli.help import Command
 from orchestrator.cli.output import print_out, say
-from orchestrator.cli.page import counted
 from orchestrator.errors import InputError, UsageError
-from orchestrator.printable import printable
+from orchestrator.printable import counted, printable
 from orchestrator.results.formula_guard import guard
 from orchestrator.sources.extract import Extraction, FoundKey
 

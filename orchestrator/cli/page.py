@@ -145,8 +145,3 @@ class Page:
         return textwrap.wrap(
             shown, room, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
         )
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 key``, ``2,000 keys``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from orchestrator.cli.options import GUARDS, LIMITS, MANY, PACE, RESULTS, TENANT, given_again
-from orchestrator.cli.page import Capabilities, Page, counted
+from orchestrator.cli.page import Capabilities, Page
 from orchestrator.cli.quotas import ASSUMED, add_quotas, add_short_quotas, forecast_of
 from orchestrator.cli.summary import (
     EndedRun,
@@ -23,6 +23,7 @@ from orchestrator.journal import digest
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import Limits, Outcome
 from orchestrator.pacing.forecast import Forecast
+from orchestrator.printable import counted
 from orchestrator.progress import Progress
 from orchestrator.results.spool import BYTES_A_RECORD, RESERVE
 from orchestrator.settings import Settings

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.cli.page import Page, counted
+from orchestrator.cli.page import Page
 from orchestrator.durations import duration
 from orchestrator.engine import polling
 from orchestrator.model import Limits
@@ -15,6 +15,7 @@ from orchestrator.pacing.forecast import (
     polls_per_key,
     quotas,
 )
+from orchestrator.printable import counted
 from orchestrator.settings import Settings
 
 SHOWN = 10

@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from orchestrator import report as reports
 from orchestrator.cli.options import TENANT, given_again
-from orchestrator.cli.page import Capabilities, Page, counted, place
+from orchestrator.cli.page import Capabilities, Page, place
 from orchestrator.durations import show_duration
 from orchestrator.journal import digest
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, OVER, RESUMABLE, Outcome
+from orchestrator.printable import counted
 from orchestrator.report import RunEntry, Summary
 from orchestrator.report.wording import OUTCOMES
 from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index

@@ -12,7 +12,8 @@ from orchestrator.cli import options
 from orchestrator.cli.help import Command
 from orchestrator.cli.latest import run_argument, run_or_latest
 from orchestrator.cli.output import say
-from orchestrator.cli.page import Page, capabilities_of, counted
+from orchestrator.cli.page import Page, capabilities_of
+from orchestrator.printable import counted
 
 if TYPE_CHECKING:
     from orchestrator.journal.entries import Verification

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from orchestrator.errors import Kind
 from orchestrator.journal.digest import Failures
 from orchestrator.model import Outcome
+from orchestrator.printable import counted
 from orchestrator.report.schema import Headline, RunEntry, Summary, TenantRunEntry, Tone
 from orchestrator.report.wording import by_group, error_words
 
@@ -78,6 +79,7 @@ def _state(
     """Tone, title, sentence, and what the sentence quotes."""
     counts = by_group(summary.outcomes)
     every, person = sum(counts.values()), counts["person"]
+    actions = counted(every, "mass action")
     names = ", ".join("standard input" if name == "-" else name for name in unread)
     if not every and unread:
         return "bad", "Nothing was stopped", "No key was read, and the input was not read to its end:", names
@@ -85,19 +87,19 @@ def _state(
         return "open", "Nothing to stop", "No row of the input was read.", ""
     if run.command == "plan":
         rest = f" {person:,} {'needs' if person == 1 else 'need'} a person." if person else ""
-        would = f"A run would stop {counts['planned']:,} of {_actions(every)}.{rest}"
+        would = f"A run would stop {counts['planned']:,} of {actions}.{rest}"
         return "plan", "Plan, no stop was sent", *(_cause_words(run, cause) if cause else (would, ""))
     if not person and unread:
         sentence = "Every action that was read is over, but the input was not read to its end:"
         return "bad", "Not all over", sentence, names
     if not person:
-        none = f"None of the {_actions(every)} processes" if every > 1 else "The mass action does not process"
+        none = f"None of the {actions} processes" if every > 1 else "The mass action does not process"
         return "good", "All over", f"{none} records any more.", ""
     if run.state == "running":
-        sentence = f"{person:,} of {_actions(every)} were not over when this was written."
+        sentence = f"{person:,} of {actions} were not over when this was written."
         return "open", "Not finished", sentence, ""
     if said_over == person:
-        are = f"{said_over:,} of {_actions(every)} are" if every > 1 else "The mass action is"
+        are = f"{said_over:,} of {actions} are" if every > 1 else "The mass action is"
         return "open", "Not confirmed", f"{are} over according to the tenant; {_UNREAD}", ""
     may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
     nothing = person == every and not may_have_stopped
@@ -105,9 +107,9 @@ def _state(
     if cause is not None:
         return "bad", title, *_cause_words(run, cause)
     if nothing:
-        none = f"None of the {_actions(every)} is" if every > 1 else "The mass action is not"
+        none = f"None of the {actions} is" if every > 1 else "The mass action is not"
         return "bad", title, f"{none} known to be over.", ""
-    return "bad", title, f"{person:,} of {_actions(every)} {'needs' if person == 1 else 'need'} a person.", ""
+    return "bad", title, f"{person:,} of {actions} {'needs' if person == 1 else 'need'} a person.", ""
 
 
 _DAMAGED: tuple[Tone, str, str, str] = (
@@ -145,7 +147,7 @@ def _common_cause(run: RunEntry, summary: Summary, failures: Sequence[Failures])
     tried = summary.keys - summary.outcomes.get(Outcome.NOT_ATTEMPTED, 0) + refused
     if first.keys < NEARLY_ALL * tried:
         return None
-    keys = f"{tried:,} key{'' if tried == 1 else 's'}"
+    keys = counted(tried, "key")
     words = f"All {keys}" if first.keys == tried else f"{first.keys:,} of the {keys}"
     words += " that were tried" if tried < summary.keys else ""
     if tried == 1:
@@ -196,7 +198,3 @@ def _first_step(run: RunEntry, cause: _Cause | None) -> str | None:
     if any("--max-failures" in (reason or "") for reason in (run.reason, *(one.reason for one in tenants))):
         return "Find out why so many keys failed:"
     return None
-
-
-def _actions(count: int) -> str:
-    return f"{count:,} mass action{'' if count == 1 else 's'}"

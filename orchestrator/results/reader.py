@@ -126,10 +126,10 @@ def count(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Records:
     """How many records of the zip at ``path`` succeeded, failed and were not processed. Raises as `read_rows`."""
     with read_rows(path, bounds) as rows:
         seen = Counter(verdict for _, verdict, _ in rows)
-    return counted(seen["succeeded"], seen["failed"], seen["unprocessed"])
+    return file_counts(seen["succeeded"], seen["failed"], seen["unprocessed"])
 
 
-def counted(succeeded: int, failed: int, unprocessed: int, held_by_group: int | None = None) -> Records:
+def file_counts(succeeded: int, failed: int, unprocessed: int, held_by_group: int | None = None) -> Records:
     """The counts of a response file. ``held_by_group`` is None if the groups were not read."""
     processed = succeeded + failed
     return Records(

@@ -24,7 +24,7 @@ from orchestrator.results.general_files import GeneralFiles
 from orchestrator.results.guide import write_guide
 from orchestrator.results.index import Index, RemediationFile, writing_to
 from orchestrator.results.payments import PaymentList
-from orchestrator.results.reader import BadResponseFile, counted
+from orchestrator.results.reader import BadResponseFile, file_counts
 from orchestrator.results.tables import RecordTable, read_tables
 from orchestrator.results.upload_files import Lines, UploadFiles
 from orchestrator.results.verdicts import (
@@ -161,7 +161,7 @@ class Remediation:
             if parts:
                 assert layout is not None
                 self._write(tenant, layout, folder, kind, parts)
-        return counted(**counts)
+        return file_counts(**counts)
 
     def _payment_list(self, tenant: str) -> PaymentList:
         if tenant not in self._payments:

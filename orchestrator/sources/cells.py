@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from orchestrator.model import is_bulk_key, is_safe_key
+from orchestrator.printable import counted
 
 INVISIBLE = "".join(
     chr(code)
@@ -105,4 +106,4 @@ def key_problem(cell: str, *, any_key: bool = False) -> str:
     if foreign:
         sign = foreign[0]
         return f"Character {foreign.start() + 1} of the key is {sign!a} (U+{ord(sign):04X}); {form}."
-    return f"{the} key has {len(text)} character{'s' * (len(text) > 1)}; {form}."
+    return f"{the} key has {counted(len(text), 'character')}; {form}."

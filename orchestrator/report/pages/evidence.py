@@ -3,6 +3,7 @@
 import shlex
 
 from orchestrator.journal.entries import Operator
+from orchestrator.printable import counted
 from orchestrator.report.schema import VerificationEntry
 
 _CONFIRMED = {
@@ -17,7 +18,7 @@ _FACTS = ("Operator", "Host", "OAuth client", "Confirmation", "Command", "Reason
 def verified(verification: VerificationEntry) -> str:
     """The result of a verification in one sentence."""
     when = f"{verification.ended_at[:10]} {verification.ended_at[11:19]} UTC"
-    keys = f"{verification.keys:,} action{'s' * (verification.keys != 1)}"
+    keys = counted(verification.keys, "action")
     if verification.held:
         are = "is" if verification.keys == 1 else "are"
         return f"Verified {when}: {keys} {are} over, and no known count changed after the end."

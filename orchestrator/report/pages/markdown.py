@@ -24,7 +24,7 @@ from orchestrator.report.schema import (
     TenantEntry,
     VerificationEntry,
 )
-from orchestrator.report.wording import OUTCOMES, RUN_AGAIN
+from orchestrator.report.wording import RUN_AGAIN
 from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index
 from orchestrator.settings import kind_of_tenant
 
@@ -170,7 +170,7 @@ def _records(view: View) -> Iterator[str]:
 
 
 def _cases(cases: Cases) -> Iterator[str]:
-    yield f"**{cases.count:,} {OUTCOMES[cases.outcome].title.lower()}:** {cases.words.meaning} {cases.words.todo}"
+    yield f"**{cases.count:,} {cases.words.title.lower()}:** {cases.words.meaning} {cases.words.todo}"
     yield ""
     for case in cases.first:
         yield _named(case)

@@ -7,11 +7,13 @@ from zlib import compress
 from msgspec import Struct
 
 from orchestrator.journal.reader import JournalReader
+from orchestrator.model import Outcome, Problem
 from orchestrator.printable import printable, shortened
 from orchestrator.report import ActionEntry, read_actions
 from orchestrator.report.pages.breakdowns import NO_TYPE
 from orchestrator.report.pages.environment import safe_json
 from orchestrator.report.wording import OUTCOMES, error_words, group_of
+from orchestrator.report.writing import NEEDS_PERSON
 
 ROOM = 18 << 20
 """Bytes of actions in one page: with all the rest it stays below 25 MB."""
@@ -27,16 +29,13 @@ LONGEST = 1_000
 MOST_DUPLICATES = 20
 """Rows of one key's duplicates that are named; the report has them all."""
 
-_OUTCOME_OF = {outcome.value: outcome for outcome in OUTCOMES}
-_PEOPLE = [outcome for outcome in OUTCOMES if group_of(outcome) == "person"]
-
 
 class Row(Struct, frozen=True, array_like=True):
     """One action as the page's script gets it: a JSON array in the order of these fields. Every text is visible."""
 
     bulk_key: str = ""
     tenant: str = ""
-    outcome: str = "stopped"
+    outcome: Outcome = Outcome.STOPPED
     status: str | None = None
     action_type: str = ""
     accepted_at: str | None = None
@@ -62,12 +61,12 @@ class Row(Struct, frozen=True, array_like=True):
     @property
     def title(self) -> str:
         """The name of the outcome."""
-        return OUTCOMES[_OUTCOME_OF[self.outcome]].title
+        return OUTCOMES[self.outcome].title
 
     @property
     def group(self) -> str:
         """The figure that counts the outcome."""
-        return group_of(_OUTCOME_OF[self.outcome])
+        return group_of(self.outcome)
 
 
 class Selection(Struct, frozen=True):
@@ -94,7 +93,7 @@ def select(reader: JournalReader, actions: int, people: int) -> Selection:
     selection = _select(read_actions(reader), actions)
     if selection.complete or not people:
         return selection
-    return _select(read_actions(reader, "actions_by_outcome", _PEOPLE), actions)
+    return _select(read_actions(reader, "actions_by_outcome", NEEDS_PERSON), actions)
 
 
 def _select(found: Iterator[ActionEntry], actions: int) -> Selection:
@@ -125,8 +124,8 @@ def _row(action: ActionEntry) -> Row:
     records, stop, error, plan = action.records, action.stop, action.error, action.plan
     return Row(
         bulk_key=_text(action.bulk_key),
-        tenant=_text(action.tenant) if isinstance(action.tenant, str) else "",
-        outcome=str(action.outcome),
+        tenant=_text(action.tenant or ""),
+        outcome=action.outcome,
         status=action.status,
         action_type=printable(action.action_type) if action.action_type else NO_TYPE,
         accepted_at=stop.accepted_at,
@@ -142,7 +141,7 @@ def _row(action: ActionEntry) -> Row:
         message=_text(error.message) if error else "",
         track_id=stop.track_id,
         request_id=printable(stop.request_id) if stop.request_id else None,
-        error_ids=_error_ids(action) if error else "",
+        error_ids=_ids(error) if error else "",
         notes=_notes(action),
         speed=plan.records_per_second if plan is not None else None,
         alone=plan.done_in_seconds if plan is not None else None,
@@ -168,10 +167,7 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
     return shown
 
 
-def _error_ids(action: ActionEntry) -> str:
-    error = action.error
-    if error is None:
-        return ""
+def _ids(error: Problem) -> str:
     named = {
         "HTTP": error.http_status, "code": error.code, "request": error.request_id, "process": error.process_id,
     }  # fmt: skip
