@@ -36,7 +36,8 @@ ALONE_BASE, ALONE_CAP = 0.5, 30.0
 """Seconds for which the gate closes at first, and at most, where a call is refused although none other is ours."""
 
 TOKEN_BASE, TOKEN_CAP = 2.0, 30.0
-"""Seconds until the next request for a token after one was refused for the tenant's limits, at first and at most."""
+"""Seconds until the next request for a token after one was refused for the tenant's limits, at first and at most. A
+Retry-After decides instead, but half of the first is the least."""
 
 BURST_SHARE = 20
 """A twentieth of the operator's own rate may leave at once: a burst is lost to the pace (see RateWindow)."""
@@ -201,8 +202,9 @@ class Pacer:
         if self.gate > now:
             return  # other calls waited for the same token
         self._refused_tokens += 1
-        pause = half_jitter(self._refused_tokens, TOKEN_BASE, TOKEN_CAP, self._uniform)
-        self.close(now, max(pause, retry_after or 0.0))
+        if not retry_after:
+            retry_after = half_jitter(self._refused_tokens, TOKEN_BASE, TOKEN_CAP, self._uniform)
+        self.close(now, max(retry_after, TOKEN_BASE / 2))
 
     def close(self, now: float, seconds: float) -> None:
         """Lets nothing leave for ``seconds``."""

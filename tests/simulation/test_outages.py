@@ -235,6 +235,12 @@ def test_a_throttled_token_endpoint_is_asked_seldom_and_the_run_finishes(retry_a
     assert len([second for second in tenant.token_seconds if second < 60]) <= most
 
 
+def test_a_throttled_token_endpoint_is_asked_again_when_it_asks_for_it():
+    tenant = TokenEndpointThrottles(20, retry_after=1.0)
+    virtually(World(tenant).run(rows_of(20)))
+    assert min(call.at for call in tenant.of("stop")) < 62.0
+
+
 class TokenEndpointDown(VirtualTenant):
     """No token comes while the clock is in ``down``. A request then hangs for ``seconds``."""
 
