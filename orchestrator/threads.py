@@ -19,10 +19,12 @@ NO_THREAD = (
 )
 
 
-async def run_sync(work: Callable[[], R], limiter: anyio.CapacityLimiter | None = None) -> R:
-    """Run ``work`` in a thread. Raises StorageError without a thread, and what ``work`` raises."""
+async def run_sync(
+    work: Callable[[], R], limiter: anyio.CapacityLimiter | None = None, *, abandon_on_cancel: bool = False
+) -> R:
+    """As anyio's function. Raises StorageError without a thread."""
     try:
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
+        return await anyio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=abandon_on_cancel)
     except RuntimeError as error:
         if is_no_thread(error):
             raise StorageError(NO_THREAD) from error

@@ -21,10 +21,9 @@ from typing import TypeVar
 
 import anyio
 import anyio.from_thread
-import anyio.to_thread
 from msgspec import structs
 
-from orchestrator.errors import InputError, StorageError
+from orchestrator.errors import InputError
 from orchestrator.journal.admission import BATCH, Admission
 from orchestrator.journal.entries import SourceInfo, action_name
 from orchestrator.journal.findings import Findings
@@ -33,7 +32,7 @@ from orchestrator.journal.tenancy import Tenancy
 from orchestrator.model import InputRow
 from orchestrator.sources import STANDARD_INPUT, Source
 from orchestrator.sources.rows import Wanted
-from orchestrator.threads import NO_THREAD, is_no_thread
+from orchestrator.threads import run_sync
 
 T = TypeVar("T")
 
@@ -93,11 +92,7 @@ class FileIntake:
             anyio.from_thread.run_sync(self._notify, event, sentence)
 
         try:
-            await anyio.to_thread.run_sync(self._read_all, pass_on, notify, abandon_on_cancel=True)
-        except RuntimeError as error:
-            if is_no_thread(error):
-                raise StorageError(NO_THREAD) from error
-            raise
+            await run_sync(partial(self._read_all, pass_on, notify), abandon_on_cancel=True)
         finally:
             self._done.set()
 

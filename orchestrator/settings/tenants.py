@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,6 @@ class Tenant(Struct, frozen=True, kw_only=True):
         if address is None:
             raise UsageError("it needs env or base_url.")
         return address
-
-    @property
-    def portable(self) -> "Tenant":
-        """The tenant without any secret, so that it can be stored or sent to another machine."""
-        return structs.replace(self, client_secret=None, token=None)
 
 
 _KEYS = tuple(name for name in Tenant.__struct_fields__ if name not in CREDENTIALS)
@@ -177,33 +172,6 @@ def _check_credentials(tenant: Tenant) -> None:
         )
 
 
-def tenant_of(settings: Settings) -> Tenant:
-    """The tenant of a run without a file of tenants, with the places of its credentials."""
-    ready = settings.token is not None
-    return Tenant(
-        base_url=settings.address,
-        entity_id=settings.entity_id,
-        org_ids=settings.org_ids,
-        client_id=None if ready else settings.client_id,
-        client_secret_file=None if ready else settings.client_secret_file,
-        client_secret_env=None if ready or settings.client_secret_file else "ZUORA_CLIENT_SECRET",
-        token_file=settings.token_file if ready else None,
-        token_env="ZUORA_TOKEN" if ready and settings.token_file is None else None,
-    )
-
-
-def tenant_with_credentials(settings: Settings) -> Tenant:
-    """Return the one tenant of a run without a file of tenants, with its credentials."""
-    return Tenant(
-        base_url=settings.address,
-        entity_id=settings.entity_id,
-        org_ids=settings.org_ids,
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        token=settings.token,
-    )
-
-
 def settings_of(name: str, tenant: Tenant, base: Settings) -> Settings:
     """The settings for one of several tenants: ``base`` with the tenant's own values and credentials.
 
@@ -229,27 +197,6 @@ def settings_of(name: str, tenant: Tenant, base: Settings) -> Settings:
     if settings.ca_file is not None:
         check_ca_file(settings.ca_file)
     return settings
-
-
-def with_credentials(name: str, tenant: Tenant, base: Settings) -> Tenant:
-    """Return ``tenant`` with its credentials in place of the variables and files that contain them.
-
-    Raises UsageError if a credential cannot be read.
-    """
-    settings = settings_of(name, tenant, base)
-    return structs.replace(
-        tenant, client_id=settings.client_id, client_secret=settings.client_secret, token=settings.token,
-        **dict.fromkeys(_PLACES),
-    )  # fmt: skip
-
-
-_PLACES = ("client_id_env", "client_secret_env", "client_secret_file", "token_env", "token_file")
-
-
-def secret_variables(tenants: Iterable[Tenant]) -> set[str]:
-    """Return the names of the environment variables that contain a secret."""
-    named = {name for tenant in tenants for name in (tenant.client_secret_env, tenant.token_env) if name}
-    return named | {"ZUORA_CLIENT_SECRET", "ZUORA_TOKEN", "MASS_STOP_PROXY"}
 
 
 def _secret_of(name: str, tenant: Tenant, what: str) -> Secret | None:
