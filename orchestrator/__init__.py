@@ -1,7 +1,7 @@
 """Stops Zuora mass actions in bulk, and reports truthfully what was stopped.
 
-The public names; everything else may change without notice. They are imported when first used, so that importing the
-package costs nothing.
+The names in ``__all__`` are public. Everything else may change without notice. Each name is imported at its first use,
+so that importing the package costs almost no time.
 """
 
 from typing import TYPE_CHECKING

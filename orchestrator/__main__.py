@@ -12,11 +12,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> NoReturn:
     """Run the command line. A signal before a run starts ends the process with its documented exit status.
 
-    The handlers come before the slow imports: in a container this is process 1, for which the kernel discards every
-    signal without a handler. The container blocks them until then, so that none is lost.
+    The handlers are set before the slow imports. In a container this is process 1, and the kernel discards its signals
+    without a handler. The container blocks these signals until then, so that none is lost.
     """
     for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup sets SIG_IGN
             signal.signal(number, _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     from orchestrator import cli

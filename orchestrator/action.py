@@ -23,13 +23,13 @@ class Attempts(Struct):
     """The attempts of one call, in the session's seconds.
 
     Attributes:
-        made: all attempts.
-        counted: failed attempts that count towards ``--max-attempts``, see :meth:`.engine.outage.Outage.covers`.
-        failures: the kinds of the counted ones.
+        made: the number of attempts.
+        counted: the failed attempts that count towards ``--max-attempts``, see :meth:`.engine.outage.Outage.covers`.
+        failures: the kinds of the counted failures, the first one first.
         started_at: when the last attempt started.
-        before_at: when the attempt before it started; the same for the first attempt.
+        before_at: when the attempt before it started. For the first attempt it is ``started_at``.
         in_outage: the last attempt started during an outage.
-        unauthenticated_at: when the first of the refusals in a row came that concern the credentials only.
+        unauthenticated_at: when the tenant began to refuse the credentials of each attempt, or None.
     """
 
     made: int = 0
@@ -48,14 +48,14 @@ class Attempts(Struct):
         self.made += 1
 
     def failed(self, kind: Kind) -> int:
-        """Count one more failure of ``kind``. Return how many there were."""
+        """Count one more failure of ``kind``. Return the number of failures of this kind."""
         self.counted += 1
         self.failures += (kind,)
         return self.failures.count(kind)
 
 
 class Action(Struct):
-    """One key of the run, in memory. The journal creates it from a row; the journey changes it.
+    """One key of the run, in memory. The journal creates it from a row, and the journey changes it.
 
     Attributes:
         seq: the row's number in the journal.
@@ -95,6 +95,6 @@ class Action(Struct):
     polls: int = 0
 
     def read(self, state: ActionState) -> None:
-        """Take the type and the counts of a status."""
+        """Store the type and the counts that a status gives."""
         self.action_type = state.action_type or self.action_type
         self.counts = state.records

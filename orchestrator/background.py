@@ -1,4 +1,4 @@
-"""Output from a thread: a terminal, pipe or disk that takes nothing never makes the run wait."""
+"""Output from a thread, so that the run never waits for a terminal, pipe or disk that accepts nothing."""
 
 import io
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import AnyStr, Generic, TextIO
 
 STALLED = 5.0
-"""Seconds in which nothing is taken, after which pending output is given up by default."""
+"""Seconds without any progress after which a caller stops waiting for pending output, by default."""
 
 MOST_TEXT = 1 << 18
 """Characters that wait for standard error at most."""
@@ -42,11 +42,11 @@ class BackgroundWriter(Generic[AnyStr]):
 
     @property
     def behind(self) -> bool:
-        """Whether a piece waits."""
+        """Whether a piece is not written yet."""
         return self._waiting > 0
 
     def put(self, piece: AnyStr) -> None:
-        """Queues ``piece`` and returns."""
+        """Queue ``piece``, without waiting."""
         with self._changed:
             if self._broken or self._waiting + len(piece) > self._most:
                 self.dropped += 1
@@ -59,7 +59,7 @@ class BackgroundWriter(Generic[AnyStr]):
             self._take()
 
     def drain(self, stalled: float = STALLED) -> bool:
-        """Waits until every piece is written. Returns False once nothing was taken for ``stalled`` seconds."""
+        """Wait until every piece is written. Return False if no piece was written for ``stalled`` seconds."""
         with self._changed:
             while self._waiting:
                 written = self._written
@@ -120,7 +120,7 @@ class BackgroundStream(io.TextIOBase):
 
     @property
     def behind(self) -> bool:
-        """Whether text waits for its reader."""
+        """Whether text is not written yet."""
         return self._writer.behind
 
     @property
@@ -159,5 +159,5 @@ class BackgroundStream(io.TextIOBase):
 
 
 def is_behind(stream: object) -> bool:
-    """Whether ``stream`` writes in the background and its reader takes nothing at present."""
+    """Whether ``stream`` writes in the background and its reader is behind."""
     return isinstance(stream, BackgroundStream) and stream.behind

@@ -9,16 +9,16 @@ Uniform = Callable[[float, float], float]
 """Returns a random number between its two arguments."""
 
 _MOST_DOUBLINGS = 16
-"""More would only overflow: every cap is reached long before."""
+"""More doublings would overflow. Every cap is reached long before."""
 
 
 def full_jitter(failures: int, base: float, cap: float, uniform: Uniform) -> float:
-    """Seconds between 0 and the longest wait after so many ``failures`` (from 1): ``base``, doubled up to ``cap``."""
+    """Return a random wait in seconds, from 0 to ``base`` doubled with each of ``failures`` (from 1), up to ``cap``."""
     return uniform(0.0, _longest(failures, base, cap))
 
 
 def half_jitter(failures: int, base: float, cap: float, uniform: Uniform) -> float:
-    """Seconds between half of the longest wait and all of it. For waits that must not be near 0."""
+    """As :func:`full_jitter`, but at least half of the longest wait, for waits that must not be near 0."""
     longest = _longest(failures, base, cap)
     return uniform(longest / 2, longest)
 

@@ -1,4 +1,4 @@
-"""Time, in one place, so that a test can put its own in."""
+"""Time, in one place, so that a test can replace it."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ class Clock:
     """Monotonic seconds, and wall-clock stamps derived from them.
 
     A stamp is the wall clock at the creation of this object, plus the monotonic seconds since then. So the stamps of
-    one process never run backwards, even if the machine's clock is changed.
+    one process never go back, even if the machine's clock is changed.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: float | None = None) -> None:
@@ -19,22 +19,22 @@ class Clock:
         self._wall_at_zero = (time.time() if wall is None else wall) - monotonic()
 
     def stamp(self, at: float | None = None) -> str:
-        """RFC 3339 in UTC with milliseconds, of ``at`` (monotonic seconds) or of now."""
+        """Return the time ``at`` (monotonic seconds), or now, as RFC 3339 in UTC with milliseconds."""
         return _to_the_millisecond(int((self._wall_at_zero + (self.now() if at is None else at)) * 1000))
 
     def wall(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self._wall_at_zero + self.now()
 
 
 def stamp(wall: float) -> str:
-    """RFC 3339 in UTC with milliseconds, of ``wall`` seconds since the epoch."""
+    """Return ``wall`` (seconds since the epoch) as RFC 3339 in UTC with milliseconds."""
     return _to_the_millisecond(int(wall * 1000))
 
 
 @lru_cache(maxsize=4)
 def _to_the_millisecond(milliseconds: int) -> str:
-    """Stamps come in crowds: several are of one moment, and of thousands most is the same."""
+    """Cached, because many stamps are of the same millisecond."""
     second, rest = divmod(milliseconds, 1000)
     return f"{_to_the_second(second)}.{rest:03d}Z"
 
@@ -45,14 +45,14 @@ def _to_the_second(second: int) -> str:
 
 
 def seconds_between(earlier: str | None, later: str | None) -> float | None:
-    """Seconds from one stamp to another; None where either is missing."""
+    """Return the seconds from one stamp to another, or None if one of them is missing."""
     if earlier is None or later is None:
         return None
     return round((datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds(), 3)
 
 
 def process_started_at() -> float:
-    """Wall-clock seconds at which this process was started, to 10 ms; where /proc is missing, now.
+    """Return when this process was started, in seconds since the epoch, to 10 ms. Without /proc, return now.
 
     Field 22 of /proc/self/stat is the start in clock ticks since boot (proc(5)).
     """
@@ -66,5 +66,5 @@ def process_started_at() -> float:
 
 
 def epoch(stamp: str) -> float:
-    """Seconds since the epoch of an RFC 3339 ``stamp``."""
+    """Return the seconds since the epoch of an RFC 3339 ``stamp``."""
     return datetime.fromisoformat(stamp).timestamp()

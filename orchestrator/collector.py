@@ -1,15 +1,15 @@
-"""How often a process at work looks for garbage."""
+"""The garbage collector of a process that runs a session."""
 
 import gc
 
 
-def seldom() -> None:
-    """Puts aside what there is, which stays to the end, and looks for garbage seldom.
+def collect_rarely() -> None:
+    """Exclude all present objects from collection, and collect rarely.
 
-    To be called before a process imports what it needs, and once all is there.
+    Call it before the imports of a process and once after them: imported objects stay until the end.
 
-    The memory of a key is freed by its last reference, so rare collections are enough. A full collection costs more the
-    more was imported, and a dask worker imports much.
+    The memory of a key is freed with its last reference, so rare collections are enough. A full collection visits all
+    imported objects, and a dask worker imports many.
     """
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)

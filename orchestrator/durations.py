@@ -1,8 +1,8 @@
-"""Durations in text: the only place that formats them. The notation is that of the options: ``80ms``, ``10m``."""
+"""Durations as text, in the notation of the options: ``80ms``, ``10m``. No other module formats durations."""
 
 
 def show_duration(seconds: float) -> str:
-    """The exact duration, as an option would be written: ``90`` is ``1m30s``."""
+    """Return the exact duration as an option has it: ``90`` is ``1m30s``."""
     if seconds < 1:
         return f"{seconds * 1000:g}ms"
     hours, rest = divmod(seconds, 3600)
@@ -17,7 +17,7 @@ def show_rounded(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units, for a screen: ``0.4s``, ``8s``, ``4m10s``, ``2h05m``, ``3d04h``."""
+    """Return the two largest units, for a screen: ``0.4s``, ``8s``, ``4m10s``, ``2h05m``, ``3d04h``."""
     whole = round(seconds)
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"

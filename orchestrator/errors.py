@@ -1,21 +1,21 @@
-"""Every error this product raises, as one tree.
+"""All errors that this product raises, as one tree.
 
     MassStopError
     ├── UsageError              exit 2: an option, a setting, the input or the run directory is wrong
     │   ├── SettingError        one setting, with its origin and what would be right
     │   ├── InputError          a source of keys cannot be used
     │   └── RunDirectoryError   the run directory is in use, missing, or holds something else
-    ├── TenantError             exit 3: nothing can be done with this tenant
+    ├── TenantError             exit 3: no call to this tenant can succeed
     │   ├── CredentialsRefused
     │   └── TenantUnreachable
     ├── RunError                a report's exit status, from Report.raise_for_status
     │   ├── ActionsNotOver      exit 1: the run finished, and some keys are not over
     │   ├── RunCutShort         exit 4: a limit, the deadline or the tenant cut the run short
     │   └── RunInterrupted      exit 130: interrupted, cancelled or not finished
-    ├── StorageError            exit 5: the machine failed the run (disk full, journal unreadable)
+    ├── StorageError            exit 5: this machine failed (disk full, journal unreadable)
     └── CallError               one call to the tenant failed; the engine decides what follows
 
-The message of each is a sentence for the operator: what happened, to what, and what to do.
+Each message is a sentence for the operator: what happened, for which key or file, and what to do.
 """
 
 import re
@@ -23,13 +23,13 @@ from enum import StrEnum
 
 
 class MassStopError(Exception):
-    """The root: anything that ends a command with a sentence instead of a traceback."""
+    """The root of the tree. A command that raises it ends with its message instead of a traceback."""
 
     exit_status = 1
 
 
 class UsageError(MassStopError):
-    """The command was called wrongly; nothing was sent."""
+    """An option, a setting, the input or the run directory is wrong. Nothing was sent."""
 
     exit_status = 2
 
@@ -37,8 +37,8 @@ class UsageError(MassStopError):
 class SettingError(UsageError):
     """A setting has a value that cannot be used.
 
-    ``name`` is the setting, ``value`` what was given (never a secret), ``expected`` what would be right. ``origin`` is
-    the option, the environment variable or the line of the configuration file.
+    ``name`` is the setting, ``value`` the value given (never a secret), ``expected`` a description of valid values.
+    ``origin`` is the option, the environment variable or the line of the configuration file.
     """
 
     def __init__(self, name: str, value: object, origin: str, expected: str) -> None:
@@ -47,15 +47,15 @@ class SettingError(UsageError):
 
 
 class InputError(UsageError):
-    """A source of bulk keys cannot be read, or holds nothing to stop."""
+    """A source of bulk keys cannot be read, or contains no key."""
 
 
 class RunDirectoryError(UsageError):
-    """The run directory cannot be used for what was asked."""
+    """The run directory is in use, is missing, or contains something else."""
 
 
 class TenantError(MassStopError):
-    """The tenant cannot be worked with; nothing was stopped."""
+    """No call to the tenant can succeed. Nothing was stopped."""
 
     exit_status = 3
 
@@ -65,17 +65,17 @@ class CredentialsRefused(TenantError):
 
 
 class TenantUnreachable(TenantError):
-    """The tenant gave no answer."""
+    """The tenant did not respond."""
 
 
 class StorageError(MassStopError):
-    """The machine could not keep or give back what the run needs."""
+    """This machine could not store or read data that the run needs."""
 
     exit_status = 5
 
 
 class RunError(MassStopError):
-    """A run ended with an exit status other than 0. Raised by ``Report.raise_for_status`` only."""
+    """A run ended with an exit status other than 0. Only ``Report.raise_for_status`` raises it."""
 
 
 class ActionsNotOver(RunError):
@@ -98,11 +98,11 @@ _CREDENTIALS = re.compile(
     r"refused the OAuth client's credentials|^The bearer token|the very tokens it has just issued"
     r"|refused every call for its credentials"
 )
-"""Reasons of runs that ended with :class:`CredentialsRefused`: a journal holds the sentence only."""
+"""Recognizes the reasons of runs that ended with :class:`CredentialsRefused`: a journal has only their messages."""
 
 
 def error_of_run(exit_status: int | None, sentence: str) -> MassStopError:
-    """The error that ``Report.raise_for_status`` raises for an exit status other than 0, or None if not finished."""
+    """Return the error for an exit status other than 0, or for None if the run is not finished."""
     match exit_status:
         case 1:
             return ActionsNotOver(sentence)
@@ -124,7 +124,7 @@ NO_MEMORY = (
 
 
 class Kind(StrEnum):
-    """Why a call failed, in the words of the report's ``error.kind``."""
+    """Why a call failed: the values of ``error.kind`` in the report."""
 
     THROTTLED = "throttled"
     LOCKED = "locked"
@@ -152,22 +152,22 @@ class Kind(StrEnum):
 
 
 NO_RESPONSE = frozenset({Kind.CONNECT_FAILED, Kind.CONNECTION_LOST, Kind.TIMEOUT})
-"""Failures of calls to which no response came."""
+"""Failures of calls that got no response."""
 
 
 class CallError(MassStopError):
     """One call failed.
 
     Attributes:
-        kind: why, in one word.
-        code: the tenant's eight-digit reason code, if it gave one.
-        http_status: the HTTP status, or None where no answer came.
-        request_id: the answer's ``Zuora-Request-Id``.
-        process_id: the answer's ``processId``.
-        retry_after: seconds the tenant asked to wait, already clamped, or None.
-        may_have_worked: the tenant may have carried the call out although we saw it fail.
-        by_api: the API itself answered, with a code of its own. All other failures come from the network or a gateway.
-        wrong_address: a wrong address fails like this: no such host, connection refused, a web page instead of a token.
+        kind: the kind of failure.
+        code: the tenant's eight-digit reason code, or None.
+        http_status: the HTTP status, or None without a response.
+        request_id: the response's ``Zuora-Request-Id``, or None.
+        process_id: the response's ``processId``, or None.
+        retry_after: seconds that the tenant asked to wait, limited to a day, or None.
+        may_have_worked: the tenant may have carried out the call, although it failed for us.
+        by_api: the API itself responded, with a reason code. Other failures come from the network or a gateway.
+        wrong_address: a wrong address may explain it: unknown host, connection refused, a web page instead of a token.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""Structured logs: dotted event names, data in fields, one JSON line each in ``run.log``; a choice of form on screen.
+"""Structured logs: dotted event names, data in fields. Each event is a JSON line in ``run.log``.
 
-The global configuration of structlog stays as it is: a calling program keeps its own.
+The screen shows events as text or JSON. The global configuration of structlog is not changed: it belongs to the
+calling program.
 """
 
 import contextlib
@@ -19,8 +20,8 @@ from orchestrator.background import BackgroundWriter
 from orchestrator.clock import Clock
 from orchestrator.printable import printable, printable_json
 
-# structlog imports rich wherever rich is installed, a tenth of the time to the first stop. In the command's own process
-# the name is barred during the import. A calling program may want what structlog does with rich, and keeps it.
+# structlog imports rich if rich is installed, which takes a tenth of the time to the first stop. In the command's own
+# process, the import of rich is blocked meanwhile. A calling program may use rich through structlog, and keeps it.
 _barred = ("rich", "rich.console", "rich.traceback") if "orchestrator.cli" in sys.modules else ()
 _before = {name: sys.modules.get(name) for name in _barred}
 sys.modules.update(dict.fromkeys(_barred))  # type: ignore[arg-type]
@@ -40,17 +41,17 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Sink:
-    """Where events end: the file takes every one, the screen those of ``level`` and above.
+    """Writes all events to the file, and those of the screen's ``level`` and above to the screen.
 
-    Events below ``info`` gather for half a second, or a thousand of them, before they are written. A thread writes the
-    file. A full or hanging disk must not delay the run: events that cannot be written are dropped, and ``trouble``
-    says so in a sentence.
+    Events below ``info`` are collected for half a second, or until there are a thousand, and then written. A thread
+    writes the file. A full or hanging disk must not delay the run: events that cannot be written are dropped, and
+    ``trouble`` is a sentence about it.
     """
 
     GATHER_EVENTS = 1_000
     GATHER_SECONDS = 0.5
     MOST_WAITING = 1 << 24
-    """Bytes that wait for the disk at most."""
+    """Bytes that may wait for the disk."""
 
     def __init__(self, path: Path | None, screen: "Screen | None") -> None:
         self.trouble: str | None = None
@@ -77,7 +78,7 @@ class Sink:
             self._screen.show(event)
 
     def flush(self) -> None:
-        """Waits until the file holds every event, or takes none for some seconds."""
+        """Wait until the file has every event, or until no event was written for some seconds."""
         if self._writer is not None:
             self._pass_on(self._writer)
             taken = self._writer.drain()
@@ -85,7 +86,7 @@ class Sink:
                 self.trouble = "The log run.log lacks events: the disk did not take them in time."
 
     def close(self) -> None:
-        """Writes the events that gathered and closes the file."""
+        """Write the collected events and close the file."""
         self.flush()
         if self._writer is not None:
             self._writer.close()
@@ -109,7 +110,7 @@ class Sink:
 
 
 class Screen:
-    """Events on standard error, as JSON lines or for a person to read."""
+    """Shows events on standard error, as JSON lines or as text."""
 
     def __init__(self, stream: TextIO, level: str, json: bool) -> None:
         self.level = LEVELS[level]
@@ -119,7 +120,7 @@ class Screen:
 
     @contextlib.contextmanager
     def through(self, stream: TextIO, without: Set[str] = frozenset()) -> Iterator[None]:
-        """Writes to ``stream`` while the block runs, and leaves out the events named in ``without``."""
+        """Write to ``stream`` while the block runs, without the events named in ``without``."""
         usual, self._stream, self._without = self._stream, stream, without
         try:
             yield
@@ -129,7 +130,7 @@ class Screen:
     def show(self, event: Event) -> None:
         if event["event"] in self._without:
             return
-        # Where it happened is for run.log; on screen it would bury what happened.
+        # On screen, a traceback would hide the message. It is in run.log.
         fields = {name: value for name, value in event.items() if name != "traceback"}
         text = _lines([fields]).decode().rstrip() if self._json else readable(fields)
         with contextlib.suppress(OSError, ValueError):
@@ -138,9 +139,9 @@ class Screen:
 
 
 class LoggerScreen(Screen):
-    """Events as records of a program's own ``logger``. The logger decides what it does with each level.
+    """Passes events to a program's own ``logger``, which has its own level and handlers.
 
-    A record's message is the event and its fields. Its attribute ``mass_stop`` has them as a dictionary.
+    The message of a log record is the event and its fields. Its attribute ``mass_stop`` has them as a dictionary.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -150,7 +151,7 @@ class LoggerScreen(Screen):
     def show(self, event: Event) -> None:
         level = LEVELS[event["level"]]
         if self._logger.isEnabledFor(level):
-            # A handler is the program's. An exception in it must not end the run.
+            # An exception in a handler of the program must not end the run.
             with contextlib.suppress(Exception):
                 self._logger.log(level, "%s", _fields_of(event), extra={"mass_stop": dict(event)})
 
@@ -158,13 +159,13 @@ class LoggerScreen(Screen):
 def _lines(events: Sequence[Event]) -> bytes:
     try:
         lines = _encoder.encode_lines(events)
-    except UnicodeEncodeError:  # half a character, as in the name of a file that is not UTF-8
+    except UnicodeEncodeError:  # a lone surrogate, as in the name of a file that is not UTF-8
         lines = b"".join(json.dumps(event, default=str).encode() + b"\n" for event in events)
     return printable_json(lines)
 
 
 def readable(event: Event) -> str:
-    """``12:00:01 warning  tenant.throttled  seconds=2``: one event for a person; control characters are escaped."""
+    """Return an event as text, ``12:00:01 warning  tenant.throttled  seconds=2``. Control characters are escaped."""
     return printable(f"{str(event.get('at', ''))[11:19]} {event.get('level', ''):<8} {_fields_of(event)}")
 
 
@@ -176,9 +177,9 @@ def _fields_of(event: Event) -> str:
 
 
 class Log(structlog.BoundLoggerBase):
-    """A logger. Each event carries its time, its level, the fields that were bound, and its own.
+    """A logger. Each event has its time, its level, the bound fields and its own fields.
 
-    structlog's chain of processors is not used: one is enough here, and it takes longer than the rest of an event.
+    structlog's processors are not used: one function is enough here, and they would take most of an event's time.
     """
 
     def debug(self, event: str, **fields: Any) -> None:
@@ -195,7 +196,7 @@ class Log(structlog.BoundLoggerBase):
 
 
 def make_log(sink: Sink, clock: Clock, run: str) -> Log:
-    """A logger into ``sink`` whose events carry the run's id."""
+    """Return a logger that writes to ``sink``. Each event has the run's id."""
 
     def record(level: int, name: str, event: str, bound: Event, fields: Event) -> None:
         sink(level, {"at": clock.stamp(), "level": name, "event": event, **bound, **fields})

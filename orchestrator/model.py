@@ -1,4 +1,4 @@
-"""Values that packages share. All are frozen; none knows how it is sent, stored or shown."""
+"""Values that packages share. All are frozen. None depends on how it is sent, stored or shown."""
 
 import re
 from enum import IntEnum, StrEnum
@@ -54,7 +54,7 @@ OVER = frozenset(
         Outcome.COMPLETED_BEFORE_STOP,
     }
 )
-"""Outcomes after which the action processes no more records; a run of nothing else exits with 0."""
+"""Outcomes after which the action processes no more records. A run with only these outcomes exits with 0."""
 
 GOOD = OVER | {Outcome.WOULD_STOP}
 """Outcomes that need no person."""
@@ -123,7 +123,7 @@ class Window(Struct, frozen=True):
 class Limits(Struct, frozen=True):
     """The tenant's limits as one response reports them; None or empty if it does not.
 
-    ``remaining`` and ``reset`` (seconds) belong to the window nearest to exhaustion, whose quota is ``nearest``.
+    ``remaining`` (calls) and ``reset`` (seconds) describe the window nearest to exhaustion. Its quota is ``nearest``.
     """
 
     windows: tuple[Window, ...] = ()
@@ -137,8 +137,8 @@ class Limits(Struct, frozen=True):
 class Records(Struct, frozen=True):
     """Counts of an action's records, and where they come from: ``response_file``, ``status`` or ``none``.
 
-    ``held_by_group`` are the unprocessed records behind a failed record of their own group; only a response file shows
-    them.
+    ``held_by_group`` counts the unprocessed records behind a failed record of the same group. Only a response file
+    shows them.
     """
 
     total: int | None = None
@@ -151,7 +151,7 @@ class Records(Struct, frozen=True):
 
 
 def add_known(one: int | None, other: int | None) -> int | None:
-    """The sum of two counts. A count that is not known (None) adds nothing, and two of them are not known."""
+    """Return the sum of two counts. An unknown count (None) adds nothing. The sum of two unknown counts is None."""
     return one if other is None else other if one is None else one + other
 
 
@@ -168,7 +168,7 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
 
 
 class ActionState(Struct, frozen=True):
-    """One reading of a mass action's status. ``output_url`` addresses its response file, if there is one."""
+    """The state of a mass action as one status call shows it. ``output_url`` is the address of its response file."""
 
     status: Status
     action_type: str | None = None
@@ -178,7 +178,7 @@ class ActionState(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """A state as one call reported it; ``retried`` where that call repeated one that had failed."""
+    """A state as one call reported it. ``retried``: that call repeated a failed call."""
 
     state: ActionState
     retried: bool
@@ -198,8 +198,8 @@ class Problem(Struct, frozen=True):
 class Answered(Struct, frozen=True):
     """The details of one response besides its meaning.
 
-    ``seconds`` is how long it took, ``date`` the tenant's own clock. ``by_api`` is False if a gateway answered instead
-    of the API.
+    ``seconds`` is the duration of the call. ``date`` is the tenant's clock. ``by_api`` is False if a gateway responded
+    instead of the API.
     """
 
     limits: Limits
@@ -214,7 +214,7 @@ class Answered(Struct, frozen=True):
 class Grant(Struct, frozen=True):
     """The details of a token: its lifetime in seconds, its scope, and the entities in the scope.
 
-    ``scope`` is shortened for people; None if the tenant sends none. ``entities`` are ids in the form of
+    ``scope`` is shortened for display, and None if the tenant sends no scope. ``entities`` are ids in the form of
     :func:`plain_entity`.
     """
 
@@ -224,5 +224,5 @@ class Grant(Struct, frozen=True):
 
 
 def plain_entity(entity: str) -> str:
-    """An entity id in the form in which ids are compared: lower case, without hyphens."""
+    """Return an entity id in the form in which ids are compared: lower case, without hyphens."""
     return entity.replace("-", "").lower()

@@ -91,7 +91,7 @@ def group() -> None:
 def main() -> NoReturn:
     """Runs the command line; the one place where an error becomes an exit status."""
     os.umask(0o077)
-    collector.seldom()
+    collector.collect_rarely()
     memory.end_without_memory()
     _no_core_dumps()
     _standard_streams()

@@ -43,7 +43,7 @@ def conduct(settings: Settings, prepare: Prepare, close: "Close | None" = None) 
         from orchestrator.cli.on_end import words_of
 
         words_of(settings.on_end)
-    collector.seldom()
+    collector.collect_rarely()
     # dask brings an HTTP server and processes of its own, which are made for the loop of the standard library.
     uvloop = settings.engine == "local" and find_spec("uvloop") is not None
     return anyio.run(_conduct, settings, prepare, close or _close, backend_options={"use_uvloop": uvloop})

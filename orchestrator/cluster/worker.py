@@ -70,7 +70,7 @@ async def _work(setup: Setup) -> None:
         setup.scheduler, host="127.0.0.1", protocol="tls://", security=security, nthreads=setup.threads,
         local_directory=setup.folder, memory_limit=0, dashboard=False,
     )  # fmt: skip
-    collector.seldom()
+    collector.collect_rarely()
     print(worker.address, flush=True)  # noqa: T201 - the caller waits for this line
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     await worker.finished()

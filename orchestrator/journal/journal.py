@@ -1,4 +1,4 @@
-"""The actions of a run as they happen, recorded so that the run can be finished and reported after any end."""
+"""Records the actions of a run as they happen, so that the run can be resumed and reported after any end."""
 
 import sqlite3
 from asyncio import wrap_future
@@ -24,7 +24,7 @@ def _counts(records: Records) -> dict[str, str | int | None]:
 
 
 def _seen(state: ActionState) -> dict[str, str | int | None]:
-    """The values that a status gives to a row."""
+    """The columns of a row that a status gives."""
     return {
         "status": state.status, "action_type": state.action_type, "provenance": to_json(state.provenance),
         **_counts(state.records),
@@ -35,19 +35,19 @@ _NOTHING: dict[str, str | int | None] = dict.fromkeys(_seen(ActionState(Status.P
 
 
 class Journal(RunJournal):
-    """The journal of one run, as one of its tenants sees it; where there are several, each has a view of its own.
+    """The journal of one run, for one of its tenants. With several tenants, each has its own object.
 
-    The methods wait, or not, as in :class:`RunJournal`.
+    Coroutines return once the change is on disk. The other methods do not wait, as in :class:`RunJournal`.
     """
 
     def of(self, tenant: str) -> "Journal":
-        """The same journal, giving out the keys of ``tenant`` only."""
+        """Return the same journal for the keys of ``tenant``."""
         return Journal(self._writer, self._clock, tenant)
 
     # Stops
 
     async def claim(self, most: int, intent: bool) -> list[Action]:
-        """At most ``most`` keys that are next to be stopped, in order. With ``intent`` their stop may leave now."""
+        """Claim at most ``most`` keys, the next to be stopped, in order. With ``intent``, their stops may leave now."""
 
         values = {"tenant": self._tenant, "most": most, "intent": int(intent)}
 
@@ -62,12 +62,12 @@ class Journal(RunJournal):
         return actions
 
     async def record_intent(self, seq: int, *, retried: bool) -> None:
-        """Returns once one more stop for ``seq`` is allowed to leave."""
+        """Record the intent of one more stop. It may leave once this returns."""
         self._writer.note("record_intent", seq=seq, retried=int(retried))
         await wrap_future(self.perform(lambda _: None))
 
     def release(self, seq: int, *, intent: bool, retried: bool = False) -> None:
-        """The stop that was intended last never left; ``retried`` where it was not the key's first."""
+        """The stop of the last intent never left. ``retried``: it was not the key's first stop."""
         self._writer.note("release", seq=seq, intent=int(intent), retried=int(retried))
 
     def accepted(
@@ -122,7 +122,7 @@ class Journal(RunJournal):
         return await wrap_future(self.perform(work))
 
     def park(self, seq: int, due_at: float, read_from: float | None = None, polls: int = 0) -> None:
-        """Lets go of a key that is followed, until it is due."""
+        """Release a polled key until it is due."""
         self._writer.note("park", seq=seq, due_at=due_at, read_from=read_from, polls=polls)
 
     def status_read(self, seq: int, state: ActionState | None, *, retried: bool) -> None:
@@ -198,7 +198,7 @@ class Journal(RunJournal):
 
 
 def create(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
-    """A new journal; one in memory, with its ``trouble`` set, where the disk does not take it."""
+    """Create a journal. If the disk fails, it is in memory and its ``trouble`` says why."""
     try:
         fallback = FallbackConnection(database.create(path, shared=shared), home=path)
     except (sqlite3.Error, OSError) as error:
@@ -209,7 +209,7 @@ def create(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
 
 
 def reopen(path: Path, clock: Clock, *, shared: bool = False) -> Journal:
-    """The journal of an earlier session. Raises RunDirectoryError or StorageError."""
+    """Open the journal of an earlier session. Raises RunDirectoryError or StorageError."""
     connection = database.reopen(path, shared=shared)
     try:
         return Journal(ThreadWriter(FallbackConnection(connection, home=path)), clock)

@@ -1,4 +1,4 @@
-"""The journal's one thread: it owns the database and commits what many have to say in groups."""
+"""The journal's thread: it owns the database and commits the changes of many callers in groups."""
 
 import sqlite3
 import threading
@@ -19,18 +19,18 @@ from orchestrator.threads import NO_THREAD
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], Any]
 _Entry = tuple[str | Work, Any]
-"""A statement's name with its values, or some work with the future that waits for it."""
+"""The name of a statement with its values, or work with its future."""
 
 LINGER = 0.05
-"""Seconds for which notes without a waiting caller may gather before they are committed."""
+"""Seconds for which changes without a waiting caller are collected before they are committed."""
 
 
 class FallbackConnection:
     """A database connection that continues in memory when its disk fails.
 
-    When a write fails, everything that the disk still returns is copied into memory, the failed group is applied again
-    there, and the run continues. ``trouble`` then holds a sentence for the operator. The copy is written to ``home``
-    at the end, if the disk has room again. A failed fsync is never repeated.
+    When a write fails, everything that the disk still returns is copied into memory. The failed group is applied again
+    there, and the run continues. ``trouble`` is then a sentence for the operator. The copy is written to ``home`` at
+    the end, if the disk has room again. A failed fsync is never repeated.
 
     If the files at ``home`` are removed or replaced during a run, the journal is written again from the files that
     SQLite still holds open. ``trouble`` says so.
@@ -47,7 +47,7 @@ class FallbackConnection:
         self._mark = mark.read(connection) if self._file is not None else None
 
     def commit(self, group: list[_Entry]) -> list[tuple["Future[Any]", Any]]:
-        """Applies ``group`` in one transaction. Returns the results for the futures, once they are committed."""
+        """Apply ``group`` in one transaction. Return the results for the futures, once they are committed."""
         before = self._mark
         try:
             results = self._apply(group)
@@ -66,7 +66,7 @@ class FallbackConnection:
         return results
 
     def close(self) -> None:
-        """Closes the database. One that lost its disk is written there again, if there is room by now."""
+        """Close the database. If it is in memory, write it to the disk again, if there is room now."""
         with suppress(sqlite3.Error, OSError):
             if self._file is not None:
                 if missing := self._missing(self._file):
@@ -99,7 +99,7 @@ class FallbackConnection:
         return results
 
     def _look_after(self, file: JournalFile) -> None:
-        """After a commit: lets the log belong to the file, and sees whether both are still in their place."""
+        """After a commit: mark that the file now has a log, and check that both are still in their place."""
         try:
             if file.begin():
                 self.connection.execute(f"PRAGMA wal_autocheckpoint = {database.CHECKPOINT}")
@@ -109,7 +109,7 @@ class FallbackConnection:
             self._leave_disk(error)
 
     def _missing(self, file: JournalFile) -> list[Path]:
-        """As :meth:`JournalFile.missing`. A shared folder may be away for a while: then nothing was removed from it."""
+        """As :meth:`JournalFile.missing`, but empty while a shared folder is unreachable: nothing was removed then."""
         missing = file.missing()
         return [] if missing and self._is_shared and not file.path.parent.exists() else missing
 
@@ -118,7 +118,7 @@ class FallbackConnection:
         return bool(self.connection.execute("PRAGMA locking_mode").fetchone()[0] == "exclusive")
 
     def _put_back(self, file: JournalFile, missing: list[Path]) -> None:
-        """Writes the journal again in its place. A file that is there instead is kept under another name."""
+        """Write the journal again in its place. Another file at this place is kept under another name."""
         names = " and ".join(path.name for path in missing)
         trouble = (
             f"{names} in {file.path.parent} was removed or replaced by another program while the run was at work. "
@@ -135,13 +135,13 @@ class FallbackConnection:
         self.trouble = trouble
 
     def _perform(self, work: Work) -> Any:
-        """An error of the caller's own making goes back to the caller and leaves the group whole."""
+        """Run ``work``. An error that is not SQLite's goes to the caller, and the group stays intact."""
         self.connection.execute("SAVEPOINT work")
         try:
             result = work(self.connection)
         except sqlite3.Error:
             raise
-        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there whole
+        except Exception as error:  # noqa: BLE001 - the caller gets it
             self.connection.execute("ROLLBACK TO work")
             result = _Failed(error)
         self.connection.execute("RELEASE work")
@@ -183,10 +183,10 @@ def deliver(future: "Future[Any]", result: Any) -> None:
 
 
 class ThreadWriter:
-    """Commits in a thread of its own, in groups: a group ends when somebody waits for it, or has lingered.
+    """Commits in a thread of its own, in groups. A group ends when a caller waits for it, or after :data:`LINGER`.
 
-    The queue needs no bound: notes come from calls, which are bounded by the slots. Each call waits for the commit of
-    its intent.
+    The queue needs no limit: changes come from calls, whose number is limited by the slots. Each stop waits for the
+    commit of its intent.
     """
 
     def __init__(self, connection: FallbackConnection) -> None:
@@ -206,20 +206,20 @@ class ThreadWriter:
 
     @property
     def trouble(self) -> str | None:
-        """A sentence, once the disk took no more."""
+        """A sentence for the operator if the disk has failed, or None."""
         return self._connection.trouble
 
     def note(self, statement: str, **values: Any) -> None:
-        """Says one change, to be committed soon; does not wait."""
-        # A deque needs no lock. The thread says that it is idle before it looks for entries a last time, so that one
-        # that it misses finds it idle.
+        """Queue one change for the next commit, without waiting."""
+        # A deque needs no lock. The thread sets ``_idle`` before it looks for entries a last time. So if it misses this
+        # entry, it is idle here and gets notified.
         self._entries.append((statement, values))
         if self._idle:
             with self._wake:
                 self._wake.notify()
 
     def perform(self, work: Callable[[sqlite3.Connection], R], *, batched: bool = False) -> "Future[R]":
-        """Run ``work`` on the database after every earlier change; done once that is committed.
+        """Run ``work`` on the database after every earlier change. The future is done once that is committed.
 
         With ``batched``, it waits for the next commit instead of causing one: at most :data:`LINGER` seconds.
         """
@@ -235,7 +235,7 @@ class ThreadWriter:
         return future
 
     def close(self) -> None:
-        """Commits what was said and ends the thread. Raises StorageError where that was not possible."""
+        """Commit every queued change and end the thread. Raises StorageError if that is not possible."""
         with self._wake:
             self._closing = True
             self._wake.notify()
