@@ -1,1 +1,1 @@
-"""How fast: slots, rate windows and the gate of one tenant. Arithmetic on a given time; no I/O, no waiting."""
+"""The pace of one tenant: slots, rate windows and gate. Arithmetic with the time as an argument; no I/O, no waiting."""

@@ -1,4 +1,4 @@
-"""Calls that were cancelled while the tenant may still work on them: arithmetic only, the time is an argument."""
+"""Count cancelled calls that the tenant may still work on. Arithmetic only; the time is an argument."""
 
 from collections import deque
 from math import inf
@@ -6,34 +6,34 @@ from math import inf
 from orchestrator.pacing.others import REFRESH
 
 LONGEST = 10.0
-"""Seconds for which a cancelled call is counted at most."""
+"""Most seconds for which a cancelled call counts."""
 
 SHORTEST = 0.5
-"""Seconds for which a cancelled call is counted whatever the header says."""
+"""Least seconds for which a cancelled call counts, with any header."""
 
 PERIOD = 0.25
-"""Seconds for which one least number of our calls is remembered."""
+"""Seconds of one period. The least number of our calls is stored for each period."""
 
 ON_THE_WAY = 0.1
-"""The share of our calls, and one at least, that the tenant may not count: they are on their way to it or back."""
+"""The share of our calls that the tenant may not count yet, at least one call. They are in transit."""
 
 
 class AbandonedCalls:
     """Counts cancelled calls until the tenant's concurrency header shows that they ended, for ``LONGEST`` at most.
 
-    Without a header, a call is counted for half as long as it had lasted. Then only refusals show what the tenant does.
+    Without that header, a call counts for half of its duration. After that, only refusals show the tenant's load.
 
-    ``until`` says for each of them until when it is counted, the earliest first.
+    ``until`` has the time at which each of them stops to count, the earliest first.
     """
 
     def __init__(self) -> None:
         self.until: list[float] = []
         self._ours: deque[tuple[float, int]] = deque(
             [(-inf, 0)]
-        )  # how many calls were ours at least, by period
+        )  # start of each period, and the least number of our calls in it
 
     def add(self, now: float, lasted: float, most: int, *, header: bool) -> None:
-        """A call was cancelled after ``lasted`` seconds. No more than ``most`` calls are counted.
+        """Record that a call was cancelled after ``lasted`` seconds. At most ``most`` calls count.
 
         ``header``: the tenant sends its concurrency header.
         """
@@ -42,14 +42,14 @@ class AbandonedCalls:
         self._forget(max(0, len(self.until) - most))
 
     def expire(self, now: float) -> None:
-        """Forget the calls that are counted no longer."""
+        """Remove the calls that no longer count."""
         self._forget(sum(until <= now for until in self.until))
 
     def seen(self, now: float, in_use: int, in_flight: int) -> None:
-        """The tenant's header says that ``in_use`` calls are in flight. ``in_flight`` of them are ours.
+        """Record a header: ``in_use`` calls are in flight at the tenant. ``in_flight`` calls are ours.
 
-        The header may be as old as ``REFRESH``. If it counts clearly fewer calls than ours were at any time since then,
-        the tenant has ended some of them.
+        The header may be ``REFRESH`` seconds old. If it counts clearly fewer calls than the least number of ours since
+        then, the tenant has ended some of them.
         """
         ours, periods = in_flight + len(self.until), self._ours
         since, least = periods[-1]
@@ -67,9 +67,9 @@ class AbandonedCalls:
         self._forget(ended)
 
     def _forget(self, count: int) -> None:
-        """Count the ``count`` oldest no longer, nor among our earlier calls.
+        """Remove the ``count`` oldest calls, also from the stored numbers of our calls.
 
-        Many responses repeat one count of the tenant, and it must end the same calls only once.
+        Many responses repeat the same count of the tenant. It must end the same calls only once.
         """
         if count > 0:
             del self.until[:count]

@@ -1,31 +1,31 @@
-"""A tenant that answers nothing any more: when that is an outage, and when the next probe may start."""
+"""Detect an outage of a tenant, and schedule its probes."""
 
 from collections import deque
 from collections.abc import Callable
 
 FAILURES = 5
-"""Calls in a row without an answer from the API that make an outage. Before the first answer, one call is enough."""
+"""Number of calls in a row without a response from the API that make an outage. Before the first response, one."""
 
 FIRST_PROBE = (0.25, 0.5)
 PROBE_EVERY = (1.0, 1.8)
-"""Seconds until the first probe, and between two probes: a random time between these.
+"""Seconds until the first probe, and between two probes: a random value between these bounds.
 
-With the time of a call, a stop leaves within two seconds after the tenant is back.
+Together with the duration of a call, a stop is sent within two seconds after the end of an outage.
 """
 
 MOST_PROBES = 40
-"""Probes in flight at most, beside the calls that were in flight before. Each may hang until its timeout."""
+"""Most probes in flight, besides the calls from before the outage. Each probe may hang until its timeout."""
 
 REMEMBERED = 100
-"""Outages that are remembered."""
+"""Number of past outages that are stored."""
 
 
 class Circuit:
-    """Open during an outage: one probe starts every 1 to 2 s, whether or not the one before has ended.
+    """A circuit breaker: open during an outage. One probe starts every 1 to 2 s, also while earlier probes hang.
 
-    Any answer from the API closes it. ``uniform`` returns a random number between its two arguments. ``since`` is the
-    time of the first of the failures in a row, None if the last call was answered. ``next_probe_at`` is the time of the
-    next probe during an outage.
+    Any response from the API closes it. ``uniform`` returns a random number between its two arguments. ``since`` is the
+    time of the first of the consecutive failures, or None after a response. ``next_probe_at`` is the time of the next
+    probe during an outage.
     """
 
     def __init__(self, uniform: Callable[[float, float], float]) -> None:
@@ -38,11 +38,11 @@ class Circuit:
         self._outages: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
     def take(self, now: float) -> None:
-        """A probe starts."""
+        """Record the start of a probe, and schedule the next."""
         self.next_probe_at = now + self._uniform(*PROBE_EVERY)
 
     def answered(self, now: float) -> bool:
-        """The API answered a call, whatever it said. Return whether this ends an outage."""
+        """Record a response from the API, with any content. Return whether it ends an outage."""
         self._answered_before = True
         if self.since is None:
             return False
@@ -53,16 +53,16 @@ class Circuit:
         return was_open
 
     def outage_seconds(self, since: float, now: float) -> float:
-        """How much of the time from ``since`` to ``now`` was an outage."""
+        """Return the seconds of outage between ``since`` and ``now``."""
         seconds = sum(max(0.0, ended - max(began, since)) for began, ended in self._outages)
         if self.open and self.since is not None:
             seconds += max(0.0, now - max(self.since, since))
         return seconds
 
     def failed(self, now: float, *, quiet_since: float | None = None) -> bool:
-        """A call ended without an answer from the API. Return whether an outage begins.
+        """Record a call without a response from the API. Return whether an outage begins.
 
-        ``quiet_since``: no call ended, but all have hung for too long, since that time. That is an outage at once.
+        ``quiet_since``: since this time no call has ended and all calls hang. That is an outage at once.
         """
         stalled = quiet_since is not None
         if self.since is None:

@@ -1,17 +1,17 @@
-"""How much room others need: Erlang's loss formula."""
+"""Compute the slots that other callers need, with Erlang's loss formula."""
 
 import math
 from collections.abc import Sequence
 
 
 def room_for(loads: Sequence[tuple[float, float]], loss: float, most: int) -> float:
-    """The slots in which others find room, but for the share ``loss`` of their calls; at most ``most``.
+    """Return how many slots others need so that the share ``loss`` of their calls finds none; at most ``most``.
 
-    ``loads`` are possible means of the number of others' calls in flight, each with its probability. The calls come at
-    random and do not wait. Between two whole numbers of slots the loss falls by a constant factor, so that the room
-    grows evenly with the load.
+    ``loads`` are possible means of the number of others' calls in flight, each with its probability. The calls arrive
+    at random and do not wait. Between two whole numbers of slots the loss is interpolated by a constant factor.
+    The result therefore grows evenly with the load.
 
-    B(m) = a B(m-1) / (m + a B(m-1)), with B(0) = 1 (A. K. Erlang, 1917); of several loads, the mean of their losses.
+    B(m) = a B(m-1) / (m + a B(m-1)), with B(0) = 1 (A. K. Erlang, 1917). The losses of several loads are averaged.
     """
     shares = [share for share, load in loads if load > 0]
     means = [load for _, load in loads if load > 0]

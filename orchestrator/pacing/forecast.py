@@ -1,4 +1,4 @@
-"""How many calls a run will need, whether the tenant's quotas hold them, and how long it will take. Arithmetic only."""
+"""Forecast the calls of a run, the tenant's quotas that are too small for them, and the duration. Arithmetic only."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -9,14 +9,14 @@ from orchestrator.model import Limits
 from orchestrator.settings import Rate
 
 STOPPING_SECONDS = 2.0
-"""The longest time that an action is assumed to be Stopping. The API's documents do not state one.
+"""The assumed longest time in status Stopping, in seconds. Zuora's documentation states none.
 
-Times are assumed to be spread evenly up to it. The simulated tenant takes 0.2 to 1.5 seconds.
+The times are assumed to be uniformly distributed up to it. The simulated tenant takes 0.2 to 1.5 seconds.
 """
 
 
 class Calls(Struct, frozen=True):
-    """Calls that a run makes, where none has to be made again."""
+    """The calls of a run without any retry."""
 
     stop: int
     status: int
@@ -28,9 +28,9 @@ class Calls(Struct, frozen=True):
 
 
 class Quota(Struct, frozen=True):
-    """A rate window: ``left`` of ``calls`` in ``seconds``, resets in ``resets_in`` seconds.
+    """A rate window: ``left`` of ``calls`` in ``seconds``. It resets in ``resets_in`` seconds.
 
-    ``reported`` is false if the tenant reports only another window; ``left`` is then the least it can be.
+    ``reported`` is false if the tenant reports only another window. ``left`` is then a lower bound.
     """
 
     calls: int
@@ -41,9 +41,9 @@ class Quota(Struct, frozen=True):
 
 
 class Forecast(Struct, frozen=True):
-    """The needs of a run: seconds until its last stop is accepted and until all is completed, both from its start.
+    """The forecast of a run: seconds from its start until its last stop is accepted, and until all keys are completed.
 
-    ``short`` are the quotas that do not hold all of its calls: it waits for their reset.
+    ``short`` has the quotas that are too small for all of its calls. The run waits for their reset.
     """
 
     calls: Calls
@@ -62,17 +62,17 @@ def polls_per_key(
     others: float = 0.0,
     longest: float = STOPPING_SECONDS,
 ) -> float:
-    """The mean number of status calls until a stopped action is seen to be over.
+    """Return the mean number of status calls until the end of a stopped action is known.
 
     Args:
         first: seconds from the accepted stop to the first poll.
         narrowest: seconds between the first two polls.
         widest: the most seconds between two polls.
-        widening: each interval is so many times the one before.
+        widening: the factor between successive intervals.
         round_trip: seconds of one call.
-        others: seconds in which every other key gets one call. No poll starts before all stops are sent, so each
+        others: seconds in which every other key gets one call. Polls start after all stops are sent, so each
             interval is at least as long.
-        longest: the longest time that an action is Stopping, in seconds.
+        longest: the longest time in status Stopping, in seconds.
     """
     at, interval, polls = max(first, others) + round_trip, narrowest, 1.0
     while at < longest:
@@ -83,11 +83,11 @@ def polls_per_key(
 
 
 def quotas(limits: Limits) -> tuple[Quota, ...]:
-    """Every window that the tenant reported, the shortest first.
+    """Return every window that the tenant reported, the shortest first.
 
-    The tenant reports what is left of the window nearest to exhaustion only. Of any other, no larger share has been
-    used: that bounds what is left of it from below. A window that says nothing of its reset is taken to have just
-    begun.
+    The tenant reports the calls left only for the window nearest to exhaustion. The other windows are used to a
+    smaller share, which gives a lower bound for their calls left. A window without a reported reset is assumed to have
+    just begun.
     """
     reported = next((window for window in limits.windows if window.quota == limits.nearest), None)
     if reported is None or limits.remaining is None:
@@ -117,16 +117,16 @@ def forecast(
     rate: Rate | None = None,
     stopping_seconds: float = STOPPING_SECONDS,
 ) -> Forecast:
-    """Return the needs of a run of ``calls``.
+    """Return the forecast of a run of ``calls``.
 
     Args:
-        calls: how many of each kind.
+        calls: the number of calls of each kind.
         windows: the tenant's quotas.
         slots: calls in flight at once.
-        call_seconds: how long one call takes.
+        call_seconds: duration of one call.
         headroom: the share (0 to 1) of each quota that is left to others.
         rate: the operator's own limit.
-        stopping_seconds: the longest time that an action is Stopping.
+        stopping_seconds: the longest time in status Stopping.
     """
 
     def seconds_for(count: int) -> float:
@@ -144,14 +144,14 @@ def forecast(
 
 
 def keys_within(windows: Sequence[Quota], calls_a_key: float, headroom: float) -> int | None:
-    """Keys that can be polled to their end before a quota runs out; None if no quota is known."""
+    """Return how many keys can be polled to their end within the quotas; None if no quota is known."""
     if not windows:
         return None
     return int(min(_free(window, headroom) for window in windows) / calls_a_key)
 
 
 def _wait(count: int, window: Quota, headroom: float) -> float:
-    """Seconds until the last of ``count`` calls may leave through ``window``: it opens again once it resets."""
+    """Return the seconds until the last of ``count`` calls may start. An exhausted window opens when it resets."""
     beyond = count - _free(window, headroom)
     if beyond <= 0:
         return 0.0
@@ -160,6 +160,6 @@ def _wait(count: int, window: Quota, headroom: float) -> float:
 
 
 def _free(window: Quota, headroom: float) -> int:
-    """Calls left to us at once; the pacer holds the headroom back in windows of minutes only (see Pacer)."""
+    """Return the calls that may start now. The pacer keeps headroom only in windows of minutes (see Pacer)."""
     held_back = window.calls * headroom if window.seconds <= 60 else 0.0
     return max(0, int(window.left - held_back))

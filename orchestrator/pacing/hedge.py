@@ -1,4 +1,4 @@
-"""When a slow call is sent a second time: arithmetic only, the time is an argument.
+"""Decide when to send a slow call a second time. Arithmetic only; the time is an argument.
 
 See J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
 """
@@ -10,42 +10,42 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 SAMPLES = 128
-"""Latencies that are remembered of each kind of call."""
+"""Number of stored latencies for each kind of call."""
 
 ENOUGH = 8
-"""Latencies from which quantiles are taken."""
+"""Number of latencies from which quantiles are used."""
 
 FLOOR = 0.25
-"""Seconds: no call is slow before. Below that, this machine's own pauses look like a slow tenant."""
+"""The least delay in seconds. Below it, pauses of this machine look like a slow tenant."""
 
 OUTLIER = 5.0
-"""A call that takes so many times the median is an outlier."""
+"""A call is an outlier if it takes this many times the median."""
 
 QUANTILE, FACTOR, LEAST_FACTOR = 0.95, 2.0, 3.0
-"""The delay is this quantile of the calls that are no outliers, times ``FACTOR``. It is ``LEAST_FACTOR`` times the
-median at least."""
+"""The delay is this quantile of all calls but outliers, times ``FACTOR``. It is at least ``LEAST_FACTOR`` times the
+median."""
 
 FEW_FLOOR, FEW_FACTOR = 1.0, 5.0
-"""With few latencies: the delay is this many seconds at least, or the longest latency times this factor."""
+"""With few latencies, the delay is the longest latency times ``FEW_FACTOR``, and at least ``FEW_FLOOR`` seconds."""
 
 UNKNOWN = 5.0
-"""Seconds of delay before the first latency is known."""
+"""The delay in seconds before the first latency is known."""
 
 PEERS, OVERTAKERS = 8, 5
-"""A call is overtaken if so many (``OVERTAKERS``) of the next ``PEERS`` calls have ended before it."""
+"""A call is overtaken if ``OVERTAKERS`` of the next ``PEERS`` calls have ended before it."""
 
 PATIENCE, PATIENCE_WITH_ALL = 2.0, 8.0
-"""How many delays a call waits that is not overtaken, and if most calls in flight are slow: the tenant may be slow."""
+"""Waiting time in delays: for a call that is not overtaken, and if most calls are slow and the tenant may be slow."""
 
 PATIENCE_FOR_STOPS, SLOW_SHARE = 2.0, 0.05
-"""How many delays a call waits while new stops need the slot, unless more than this share of the calls are slow."""
+"""Waiting time in delays while new stops need the slot, unless more than ``SLOW_SHARE`` of the calls are slow."""
 
 SHARE, MOST_SHARE, FREE = 0.05, 0.15, 3
-"""Additional calls: a share of the calls, the share while that many calls are outliers, and a few at any time."""
+"""Additional calls: a share of all calls, the larger share while there are as many outliers, and a fixed number."""
 
 
 class CallLatency:
-    """Learns from the latencies of one kind of call when such a call is slow.
+    """Learns from the latencies of one kind of call when a call is slow.
 
     ``fixed`` is a delay in seconds that replaces the learned one.
     """
@@ -57,25 +57,25 @@ class CallLatency:
         self._median = 0.0
 
     def ended(self, seconds: float) -> None:
-        """A call got its response, or was cancelled, after ``seconds``."""
+        """Record that a call got its response, or was cancelled, after ``seconds``."""
         self._samples.append(seconds)
         self._learned = None
 
     @property
     def delay(self) -> float:
-        """Seconds after which a call is slow."""
+        """The seconds after which a call is slow."""
         return self._learn() if self._fixed is None else self._fixed
 
     def is_due(
         self, age: float, *, overtaken: bool, slow: int, in_flight: int, stops_wait: bool = False
     ) -> bool:
-        """Whether a call is slower than its peers, so that a second one is likely to be faster.
+        """Return whether a call is slower than its peers, so that a second call is likely to be faster.
 
         Args:
             age: seconds since the call was sent.
             overtaken: later calls have ended.
-            slow: how many calls are slow, itself included.
-            in_flight: how many calls are in flight, itself included.
+            slow: number of slow calls, including this one.
+            in_flight: number of calls in flight, including this one.
             stops_wait: new stops wait for a slot.
         """
         if overtaken:
@@ -88,7 +88,7 @@ class CallLatency:
         return age >= self.delay * patience
 
     def is_outlier(self, age: float) -> bool:
-        """Whether ``age`` seconds are an outlier among the latencies."""
+        """Return whether ``age`` seconds are an outlier among the latencies."""
         self._learn()
         return age >= OUTLIER * self._median
 
@@ -101,7 +101,7 @@ class CallLatency:
 
 
 def _delay(latencies: list[float]) -> float:
-    """The delay that the sorted ``latencies`` suggest."""
+    """Return the delay for the sorted ``latencies``."""
     if not latencies:
         return UNKNOWN
     if len(latencies) < ENOUGH:
@@ -112,7 +112,7 @@ def _delay(latencies: list[float]) -> float:
 
 
 class StartOrder(Generic[T]):
-    """Numbers calls in the order of their start, and knows which calls were overtaken."""
+    """Numbers calls in the order of their start, and determines which calls were overtaken."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -124,23 +124,23 @@ class StartOrder(Generic[T]):
         return self._in_flight.values()
 
     def start(self, call: T) -> int:
-        """The number of ``call``, which starts now."""
+        """Record the start of ``call``. Return its number."""
         self._count = number = self._count + 1
         self._in_flight[number] = call
         return number
 
     def ended(self, number: int) -> None:
-        """Call ``number`` ended."""
+        """Record the end of call ``number``."""
         del self._in_flight[number]
 
     def is_overtaken(self, number: int) -> bool:
-        """Whether most of the next calls ended before call ``number``. If few have started since, it is not known."""
+        """Return whether most of the next calls ended before call ``number``. False if few calls have started since."""
         following = range(number + 1, min(number + PEERS, self._count) + 1)
         return sum(other not in self._in_flight for other in following) >= OVERTAKERS
 
 
 class HedgeBudget:
-    """How many calls may be sent a second time: 5 % of all calls, and up to 15 % while that many are outliers."""
+    """The number of calls that may be sent a second time: 5 % of all calls, up to 15 % while so many are outliers."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -149,6 +149,6 @@ class HedgeBudget:
 
     @property
     def left(self) -> int:
-        """How many hedges are left."""
+        """The number of second calls left."""
         share = max(SHARE * self.calls, min(MOST_SHARE * self.calls, self.outliers))
         return int(FREE + share) - self.hedges

@@ -1,4 +1,4 @@
-"""How many calls of others are in flight, from a header that reports what is left and is rarely fresh."""
+"""Estimate how many calls of others are in flight, from a header with the free slots that is rarely fresh."""
 
 import math
 
@@ -6,25 +6,25 @@ REFRESH = 1.0
 """Seconds after which the tenant counts its free slots again (Zuora API, "Concurrent request limits")."""
 
 HABIT = 20.0
-"""Mean seconds for which others are taken to keep up one load."""
+"""Assumed mean duration of one load of the others, in seconds."""
 
 LEAST, STEP = 0.25, 1.12
 """The smallest load that is distinguished from none, and the factor between neighbouring loads."""
 
 NO_OTHERS, NO_OTHERS_ANY_MORE = 0.3, 0.05
-"""The probability, before any observation, that no one else calls; and that calls of others stop."""
+"""The probability, before any observation, that there are no other callers; and that their calls end."""
 
 WRONG = 0.03
-"""The probability that a count is worthless: our own calls differ from our record, or the header is wrong."""
+"""The probability that a count is wrong: our record of our own calls differs, or the header is wrong."""
 
 
 class OthersLoad:
-    """The estimate of the mean number of others' calls in flight: a probability for each of many loads.
+    """The estimated mean number of others' calls in flight: a probability for each possible load.
 
-    Each fresh count of the tenant gives one sample: what it permits, less what remains, less what was ours when it
-    counted. Calls that come at random, and are lost if no slot is free, follow a Poisson distribution. It is cut
-    off at the slots that ours left (A. K. Erlang, 1917): a count of all of them (nothing remains) thus only says "so
-    many at least". Now and then the load becomes another (Bayes' rule with a change point).
+    Each fresh count of the tenant gives one sample: permitted calls less free slots, less our calls then. Calls that
+    arrive at random, and are lost without a free slot, have a Poisson distribution. It is cut off at the slots that
+    our calls left (A. K. Erlang, 1917). Without a free slot, the count is therefore only a lower bound. From time to
+    time the load changes to another (Bayes' rule with a change point).
     """
 
     def __init__(self) -> None:
@@ -40,28 +40,28 @@ class OthersLoad:
 
     @property
     def mean(self) -> float | None:
-        """The mean of what may be; None before the first count."""
+        """The mean of the possible loads; None before the first count."""
         if not self._samples:
             return None
         return sum(share * load for share, load in zip(self._shares, self._loads, strict=True))
 
     @property
     def loads(self) -> list[tuple[float, float]]:
-        """Each load with its probability; none before the first count."""
+        """The probability of each load, with the load; empty before the first count."""
         return list(zip(self._shares, self._loads, strict=True)) if self._samples else []
 
     def seen(self, now: float, in_flight: int, permitted: int, remaining: int) -> bool:
-        """Takes one answer's headers, which came while ``in_flight`` calls were ours; says whether they were fresh."""
+        """Process a response's headers while ``in_flight`` calls are ours. Return whether the count is fresh."""
         before, self._in_flight = self._in_flight, in_flight
         age = now - self.sampled_at
         if (permitted, remaining) == self._shown:
-            # Reported twice, or counted twice with the same result? If ours are as many as then, it says the same in
-            # either case.
+            # The tenant may have repeated its count, or counted again with the same result. While the number of our
+            # calls is unchanged, both mean the same.
             if age < 3 * REFRESH or in_flight != self._ours:
                 return False
         elif self._samples > 1 and age < REFRESH / 2:
-            return False  # several machines answer, and each counts by itself
-        # The count is newer than the response before this one. Calls that have left since may not be in it.
+            return False  # several machines respond, and each has its own count
+        # The count is newer than the previous response. It may not contain calls that have started since.
         ours = min(max(before, 1), in_flight, permitted - remaining)
         self._shown, self.sampled_at, self._ours = (permitted, remaining), now, in_flight
         if not self._loads or self._loads[-1] < permitted:
@@ -69,7 +69,7 @@ class OthersLoad:
         if self._samples <= 1:
             self._shares = (
                 self._before
-            )  # the first count may be older than our first call: it does not count on
+            )  # the first count may be older than our first call, so the second replaces it
         else:
             self._change(age)
         self._weigh(permitted - remaining - ours, permitted - ours)
@@ -77,7 +77,7 @@ class OthersLoad:
         return True
 
     def _spread(self, permitted: int) -> None:
-        """Every load up to ``permitted`` is possible, and small loads are distinguished as finely as large loads."""
+        """Start with every load up to ``permitted``. The steps are relative, so small loads have small steps."""
         count = math.ceil(math.log(permitted / LEAST) / math.log(STEP)) + 1
         self._loads = [0.0, *(LEAST * STEP**n for n in range(count))]
         self._shares = self._before = [NO_OTHERS, *[(1 - NO_OTHERS) / count] * count]
@@ -101,14 +101,14 @@ class OthersLoad:
 
 
 def _chance(count: int, load: float, room: int) -> float:
-    """The probability of ``count`` calls, where ``load`` would be their mean and only ``room`` find a slot."""
+    """Return the probability of ``count`` calls if ``load`` is their mean and only ``room`` slots are free."""
     if not load:
         return float(not count)
     return math.exp(count * math.log(load) - math.lgamma(count + 1) - _log_sum(load, room))
 
 
 def _log_sum(load: float, room: int) -> float:
-    """The logarithm of the sum of load^k / k! for k up to ``room``."""
+    """Return the logarithm of the sum of load^k / k! for k from 0 to ``room``."""
     if room > load + 12 * math.sqrt(load) + 12:
         return load
     term = total = 1.0

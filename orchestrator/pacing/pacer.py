@@ -1,4 +1,4 @@
-"""One tenant's pace: whether one more call may leave now, and if not, when to ask again."""
+"""Decide whether one more call of a tenant may start now, and otherwise when to ask again."""
 
 import random
 from collections.abc import Callable
@@ -14,49 +14,49 @@ from orchestrator.settings import Rate
 STALL = 1.5
 STALL_FACTOR = 3.0
 STALL_AT_FIRST = 10.0
-"""Calls count as hanging after so many seconds without a response. The time is also at least so many times the longest
-of the recent calls. The last is the time before the first response."""
+"""Calls hang after ``STALL`` seconds without a response, and at least ``STALL_FACTOR`` times the longest recent call.
+Before the first response, they hang after ``STALL_AT_FIRST`` seconds."""
 
 MEMORY = 0.98
-"""How much of the longest recent call remains with each answer."""
+"""The factor by which each response reduces the remembered longest call."""
 
 LONGEST_GATE = 300.0
-"""Seconds for which one answer may close the gate, whatever it asks for."""
+"""Most seconds for which one response may close the gate, with any Retry-After."""
 
 SHORT_WAIT = 10.0
-"""Seconds. A longer Retry-After ends early when the tenant accepts a call that left after the refused one."""
+"""Seconds. A longer Retry-After ends early when the tenant accepts a call that started after the refused one."""
 
 UNCONFIRMED_WAIT = 60.0
-"""Seconds for which a limit that only headers state may hold calls back, until a refused call confirms it."""
+"""Seconds for which a limit from headers alone may delay calls. After that, a refused call must confirm it."""
 
 OPENING = 0.25
-"""Seconds over which the calls that waited at the gate leave, about a slot's worth of them: others waited as well."""
+"""Seconds over which the first calls after a pause are spread, one for each slot. Other callers waited as well."""
 
 ALONE_BASE, ALONE_CAP = 0.5, 30.0
-"""Seconds for which the gate closes at first, and at most, where a call is refused although none other is ours."""
+"""First and longest pause in seconds after a refusal of the only call in flight of this run."""
 
 TOKEN_BASE, TOKEN_CAP = 2.0, 30.0
-"""Seconds until the next request for a token after one was refused for the tenant's limits, at first and at most. A
-Retry-After decides instead, but half of the first is the least."""
+"""First and longest pause in seconds after a token request that was refused because of a limit. A Retry-After replaces
+the pause, but at least half of the first pause applies."""
 
 BURST_SHARE = 20
-"""A twentieth of the operator's own rate may leave at once: a burst is lost to the pace (see RateWindow)."""
+"""One twentieth of the operator's own rate may start at once. A larger burst would slow the rest (see RateWindow)."""
 
 
 class Pacer:
-    """Slots, rate windows, gate and circuit of one tenant, asked in one place.
+    """Slots, rate windows, gate and circuit breaker of one tenant behind one interface.
 
     The caller asks :meth:`opens_at`. If that is not in the future, it takes a slot with :meth:`take` and returns it
     with :meth:`release`. It passes every response to :meth:`answered`.
 
     Args:
-        slots: how many calls may be in flight.
+        slots: limits the calls in flight.
         headroom: the share (0 to 1) of each limit that is left to others.
         rate: the operator's own limit.
         uniform: returns a random number between its two arguments.
 
-    Until ``gate`` no call starts, because the tenant asked for a pause. ``throttled_at`` is when the tenant last
-    refused a call for its limits. Calls from before ``written_off``, which hung in an outage, need no slot any more.
+    No call starts before ``gate``, because the tenant asked for a pause. ``throttled_at`` is the time of the tenant's
+    latest refusal because of a limit. Calls that started before ``written_off`` hung in an outage and need no slot.
     """
 
     def __init__(
@@ -88,35 +88,35 @@ class Pacer:
         self._refused_alone = 0
         self._refused_tokens = 0
         self.written_off = float("-inf")
-        self._hung: set[int] = set()  # calls without a slot that have not ended
+        self._hung: set[int] = set()  # calls in flight without a slot
         self._own = () if rate is None else (_own_window(rate),)
         self._every: tuple[RateWindow, ...] = self._own
 
     @property
     def limit(self) -> int:
-        """Slots in use at most, as believed now."""
+        """The number of slots that may be in use now."""
         return 1 if self.circuit.open else self._slots.limit
 
     @property
     def others(self) -> float | None:
-        """Calls of others in flight, as estimated; None while the tenant does not report them."""
+        """The estimated calls of others in flight; None if the tenant does not report them."""
         return self._slots.others
 
     @property
     def full(self) -> bool:
-        """Whether every slot is taken."""
+        """Whether every slot is in use."""
         return self.in_flight >= self._slots.limit + (MOST_PROBES if self.circuit.open else 0)
 
     @property
     def closed_until(self) -> float:
-        """When the next call may leave, because the tenant asked for a pause or a window is used up."""
+        """When the next call may start, if the tenant asked for a pause or a window is exhausted."""
         until = self.gate
         for window in self._every:
             until = max(until, window.closed_until)
         return until
 
     def opens_at(self, now: float) -> float | None:
-        """When one more call may leave; None while every slot is taken: then only a release decides."""
+        """Return when one more call may start. None while every slot is in use: the next release decides."""
         if self.in_flight >= self._slots.limit and self.full:
             return None
         at = self.gate if self.gate > self._spaced else self._spaced
@@ -134,7 +134,7 @@ class Pacer:
         return at
 
     def take(self, now: float) -> int:
-        """Take a slot for a call that starts now. Return the number to release it with."""
+        """Take a slot for a call that starts now. Return the number that releases it."""
         self.in_flight += 1
         self._calls += 1
         self._started[self._calls] = self._started_at = now
@@ -147,20 +147,20 @@ class Pacer:
         return self._calls
 
     def release(self, call: int) -> None:
-        """Return the slot of a call that ended."""
+        """Release the slot of a call that ended."""
         self._end(call)
 
     def abandon(self, call: int, now: float) -> None:
-        """A call was cancelled, and its slot is free. The tenant may still work on it.
+        """Release the slot of a cancelled call. The tenant may still work on it.
 
-        Such calls count towards the limit for a while, but take half of the slots at most.
+        For a while, cancelled calls count towards the limit, but take at most half of the slots.
         """
         started = self._end(call)
         if started is not None:
             self._abandoned.add(now, now - started, self._slots.limit // 2, header=self._has_header)
 
     def answered(self, answer: Answered, now: float) -> None:
-        """Learn the tenant's limits from a response. A wait that it asks for closes the gate for all calls."""
+        """Learn the tenant's limits from a response. A wait in the response closes the gate for all calls."""
         if not answer.by_api:
             if answer.retry_after is not None:
                 self.close(now, min(answer.retry_after, PROBE_EVERY[1]))
@@ -192,13 +192,13 @@ class Pacer:
         elif not answer.throttled:
             self._refused_alone = self._refused_tokens = 0
             if left_at > self._refused_left_at and self.gate > now + SHORT_WAIT:
-                self.gate = now  # The wait concerned one call only: a later call was accepted.
+                self.gate = now  # The wait applied to one call only: a later call was accepted.
         elif ours == 1:
             self._refused_alone += 1
             self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
 
     def token_throttled(self, now: float, retry_after: float | None) -> None:
-        """A request for a token was refused for the tenant's limits. No call leaves for a while."""
+        """Record that a token request was refused because of a limit. The gate closes for a while."""
         if self.gate > now:
             return  # other calls waited for the same token
         self._refused_tokens += 1
@@ -207,18 +207,18 @@ class Pacer:
         self.close(now, max(retry_after, TOKEN_BASE / 2))
 
     def close(self, now: float, seconds: float) -> None:
-        """Lets nothing leave for ``seconds``."""
+        """Close the gate for ``seconds``, and for ``LONGEST_GATE`` at most."""
         self.gate = max(self.gate, now + min(seconds, LONGEST_GATE))
         self._slots.paused()
 
     def spare(self, now: float, until: float) -> float:
-        """How many calls the rate windows let through from ``now`` to ``until``, as far as is known."""
+        """Return how many calls the known rate windows allow from ``now`` to ``until``."""
         return min((window.spare(now, until) for window in self._every), default=float("inf"))
 
     def stalled(self, now: float, downloads: int) -> bool:
-        """Whether no call was answered or started for so long that all in flight hang, apart from ``downloads``.
+        """Return whether all calls in flight hang, except ``downloads``: for a long time none was answered or started.
 
-        While slots are free, a single call that hangs says nothing about the tenant.
+        While slots are free, a single hanging call is no evidence about the tenant.
         """
         hanging = self.in_flight - downloads
         if self.circuit.open or hanging < (1 if self.full else 2):
@@ -229,11 +229,11 @@ class Pacer:
 
     @property
     def quiet_since(self) -> float:
-        """When a call was last answered or started."""
+        """The time of the last response or start of a call."""
         return max(self._answered_at, self._started_at)
 
     def _end(self, call: int) -> float | None:
-        """Free the slot of ``call``. Return when it started, or None if it had lost its slot in an outage."""
+        """Release the slot of ``call``. Return when it started, or None if it lost its slot in an outage."""
         started = self._started.pop(call, None)
         if started is None:
             self._hung.discard(call)
@@ -242,10 +242,10 @@ class Pacer:
         return started
 
     def _write_off(self, before: float) -> None:
-        """After an outage: calls that started ``before`` the answered one get no answer and need no slot any more.
+        """After an outage, release the slots of calls that started ``before`` the answered one: they get no response.
 
-        So many at most as one outage can leave behind: if outages follow each other quickly, those of earlier ones are
-        still open.
+        One outage can leave a limited number of calls. After several short outages, calls of earlier ones may still be
+        open, so their number is limited as a whole.
         """
         self.written_off = before
         most = self._slots.limit + MOST_PROBES
@@ -260,21 +260,21 @@ class Pacer:
         quota = max(1, int(reported.quota * (1 - self._headroom) + 1e-9))
         known = self._windows.get(reported.seconds)
         if known is not None and known.quota == quota:
-            return known  # another window changed; what left through this one stays counted
+            return known  # another window changed; the count of this one stays valid
         return RateWindow(quota, reported.seconds, burst=quota // 2, retry_after=UNCONFIRMED_WAIT)
 
     def _count(self, nearest: int, remaining: int, reset: float, now: float, *, refused: bool) -> None:
         reported = self._reported_by_quota.get(nearest)
         if reported is None:
             return
-        # Calls of ours still under way may not be in the tenant's count yet. Headroom applies in windows of minutes
-        # only. With hours to wait, a running action costs more than the headroom is worth.
+        # The tenant's count may not include our calls in flight. Headroom applies in windows of minutes only. If the
+        # wait takes hours, running actions cost more than the headroom is worth.
         held_back = nearest * self._headroom if reported.seconds <= 60 else 0
         left = int(remaining - held_back) - self.in_flight
         self._windows[reported.seconds].counted(left, reset, now, refused=refused)
         if len(self._windows) == 1:
             return
-        # No other window can have been used by a greater share: this one is the nearest to exhaustion.
+        # The reported window is the nearest to exhaustion, so every other window is used to a smaller share.
         share = min(1.0, remaining / nearest)
         for seconds, window in self._windows.items():
             if seconds != reported.seconds:
@@ -282,5 +282,5 @@ class Pacer:
 
 
 def _own_window(rate: Rate) -> RateWindow:
-    # At most a second's worth at once; of a rate a second, that would be all of it.
+    # At most the calls of one second at once. For a rate per second, that would be the whole rate.
     return RateWindow(rate.calls, rate.seconds, burst=rate.calls // max(rate.seconds, BURST_SHARE))

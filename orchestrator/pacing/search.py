@@ -1,30 +1,30 @@
-"""How many calls a tenant takes at once, found out by its refusals alone."""
+"""Find the number of calls that a tenant accepts at once from its refusals alone."""
 
 START = 10
-"""Calls in flight while nothing is known."""
+"""Calls in flight before anything is known about the tenant."""
 
 CUT = 0.7
-"""The share of them that a refusal leaves."""
+"""The share of the calls in flight that remains after a refusal."""
 
 SOONEST_PROBE = 2.0
 LATEST_PROBE = 32.0
-"""Seconds until more is tried where more was refused; twice as long each time it is refused again."""
+"""Seconds until the search exceeds a refused number. The time doubles with each refusal at the same number."""
 
 REST = 0.85
-"""The share of what was refused at which it rests: from there on, others' calls find no room either."""
+"""The share of the refused number at which the search rests. Above it, others' calls find no slot either."""
 
 FORGIVEN = 0.2
-"""How far the tenant's own word for a greater limit moves the one that was refused."""
+"""The share of the distance by which the refused number moves towards a greater limit that the tenant reports."""
 
 QUICKENING = 3
-"""Round trips without a refusal after which each brings one slot more than before."""
+"""Number of round trips without a refusal after which each round trip adds one slot more than before."""
 
 
 class Search:
-    """Additive increase, multiplicative decrease (Chiu and Jain, 1989), with a memory of where it was refused.
+    """Additive increase, multiplicative decrease (Chiu and Jain, 1989), with a memory of the refused number.
 
-    Up to a little below that, each round trip gives a slot back. There it rests, and tries more ever more seldom. Where
-    nothing was refused, or not any more, it rises the faster the longer that lasts. ``limit`` is how many to make now.
+    Each round trip returns a slot, up to a little below the refused number. There the search rests, and tries more at
+    ever longer intervals. Without a refused number the increase grows with time. ``limit`` is the current result.
     """
 
     def __init__(self, start: int) -> None:
@@ -36,9 +36,9 @@ class Search:
         self._cut_at = float("-inf")
 
     def accepted(self, now: float, in_flight: int, most: int) -> None:
-        """A call was taken; ``in_flight`` calls, itself included, were under way, and ``most`` are of use."""
+        """Record an accepted call, one of ``in_flight`` calls. More than ``most`` calls are of no use."""
         if in_flight < self.limit or self._target >= most:
-            return  # an unused slot proves nothing
+            return  # an accepted call proves nothing while slots are free
         step = 1 / in_flight
         rest = self._refused_at * REST
         if self._target < rest:
@@ -51,36 +51,36 @@ class Search:
                 self._refused_at, self._probe_in = float("inf"), SOONEST_PROBE
 
     def jump(self, limit: int) -> None:
-        """The tenant's own word: ``limit`` calls find room. Earlier refusals count less each time it says so."""
+        """Apply the tenant's report that ``limit`` calls find a slot. Earlier refusals count less after each report."""
         if limit > self._refused_at:
             self._refused_at += FORGIVEN * (limit - self._refused_at)
         self._aim(max(self._target, min(float(limit), self._refused_at * REST)))
 
     def refused(self, now: float, seconds: float, in_flight: int) -> bool:
-        """A call was refused ``seconds`` after it had left; says whether that was news.
+        """Record a refusal ``seconds`` after the call started. Return whether the search changed.
 
-        Calls that left before the last cut all say the same.
+        All calls that started before the last decrease report the same limit.
         """
         if now - seconds <= self._cut_at:
             return False
         again = abs(in_flight - self._refused_at) <= 1
         self._probe_in = min(2 * self._probe_in, LATEST_PROBE) if again else SOONEST_PROBE
         self._refused_at = float(min(in_flight, self.limit))
-        # Below one call there is no rest: where the only one was refused, two are tried once one is taken. The pacer's
-        # gate spaces such refusals. A wait here would spend the burst of others with one call.
+        # With one call, the search cannot rest below it: after one accepted call, two are tried. The pacer's gate
+        # spaces these refusals. A wait here would use up the others' burst with one call.
         self._aim(max(1.0, self._refused_at * CUT))
         self._cut_at, self._trips = now, 0.0
         return True
 
     def restart(self) -> None:
-        """After a pause nothing is known of the tenant.
+        """Start again after a pause, when the tenant's load is unknown.
 
-        How fast it rose before still holds: it is back sooner, for a few refusals more.
+        The rate of increase is kept. The search returns sooner, at the cost of a few more refusals.
         """
         self._aim(min(self._target, float(START)))
 
     def begin(self, limit: int, now: float) -> None:
-        """The tenant's limit is another one, and ``limit`` calls find room: what left before now says nothing of it."""
+        """Start with the tenant's new limit: ``limit`` calls find a slot. Refusals of earlier calls no longer count."""
         self._aim(float(limit))
         self._refused_at, self._probe_in = float("inf"), SOONEST_PROBE
         self._cut_at = now

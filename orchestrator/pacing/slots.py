@@ -1,4 +1,4 @@
-"""How many calls may be in flight at once."""
+"""Choose the number of calls in flight."""
 
 import math
 from typing import Protocol
@@ -9,46 +9,46 @@ from orchestrator.pacing.others import OthersLoad
 from orchestrator.pacing.search import START, Search
 
 USUAL_LIMIT = 40
-"""Concurrent calls that a tenant's default class permits (Zuora API, "Rate and concurrent request limits")."""
+"""Concurrent calls in a tenant's default class (Zuora API, "Rate and concurrent request limits")."""
 
 MOST_SLOTS = 256
 
 MOST_PERMITTED = 500
-"""A larger limit is not believed: the room for others is counted slot by slot."""
+"""Largest accepted limit. The slots for others are computed one by one, so a larger value would take too long."""
 
 LEAST_LOSS = 0.001
-"""The smallest share of others' calls that may find the tenant full; a smaller share could not be measured."""
+"""The smallest share of others' calls that may find no slot. A smaller share could not be measured."""
 
 OWN_LOSS = 0.001
-"""The share of our own calls that may be refused if the tenant reports its limit. Each refusal costs a slot, and this
-many accepted calls win a thousandth of it back."""
+"""The share of our own calls that may be refused if the tenant reports its limit. Each refusal costs one slot, and each
+accepted call returns this share of a slot."""
 
 
 class SlotController(Protocol):
-    """Finds how many slots to use. Fed with every answer; asked before every grant."""
+    """Chooses the number of slots. It receives every response, and the pacer reads it before every call."""
 
     @property
     def limit(self) -> int: ...
 
     @property
     def others(self) -> float | None:
-        """Calls of others in flight, as estimated; None while nothing is known of them."""
+        """The estimated calls of others in flight; None before the first estimate."""
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
-        """An answer arrived while ``in_flight`` calls (itself included) were ours."""
+        """Process a response that arrived while ``in_flight`` calls, including it, were ours."""
 
     def paused(self) -> None:
-        """Nothing leaves for a while; what was known of the tenant may not hold afterwards."""
+        """Record a pause of all calls. Earlier knowledge about the tenant may be wrong afterwards."""
 
 
 class TenantSlots:
-    """Slots from the tenant's own headers, less what others need; without headers, from its refusals.
+    """Slots from the tenant's headers, less the slots that others need. Without headers, slots from its refusals.
 
-    ``headroom`` is a share (0 to 1) of the permitted slots that stays free at least. It also sets how rarely others
-    may find none, see :func:`wanted_loss`. Their mean use is what the header's count lacks. They get the room in which
-    all but that share of their calls find a slot. ``most`` is the operator's own limit.
+    ``headroom`` is the least share (0 to 1) of the permitted slots that stays free. It also sets the share of others'
+    calls that may find no slot, see :func:`wanted_loss`. Their load is estimated from the header's count. They get
+    enough slots for all but that share of their calls. ``most`` is the operator's own limit.
 
-    A refusal counts in addition to the headers: they may be late, or wrong.
+    Refusals count in addition to the headers, because headers may be late or wrong.
     """
 
     def __init__(self, headroom: float, most: int | None = None) -> None:
@@ -56,7 +56,7 @@ class TenantSlots:
         self._loss = wanted_loss(headroom)
         self._most = most or MOST_SLOTS
         self._usual = max(1, min(int(USUAL_LIMIT * (1 - headroom) + 1e-9), self._most))
-        # An operator who names a number of calls knows the tenant; without headroom time matters most.
+        # An operator who sets a number of calls knows the tenant. Without headroom, time matters most.
         self._search = Search(self._usual if most or not headroom else min(START, self._usual))
         self._load = OthersLoad()
         self._permitted: int | None = None
@@ -90,14 +90,14 @@ class TenantSlots:
         self.limit = min(self._search.limit, self._reported)
 
     def _learn(self, now: float, in_flight: int, permitted: int | None, remaining: int | None) -> bool:
-        """Processes the headers; returns whether the count of free slots was a fresh one."""
+        """Process the headers. Return whether the count of free slots is fresh."""
         if permitted is None or not 0 < permitted <= MOST_PERMITTED:
             return False
         claimed, self._claimed = self._claimed, permitted
         other_limit = permitted != self._permitted
         if other_limit:
             if self._permitted is not None and permitted != claimed:
-                return False  # it may be an error, until it is reported twice in a row
+                return False  # an error, unless it is reported twice in a row
             self._permitted, self._margin = permitted, 0.0
         fresh = False
         if remaining is not None and remaining <= permitted:
@@ -109,15 +109,15 @@ class TenantSlots:
         return fresh
 
     def _less(self, permitted: int) -> int:
-        """The slots that ``permitted`` leaves to us."""
+        """Return the slots out of ``permitted`` that are ours."""
         free = permitted - room_for(self._load.loads, self._loss, permitted) - self._margin
         return max(1, min(int(permitted * (1 - self._headroom) + 1e-9), int(free + 0.5), self._most))
 
 
 def wanted_loss(headroom: float) -> float:
-    """The share of others' calls that may find the tenant full, of ``headroom`` (0 to 1).
+    """Return the share of others' calls that may find no slot, for a ``headroom`` of 0 to 1.
 
-    A twentieth at the default of 0.1, a tenth of that with another tenth of headroom. Beyond that, more slots stay free
-    than the variation of any load needs.
+    It is a twentieth at the default headroom of 0.1. Each further 0.1 of headroom divides it by ten. The minimum is
+    ``LEAST_LOSS``: beyond that, more slots stay free than the variation of any load needs.
     """
     return max(LEAST_LOSS, 0.5 * math.pow(10.0, -10 * headroom))

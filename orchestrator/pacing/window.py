@@ -1,19 +1,19 @@
-"""One rate limit: spaced by the Generic Cell Rate Algorithm (ITU-T I.371), or counted by the tenant."""
+"""One rate limit, spaced by the Generic Cell Rate Algorithm (ITU-T I.371) or counted by the tenant."""
 
 
 class RateWindow:
     """At most ``quota`` calls in any ``seconds``.
 
-    GCRA needs one float, the theoretical arrival time. A bucket that gives ``burst`` at once and refills at the quota's
-    own pace would let burst and quota through its first window. So calls are spaced at
-    ``seconds / (quota - burst + 1)``, which limits burst and refill of any window together to ``quota``.
+    GCRA stores one number, the theoretical arrival time. A token bucket with ``burst`` that refills at the pace of the
+    quota would allow burst and quota in its first window. Calls are therefore spaced at
+    ``seconds / (quota - burst + 1)``. This limits burst and refill of any window together to ``quota``.
 
-    A count from the tenant is knowledge, and the spacing is only a guess: until the window resets, the count decides.
-    The count of a window nearer to exhaustion gives a lower bound for this one: that many calls may leave at least.
+    A count from the tenant is exact, and the spacing is an estimate. Until the window resets, the count decides. The
+    count of a window nearer to exhaustion gives a lower bound for this one: at least so many calls may start.
 
-    ``retry_after`` bounds how long an unconfirmed limit holds calls back, in seconds. A limit that a header states is
-    confirmed by a refused call. Until then one call tries again after that time. If the tenant accepts it and still
-    counts nothing left, the count is wrong, and the spacing decides.
+    ``retry_after`` is the longest time in seconds for which an unconfirmed limit delays calls. A refused call confirms
+    a limit from a header. Until then, one call tries again after that time. If the tenant accepts it and still counts
+    no call left, the count is wrong, and the spacing decides.
     """
 
     def __init__(self, quota: int, seconds: float, burst: int, retry_after: float = float("inf")) -> None:
@@ -33,7 +33,7 @@ class RateWindow:
         self._count_is_wrong = False
 
     def opens_at(self, now: float) -> float:
-        """The earliest time at which one more call may leave; not after ``now`` means at once."""
+        """Return the earliest time at which one more call may start. A time not after ``now`` means at once."""
         if now < self._resets_at:
             return now if self._left > 0 else min(self._resets_at, self._try_at)
         if self._at_least > 0:
@@ -42,11 +42,11 @@ class RateWindow:
 
     @property
     def closed_until(self) -> float:
-        """The end of the window, if the tenant said that no call is left in it."""
+        """The end of the window, if the tenant's count has no call left in it."""
         return self._resets_at if self._left <= 0 else float("-inf")
 
     def take(self, now: float) -> None:
-        """Counts one call that leaves at ``now``."""
+        """Count one call that starts at ``now``."""
         self._taken_at = now
         self._trying = now < self._resets_at and self._left <= 0
         if now < self._resets_at:
@@ -58,10 +58,10 @@ class RateWindow:
             self._at_least -= 1
 
     def counted(self, left: int, reset: float, now: float, *, refused: bool = False) -> None:
-        """Takes the tenant's count: ``left`` calls until the window resets in ``reset`` seconds.
+        """Apply the tenant's count: ``left`` calls until the window resets in ``reset`` seconds.
 
-        ``refused`` says that the answer refused its call, which confirms a count of nothing. A reset later than the
-        window is long is impossible: at most the window's length counts.
+        ``refused``: the response refused its call, which confirms a count of 0. A reset beyond the length of the window
+        is impossible and is limited to that length.
         """
         if refused or left > 0:
             self._count_is_wrong = self._trying = False
@@ -79,11 +79,11 @@ class RateWindow:
             self._try_at = now + self._retry_after
 
     def counted_at_least(self, left: int) -> None:
-        """Takes what follows from the tenant's count of another window: ``left`` calls at least may leave."""
+        """Apply a lower bound from the tenant's count of another window: at least ``left`` calls may start."""
         self._at_least = left
 
     def spare(self, now: float, until: float) -> float:
-        """How many calls may leave from ``now`` to ``until``, as far as is known."""
+        """Return how many calls may start from ``now`` to ``until``, as far as is known."""
         if now < self._resets_at:
             further = 0.0 if until < self._resets_at else 1 + (until - self._resets_at) // self.seconds
             return max(0, self._left) + further * self.quota
