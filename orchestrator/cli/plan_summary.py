@@ -21,7 +21,7 @@ from orchestrator.cli.summary import (
 from orchestrator.durations import duration
 from orchestrator.journal import digest
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Limits, Outcome
+from orchestrator.model import RESUMABLE, Limits, Outcome
 from orchestrator.pacing.forecast import Forecast
 from orchestrator.printable import counted
 from orchestrator.progress import Progress
@@ -114,11 +114,23 @@ def closing(plan: EndedPlan, ahead: Mapping[str, Ahead], capabilities: Capabilit
     add_people(page, plan)
     page.line()
     add_files(page, plan)
-    if totals.actions:
-        page.line()
-        page.line("Next: stop them, the fastest first:", "bold")
-        page.command(f"mass-stop run --plan {as_argument(plan.directory)}{given_again(*_AGAIN)}")
+    _next(page, plan)
     return str(page)
+
+
+def _next(page: Page, plan: EndedPlan) -> None:
+    """The command that reads the rest, if any, and the command that stops. A plan without all its keys is no input."""
+    where = as_argument(plan.directory)
+    gone = sum(source.path is None for source in plan.unread)
+    partial = bool(plan.unread) or not RESUMABLE.isdisjoint(plan.summary.outcomes)
+    if partial:
+        page.line()
+        page.line("Next: read the rest" + (", with the same input as SOURCE:" if gone else ":"), "bold")
+        page.command(f"mass-stop resume {where}{' SOURCE' * gone}")
+    if plan.totals.actions and not plan.unread:
+        page.line()
+        page.line(f"{'Then' if partial else 'Next:'} stop them, the fastest first:", "bold")
+        page.command(f"mass-stop run --plan {where}{given_again(*_AGAIN)}")
 
 
 def _doing(page: Page, totals: digest.PlanTotals) -> None:

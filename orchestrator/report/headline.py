@@ -86,8 +86,7 @@ def _state(
     if not every:
         return "open", "Nothing to stop", "No row of the input was read.", ""
     if run.command == "plan":
-        rest = f" {person:,} {'needs' if person == 1 else 'need'} a person." if person else ""
-        would = f"A run would stop {counts['planned']:,} of {actions}.{rest}"
+        would = _would_stop(counts["planned"], every, person, summary.outcomes.get(Outcome.NOT_ATTEMPTED, 0))
         return "plan", "Plan, no stop was sent", *(_cause_words(run, cause) if cause else (would, ""))
     if not person and unread:
         sentence = "Every action that was read is over, but the input was not read to its end:"
@@ -96,8 +95,9 @@ def _state(
         none = f"None of the {actions} processes" if every > 1 else "The mass action does not process"
         return "good", "All over", f"{none} records any more.", ""
     if run.state == "running":
-        sentence = f"{person:,} of {actions} were not over when this was written."
-        return "open", "Not finished", sentence, ""
+        left = f"{person - said_over:,} of {actions} were not known to be over when this was written."
+        said = f"{said_over:,} of {actions} are over according to the tenant; {_UNREAD}"
+        return "open", "Not finished", said if said_over == person else left, ""
     if said_over == person:
         are = f"{said_over:,} of {actions} are" if every > 1 else "The mass action is"
         return "open", "Not confirmed", f"{are} over according to the tenant; {_UNREAD}", ""
@@ -110,6 +110,20 @@ def _state(
         none = f"None of the {actions} is" if every > 1 else "The mass action is not"
         return "bad", title, f"{none} known to be over.", ""
     return "bad", title, f"{person:,} of {actions} {'needs' if person == 1 else 'need'} a person.", ""
+
+
+def _would_stop(planned: int, every: int, person: int, unread: int) -> str:
+    """The headline of a plan in which ``unread`` statuses were not read and ``person`` actions need a person."""
+    sentence = f"A run would stop {planned:,} of {counted(every, 'mass action')}."
+    if unread:
+        were = "was" if unread == 1 else "were"
+        sentence = (
+            f"A run would stop {planned:,} of the {counted(every - unread, 'mass action')} whose status was read; "
+            f"{unread:,} {were} not read."
+        )
+    if person > unread:
+        sentence += f" {person - unread:,} {'needs' if person - unread == 1 else 'need'} a person."
+    return sentence
 
 
 _DAMAGED: tuple[Tone, str, str, str] = (
@@ -131,7 +145,7 @@ def _details(
             which += "mass-stop resume confirms it."
         if which:
             yield which.rstrip()
-    if unread and person:
+    if unread and (person or run.command == "plan"):
         yield "The input was not read to its end."
     if files_missing:
         are = "response file is" if files_missing == 1 else "response files are"

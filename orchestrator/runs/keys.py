@@ -112,7 +112,7 @@ async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> Intake:
 def file_intake(run: Run, sources: Sequence[tuple[Source, SourceInfo]]) -> Intake:
     """The intake for ``sources``. Without sources, it reads the keys of the plan in the run's settings."""
     settings = run.settings
-    planned = _planned(Path(settings.plan)) if settings.plan else []
+    planned = _planned(Path(settings.plan), whole=not sources) if settings.plan else []
     if settings.plan and not sources:
         name = f"{PLAN}{settings.plan}"
         (info,) = run.journal.add_sources([(name, None)])
@@ -205,10 +205,18 @@ async def first_actions(run: Run, most: int) -> "list[reports.ActionEntry]":
     return await run.read(partial(reports.read_first_to_stop, most=most))
 
 
-def _planned(path: Path) -> list[InputRow]:
+def _planned(path: Path, *, whole: bool = True) -> list[InputRow]:
+    """The keys of a plan. ``whole`` asks for all keys of its input. Raises UsageError."""
     from orchestrator.journal.recovery.opening import open_undamaged
 
     with open_undamaged(path / "journal.db") as reader:
         if reader.run().command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make a plan with: mass-stop plan SOURCE")
+        unread = [source for source in reader.sources() if not source.complete] if whole else []
+        if unread:
+            again = " SOURCE" * sum(source.path is None for source in unread)
+            raise UsageError(
+                f"--plan: {path} lacks keys, because it was cut while its input was read. Finish it with: "
+                f"mass-stop resume {path}{again} - or name the keys: mass-stop run --plan {path} SOURCE"
+            )
         return list(reader.planned())

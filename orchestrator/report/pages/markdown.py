@@ -186,16 +186,18 @@ def _named(one: Named | FindingEntry) -> str:
 
 def _next(view: View, directory: Path) -> Iterator[str]:
     where = shlex.quote(str(directory))
+    steps = []
+    if view.headline.first_step:
+        check = code(f"mass-stop check {view.headline.key or ''}".rstrip())
+        steps.append(f"{view.headline.first_step} {check}")
+    if view.open_ends:
+        steps.append(code(f"mass-stop resume {where}{view.given_again}"))
+    if view.run.command == "plan":
+        steps.append(code(f"mass-stop run --plan {where}{view.tenants_option}"))
     if view.damaged:
         yield f"Next: {RUN_AGAIN}"
-    elif view.run.command == "plan":
-        yield f"Next: {code(f'mass-stop run --plan {where}{view.tenants_option}')}"
-    elif view.headline.first_step:
-        check = code(f"mass-stop check {view.headline.key or ''}".rstrip())
-        resume = f" Then {code(f'mass-stop resume {where}')}" if view.open_ends else ""
-        yield f"Next: {view.headline.first_step} {check}{resume}"
-    elif view.open_ends:
-        yield f"Next: {code(f'mass-stop resume {where}')}"
+    elif steps:
+        yield f"Next: {' Then '.join(steps)}"
     elif view.groups["person"]:
         yield "Next: see above, by outcome."
     else:

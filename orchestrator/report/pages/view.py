@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from orchestrator.durations import show_duration
 from orchestrator.journal.digest import Named
-from orchestrator.journal.entries import RunInfo
+from orchestrator.journal.entries import RunInfo, SourceInfo
 from orchestrator.journal.reader import JournalReader
 from orchestrator.model import GOOD, RESUMABLE, Outcome
 from orchestrator.report import RunEntry, Summary, read_head
@@ -111,6 +111,8 @@ class View(Struct, frozen=True):
     """Empty in a run of one tenant."""
     payments_since: str | None
     """When the first action started that made payments, in the tenant's own words."""
+    unread: list[SourceInfo]
+    """Sources that were not read to their end."""
 
     @property
     def headline(self) -> Headline:
@@ -146,8 +148,13 @@ class View(Struct, frozen=True):
         return (
             not self.damaged
             and self.run.command != "drill"
-            and any(self.summary.outcomes.get(outcome) for outcome in RESUMABLE)
+            and (bool(self.unread) or any(self.summary.outcomes.get(outcome) for outcome in RESUMABLE))
         )
+
+    @property
+    def given_again(self) -> str:
+        """``SOURCE`` for each input that ``resume`` cannot read by itself."""
+        return " SOURCE" * sum(source.path is None for source in self.unread)
 
     @property
     def tenants_option(self) -> str:
@@ -192,6 +199,7 @@ def read_view(reader: JournalReader) -> View:
         ],
         tenants=tenants,
         payments_since=reader.payments_since(),
+        unread=[source for source in reader.sources() if not source.complete],
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from orchestrator.cli import plan_summary
 from orchestrator.cli.page import Capabilities
 from orchestrator.cli.summary import closing, read_ended_run
 from orchestrator.journal.reader import JournalReader
@@ -109,7 +110,12 @@ def forms(run: MadeRun) -> dict[str, str]:
     texts["json"] = " ".join([said["title"], said["sentence"], said["quote"], *said["details"]])
     texts["html"] = html.unescape(re.sub(r"<[^>]+>", " ", texts["html"].split("<main>")[1]))
     texts["markdown"] = re.sub(r"[*`]", "", texts["markdown"])
-    texts["terminal"] = closing(read_ended_run(reader, DIRECTORY), Capabilities())
+    ended = read_ended_run(reader, DIRECTORY)
+    if ended.run.command == "plan":
+        plan = plan_summary.read_ended_plan(reader, ended)
+        texts["terminal"] = plan_summary.closing(plan, {}, Capabilities())
+    else:
+        texts["terminal"] = closing(ended, Capabilities())
     return {name: re.sub(r"\W+", " ", text).casefold() for name, text in texts.items()}
 
 
@@ -137,6 +143,18 @@ def test_every_form_says_that_the_input_was_not_read_to_its_end(make, title):
         for name, text in forms(run).items():
             assert f" {plain(title)} " in f" {text} ", name
             assert "input was not read to its end keys csv" in text, name
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("form", ["html", "markdown", "terminal"])
+def test_a_run_whose_input_was_cut_is_resumed_though_all_it_read_is_over(command, form):
+    with made_run(command=command, complete=False) as run:
+        run.add(Outcome.ALREADY_STOPPED)
+        run.end("interrupted", "Interrupted by SIGTERM.")
+        text = forms(run)[form]
+    assert "input was not read to its end" in text
+    assert "mass stop resume runs one" in text
+    assert "nothing is left to stop" not in text
 
 
 @pytest.mark.parametrize(
@@ -191,6 +209,36 @@ def test_a_check_comes_before_a_resume(form, refused, reason, status):
     assert text.index("mass stop check") < text.index("mass stop resume runs one")
 
 
+@pytest.mark.parametrize(
+    ("unread", "sentence"),
+    [
+        (
+            3,
+            "a run would stop 1 of the 2 mass actions whose status was read 3 were not read 1 needs a person",
+        ),
+        (1, "a run would stop 1 of the 2 mass actions whose status was read 1 was not read 1 needs a person"),
+    ],
+)
+def test_a_plan_that_was_cut_counts_only_what_it_read(unread, sentence):
+    with made_run(command="plan") as run:
+        for outcome in [Outcome.WOULD_STOP, Outcome.REJECTED, *[None] * unread]:
+            run.add(outcome)
+        run.end("interrupted", "Interrupted by SIGINT.")
+        for name, text in forms(run).items():
+            assert sentence in text, name
+            assert name == "json" or "mass stop resume runs one" in text, name
+
+
+def test_keys_that_the_tenant_called_over_are_not_counted_as_open():
+    with made_run() as run:
+        refused(SAID_OVER, 2)(run)
+        assert "2 of 2 mass actions are over according to the tenant" in forms(run)["markdown"]
+        rejected(0, unsent=3)(run)
+        for name, text in forms(run).items():
+            assert "not finished 3 of 5 mass actions were not known to be over" in text, name
+            assert "2 are over according to the tenant" in text, name
+
+
 def test_a_plan_with_refused_reads_says_so():
     with made_run(command="plan") as run:
         refused(REFUSED)(run)
@@ -212,7 +260,11 @@ def test_unknown_records_are_not_shown_as_zero(form):
 @pytest.mark.parametrize(
     ("command", "make", "sentence"),
     [
-        ("run", lambda run: (rejected(0, 2)(run), over(1)(run)), "not finished 2 of 3 mass actions were not over"),
+        (
+            "run",
+            lambda run: (rejected(0, 2)(run), over(1)(run)),
+            "not finished 2 of 3 mass actions were not known to be over",
+        ),
         ("run", lambda _: None, "nothing to stop no row of the input was read"),
         ("plan", lambda run: run.add(Outcome.WOULD_STOP), "plan no stop was sent a run would stop 1 of 1 mass action"),
     ],
