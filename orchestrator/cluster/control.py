@@ -8,8 +8,9 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from enum import IntEnum
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -25,30 +26,35 @@ INTERVAL = 0.25
 """Seconds between two reads of the control file, and between two progress messages."""
 
 
-class ControlMessage(Struct, frozen=True):
-    """The orders for the shards of a session: continue, send no more stops, read unread statuses only, or make no call.
+class Degree(IntEnum):
+    """How early the shards of a session end. The degrees have the names of the methods of :class:`Cutoff`."""
 
-    ``stop_sending``, ``interrupt`` and ``cut`` are reasons, or None. ``at`` is the time of writing, in seconds since
-    the epoch by the caller's clock.
+    NONE = 0
+    STOP_SENDING = 1
+    INTERRUPT = 2
+    CANCEL = 3
+
+
+class ControlMessage(Struct, frozen=True):
+    """How early the shards of a session end, and the reason with the exit status of the run.
+
+    ``at`` is the time of writing, in seconds since the epoch by the caller's clock.
     """
 
-    stop_sending: str | None = None
-    interrupt: str | None = None
-    cut: str | None = None
+    degree: Degree = Degree.NONE
+    reason: str = ""
     exit_status: int = 4
     at: float = 0.0
 
     @property
-    def strictness(self) -> tuple[bool, bool, bool]:
-        """The message with the larger value counts: no message is ever withdrawn."""
-        return self.cut is not None, self.interrupt is not None, self.stop_sending is not None
-
-    @property
-    def reason(self) -> MassStopError:
-        """The reason for which a shard ends early, with the exit status of the run."""
-        reason = self.cut or self.interrupt or self.stop_sending or ""
+    def error(self) -> MassStopError:
+        """The reason as the error that ends a shard."""
         kind = Interrupted if self.exit_status > 128 else EndedByCaller
-        return kind(reason, self.exit_status)
+        return kind(self.reason, self.exit_status)
+
+    def or_stricter(self, other: "ControlMessage") -> "ControlMessage":
+        """Return the message of the higher degree; no message is ever withdrawn."""
+        return max(self, other, key=attrgetter("degree"))
 
 
 class EndedByCaller(MassStopError):
@@ -86,9 +92,10 @@ class Control:
         self._written = True
         self._logged = False
 
-    def send(self, **changes: Any) -> None:
-        """Add ``changes`` to the message, and write it if possible."""
-        self._message = msgspec.structs.replace(self._message, **changes)
+    def send(self, degree: Degree, reason: MassStopError) -> None:
+        """Send a message, unless a stricter one was sent before. Write it if possible."""
+        message = ControlMessage(degree, str(reason), reason.exit_status)
+        self._message = self._message.or_stricter(message)
         self._write()
 
     async def resend(self, through_dask: Callable[[str, bytes], Awaitable[None]]) -> None:

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from orchestrator.atomic import replacing
 from orchestrator.cluster import control
-from orchestrator.cluster.control import ControlMessage
+from orchestrator.cluster.control import ControlMessage, Degree
 from orchestrator.cluster.shared_dir import (
     is_superseded,
     lock,
@@ -159,7 +159,7 @@ async def merge_left_behind(
             refuse_foreign(folder)
         for session in left_behind:
             with suppress(OSError):
-                control.write(session, ControlMessage(cut="The run is resumed elsewhere.", exit_status=4))
+                control.write(session, ControlMessage(Degree.CANCEL, "The run is resumed elsewhere."))
             if is_superseded(session, sessions):
                 remove(session)
                 continue

@@ -12,7 +12,7 @@ import anyio
 import msgspec
 
 from orchestrator.cluster.client import LONGEST_WAIT, Cluster, ClusterLost, connect
-from orchestrator.cluster.control import Control
+from orchestrator.cluster.control import Control, Degree, EndedByCaller
 from orchestrator.cluster.credentials import environment_without_secrets, tenants_for_workers
 from orchestrator.cluster.merge import ShardLost, ShardMerge, shard_lost
 from orchestrator.cluster.messages import Shard, ShardResult, apply_progress, encode_shard, topic
@@ -22,7 +22,7 @@ from orchestrator.cluster.shared_dir import (
     remove_if_merged,
     sessions_folder,
 )
-from orchestrator.engine.cutoff import Cutoff, Ending
+from orchestrator.engine.cutoff import Cutoff, Ending, Interrupted
 from orchestrator.engine.guards import too_many
 from orchestrator.engine.input import read_to_end
 from orchestrator.engine.ports import Intake
@@ -135,12 +135,11 @@ class ClusterSession:
             self._read_or_cut.set()
             self._joining.cancel()
         if cutoff.cancelled_by is not None:
-            self._control.send(cut=str(cutoff.cancelled_by), exit_status=cutoff.cancelled_by.exit_status)
+            self._control.send(Degree.CANCEL, cutoff.cancelled_by)
         elif cutoff.interrupted_by is not None:
-            why = cutoff.interrupted_by
-            self._control.send(interrupt=str(why), exit_status=why.exit_status)
-        elif not cutoff.sending:
-            self._control.send(stop_sending=str(cutoff.reason))
+            self._control.send(Degree.INTERRUPT, cutoff.interrupted_by)
+        elif not cutoff.sending and cutoff.reason is not None:
+            self._control.send(Degree.STOP_SENDING, cutoff.reason)
 
     async def _work_on(self, names: list[str]) -> None:
         create_session(self._home, [self._folder(name) for name in names])
@@ -179,12 +178,12 @@ class ClusterSession:
         return cluster, workers
 
     async def _abandon(self, cluster: Cluster, error: BaseException) -> None:
+        reason: MassStopError
         if isinstance(error, anyio.get_cancelled_exc_class()):
-            self._control.send(
-                cut="The run was cancelled, and calls in flight were cancelled.", exit_status=130
-            )
+            reason = Interrupted("The run was cancelled, and calls in flight were cancelled.", 130)
         else:
-            self._control.send(cut=f"The run ended with an error: {type(error).__name__}.", exit_status=5)
+            reason = EndedByCaller(f"The run ended with an error: {type(error).__name__}.", 5)
+        self._control.send(Degree.CANCEL, reason)
         with anyio.CancelScope(shield=True), suppress(OSError):
             await self._control.resend(cluster.send_control)
 
@@ -206,7 +205,7 @@ class ClusterSession:
             result = await self._result(cluster, shard, worker, priority)
             ending, tables = result.ending(), result.tables
         except ClusterLost as error:
-            self._control.send(cut=str(error), exit_status=error.exit_status)
+            self._control.send(Degree.CANCEL, error)
             ending = shard_lost(str(error))
         except MassStopError as error:
             ending = shard_lost(str(error))

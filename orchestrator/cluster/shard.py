@@ -22,7 +22,7 @@ from anyio.from_thread import BlockingPortalProvider
 
 from orchestrator.clock import Clock
 from orchestrator.cluster import control
-from orchestrator.cluster.control import INTERVAL, ControlMessage
+from orchestrator.cluster.control import INTERVAL, ControlMessage, Degree
 from orchestrator.cluster.messages import Shard, ShardResult, decode_shard, progress_of, topic
 from orchestrator.cluster.shared_dir import lock
 from orchestrator.engine.cutoff import Cutoff, Ending
@@ -115,12 +115,12 @@ class _Session:
         try:
             await self._read_control()
             # The folder is gone if the caller has merged it already.
-            directory = await lock(Path(shard.folder), LONGEST_LOCKED, lambda: self._message.cut is not None)
+            directory = await lock(Path(shard.folder), LONGEST_LOCKED, self._is_cancelled)
         except UsageError as error:
             return _refused(str(error))
         try:
-            if self._message.cut is not None:
-                return ShardResult.of(Ending.cut(self._message.reason))
+            if self._is_cancelled():
+                return ShardResult.of(Ending.cut(self._message.error))
             return await self._work_in(directory, shard)
         finally:
             directory.close()
@@ -222,17 +222,21 @@ class _Session:
         self.take(message)
 
     def take(self, message: ControlMessage) -> None:
-        """Keep the stricter of two messages: no message is taken back, and the file may be slower than dask."""
-        self._message = max(self._message, message, key=lambda one: one.strictness)
+        """Keep the stricter of two messages. The file may be slower than dask."""
+        self._message = self._message.or_stricter(message)
+
+    def _is_cancelled(self) -> bool:
+        return self._message.degree is Degree.CANCEL
 
     def _apply_control(self) -> None:
         for cutoff, _ in self._running.values():
-            if self._message.stop_sending is not None:
-                cutoff.stop_sending(self._message.reason)
-            if self._message.interrupt is not None:
-                cutoff.interrupt(self._message.reason, grace=None)
-            if self._message.cut is not None:
-                cutoff.cancel(self._message.reason)
+            match self._message.degree:
+                case Degree.STOP_SENDING:
+                    cutoff.stop_sending(self._message.error)
+                case Degree.INTERRUPT:
+                    cutoff.interrupt(self._message.error, grace=None)
+                case Degree.CANCEL:
+                    cutoff.cancel(self._message.error)
 
     def _report_progress(self) -> None:
         if not self._running:

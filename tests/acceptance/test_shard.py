@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from orchestrator.cluster import control
-from orchestrator.cluster.control import ControlMessage
+from orchestrator.cluster.control import ControlMessage, Degree
 from orchestrator.cluster.messages import ShardResult
 from orchestrator.cluster.shard import receive, work
 from tests.acceptance import support
@@ -50,7 +50,7 @@ def test_a_second_attempt_continues_where_the_first_was_cut(make_job, make_tenan
     tenant = make_tenant(**slowly, actions=30)  # 3 s, so that the cut comes in time
     job = make_job(tenant)
     done, thread = at_work(job, tenant, stops=3)
-    control.write(job.folder.parent, ControlMessage(cut="Enough.", exit_status=4))
+    control.write(job.folder.parent, ControlMessage(Degree.CANCEL, "Enough."))
     thread.join(support.LONGEST)
     assert done == [ShardResult("aborted", "Enough.", 4)]
     sent = tenant.sent("stop")
@@ -100,7 +100,7 @@ def test_a_shard_follows_control_messages_that_came_through_dask(make_job, make_
     tenant = make_tenant(**PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}, actions=30)
     job = make_job(tenant)
     done, thread = at_work(job, tenant, stops=3)
-    receive(str(job.folder.parent), msgspec.json.encode(ControlMessage(cut="Enough.", exit_status=130)))
+    receive(str(job.folder.parent), msgspec.json.encode(ControlMessage(Degree.CANCEL, "Enough.", 130)))
     thread.join(support.LONGEST)
     assert done == [ShardResult("interrupted", "Enough.", 130)]
     assert tenant.sent("stop") < 30
@@ -110,14 +110,14 @@ def test_an_interrupted_shard_reads_each_unread_status_and_ends(make_job, make_t
     tenant = make_tenant(**PROCESSING | {"latency": 0.2, "stopping_time": (0.0, 0.0)}, actions=60)
     job = make_job(tenant)
     done, thread = at_work(job, tenant, stops=9)
-    control.write(job.folder.parent, ControlMessage(interrupt="Ctrl-C.", exit_status=130))
+    control.write(job.folder.parent, ControlMessage(Degree.INTERRUPT, "Ctrl-C.", 130))
     thread.join(support.LONGEST)
     assert done == [ShardResult("interrupted", "Ctrl-C.", 130)]
     assert job.outcomes == {"stopped": tenant.answered("stop"), "not_attempted": 60 - tenant.answered("stop")}
 
 
 def test_a_control_message_for_a_session_without_shards_here_is_ignored(tmp_path):
-    receive(str(tmp_path), msgspec.json.encode(ControlMessage(cut="Enough.")))
+    receive(str(tmp_path), msgspec.json.encode(ControlMessage(Degree.CANCEL, "Enough.")))
 
 
 TEN_MINUTES = 600.0

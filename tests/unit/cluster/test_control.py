@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,11 @@ import pytest
 
 from orchestrator.clock import Clock
 from orchestrator.cluster import control
-from orchestrator.cluster.control import Control, ControlMessage, EndedByCaller
+from orchestrator.cluster.control import Control, ControlMessage, Degree, EndedByCaller
 from orchestrator.engine.cutoff import Interrupted
 from orchestrator.logs import Sink, make_log
+
+ENOUGH, OVER = EndedByCaller("enough", 4), EndedByCaller("over", 5)
 
 
 def control_of(session: Path, sink: Sink | None = None) -> Control:
@@ -33,53 +36,50 @@ def through_dask() -> ThroughDask:
     return ThroughDask()
 
 
-def test_each_order_is_stricter_than_those_before_it():
-    kinds = [
-        ControlMessage(),
-        ControlMessage(stop_sending="enough"),
-        ControlMessage(interrupt="SIGINT"),
-        ControlMessage(cut="over"),
-        ControlMessage(stop_sending="enough", cut="over"),
-        ControlMessage(interrupt="SIGINT", cut="over"),
-    ]
-    assert sorted(kinds, key=lambda message: message.strictness) == kinds
-    assert len({message.strictness for message in kinds}) == len(kinds)
+@pytest.mark.parametrize(("stricter", "other"), list(pairwise(reversed(Degree))))
+def test_the_stricter_of_two_messages_counts_whichever_comes_last(stricter, other):
+    first, second = ControlMessage(stricter, "first"), ControlMessage(other, "second")
+    assert first.or_stricter(second) == second.or_stricter(first) == first
 
 
 @pytest.mark.parametrize(
-    ("message", "kind", "sentence"),
+    ("message", "kind"),
     [
-        (ControlMessage(stop_sending="enough"), EndedByCaller, "enough"),
-        (ControlMessage(stop_sending="enough", cut="over"), EndedByCaller, "over"),
-        (ControlMessage(cut="SIGINT", exit_status=130), Interrupted, "SIGINT"),
-        (ControlMessage(stop_sending="enough", interrupt="SIGINT", exit_status=130), Interrupted, "SIGINT"),
+        (ControlMessage(Degree.STOP_SENDING, "enough"), EndedByCaller),
+        (ControlMessage(Degree.CANCEL, "over", 5), EndedByCaller),
+        (ControlMessage(Degree.CANCEL, "SIGINT", 130), Interrupted),
+        (ControlMessage(Degree.INTERRUPT, "SIGTERM", 143), Interrupted),
     ],
 )
-def test_a_shard_ends_for_the_callers_reason_and_with_its_exit_status(message, kind, sentence):
-    reason = message.reason
-    assert (type(reason), str(reason), reason.exit_status) == (kind, sentence, message.exit_status)
+def test_a_shard_ends_for_the_callers_reason_and_with_its_exit_status(message, kind):
+    error = message.error
+    assert (type(error), str(error), error.exit_status) == (kind, message.reason, message.exit_status)
 
 
 def test_a_message_is_read_with_the_time_of_its_writing(tmp_path):
     before = time.time()
-    control_of(tmp_path).send(stop_sending="enough")
+    control_of(tmp_path).send(Degree.STOP_SENDING, ENOUGH)
     message, written_at = control.read(tmp_path)
-    assert (message.stop_sending, message.cut) == ("enough", None)
+    assert (message.degree, message.reason) == (Degree.STOP_SENDING, "enough")
     assert before <= message.at <= time.time()
     assert written_at == (tmp_path / control.FILE).stat().st_mtime
 
 
-def test_a_later_message_keeps_what_was_sent_before(tmp_path):
+def test_no_message_is_withdrawn_by_a_later_one(tmp_path):
     caller = control_of(tmp_path)
-    caller.send(stop_sending="enough")
-    caller.send(cut="over", exit_status=5)
+    for degree, reason in (
+        (Degree.STOP_SENDING, ENOUGH),
+        (Degree.CANCEL, OVER),
+        (Degree.STOP_SENDING, ENOUGH),
+    ):
+        caller.send(degree, reason)
     message, _ = control.read(tmp_path)
-    assert (message.stop_sending, message.cut, message.exit_status) == ("enough", "over", 5)
+    assert (message.degree, message.reason, message.exit_status) == (Degree.CANCEL, "over", 5)
 
 
 def test_a_written_message_is_not_sent_through_dask(tmp_path, through_dask):
     caller = control_of(tmp_path)
-    caller.send(cut="over")
+    caller.send(Degree.CANCEL, OVER)
     asyncio.run(caller.resend(through_dask))
     assert through_dask.messages == []
 
@@ -88,18 +88,18 @@ def test_a_message_that_cannot_be_written_is_resent_through_dask_and_logged_once
     log = tmp_path / "run.log"
     sink = Sink(log, None)
     caller = control_of(tmp_path / "gone", sink)
-    caller.send(cut="over")
+    caller.send(Degree.CANCEL, OVER)
     for _ in range(3):
         asyncio.run(caller.resend(through_dask))
-    assert through_dask.messages == [ControlMessage(cut="over")] * 3
+    assert through_dask.messages == [ControlMessage(Degree.CANCEL, "over", 5)] * 3
     sink.close()
     assert log.read_text().count("control.not_written") == 1
 
 
 def test_a_message_that_could_not_be_written_is_written_as_soon_as_possible(tmp_path, through_dask):
     caller = control_of(tmp_path / "late")
-    caller.send(cut="over")
+    caller.send(Degree.CANCEL, OVER)
     (tmp_path / "late").mkdir()
     asyncio.run(caller.resend(through_dask))
-    assert control.read(tmp_path / "late")[0].cut == "over"
+    assert control.read(tmp_path / "late")[0].reason == "over"
     assert through_dask.messages == []

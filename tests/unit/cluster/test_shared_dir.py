@@ -10,7 +10,7 @@ import pytest
 from orchestrator import rundir
 from orchestrator.clock import Clock
 from orchestrator.cluster import control
-from orchestrator.cluster.control import ControlMessage
+from orchestrator.cluster.control import Degree
 from orchestrator.cluster.merge import PATIENCE, ShardMerge, merge_left_behind
 from orchestrator.cluster.shared_dir import (
     create_session,
@@ -61,7 +61,7 @@ def test_other_users_cannot_read_a_session(tmp_path):
 
 def test_a_session_starts_with_a_message_to_continue(tmp_path):
     message, _ = control.read(laid_out(tmp_path))
-    assert message.strictness == ControlMessage().strictness
+    assert message.degree is Degree.NONE
 
 
 def test_a_session_that_cannot_be_created_leaves_nothing(tmp_path):
