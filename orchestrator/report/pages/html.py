@@ -19,7 +19,7 @@ from orchestrator.report.pages.environment import in_script, part, policy, safe_
 from orchestrator.report.pages.rows import Row, select
 from orchestrator.report.pages.timeline import read_timeline
 from orchestrator.report.pages.view import View, read_view
-from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, group_of
+from orchestrator.report.wording import OUTCOMES, group_of
 from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, read_index
 
 
@@ -28,6 +28,7 @@ def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str
 
     ``sha256`` is of the ``report.json`` made from this journal; None where there is none.
     """
+    quoted = shlex.quote(str(directory))
     view = read_view(reader)
     timeline = read_timeline(reader)
     selection = select(reader, view.actions, view.groups["person"])
@@ -37,11 +38,11 @@ def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str
         folders=FOLDERS,
         payments=PAYMENTS,
         left_out=LEFT_OUT,
-        run_again=RUN_AGAIN,
         beside=[name for name in ("needs-person.csv", "run.log") if (directory / name).is_file()],
         timeline=timeline,
         charts=draw(timeline, view.summary.keys, planning=view.run.command == "plan"),
-        directory=printable(shlex.quote(str(directory))),
+        directory=printable(quoted),
+        steps=view.next_steps(quoted),
         report_sha256=sha256,
         style=part("page.css"),
         script=part("page.js"),

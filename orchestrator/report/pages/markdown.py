@@ -24,7 +24,6 @@ from orchestrator.report.schema import (
     TenantEntry,
     VerificationEntry,
 )
-from orchestrator.report.wording import RUN_AGAIN
 from orchestrator.results.index import FOLDERS, LEFT_OUT, PAYMENTS, Index, read_index
 from orchestrator.settings import kind_of_tenant
 
@@ -185,23 +184,11 @@ def _named(one: Named | FindingEntry) -> str:
 
 
 def _next(view: View, directory: Path) -> Iterator[str]:
-    where = shlex.quote(str(directory))
-    steps = []
-    if view.headline.first_step:
-        check = code(f"mass-stop check {view.headline.key or ''}".rstrip())
-        steps.append(f"{view.headline.first_step} {check}")
-    if view.open_ends:
-        steps.append(code(f"mass-stop resume {where}{view.given_again}"))
-    if view.run.command == "plan":
-        steps.append(code(f"mass-stop run --plan {where}{view.tenants_option}"))
-    if view.damaged:
-        yield f"Next: {RUN_AGAIN}"
-    elif steps:
-        yield f"Next: {' Then '.join(steps)}"
-    elif view.groups["person"]:
-        yield "Next: see above, by outcome."
-    else:
-        yield "Next: nothing is left to stop."
+    steps = view.next_steps(shlex.quote(str(directory)))
+    if not steps:
+        nothing = "see above, by outcome." if view.groups["person"] else "nothing is left to stop."
+        steps = [(nothing, "")]
+    yield " ".join(["Next:", *(f"{said} {code(command)}" if command else said for said, command in steps)])
     if view.groups["person"]:
         yield f"Keys that need a person: {code(str(directory / 'needs-person.csv'))}"
     if (index := read_index(directory)) is not None:

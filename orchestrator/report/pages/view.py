@@ -17,7 +17,7 @@ from orchestrator.report.headline import tenant_headline
 from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums, read_breakdowns
 from orchestrator.report.pages.fate import Fate, fate_of
 from orchestrator.report.schema import Headline
-from orchestrator.report.wording import OUTCOMES, Group, Words, by_group, error_words
+from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, Group, Words, by_group, error_words
 from orchestrator.settings import SETTINGS, Rate, Setting, Settings, Threshold
 
 FIRST = 20
@@ -151,16 +151,33 @@ class View(Struct, frozen=True):
             and (bool(self.unread) or any(self.summary.outcomes.get(outcome) for outcome in RESUMABLE))
         )
 
-    @property
-    def given_again(self) -> str:
-        """``SOURCE`` for each input that ``resume`` cannot read by itself."""
-        return " SOURCE" * sum(source.path is None for source in self.unread)
+    def next_steps(self, directory: str) -> list[tuple[str, str]]:
+        """The next steps for the actions: sentences, each with its command or none.
 
-    @property
-    def tenants_option(self) -> str:
-        """``--tenants FILE`` for a command that continues this run; empty where no file names its tenants."""
-        file = self.info.settings.get("tenants")
-        return f" --tenants {shlex.quote(file)}" if isinstance(file, str) else ""
+        ``directory`` is the run directory as a shell takes it.
+        """
+        if self.damaged:
+            return [(RUN_AGAIN, "")]
+        steps = []
+        if self.headline.first_step:
+            steps.append((self.headline.first_step, f"mass-stop check {self.headline.key or ''}".rstrip()))
+        if self.open_ends:
+            again = " SOURCE" * sum(source.path is None for source in self.unread)  # standard input, for example
+            steps.append((self._why_resume(), f"mass-stop resume {directory}{again}"))
+        if self.run.command == "plan":
+            file = self.info.settings.get("tenants")
+            tenants = f" --tenants {shlex.quote(file)}" if isinstance(file, str) else ""
+            steps.append(("Stop them, the fastest first:", f"mass-stop run --plan {directory}{tenants}"))
+        return steps
+
+    def _why_resume(self) -> str:
+        if self.run.state == "running":
+            return "The run may still be at work. If it was killed, continue it:"
+        if self.run.command == "plan":
+            return "Read the rest:"
+        if self.groups["person"]:
+            return "Continue with the actions that are not over:"
+        return "Read the rest of the input, and stop its actions:"
 
     @property
     def limits(self) -> list[tuple[str, str]]:
