@@ -52,8 +52,7 @@ class Charts(Struct, frozen=True):
     ticks: list[Tick]
     breaks: list[Tick]
     digest: list[tuple[str, list[str]]]
-    """The same as a table of few rows: the stretch of time, and a number for each of ``columns``."""
-    columns: list[str]
+    """The same as a table of few rows: the stretch of time, and what happened in it, in the order of the series."""
 
 
 def draw(timeline: Timeline, keys: int, *, planning: bool) -> Charts:
@@ -75,7 +74,6 @@ def draw(timeline: Timeline, keys: int, *, planning: bool) -> Charts:
             for one in timeline.sessions[1:]
         ],
         digest=_digest(timeline),
-        columns=["stops accepted", "keys done", "calls failed", "throttled", "refused: already over"],
     )
 
 
