@@ -15,7 +15,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from orchestrator.durations import show_rounded
-from orchestrator.printable import printable
+from orchestrator.printable import counted, printable
 from orchestrator.report.pages.evidence import operator_facts, operator_parts, verified
 from orchestrator.settings import kind_of_tenant
 
@@ -46,6 +46,7 @@ def template() -> jinja2.Template:
         "operator_facts": operator_facts,
         "operator_parts": operator_parts,
         "commands": _commands,
+        "counted": counted,
         "breakable": _breakable,
         "number": lambda value: UNKNOWN if value is None else f"{value:,}",
         "duration": lambda seconds: UNKNOWN if seconds is None else show_rounded(seconds),
