@@ -109,7 +109,7 @@ class Picture:
     ) -> None:
         self._height = height
         self._progress = progress
-        self._look = capabilities
+        self._capabilities = capabilities
         self._o_clock = o_clock or _o_clock
         self._speeds: defaultdict[str, Speed] = defaultdict(Speed)  # by stage
         self._narrow = (capabilities.width or 0) < NARROW
@@ -195,7 +195,7 @@ class Picture:
         ago, left = now - outage.since, max(0.0, outage.ends_at - now)
         probe = max(0.0, outage.next_probe_at - now)
         yield "yellow", f"no answer since {self._o_clock(-ago)} ({duration(ago)})"
-        room = (self._look.width or USUAL_WIDTH) - ECHO - 2
+        room = (self._capabilities.width or USUAL_WIDTH) - ECHO - 2
         for line in textwrap.wrap(outage.problem, room, max_lines=3, placeholder=" ..."):
             yield "yellow", f"  {line}"
         yield "yellow", f"  next attempt in {duration(probe)}; gives up at {self._o_clock(left)}"
@@ -231,7 +231,7 @@ class Picture:
             yield "", f"  and {needing - len(latest):,} more"
 
     def _line(self, text: str, style: str) -> Text:
-        return Text(self._look.plain(text), style=style, no_wrap=True, overflow="crop")
+        return Text(self._capabilities.plain(text), style=style, no_wrap=True, overflow="crop")
 
 
 class _Console(Console):

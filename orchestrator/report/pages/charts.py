@@ -22,10 +22,10 @@ _STEPS = (
 
 
 class Shape(Struct, frozen=True):
-    """One series: ``look`` is its class in the style sheet, ``path`` the ``d`` of an SVG path."""
+    """One series: ``css_class`` is its class in the style sheet, ``path`` the ``d`` of an SVG path."""
 
     name: str
-    look: str
+    css_class: str
     path: str
 
 
@@ -37,10 +37,10 @@ class Tick(Struct, frozen=True):
 
 
 class Panel(Struct, frozen=True):
-    """One chart. ``says`` is its content in a sentence, for those who do not see it."""
+    """One chart. ``description`` is its content in a sentence, for those who do not see it."""
 
     title: str
-    says: str
+    description: str
     shapes: list[Shape]
     levels: list[Tick]
 
@@ -84,11 +84,11 @@ def _progress(timeline: Timeline, keys: int, *, planning: bool) -> Panel:
     if not planning:
         shapes.append(Shape("stops accepted", "accepted", _line(accepted, top)))
     done = "" if planning else f"{accepted[-1]:,} stops accepted. "
-    says = (
+    description = (
         f"{done}The outcome of {settled[-1]:,} of {keys:,} keys was known after {_moment(timeline.seconds)}."
     )
     title = "Keys read" if planning else "Stops accepted, and keys done"
-    return Panel(title, says, shapes, _levels(top))
+    return Panel(title, description, shapes, _levels(top))
 
 
 def _setbacks(timeline: Timeline) -> Panel:
@@ -97,7 +97,7 @@ def _setbacks(timeline: Timeline) -> Panel:
     throttled = [sum(both) for both in zip(failed, timeline.throttled, strict=True)]
     harmless = [sum(both) for both in zip(throttled, timeline.harmless, strict=True)]
     top = max(harmless)
-    says = (
+    description = (
         f"{sum(failed):,} calls failed. {sum(timeline.throttled):,} were throttled. "
         f"{sum(timeline.harmless):,} stops were refused because the action was over already."
     )
@@ -107,7 +107,7 @@ def _setbacks(timeline: Timeline) -> Panel:
         Shape("failed", "calls-failed", _bars(failed, top)),
     ]
     return Panel(
-        "Calls that did not succeed at once", says, [one for one in shapes if one.path], _levels(top)
+        "Calls that did not succeed at once", description, [one for one in shapes if one.path], _levels(top)
     )
 
 
