@@ -16,10 +16,10 @@ from orchestrator.zuora.headers import read_http_date
 from orchestrator.zuora.probe import Reached
 
 SKEW = 30.0
-"""Seconds by which clocks may differ before it is worth a word."""
+"""Seconds by which the clocks may differ without advice."""
 
 SOON = 14 * 86_400.0
-"""Seconds to the end of a certificate from which on it is worth a word."""
+"""Seconds before the end of a certificate in which there is advice to renew it."""
 
 WRITE_SCOPE = "platform.write"
 

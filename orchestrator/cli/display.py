@@ -51,7 +51,7 @@ LONG_WAIT = 5.0
 @asynccontextmanager
 async def showing(progress: Progress, screen: Screen, capabilities: Capabilities) -> AsyncIterator[None]:
     """Show ``progress`` while the block runs, and remove it afterwards. Events of ``screen`` appear above it."""
-    errors = sys.stderr  # while something is shown, rich has its own in that place
+    errors = sys.stderr  # Live puts a stream of its own there
     console = _Console(
         capabilities, file=errors, width=(capabilities.width or 0) - ECHO, no_color=not capabilities.colour
     )

@@ -72,7 +72,7 @@ def _resend(directory: Path, tenant: "SimulatedTenant") -> str | None:
     """Upload ``remediation/resend/`` to the simulated tenant. Blocks: call it in a thread.
 
     Returns:
-        A sentence that says what came of it; None if there is nothing to upload, or too much to check.
+        A sentence on the result; None if there is nothing to upload, or too much to check.
     """
     from orchestrator.results.index import read_index
 

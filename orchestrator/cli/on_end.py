@@ -39,7 +39,7 @@ def words_of(command: str) -> list[str]:
 
 
 async def run_command(command: str, run: runs.Run, settings: Settings) -> None:
-    """Run ``command`` with the Markdown report of ``run`` on its standard input. A failure is said, never raised."""
+    """Run ``command`` with the Markdown report of ``run`` on its standard input. It raises nothing."""
     from orchestrator.report.pages.markdown import write_markdown
 
     environment = without_secrets(os.environ, _secret_names(run, settings)) | {

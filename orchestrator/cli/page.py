@@ -66,7 +66,7 @@ def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
 
 
 def _speaks_unicode(environment: Mapping[str, str]) -> bool:
-    # In the C locale Python sets LC_CTYPE to C.UTF-8 for itself (PEP 538): that is no word of the terminal's.
+    # In the C locale Python sets LC_CTYPE to C.UTF-8 for itself (PEP 538): that says nothing about the terminal.
     names = ("LC_ALL", "LANG") if environment.get("LC_CTYPE") == "C.UTF-8" else ("LC_ALL", "LC_CTYPE", "LANG")
     value = next((environment[name] for name in names if environment.get(name)), "")
     return "utf8" in value.lower().replace("-", "")

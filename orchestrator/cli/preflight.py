@@ -14,7 +14,7 @@ from orchestrator.zuora.probe import reach
 from orchestrator.zuora.tls import context_for
 
 UNKNOWN_KEY = "0" * 32
-"""A bulk key that no mass action has: reading its status shows all of the tenant but any action."""
+"""A bulk key of no mass action. Reading its status tests the whole way to the tenant, without an action."""
 
 LONGEST_CONNECT = 10.0
 

@@ -150,7 +150,7 @@ def add_over(page: Page, summary: Summary) -> None:
 
 
 def add_tenants(page: Page, ended: EndedRun) -> None:
-    """A line a tenant that has keys, those that need a person first; nothing where the run is of one."""
+    """A line for each tenant that has keys, those that need a person first; nothing in a run of one tenant."""
     tenants = ended.run.tenants
     used = {name: one for name, one in (ended.summary.by_tenant or {}).items() if one.outcomes}
     if not used or tenants is None:

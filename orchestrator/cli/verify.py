@@ -60,7 +60,7 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
-        # The session that reads is no run of its own.
+        # This session belongs to the verification: its begin and end are no events of a run.
         with screen.through(sys.stderr, frozenset({"run.started", "run.ended"})):
             async with verify.reading_again(path, info, settings, screen) as opened:
                 yield opened

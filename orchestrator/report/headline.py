@@ -13,7 +13,7 @@ from orchestrator.report.wording import by_group, error_words
 
 
 class _Cause(Struct, frozen=True):
-    """The way in which nearly all keys failed that were tried."""
+    """The failure that nearly all tried keys have in common."""
 
     kind: str
     failed: int

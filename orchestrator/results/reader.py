@@ -1,4 +1,4 @@
-"""The response file of a mass action: a zip with one CSV, read as a stream and believed in nothing.
+"""The response file of a mass action: a zip with one CSV, read as a stream. Nothing in it is trusted.
 
     path ─► _Guarded ─► zipfile ─► Contents ─► lines ─► csv ─► (number, verdict, cells)
             what zipfile may        size, ratio,  length of
@@ -84,7 +84,7 @@ class ResponseRows:
     verdict follows from the ``Success`` column, and its cells are unchanged. There may be fewer cells than ``header``
     has, never more. Bytes that are not UTF-8 arrive as surrogates (``surrogateescape``): written the same way they
     come out byte for byte. Iterating raises :class:`BadResponseFile`, possibly after the last record, since only then
-    the checksum is known: believe nothing before the end.
+    the checksum is known: trust no record before the end.
     """
 
     header: list[str]
@@ -169,10 +169,10 @@ def _rows(records: Iterator[list[str]], width: int, place: int) -> Iterator[Row]
                 if any(cells[width:]):
                     raise _bad(f"has {len(cells)} cells in record {number}, but only {width} columns")
                 del cells[width:]
-            said = cells[place] if place < len(cells) else ""
-            verdict = _VERDICTS.get(said) or _VERDICTS.get(said.strip().upper())
+            mark = cells[place] if place < len(cells) else ""
+            verdict = _VERDICTS.get(mark) or _VERDICTS.get(mark.strip().upper())
             if verdict is None:
-                raise _bad(f"says {said[:40]!r} under Success in record {number}; expected Y, N or nothing")
+                raise _bad(f"says {mark[:40]!r} under Success in record {number}; expected Y, N or nothing")
             yield number, verdict, cells
 
 

@@ -132,7 +132,7 @@ class ResponseFiles:
         return zipfile.is_zipfile(self._path(name))
 
     def discard(self) -> None:
-        """Takes away what was kept only for the remediation; cut short, it counts as done and is done the next time."""
+        """Removes the files that were kept for the remediation only; after a cut, the next call removes the rest."""
         over = self._spool.with_name(".responses-over")
         shutil.rmtree(over, ignore_errors=True)
         with suppress(OSError):

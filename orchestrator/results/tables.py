@@ -72,7 +72,7 @@ def read_tables(path: Path, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[RecordT
     """The records of the zip at ``path``; at least one table, which may be empty.
 
     Raises BadResponseFile or StorageError as :func:`orchestrator.results.reader.read_rows` does, possibly after some
-    tables: believe nothing before the end.
+    tables: trust no record before the end.
     """
     done = 0
     try:

@@ -96,7 +96,7 @@ class UploadFiles:
             file.write(text_of(part.whole), len(part.whole))
 
     def sync(self) -> None:
-        """Writes the files to the disk that are not there yet. Raises OSError."""
+        """Makes the files durable that may still grow; the others are. Raises OSError."""
         for file in self._open.values():
             sync(file.path)
 

@@ -112,10 +112,10 @@ def _breakable(name: str) -> Markup:
 
 
 class _Compiled(jinja2.FileSystemBytecodeCache):
-    """Templates that were compiled once stay so, beside their sources, as Python's modules do.
+    """Keeps compiled templates beside their sources, as Python keeps compiled modules.
 
-    Compiling them takes most of the time that the page of a short run takes. Where nothing can be written, or shall
-    not (``PYTHONDONTWRITEBYTECODE``), each run compiles them again.
+    To compile them takes most of the time of a short run's page. Where nothing can be written, or must not be
+    (``PYTHONDONTWRITEBYTECODE``), each run compiles them again.
     """
 
     def __init__(self) -> None:

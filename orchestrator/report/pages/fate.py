@@ -1,4 +1,4 @@
-"""The numbers above all others: what became of the records, in all actions together."""
+"""The fate of the records, in all actions together: the first figures of the page."""
 
 from msgspec import Struct
 

@@ -180,7 +180,7 @@ def _and_more(action: ActionEntry) -> str:
 
 
 def _notes(action: ActionEntry) -> str:
-    """Sentences on what is out of the ordinary."""
+    """Sentences on what is unusual about the action."""
     notes = []
     if action.stop.answer is not None:
         notes.append("The response to the stop was lost. The status shows that the stop worked.")

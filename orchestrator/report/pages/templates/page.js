@@ -1,6 +1,5 @@
 "use strict";
-// The table of actions: the rows come as JSON, and are shown a page at a time. What comes from outside is only ever
-// put in as text.
+// The table of actions: the rows come as JSON, and are shown a page at a time. Every value becomes text, never markup.
 (() => {
   const MOST_PRINTED = 5000;
   const setup = JSON.parse(document.getElementById("setup").textContent);
@@ -53,7 +52,7 @@
   };
   const numbers = new Set(["attempts", "total", "succeeded", "failed", "unprocessed", "speed", "alone"]);
 
-  // ------------------------------------------------------------------------------------------ choosing
+  // ------------------------------------------------------------------------------ filtering and sorting
 
   const sought = [];
   const haystack = (index) => (sought[index] ??= [
@@ -89,7 +88,7 @@
     state.shown = keyed.map(([, row]) => row);
   };
 
-  // ------------------------------------------------------------------------------------------- showing
+  // ----------------------------------------------------------------------------------------- rendering
 
   const element = (row) => {
     const line = blank.cloneNode(true);
@@ -159,7 +158,7 @@
 
   const go = (page) => { state.page = page; show(); };
 
-  // ------------------------------------------------------------------------------------------- hearing
+  // -------------------------------------------------------------------------------------------- events
 
   for (const heading of document.querySelectorAll("[data-sort]")) {
     const button = document.createElement("button");
