@@ -15,7 +15,8 @@ from orchestrator.errors import UsageError
 from orchestrator.printable import counted
 from orchestrator.report import ActionEntry, RunEntry, Summary
 from orchestrator.report.schema import TenantEntry
-from orchestrator.settings import Settings, Threshold, implicit, kind_of_tenant
+from orchestrator.settings import Settings, implicit, kind_of_tenant
+from orchestrator.settings.forms import RATE, THRESHOLD
 
 SHOWN = 5
 """Actions that the question names."""
@@ -156,18 +157,12 @@ def _guards(settings: Settings) -> list[str]:
         found.append(f"only actions that {' or '.join(settings.expect_uploaded_by)} uploaded")
     where = " of a tenant" if settings.tenants else ""
     if settings.max_failures is not None:
-        most = _most(settings.max_failures)
+        most = THRESHOLD.show(settings.max_failures)
         found.append(f"sends no more{where and ' to it'} once {most}{where} were refused or not reached")
     if settings.max_failures_total is not None and settings.tenants:
-        most = _most(settings.max_failures_total)
+        most = THRESHOLD.show(settings.max_failures_total)
         found.append(f"sends no more at all once {most} of all tenants were refused or not reached")
     return found or ["none: every mass action is stopped, of any type and of any user"]
-
-
-def _most(threshold: Threshold) -> str:
-    if threshold.count is not None:
-        return counted(threshold.count, "key")
-    return f"{(threshold.share or 0) * 100:g}% of the keys"
 
 
 def _limits(settings: Settings) -> list[str]:
@@ -178,9 +173,7 @@ def _limits(settings: Settings) -> list[str]:
     if settings.concurrency is not None:
         found.append(f"at most {counted(settings.concurrency, 'call')} at once")
     if settings.rate is not None:
-        found.append(
-            f"at most {counted(settings.rate.calls, 'call')} in {show_duration(settings.rate.seconds)}"
-        )
+        found.append(f"at most {RATE.show(settings.rate)}")
     if settings.deadline is not None:
         found.append(f"no call starts after {show_duration(settings.deadline)}")
     return found

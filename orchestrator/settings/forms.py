@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from orchestrator.durations import show_duration
+from orchestrator.printable import counted
 from orchestrator.settings.addresses import ENVIRONMENTS, normal_address, normal_proxy
 
 
@@ -100,6 +101,10 @@ def _rate(text: str) -> Rate:
     return Rate(_whole(match[1]), _PER[match[2] or "min"])
 
 
+def _show_rate(rate: Rate) -> str:
+    return f"{counted(rate.calls, 'call')} in {show_duration(rate.seconds)}"
+
+
 def _is_rate(value: object) -> bool:
     match value:
         case Rate(calls=int(calls), seconds=int(seconds)):
@@ -114,6 +119,12 @@ def _threshold(text: str) -> Threshold:
             raise ValueError(text)
         return Threshold(share=share)
     return Threshold(count=_whole(text))
+
+
+def _show_threshold(threshold: Threshold) -> str:
+    if threshold.count is not None:
+        return counted(threshold.count, "key")
+    return f"{(threshold.share or 0) * 100:g}% of the keys"
 
 
 def _is_threshold(value: object) -> bool:
@@ -174,9 +185,13 @@ HEDGE = Form(
 )
 DURATION = Form("DURATION", "a duration such as 30s, 10m, 1h30m or 500ms", _duration, show_duration)
 PERCENT = Form("PERCENT", "a percentage from 0 to 95", _percent, lambda value: f"{value:g}")
-RATE = Form("N/min", "calls and a unit, such as 600/min, 10/s or 5000/h", _rate, is_value=_is_rate)
+RATE = Form("N/min", "calls and a unit, such as 600/min, 10/s or 5000/h", _rate, _show_rate, _is_rate)
 THRESHOLD = Form(
-    "N|PERCENT", "a number of keys such as 10, or a share such as 5%", _threshold, is_value=_is_threshold
+    "N|PERCENT",
+    "a number of keys such as 10, or a share such as 5%",
+    _threshold,
+    _show_threshold,
+    _is_threshold,
 )
 FLAG = Form("BOOL", "true or false", _boolean, lambda value: str(value).lower())
 ENVIRONMENT = _choice("NAME", "one of " + ", ".join(ENVIRONMENTS), ENVIRONMENTS)

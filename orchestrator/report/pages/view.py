@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from orchestrator.durations import show_duration
 from orchestrator.journal.digest import Named
 from orchestrator.journal.entries import RunInfo, SourceInfo
 from orchestrator.journal.reader import JournalReader
@@ -18,7 +17,7 @@ from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums,
 from orchestrator.report.pages.fate import Fate, fate_of
 from orchestrator.report.schema import Headline
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, Group, Words, by_group, error_words
-from orchestrator.settings import SETTINGS, Rate, Setting, Settings, Threshold
+from orchestrator.settings import SETTINGS, Settings
 
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""
@@ -185,7 +184,7 @@ class View(Struct, frozen=True):
         settings = msgspec.convert(self.info.settings, Settings)
         values = ((SETTINGS[name], getattr(settings, name)) for name in _SETTINGS_SHOWN)
         return [
-            (setting.option, _shown(setting, value)) for setting, value in values if value != setting.default
+            (setting.option, setting.shown(value)) for setting, value in values if value != setting.default
         ]
 
 
@@ -252,16 +251,3 @@ def _failing(row: tuple[Any, ...]) -> Failing:
         tenant,
         sorted(filter(None, msgspec.json.decode(tenants, type=list[str]))),
     )
-
-
-def _shown(setting: Setting, value: Any) -> str:
-    match value:
-        case True:
-            return "yes"
-        case tuple():
-            return ", ".join(map(setting.form.show, value))
-        case Rate(calls, seconds):
-            return f"{calls:,} calls in {show_duration(seconds)}"
-        case Threshold(count, share):
-            return f"{count:,} keys" if share is None else f"{100 * share:g} % of the keys"
-    return setting.form.show(value)

@@ -156,7 +156,7 @@ def test_only_the_first_keys_of_an_outcome_are_named_at_once(run):
 def test_settings_at_their_default_are_not_shown(run):
     assert read_view(JournalReader(run.connection)).limits == [
         ("--headroom", "20"),
-        ("--max-failures", "5 % of the keys"),
+        ("--max-failures", "5% of the keys"),
     ]
 
 
