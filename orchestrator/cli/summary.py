@@ -49,7 +49,7 @@ class EndedRun(Struct, frozen=True):
     directory: Path
     saved: bool = True
     troubles: Sequence[str] = ()
-    reasons: list[digest.Trouble] = []
+    reasons: list[digest.Reason] = []
     unread: list[SourceInfo] = []
     payments_since: str | None = None
 
@@ -70,7 +70,7 @@ def read_ended_run(
         directory,
         saved,
         troubles,
-        reader.troubles(),
+        reader.reasons(),
         [source for source in reader.sources() if not source.complete],
         reader.payments_since(),
     )
@@ -224,7 +224,7 @@ def add_people(page: Page, ended: EndedRun) -> None:
         page.command(as_argument(listed))
 
 
-def _name(page: Page, reason: digest.Trouble, one: digest.Named, *, several: bool) -> None:
+def _name(page: Page, reason: digest.Reason, one: digest.Named, *, several: bool) -> None:
     where = place(one.source, one.row)
     if reason.outcome is Outcome.MALFORMED:
         page.item(f"    {where}  {one.bulk_key}")

@@ -19,8 +19,8 @@ class Named(Struct, frozen=True):
     message: str = ""
 
 
-class Trouble(Struct, frozen=True):
-    """Keys that came to no good end for one reason. ``named`` are the first of them."""
+class Reason(Struct, frozen=True):
+    """A reason why keys need a person, and how many. ``named`` are the first of them."""
 
     outcome: Outcome
     keys: int

@@ -9,7 +9,7 @@ import msgspec
 
 from orchestrator.errors import StorageError
 from orchestrator.journal.database import UNREADABLE, sql
-from orchestrator.journal.digest import NAMED, REASONS, Failures, Named, Planned, PlanTotals, Trouble
+from orchestrator.journal.digest import NAMED, REASONS, Failures, Named, Planned, PlanTotals, Reason
 from orchestrator.journal.entries import (
     Counts,
     FindingKind,
@@ -264,13 +264,13 @@ class JournalReader:
 
     # The last screen
 
-    def troubles(self) -> list[Trouble]:
+    def reasons(self) -> list[Reason]:
         """The most frequent reasons for which keys need a person, each with its first keys."""
         fine = json.dumps([outcome.value for outcome in sorted(OVER | {Outcome.WOULD_STOP})])
         found: Iterable[tuple[str, str | None, int | None, str | None, int, int]]
         found = self._rows("needs_a_person", fine=fine, most=REASONS).fetchall()
         return [
-            Trouble(
+            Reason(
                 Outcome(outcome), keys, code, message or "",
                 [
                     Named(*row)

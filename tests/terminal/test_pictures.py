@@ -12,7 +12,7 @@ from rich.console import Console
 
 from orchestrator.cli import display, plan_summary
 from orchestrator.cli.page import Capabilities
-from orchestrator.journal.digest import Named, Planned, PlanTotals, Trouble
+from orchestrator.journal.digest import Named, Planned, PlanTotals, Reason
 from orchestrator.model import Limits, Outcome, Window
 from orchestrator.pacing.forecast import Calls
 from orchestrator.progress import NeedsPerson, OutageFacts, Progress
@@ -250,7 +250,7 @@ def a_plan() -> plan_summary.EndedPlan:
         CallTotals(0, 0, 0, 0, 0, 0, 0),
         Timing(None, None, None),
     )
-    trouble = Trouble(
+    reason = Reason(
         Outcome.REJECTED, 2, 53900040, "There is no such action.", [Named("f" * 32, "keys.csv", 7)]
     )
     totals = PlanTotals(
@@ -272,7 +272,7 @@ def a_plan() -> plan_summary.EndedPlan:
         structs.replace(run, headline=headline(run, summary, [], [], 0)),
         summary,
         Path("runs/20261124-034914-940a1b"),
-        reasons=[trouble],
+        reasons=[reason],
         by_tenant={"": totals},
         first=first,
     )

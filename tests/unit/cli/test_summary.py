@@ -9,7 +9,7 @@ from msgspec import structs
 
 from orchestrator.cli.page import Capabilities
 from orchestrator.cli.summary import EndedRun, as_argument, closing
-from orchestrator.journal.digest import Failures, Named, Trouble
+from orchestrator.journal.digest import Failures, Named, Reason
 from orchestrator.journal.entries import SourceInfo
 from orchestrator.model import Outcome
 from orchestrator.report import RunEntry, Summary
@@ -27,7 +27,7 @@ def said(
     last_stop: float | None = None,
     files_missing: int = 0,
     failures: list[Failures] | None = None,
-    reasons: list[Trouble] | None = None,
+    reasons: list[Reason] | None = None,
     unread: list[SourceInfo] | None = None,
     directory: Path = DIRECTORY,
     width: int | None = None,
@@ -253,8 +253,8 @@ def test_electronic_payments_are_named_with_the_earliest_time(tmp_path: Path):
 
 
 def test_keys_that_need_a_person_are_named_with_the_reason_and_the_rest_is_counted():
-    trouble = Trouble(Outcome.REJECTED, 12, 53900010, "You may not.", [Named(KEY, "keys.csv", 7)])
-    text = said({Outcome.REJECTED: 20}, reasons=[trouble])
+    reason = Reason(Outcome.REJECTED, 12, 53900010, "You may not.", [Named(KEY, "keys.csv", 7)])
+    text = said({Outcome.REJECTED: 20}, reasons=[reason])
     assert "  12 rejected: You may not. (53900010)\n" in text
     assert f"    {KEY}  keys.csv:7\n    and 11 more\n" in text
     assert "  and 8 for other reasons" in text
@@ -265,18 +265,18 @@ def test_malformed_rows_with_different_reasons_show_each_reason():
         Named("x", "keys.csv", 9, message="too short"),
         Named("y", "keys.csv", 11, message="no such tenant"),
     ]
-    text = said({Outcome.MALFORMED: 2}, reasons=[Trouble(Outcome.MALFORMED, 2, None, "too short", named)])
+    text = said({Outcome.MALFORMED: 2}, reasons=[Reason(Outcome.MALFORMED, 2, None, "too short", named)])
     assert "  2 malformed: too short\n    keys.csv:9  x\n    keys.csv:11  y\n      no such tenant\n" in text
 
 
 def test_a_malformed_row_is_named_by_its_place():
-    trouble = Trouble(Outcome.MALFORMED, 1, None, "too short", [Named("nonsense", "keys.csv", 9)])
-    assert "    keys.csv:9  nonsense\n" in said({Outcome.MALFORMED: 1}, reasons=[trouble])
+    reason = Reason(Outcome.MALFORMED, 1, None, "too short", [Named("nonsense", "keys.csv", 9)])
+    assert "    keys.csv:9  nonsense\n" in said({Outcome.MALFORMED: 1}, reasons=[reason])
 
 
 def test_control_characters_are_made_visible():
-    trouble = Trouble(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [Named("\x1b[2J", "k\r.csv", 9)])
-    text = said({Outcome.MALFORMED: 1}, reasons=[trouble], reason="\x1b[31m\x9b")
+    reason = Reason(Outcome.MALFORMED, 1, None, "\x1b]0;owned\x07", [Named("\x1b[2J", "k\r.csv", 9)])
+    text = said({Outcome.MALFORMED: 1}, reasons=[reason], reason="\x1b[31m\x9b")
     assert all(char.isprintable() or char == "\n" for char in text)
     assert "\\x1b[2J" in text
 
@@ -284,9 +284,9 @@ def test_control_characters_are_made_visible():
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_only_commands_and_paths_are_wider_than_the_screen(width: int):
     outcomes = dict.fromkeys((*Outcome,), 1)
-    trouble = Trouble(
+    reason = Reason(
         Outcome.REJECTED, 12, 53900010, "A sentence of some length. " * 5, [Named(KEY, "k.csv", 7)]
     )
-    text = said(outcomes, reasons=[trouble], width=width, last_stop=1.0, directory=Path("a/" * 30))
+    text = said(outcomes, reasons=[reason], width=width, last_stop=1.0, directory=Path("a/" * 30))
     long = [line for line in text.splitlines() if len(line) > width]
     assert all("a/a/a" in line or " " not in line.strip() for line in long), long

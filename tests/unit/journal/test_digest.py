@@ -64,13 +64,13 @@ def test_keys_with_one_reason_are_grouped_and_the_first_is_named(connection):
         book.refuse(seq)
     for seq in (1, 10):
         book.journal.completed(seq, Outcome.STOPPED, None)
-    (trouble,) = JournalReader(connection).troubles()
-    assert (trouble.outcome, trouble.keys, trouble.code) == (Outcome.REJECTED, 8, 53900010)
-    assert trouble.message.startswith("You may not")
-    assert [(one.bulk_key, one.source, one.row) for one in trouble.named] == [
+    (reason,) = JournalReader(connection).reasons()
+    assert (reason.outcome, reason.keys, reason.code) == (Outcome.REJECTED, 8, 53900010)
+    assert reason.message.startswith("You may not")
+    assert [(one.bulk_key, one.source, one.row) for one in reason.named] == [
         (key(number), "keys.csv", number + 1) for number in range(2, 2 + NAMED)
     ]
-    assert [one.message for one in trouble.named] == [
+    assert [one.message for one in reason.named] == [
         f"You may not, {key(number)}." for number in range(2, 2 + NAMED)
     ]
 
@@ -79,20 +79,20 @@ def test_the_most_frequent_reason_comes_first_and_the_rest_is_cut(connection):
     book = Book(connection, 40)
     for seq in range(1, 41):
         book.refuse(seq, code=None if seq > 20 else 53900010 + 100 * seq)
-    troubles = JournalReader(connection).troubles()
-    assert len(troubles) == REASONS
-    assert (troubles[0].keys, troubles[0].code) == (20, None)
+    reasons = JournalReader(connection).reasons()
+    assert len(reasons) == REASONS
+    assert (reasons[0].keys, reasons[0].code) == (20, None)
 
 
 def test_a_key_that_was_never_sent_needs_a_person_without_a_reason(connection):
     Book(connection, 2, "run")
-    (trouble,) = JournalReader(connection).troubles()
-    assert (trouble.outcome, trouble.keys, trouble.message) == (Outcome.NOT_ATTEMPTED, 2, "")
+    (reason,) = JournalReader(connection).reasons()
+    assert (reason.outcome, reason.keys, reason.message) == (Outcome.NOT_ATTEMPTED, 2, "")
 
 
 def test_a_key_that_would_be_stopped_needs_no_person(connection):
     Book(connection, 1).see(1, Status.PENDING, None, None)
-    assert JournalReader(connection).troubles() == []
+    assert JournalReader(connection).reasons() == []
 
 
 def test_a_plan_sums_up_the_states_of_its_actions(connection):
