@@ -1,7 +1,7 @@
 """The settings of a run: one frozen object, made from options, environment, configuration file and defaults.
 
-Each setting is declared once (``declared``), with its form and its help. Its form (``forms``) reads it from text and
-says what would be right. Options, environment names and ``config/mass-stop.toml`` follow from that declaration.
+Each setting is declared once (``declared``), with its form and its help. The form (``forms``) parses its text and
+describes valid values. Options, environment names and ``config/mass-stop.toml`` follow from that declaration.
 ``layers`` decides which of several values applies.
 """
 

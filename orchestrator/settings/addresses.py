@@ -1,4 +1,4 @@
-"""Addresses of tenants: their one normal form, and which of them are production."""
+"""The normal form of tenant addresses, and the decision which of them are production."""
 
 import ipaddress
 import re
@@ -24,7 +24,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class TenantKind(Struct, frozen=True):
-    """The name and the kind of an address.
+    """The data centre and the kind of an address.
 
     ``environment`` is the name of Zuora's data centre, or None. ``production`` is True for every address that must be
     treated as production. ``text`` describes the kind to the operator.
@@ -36,23 +36,23 @@ class TenantKind(Struct, frozen=True):
 
     @property
     def label(self) -> str | None:
-        """The kind in two or three words for a report; None for an address of this machine."""
+        """The kind in two or three words for a report; None for a loopback address."""
         if self.environment is None:
             return "treated as production" if self.production else None
         return f"{self.environment}, production" if self.production else self.environment
 
 
 def normal_address(text: str) -> str:
-    """The normal form of a base URL: two spellings of one tenant have the same normal form.
+    """Return the normal form of a base URL. All spellings of one tenant's address have the same normal form.
 
     Scheme and host are in lower case. The default port, empty and ``.`` path segments, trailing slashes and a trailing
-    ``/v1`` are left out. Any other path stays as a prefix.
+    ``/v1`` are removed. Any other path remains as a prefix.
 
     Raises:
         ValueError: the text is not an https address. Plain http is allowed for loopback addresses only.
     """
     text = text.strip()
-    # urlsplit drops line breaks. A user, a query or a fragment, even an empty one, would change where calls go.
+    # urlsplit removes line breaks. A user, a query or a fragment, even if empty, would change the target of calls.
     if not re.fullmatch(r"[!-~]+", text) or any(sign in text for sign in "@?#\\"):
         raise ValueError(text)
     parts = urlsplit(text)
@@ -71,7 +71,7 @@ def normal_address(text: str) -> str:
 
 
 def same_address(one: str, other: str) -> bool:
-    """Whether two base URLs have one normal form. Journals of earlier versions hold addresses as they were typed."""
+    """Return whether two base URLs have the same normal form. Journals of earlier versions store other forms."""
     try:
         return normal_address(one) == normal_address(other)
     except ValueError:
@@ -79,9 +79,9 @@ def same_address(one: str, other: str) -> bool:
 
 
 def normal_proxy(text: str) -> str:
-    """The normal form of a proxy's address, with its credentials. A missing scheme means ``http``, as in curl.
+    """Return the normal form of a proxy address, with its credentials. A missing scheme means ``http``, as in curl.
 
-    Raises ValueError for another scheme, a path, or a user name that contains a colon.
+    Raises ValueError for another scheme, a path, or a user name with a colon.
     """
     text = text.strip()
     if not re.fullmatch(r"[!-~]+", text):
@@ -97,7 +97,7 @@ def normal_proxy(text: str) -> str:
 
 
 def _normal_host(host: str) -> str:
-    if "%" in host:  # an escape, or the zone of a link-local address
+    if "%" in host:  # a percent escape, or the zone of a link-local address
         raise ValueError(host)
     if ":" in host:
         return f"[{ipaddress.IPv6Address(host).compressed}]"
@@ -108,7 +108,7 @@ def _normal_host(host: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether ``host`` names this machine, so that plain HTTP does not leave it."""
+    """Return whether ``host`` is this machine, so that plain HTTP does not leave it."""
     if host == "localhost":
         return True
     try:
@@ -118,9 +118,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def kind_of_tenant(address: str) -> TenantKind:
-    """The name and the kind of ``address``. An address that is neither Zuora's nor loopback is treated as production.
+    """Return data centre and kind of ``address``. An address that is neither Zuora's nor loopback counts as production.
 
-    The only place that decides what production is. A path prefix changes nothing; another port than 443 does.
+    No other function decides whether an address is production. A path prefix does not matter; a port other than 443
+    does.
     """
     try:
         address = normal_address(address)

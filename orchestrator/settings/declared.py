@@ -1,4 +1,4 @@
-"""Every setting, declared once: its form, its help, its default."""
+"""All settings. Each is declared once, with its form, help and default."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from orchestrator.settings.forms import (
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """All settings of a run. Durations are in seconds, ``headroom`` is a percentage."""
+    """All settings of a run. Durations are in seconds, ``headroom`` is a percentage from 0 to 95."""
 
     env: Annotated[str | None, ENVIRONMENT, "the tenant, by the name of its data centre"] = None
     base_url: Annotated[str | None, ADDRESS, "the tenant, by its address"] = None
@@ -135,7 +135,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     client_secret: Secret | None = None
     token: Secret | None = None
     implicit: tuple[str, ...] = ()
-    """Names of risky settings that come from a configuration file which was found, not named."""
+    """Names of security-relevant settings from a configuration file that was read without being named."""
     proxy_credentials: Secret | None = None
 
     @property
@@ -150,14 +150,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 CREDENTIALS = ("client_secret", "token")
-"""Secrets that a tenant accepts. A file holds the place of one, never the secret itself."""
+"""Secrets that a tenant accepts. A configuration file contains the path of a secret, never the secret."""
 
 SECRETS = (*CREDENTIALS, "proxy_credentials")
 """Settings that are never stored or sent to another process."""
 
 _VARIABLES = {"base_url": "ZUORA_BASE_URL", "client_id": "ZUORA_CLIENT_ID"}
 
-_CREDENTIALS = re.compile(r"^(\w+://)?.*@", re.DOTALL)  # a password in an address is a secret
+_CREDENTIALS = re.compile(r"^(\w+://)?.*@", re.DOTALL)  # user and password in an address
 
 
 class Setting(Struct, frozen=True):
@@ -182,19 +182,19 @@ class Setting(Struct, frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the option may be given several times. ``org_ids`` takes its values in one text."""
+        """Whether the option may be given several times. ``org_ids`` has all its values in one text."""
         return self.default == () and self.form is TEXT
 
     def shown(self, value: Any) -> str:
-        """``value`` as a person reads it, without the password that an address may hold."""
+        """Return ``value`` as text for people. A password in an address is left out."""
         return _CREDENTIALS.sub(
             r"\1…@", ",".join(value) if isinstance(value, tuple) else self.form.show(value)
         )
 
     def read(self, value: object, origin: str) -> Any:
-        """The setting's value for ``value``: text, what TOML makes of it, or a value that a program gives.
+        """Return the setting's value for ``value``: text, a TOML value, or a value from a program.
 
-        Raises SettingError, which names ``origin``, if it cannot be used.
+        Raises SettingError, which names ``origin``, if the value is invalid.
         """
         if self.repeatable:
             items = value if isinstance(value, (list, tuple)) else re.split(r"\s*,\s*", str(value).strip())

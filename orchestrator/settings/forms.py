@@ -1,4 +1,4 @@
-"""The forms of settings: each reads one kind of value from text, and says what would be right."""
+"""The forms of settings. Each parses one kind of value from text, and describes valid values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from orchestrator.settings.addresses import ENVIRONMENTS, normal_address, normal
 
 
 class Secret:
-    """A value that must not be shown: neither ``repr`` nor ``str`` contains it."""
+    """A value that must not be shown. Neither ``repr`` nor ``str`` contains it."""
 
     __slots__ = ("_value",)
 
@@ -27,14 +27,14 @@ class Secret:
 
 
 class Rate(Struct, frozen=True):
-    """At most ``calls`` in ``seconds``."""
+    """At most ``calls`` in any ``seconds``."""
 
     calls: int
     seconds: int
 
 
 class Threshold(Struct, frozen=True):
-    """So many keys (``count``), or this share of them (``share``, 0 to 1)."""
+    """A number of keys (``count``), or a share of them (``share``, 0 to 1)."""
 
     count: int | None = None
     share: float | None = None
@@ -44,9 +44,9 @@ T = TypeVar("T")
 
 
 class Form(Struct, Generic[T], frozen=True, eq=False):
-    """How one kind of setting is written: ``read`` turns text into a value or raises ValueError.
+    """The text form of one kind of setting. ``read`` parses a text or raises ValueError.
 
-    ``is_value`` recognises usable values that a program gives and that have no form as text.
+    ``is_value`` accepts valid values from programs that need no parsing.
     """
 
     metavar: str
@@ -55,7 +55,7 @@ class Form(Struct, Generic[T], frozen=True, eq=False):
     show: Callable[[T], str] = str
     is_value: Callable[[object], bool] = lambda _: False
     words: Mapping[str, str] = {}
-    """The only values, each with its meaning; empty if there are others."""
+    """The only valid values, each with its meaning. Empty if other values are valid."""
 
 
 def _matched(pattern: str, text: str) -> re.Match[str]:

@@ -1,7 +1,7 @@
-"""The configuration file that is read without being named: ``mass-stop.toml`` in the working directory.
+"""Find and check ``mass-stop.toml`` in the working directory, the configuration file that is read without an option.
 
-A user who can write it could send the credentials to another address, or remove the confirmation. As ssh does with its
-own files, the product therefore refuses a file of another user.
+A user who can write the file could send the credentials to another address, or remove the confirmation. As ssh does
+with its own files, the product therefore refuses a file of another user.
 """
 
 import os
@@ -19,11 +19,11 @@ Warn = Callable[[str], None]
 SHOWN = (
     "yes", "env", "base_url", "tenants", "proxy", "ca_file", "scheduler", "insecure_scheduler", "on_end",
 )  # fmt: skip
-"""Settings that decide where credentials go, which code runs, or whether a question is asked."""
+"""Settings that affect where credentials are sent, which code runs, or whether the run asks for confirmation."""
 
 
 def find() -> Path | None:
-    """The file, if the working directory has it. Raises UsageError if it is another user's link."""
+    """Return the file in the working directory, or None. Raises UsageError for a symbolic link of another user."""
     path = Path(NAME)
     if not path.is_file():
         return None
@@ -33,7 +33,7 @@ def find() -> Path | None:
 
 
 def check(file: os.stat_result, warn: Warn) -> None:
-    """Raises UsageError if other users own or can change the file; warns if its group can change it."""
+    """Raise UsageError if another user owns the file or everyone can change it. Warn if its group can change it."""
     _refuse_foreign(file)
     if file.st_mode & stat.S_IWOTH:
         raise UsageError(

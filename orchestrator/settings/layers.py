@@ -1,4 +1,4 @@
-"""Settings from options, environment, configuration file, an earlier run and defaults."""
+"""Combine settings from options, environment, configuration file, an earlier session and defaults."""
 
 import difflib
 import os
@@ -17,7 +17,7 @@ from orchestrator.settings.scheduler import refuse_open
 from orchestrator.settings.secrets import checked_secret, secret_in, secret_of_variable
 from orchestrator.settings.text import from_variable, is_unset
 
-# If a name and an address disagree, the layer nearer to the operator wins, and the other value is dropped.
+# If a name and an address disagree, the earlier layer decides, and the other value is dropped.
 _SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
 _RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
 
@@ -34,13 +34,13 @@ def resolve(
     *,
     warn: implicit.Warn = warnings.warn,
 ) -> Settings:
-    """Settings from ``options``, then ``environment``, then the file ``config``, then ``earlier`` (a resumed run).
+    """Return the settings from ``options``, ``environment``, the file ``config`` and ``earlier``, in this precedence.
 
-    Without ``config``, ``mass-stop.toml`` in the working directory is read if it is there. ``warn`` receives a sentence
-    about a file that is used although it should be protected better.
+    ``earlier`` has the settings of a resumed run. Without ``config``, ``mass-stop.toml`` in the working directory is
+    read if it exists. ``warn`` receives a sentence about a file that is read although its mode is not strict enough.
 
     Raises:
-        SettingError: a value cannot be used; the message names it, its origin and what would be right.
+        SettingError: a value is invalid. The message has the setting, its origin and valid values.
         UsageError: a file cannot be read or is not trusted, a secret is missing, or two settings contradict each other.
     """
     file = Path(config) if config is not None else implicit.find()
@@ -58,7 +58,7 @@ def resolve(
 
 
 def combined(*layers: Mapping[str, object]) -> dict[str, Any]:
-    """The values of all ``layers``. A value hides those of the same setting and of its rivals in later layers."""
+    """Return the values of all ``layers``. A value hides the same setting and its rivals in later layers."""
     values: dict[str, Any] = {}
     for layer in layers:
         values |= {
@@ -70,7 +70,7 @@ def combined(*layers: Mapping[str, object]) -> dict[str, Any]:
 
 
 def given_values(given: Any, unset: Any, origin: str) -> dict[str, Any]:
-    """The values of a Settings or Tenant that differ from ``unset``, each checked.
+    """Return the checked values of a Settings or Tenant that differ from ``unset``.
 
     Raises SettingError or UsageError.
     """
@@ -93,12 +93,12 @@ def _given_value(name: str, value: object, origin: str) -> Any:
 
 
 def completed(values: dict[str, Any]) -> Settings:
-    """Settings from ``values``: with the address that ``env`` names, and with the secrets that are in files.
+    """Return the Settings for ``values``, with the address of ``env`` and the secrets from files.
 
     Raises UsageError if two values contradict each other, or if a secret cannot be read.
     """
     if values.get("base_url"):
-        # The journal of an earlier version holds it as it was typed.
+        # Earlier versions stored the address in the journal without normalizing it.
         values["base_url"] = SETTINGS["base_url"].read(values["base_url"], "The address of the run")
     if "env" in values:
         named = ENVIRONMENTS[values["env"]]
@@ -131,7 +131,7 @@ def completed(values: dict[str, Any]) -> Settings:
 
 
 def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
-    """Applies the rules for one tenant or several: with a file of tenants, settings of one tenant come only from it."""
+    """Apply the rules for one or several tenants. With a file of tenants, settings of one tenant come only from it."""
     if values.get("tenants") is None:
         if total := values.get("max_failures_total"):
             values.setdefault("max_failures", total)
@@ -157,7 +157,7 @@ def _from_options(options: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _known(name: str, begin: str) -> Setting:
-    """The setting ``name``. Raises UsageError if there is none; its sentence starts with ``begin``."""
+    """Return the setting ``name``. Raises UsageError, whose sentence starts with ``begin``, if there is none."""
     if name in SETTINGS:
         return SETTINGS[name]
     near = difflib.get_close_matches(name, SETTINGS, 1)

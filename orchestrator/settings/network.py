@@ -1,4 +1,4 @@
-"""How calls reach the tenant: through which proxy, and which certificates are trusted."""
+"""The network route to the tenant: the proxy, and the trusted certificates."""
 
 import os
 from functools import cache
@@ -17,7 +17,7 @@ from orchestrator.settings.text import from_variable, is_unset
 class Proxy(Struct, frozen=True):
     """An HTTP proxy. ``url`` contains no credentials; ``credentials`` is the decoded ``user:password``.
 
-    ``origin`` is ``--proxy`` (whichever way that setting was given) or ``HTTPS_PROXY``.
+    ``origin`` is ``--proxy``, for any source of that setting, or ``HTTPS_PROXY``.
     """
 
     url: str
@@ -26,12 +26,12 @@ class Proxy(Struct, frozen=True):
 
     @property
     def variable(self) -> str:
-        """The environment variable for this proxy's address with credentials."""
+        """The environment variable that may contain this proxy's address with credentials."""
         return "MASS_STOP_PROXY" if self.origin == "--proxy" else self.origin
 
 
 class Route(Struct, frozen=True):
-    """The way to ``host``: through ``proxy``, or directly. ``unused`` says why a configured proxy is not used."""
+    """The route to ``host``: through ``proxy``, or direct. ``unused`` explains why a configured proxy is not used."""
 
     host: str = "the tenant"
     proxy: Proxy | None = None
@@ -42,7 +42,7 @@ DIRECT = Route()
 
 
 def split_proxy(url: str) -> tuple[str, Secret | None]:
-    """Separate the proxy address ``url`` from the credentials in it (decoded ``user:password``, or None)."""
+    """Split the proxy address ``url``. Return it without credentials, and the decoded ``user:password`` or None."""
     scheme, _, rest = url.partition("://")
     userinfo, at, place = rest.rpartition("@")
     user, _, password = userinfo.partition(":")
@@ -50,10 +50,10 @@ def split_proxy(url: str) -> tuple[str, Secret | None]:
 
 
 def route_to(settings: Settings) -> Route:
-    """The way to the tenant of ``settings``: their proxy, or the one in ``HTTPS_PROXY`` unless ``NO_PROXY`` matches.
+    """Return the route to the tenant of ``settings``, through its proxy or the one in ``HTTPS_PROXY``.
 
-    Plain http:// addresses and loopback hosts are always called directly. Raises SettingError for a proxy address in
-    ``HTTPS_PROXY`` that cannot be used.
+    ``NO_PROXY`` can exclude a host from ``HTTPS_PROXY``. Plain http:// addresses and loopback hosts are always called
+    directly. Raises SettingError if the proxy address in ``HTTPS_PROXY`` is invalid.
     """
     address = urlsplit(settings.address)
     host = address.hostname or ""
@@ -79,7 +79,7 @@ def _unused(proxies: dict[str, str]) -> str | None:
 
 
 def _credentials_for(proxy: str) -> Secret | None:
-    """Credentials for ``proxy`` from this process's environment: the journal and dask workers receive only its URL."""
+    """Return credentials for ``proxy`` from the environment. Journal and dask workers receive only the proxy's URL."""
     value = os.environ.get("MASS_STOP_PROXY", "")
     if is_unset(value):
         return None
@@ -93,7 +93,7 @@ def _read(value: str, variable: str) -> tuple[str, Secret | None]:
 
 @cache
 def check_ca_file(path: str) -> None:
-    """Raise UsageError unless the file ``path`` contains at least one certificate in PEM form."""
+    """Raise UsageError unless the file ``path`` contains at least one certificate in PEM format."""
     import ssl
 
     try:

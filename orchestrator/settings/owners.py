@@ -1,4 +1,4 @@
-"""The owner of a file, and the users that could change it."""
+"""Owners of files: whether they are trusted, and their names."""
 
 import grp
 import os
@@ -6,12 +6,12 @@ import pwd
 
 
 def is_foreign(file: os.stat_result) -> bool:
-    """Whether ``file`` belongs to neither this user nor root."""
+    """Return whether ``file`` belongs to neither this user nor root."""
     return file.st_uid not in (0, os.geteuid())
 
 
 def user_name(number: int) -> str:
-    """The name of a user, with the number; the number alone if it has no name here."""
+    """Return the name of a user with its number, or the number alone if it has no name on this machine."""
     try:
         return f"{pwd.getpwuid(number).pw_name} (user {number})"
     except KeyError:
@@ -19,7 +19,7 @@ def user_name(number: int) -> str:
 
 
 def group_name(number: int) -> str:
-    """The name of a group; its number if it has no name here."""
+    """Return the name of a group, or its number if it has no name on this machine."""
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:

@@ -1,4 +1,4 @@
-"""The settings that a program gives: typed for programs, without those of the screen and of files of keys."""
+"""The settings for programs: typed, without the settings of the screen and of input files."""
 
 import os
 import re
@@ -25,9 +25,9 @@ Location = str | PathLike[str]
 class Settings:
     """The settings of a run that a program starts.
 
-    A duration is a number of seconds, or text such as ``"30s"``. ``rate`` also takes ``"600/min"``, ``max_failures`` a
-    number of keys or a share such as ``"5%"``, ``headroom`` a percentage, and ``hedge`` a duration or ``"off"``. Paths
-    may be text or ``Path``. A value that cannot be used raises SettingError when a run is started with it.
+    A duration is a number of seconds, or text such as ``"30s"``. ``rate`` also accepts ``"600/min"``. ``max_failures``
+    accepts a number of keys or a share such as ``"5%"``. ``headroom`` is a percentage. ``hedge`` is a duration or
+    ``"off"``. Paths may be text or ``Path``. An invalid value raises SettingError when a run starts with it.
     """
 
     env: str | None = None
@@ -82,16 +82,16 @@ def resolve(
     *,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Settings:
-    """Settings from ``options``, then ``environment``, then the file ``config``, as the command reads them.
+    """Return the settings from ``options``, ``environment`` and the file ``config``, in the command's precedence.
 
     Args:
         options: values by the name of their field in :class:`Settings`.
         environment: variables such as ``ZUORA_BASE_URL`` and ``MASS_STOP_HEADROOM``.
-        config: a TOML file. Without it, ``mass-stop.toml`` in the working directory is read if it is there.
-        warn: receives a sentence about a file that is used although it should be protected better.
+        config: a TOML file. Without it, ``mass-stop.toml`` in the working directory is read if it exists.
+        warn: receives a sentence about a file that is read although its mode is not strict enough.
 
     Raises:
-        SettingError: a value cannot be used; the message names it, its origin and what would be right.
+        SettingError: a value is invalid. The message has the setting, its origin and valid values.
         UsageError: a file cannot be read or is not trusted, a secret is missing, or two settings contradict each other.
     """
     for name in options.keys() & SETTINGS.keys() - FIELDS:
@@ -109,12 +109,12 @@ def resolve(
 def checked(
     settings: Settings, *, several: bool, earlier: Mapping[str, object] | None = None
 ) -> declared.Settings:
-    """``settings`` as the run uses them; ``several`` if the program passes several tenants.
+    """Return ``settings`` in the form of a run. ``several``: the program passes several tenants.
 
-    ``earlier`` are settings of the run's first session. They apply where ``settings`` has the default.
+    ``earlier`` has the settings of the run's first session. They apply if ``settings`` has the default.
 
     Raises:
-        SettingError: a value cannot be used; the message names it and what would be right.
+        SettingError: a value is invalid. The message has the setting and valid values.
         UsageError: a secret is missing or cannot be read, or two settings contradict each other.
     """
     if not isinstance(settings, Settings):
@@ -131,9 +131,9 @@ def checked(
 
 @contextmanager
 def naming_arguments(*, variables: bool = True) -> Iterator[None]:
-    """Let errors that the block raises name arguments: ``max_attempts`` instead of ``--max-attempts``.
+    """Use argument names in the errors of the block: ``max_attempts`` instead of ``--max-attempts``.
 
-    With ``variables``, they name arguments instead of environment variables as well.
+    With ``variables``, argument names replace environment variables as well.
     """
     try:
         yield
@@ -159,7 +159,7 @@ _VARIABLE = re.compile(r"(?<!environment variable )\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
 def argument_names(sentence: str, *, variables: bool = True) -> str:
-    """``sentence`` with the names of arguments instead of options, and instead of variables if ``variables``."""
+    """Replace options in ``sentence`` by argument names. With ``variables``, replace environment variables as well."""
     text = _COMMAND.sub("", sentence)
     text = _HYPHENS.sub(lambda found: found[0].replace("-", "_"), text)
     text = _OPTION.sub(lambda found: _OPTIONS.get(found[1], found[0]), text)

@@ -1,4 +1,4 @@
-"""The address of a dask scheduler, and who can reach what is behind it."""
+"""Determine from a dask scheduler's address who can use it."""
 
 from typing import Literal
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ Reach = Literal["certificate", "machine", "network"]
 
 
 def reach_of(address: str) -> Reach:
-    """Return who can use the scheduler at ``address``. Without a protocol, dask takes an address as ``tcp://``."""
+    """Return who can use the scheduler at ``address``. dask reads an address without a protocol as ``tcp://``."""
     protocol, separator, rest = address.partition("://")
     if not separator:
         protocol, rest = "tcp", address
@@ -25,7 +25,7 @@ def reach_of(address: str) -> Reach:
 
 
 def refuse_open(what: str, address: str) -> None:
-    """Raise UsageError, which begins with ``what``, if everyone on the network can use dask at ``address``."""
+    """Raise UsageError, which starts with ``what``, if everyone on the network can use dask at ``address``."""
     if reach_of(address) == "network":
         raise UsageError(
             f"{what} {address} is not encrypted: everyone on its network can run code on the workers and read their "

@@ -1,4 +1,4 @@
-"""Secrets: which texts can be one, and which files may hold one."""
+"""Read and check secrets in variables and files."""
 
 import os
 import re
@@ -10,27 +10,27 @@ from orchestrator.settings.forms import Secret
 from orchestrator.settings.text import from_variable, stripped
 
 LARGEST = 65_536
-"""Bytes that are read of a secret file."""
+"""Most bytes that are read from a secret file."""
 
 _SCHEME = re.compile(r"\A(authorization:\s*)?bearer\s+", re.IGNORECASE)
-"""A token may have been copied together with ``Bearer``, the name of its scheme."""
+"""The scheme ``Bearer`` may have been copied together with the token."""
 
 
 def checked_secret(text: str, origin: str) -> Secret:
-    """``text`` as a secret. Raises UsageError, without the text, if no header can carry it."""
+    """Return ``text`` as a Secret. Raises UsageError, without the text, if it is not allowed in a header."""
     if not re.fullmatch(r"[!-~]+", text, re.ASCII):
         raise UsageError(f"{origin} holds characters that no header can carry (white space or beyond ASCII).")
     return Secret(text)
 
 
 def secret_of_variable(text: str, origin: str) -> Secret | None:
-    """The secret in an environment variable; None if it is empty. Raises UsageError, without the text."""
+    """Return the secret in an environment variable, or None if it is empty. Raises UsageError, without the text."""
     text = _SCHEME.sub("", from_variable(text))
     return checked_secret(text, origin) if text else None
 
 
 def secret_in(path: str, origin: str) -> Secret:
-    """The secret in the file ``path``. Raises UsageError if the file cannot be read, or if others can read it."""
+    """Return the secret in the file ``path``. Raises UsageError if it cannot be read, or if others can read it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, encoding="utf-8") as file:
@@ -49,10 +49,10 @@ def secret_in(path: str, origin: str) -> Secret:
 
 
 def readable_by(file: os.stat_result, user: int) -> str | None:
-    """The others with access to a secret ``file`` besides ``user`` and root, in words; None if there are none.
+    """Return in words who can read a secret ``file`` besides ``user`` and root, or None.
 
-    A group has access by intent if the file belongs to root (Kubernetes mounts secrets as root:group, mode 0440) or to
-    another user. A pipe has no mode that matters.
+    A group may have access if the file belongs to root or another user. Kubernetes mounts secrets as root:group with
+    mode 0440. Pipes and devices are not checked.
     """
     if not stat.S_ISREG(file.st_mode):
         return None

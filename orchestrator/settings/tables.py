@@ -1,4 +1,4 @@
-"""Settings and tenants as TOML files."""
+"""Read settings and tenants from TOML files."""
 
 import os
 import tomllib
@@ -10,16 +10,16 @@ from orchestrator.errors import UsageError
 from orchestrator.settings.text import stripped
 
 LARGEST = 16 << 20
-"""Most bytes of a file. A tenant takes some hundred; a device may never end."""
+"""Most bytes in a TOML file. A tenant needs some hundred bytes. A device may have no end."""
 
 
 def read_table(
     path: Path, what: str, check: Callable[[os.stat_result], None] | None = None
 ) -> dict[str, Any]:
-    """The content of the TOML file ``path``; texts in it are stripped.
+    """Return the content of the TOML file ``path``. Texts in it are stripped.
 
-    ``check`` gets the owner and the mode of the opened file, and may refuse it. Raises UsageError, which calls the file
-    ``what``, if it cannot be read as TOML.
+    ``check`` receives owner and mode of the opened file, and may refuse it. Raises UsageError if the file cannot be
+    read as TOML. Its sentence calls the file ``what``.
     """
     try:
         with path.open("rb") as file:

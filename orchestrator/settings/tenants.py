@@ -1,4 +1,4 @@
-"""Several tenants for one run: their addresses, the places of their credentials, and their limits."""
+"""Several tenants in one run: addresses, sources of credentials, and limits."""
 
 import difflib
 import os
@@ -20,7 +20,7 @@ from orchestrator.settings.tables import read_table
 from orchestrator.settings.text import from_variable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-"""Names of tenants. They become file names."""
+"""Valid names of tenants. They become file names."""
 
 NAME_RULE = "a name has letters, digits, '.', '_' and '-', and starts with one of the first two."
 
@@ -31,10 +31,10 @@ _SPEAKING = re.compile(r"[A-Z]+(_[A-Z0-9]+)*", re.ASCII)
 class Tenant(Struct, frozen=True, kw_only=True):
     """One of several tenants, as described by its table in the file of tenants.
 
-    Credentials are described by their places, so that a tenant can be sent to another machine: ``client_id`` (or the
-    variable ``client_id_env``) with ``client_secret_env`` or ``client_secret_file``; or a bearer token in
-    ``token_env`` or ``token_file``. For a value of None, the run's own setting applies. ``client_secret`` and ``token``
-    are for programs that have them.
+    The fields contain the sources of the credentials, so that a tenant can be sent to another machine. The first form
+    is ``client_id`` (or the variable ``client_id_env``) with ``client_secret_env`` or ``client_secret_file``. The
+    second form is a bearer token in ``token_env`` or ``token_file``. Programs may give ``client_secret`` and ``token``
+    themselves. If a value is None, the run's own setting applies.
     """
 
     env: str | None = None
@@ -56,7 +56,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The base URL. Raises UsageError if none is named, or two different ones."""
+        """The base URL. Raises UsageError if there is none, or two different ones."""
         named = ENVIRONMENTS.get(self.env) if self.env else None
         if named and self.base_url and named != self.base_url:
             raise UsageError(f"env {self.env} and base_url {self.base_url} name different tenants.")
@@ -67,16 +67,16 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
 
 _KEYS = tuple(name for name in Tenant.__struct_fields__ if name not in CREDENTIALS)
-"""The names of values in a table of a tenant."""
+"""The valid keys in a tenant's table."""
 
 
 def read_tenants(path: str) -> dict[str, Tenant]:
-    """The tenants in the file ``path``, by name, in the file's order. Reads no credentials.
+    """Return the tenants in the file ``path`` by name, in the file's order. Credentials are not read.
 
     Relative paths in the file start at the file's own folder.
 
     Raises:
-        UsageError: the file cannot be read, or something in it cannot be used; the sentence names tenant and key.
+        UsageError: the file cannot be read, or a value is invalid. The sentence has the tenant and the key.
     """
     table = read_table(Path(path), "The file of tenants")
     named = table.pop("tenants", None)
@@ -115,9 +115,9 @@ def _tenant(table: Mapping[str, object], where: str, folder: Path) -> Tenant:
 
 
 def usable(tenant: Tenant, called: str) -> Tenant:
-    """``tenant``. Raises UsageError, which names it ``called``, if its address or its credentials cannot be used."""
+    """Return ``tenant``. Raises UsageError, which calls it ``called``, if its address or credentials are invalid."""
     try:
-        tenant.address  # noqa: B018 - raises UsageError for an address that cannot be used
+        tenant.address  # noqa: B018 - raises UsageError for an invalid address
         _check_credentials(tenant)
     except UsageError as error:
         raise UsageError(f"{called} cannot be used: {error}") from None
@@ -125,7 +125,7 @@ def usable(tenant: Tenant, called: str) -> Tenant:
 
 
 def checked_tenants(tenants: Mapping[str, Tenant]) -> dict[str, Tenant]:
-    """``tenants`` of a program as :func:`read_tenants` would return them. Raises SettingError or UsageError."""
+    """Check the tenants of a program and return them like :func:`read_tenants`. Raises SettingError or UsageError."""
     good = {}
     for name, tenant in tenants.items():
         if not NAME.fullmatch(name):
@@ -142,7 +142,7 @@ def _value(name: str, value: object, origin: str) -> Any:
         return SETTINGS[name].read(value, origin)
     text = str(value)
     if not _VARIABLE.fullmatch(text):
-        # The text may be the secret itself, written in place of its variable's name.
+        # The text may be the secret itself instead of its variable's name, so it is not shown.
         raise UsageError(f"{origin}: expected the name of an environment variable, such as NORTH_SECRET.")
     return text
 
@@ -155,7 +155,7 @@ _PAIRS = (
 
 
 def _check_credentials(tenant: Tenant) -> None:
-    """Raises UsageError if the tenant's credentials are missing or given twice."""
+    """Raise UsageError if the tenant's credentials are missing or given twice."""
     given = {name for name in Tenant.__struct_fields__ if getattr(tenant, name) is not None}
     for one, other in _PAIRS:
         if {one, other} <= given:
@@ -173,9 +173,9 @@ def _check_credentials(tenant: Tenant) -> None:
 
 
 def settings_of(name: str, tenant: Tenant, base: Settings) -> Settings:
-    """The settings for one of several tenants: ``base`` with the tenant's own values and credentials.
+    """Return the settings for one of several tenants: ``base`` with the tenant's own values and credentials.
 
-    Raises UsageError for a credential that is missing, and for a proxy or CA file that cannot be used.
+    Raises UsageError for a missing credential, and for an invalid proxy or CA file.
     """
     own = {
         name: getattr(tenant, name)
@@ -193,7 +193,7 @@ def settings_of(name: str, tenant: Tenant, base: Settings) -> Settings:
         token=tenant.token or _secret_of(name, tenant, "token"),
         **own,
     )
-    route_to(settings)  # a proxy or a certificate file that cannot be used is reported before the first call
+    route_to(settings)  # reports an invalid proxy before the first call
     if settings.ca_file is not None:
         check_ca_file(settings.ca_file)
     return settings
@@ -213,7 +213,7 @@ def _variable_of(name: str, tenant: Tenant, key: str) -> str | None:
         return None
     text = from_variable(os.environ.get(variable, ""))
     if not text:
-        # A text that does not look like a name may be the secret itself, written in place of the name.
+        # A text that does not look like a variable may be the secret itself, so it is not shown.
         shown = f"{variable}, which {key} of tenant {name} names," if _SPEAKING.fullmatch(variable) else (
             f"which {key} of tenant {name} names"
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Values as they come out of the environment and out of files: what around them does not belong to them."""
+"""Clean values from the environment and from files."""
 
 import re
 
@@ -8,12 +8,12 @@ _NOTHING = {"", '""', "''"}
 
 
 def stripped(text: str) -> str:
-    """``text`` without a byte order mark, whitespace and line endings around it."""
+    """Return ``text`` without surrounding byte order marks, whitespace and line endings."""
     return _AROUND.sub("", text)
 
 
 def from_variable(text: str) -> str:
-    """The value of an environment variable: stripped, and without one pair of quotes around the whole of it.
+    """Return the value of an environment variable, stripped and without one pair of surrounding quotes.
 
     A shell removes quotes. ``docker run --env-file`` and some schedulers keep them.
     """
@@ -23,5 +23,5 @@ def from_variable(text: str) -> str:
 
 
 def is_unset(text: str) -> bool:
-    """Whether an environment variable says nothing. A variable of spaces is a mistake, and is not unset."""
+    """Return whether an environment variable is empty. Spaces are a mistake and do not count as unset."""
     return text.strip("\ufeff\r\n") in _NOTHING
