@@ -62,8 +62,7 @@ async def _conduct(settings: Settings, prepare: Prepare, close: "Close") -> int:
                 stage.run = run
                 try:
                     with anyio.CancelScope() as stage.scope:
-                        async with progress.shown(run.progress, run.log, screen, settings):
-                            await run.execute(intake)
+                        await _work(run, intake, screen, settings)
                     if run.started:
                         stage.delivery = anyio.CancelScope()
                         status = await close(run, settings, stage)
@@ -93,6 +92,11 @@ class _Stage:
 
 
 Close = Callable[[runs.Run, Settings, _Stage], Awaitable[int]]
+
+
+async def _work(run: runs.Run, intake: runs.Intake, screen: Screen, settings: Settings) -> None:
+    async with progress.shown(run.progress, run.log, screen, settings):
+        await run.execute(intake)
 
 
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:

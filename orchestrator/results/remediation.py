@@ -5,6 +5,7 @@ file is for.
 """
 
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -65,7 +66,7 @@ class Remediation:
     added: set[str] = field(default_factory=set)
     _uploads: dict[tuple[str, str, str], UploadFiles] = field(default_factory=dict)
     _payments: dict[str, PaymentList] = field(default_factory=dict)
-    _unknown: dict[str, int] = field(default_factory=dict)
+    _unknown: Counter[str] = field(default_factory=Counter)
 
     def add(self, name: str, path: Path, action_type: str | None) -> Records:
         """Counts and sorts the records of the response file at ``path``.
@@ -134,7 +135,7 @@ class Remediation:
     ) -> Records:
         tenant, key = split_action_name(name)
         counts = dict.fromkeys(_COUNTED, 0)
-        grouped: dict[tuple[str, str], list[Lines]] = {}
+        waiting: defaultdict[tuple[str, str], list[Lines]] = defaultdict(list)
         for number, table in enumerate(tables):
             groups.begin(number)
             found = verdicts(table, layout, groups)
@@ -143,24 +144,17 @@ class Remediation:
             quotes = QuotedTable(table, () if layout is None else layout.uploaded)
             self._general.add(quotes, found, key, tenant)
             if layout is None:
-                kind = action_type or "unknown"
-                self._unknown[kind] = self._unknown.get(kind, 0) + len(table.marks)
+                self._unknown[action_type or "unknown"] += len(table.marks)
                 continue
             for folder, kind, lines in _selections(key, layout, quotes, found):
-                parts = grouped.setdefault((folder, kind), [])
-                parts.append(lines)
-                if lines.groups is None:
-                    self._write(tenant, layout, folder, kind, parts)
-                    parts.clear()
-                elif len(parts) >= _WRITTEN_AT_ONCE and groups.complete(parts[0].groups):
-                    complete, parts[:] = _divided(parts, groups)
-                    self._write(tenant, layout, folder, kind, complete)
+                waiting[folder, kind].append(lines)
+                complete, waiting[folder, kind] = _divided(waiting[folder, kind], groups)
+                self._write(tenant, layout, folder, kind, complete)
             if _count(found.has_payment):
                 self._payment_list(tenant).add(table, layout, key, found.has_payment)
-        for (folder, kind), parts in grouped.items():
-            if parts:
-                assert layout is not None
-                self._write(tenant, layout, folder, kind, parts)
+        for (folder, kind), rest in waiting.items():
+            assert layout is not None
+            self._write(tenant, layout, folder, kind, rest)
         return file_counts(**counts)
 
     def _payment_list(self, tenant: str) -> PaymentList:
@@ -172,6 +166,8 @@ class Remediation:
         return self._payments[tenant]
 
     def _write(self, tenant: str, layout: Layout, folder: str, kind: str, parts: Sequence[Lines]) -> None:
+        if not parts:
+            return
         files = self._uploads.get((folder, tenant, kind))
         if files is None:
             own_directory(self._work / folder)
@@ -200,8 +196,16 @@ class Remediation:
         return path.relative_to(self._work).as_posix()
 
 
-def _divided(parts: Sequence[Lines], groups: Groups) -> tuple[list[Lines], list[Lines]]:
-    """The records before a group that goes on in later tables, and the others: a group is in one file."""
+def _divided(parts: list[Lines], groups: Groups) -> tuple[list[Lines], list[Lines]]:
+    """The records that are written now, and the others.
+
+    A group is in one file: its records wait for those in later tables. Records with groups also wait for the next table
+    in any case, so that several tables are written together.
+    """
+    if parts[-1].groups is None:
+        return parts, []
+    if len(parts) < _WRITTEN_AT_ONCE or not groups.complete(parts[0].groups):
+        return [], parts
     complete = groups.complete(pa.concat_arrays([part.groups for part in parts]))
     before, others = [], []
     for part in parts:

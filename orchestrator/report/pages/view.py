@@ -161,7 +161,8 @@ class View(Struct, frozen=True):
         if self.headline.first_step:
             steps.append((self.headline.first_step, f"mass-stop check {self.headline.key or ''}".rstrip()))
         if self.open_ends:
-            again = " SOURCE" * sum(source.path is None for source in self.unread)  # standard input, for example
+            # Standard input, for example, cannot be read again by itself.
+            again = " SOURCE" * sum(source.path is None for source in self.unread)
             steps.append((self._why_resume(), f"mass-stop resume {directory}{again}"))
         if self.run.command == "plan":
             file = self.info.settings.get("tenants")
