@@ -147,15 +147,15 @@ def tenancy(run: Run) -> Tenancy | None:
 def _of_plan(run: Run, planned: Sequence[InputRow]) -> Tenancy | None:
     named = any(row.tenant for row in planned)
     if named and run.settings.tenant is not None:
-        raise UsageError(f"--tenant: {run.settings.plan} says itself whose each key is; leave it out.")
+        raise UsageError(
+            f"--tenant: the plan in {run.settings.plan} names the tenant of each key. Leave --tenant out."
+        )
     if named and not run.tenants:
         raise UsageError(
             f"--plan: {run.settings.plan} was made for several tenants: give its --tenants file again."
         )
     if planned and run.tenants and not named and run.settings.tenant is None:
-        raise UsageError(
-            f"--plan: {run.settings.plan} was made for one tenant: say which of those in --tenants with --tenant."
-        )
+        raise UsageError(f"--plan: {run.settings.plan} was made for one tenant: name it with --tenant.")
     return tenancy(run)
 
 

@@ -1,4 +1,4 @@
-"""Response files: real zips with one CSV each, written when asked for, in every style the API may choose."""
+"""Response files: zips with one CSV each, written on request, in every style that the API may choose."""
 
 import csv
 import io

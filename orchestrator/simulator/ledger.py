@@ -47,13 +47,13 @@ class Ledger:
     _tracks: set[int] = field(default_factory=set)
 
     def arrived(self, call: Call) -> None:
-        """Notes a call that has just arrived."""
+        """Record a call that has just arrived."""
         self.calls[call.kind] += 1
         if self.keep_log:
             self.log.append(call)
 
     def check(self, call: Call, headers: Mapping[str, str], has_body: bool) -> None:
-        """Holds one request to the rules on request headers and bodies."""
+        """Check one request against the rules on headers and bodies."""
         if call.kind == "token":
             if "Authorization" in headers:
                 self.problem(call, "Authorization sent to /oauth/token")
@@ -87,6 +87,6 @@ class Ledger:
             self._tracks.add(mark)
 
     def problem(self, call: Call, text: str) -> None:
-        """Notes a breach of the protocol."""
+        """Record a breach of the protocol."""
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(f"{call.kind} {call.key or ''}: {text}")

@@ -1,4 +1,4 @@
-"""Rows copied from one journal into another in memory: of an old form, or of a damaged journal as far as they go."""
+"""Copy a journal into memory: all rows of one of an old form, or the readable rows of a damaged one."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
--- What report.html and the Markdown form show beside the report: sums by group, errors by kind, the course of the run.
+-- Queries for report.html and the Markdown form: sums by group, errors by kind, the course of the run.
 
 -- name: groups
 -- One scan for every breakdown: the caller adds up what it needs. A sum is NULL if no action has that count.
@@ -17,15 +17,13 @@ FROM reported_action WHERE error IS NOT NULL
 GROUP BY 1, 2, 3, 4 ORDER BY actions DESC, kind, code, outcome;
 
 -- name: cases
--- The first actions of one outcome.
 SELECT reported.bulk_key, source.name, reported.row, reported.tenant,
        COALESCE(json_extract(reported.error, '$.message'), '')
 FROM reported_action AS reported JOIN source ON source.id = reported.source
 WHERE reported.outcome = :outcome ORDER BY reported.seq LIMIT :most;
 
 -- name: setbacks
--- Calls that failed on the way, most of them to be tried again. A stop that was refused because its action was over
--- already is no failure: the status shows it.
+-- Calls that failed on the way; most were repeated. A stop that was refused because its action was over is harmless.
 SELECT call, json_extract(problem, '$.kind') AS kind,
        json_extract(problem, '$.kind') = 'wrong_state'
        AND COALESCE(status IN ('Stopped', 'Completed', 'Failed'), 0) AS harmless,
@@ -33,7 +31,6 @@ SELECT call, json_extract(problem, '$.kind') AS kind,
 FROM failure JOIN action USING (seq) GROUP BY 1, 2, 3 ORDER BY calls DESC, call, kind;
 
 -- name: last_event
--- The last that is known to have happened before :before.
 SELECT MAX(at) FROM (
     SELECT MAX(accepted_at) AS at FROM action WHERE accepted_at < :before
     UNION ALL SELECT MAX(settled_at) FROM action WHERE settled_at < :before
@@ -64,7 +61,6 @@ SELECT AVG(at), COUNT(*) FILTER (WHERE sort = 'failed'), COUNT(*) FILTER (WHERE 
 FROM moment GROUP BY CAST((at - :origin) / :width AS INTEGER);
 
 -- name: said_over
--- By tenant, the keys whose stop was refused because the action is over, and whose status was not read.
 SELECT tenant, COUNT(*) FROM reported_action
 WHERE outcome = 'unconfirmed' AND json_extract(error, '$.kind') = 'wrong_state' AND accepted_at IS NULL AND NOT lost
       AND status IS NULL

@@ -1,13 +1,13 @@
 -- name: admit_action
 -- One row of the input. A key that is known already is left alone: see admit_duplicate.
--- One of a source whose commits are lost in part may have been stopped: see doubt_unread.
+-- If the latest commits about its source are lost, it may have been stopped: see doubt_unread.
 INSERT OR IGNORE INTO action
     (tenant, source, row, bulk_key, malformed, labels, rank, stage, outcome, error, position, lost)
 VALUES (:tenant, :source, :row, :bulk_key, :malformed, :labels, :rank, :stage, :outcome, :error, :position,
         COALESCE((SELECT doubted FROM source WHERE id = :source), 0) AND NOT :malformed);
 
 -- name: admit_duplicate
--- Nothing for a row that was entered itself.
+-- Only for a row that admit_action did not add.
 INSERT INTO duplicate (first, source, row, position)
 SELECT seq, :source, :row, :position FROM action
 WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND :malformed = 0
@@ -29,13 +29,13 @@ UPDATE source SET bytes = :bytes, digest = :digest WHERE id = :id;
 UPDATE source SET complete = 1, sha256 = :sha256 WHERE id = :id;
 
 -- name: claim
--- Takes the next keys to stop. Once this is committed a stop of theirs may leave.
+-- Takes the next keys to stop. Once this is committed, their stops may leave.
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + :intent
 WHERE seq IN (SELECT seq FROM action WHERE tenant = :tenant AND stage = 0 ORDER BY rank, seq LIMIT :most)
 RETURNING rank, seq, bulk_key, accepted_at IS NOT NULL, lost, action_type;
 
 -- name: release
--- The stop never left: as if it had not been taken.
+-- The stop never left. The key is as before its claim.
 UPDATE action SET stage = 0, claimed = 0, attempts = attempts - :intent, retried = retried - :retried
 WHERE seq = :seq;
 
@@ -72,7 +72,7 @@ WHERE seq = :seq;
 INSERT INTO failure (seq, at, call, track_id, problem) VALUES (:seq, :at, :call, :track_id, :problem);
 
 -- name: start_polling
--- No further stop is sent: the status decides.
+-- No further stop is sent. The status decides.
 UPDATE action SET stage = 2, claimed = :claimed, due_at = :due_at WHERE seq = :seq;
 
 -- name: claim_parked
@@ -130,7 +130,6 @@ INSERT INTO pace (at, tenant, slots, in_flight, others, throttled, waiting)
 VALUES (:at, :tenant, :slots, :in_flight, :others, :throttled, :waiting);
 
 -- name: case_twins
--- Keys that differ from another only in case.
 SELECT MIN(bulk_key), MAX(bulk_key) FROM action WHERE malformed = 0
 GROUP BY tenant, LOWER(bulk_key) HAVING COUNT(*) > 1 ORDER BY MIN(seq) LIMIT :most;
 
@@ -147,7 +146,7 @@ SELECT seq, error FROM action
 WHERE outcome = 'rejected' AND (:every OR json_extract(error, '$.kind') = 'unauthenticated');
 
 -- name: forget_trouble
--- A resumed run knows of it.
+-- A resumed run has shown it.
 UPDATE mark SET trouble = NULL;
 
 -- name: reopen
@@ -213,7 +212,6 @@ SELECT EXISTS (
 SELECT outcome, COUNT(*) FROM reported_action GROUP BY outcome ORDER BY outcome;
 
 -- name: all_credentials_refused
--- Whether every key was refused because of the credentials alone.
 SELECT COUNT(*) > 0 AND MIN(json_extract(error, '$.kind') IS 'unauthenticated') FROM reported_action
 WHERE outcome <> 'malformed';
 
@@ -236,7 +234,7 @@ SELECT * FROM reported_action WHERE seq = :seq;
 SELECT seq, error FROM action WHERE stage = 0 AND error IS NOT NULL ORDER BY seq;
 
 -- name: unsettled
--- What never came to an end, and rows that hold no key.
+-- Actions without an end, and rows without a key.
 SELECT * FROM reported_action WHERE settled_at IS NULL ORDER BY seq;
 
 -- name: outcomes_by_tenant
@@ -246,7 +244,7 @@ SELECT tenant, outcome, COUNT(*) FROM reported_action GROUP BY tenant, outcome O
 SELECT tenant, COUNT(*) FROM duplicate JOIN action ON seq = first GROUP BY tenant;
 
 -- name: summaries
--- A line a tenant, whose name is the last column. A sum of records is NULL if no action has that count.
+-- A row for each tenant. A sum of records is NULL if no action has that count.
 SELECT COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
        COUNT(*) FILTER (WHERE outcome IS 'malformed') AS malformed,
        SUM(total) AS total, SUM(processed) AS processed, SUM(succeeded) AS succeeded, SUM(failed) AS failed,
@@ -282,7 +280,7 @@ SELECT id, name, path, sha256, rows, last_row, chain, complete, bytes, digest FR
 SELECT n, started_at, ended_at, state, reason, exit_status, token_calls, operator FROM session ORDER BY n;
 
 -- name: replace_source
--- Standard input cannot be read twice: what is given again on resume takes its place.
+-- Standard input cannot be read twice. The source that is given again on resume takes its place.
 UPDATE source SET path = :path, name = :name WHERE id = :id;
 
 -- name: counts_by_tenant
@@ -297,11 +295,11 @@ SELECT tenant, COUNT(*) FILTER (WHERE outcome IS NOT 'malformed') AS keys,
 FROM action GROUP BY tenant;
 
 -- name: open_actions
--- A tenant's rows that are worked on elsewhere.
+-- The rows of a tenant's shard.
 SELECT * FROM action WHERE tenant = :tenant AND stage <> 3 ORDER BY seq;
 
 -- name: hand_over
--- Until they are back, a stop of theirs may have been sent.
+-- Until the shard is merged, their stops may have been sent.
 UPDATE action SET stage = 1, claimed = 1, attempts = attempts + 1 WHERE tenant = :tenant AND stage = 0;
 
 -- name: take_back
@@ -337,7 +335,6 @@ FROM finding JOIN action USING (seq) JOIN source ON source.id = source
 WHERE verification = :verification ORDER BY finding.rowid LIMIT :most;
 
 -- name: support
--- Keys with one of the outcomes, each with its last failed calls; a key without one has a single row.
 SELECT bulk_key, tenant, outcome, status, accepted_at, track_id, request_id, at, call, failed_track_id, problem
 FROM reported_action LEFT JOIN (
     SELECT seq, at, call, track_id AS failed_track_id, problem, rowid AS place,
@@ -350,7 +347,6 @@ ORDER BY seq, place;
 SELECT seq, bulk_key, tenant FROM action WHERE malformed = 0 ORDER BY seq;
 
 -- name: planned
--- An earlier plan's keys, with the speed it saw.
 SELECT row, bulk_key, labels, speed, tenant FROM action WHERE outcome IS NOT 'malformed' ORDER BY seq;
 
 -- name: any_duplicate
@@ -359,13 +355,10 @@ SELECT EXISTS (SELECT 1 FROM duplicate);
 -- name: duplicates_of
 SELECT duplicate.source, duplicate.row FROM duplicate WHERE first = :first ORDER BY rowid;
 
-
 -- name: filed_keys
--- Actions whose response file was counted, in input order.
 SELECT tenant, bulk_key, action_type FROM action WHERE counts_from = 'response_file' ORDER BY seq;
 
 -- name: foreign_file_addresses
--- Addresses of response files that do not begin with the tenant's own address.
 SELECT output_url FROM action
 WHERE tenant = :tenant AND instr(output_url, '//') > 0 AND instr(output_url, :own) <> 1 ORDER BY seq;
 
@@ -385,7 +378,7 @@ WHERE error IS NOT NULL AND outcome IN ('unconfirmed', 'rejected', 'unreachable'
 GROUP BY outcome, kind ORDER BY keys DESC, first;
 
 -- name: needs_a_person
--- What came to no good end, by outcome and reason: the most keys first.
+-- By outcome and reason, the keys that are not fine. The reason with the most keys comes first.
 SELECT outcome, json_extract(error, '$.kind') AS kind, json_extract(error, '$.code') AS code,
        json_extract(error, '$.message') AS message, COUNT(*) AS keys, MIN(seq) AS first
 FROM reported_action
@@ -409,7 +402,7 @@ SELECT tenant, COUNT(*) FILTER (WHERE status = 'Processing') AS processing,
 FROM action WHERE outcome = 'would_stop' GROUP BY tenant;
 
 -- name: plan_first
--- In the order in which a run by this plan stops them.
+-- In the order in which a run by this plan would stop them.
 SELECT bulk_key, status, action_type, unprocessed, speed, tenant FROM action WHERE outcome = 'would_stop'
 ORDER BY speed IS NULL, speed DESC, seq LIMIT :most;
 

@@ -81,15 +81,15 @@ SELECT 'action' FROM action WHERE NOT (
 LIMIT 1;
 
 -- name: doubt_unsent
--- The journal lacks its latest commits: what it holds as not sent may have been sent. A plan sends nothing.
+-- The journal lacks its latest commits, so a key without a sent stop may have one. A plan sends nothing.
 UPDATE action SET lost = 1 WHERE stage IN (0, 1) AND (SELECT command FROM run) IS NOT 'plan';
 
 -- name: doubt_unread
--- So may rows of the input that it does not hold yet.
+-- The same is true of rows of the input that the journal does not hold yet.
 UPDATE source SET doubted = 1 WHERE complete = 0 AND (SELECT command FROM run) IS NOT 'plan';
 
 -- name: complete
--- What a rebuilt journal needs for a report.
+-- Make a rebuilt journal fit for a report.
 INSERT INTO run SELECT 'lost', 'run', '', 0, '1970-01-01T00:00:00.000Z', '', NULL, '[]', '{}'
 WHERE NOT EXISTS (SELECT 1 FROM run);
 DELETE FROM run WHERE rowid > (SELECT MIN(rowid) FROM run);

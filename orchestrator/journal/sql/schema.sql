@@ -41,7 +41,7 @@ CREATE TABLE tenant (
     token_calls INTEGER NOT NULL DEFAULT 0
 );
 
--- Parts of the run that were worked on elsewhere and are back: each is taken once.
+-- Shards that were merged: each is merged once.
 CREATE TABLE merged (
     shard TEXT PRIMARY KEY
 );
@@ -105,7 +105,7 @@ CREATE TABLE action (
     position      INTEGER NOT NULL DEFAULT 0      -- the n-th row admitted from its source: a line may have several
 );
 
--- By nothing that ever changes: keys are random, and each change of an index writes another of its pages.
+-- No index holds a value that changes often: keys are random, and each change writes another page of the index.
 CREATE UNIQUE INDEX action_key ON action (tenant, bulk_key) WHERE malformed = 0;
 CREATE INDEX action_waiting ON action (tenant, rank, seq) WHERE stage = 0;
 CREATE INDEX action_following ON action (tenant, due_at) WHERE stage = 2 AND claimed = 0;
@@ -136,7 +136,7 @@ CREATE TABLE verification (
     over       INTEGER NOT NULL                   -- keys whose action was over
 );
 
--- What a verification found: an action that is not over, that changed after its end, or that could not be read.
+-- Findings of a verification: an action that is not over, that changed after its end, or that could not be read.
 CREATE TABLE finding (
     verification INTEGER NOT NULL REFERENCES verification (n),
     seq          INTEGER NOT NULL REFERENCES action (seq),
