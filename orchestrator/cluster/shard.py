@@ -127,9 +127,7 @@ class _Session:
 
     async def _work_in(self, directory: RunDirectory, shard: Shard) -> ShardResult:
         try:
-            base = msgspec.convert(shard.info.settings, Settings)
-            base = msgspec.structs.replace(base, proxy_credentials=shard.proxy_credentials)
-            settings = settings_of(shard.name, shard.tenant, base)
+            settings = _settings_of(shard)
         except UsageError as error:
             return _refused(f"On the worker {_host()}: {error}")
         clock = self._callers_clock(directory)
@@ -273,6 +271,13 @@ def open_journal(directory: RunDirectory, shard: Shard, clock: Clock) -> Journal
             journal.close()
         raise
     return journal
+
+
+def _settings_of(shard: Shard) -> Settings:
+    """Raises UsageError for a credential that is missing on this machine."""
+    base = msgspec.convert(shard.info.settings, Settings)
+    base = msgspec.structs.replace(base, proxy_credentials=shard.proxy_credentials)
+    return settings_of(shard.name, shard.tenant, base)
 
 
 def _refused(sentence: str) -> ShardResult:

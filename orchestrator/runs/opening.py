@@ -63,20 +63,8 @@ async def begin(
             require_evidence(settings)
         named = tenants or tenants_of(settings)
         clock = Clock()
-        run_id = rundir.new_run_id()
-        info = RunInfo(
-            id=run_id,
-            command=command,
-            version=VERSION,
-            process_started_at=process_started_at(),
-            started_at=clock.stamp(),
-            base_url="" if named else settings.address,
-            entity_id=settings.entity_id,
-            org_ids=settings.org_ids,
-            settings=_without_secrets(settings),
-            tenants={name: tenant_info(tenant) for name, tenant in named.items()},
-        )
-        directory = rundir.create(Path(settings.out or Path("runs") / run_id))
+        info = _new_run(settings, command, named, clock)
+        directory = rundir.create(Path(settings.out or Path("runs") / info.id))
         try:
             journal = journals.create(directory.journal, clock)
         except BaseException:
@@ -89,6 +77,21 @@ async def begin(
         return run
 
     return await in_thread(work, undo=Run.close)
+
+
+def _new_run(settings: Settings, command: str, tenants: "Mapping[str, Tenant]", clock: Clock) -> RunInfo:
+    return RunInfo(
+        id=rundir.new_run_id(),
+        command=command,
+        version=VERSION,
+        process_started_at=process_started_at(),
+        started_at=clock.stamp(),
+        base_url="" if tenants else settings.address,
+        entity_id=settings.entity_id,
+        org_ids=settings.org_ids,
+        settings=_without_secrets(settings),
+        tenants={name: tenant_info(tenant) for name, tenant in tenants.items()},
+    )
 
 
 def tenants_of(settings: Settings) -> "dict[str, Tenant]":
@@ -125,26 +128,15 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
             raise StorageError(f"The journal in {path} cannot be read: {error}.") from error
 
 
-_OF_ONE_SESSION = frozenset(
-    {
-        "plan",
-        "deadline",
-        "yes",
-        "out",
-        "report",
-        "log_format",
-        "log_level",
-        "quiet",
-        "no_progress",
-        "implicit",
-        "on_end",
-        "metrics",
-    }
-)
+_OF_ONE_SESSION = (
+    "plan", "deadline", "yes", "out", "report", "log_format", "log_level", "quiet", "no_progress", "implicit",
+    "on_end", "metrics",
+)  # fmt: skip
+"""Settings that a resumed run does not keep."""
 
 
 def kept(stored: Settings) -> dict[str, object]:
-    """The settings that a resumed run keeps unless they are given again: those that do not belong to one session."""
+    """The settings that a resumed run keeps unless they are given again."""
     default = Settings()
     every = {name: getattr(stored, name) for name in stored.__struct_fields__ if name not in _OF_ONE_SESSION}
     return {name: value for name, value in every.items() if value != getattr(default, name)}
