@@ -4,14 +4,7 @@ import asyncio
 import time
 from asyncio import wrap_future
 from collections import Counter
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from itertools import islice

@@ -146,17 +146,7 @@ class TenantSession:
         self._stalls = StallWatch(gate, pace.pacer, outage, hedging, clock)
         journey = PlanJourney if common.planning else Journey
         self._journey = journey(
-            settings,
-            journal,
-            gate,
-            backlog,
-            cutoff,
-            recorder,
-            sender,
-            reader,
-            schedule,
-            clock,
-            uniform,
+            settings, journal, gate, backlog, cutoff, recorder, sender, reader, schedule, clock, uniform
         )
         self._claim_with_intent = not common.planning and not Expectations(settings)
         self._recorder = recorder

@@ -6,11 +6,4 @@ from orchestrator.simulator.faults import FaultPlan
 from orchestrator.simulator.ledger import Call
 from orchestrator.simulator.server import SimulatedTenant, serve
 
-__all__ = [
-    "ActionTruth",
-    "Call",
-    "FaultPlan",
-    "SimulatedTenant",
-    "TenantConfig",
-    "serve",
-]
+__all__ = ["ActionTruth", "Call", "FaultPlan", "SimulatedTenant", "TenantConfig", "serve"]

@@ -12,13 +12,7 @@ from orchestrator.simulator.answers import Answer, Writer
 from orchestrator.simulator.config import TenantConfig
 from orchestrator.simulator.dice import hexadecimal, roll
 from orchestrator.simulator.faults import FaultDraw
-from orchestrator.simulator.files import (
-    COLUMNS,
-    file_name,
-    key_of,
-    read_upload,
-    response_file,
-)
+from orchestrator.simulator.files import COLUMNS, file_name, key_of, read_upload, response_file
 from orchestrator.simulator.ledger import API_CALLS, Call, Ledger
 from orchestrator.simulator.limits import Limits, RateWindows
 
