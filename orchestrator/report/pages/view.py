@@ -157,16 +157,17 @@ class View(Struct, frozen=True):
         """
         if self.damaged:
             return [(RUN_AGAIN, "")]
+        file = self.info.settings.get("tenants")
+        tenants = f" --tenants {shlex.quote(file)}" if isinstance(file, str) else ""
         steps = []
         if self.headline.first_step:
-            steps.append((self.headline.first_step, f"mass-stop check {self.headline.key or ''}".rstrip()))
+            key = f" {self.headline.key}" if self.headline.key and not self.tenants else ""
+            steps.append((self.headline.first_step, f"mass-stop check{key}{tenants}"))
         if self.open_ends:
             # Standard input, for example, cannot be read again by itself.
             again = " SOURCE" * sum(source.path is None for source in self.unread)
             steps.append((self._why_resume(), f"mass-stop resume {directory}{again}"))
         if self.run.command == "plan":
-            file = self.info.settings.get("tenants")
-            tenants = f" --tenants {shlex.quote(file)}" if isinstance(file, str) else ""
             steps.append(("Stop them, the fastest first:", f"mass-stop run --plan {directory}{tenants}"))
         return steps
 

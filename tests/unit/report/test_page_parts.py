@@ -232,6 +232,15 @@ def test_refused_credentials_are_checked_before_the_run_continues(run):
     assert steps.index("mass-stop check") < steps.index("mass-stop resume runs/one")
 
 
+def test_the_check_before_a_run_of_several_tenants_continues_names_their_file():
+    """A key alone does not say which of the tenants it belongs to."""
+    with made_run(tenants=("north", "south")) as run:
+        run.add(Outcome.REJECTED, tenant="north")
+        run.end()
+        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+    assert "mass-stop check --tenants '/folder of/tenants.toml'" in steps
+
+
 def test_a_run_that_is_at_work_calls_its_actions_not_over_yet(run):
     run.add(Outcome.STOPPED)
     run.add(None)
