@@ -104,14 +104,13 @@ class Groups:
 
         A group is wholly among them, or not at all.
         """
-        end = len(groups)
-        later = self._going_on
-        while len(later) and (first := pc.index(pc.is_in(groups, value_set=later), _TRUE).as_py()) not in (
-            -1,
-            end,
-        ):
+        end, later = len(groups), self._going_on
+        while len(later):
+            first = pc.index(pc.is_in(groups, value_set=later), _TRUE).as_py()
+            if first in (-1, end):
+                break
             end = first
-            behind = groups.slice(end)
+            behind = groups.slice(end)  # these groups wait as well, and may begin before this place
             later = behind.filter(pc.not_equal(behind, BLANK))
         return end
 
