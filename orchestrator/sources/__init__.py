@@ -1,6 +1,6 @@
-"""Read bulk keys: a file, a named pipe, standard input or the command line becomes a stream of rows.
+"""Read bulk keys from a file, a named pipe, standard input or the command line, and yield them as rows.
 
-Each module is one step, a generator that asks the step before it only when it must:
+Each module is one step: a generator that reads from the previous step only when it needs more.
 
     raw       descriptor -> bytes      reports that it may wait, hashes, unpacks gzip
     text      bytes -> lines           checks UTF-8, limits a line
@@ -8,7 +8,7 @@ Each module is one step, a generator that asks the step before it only when it m
     rows      cells -> InputRow        finds the key columns, names the labels, explains malformed rows
     json_rows text -> InputRow         the same for JSON
 
-All of it blocks and belongs in a thread. Memory does not grow with the input.
+All steps block, so they belong in a thread. Memory does not grow with the input.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from orchestrator.sources.rows import NOTHING_CHOSEN, Wanted, parse_rows
 from orchestrator.sources.text import decode, read_start, refuse_document, split_lines
 
 ARGUMENTS = "<arguments>"
-"""The name of a source whose keys are arguments of the command line."""
+"""The name of a source that consists of keys on the command line."""
 
 STANDARD_INPUT = "<stdin>"
 """The name of standard input as a source."""
@@ -39,12 +39,12 @@ _STDIN = 0
 
 
 def is_key_argument(spec: str) -> bool:
-    """Whether an argument is a bulk key and not the name of a file."""
+    """Return whether an argument is a bulk key and not the name of a file."""
     return bulk_key(spec) is not None and not os.path.lexists(spec)
 
 
 def join_key_arguments(specs: Sequence[str]) -> list[str]:
-    """The arguments, with neighbouring keys joined into one source: ``KEY KEY``."""
+    """Return the arguments, with neighbouring keys joined into one source: ``KEY KEY``."""
     joined: list[str] = []
     for are_keys, group in groupby(specs, is_key_argument):
         arguments = list(group)
@@ -53,12 +53,12 @@ def join_key_arguments(specs: Sequence[str]) -> list[str]:
 
 
 def open_source(spec: str) -> "Source":
-    """The source of one argument: a path, ``-`` for standard input (descriptor 0), or keys with spaces between.
+    """Return the source of one argument: a path, ``-`` for standard input (descriptor 0), or keys with spaces between.
 
-    A regular file is opened once to see that this works. Nothing is read, and no descriptor is held.
+    A regular file is opened once as a test. Nothing is read, and no descriptor stays open.
 
     Raises:
-        InputError: there is no such file, it is a directory, or it may not be read.
+        InputError: the file does not exist, is a directory, or must not be read.
     """
     if spec == "-":
         return Source(STANDARD_INPUT, None)
@@ -66,7 +66,7 @@ def open_source(spec: str) -> "Source":
         return _KeyArguments(spec)
     path = Path(spec).absolute()
     try:
-        if not stat.S_ISFIFO(path.stat().st_mode):  # opening a named pipe would wait for its writer
+        if not stat.S_ISFIFO(path.stat().st_mode):  # opening a named pipe would block until it has a writer
             path.open("rb", buffering=0).close()
     except (OSError, ValueError) as error:
         almost = f" A bulk key has 32 letters or digits; this has {len(spec)}." if looks_damaged(spec) else ""
@@ -75,7 +75,7 @@ def open_source(spec: str) -> "Source":
 
 
 def _lasting(path: Path) -> str | None:
-    """The path at which a later process finds the source. A pipe of a shell, as of ``<(command)``, has none."""
+    """Return the path at which a later process finds the source, or None for a shell's pipe as in ``<(command)``."""
     if not str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/")):
         return str(path)
     behind = os.path.realpath(path)
@@ -90,7 +90,7 @@ class Content(NamedTuple):
 
 
 def content_of(path: Path) -> Content | None:
-    """The content of a regular file; None for any other. Raises OSError."""
+    """Return the content of a regular file, or None for any other. Raises OSError."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -103,16 +103,16 @@ class Source:
 
     Attributes:
         name: the path as it was given, or ``<stdin>``.
-        path: the absolute path; None for standard input and other pipes that no later process finds.
-        sha256: hex digest of the raw bytes (compressed ones for gzip), once all were read.
-        size: bytes read, once all were read.
-        content: of a regular file, what it holds; known before the first row.
+        path: the absolute path; None for standard input and other pipes that a later process cannot open.
+        sha256: hex digest of the raw bytes (compressed ones for gzip), after all were read.
+        size: number of raw bytes, after all were read.
+        content: size and digest of a regular file, known before the first row.
         rows: rows yielded so far.
         skipped: rows of a ``needs-person.csv`` without a key, which are not yielded.
     """
 
     def __init__(self, name: str, path: str | None, *, opened_at: str | None = None) -> None:
-        """``opened_at`` is where it is opened, if that is not descriptor 0."""
+        """``opened_at`` is the path to open, or None for descriptor 0."""
         self.name = name
         self.path = path
         self._opened_at = opened_at
@@ -125,14 +125,14 @@ class Source:
     def read(
         self, wanted: Wanted = NOTHING_CHOSEN, on_wait: Callable[[], None] = lambda: None
     ) -> Generator[InputRow, None, None]:
-        """Yield a row for each key and each malformed row, in order, as soon as its last line was read.
+        """Yield a row for each key and each malformed row, in order, as soon as its last line is read.
 
-        A regular file is checked to its end before the first row; a pipe chunk by chunk. ``on_wait`` is called before
-        every operation that may block: rows already yielded can be passed on.
+        A regular file is checked to its end before the first row; a pipe is read chunk by chunk. ``on_wait`` is called
+        before every operation that may block, so that the caller can process earlier rows first.
 
         Raises:
-            InputError: the source cannot be read, is not UTF-8 text, lacks a chosen column, or its key column is not
-                clear.
+            InputError: the source cannot be read, is not UTF-8 text, lacks a chosen column, or has an ambiguous key
+                column.
         """
         self.sha256, self.rows, self.skipped = None, 0, 0
         fd = self._open(on_wait)
@@ -152,11 +152,11 @@ class Source:
                 os.close(fd)
 
     def ready(self) -> bool:
-        """Whether a read returns at once: always for a file, for standard input where something is there."""
+        """Return whether a read returns at once: always for a file, and for standard input if it has data."""
         return self.is_file() or (self._opened_at is None and bool(select.select([_STDIN], [], [], 0)[0]))
 
     def is_file(self) -> bool:
-        """Whether it is a regular file, which has an end."""
+        """Return whether the source is a regular file, which has an end."""
         if self._opened_at is not None:
             return Path(self._opened_at).is_file()
         return stat.S_ISREG(os.fstat(_STDIN).st_mode)
@@ -164,7 +164,7 @@ class Source:
     def _open(self, on_wait: Callable[[], None]) -> int:
         if self._opened_at is None:
             return _STDIN
-        on_wait()  # a named pipe opens when its writer does
+        on_wait()  # opening a named pipe blocks until it has a writer
         try:
             return os.open(self._opened_at, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -179,7 +179,7 @@ class Source:
         return parse_rows(records, self.name, wanted)
 
     def _check(self, fd: int, on_wait: Callable[[], None]) -> None:
-        """Read a regular file to its end, so that no key is sent before the whole file is known to be readable."""
+        """Read a regular file to its end, so that no key is sent from a file with an unreadable part."""
         begin = os.lseek(fd, 0, os.SEEK_CUR)
         raw = Descriptor(fd, self.name, on_wait)
         start, pieces = read_start(decode(unpack(raw, self.name), self.name))
@@ -198,7 +198,7 @@ class _KeyArguments(Source):
         super().__init__(ARGUMENTS, keys)
 
     def ready(self) -> bool:
-        """Whether a read returns at once."""
+        """Return whether a read returns at once."""
         return True
 
     def read(self, *_: Any) -> Generator[InputRow, None, None]:

@@ -31,11 +31,11 @@ _PARTS = re.compile(r"[,;\t|\r\n]")
 _CHANGES = re.compile(r"(?<=[0-9])(?=[a-z])|(?<=[a-z])(?=[0-9])")
 
 Reader = Callable[[str], str | None]
-"""Returns the key that a cell contains, without what may surround it; None if the cell contains no key."""
+"""Returns the key in a cell without surrounding characters, or None if the cell contains no key."""
 
 
 def clean(cell: str) -> str:
-    """The text of a cell without invisible characters, quotes and Excel's text form (``'KEY``, ``="KEY"``)."""
+    """Return the text of a cell without invisible characters, quotes and Excel's text form (``'KEY``, ``="KEY"``)."""
     text = cell.strip(INVISIBLE)
     if text[:2] == '="':
         text = text[1:]
@@ -43,7 +43,7 @@ def clean(cell: str) -> str:
 
 
 def bulk_key(cell: str) -> str | None:
-    """The bulk key in ``cell``."""
+    """Return the bulk key in ``cell``, or None."""
     if is_bulk_key(cell):
         return cell
     text = clean(cell) if len(cell) > 32 else cell
@@ -51,25 +51,25 @@ def bulk_key(cell: str) -> str | None:
 
 
 def safe_key(cell: str) -> str | None:
-    """The key in ``cell``, which may be any text that is safe in a URL path."""
+    """Return the key in ``cell``, or None. A key may be any text that is safe in a URL path."""
     text = clean(cell)
     return text if is_safe_key(text) else None
 
 
 def storable(text: str) -> str:
-    """``text`` without what UTF-8 cannot represent (halves of surrogate pairs), and without NUL."""
+    """Return ``text`` without NUL, and without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def mentions_key(cell: str) -> bool:
-    """Whether a cell contains a key, with or without other text."""
+    """Return whether a cell contains a key, with or without other text."""
     return _KEY_INSIDE.search(cell) is not None
 
 
 def hides_key(cell: str) -> bool:
-    """Whether a cell that is no key looks like several keys, or like one with signs around it.
+    """Return whether a cell that is no key looks like several keys, or like a key between other characters.
 
-    A sentence that mentions a key does not.
+    A sentence with a key in it does not.
     """
     if len(cell) <= 32:
         return False
@@ -78,7 +78,7 @@ def hides_key(cell: str) -> bool:
 
 
 def looks_damaged(cell: str) -> bool:
-    """Whether a cell looks like a key that lost or gained characters, rather than like a title."""
+    """Return whether a cell looks like a key that lost or gained characters, and not like a title."""
     text = _WORDS.sub("", cell).casefold()
     if not 24 <= len(text) <= 40:
         return False
@@ -86,7 +86,7 @@ def looks_damaged(cell: str) -> bool:
 
 
 def key_problem(cell: str, *, any_key: bool = False) -> str:
-    """Why ``cell`` contains no key, as a sentence."""
+    """Return why ``cell`` contains no key, as a sentence."""
     text = clean(cell)
     foreign = (_UNSAFE if any_key else _FOREIGN).search(text)
     form = _SAFE_FORM if any_key else _FORM

@@ -1,7 +1,7 @@
 """Find bulk keys in logs, JSON, HTTP traces and exported tables, as a stream. Memory grows with distinct keys only.
 
-A key counts if the text marks it with a label (``"bulkKey": "KEY"``, ``bulk_key=KEY``), the address of a mass action
-(``/v1/bulk/KEY``), or a column titled ``bulk_key``. ``loose`` also takes text that only looks like a key.
+A key counts if it follows a label (``"bulkKey": "KEY"``, ``bulk_key=KEY``) or is in the address of a mass action
+(``/v1/bulk/KEY``). Keys in a column titled ``bulk_key`` count as well. ``loose`` accepts any text in the form of a key.
 """
 
 import codecs
@@ -22,11 +22,11 @@ from orchestrator.sources.records import parse_records
 from orchestrator.sources.text import LIMIT, known_format, split_lines
 
 LONGEST_LINE = 1 << 20
-"""Bytes of a line that are held at once. A longer line is searched in pieces."""
+"""Bytes of a line that are in memory at once. A longer line is searched in pieces."""
 
-_OVERLAP = 4096  # bytes that two pieces of a line share: more than a label with its key
+_OVERLAP = 4096  # bytes shared by two pieces of a line; longer than a label with its key
 _KEY = rb"([0-9A-Za-z]{32})(?![0-9A-Za-z])"
-# Text between a label and its key: quotes, escapes of JSON, URLs, HTML and terminals, blanks.
+# Text between a label and its key: quotes, spaces, and escapes of JSON, URLs, HTML and terminals.
 _BETWEEN = rb"(?>\x1b?\[[0-9;]*m|%[0-9A-Fa-f]{2}|&(?:quot|#\d{1,4});|\\+u00[0-9A-Fa-f]{2}|[^0-9A-Za-z\r\n])"
 _BEGINS = rb"(?i:bulk[ _-]?keys?)(?![A-Za-z])"
 _LABELLED = re.compile(
@@ -42,12 +42,12 @@ _TIME = re.compile(
     rb"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d"
 )
 _TITLE = "bulkkey"
-_START = 64 * 1024  # bytes in which a table has its header
-_MOST_LINES = 20  # lines above a table's header, at most
+_START = 64 * 1024  # bytes that are searched for the header of a table
+_MOST_LINES = 20  # most lines up to and including a table's header
 
 
 class FoundKey(Struct):
-    """Where a key appears first, and how often it appears. ``time`` is the text of the source, "" if there is none."""
+    """The place of a key's first appearance, and the number of appearances. ``time`` is the source's text, or empty."""
 
     source: str
     row: int
@@ -56,11 +56,11 @@ class FoundKey(Struct):
 
 
 class Extraction:
-    """Collects keys from one source after the other.
+    """Collects keys from one source after another.
 
     Attributes:
         found: the keys in order of first appearance.
-        remarks: sentences on what was not searched, or only in part.
+        remarks: sentences about parts that were not searched, or only partly.
         complete: whether every source was searched to its end.
     """
 
@@ -131,9 +131,9 @@ class Extraction:
     def _search_line(
         self, source: "_Source", line: bytes, row: int, end: int | None = None, *, long: bool = False
     ) -> None:
-        """Search one line, or a piece of a ``long`` one. Keys from ``end`` on are left to the next piece.
+        """Search one line, or a piece of a ``long`` line. Keys from ``end`` on belong to the next piece.
 
-        A later piece begins with one byte of the piece before it.
+        A later piece starts with one byte of the previous piece.
         """
         span = (int(long), len(line) if end is None else end)
         keys = _keys_in(line, *span, loose=self._loose)
@@ -141,7 +141,7 @@ class Extraction:
             source.add_unusable(line, *span, row)
         if keys:
             times = [] if long else _TIME.findall(line)
-            several = len(set(keys)) > 1 and len(set(times)) > 1  # then it is unknown which time is whose
+            several = len(set(keys)) > 1 and len(set(times)) > 1  # the times cannot be assigned to the keys
             time = times[0].decode() if times and not several else ""
             for key in keys:
                 self._add(key.decode(), source.name, row, time)
@@ -172,7 +172,7 @@ class Extraction:
 
 
 class _Source:
-    """Counts what is noteworthy about one source."""
+    """Counts the noteworthy parts of one source."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -183,7 +183,7 @@ class _Source:
         self._first_unusable = 0
 
     def without_nul(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield ``pieces`` without NUL bytes, which fill rotated logs and every second byte of UTF-16."""
+        """Yield ``pieces`` without NUL bytes, which occur in rotated logs and in every second byte of UTF-16."""
         for piece in pieces:
             if b"\0" in piece:
                 self._nul += piece.count(b"\0")
@@ -192,14 +192,14 @@ class _Source:
                 yield piece
 
     def add_unusable(self, line: bytes, begin: int, end: int, row: int) -> None:
-        """Count values with a key's label that are no key."""
+        """Count values with the label of a key that are no key."""
         for match in _OTHER_VALUE.finditer(line, begin):
             if match.start() < end and not _LABELLED.match(line, match.start()):
                 self._unusable += 1
                 self._first_unusable = self._first_unusable or row
 
     def remarks(self) -> list[str]:
-        """Sentences on what was counted."""
+        """Return the counts as sentences."""
         counts = (
             (self._nul, "NUL byte", "skipped (binary content or UTF-16); the text between them was searched"),
             (
@@ -218,7 +218,7 @@ class _Source:
 
 
 def _keys_in(line: bytes, begin: int, end: int, *, loose: bool) -> list[bytes]:
-    """The keys in ``line``, in order, whose label (``loose``: whose first letter) is between ``begin`` and ``end``."""
+    """Return the keys in ``line``, in order, whose label (``loose``: first letter) is between ``begin`` and ``end``."""
     if loose:
         return [match[1] for match in _ALONE.finditer(line, begin) if match.start() < end]
     found = {match.start(): [match[1] or match[2]] for match in _LABELLED.finditer(line, begin)}
@@ -227,7 +227,7 @@ def _keys_in(line: bytes, begin: int, end: int, *, loose: bool) -> list[bytes]:
 
 
 def _start_of(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes of a source, and all its pieces again."""
+    """Return the first bytes of a source, and an iterator over all its pieces."""
     held: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -239,7 +239,7 @@ def _start_of(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _is_table(start: bytes) -> bool:
-    """Whether one of the first lines is a header with a column of bulk keys."""
+    """Return whether one of the first lines is a header with a column of bulk keys."""
     text = start.translate(None, b"\0").decode("utf-8", "replace")
     return any(
         _TITLE in map(normalised, re.split(r"[,;\t]", line)) for line in text.splitlines()[:_MOST_LINES]

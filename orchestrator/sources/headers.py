@@ -6,7 +6,7 @@ from orchestrator.errors import InputError
 from orchestrator.sources.cells import INVISIBLE
 
 KEY_HEADERS = ("bulkkey", "key")
-"""The normalised titles of a key column; the earlier one is preferred."""
+"""The normalised titles of a key column. The first one has precedence."""
 
 _SEPARATORS = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -14,24 +14,24 @@ _HANDOVER = frozenset({"bulkkey", "tenant", "source", "row", "outcome"})
 
 
 def normalised(header: str) -> str:
-    """A title without case and separators: ``Bulk Key`` and ``bulk-key`` both become ``bulkkey``."""
+    """Return a title without case and separators: ``Bulk Key`` and ``bulk-key`` both become ``bulkkey``."""
     return _SEPARATORS.sub("", header).casefold()
 
 
 def key_columns(cells: list[str]) -> frozenset[int]:
-    """The indexes of the columns whose titles name the key; empty if there is none."""
+    """Return the indexes of the columns with the title of a key column. Empty if there is none."""
     loose = [normalised(cell) for cell in cells]
     title = next((title for title in KEY_HEADERS if title in loose), None)
     return frozenset(index for index, cell in enumerate(loose) if cell == title)
 
 
 def is_handover(titles: list[str]) -> bool:
-    """Whether a header is that of ``needs-person.csv``, where a row may have no key."""
+    """Return whether a header is the one of ``needs-person.csv``, where a row may have no key."""
     return set(map(normalised, titles)) >= _HANDOVER
 
 
 def as_index(column: str | None) -> int | None:
-    """The index (from 0) of a column given as a number (from 1); None if it is a name.
+    """Return the index (from 0) of a column given by number (from 1); None if ``column`` is a name.
 
     Raises:
         InputError: the number is 0.
@@ -44,11 +44,11 @@ def as_index(column: str | None) -> int | None:
 
 
 def find(header: list[str], column: str, name: str, option: str, instead: str = "") -> int:
-    """The index of the column titled ``column``: exactly so, otherwise ignoring case and separators.
+    """Return the index of the column titled ``column``. Without an exact match, case and separators are ignored.
 
     Raises:
-        InputError: there is no such column, or there are several. The message names the columns, the ``option`` that
-            takes one of them, and the alternative (``instead``).
+        InputError: there is no such column, or there are several. The message lists the columns, the ``option`` to
+            choose one, and the alternative (``instead``).
     """
     titles = [cell.strip(INVISIBLE) for cell in header]
     if found := [index for index, title in enumerate(titles) if title == column]:
@@ -66,5 +66,5 @@ def find(header: list[str], column: str, name: str, option: str, instead: str = 
 
 
 def named(titles: list[str]) -> str:
-    """The titles for a message: the first 20, each at most 40 characters long."""
+    """Return the titles for a message: the first 20, each cut to 40 characters."""
     return ", ".join(repr(title[:40]) for title in titles[:20]) + (", …" if len(titles) > 20 else "")

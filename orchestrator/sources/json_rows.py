@@ -1,4 +1,4 @@
-"""Read keys from JSON: arrays of keys, and objects with ``bulkKey`` or ``bulk_key``, one after the other."""
+"""Read keys from JSON: arrays of keys, and objects with ``bulkKey`` or ``bulk_key``, one after another."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from orchestrator.sources.rows import KEPT, Wanted, as_number
 from orchestrator.sources.text import count_lines
 
 LONGEST = 4 << 20
-"""Characters of one JSON value below the outermost array. Labels of a megabyte fit, escapes included."""
+"""Most characters of one JSON value below the outermost array. A label of a megabyte fits, with its escapes."""
 
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
 _PLURALS = tuple(f"{title}s" for title in KEY_HEADERS)
@@ -26,16 +26,16 @@ _ADVICE = "Give an array of keys, or one object with bulkKey on each line."
 
 
 class _Object(list[tuple[str, Any]]):
-    """The members of a JSON object; a name may occur more than once."""
+    """The members of a JSON object. A name may occur more than once."""
 
 
 def is_json(text: str) -> bool:
-    """Whether ``text``, the start of a source, starts JSON rather than a table whose first cell has a bracket."""
+    """Return whether ``text``, the start of a source, is JSON, and not a table whose first cell has a bracket."""
     return _START.match(text) is not None
 
 
 def parse_json(pieces: Iterable[str], name: str, wanted: Wanted) -> Iterator[InputRow]:
-    """Yield one row for each key, and one for each value without a key, as soon as its value was read.
+    """Yield a row for each key, and for each value without a key, as soon as the value is read.
 
     ``row`` is the line where the value starts. The other members of an object become its labels.
 
@@ -61,7 +61,7 @@ def check_json(pieces: Iterable[str], name: str) -> None:
 
 
 def _values(pieces: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
-    """The values of all outermost arrays, and those outside of arrays, each with the line where it starts."""
+    """Yield the values in and outside the outermost arrays, each with the line where it starts."""
     decoder = json.JSONDecoder(object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=str)
     text, line, array, line_begins = "", 1, 0, True
     for piece in chain(pieces, [None]):
@@ -111,7 +111,7 @@ class _Reader:
         self._member: str | None = None  # the normalised name of the first member with a key
 
     def rows(self, line: int, value: Any) -> list[InputRow]:
-        """The rows of one value: at least one."""
+        """Return the rows of one value, at least one."""
         lists = {normalised(name): name for name in self._key_lists(value)}
         if self._member is None and len(lists) > 1 and lists.keys().isdisjoint(_PLURALS):
             problem = f"Keys are in several members: {named(list(lists.values()))}. Choose one with --column."
@@ -124,7 +124,7 @@ class _Reader:
         return rows
 
     def _key_lists(self, value: Any, name: str | None = None) -> Iterator[str]:
-        """The names of the members in ``value`` that are lists of keys, where no member has a name for keys."""
+        """Yield the names of the members in ``value`` that are lists of keys, unless a member has a key's name."""
         if isinstance(value, _Object):
             if self._wanted.column is None and not self._key_names(value):
                 for inner, member in value:
@@ -138,9 +138,9 @@ class _Reader:
     def _found(
         self, line: int, value: Any, title: str | None, *, deep: bool = False, listed: bool = True
     ) -> list[InputRow]:
-        """The rows of the keys in ``value``. ``deep`` inside an object, other texts than keys are no rows.
+        """Return the rows of the keys in ``value``. ``deep`` inside an object, a text without a key gives no row.
 
-        ``title`` is the normalised name of lists of keys. In another member (not ``listed``) a text is a label.
+        ``title`` is the normalised name of lists of keys. In another member (not ``listed``), a text is a label.
         """
         if isinstance(value, _Object):
             names = self._key_names(value)
@@ -160,7 +160,7 @@ class _Reader:
             return rows
         if isinstance(value, list):
             parts = [self._found(line, item, title, deep=deep, listed=listed) for item in value]
-            if any(parts):  # a list of keys: an item without one is malformed
+            if any(parts):  # a list of keys, so an item without a key is malformed
                 parts = [
                     rows or ([self._malformed(line, item)] if listed or isinstance(item, list) else [])
                     for rows, item in zip(parts, value, strict=True)
@@ -171,7 +171,7 @@ class _Reader:
         return [self._row(line, value, {}, None)]
 
     def _listed(self, line: int, keys: list[Any], members: _Object, names: set[str]) -> Iterator[InputRow]:
-        """The rows of ``keys``, with the other members as labels. Lists and objects are labels of the first key."""
+        """Yield the rows of ``keys``. The other members are labels, but lists and objects only for the first key."""
         labels = self._labels(members, names)
         for number, key in enumerate(keys):
             if number == 1:
@@ -189,7 +189,7 @@ class _Reader:
         return InputRow(line, "", self._labels(value, ()), problem=problem, tenant=self._tenant(value))
 
     def _key_names(self, members: _Object) -> set[str]:
-        """The names in ``members`` that the keys have."""
+        """Return the names in ``members`` that contain keys."""
         column = self._wanted.column
         if column is not None:
             exact = {name for name, _ in members if name == column}
@@ -216,7 +216,7 @@ class _Reader:
         return clean(self._chosen(value, self._wanted.tenant) or "")[:KEPT]
 
     def _chosen(self, value: Any, column: str | None) -> str | None:
-        """The member named ``column``, ignoring case and separators."""
+        """Return the text of the member named ``column``, ignoring case and separators."""
         if column is None or not isinstance(value, _Object):
             return None
         return next((_text(member) for name, member in value if normalised(name) == normalised(column)), None)
@@ -231,7 +231,7 @@ class _Reader:
 
 
 def _text(value: Any) -> str:
-    """A JSON value as it may be shown and stored."""
+    """Return a JSON value as text that can be shown and stored."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Turn what a program passes as keys into rows. No object raises: what is not a key becomes a malformed row."""
+"""Convert the keys of a program to rows. No object raises an error: one without a key becomes a malformed row."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from orchestrator.sources.rows import KEPT
 
 
 def object_rows(*, several: bool, any_key: bool) -> Callable[[int, object], InputRow]:
-    """Return a function that makes a row of the n-th object (from 1) that a program passes.
+    """Return a function that converts the n-th object (from 1) of a program to a row.
 
     Args:
-        several: the run has several tenants; an object is then a pair of a tenant's name and a key.
-        any_key: accept every text that is safe in a URL path as a key.
+        several: the run has several tenants. Each object is then a pair of a tenant's name and a key.
+        any_key: accept any text that is safe in a URL path as a key.
     """
     read_key = safe_key if any_key else bulk_key
 
@@ -38,10 +38,10 @@ def object_rows(*, several: bool, any_key: bool) -> Callable[[int, object], Inpu
 
 
 def _text(value: object) -> str:
-    """``value`` as text that can be shown and stored; empty for None."""
+    """Return ``value`` as text that can be shown and stored; empty for None."""
     if value is None:
         return ""
     try:
         return storable(str(value))
-    except Exception:  # noqa: BLE001 - the object is the caller's, and its conversion may do anything
+    except Exception:  # noqa: BLE001 - str() of a caller's object may raise anything
         return ""

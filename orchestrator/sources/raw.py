@@ -1,4 +1,4 @@
-"""Turn a descriptor into bytes: report before it may wait, hash what was read, decompress gzip."""
+"""Read bytes from a descriptor: report that a read may block, hash the bytes, decompress gzip."""
 
 import gzip
 import hashlib
@@ -12,13 +12,13 @@ from typing import Any
 from orchestrator.errors import InputError
 
 CHUNK = 64 * 1024
-"""The maximum number of bytes of one read."""
+"""Most bytes of one read."""
 
 _GZIP = b"\x1f\x8b"  # never the start of UTF-8 text
 
 
 class Descriptor(io.RawIOBase):
-    """A file descriptor read without buffer or lock, so that the process may exit while a thread waits in a read.
+    """A file descriptor without buffer and lock, so that the process can exit while a thread waits in a read.
 
     ``on_wait`` is called before every read. ``sha256`` covers the ``size`` bytes read so far. Closing this object
     leaves the descriptor open for its owner. A failed read raises InputError with ``name``.
@@ -44,7 +44,7 @@ class Descriptor(io.RawIOBase):
         return len(data)
 
     def starts_with(self, magic: bytes) -> bool:
-        """Whether the next bytes are ``magic``; they are not consumed."""
+        """Return whether the next bytes are ``magic``, without consuming them."""
         while len(self._ahead) < len(magic) and (data := self._pull(CHUNK)):
             self._ahead += data
         return self._ahead.startswith(magic)
@@ -54,7 +54,7 @@ class Descriptor(io.RawIOBase):
             self._on_wait()
             try:
                 data = os.read(self._fd, size)
-            except BlockingIOError:  # someone who shares our standard input made it non-blocking
+            except BlockingIOError:  # another process that shares standard input made it non-blocking
                 select.select([self._fd], [], [])
             except OSError as error:
                 raise InputError(sentence(self._name, error)) from error
@@ -65,10 +65,12 @@ class Descriptor(io.RawIOBase):
 
 
 def unpack(raw: Descriptor, name: str) -> Iterator[bytes]:
-    """Yield the content as it arrives, at most ``CHUNK`` bytes at once. Gzip (by first bytes or name) is decompressed.
+    """Yield the content as it arrives, at most ``CHUNK`` bytes at once. Gzip is decompressed.
+
+    Gzip is recognised by its first bytes, or by a name that ends in ``.gz``.
 
     Raises:
-        InputError: the gzip data is damaged, cut short, or no gzip data although the name ends in ``.gz``.
+        InputError: the gzip data is damaged or cut short, or the content is not gzip although the name ends in ``.gz``.
     """
     zipped = raw.starts_with(_GZIP)
     if not zipped and not name.lower().endswith(".gz"):
@@ -87,7 +89,7 @@ def unpack(raw: Descriptor, name: str) -> Iterator[bytes]:
 
 
 def sentence(name: str, error: OSError | ValueError) -> str:
-    """The message for a source that cannot be opened or read."""
+    """Return the message for a source that cannot be opened or read."""
     match error:
         case FileNotFoundError():
             return f"{name} does not exist; check the path, or use - for standard input."

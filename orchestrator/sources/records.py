@@ -1,4 +1,4 @@
-"""Turn lines into records. csv parses; this module finds the delimiter, counts lines and bounds stray quotes."""
+"""Convert lines to records. csv parses them; this module finds the delimiter, counts lines and limits stray quotes."""
 
 import csv
 import re
@@ -11,16 +11,16 @@ from orchestrator.sources.headers import normalised
 from orchestrator.sources.text import LIMIT
 
 MOST_HELD = 10_000
-"""Lines or records that are read ahead, at most, to find the first key."""
+"""Most lines or records that are read ahead to find the first key."""
 
 _DELIMITERS = ",;\t"
 _SEP = re.compile(
     r'"?sep=([^0-9A-Za-z"\r\n])"?[ \t]*[\r\n]*', re.IGNORECASE
-)  # Excel's line about the delimiter
-_NOTHING = INVISIBLE + ",;"  # a line of these alone is blank: spreadsheets end in rows of bare delimiters
+)  # Excel's line with the delimiter
+_NOTHING = INVISIBLE + ",;"  # a line of these characters is blank: spreadsheets end in rows of delimiters
 _SKIPPED_START = frozenset(_NOTHING + '#"sS')
 _PATIENT_LINES = 131_072
-_PATIENCE = 16  # times each line may be read, all in all, before quotes are no longer followed over lines
+_PATIENCE = 16  # times each line may be read in total; after that, a quoted text must end on its line
 _TOO_LONG = f"The line is longer than {LIMIT:,} characters; a row of keys is shorter."
 _UNCLOSED = (
     "A quote opened on this line is not closed properly; any lines after it were read as rows of their own."
@@ -29,7 +29,7 @@ _DOUBTFUL = "The line follows a quote that is not closed, and its number of colu
 
 
 class Record(NamedTuple):
-    """One record: the line (from 1) where it starts, its cells, and why it cannot be read (None if it can)."""
+    """One record: its first line (from 1), its cells, and why it cannot be read (None if it can)."""
 
     number: int
     cells: list[str]
@@ -37,21 +37,21 @@ class Record(NamedTuple):
 
 
 def parse_records(lines: Iterable[str], wanted: frozenset[str], *, any_key: bool = False) -> Iterator[Record]:
-    """Yield the records of a table as soon as their last line was read, without blank and comment lines.
+    """Yield the records of a table as soon as their last line is read, without blank and comment lines.
 
     Excel's line ``sep=;`` sets the delimiter. Otherwise the first line with several cells decides, if one of them is a
-    key or a title of ``wanted`` (normalised). The delimiter is the character that separates it from the others. With
-    ``any_key`` the first line decides.
+    key or a title of ``wanted`` (normalised). The delimiter is the character that separates this cell from the others.
+    With ``any_key`` the first line decides.
 
-    A record that is not well-formed CSV, or longer than ``LIMIT`` characters, costs only its first line: the lines
-    after it are read again. So a stray quote cannot hide the keys below it. But a stop cannot be undone: of the lines
-    that are read again, only those with as many cells as the first record become rows.
+    If a record is not valid CSV, or longer than ``LIMIT`` characters, only its first line is malformed. The lines after
+    it are read again, so that a stray quote cannot hide the keys below it. A stop cannot be undone. Lines that are read
+    again therefore become rows only if they have as many cells as the first record.
     """
-    if csv.field_size_limit() < LIMIT:  # the limit of the whole process is only ever raised
+    if csv.field_size_limit() < LIMIT:  # this limit of the whole process must not decrease
         csv.field_size_limit(LIMIT)
     delimiter, settled, lines, sep = _find_delimiter(lines, wanted, any_key)
     source = _Lines(lines, sep)
-    width = doubtful = 0  # cells of the first sound record; the last line that an unclosed quote had covered
+    width = doubtful = 0  # cells of the first valid record; last line after an unclosed quote
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
         source.start_record()
@@ -63,7 +63,7 @@ def parse_records(lines: Iterable[str], wanted: frozenset[str], *, any_key: bool
             cells = []
         if (
             not settled
-            and source.size > 32  # a shorter record has no key, so it decides nothing
+            and source.size > 32  # a shorter record contains no key
             and (len(cells) != 1 or ";" in source.record[0] or "\t" in source.record[0])
         ):
             best, (keyed, _, count) = _best(source.record, wanted)
@@ -90,7 +90,8 @@ def _find_delimiter(
 ) -> tuple[str, bool, Iterator[str], str | None]:
     """Read ahead to the first line with a key or a title of ``wanted``.
 
-    Return the delimiter, whether it is certain, all lines again, and Excel's line about the delimiter, if there is one.
+    Return the delimiter, whether it is certain, an iterator over all lines, and Excel's line with the delimiter or
+    None.
     """
     lines = iter(lines)
     held: list[str] = []
@@ -112,7 +113,7 @@ def _find_delimiter(
 
 
 class _Lines:
-    """Feed csv.reader, count the lines, and keep those of the current record, which may be read again.
+    """Passes lines to csv.reader, counts them, and stores those of the current record, which may be read again.
 
     Skips blank lines, comments and lines that equal ``sep``.
     """
@@ -131,7 +132,7 @@ class _Lines:
         self.size = 0
 
     def read_again(self, first: int) -> None:
-        """Put the record's lines back, from the ``first`` (from 0) on."""
+        """Put the record's lines back, starting with line ``first`` (from 0)."""
         again = self.record[first:]
         self.number -= len(again)
         self._repeated += len(again)
@@ -164,15 +165,15 @@ class _Lines:
 
 
 def _best(lines: list[str], wanted: frozenset[str]) -> tuple[str, tuple[bool, bool, int]]:
-    """The delimiter that fits the record best, and how well."""
+    """Return the best delimiter for the record, and its fitness."""
     fitness = {delimiter: _fitness(lines, delimiter, wanted) for delimiter in _DELIMITERS}
     best = max(fitness, key=lambda delimiter: fitness[delimiter])
     return best, fitness[best]
 
 
 def _fitness(lines: list[str], delimiter: str, wanted: frozenset[str]) -> tuple[bool, bool, int]:
-    """How well ``delimiter`` fits: whether a cell is a key or wanted title, whether all is tidy, how many cells."""
-    closed = [*lines, '"']  # the quote is read only if the record would continue after these lines
+    """Return the fitness of ``delimiter``: whether a cell is a key or wanted title, valid CSV, number of cells."""
+    closed = [*lines, '"']  # csv reads this quote only if the record continues after the lines
     try:
         cells, tidy = next(csv.reader(closed, delimiter=delimiter, strict=True)), True
     except csv.Error:
@@ -182,7 +183,7 @@ def _fitness(lines: list[str], delimiter: str, wanted: frozenset[str]) -> tuple[
 
 
 def _alone(line: str, delimiter: str) -> tuple[list[str], str | None]:
-    """The cells of a line that csv refused, read leniently by itself, and its problem.
+    """Return the cells of a line that csv refused, parsed leniently as a record of its own, and its problem.
 
     A line that closes its quotes has no problem: ``"KEY" ;x`` is only untidy.
     """

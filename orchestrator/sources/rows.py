@@ -1,4 +1,4 @@
-"""Turn records into rows: decide which columns contain keys, name the labels, explain malformed rows."""
+"""Convert records to rows: decide which columns contain keys, name the labels, explain malformed rows."""
 
 import math
 import re
@@ -33,7 +33,7 @@ from orchestrator.sources.records import MOST_HELD, Record
 from orchestrator.sources.text import LIMIT
 
 KEPT = 200
-"""Characters of a malformed key that are kept."""
+"""Most characters that are stored of a malformed key."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -41,8 +41,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 class Wanted(Struct, frozen=True):
     """The columns that the operator chose, each by title or by number (from 1), and the form of a key.
 
-    ``column`` is the key's; without it, that column is found. ``weight`` and ``tenant`` become the fields of these
-    names in :class:`InputRow`. With ``any_key``, every text that is safe in a URL path is a key.
+    ``column`` contains the keys; if it is None, the key column is searched for. ``weight`` and ``tenant`` become the
+    fields of these names in :class:`InputRow`. With ``any_key``, any text that is safe in a URL path is a key.
     """
 
     column: str | None = None
@@ -52,7 +52,7 @@ class Wanted(Struct, frozen=True):
 
     @property
     def headers(self) -> frozenset[str]:
-        """The normalised titles that mark a key column."""
+        """The normalised titles of a key column."""
         return frozenset((*KEY_HEADERS, normalised(self.column or "key") or "key"))
 
     @property
@@ -64,12 +64,12 @@ NOTHING_CHOSEN = Wanted()
 
 
 def parse_rows(records: Iterator[Record], name: str, wanted: Wanted) -> Iterator[InputRow | None]:
-    """Yield the rows of a table: one for each key, and one for each record without a key. A header is no row.
+    """Yield the rows of a table: one for each key, and one for each record without a key. A header gives no row.
 
-    None is a record that is skipped: one without a key in a ``needs-person.csv``.
+    None is a skipped record: one without a key in a ``needs-person.csv``.
 
     Raises:
-        InputError: a chosen column is missing, or several columns may be the key's; raised before the first row.
+        InputError: a chosen column is missing, or several columns may be the key column. Raised before the first row.
     """
     first = next(records, None)
     if first is None:
@@ -84,7 +84,7 @@ def parse_rows(records: Iterator[Record], name: str, wanted: Wanted) -> Iterator
 
 
 def as_number(cell: str) -> float | None:
-    """The finite decimal number in ``cell``; None if there is none."""
+    """Return the finite decimal number in ``cell``, or None."""
     cell = cell.strip(INVISIBLE)
     value = float(cell) if _NUMBER.fullmatch(cell) else math.inf
     return value if math.isfinite(value) else None
@@ -120,7 +120,7 @@ class _Table:
         self._taken: set[str] = set()
         for title in self._header:
             self._add_name(title)
-        # A record of at most this many cells has its only key in column ``at``.
+        # Up to this number of cells, the key in column ``at`` is the only key of a record.
         self._simple = 1
         if self._limited:
             self._simple = LIMIT
@@ -128,7 +128,7 @@ class _Table:
             self._simple = len(header) if keys == {at} and all(self._header) else 0
 
     def simple_row(self, record: Record) -> InputRow | None:
-        """The row of a record whose only key is in its usual place; None if this needs a closer look."""
+        """Return the row of a record whose only key is in column ``at``; None if the record needs a full search."""
         number, cells, problem = record
         at = self._at
         if problem is not None or at >= len(cells) or (key := self._read_key(cells[at])) is None:
@@ -140,7 +140,7 @@ class _Table:
         return self._row(number, cells, key, (at,))
 
     def rows(self, record: Record) -> Iterator[InputRow | None]:
-        """The rows of any record; none for a repeated header."""
+        """Yield the rows of any record; none for a repeated header."""
         number, cells, problem = record
         if problem is not None:
             yield self._malformed(number, cells, self._at, problem)
@@ -150,7 +150,7 @@ class _Table:
             yield from self._search(number, cells)
 
     def _search(self, number: int, cells: list[str]) -> Iterator[InputRow | None]:
-        """The rows of a record that may contain any number of keys."""
+        """Yield the rows of a record with any number of keys."""
         keys: dict[int, str] = {}
         bad = []
         for index, cell in enumerate(cells):
@@ -206,7 +206,7 @@ class _Table:
         return labels
 
     def _add_name(self, title: str) -> None:
-        """Name the next column by its title or its number; a repeated name gets a number at its end."""
+        """Name the next column by its title or its number. A repeated name gets a number as suffix."""
         position = len(self._names) + 1
         name = title = title or f"column_{position}"
         again = 1
@@ -218,9 +218,9 @@ class _Table:
 
 
 def _lay_out(held: list[Record], records: Iterator[Record], name: str, wanted: Wanted) -> _Table:
-    """Decide about header and columns; ``held`` has the first record and gets those that were needed.
+    """Return the columns of a source. ``held`` has the first record and receives those that are read ahead.
 
-    The records after it are left in ``records``. A header is removed from ``held``.
+    The later records remain in ``records``. A header is removed from ``held``.
     """
     cells = held[0].cells
     headed, keys, at = _find_keys(held, records, name, wanted)
@@ -234,7 +234,7 @@ def _lay_out(held: list[Record], records: Iterator[Record], name: str, wanted: W
 def _find_keys(
     held: list[Record], records: Iterator[Record], name: str, wanted: Wanted
 ) -> tuple[bool, frozenset[int], int]:
-    """Whether the first record is a header, the key columns, and where a row without a key should have it."""
+    """Return whether the first record is a header, the key columns, and the column that should have a key."""
     first, cells = held[0], held[0].cells
     index = as_index(wanted.column)
     if wanted.column is not None and index is None:
@@ -271,7 +271,7 @@ def _find_keys(
 
 
 def _keys_in(record: Record, index: int | None) -> list[int]:
-    """The columns of ``record`` that contain a bulk key; only ``index`` if it is given."""
+    """Return the columns of ``record`` that contain a bulk key; only ``index`` if it is given."""
     return [
         column
         for column, cell in enumerate(record.cells)
@@ -280,7 +280,7 @@ def _keys_in(record: Record, index: int | None) -> list[int]:
 
 
 def _hold(held: list[Record], records: Iterator[Record], index: int | None) -> list[int]:
-    """Read until a record contains a key. Return its columns with keys; none if the bound was reached before."""
+    """Read ahead to a record with a key. Return its columns with keys; none if the limit is reached before."""
     size = 0
     while len(held) < MOST_HELD and size < LIMIT and (record := next(records, None)) is not None:
         held.append(record)
@@ -291,7 +291,7 @@ def _hold(held: list[Record], records: Iterator[Record], index: int | None) -> l
 
 
 def _titled(titles: list[str], found: list[int], name: str, row: int) -> frozenset[int]:
-    """The key column of an unknown header. Raises InputError if several titled columns contain keys."""
+    """Return the key column of an unknown header. Raises InputError if several titled columns contain keys."""
     columns = [column for column in found if column < len(titles) and titles[column].strip(INVISIBLE)]
     if len(columns) > 1:
         shown = named([titles[column].strip(INVISIBLE) for column in columns])
@@ -309,7 +309,7 @@ _PURPOSES = {
 
 
 def _chosen(cells: list[str], column: str | None, headed: bool, name: str, option: str) -> int | None:
-    """The index of the column for ``option``. Raises InputError, whose message ends with the alternative."""
+    """Return the index of the column for ``option``. Raises InputError, whose message ends with the alternative."""
     if column is None:
         return None
     purpose, instead = _PURPOSES[option]

@@ -1,4 +1,4 @@
-"""Turn bytes into text and lines. Content that is not UTF-8 text is refused by name, and lines are bounded."""
+"""Convert bytes to text and lines. Content that is not UTF-8 text is refused with its format; lines are limited."""
 
 import codecs
 import io
@@ -10,10 +10,10 @@ from orchestrator.errors import InputError
 from orchestrator.sources.cells import INVISIBLE
 
 LIMIT = 2 << 20
-"""The most characters of one record: exported tables have cells of a megabyte, which become labels."""
+"""Most characters of one record. Exported tables have cells of a megabyte, which become labels."""
 
 _SAVE = "Save it as CSV in UTF-8 and run again."
-_START = 1_000  # characters by which the form of a source is recognised
+_START = 1_000  # characters that are examined to recognise the format of a source
 _COMMENTS = re.compile(rf"[{re.escape(INVISIBLE)}]*(#[^\r\n]*[\r\n][{re.escape(INVISIBLE)}]*)*")
 _BINARY = "is UTF-16 or binary: a NUL byte"
 _UNPACK = "Decompress it and run again."
@@ -47,11 +47,11 @@ def decode(chunks: Iterable[bytes], name: str) -> Iterator[str]:
     """Yield each chunk as text, without a byte order mark. CR and LF stay together.
 
     Raises:
-        InputError: a byte is not UTF-8 or is NUL; raised before anything of its chunk is yielded.
+        InputError: a byte is not UTF-8 or is NUL. Raised before any text of its chunk is yielded.
     """
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=False)
     head, before, line = b"", 0, 1
-    for chunk in chain(chunks, [b""]):  # the empty one flushes the decoder
+    for chunk in chain(chunks, [b""]):  # the empty chunk flushes the decoder
         head = (head + chunk[:8])[:8]
         try:
             piece = decoder.decode(chunk, final=not chunk)
@@ -70,9 +70,10 @@ def decode(chunks: Iterable[bytes], name: str) -> Iterator[str]:
 
 
 def read_start(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """The first characters of a source below its comments, enough to recognise its form; and all pieces again.
+    """Return the first characters of a source after its comments, and an iterator over all pieces.
 
-    Only a source that starts with a comment or a bracket, or like a known document, waits for a second piece.
+    The characters are enough to recognise the format. A second piece is read only if the source starts with a comment,
+    a bracket, or part of a known document's start.
     """
     held: list[str] = []
     start = ""
@@ -85,7 +86,7 @@ def read_start(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
 
 
 def _is_ambiguous(start: str) -> bool:
-    """Whether the next characters may still decide what a source is."""
+    """Return whether the next characters may decide the format of a source."""
     if len(start) >= _START:
         return False
     return (
@@ -106,7 +107,7 @@ def refuse_document(start: str, name: str) -> None:
 def split_lines(pieces: Iterable[str]) -> Iterator[str]:
     """Yield physical lines with their ends (LF, CRLF, CR) as soon as they are complete; the last may have none.
 
-    Only the start of a line longer than ``LIMIT`` characters is kept, so that it is still recognised as too long.
+    A line longer than ``LIMIT`` characters is cut to ``LIMIT`` + 1, so that it is still recognised as too long.
     """
     return chain.from_iterable(_complete(pieces))
 
@@ -118,7 +119,7 @@ def _complete(pieces: Iterable[str]) -> Iterator[list[str]]:
         if "\n" not in piece and "\r" not in piece:
             if (
                 size <= LIMIT
-            ):  # joined only once the line ends: its length must not be paid for with each piece
+            ):  # joined at the end of the line only: joining each piece would cost quadratic time
                 rest.append(piece)
                 size += len(piece)
             continue
@@ -131,7 +132,7 @@ def _complete(pieces: Iterable[str]) -> Iterator[list[str]]:
 
 
 def count_lines(text: str) -> int:
-    """The number of line ends in ``text``."""
+    """Return the number of line ends in ``text``."""
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
@@ -141,7 +142,7 @@ def _unreadable(name: str, head: bytes, what: str, line: int, offset: int) -> In
 
 
 def known_format(head: bytes) -> str | None:
-    """The kind of a source that begins with ``head``, if no text can be read from it: "is a zip archive"."""
+    """Return the format of a source that starts with ``head`` and has no readable text, as in "is a zip archive"."""
     known = _known(head)
     return known[0] if known is not None and not head.startswith((b"\xff\xfe", b"\xfe\xff")) else None
 
