@@ -1,6 +1,6 @@
 """Progress of each of several tenants: as many as fit, those that need a person first."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from orchestrator.durations import duration
 from orchestrator.printable import counted
@@ -21,21 +21,21 @@ def rows_of(
         return
     ordered = sorted(by_tenant, key=lambda name: _urgency(by_tenant[name], now))
     shown = ordered if len(ordered) < most else ordered[: most - 2]
-    counts = [list(by_tenant[shown[0]].stages), *(_counts(by_tenant[name]) for name in shown)]
-    columns = list(zip(*counts, strict=True))[: 1 if narrow else None]
-    names = [name[: SHORT_NAME if narrow else LONGEST_NAME] for name in ("tenant", *shown)]
-    padded = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
-    states = [("bold", ""), *(_state(by_tenant[name], now, narrow=narrow) for name in shown)]
-    for cells, (style, state) in zip(zip(*padded, strict=True), states, strict=True):
-        yield style, "  ".join([*cells, state]).rstrip()
+    stages = list(by_tenant[shown[0]].stages)[: 1 if narrow else None]
+    rows = [("bold", "tenant", stages, "")]
+    for name in shown:
+        progress = by_tenant[name]
+        style, state = _state(progress, now, narrow=narrow)
+        short = name[: SHORT_NAME if narrow else LONGEST_NAME]
+        rows.append((style, short, _counts(progress)[: len(stages)], state))
+    name_width = max(len(name) for _, name, _, _ in rows)
+    widths = [max(map(len, column)) for column in zip(*(counts for _, _, counts, _ in rows), strict=True)]
+    for style, name, counts, state in rows:
+        cells = [name.ljust(name_width), *map(str.rjust, counts, widths), state]
+        yield style, "  ".join(cells).rstrip()
     if rest := ordered[len(shown) :]:
         at_work = sum(not _is_done(by_tenant[name]) for name in rest)
         yield "", f"and {counted(len(rest), 'more tenant')}, {at_work or 'none'} of them at work"
-
-
-def _aligned(texts: Sequence[str], align: Callable[[str, int], str]) -> list[str]:
-    width = max(map(len, texts))
-    return [align(text, width) for text in texts]
 
 
 def _counts(progress: Progress) -> list[str]:
@@ -44,7 +44,7 @@ def _counts(progress: Progress) -> list[str]:
 
 
 def _state(progress: Progress, now: float, *, narrow: bool) -> tuple[str, str]:
-    """Its style, and what is to be said of a tenant besides its counts."""
+    """The style of the line, and the state of the tenant in words."""
     if progress.given_up is not None:
         return "bold red", f"given up: {progress.given_up}"
     needing = progress.need_a_person
