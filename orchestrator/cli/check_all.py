@@ -50,7 +50,9 @@ async def check_all(settings: Settings, tenants: Mapping[str, Tenant]) -> int:
     sys.stderr.write(f"{page}\n")
     if 2 in statuses:
         return 2
-    return 0 if not unready else 3 if unready == len(tenants) else 4
+    if unready:
+        return 3 if unready == len(tenants) else 4
+    return 0
 
 
 async def _inspect(
@@ -74,7 +76,7 @@ async def _inspect(
 
 def _add(page: Page, name: str, address: str, found: list[Finding], why: str | None) -> None:
     """A few lines on one tenant."""
-    production = "PRODUCTION, " * kind_of_tenant(address).production
+    production = "PRODUCTION, " if kind_of_tenant(address).production else ""
     state = "ready" if why is None else "NOT ready"
     page.entry(name, f"{production}{address}: {state}", "red" if why else "green")
     if why:
@@ -88,11 +90,14 @@ def _add(page: Page, name: str, address: str, found: list[Finding], why: str | N
 
 def _conclude(page: Page, unready: int, every: int, file: str, *, refused: bool) -> None:
     """Whether a run over all tenants may start, and the command that shows one tenant in full."""
-    if not unready:
-        page.line(f"Ready: mass-stop plan, or run, of {counted(every, 'tenant')} may start.", "green")
+    if unready:
+        effect = ""
+        if refused:
+            effect = ": a run would refuse its input"
+        elif unready < every:
+            effect = ": a run would work on the others"
+        page.line(f"NOT ready: {unready:,} of {counted(every, 'tenant')}{effect}.", "red")
     else:
-        rest = ": a run would work on the others" * (unready < every)
-        rest = ": a run would refuse its input" if refused else rest
-        page.line(f"NOT ready: {unready:,} of {counted(every, 'tenant')}{rest}.", "red")
+        page.line(f"Ready: mass-stop plan, or run, of {counted(every, 'tenant')} may start.", "green")
     page.line("One of them in full:")
     page.command(f"mass-stop check --tenants {shlex.quote(file)} --tenant NAME")

@@ -48,7 +48,8 @@ class Finding(Struct, frozen=True):
 def tenant(settings: Settings) -> Finding:
     """Which tenant it is."""
     kind = kind_of_tenant(settings.address)
-    return Finding("tenant", f"{settings.address} ({'PRODUCTION, ' * kind.production}{kind.text})")
+    production = "PRODUCTION, " if kind.production else ""
+    return Finding("tenant", f"{settings.address} ({production}{kind.text})")
 
 
 def proxy(route: Route) -> Finding | None:

@@ -44,7 +44,8 @@ def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
 
-    named, sources = (None, places) if latest else (Path(*places[:1]) if places else None, places[1:])
+    named = None if latest or not places else Path(places[0])
+    sources = places if latest else places[1:]
     run_dir = run_or_latest(named, latest=latest, command="resume")
     info, earlier, known, sentences = runs.earlier(run_dir)
     for sentence in sentences:

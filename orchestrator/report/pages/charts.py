@@ -4,7 +4,7 @@ They are drawn here and not by a library. The libraries that fit use style and s
 content security policy forbids, and scale their lettering with the picture.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil, floor, log10
 
@@ -150,14 +150,12 @@ def _bars(values: Sequence[int], top: float) -> str:
 
 
 def _stairs(
-    points: Iterable[tuple[float, float]], seconds: float, top: float, *, closed: bool = False
+    points: Sequence[tuple[float, float]], seconds: float, top: float, *, closed: bool = False
 ) -> str:
     """Each point holds until the next; the first holds from the start."""
-    path = ""
-    for at, value in points:
-        x, y = _x(at, seconds), _y(value, top)
-        path += f"H{x}V{y}" if path else f"M0 {HIGH}V{y}H{x}" if closed else f"M0 {y}H{x}"
-    return path + (f"H{WIDE}V{HIGH}Z" if closed else f"H{WIDE}")
+    (_, first), *rest = points
+    line = f"{_y(first, top)}" + "".join(f"H{_x(at, seconds)}V{_y(value, top)}" for at, value in rest)
+    return f"M0 {HIGH}V{line}H{WIDE}V{HIGH}Z" if closed else f"M0 {line}H{WIDE}"
 
 
 def _levels(top: float) -> list[Tick]:
@@ -182,7 +180,7 @@ def _digest(timeline: Timeline, rows: int = 24) -> list[tuple[str, list[str]]]:
 
 
 def _moment(seconds: float) -> str:
-    return show_duration(round(seconds, 2)) if seconds >= 1 else f"{seconds:.2g}s" if seconds else "0s"
+    return f"{seconds:.2g}s" if seconds < 1 else show_duration(round(seconds, 2))
 
 
 def _percent(value: float, whole: float) -> float:
