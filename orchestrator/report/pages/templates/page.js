@@ -24,10 +24,9 @@
   const duration = (seconds) => {
     if (seconds === null) return "–";
     if (seconds < 60) return `${precise.format(seconds)}s`;
-    const whole = Math.round(seconds), parts = [[3600, "h"], [60, "m"], [1, "s"]];
-    return parts.map(([size, unit]) => [Math.floor((whole % (size * 60)) / size), unit])
-      .map(([count, unit], n) => [n ? count : Math.floor(whole / 3600), unit])
-      .filter(([count]) => count).map((part) => part.join("")).join("");
+    const rounded = Math.round(seconds), minutes = Math.floor(rounded / 60);
+    const parts = [[Math.floor(minutes / 60), "h"], [minutes % 60, "m"], [rounded % 60, "s"]];
+    return parts.filter(([count]) => count).map((part) => part.join("")).join("");
   };
   const title = (row) => setup.titles[row[at.outcome]];
   const group = (row) => setup.groups[row[at.outcome]];
