@@ -167,7 +167,7 @@ class View(Struct, frozen=True):
             # Standard input, for example, cannot be read again by itself.
             again = " SOURCE" * sum(source.path is None for source in self.unread)
             steps.append((self._why_resume(), f"mass-stop resume {directory}{again}"))
-        if self.run.command == "plan":
+        if self.groups["planned"] and not self.unread:  # a plan without all its keys is no input
             steps.append(("Stop them, the fastest first:", f"mass-stop run --plan {directory}{tenants}"))
         return steps
 

@@ -241,6 +241,33 @@ def test_the_check_before_a_run_of_several_tenants_continues_names_their_file():
     assert "mass-stop check --tenants '/folder of/tenants.toml'" in steps
 
 
+def test_a_plan_that_was_cut_is_resumed_and_not_yet_run():
+    """A run refuses a plan without all its keys."""
+    with made_run(command="plan", complete=False) as run:
+        run.add(Outcome.WOULD_STOP)
+        run.end("interrupted", None, 143)
+        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+    assert "mass-stop resume runs/one" in steps
+    assert "mass-stop run" not in steps
+
+
+def test_a_plan_with_nothing_to_stop_asks_for_no_run():
+    with made_run(command="plan") as run:
+        run.add(Outcome.ALREADY_COMPLETED)
+        run.end()
+        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+    assert steps == "> Nothing. Every action is over."
+
+
+def test_an_input_that_was_cut_is_not_called_done():
+    with made_run(complete=False) as run:
+        run.add(Outcome.STOPPED)
+        run.end("interrupted", None, 130)
+        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+    assert "mass-stop resume runs/one" in steps
+    assert "Nothing" not in steps
+
+
 def test_a_run_that_is_at_work_calls_its_actions_not_over_yet(run):
     run.add(Outcome.STOPPED)
     run.add(None)
