@@ -21,6 +21,11 @@ def new_run_id() -> str:
 HANDOVER = "needs-person.csv"
 """The file in a run directory that lists every key that needs a person."""
 
+JOURNAL, LOG, PAGE = "journal.db", "run.log", "report.html"
+
+_UNSENT = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", LOG, "keys.csv")
+"""The files that a run makes before it sends anything: ``keys.csv`` is a drill's."""
+
 PATIENCE = 0.5
 """Seconds to wait for a lock: the command ``report`` holds it for a moment."""
 
@@ -43,11 +48,11 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, made: bool, shared: bool = False) -> None:
         self.path = path
-        self.journal = path / "journal.db"
+        self.journal = path / JOURNAL
         self.report = path / "report.json"
-        self.page = path / "report.html"
+        self.page = path / PAGE
         self.handover = path / HANDOVER
-        self.log = path / "run.log"
+        self.log = path / LOG
         self._made = made
         try:
             if shared:
@@ -76,6 +81,7 @@ class RunDirectory:
                 f"{path} cannot be locked ({error.strerror}), and without a lock nothing keeps two processes from "
                 f"working on one run. {wanted}"
             ) from None
+        self._new = [path / name for name in _UNSENT if not os.path.lexists(path / name)]
 
     @property
     def warning(self) -> str | None:
@@ -98,9 +104,12 @@ class RunDirectory:
         os.close(self._lock)
 
     def discard(self) -> None:
-        """Remove the files of a run that sent nothing, so that its directory can be used again."""
-        for name in ("journal.db", "journal.db-wal", "journal.db-shm", "run.log", "keys.csv"):
-            (self.path / name).unlink(missing_ok=True)
+        """Remove the files of a run that sent nothing, so that its directory can be used again.
+
+        Files that were there before the run stay.
+        """
+        for path in self._new:
+            path.unlink(missing_ok=True)
         if self._made:
             with suppress(OSError):  # it holds other files, which stay
                 self.path.rmdir()

@@ -14,9 +14,17 @@ import click
 from orchestrator import collector
 from orchestrator.background import BackgroundStream
 from orchestrator.cli import memory
-from orchestrator.cli.help import FIRST_STEPS, sentence_of, suggestion
-from orchestrator.cli.output import say
-from orchestrator.errors import NO_MEMORY, MassStopError, SettingError
+from orchestrator.cli.help import (
+    CREDENTIALS,
+    FIRST_STEPS,
+    Helpful,
+    sentence_of,
+    suggestion,
+    write_environment,
+    write_examples,
+)
+from orchestrator.cli.output import echo, say
+from orchestrator.errors import NO_MEMORY, MassStopError, SettingError, StorageError
 from orchestrator.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(Helpful, click.Group):
     """Imports a subcommand's module when it is called: help must not wait for an HTTP client."""
 
     def list_commands(self, _: click.Context) -> list[str]:
@@ -70,19 +78,30 @@ class _Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        write_environment(formatter, CREDENTIALS)
+        write_examples(formatter, "mass-stop")
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        echo(f"mass-stop, version {VERSION}")
+        ctx.exit()
+
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(VERSION, prog_name="mass-stop")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def group() -> None:
     """Stop many Zuora mass actions at once, and report what was stopped and what went through before.
 
     A stop cannot be undone. Records that were processed before it stay processed.
-
-    \b
-    First steps:
-      mass-stop drill             rehearse a run; needs no credentials
-      mass-stop check             check address, credentials and limits; stops nothing
-      mass-stop run keys.csv      stop every mass action in keys.csv, after a question
 
     mass-stop COMMAND --help shows examples and every option.
     """
@@ -138,6 +157,12 @@ def ending(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_status
     if isinstance(error, MemoryError):
         return NO_MEMORY, 5
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return (
+            f"This machine refused an operation ({error.strerror}{where}). If a run directory was made, it has all "
+            "known results. Correct the cause, then finish the run with: mass-stop resume RUN_DIR"
+        ), StorageError.exit_status
     sentence = (
         f"a defect of mass-stop ended the run ({type(error).__name__}: {error}). Stopped actions stay stopped. If a "
         "run directory was made, it holds what is known, and run.log the details. Finish the run with: mass-stop "

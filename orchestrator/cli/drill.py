@@ -1,5 +1,6 @@
 """``mass-stop drill``."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import click
 from orchestrator.cli import options
 from orchestrator.cli.help import Command
 from orchestrator.cli.simulate import fault_plan, tenant_options
+from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.simulator import SimulatedTenant
@@ -38,6 +40,8 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     from orchestrator.simulator.server import write_keys
 
     settings = options.read_settings(given)
+    if settings.out is not None and os.path.lexists(keys := Path(settings.out) / "keys.csv"):
+        raise UsageError(f"--out: the drill would overwrite {keys}; give another directory.")
     config = TenantConfig(actions=actions, seed=seed, faults=fault_plan(faults))
 
     @asynccontextmanager

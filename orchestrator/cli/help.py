@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.output import echo
+
 FIRST_STEPS = """\
 mass-stop stops many Zuora mass actions at once. Start with one of these:
 
@@ -18,6 +20,11 @@ All commands: mass-stop --help
 """
 
 EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "mass-stop": (
+        ("mass-stop drill", "rehearse a run; needs no credentials"),
+        ("mass-stop check", "check address, credentials and limits; stops nothing"),
+        ("mass-stop run keys.csv", "stop every mass action in keys.csv, after a question"),
+    ),
     "run": (
         ("mass-stop run keys.csv", "stop every mass action in the file"),
         ("mass-stop run --plan plan-tonight --out tonight", "the keys of a plan, the fastest first"),
@@ -93,7 +100,24 @@ EXIT_STATUSES: Mapping[str, tuple[str, str]] = {
 """Exit statuses of a run, each with its meaning and what to do."""
 
 
-class Command(click.Command):
+class Helpful(click.Command):
+    """A command whose ``--help`` reports that it cannot be written, as every other output does."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """As click's, but a full disk is a StorageError, and a reader that closes early is no failure."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _print_help
+        return option
+
+
+def _print_help(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        echo(ctx.get_help())
+        ctx.exit()
+
+
+class Command(Helpful):
     """A command whose help has headings, examples and the environment."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -128,16 +152,28 @@ class Command(click.Command):
         if values := _values(names):
             with formatter.section("Values"):
                 formatter.write_dl(values)
-        if "client_id" in names:
-            with formatter.section("Environment"):
-                formatter.write_dl(_environment())
+        write_environment(formatter, _environment() if "client_id" in names else [_NO_SECRETS])
         if "settle" in names:
             with formatter.section("Exit status"):
                 formatter.write_dl([(code, meaning) for code, (meaning, _) in EXIT_STATUSES.items()])
-        if examples := EXAMPLES.get(self.name or ""):
-            with formatter.section("Examples"):
-                for line, meaning in examples:
-                    formatter.write(f"  {line}\n      {meaning}\n")
+        write_examples(formatter, self.name)
+
+
+_NO_SECRETS = ("ZUORA_CLIENT_SECRET, ZUORA_TOKEN", "the secrets of other commands; not used by this one")
+
+
+def write_environment(formatter: click.HelpFormatter, variables: Sequence[tuple[str, str]]) -> None:
+    """Write the section on environment variables, each with its meaning."""
+    with formatter.section("Environment"):
+        formatter.write_dl(variables)
+
+
+def write_examples(formatter: click.HelpFormatter, name: str | None) -> None:
+    """Write the examples of the command ``name``, if there are any."""
+    if examples := EXAMPLES.get(name or ""):
+        with formatter.section("Examples"):
+            for line, meaning in examples:
+                formatter.write(f"  {line}\n      {meaning}\n")
 
 
 class Whole(click.ParamType[int]):
@@ -167,13 +203,19 @@ def _values(names: set[str]) -> list[tuple[str, str]]:
     )
 
 
+CREDENTIALS = (
+    ("ZUORA_CLIENT_ID", "OAuth client: its id,"),
+    ("ZUORA_CLIENT_SECRET", "and its secret (or --client-secret-file)"),
+    ("ZUORA_TOKEN", "a bearer token instead of the client (or --token-file)"),
+)
+"""The environment variables for credentials, each with its meaning."""
+
+
 def _environment() -> list[tuple[str, str]]:
     from orchestrator.settings import ENVIRONMENTS
 
     return [
-        ("ZUORA_CLIENT_ID", "OAuth client: its id,"),
-        ("ZUORA_CLIENT_SECRET", "and its secret (or --client-secret-file)"),
-        ("ZUORA_TOKEN", "a bearer token instead of the client (or --token-file)"),
+        *CREDENTIALS,
         ("ZUORA_BASE_URL", "the tenant's address, as --base-url"),
         ("MASS_STOP_...", "every other option: --max-attempts is MASS_STOP_MAX_ATTEMPTS"),
         ("names for --env", ", ".join(ENVIRONMENTS)),

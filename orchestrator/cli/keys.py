@@ -23,7 +23,10 @@ _ROWS = 1_000  # rows that are written at once
 @click.command("keys", cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, shell_complete=complete.files)
 @click.option(
-    "--loose", is_flag=True, help="Also take text that only looks like a key (32 letters or digits)."
+    "--loose",
+    is_flag=True,
+    envvar="MASS_STOP_LOOSE",
+    help="Also take text that only looks like a key (32 letters or digits).",
 )
 def command(files: tuple[str, ...], loose: bool) -> int:
     """Find bulk keys in logs, JSON, HTTP traces (HAR) and exported tables, and print them as CSV.

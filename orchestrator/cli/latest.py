@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.cli import complete
 from orchestrator.cli.output import say
@@ -18,9 +19,21 @@ RUNS = Path("runs")
 _RUN_ID = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
 
 
+def latest_option(help_text: str) -> Callable[..., Any]:
+    """The option ``--latest``. MASS_STOP_LATEST counts only without arguments: those are nearer to the operator."""
+    return click.option(
+        "--latest", is_flag=True, envvar="MASS_STOP_LATEST", help=help_text, callback=_without_arguments
+    )
+
+
+def _without_arguments(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    named = any(context.params.get(name) for name in ("run_dir", "places"))
+    return value and not (named and context.get_parameter_source("latest") is ParameterSource.ENVIRONMENT)
+
+
 def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the argument RUN_DIR and the option ``--latest``, for :func:`run_or_latest`."""
-    latest = click.option("--latest", is_flag=True, help="Take the newest run in runs/.")
+    latest = latest_option("Take the newest run in runs/.")
     run_dir = click.argument(
         "run_dir",
         metavar="RUN_DIR",
@@ -28,7 +41,8 @@ def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
         required=False,
         shell_complete=complete.folders,
     )
-    return run_dir(latest(function))
+    decorated: Callable[..., Any] = run_dir(latest(function))
+    return decorated
 
 
 def run_or_latest(run_dir: Path | None, *, latest: bool, command: str) -> Path:

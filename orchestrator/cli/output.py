@@ -7,6 +7,10 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
 
 from orchestrator.errors import StorageError
 from orchestrator.printable import printable
@@ -38,8 +42,20 @@ def say(sentence: str) -> None:
 
 def print_out(text: str) -> None:
     """Writes ``text`` to standard output, whose reader may close it early. Raises StorageError."""
-    try:
+    with _reported():
         put_out(text.encode())
+
+
+def echo(text: str) -> None:
+    """Writes a line to ``sys.stdout``, as click does with help. Its reader may close it early. Raises StorageError."""
+    with _reported():
+        click.echo(text)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
     except ConnectionError:
         pass
     except OSError as error:

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli import complete, options
 from orchestrator.cli.help import Command
-from orchestrator.cli.latest import run_or_latest
+from orchestrator.cli.latest import latest_option, run_or_latest
 from orchestrator.cli.output import say
 
 
@@ -17,9 +17,7 @@ from orchestrator.cli.output import say
 @click.argument(
     "places", metavar="[RUN_DIR] [SOURCE]...", nargs=-1, shell_complete=complete.folder_then_files
 )
-@click.option(
-    "--latest", is_flag=True, help="Resume the newest run in runs/; every argument is then a SOURCE."
-)
+@latest_option("Resume the newest run in runs/; every argument is then a SOURCE.")
 @click.option(
     "--retry-rejected",
     is_flag=True,

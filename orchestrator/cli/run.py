@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from orchestrator.cli import complete, options
+from orchestrator.cli import complete, options, targets
 from orchestrator.cli.help import Command
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
@@ -35,9 +35,13 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
 
 
 def input_specs(sources: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
-    """The sources as given; without any, standard input if it is not a terminal. Raises UsageError."""
+    """The sources as given; without any, standard input if it is not a terminal.
+
+    Raises UsageError if there are none, if one is a file that the run would replace, or if a tenant is not named.
+    """
     if settings.tenants is not None and settings.tenant is None and any(map(is_key_argument, sources)):
         raise UsageError("Keys as arguments do not say which tenant they belong to: add --tenant NAME.")
+    targets.keep_sources(sources, settings)
     if sources or settings.plan:
         return sources
     if sys.stdin is None or sys.stdin.isatty():

@@ -3,10 +3,13 @@
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.rundir import HANDOVER, JOURNAL, LOG, PAGE
+from orchestrator.settings import Settings
 from orchestrator.settings.owners import group_name, is_foreign, user_name
 
 MOST_LINKS = 40
@@ -61,6 +64,8 @@ def refuse_report_target(report: str | None, option: str = "--report") -> None:
             raise UsageError(f"{option}: {reason}. Name another path.")
         if path.is_dir():
             raise UsageError(f"{option}: {report} is a directory; name a file in it.")
+        if path.resolve().name.startswith((JOURNAL, LOG)):
+            raise UsageError(f"{option}: {report} is the name of a run's journal or log; name another path.")
         if path.exists() and not path.is_file():
             return  # a pipe or a device
         above = next((folder for folder in path.parents if folder.exists()), None)
@@ -70,6 +75,20 @@ def refuse_report_target(report: str | None, option: str = "--report") -> None:
         raise UsageError(f"{option}: {above} is a file, not a directory; name another path.")
     if above is not None and not os.access(above, os.W_OK | os.X_OK):
         raise UsageError(f"{option}: this user may write nothing in {above}; name another path.")
+
+
+def keep_sources(sources: Sequence[str], settings: Settings) -> None:
+    """Raise UsageError if a file of the run would replace one of its ``sources``."""
+    files = [(settings.report, "--report"), (settings.metrics, "--metrics")]
+    if settings.out is not None:
+        files += [(str(Path(settings.out) / name), "--out") for name in (HANDOVER, PAGE, LOG)]
+    for source in sources:
+        for path, option in files:
+            with suppress(OSError, ValueError):  # one of them does not exist
+                if path is not None and Path(source).is_file() and Path(path).samefile(source):
+                    raise UsageError(
+                        f"{option}: the run would overwrite {source}, which is its input; name another path."
+                    )
 
 
 def distrust(target: str) -> str | None:

@@ -120,7 +120,9 @@ class ResponseFiles:
     def remediated(self) -> bool:
         """Whether the remediation was made already of all that an earlier session fetched, and nothing came since."""
         last = self._directory / "remediation" / "unprocessed.csv"
-        return last.is_file() and not self._spool.is_dir()
+        with suppress(OSError):  # a folder that may not be read is written again, or reported
+            return last.is_file() and not self._spool.is_dir()
+        return False
 
     def keeps(self, name: str) -> bool:
         """Whether the file of that name is there up to its last byte: after a power cut it may be a bare name.

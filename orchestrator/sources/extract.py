@@ -34,6 +34,8 @@ _LABELLED = re.compile(
 )
 _ASSIGNED = _BEGINS + rb"[\"'\\]*\s*[:=]\s*"
 _LIST = re.compile(_ASSIGNED + rb"[\"'\\]*\[([^\]\r\n]+)")
+_LEFT_OPEN = re.compile(_ASSIGNED + rb"(?:[\"'\\]*\[[^\]]*|(?<=:)\s*)\Z")
+_ITEMS = re.compile(rb"([\s\"'\\,0-9A-Za-z._~-]*)(\][^\]]*)?")  # a further line of a list, up to its end
 _OTHER_VALUE = re.compile(_ASSIGNED + rb"[\"'\\]*([0-9A-Za-z._~-]*\d[0-9A-Za-z._~-]*)")
 _ALONE = re.compile(rb"(?<![0-9A-Za-z])" + _KEY)
 _TIME = re.compile(
@@ -42,6 +44,7 @@ _TIME = re.compile(
     rb"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d"
 )
 _TITLE = "bulkkey"
+_NO_TITLE = re.compile(r"[\[\]{}:=]")  # part of JSON or of a log line
 _START = 64 * 1024  # bytes that are searched for the header of a table
 _MOST_LINES = 20  # most lines up to and including a table's header
 
@@ -120,10 +123,10 @@ class Extraction:
 
     def _search_lines(self, source: "_Source", block: bytes, row: int, *, long: bool) -> int:
         """Search complete lines, the first of which has number ``row``. Return the number of the line after them."""
-        if not self._loose and b"bulk" not in block.lower():
+        if not self._loose and not source.in_list and b"bulk" not in block.lower():
             return row + block.count(b"\n")
         for line in block.split(b"\n"):
-            if self._loose or b"bulk" in line.lower():
+            if self._loose or source.in_list or b"bulk" in line.lower():
                 self._search_line(source, line, row, long=long)
             row, long = row + 1, False
         return row - 1
@@ -139,6 +142,7 @@ class Extraction:
         keys = _keys_in(line, *span, loose=self._loose)
         if not self._loose:
             source.add_unusable(line, *span, row)
+            keys = source.further_items(line) + keys
         if keys:
             times = [] if long else _TIME.findall(line)
             several = len(set(keys)) > 1 and len(set(times)) > 1  # the times cannot be assigned to the keys
@@ -148,21 +152,19 @@ class Extraction:
 
     def _search_table(self, source: "_Source", pieces: Iterable[bytes]) -> None:
         decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        column: int | None = None
+        columns: list[int] = []
         for record in parse_records(split_lines(map(decoder.decode, pieces)), frozenset({_TITLE})):
             titles = [normalised(cell) for cell in record.cells]
             if _TITLE in titles:
-                column = titles.index(_TITLE)
+                columns = [number for number, title in enumerate(titles) if title == _TITLE]
                 continue
             source.long_rows += sum(map(len, record.cells)) >= LIMIT
-            cell = record.cells[column] if column is not None and column < len(record.cells) else ""
-            key = bulk_key(cell)
-            if key is not None:
-                time = _TIME.search(" ".join(record.cells).encode())
-                self._add(key, source.name, record.number, time[0].decode() if time else "")
-            for number, other in enumerate(record.cells):
-                if (key is None or number != column) and (self._loose or "bulk" in other.lower()):
-                    self._search_line(source, other.encode(), record.number)
+            for number, cell in enumerate(record.cells):
+                if number in columns and (key := bulk_key(cell)) is not None:
+                    time = _TIME.search(" ".join(record.cells).encode())
+                    self._add(key, source.name, record.number, time[0].decode() if time else "")
+                elif self._loose or "bulk" in cell.lower():
+                    self._search_line(source, cell.encode(), record.number)
 
     def _add(self, key: str, source: str, row: int, time: str) -> None:
         found = self.found.get(key)
@@ -178,6 +180,9 @@ class _Source:
         self.name = name
         self.long_lines = 0
         self.long_rows = 0
+        self.in_list = (
+            False  # the line before has a key's label without its value, or without the end of its list
+        )
         self._nul = 0
         self._unusable = 0
         self._first_unusable = 0
@@ -197,6 +202,12 @@ class _Source:
             if match.start() < end and not _LABELLED.match(line, match.start()):
                 self._unusable += 1
                 self._first_unusable = self._first_unusable or row
+
+    def further_items(self, line: bytes) -> list[bytes]:
+        """The keys at the start of ``line`` that belong to a list in the lines before."""
+        items = _ITEMS.fullmatch(line) if self.in_list else None
+        self.in_list = _LEFT_OPEN.search(line) is not None or (items is not None and items[2] is None)
+        return [] if items is None else _ALONE.findall(items[1])
 
     def remarks(self) -> list[str]:
         """Return the counts as sentences."""
@@ -242,5 +253,7 @@ def _is_table(start: bytes) -> bool:
     """Return whether one of the first lines is a header with a column of bulk keys."""
     text = start.translate(None, b"\0").decode("utf-8", "replace")
     return any(
-        _TITLE in map(normalised, re.split(r"[,;\t]", line)) for line in text.splitlines()[:_MOST_LINES]
+        normalised(cell) == _TITLE and not _NO_TITLE.search(cell)
+        for line in text.splitlines()[:_MOST_LINES]
+        for cell in re.split(r"[,;\t]", line)
     )

@@ -250,7 +250,9 @@ def test_a_report_on_a_blocked_standard_output_can_be_interrupted(
     assert outcomes(ended.report) == dict.fromkeys(tenant.keys, "stopped")
 
 
-@pytest.mark.parametrize("words", [("report", "--schema"), ("completion", "bash")])
+@pytest.mark.parametrize(
+    "words", [("report", "--schema"), ("completion", "bash"), ("run", "--help"), ("--help",), ("--version",)]
+)
 @pytest.mark.parametrize(
     ("where", "why"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
 )

@@ -204,6 +204,17 @@ def test_a_run_that_sent_nothing_leaves_a_directory_that_was_there_before(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("name", ["keys.csv", "run.log", "journal.db-wal"])
+def test_a_run_that_sent_nothing_keeps_files_of_the_operator_by_any_name(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    directory = rundir.create(tmp_path)
+    directory.journal.touch()
+    directory.discard()
+    directory.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_files_of_others_in_a_new_directory_are_kept(tmp_path):
     directory = rundir.create(tmp_path / "one")
     (directory.path / "notes.txt").touch()

@@ -36,6 +36,17 @@ def test_the_help_of_a_command_ends_with_its_examples(name: str):
     assert [line for line, _ in EXAMPLES[name] if line not in last] == []
 
 
+def test_the_help_of_the_program_ends_with_examples_and_names_the_variables_for_secrets():
+    text = CliRunner().invoke(group, ["--help"]).output
+    assert text.rpartition("\n\nExamples:\n")[2].count("  mass-stop ") == len(EXAMPLES["mass-stop"])
+    assert {"ZUORA_CLIENT_SECRET", "ZUORA_TOKEN"} <= set(text.split())
+
+
+@EVERY_COMMAND
+def test_the_help_of_every_command_names_the_variables_for_secrets(name: str):
+    assert {"ZUORA_CLIENT_SECRET", "ZUORA_TOKEN"} <= set(re.findall(r"\w+", help_of(name)))
+
+
 @EVERY_COMMAND
 def test_the_help_of_a_command_is_ascii(name: str):
     assert help_of(name).isascii()

@@ -32,6 +32,12 @@ def test_a_defect_is_named_once_and_without_a_prefix_of_its_own(error: Exception
     )
 
 
+def test_an_error_of_this_machine_is_no_defect_and_names_its_place():
+    sentence, status = cli.ending(PermissionError(13, "Permission denied", "run/remediation"))
+    assert sentence.startswith("This machine refused an operation (Permission denied: run/remediation).")
+    assert status == 5
+
+
 def test_an_error_begins_with_the_name_of_the_program(capsys: pytest.CaptureFixture[str]):
     say("Nothing was stopped.\n")
     assert capsys.readouterr().err == "mass-stop: Nothing was stopped.\n"

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.cli import targets
 from orchestrator.cli.report_output import copy_report
 from orchestrator.errors import UsageError
+from orchestrator.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,38 @@ def test_a_folder_without_write_access_is_refused_at_once(
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
     with pytest.raises(UsageError, match="may write nothing"):
         targets.refuse_report_target(str(tmp_path / "report.json"))
+
+
+@pytest.mark.parametrize("report", ["run/journal.db", "new/journal.db-wal", "run/run.log", "link"])
+def test_a_report_does_not_take_the_place_of_a_journal_or_log(report: str) -> None:
+    Path("run").mkdir()
+    Path("run/journal.db").touch()
+    Path("link").symlink_to("run/journal.db")
+    with pytest.raises(UsageError, match=f"{report} is the name of a run's journal or log"):
+        targets.refuse_report_target(report)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"report": "../keys.csv"}, "--report"),
+        ({"metrics": "link"}, "--metrics"),
+        ({"out": "."}, "--out"),
+    ],
+)
+def test_no_file_of_a_run_takes_the_place_of_its_source(
+    given: dict[str, Any], option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    Path("../keys.csv").touch()
+    Path("needs-person.csv").touch()
+    Path("link").symlink_to("../keys.csv")
+    sources = ["-", "../keys.csv", "needs-person.csv"]
+    with pytest.raises(UsageError, match=f"^{option}: the run would overwrite .*which is its input"):
+        targets.keep_sources(sources, Settings(**given))
+    targets.keep_sources(sources, Settings(report="report.json", out="new"))
+    targets.keep_sources(sources, Settings(report="-"))
 
 
 @pytest.mark.parametrize(

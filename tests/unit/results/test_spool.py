@@ -4,6 +4,7 @@ import asyncio
 import io
 import threading
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -161,6 +162,14 @@ def test_discarding_that_was_cut_halfway_is_finished_the_next_time(responses, ke
 def test_an_unfinished_remediation_does_not_count(responses, tmp_path):
     (tmp_path / ".responses").rmdir()
     (tmp_path / "remediation").mkdir()
+    assert not responses.remediated
+
+
+def test_a_remediation_that_may_not_be_read_does_not_count(responses, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
     assert not responses.remediated
 
 
