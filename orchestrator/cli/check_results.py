@@ -1,5 +1,7 @@
 """The findings of ``check``, each in a line or two, with advice if there is something to do. No I/O."""
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from orchestrator.cli.quotas import ASSUMED, forecast_of, in_words
@@ -52,33 +54,36 @@ def tenant(settings: Settings) -> Finding:
     return Finding("tenant", f"{settings.address} ({production}{kind.text})")
 
 
-def proxy(route: Route) -> Finding | None:
-    """The proxy in use, or why a configured one is not used. None if no proxy is configured."""
-    if route.proxy is None:
-        return Finding("proxy", f"none: {route.unused}") if route.unused else None
-    credentials = ", with credentials" if route.proxy.credentials is not None else ""
-    return Finding("proxy", f"{route.proxy.url}{credentials} (from {route.proxy.origin})")
+def proxy(route: Route) -> Iterator[Finding]:
+    """The proxy in use, or why a configured one is not used; nothing if no proxy is configured."""
+    if route.proxy is not None:
+        credentials = ", with credentials" if route.proxy.credentials is not None else ""
+        yield Finding("proxy", f"{route.proxy.url}{credentials} (from {route.proxy.origin})")
+    elif route.unused:
+        yield Finding("proxy", f"none: {route.unused}")
 
 
-def reachable(reached: Reached, now: float) -> list[Finding]:
+def reachable(reached: Reached, now: float) -> Iterator[Finding]:
     """Address and TLS; ``now`` in seconds since the epoch."""
-    found = [Finding("reachable", f"yes: {reached.address}, connected in {duration_ms(reached.seconds)}")]
+    yield Finding("reachable", f"yes: {reached.address}, connected in {duration_ms(reached.seconds)}")
     if reached.tls is None:
-        return [*found, Finding("TLS", "none; not needed for an address on this machine")]
+        yield Finding("TLS", "none; not needed for an address on this machine")
+        return
     tls, left = reached.tls, reached.tls.ends_at - now
     text = f"{tls.version}; the certificate of {tls.subject} by {tls.issuer} ends {stamp(tls.ends_at)[:10]}"
     advice = f"it ends in {duration(left)}: ask its owner to renew it" if left < SOON else None
-    return [*found, Finding("TLS", f"{text} (in {duration(left)})", advice)]
+    yield Finding("TLS", f"{text} (in {duration(left)})", advice)
 
 
-def credentials(grant: Grant | None, settings: Settings) -> list[Finding]:
+def credentials(grant: Grant | None, settings: Settings) -> Iterator[Finding]:
     """The token: how long it is good for, and for what."""
     if grant is None:
         text = "a bearer token was accepted; its end is not known"
-        return [Finding("credentials", text, "an OAuth client renews its token by itself")]
-    found = [Finding("credentials", f"good: a token was issued for {duration(grant.seconds)}")]
+        yield Finding("credentials", text, "an OAuth client renews its token by itself")
+        return
+    yield Finding("credentials", f"good: a token was issued for {duration(grant.seconds)}")
     if grant.scope is None:
-        return found
+        return
     advice = None
     if settings.entity_id and grant.entities and plain_entity(settings.entity_id) not in grant.entities:
         advice = f"--entity-id {settings.entity_id} is none of the token's entities: calls will be refused"
@@ -87,7 +92,7 @@ def credentials(grant: Grant | None, settings: Settings) -> list[Finding]:
             f"{WRITE_SCOPE} is not among it: stops may be refused. "
             "The user's Platform role needs the permission API Write Access"
         )
-    return [*found, Finding("scope", grant.scope, advice)]
+    yield Finding("scope", grant.scope, advice)
 
 
 def permission(error: CallError | None, settings: Settings) -> Finding:
@@ -148,28 +153,22 @@ def clock(answer: Answered, now: float) -> Finding:
     return Finding("clock", f"{duration(abs(skew))} {how} the tenant's", advice)
 
 
-def limits(reported: Limits, settings: Settings) -> list[Finding]:
+def limits(reported: Limits, settings: Settings) -> Iterator[Finding]:
     """The calls that the tenant allows at once and in each window, and how many are left."""
     if reported.concurrency is None:
-        found = [Finding("concurrency", f"unknown; {USUAL_LIMIT} calls at once are assumed")]
+        text = f"unknown; {USUAL_LIMIT} calls at once are assumed"
     else:
-        left = (
-            "" if reported.concurrency_remaining is None else f", {reported.concurrency_remaining} free now"
-        )
-        found = [
-            Finding(
-                "concurrency",
-                f"{reported.concurrency} calls at once{left}; a run takes up to {slots(reported, settings)}",
-            )
-        ]
+        free = reported.concurrency_remaining
+        left = "" if free is None else f", {free} free now"
+        text = f"{reported.concurrency} calls at once{left}; a run takes up to {slots(reported, settings)}"
+    yield Finding("concurrency", text)
     windows = quotas(reported)
     if not windows:
-        found.append(Finding("rate", "the tenant sends no limit"))
+        yield Finding("rate", "the tenant sends no limit")
     for number, quota in enumerate(windows):
         short = quota.reported and quota.left < quota.calls * settings.headroom / 100
         advice = "almost nothing is left: a run would wait for the reset" if short else None
-        found.append(Finding("" if number else "rate", in_words(quota), advice))
-    return found
+        yield Finding("" if number else "rate", in_words(quota), advice)
 
 
 def ahead(reported: Limits, call_seconds: float, settings: Settings) -> Finding:

@@ -28,7 +28,7 @@ async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenera
     answers: list[Answered] = []
     async with ZuoraClient(settings, clock, answers.append) as tenant:
         yield check_results.tenant(settings)
-        if finding := check_results.proxy(tenant.route):
+        for finding in check_results.proxy(tenant.route):
             yield finding
         longest = min(LONGEST_CONNECT, settings.timeout)
         trusted = context_for(settings.address, settings.ca_file)

@@ -77,7 +77,7 @@ def test_check_warns_of_a_token_for_another_entity(entity: str, warned: bool):
 
 
 def test_check_shows_no_scope_if_the_tenant_sends_none():
-    assert len(check_results.credentials(Grant(3_599), settings())) == 1
+    assert len(list(check_results.credentials(Grant(3_599), settings()))) == 1
 
 
 @pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE])
@@ -138,7 +138,7 @@ def test_check_shows_every_window_with_what_is_left():
 
 def test_check_warns_of_a_nearly_used_window():
     limits = Limits(windows=(Window(2_500, 60),), nearest=2_500, remaining=100, reset=20.0)
-    assert check_results.limits(limits, settings())[1].advice is not None
+    assert list(check_results.limits(limits, settings()))[1].advice is not None
 
 
 def test_check_says_that_a_tenant_sends_no_limits():
