@@ -73,7 +73,7 @@ def forecast_run(
     """
     by_tenant = progress.tenants or {"": progress}
     ahead = {}
-    for name, summary in plan.summary.parts.items():
+    for name, summary in plan.summary.summaries_by_name.items():
         seen = by_tenant.get(name)
         if seen is None or seen.call_seconds is None:
             continue

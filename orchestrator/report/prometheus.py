@@ -51,7 +51,7 @@ def _of_tenants(total: Summary) -> Iterator[tuple[str, str, Samples]]:
     def samples(label: str, counts: Callable[[Summary], Mapping[Any, float | None]]) -> Samples:
         return [
             ({name: text for name, text in (("tenant", tenant), (label, value)) if text}, count)
-            for tenant, summary in total.parts.items()
+            for tenant, summary in total.summaries_by_name.items()
             for value, count in counts(summary).items()
         ]
 

@@ -123,7 +123,7 @@ class RunEntry(Struct, frozen=True, omit_defaults=True):
     headline: Headline | None = None
 
     @property
-    def places(self) -> Mapping[str, TenantEntry]:
+    def tenants_by_name(self) -> Mapping[str, TenantEntry]:
         """The tenants by name. In a run of one tenant, its name is empty."""
         return self.tenants or {} if self.tenant is None else {"": self.tenant}
 
@@ -182,7 +182,7 @@ class Summary(Struct, frozen=True, omit_defaults=True):
     by_tenant: "dict[str, Summary] | None" = None
 
     @property
-    def parts(self) -> Mapping[str, "Summary"]:
+    def summaries_by_name(self) -> Mapping[str, "Summary"]:
         """The summaries of the tenants by name. In a run of one tenant, its name is empty."""
         return {"": self} if self.by_tenant is None else self.by_tenant
 

@@ -31,7 +31,7 @@ def write_support(reader: JournalReader, write: Write, only: Sequence[Outcome] =
     outcomes = only or LISTED
     run, summary = read_head(reader)
     head = [
-        *(_tenant(name, tenant) for name, tenant in run.places.items()),
+        *(_tenant(name, tenant) for name, tenant in run.tenants_by_name.items()),
         f"Run: {run.id}, from {run.started_at} to {run.ended_at or 'now'} (UTC), mass-stop {run.version}",
         *(f"{outcome.value}: {summary.outcomes.get(outcome, 0):,} mass actions" for outcome in outcomes),
     ]

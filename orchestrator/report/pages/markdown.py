@@ -30,7 +30,7 @@ from orchestrator.settings import kind_of_tenant
 _MARKS = {"good": "✅", "bad": "🛑", "open": "⏳", "plan": "📋"}
 _LIKES = str.maketrans({"`": "ˋ", "|": "¦", "@": "＠", "<": "‹", ">": "›"})
 _LONGEST = 160
-_PLACES = 6
+_TENANTS = 6
 """Tenants shown in full."""
 
 
@@ -59,16 +59,17 @@ def _lines(view: View, directory: Path) -> Iterator[str]:
     if run.verifications:
         yield from _verification(run.verifications[-1])
     yield ""
-    places = [_place(name, place, drill=run.command == "drill") for name, place in run.places.items()]
-    where = "; ".join(places[:_PLACES])
-    if len(places) > _PLACES:
-        where += f"; and {len(places) - _PLACES:,} more"
+    drill = run.command == "drill"
+    tenants = [_tenant(name, tenant, drill=drill) for name, tenant in run.tenants_by_name.items()]
+    where = "; ".join(tenants[:_TENANTS])
+    if len(tenants) > _TENANTS:
+        where += f"; and {len(tenants) - _TENANTS:,} more"
     yield f"Tenant {where}. Run {code(run.id)} ({run.state}), {_when(view)}."
     if run.operator is not None:
         yield from _operator(run.operator)
     if view.tenants:
         yield ""
-        yield from _tenants(view)
+        yield from _verdicts(view)
     yield ""
     yield from _outcomes(view)
     yield ""
@@ -96,11 +97,11 @@ def _operator(operator: Operator) -> Iterator[str]:
             yield f"{title}: {code(text)}"
 
 
-def _place(name: str, place: TenantEntry, *, drill: bool) -> str:
+def _tenant(name: str, tenant: TenantEntry, *, drill: bool) -> str:
     named = f"{code(name)} at " if name else ""
-    label = kind_of_tenant(place.base_url).label
+    label = kind_of_tenant(tenant.base_url).label
     kind = f" ({label.replace('production', '**production**')})" if label else ""
-    return f"{named}{code(place.base_url)}{' (simulated)' if drill else kind}"
+    return f"{named}{code(tenant.base_url)}{' (simulated)' if drill else kind}"
 
 
 def _when(view: View) -> str:
@@ -113,15 +114,15 @@ def _when(view: View) -> str:
     return ", ".join(parts)
 
 
-def _tenants(view: View) -> Iterator[str]:
+def _verdicts(view: View) -> Iterator[str]:
     """The verdict of each tenant; those that are not all over come first."""
     ordered = sorted(view.tenants, key=lambda one: one.headline.tone == "good")
-    for one in ordered[:_PLACES]:
+    for one in ordered[:_TENANTS]:
         said = one.headline
         reason = f" {code(one.reason, _LONGEST)}" if one.reason else ""
         yield f"- {code(one.name)}: {_MARKS[said.tone]} {said.title}. {said.sentence}{reason}"
-    if len(ordered) > _PLACES:
-        yield f"- and {len(ordered) - _PLACES:,} more tenants"
+    if len(ordered) > _TENANTS:
+        yield f"- and {len(ordered) - _TENANTS:,} more tenants"
 
 
 def _outcomes(view: View) -> Iterator[str]:
