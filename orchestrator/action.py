@@ -27,7 +27,7 @@ class Attempts(Struct):
         counted: the failed attempts that count towards ``--max-attempts``, see :meth:`.engine.outage.Outage.covers`.
         failures: the kinds of the counted failures, the first one first.
         started_at: when the last attempt started.
-        before_at: when the attempt before it started. For the first attempt it is ``started_at``.
+        previous_at: when the previous attempt started. For the first attempt it is ``started_at``.
         in_outage: the last attempt started during an outage.
         unauthenticated_at: when the tenant began to refuse the credentials of each attempt, or None.
     """
@@ -36,13 +36,13 @@ class Attempts(Struct):
     counted: int = 0
     failures: tuple[Kind, ...] = ()
     started_at: float = 0.0
-    before_at: float = 0.0
+    previous_at: float = 0.0
     in_outage: bool = False
     unauthenticated_at: float | None = None
 
     def begin(self, now: float, *, in_outage: bool) -> None:
         """Count one more attempt, which starts at ``now``."""
-        self.before_at = self.started_at if self.made else now
+        self.previous_at = self.started_at if self.made else now
         self.started_at = now
         self.in_outage = in_outage
         self.made += 1
@@ -62,9 +62,9 @@ class Action(Struct):
         step: what happens next.
         accepted: the tenant accepted a stop of this run.
         possibly_stopped: a stop may have taken effect although its response was not seen.
-        intent: the journal holds an intent for a stop that has not left yet.
+        intent: the journal has an intent for a stop that has not left, or whose response is not known.
         in_flight: stops that have left and whose response is not known.
-        looked: in an outage, the status was read since the last stop was sent.
+        probed: in an outage, the status was read in place of a stop, and no stop was sent since.
         stops: the stops sent so far.
         due: when the next call is due, in the session's seconds.
         problem: why the last stop failed.
@@ -83,7 +83,7 @@ class Action(Struct):
     possibly_stopped: bool = False
     intent: bool = False
     in_flight: int = 0
-    looked: bool = False
+    probed: bool = False
     stops: Attempts = field(default_factory=Attempts)
     due: float = 0.0
     problem: Problem | None = None

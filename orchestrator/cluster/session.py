@@ -138,7 +138,7 @@ class ClusterSession:
             self._control.send(Degree.CANCEL, cutoff.cancelled_by)
         elif cutoff.interrupted_by is not None:
             self._control.send(Degree.INTERRUPT, cutoff.interrupted_by)
-        elif not cutoff.sending and cutoff.reason is not None:
+        elif not cutoff.stops_allowed and cutoff.reason is not None:
             self._control.send(Degree.STOP_SENDING, cutoff.reason)
 
     async def _work_on(self, names: list[str]) -> None:

@@ -37,7 +37,7 @@ class Backlog:
         self._by_step[action.step] += 1
 
     def move(self, action: Action, step: Step) -> None:
-        """Continue ``action`` with another step."""
+        """Set ``action.step``, and count the action there."""
         self._by_step[action.step] -= 1
         self._by_step[step] += 1
         action.step = step
@@ -46,7 +46,7 @@ class Backlog:
         """Forget ``action``: it is completed, parked or released."""
         del self.active[action.seq]
         self._by_step[action.step] -= 1
-        if not self.active or self.claims_parked:
+        if not self.active or self.should_claim_parked:
             self.changed.set()
 
     @property
@@ -55,8 +55,8 @@ class Backlog:
         return self.waiting + self._by_step[Step.STOP] + self.released[Step.STOP]
 
     @property
-    def stops_may_come(self) -> bool:
-        """Whether a stop may still have to be sent, as far as the keys are concerned."""
+    def stops_left(self) -> bool:
+        """Whether a stop may still have to be sent: keys wait for one, or may still be read."""
         return self.input_open or self.unsent > 0
 
     @property
@@ -70,7 +70,7 @@ class Backlog:
         return ROOM - self.followed
 
     @property
-    def claims_parked(self) -> bool:
+    def should_claim_parked(self) -> bool:
         """Whether parked actions are to be claimed: half of the room is free."""
         return self.parked > 0 and self.followed < ROOM // 2
 

@@ -42,18 +42,19 @@ class Ending(Struct, frozen=True):
 class Cutoff:
     """How one run, or one tenant's part of it, ends early.
 
-    There are four degrees: :meth:`shorten` only says that the run is incomplete. :meth:`stop_sending` lets no further
-    stop start. Keys that were sent are polled to their end. :meth:`interrupt` lets each of them be read once more, for
-    a few seconds. :meth:`cancel` lets no call start; calls in flight finish. The first reason of the highest degree is
-    the reason of the run, but an interruption always is.
+    There are four degrees. :meth:`shorten` only records that the run is incomplete. :meth:`stop_sending` lets no
+    further stop start, and keys whose stop was sent are polled to their end. :meth:`interrupt` lets a status be read
+    that was never read, for a few seconds. :meth:`cancel` lets no call start, and calls in flight finish. The first
+    reason of the highest degree is the reason of the run, but an interruption always is.
 
-    ``sending``: stops may start. ``confirming``: the run was interrupted, and a status may be read that was never read.
+    ``stops_allowed``: stops may start. ``confirming``: the run was interrupted, and a status may be read that was
+    never read.
 
     A cutoff with a ``parent`` follows it, but not the other way around.
     """
 
     def __init__(self, parent: "Cutoff | None" = None) -> None:
-        self.sending = True
+        self.stops_allowed = True
         self.interrupted_by: MassStopError | None = None
         self.cancelled_by: MassStopError | None = None
         self._shortened_by: MassStopError | None = None
@@ -74,12 +75,12 @@ class Cutoff:
 
     @property
     def closing(self) -> bool:
-        """Whether the session ends as soon as the calls under way have ended."""
+        """Whether the session ends within seconds: it was interrupted or cancelled."""
         return self.interrupted_by is not None or self.cancelled_by is not None
 
     @property
     def confirming(self) -> bool:
-        """Whether only statuses may be read, and each action only once."""
+        """Whether only statuses that were never read may be read."""
         return self.interrupted_by is not None and self.cancelled_by is None
 
     def shorten(self, reason: MassStopError) -> None:
@@ -88,9 +89,9 @@ class Cutoff:
 
     def stop_sending(self, reason: MassStopError) -> None:
         """Let no further stop start."""
-        if not self.sending:
+        if not self.stops_allowed:
             return
-        self.sending = False
+        self.stops_allowed = False
         self.shorten(reason)
         self._changed()
 
@@ -99,7 +100,7 @@ class Cutoff:
         if self.closing:
             return
         self.interrupted_by = reason
-        self.sending = False
+        self.stops_allowed = False
         if grace is not None:
             asyncio.get_running_loop().call_later(grace, self.cancel, reason)
         self._changed()
@@ -109,7 +110,7 @@ class Cutoff:
         if self.cancelled_by is not None:
             return
         self.cancelled_by = self.interrupted_by or reason
-        self.sending = False
+        self.stops_allowed = False
         self._changed()
 
     @contextmanager
@@ -145,5 +146,5 @@ class Cutoff:
             self.cancel(self._parent.cancelled_by)
         elif self._parent.interrupted_by is not None:
             self.interrupt(self._parent.interrupted_by, grace=None)
-        elif not self._parent.sending and self._parent.reason is not None:
+        elif not self._parent.stops_allowed and self._parent.reason is not None:
             self.stop_sending(self._parent.reason)

@@ -1,4 +1,7 @@
-"""The only way to a call: ``async with gate.slot(priority)``. Queue, pacing, token and closing behind one interface."""
+"""The way to every call about an action: ``async with gate.slot(priority)``.
+
+Queue, pacing, token and closing are behind this one interface.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,12 +17,12 @@ from orchestrator.engine.cutoff import Cutoff
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.ports import Tenant
-from orchestrator.engine.queue import FILE, STOP, Priority, PriorityQueue
+from orchestrator.engine.queue import BEFORE_ACCEPTED, FILE, STOP, Priority, PriorityQueue
 from orchestrator.engine.ramp import Ramp
 from orchestrator.errors import CallError
 
 LEAST_CLAIMED = 16
-"""Stops that are claimed ahead at least, however few slots there are."""
+"""Stops that are ready at least before no more are claimed, with however few slots."""
 
 MOST_RETRIES_WAITING = 10_000
 """Retried stops in memory. While there are so many, no new key is claimed."""
@@ -65,8 +68,11 @@ class Slot(Struct, eq=False):
     ) -> None:
         cancelled = kind is asyncio.CancelledError
         self.gate.leave(self, cancelled=cancelled and not self.preempted)
-        if self.preempted and self.task is not None and self.task.uncancel() == 0 and cancelled:
-            raise Preempted from error
+        if self.preempted and self.task is not None:
+            # preempt() cancelled the task once. A further cancellation is meant for the caller.
+            others = self.task.uncancel()
+            if cancelled and not others:
+                raise Preempted from error
 
     def preempt(self) -> None:
         """Cancel the download in this slot."""
@@ -79,9 +85,9 @@ class Gate:
     """Decides when the next call to one tenant starts, and which one it is.
 
     Args:
-        pace: how many calls may be in flight, and when the next one may start.
+        pace: its pacer decides how many calls may be in flight, and when the next one may start.
         outage: learns that no token comes.
-        backlog: says whether more stops are about to be queued; results wait for those as well.
+        backlog: shows whether keys are about to be claimed. Polls and files wait for their stops.
         cutoff: closes the gate for stops or for all calls.
         clock: the session's time.
         ramp: opens connections, shared by all tenants of the process.
@@ -120,13 +126,14 @@ class Gate:
         self._growing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        cutoff.subscribe(self._close)
-        self._close()
+        cutoff.subscribe(self._apply_cutoff)
+        self._apply_cutoff()
 
     def slot(self, priority: Priority, due: float = 0.0) -> Slot:
         """A slot for one call, held until the ``async with`` block ends.
 
-        Entering waits until ``due``, then for calls of higher priority, then for the tenant's limits, then for a token.
+        Entering waits until ``due``, then for its turn (:meth:`PriorityQueue.pop`), then for the tenant's limits, then
+        for a token.
         It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError without a
         token. The block of a download raises :class:`Preempted` if a stop needs its slot, or the run has ended.
         """
@@ -147,7 +154,7 @@ class Gate:
                 await slot.granted
                 self.check(slot.priority)
                 if not self._tenant.has_token:
-                    await self._authenticate(slot)
+                    await self._await_token(slot)
                     self.check(slot.priority)
                 break
             except CallError as error:  # no token came; the call goes back into the queue
@@ -158,13 +165,13 @@ class Gate:
                 self._free(slot)
                 raise
         if slot.priority is STOP:
-            self._queue.budget.earn()
+            self._queue.budget.earn()  # the first stop of a key
         elif slot.priority is FILE:
             slot.task = asyncio.current_task(self._loop)
             self._downloads[slot] = None
             self.pump()
 
-    async def _authenticate(self, slot: Slot) -> None:
+    async def _await_token(self, slot: Slot) -> None:
         """Wait for a token, at most until calls of this priority may not start any more."""
         try:
             async with asyncio.timeout(None) as self._without_token[slot]:
@@ -178,16 +185,19 @@ class Gate:
         """The call of ``slot`` ended. ``cancelled``: the tenant may still work on it. Use :meth:`slot` instead."""
         self._downloads.pop(slot, None)
         self._free(slot, cancelled=cancelled)
-        self._pace.moved(self._clock.now())
+        self._pace.in_flight_changed(self._clock.now())
 
     def pump(self) -> None:
         """Grant slots to waiting calls. Needed after anything that may let a call start."""
         pacer = self._pacer
         while pacer.in_flight < self._connections and self._grant():
             pass
-        if self._downloads and pacer.full:
-            self._make_room()
-        elif not (self._growing or pacer.in_flight < self._connections or pacer.full):
+        if pacer.full:
+            if self._downloads:
+                self._make_room()
+        elif (
+            pacer.in_flight >= self._connections and not self._growing
+        ):  # every connection is busy: open another
             self._growing = True
             self._ramp.ask(self._grow)
 
@@ -200,11 +210,14 @@ class Gate:
 
     @property
     def claimable(self) -> int:
-        """How many more keys to claim: up to three times the slots, so that no stop waits for the disk."""
+        """How many more keys to claim, so that no stop waits for the disk.
+
+        It is 0 while as many stops are ready as there are slots. Otherwise three times as many are to be ready.
+        """
         ready, most = self._queue.ready, self._pacer.limit
         if most < LEAST_CLAIMED:
             most = LEAST_CLAIMED
-        return 0 if ready >= most or self._full else 3 * most - ready
+        return 0 if ready >= most or self._too_many_retries else 3 * most - ready
 
     @property
     def stalled(self) -> bool:
@@ -212,21 +225,25 @@ class Gate:
         return self._pacer.stalled(self._clock.now(), downloads=self._files)
 
     @property
-    def sending(self) -> bool:
-        """Whether stops wait to be sent."""
-        return self._stops_are_coming or bool(self._queue.stops)
+    def stops_wait(self) -> bool:
+        """Whether stops wait to be sent, here or in the journal."""
+        return self._more_to_claim or bool(self._queue.stops)
 
     def results_wait(self) -> bool:
         """Whether polls and files wait for stops that are not queued yet."""
-        return self._stops_are_coming or self._hold_results()
+        return self._more_to_claim or self._hold_results()
 
     @property
-    def _stops_are_coming(self) -> bool:
+    def _more_to_claim(self) -> bool:
         backlog = self._backlog
-        return self._cutoff.sending and (backlog.claiming or backlog.waiting > 0) and not self._full
+        return (
+            self._cutoff.stops_allowed
+            and (backlog.claiming or backlog.waiting > 0)
+            and not self._too_many_retries
+        )
 
     @property
-    def _full(self) -> bool:
+    def _too_many_retries(self) -> bool:
         return self._queue.retries >= MOST_RETRIES_WAITING
 
     def _claim_more(self) -> None:
@@ -271,7 +288,7 @@ class Gate:
         slot.number = self._pacer.take(now)
         self._files += slot.priority is FILE
         slot.granted.set_result(None)
-        self._pace.moved(now)
+        self._pace.in_flight_changed(now)
         return True
 
     def _next(self, now: float) -> Slot | None:
@@ -285,7 +302,7 @@ class Gate:
     def _files_wait(self) -> bool:
         """While a stop may still come, downloads leave a tenth of the slots to it."""
         most = max(1, int(self._pacer.limit * DOWNLOAD_SHARE))
-        return self._files >= most and self._cutoff.sending and self._backlog.stops_may_come
+        return self._files >= most and self._cutoff.stops_allowed and self._backlog.stops_left
 
     def _make_room(self) -> None:
         """If all calls in flight are downloads, and a stop is due, cancel the download that started last."""
@@ -311,8 +328,8 @@ class Gate:
         self._timer = None
         self.pump()
 
-    def _close(self) -> None:
-        """The run ends early: refuse the calls that may not start any more."""
+    def _apply_cutoff(self) -> None:
+        """Refuse the calls that may not start any more, if the run ends early."""
         refused: list[Slot] = []
         if self._cutoff.cancelled_by is not None:
             self._closed = frozenset(Priority)
@@ -323,8 +340,8 @@ class Gate:
         elif self._cutoff.confirming:
             self._closed = frozenset(Priority) - {Priority.POLL}
             refused = self._queue.drain()
-        elif not self._cutoff.sending:
-            self._closed = frozenset(priority for priority in Priority if priority <= Priority.RETRY)
+        elif not self._cutoff.stops_allowed:
+            self._closed = BEFORE_ACCEPTED
             refused = self._queue.drain_stops()
         for slot in refused:
             if not slot.granted.done():

@@ -15,8 +15,8 @@ from orchestrator.pacing.pacer import Pacer
 QUIET = 5.0
 """Seconds without hedges after the tenant refused a call for its limits."""
 
-SHORTEST_LOOK, LONGEST_LOOK, LOOKS = 0.02, 0.25, 8
-"""Seconds between two looks at the calls in flight: the delay divided by ``LOOKS``, within these bounds."""
+SHORTEST_WAIT, LONGEST_WAIT, CHECKS = 0.02, 0.25, 8
+"""Seconds between two checks of the calls in flight: the delay divided by ``CHECKS``, within these bounds."""
 
 
 class Hedging:
@@ -54,7 +54,7 @@ class Hedging:
         else:
             self._waiting.pop(send.origin, None)
         if self._timer is None and not self._off:
-            self._look_again()
+            self._check_again()
 
     def ended(self, send: Send) -> None:
         """The response of a send has begun, or it failed."""
@@ -81,19 +81,19 @@ class Hedging:
         for send in hung[:most]:
             send.race.resend(send, once=most is None)
 
-    def _look_again(self) -> None:
+    def _check_again(self) -> None:
         delay = min(self._latency[kind].delay for kind in {send.race.kind for send in self._order.in_flight})
-        seconds = max(SHORTEST_LOOK, min(delay / LOOKS, LONGEST_LOOK))
-        self._timer = self._loop.call_later(seconds, self._look)
+        seconds = max(SHORTEST_WAIT, min(delay / CHECKS, LONGEST_WAIT))
+        self._timer = self._loop.call_later(seconds, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         now = self._now()
         in_flight = len(self._order.in_flight)
         if self._is_troubled(now):
             for send in list(self._waiting):
                 send.race.withdraw_hedge(send)
-        stops_wait = self._gate.sending
+        stops_wait = self._gate.stops_wait
         slow = self._slow(now)
         for send in slow:
             latency, age = self._latency[send.race.kind], now - send.started
@@ -106,7 +106,7 @@ class Hedging:
             ):
                 self._hedge(send, now)
         if in_flight:
-            self._look_again()
+            self._check_again()
 
     def _slow(self, now: float) -> list[Send]:
         """The sends in flight that are slow for their kind: stops first, and the oldest first."""

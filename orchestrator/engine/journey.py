@@ -1,12 +1,12 @@
 """One key's life from top to bottom: guards, stop, polls, response file, completion.
 
-The steps use: :mod:`.sending` sends one stop, :mod:`.reading` reads statuses and files. Both make a call inside
-``async with gate.slot(priority)`` (:mod:`.gate`), and slow calls are sent again (:mod:`.race`). Both ask :mod:`.retry`
-whether a failed call is repeated. :mod:`.verdict` names the outcome, and :mod:`.recorder` writes everything down.
+:mod:`.sending` sends one stop; in an outage it may read the status in its place. :mod:`.reading` reads statuses and
+files. Both make each call inside ``async with gate.slot(priority)`` (:mod:`.gate`), and send a slow call once more
+(:mod:`.hedge`, :mod:`.race`). Both ask :mod:`.retry` whether a failed call is repeated. :mod:`.verdict` decides the
+outcome, and :mod:`.recorder` writes everything down.
 """
 
 from asyncio import CancelledError
-from collections.abc import Callable
 
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
@@ -17,19 +17,22 @@ from orchestrator.engine.gate import Closed, Gate
 from orchestrator.engine.guards import Expectations
 from orchestrator.engine.polling import FIRST_READ, PollSchedule
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.race import Looked
+from orchestrator.engine.race import Probed
 from orchestrator.engine.reading import AttemptsExhausted, Reader
 from orchestrator.engine.recorder import AcceptedStop, Completion, Recorder, as_problem
-from orchestrator.engine.retry import is_final
+from orchestrator.engine.retry import Retry, is_final
 from orchestrator.engine.sending import StopSender
-from orchestrator.engine.verdict import file_is_due, refused, verdict, without_status
-from orchestrator.errors import NO_RESPONSE, CallError, Kind, TenantError
-from orchestrator.journal.journal import Journal
+from orchestrator.engine.verdict import (
+    file_is_due,
+    outcome_of_refusal,
+    outcome_of_running,
+    outcome_of_unread,
+    outcome_without_status,
+    verdict,
+)
+from orchestrator.errors import CallError, Kind, TenantError
 from orchestrator.model import Outcome, Problem, Reading, Status
 from orchestrator.settings import Settings
-
-STOP_AGAIN = 0.5
-"""Seconds at most until a stop is sent again to an action that runs although its stop was refused."""
 
 _NO_ADDRESS = Problem(
     kind=Kind.NO_RESPONSE_FILE.value,
@@ -39,7 +42,7 @@ _NO_ADDRESS = Problem(
 
 
 class Parked(Exception):
-    """Memory holds enough actions. The journal keeps this one until it is due."""
+    """The journal keeps this action until it is due: memory is full, or other parked actions wait for room."""
 
 
 class Journey:
@@ -52,7 +55,6 @@ class Journey:
     def __init__(
         self,
         settings: Settings,
-        journal: Journal,
         gate: Gate,
         backlog: Backlog,
         cutoff: Cutoff,
@@ -60,11 +62,10 @@ class Journey:
         sender: StopSender,
         reader: Reader,
         schedule: PollSchedule,
+        retry: Retry,
         clock: Clock,
-        uniform: Callable[[float, float], float],
     ) -> None:
         self._settings = settings
-        self._journal = journal
         self._gate = gate
         self._backlog = backlog
         self._cutoff = cutoff
@@ -72,8 +73,8 @@ class Journey:
         self._sender = sender
         self._reader = reader
         self._schedule = schedule
+        self._retry = retry
         self._clock = clock
-        self._uniform = uniform
         self._expectations = Expectations(settings)
 
     async def run(self, action: Action) -> None:
@@ -95,16 +96,17 @@ class Journey:
             self._backlog.remove(action)
 
     async def _to_completion(self, action: Action) -> Completion:
-        end: Reading | None = None
+        """Each step returns how the action ends, or None. Then it has set ``action.step`` to the next one."""
+        terminal: Reading | None = None
         if action.step is Step.STOP:
             if self._expectations:
                 checked = await self._check_guards(action)
                 if isinstance(checked, Completion):
                     return checked
-                end = checked
-            if end is None and (completion := await self._stop(action)):
+                terminal = checked
+            if terminal is None and (completion := await self._stop(action)):
                 return completion
-        if action.step is Step.POLL and (completion := await self._poll_until_over(action, end)):
+        if action.step is Step.POLL and (completion := await self._poll_until_over(action, terminal)):
             return completion
         assert action.outcome is not None
         problem = await self._reader.file(action)
@@ -116,31 +118,29 @@ class Journey:
         """Read the action before its stop.
 
         Returns:
-            How the action ends if no stop is sent. Or the reading that shows it over. Or None: its stop may be sent.
+            A Completion: no stop is sent, and the action ends like this.
+            A Reading: it shows that the action is over already.
+            None: the stop may be sent.
         """
         try:
             reading = await self._reader.status(action, Priority.GUARD, again=Priority.RETRY)
         except AttemptsExhausted as failure:
-            if action.possibly_stopped:
-                return Completion(Outcome.UNCONFIRMED, failure.problem)
-            if is_final(failure.error.kind):
-                return Completion(refused(failure.problem), failure.problem)
-            unreachable = failure.error.kind in NO_RESPONSE
-            outcome = Outcome.UNREACHABLE if unreachable else Outcome.NOT_ATTEMPTED
+            outcome = outcome_of_unread(
+                failure.error, failure.problem, possibly_stopped=action.possibly_stopped
+            )
             return Completion(outcome, failure.problem)
         state = reading.state
         # An action that a stop of this run has put to Stopping did not escape the guard.
         if state.status.terminal or (action.possibly_stopped and state.status is Status.STOPPING):
-            self._journal.start_polling(action.seq, self._clock.now(), claimed=True)
-            self._recorder.status_decides()
+            action.due = self._clock.now()
+            self._recorder.polling(action, keep=True)
             self._backlog.move(action, Step.POLL)
             return reading
         self._recorder.status(action, reading)
         if unexpected := self._expectations.problem(state):
             return Completion(Outcome.SKIPPED_BY_GUARD, unexpected)
         self._gate.check(Priority.STOP)
-        action.intent = True
-        await self._journal.record_intent(action.seq, retried=False)
+        await self._recorder.intent(action, retried=False)
         return None
 
     # Stop
@@ -157,29 +157,24 @@ class Journey:
                 if isinstance(response, AcceptedStop):
                     self._stop_accepted(action, response)
                     return None
-                if isinstance(response, Looked):
+                if isinstance(response, Probed):
                     if response.is_conclusive:
                         self._poll_from_now_on(action)
                         return None
                     action.due = 0.0
                 elif response.wait is None:
-                    return self._no_attempt_left(action, response.error)
+                    return self._after_last_stop(action, response.error)
                 else:
                     action.due = self._clock.now() + response.wait
-                if not action.intent:
-                    await self._record_next_intent(action)
+                if not action.intent:  # a probe did not use the intent of the stop in whose place it was sent
+                    self._gate.check(Priority.RETRY)
+                    await self._recorder.intent(action, retried=True)
         except Closed:
-            if not action.possibly_stopped or self._cutoff.cancelled_by is not None:
+            may_poll = action.possibly_stopped and self._cutoff.cancelled_by is None
+            if not may_poll:
                 raise
-            self._poll_from_now_on(action)  # an earlier stop may have taken effect
+            self._poll_from_now_on(action)
             return None
-
-    async def _record_next_intent(self, action: Action) -> None:
-        """Before a stop leaves, the journal must have its intent on disk."""
-        self._gate.check(Priority.RETRY)
-        self._recorder.stop_again()
-        action.intent = True
-        await self._journal.record_intent(action.seq, retried=True)
 
     def _stop_accepted(self, action: Action, stop: AcceptedStop) -> None:
         action.in_flight, action.intent = 0, False
@@ -191,23 +186,19 @@ class Journey:
         if not keep:
             raise Parked
 
-    def _no_attempt_left(self, action: Action, error: CallError) -> Completion | None:
+    def _after_last_stop(self, action: Action, error: CallError) -> Completion | None:
         """How the action ends if that is known without its status, otherwise None."""
         if is_final(error.kind) and error.kind is not Kind.WRONG_STATE and not action.possibly_stopped:
             problem = as_problem(error)
-            return Completion(refused(problem), problem)
+            return Completion(outcome_of_refusal(problem), problem)
         self._poll_from_now_on(action)
         return None
 
     def _poll_from_now_on(self, action: Action) -> None:
         """No stop is due any more: the status decides."""
-        if action.intent:
-            self._journal.release(action.seq, intent=True, retried=action.stops.made > 0)
-            action.intent = False
         action.due = self._clock.now()
         keep = self._backlog.room > 0
-        self._journal.start_polling(action.seq, action.due, claimed=keep)
-        self._recorder.status_decides()
+        self._recorder.polling(action, keep=keep)
         self._backlog.move(action, Step.POLL)
         if not keep:
             raise Parked
@@ -244,13 +235,13 @@ class Journey:
             reading = None
 
     async def _poll(self, action: Action) -> Reading:
-        """Read the status when it is due. If the run is interrupted, read it now, and only if it was never read."""
-        try:
-            if not self._cutoff.confirming:
+        """Read the status when it is due. Once the run is interrupted, read it at once, if it was never read."""
+        if not self._cutoff.confirming:
+            try:
                 return await self._reader.status(action, Priority.POLL, action.due, again=Priority.POLL)
-        except Closed:
-            if not self._cutoff.confirming:
-                raise
+            except Closed:
+                if not self._cutoff.confirming:
+                    raise
         if action.polls > 0 or action.outcome is not None:
             raise Closed
         return await self._reader.status(action, Priority.POLL, again=Priority.POLL)
@@ -294,15 +285,13 @@ class Journey:
 
     async def _stop_again(self, action: Action) -> Completion | None:
         """The action runs, and no stop was accepted: send another one, if an attempt is left."""
-        if action.problem is None or action.stops.counted >= self._settings.max_attempts:
-            credentials = action.problem is not None and action.problem.kind == Kind.UNAUTHENTICATED
-            outcome = Outcome.NOT_ATTEMPTED if credentials else Outcome.UNCONFIRMED  # the tenant did answer
-            return Completion(outcome, action.problem)
-        action.due = self._clock.now() + self._uniform(0.0, STOP_AGAIN)
+        if action.problem is None or self._retry.exhausted(action.stops):
+            return Completion(outcome_of_running(action.problem), action.problem)
         self._gate.check(Priority.RETRY)
-        self._recorder.status_decided()
+        action.due = self._clock.now() + self._retry.soon()
+        self._recorder.stop_due_again()
         self._backlog.move(action, Step.STOP)
-        await self._record_next_intent(action)
+        await self._recorder.intent(action, retried=True)
         return await self._stop(action)
 
     def _poll_again(self, action: Action, now: float) -> None:
@@ -310,7 +299,7 @@ class Journey:
         action.due = self._schedule.next_poll(action, now)
         action.polls += 1
         if self._backlog.parked:  # others wait in the journal for room in memory
-            self._journal.park(action.seq, action.due, action.first_polled_at, action.polls)
+            self._recorder.parked(action)
             raise Parked
 
     def _not_read(self, action: Action, failure: AttemptsExhausted) -> Completion:
@@ -319,10 +308,9 @@ class Journey:
         problem = action.problem or failure.problem
         if failure.error.kind is Kind.NOT_FOUND and not action.accepted:
             return Completion(Outcome.REJECTED, problem)
-        return self._without_status(action, problem)
-
-    def _without_status(self, action: Action, problem: Problem | None) -> Completion:
-        outcome = without_status(problem, accepted=action.accepted, possibly_stopped=action.possibly_stopped)
+        outcome = outcome_without_status(
+            problem, accepted=action.accepted, possibly_stopped=action.possibly_stopped
+        )
         return Completion(outcome, problem)
 
 

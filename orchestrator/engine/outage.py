@@ -1,4 +1,4 @@
-"""A tenant that does not answer: what counts as an outage, how long it is waited for, and what the operator sees."""
+"""A tenant that does not respond: what counts as an outage, how long it may last, and what the operator sees."""
 
 import asyncio
 from math import inf
@@ -12,7 +12,7 @@ from orchestrator.errors import CallError, Kind, TenantUnreachable
 from orchestrator.pacing.circuit import PROBE_EVERY
 
 WRONG_ADDRESS = 60.0
-"""Seconds for which a tenant is waited for that never answered and whose address may be wrong."""
+"""Seconds that an outage may last if the tenant has never responded and its address may be wrong."""
 
 PROBE_TIME = 5.0
 """Seconds that a probe has for its answer after the tenant's limits held it back."""
@@ -56,11 +56,11 @@ class Outage:
     def covers(self, error: CallError, attempts: Attempts) -> bool:
         """Whether an outage explains ``error``. Then the attempt does not count towards ``--max-attempts``.
 
-        It counts if the API answered any call since the attempt before it started: then only this call failed.
+        It counts if the API has answered any call since the previous attempt started: then only this call failed.
         """
         if error.by_api or error.kind in _NO_OUTAGE:
             return False
-        return attempts.in_outage or self._pace.last_answer_at < attempts.before_at
+        return attempts.in_outage or self._pace.last_answer_at < attempts.previous_at
 
     def failed(self, error: CallError, started_at: float) -> None:
         """A call failed that started at ``started_at``. Must be called before its slot is released.
@@ -106,8 +106,8 @@ class Outage:
             return since + self._longest
         return min(since + self._longest, self._wrong_address_since + WRONG_ADDRESS)
 
-    def _asked_until(self, now: float) -> float:
-        """When a probe that waits for the tenant's limits will be answered. Until then, no outage is certain."""
+    def _probe_answered_by(self, now: float) -> float:
+        """When a probe that waits for the tenant's limits gets its response. Until then, the run does not end."""
         opens_at = self._pace.pacer.opens_at(now)
         return -inf if opens_at is None or opens_at <= now + PROBE_EVERY[1] else opens_at + PROBE_TIME
 
@@ -120,7 +120,7 @@ class Outage:
         if since is None or self._cutoff.cancelled_by is not None:
             return
         now = self._clock.now()
-        left = max(self._ends_at(since), self._asked_until(now)) - now
+        left = max(self._ends_at(since), self._probe_answered_by(now)) - now
         if left > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._end_if_due, error)
             return

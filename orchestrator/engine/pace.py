@@ -38,7 +38,7 @@ class Pace:
         self._slots = pacer.limit
         self._throttled = 0
         self._due: float | None = None
-        self._closed_until: float | None = None
+        self._paused_until: float | None = None
 
     def receive(self, answer: Answered) -> None:
         """Learn from a response, before its call returns."""
@@ -55,9 +55,9 @@ class Pace:
         if answer.throttled or answer.retry_after is not None:
             self._throttled += answer.throttled
             self._log_refusal(answer)
-        if pacer.gate > now and pacer.gate != self._closed_until:
-            self._closed_until = pacer.gate
-            self._log.debug("pace.gate_closed", seconds=round(pacer.gate - now, 3))
+        if pacer.paused_until > now and pacer.paused_until != self._paused_until:
+            self._paused_until = pacer.paused_until
+            self._log.debug("pace.gate_closed", seconds=round(pacer.paused_until - now, 3))
         if slots != self._slots:
             others = pacer.others
             self._log.debug("pace.limit", slots=slots, before=self._slots, others=others and round(others, 1))
@@ -99,11 +99,11 @@ class Pace:
         if since is not None:
             self._log.info("outage.ended", seconds=round(now - since, 1), waiting=self._backlog.unsent)
 
-    def moved(self, now: float) -> None:
-        """A call started or ended. Write a row if one is due."""
+    def in_flight_changed(self, now: float) -> None:
+        """A call started or ended: show it. Write a row to the journal if one is due."""
         self._progress.in_flight = self.pacer.in_flight
-        if self._closed_until is not None and now >= self._closed_until:
-            self._closed_until = None
+        if self._paused_until is not None and now >= self._paused_until:
+            self._paused_until = None
             self._log.debug("pace.gate_opened", waiting=self._backlog.unsent)
         if self._due is None or now >= self._due:
             self._due = now + EVERY

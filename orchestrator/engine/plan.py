@@ -6,7 +6,7 @@ from orchestrator.engine.queue import Priority
 from orchestrator.engine.reading import AttemptsExhausted
 from orchestrator.engine.recorder import Completion
 from orchestrator.engine.retry import is_final
-from orchestrator.engine.verdict import refused, verdict, without_status
+from orchestrator.engine.verdict import outcome_of_refusal, outcome_without_status, verdict
 from orchestrator.model import ActionState, Outcome, Status
 
 BETWEEN_READINGS = 2.0
@@ -28,8 +28,10 @@ class PlanJourney(Journey):
         except AttemptsExhausted as failure:
             problem = failure.problem
             if is_final(failure.error.kind):
-                return Completion(refused(problem), problem)
-            return Completion(without_status(problem, accepted=False, possibly_stopped=False), problem)
+                return Completion(outcome_of_refusal(problem), problem)
+            return Completion(
+                outcome_without_status(problem, accepted=False, possibly_stopped=False), problem
+            )
         if (completion := self._without_stop(state)) is not None:
             return completion
         after = state.records.processed

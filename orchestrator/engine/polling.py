@@ -11,35 +11,35 @@ FIRST_READ = 0.25
 NARROWEST = 0.5
 WIDEST = 15.0
 WIDENING = 1.6
-"""Seconds until a stopped action is first looked at, and between looks: the first, the last, and the factor."""
+"""Seconds from an accepted stop to the first poll, and between polls: the shortest, the longest, and the factor."""
 
 FILE_WAIT = 60.0
 """Seconds that an action that is over is polled for the address of its response file."""
 
 TRIPLED = 3.0
-"""How much later each look is than the one before, counted from the stop, where the quota is short."""
+"""How much later each poll is than the one before, counted from the first poll, if the quota is short."""
 
 
 def interval(
-    polls: int, elapsed: float, left: float, share: float, uniform: Callable[[float, float], float]
+    polls: int, elapsed: float, left: float, calls_per_key: float, uniform: Callable[[float, float], float]
 ) -> float:
-    """Seconds until the next look at an action.
+    """Return the seconds until the next poll of an action.
 
     Args:
-        polls: looks so far, of those that did not see the end.
-        elapsed: seconds since the first of them.
-        left: seconds for which it is followed yet.
-        share: how many more calls the tenant's quota has for this key until then.
-        uniform: a random number between its two arguments.
+        polls: polls so far that did not show the end.
+        elapsed: seconds since the first poll.
+        left: seconds for which the action is still polled.
+        calls_per_key: how many calls the tenant's quota leaves to each key in that time.
+        uniform: returns a random number between its two arguments.
 
-    Looks widen by a factor up to a widest interval. If the quota is too small for that, the interval grows threefold.
-    If less than one look for each key is left, it grows ninefold: most actions stop within seconds and leave their
-    calls to the others.
+    The interval grows by a factor, up to the longest one. If the quota is too small for that, it triples. If the quota
+    leaves less than one poll to each key, it grows ninefold. Most actions stop within seconds, and leave their calls to
+    the others.
     """
     usual = min(WIDEST, NARROWEST * math.pow(WIDENING, min(polls, 50))) * uniform(0.8, 1.0)
-    if share >= left / WIDEST + 12:
+    if calls_per_key >= left / WIDEST + 12:
         return min(usual, left)
-    later = TRIPLED if share >= 1 else TRIPLED**2
+    later = TRIPLED if calls_per_key >= 1 else TRIPLED**2
     return min(max(usual, (later - 1) * max(elapsed, FIRST_READ)), left)
 
 
@@ -80,9 +80,9 @@ class PollSchedule:
     def next_poll(self, action: Action, now: float) -> float:
         """When to poll ``action`` next."""
         ends = self.ends(action, now)
-        waited = now - ends + self._patience(action)
-        share = self._calls_per_key(now, ends)
-        return now + interval(action.polls, waited, ends - now, share, self._uniform)
+        elapsed = now - ends + self._patience(action)  # since the first poll, without outages
+        calls_per_key = self._calls_per_key(now, ends)
+        return now + interval(action.polls, elapsed, ends - now, calls_per_key, self._uniform)
 
     def _patience(self, action: Action) -> float:
         return self._settle if action.outcome is None else FILE_WAIT

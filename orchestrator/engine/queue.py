@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class Priority(IntEnum):
-    """The purpose of a call. The lower number starts first."""
+    """The purpose of a call. :meth:`PriorityQueue.pop` decides which call starts next."""
 
     STOP = 0
     """The first stop of a key."""
     HEDGE = 1
-    """A stop that is sent again because the stop in flight is slow. It goes behind the new stops that wait already."""
+    """A stop that is sent again because the stop in flight is slow."""
     GUARD = 2
     """The status before a stop, for ``--expect-…``; or a plan's first look at a key."""
     RETRY = 3
@@ -29,6 +29,9 @@ class Priority(IntEnum):
 
 
 STOP, HEDGE, GUARD, RETRY, POLL, FILE = Priority
+
+BEFORE_ACCEPTED = frozenset({STOP, HEDGE, GUARD, RETRY})
+"""Calls for keys whose stop is not accepted yet."""
 
 
 class Delayed(Generic[T]):
@@ -63,11 +66,12 @@ class Delayed(Generic[T]):
 
 
 class PriorityQueue(Generic[T]):
-    """Waiting calls by :class:`Priority`.
+    """Waiting calls. They start in this order:
 
-    A retried stop waits until it is due. If retries are few among all stops (:class:`RetryBudget`), it then goes behind
-    the new stops that wait already. Otherwise it waits until no new stop is left, so that failing keys do not delay
-    others.
+    1. New stops, hedges, and retries that are due and within the :class:`RetryBudget`, in the order of their arrival.
+    2. Statuses before stops (guards).
+    3. Other retries that are due. They wait for all new stops, so that failing keys do not delay others.
+    4. Polls that are due, then files.
     """
 
     def __init__(self) -> None:
@@ -82,12 +86,12 @@ class PriorityQueue(Generic[T]):
 
     @property
     def retries(self) -> int:
-        """Stops that failed and wait for their next attempt."""
+        """Failed stops, and failed statuses before stops, that wait for their next attempt."""
         return len(self._retries.heap) + len(self._late_retries.heap)
 
     @property
     def ready(self) -> int:
-        """New work that may start at any time."""
+        """Stops, hedges and statuses before stops that may start at once."""
         return len(self.stops) + len(self.guards)
 
     def push(self, priority: Priority, item: T, due: float = 0.0) -> None:

@@ -34,8 +34,8 @@ class Failure(Struct, frozen=True):
         return self.wait is None and is_final(self.error.kind)
 
 
-class Looked(Struct, frozen=True):
-    """In an outage, the ``status`` was read in place of another stop."""
+class Probed(Struct, frozen=True):
+    """A probe in an outage: the ``status`` was read in place of another stop."""
 
     status: Status
 
@@ -58,7 +58,8 @@ class Send(Struct, eq=False):
 
     Attributes:
         race: the call.
-        origin: the slow send that this one hedges, or None.
+        origin: the send beside which this one is sent: it is slow (a hedge), or it hung in an outage. None for the
+            first send.
         hedged: it is slow, and the call was sent once more for it.
         in_budget: it is a hedge that counts towards the share of calls that may be hedges.
         intent: the journal holds an intent for this hedge, which has not left.
@@ -150,15 +151,15 @@ class Race(Struct, Generic[T, *Args], eq=False):
         """Send the call. Return the first conclusive result, otherwise the last failure."""
         failure: T | Failure | None = None
         first = Send(self)
+        # supersede() cancels this task once, which is taken back. A second cancellation is meant for the caller.
         try:
             try:
                 result = await self.send(first, *self.args)
-                if not self.hedges or not isinstance(result, Failure | Looked) or result.is_conclusive:
+                if not self.hedges or not isinstance(result, Failure | Probed) or result.is_conclusive:
                     return result
                 failure = result
                 self._cancel_unsent()
             except CancelledError:
-                # Two cancellations: the caller is cancelled as well.
                 task = asyncio.current_task()
                 if not first.superseded or (task is not None and task.cancelling() > 1):
                     raise
@@ -204,8 +205,10 @@ class Race(Struct, Generic[T, *Args], eq=False):
 
     def withdraw_hedge(self, origin: Send) -> None:
         """Cancel the hedge of ``origin`` unless it has left. ``origin`` may be hedged again."""
+        if not origin.in_flight:
+            return
         for task, send in self.hedges.items():
-            if send.origin is origin and origin.in_flight and not send.left:
+            if send.origin is origin and not send.left:
                 origin.hedged = False
                 task.cancel()
 
@@ -237,7 +240,7 @@ class Race(Struct, Generic[T, *Args], eq=False):
                     continue
                 if (error := task.exception()) is not None:
                     refused = error
-                elif isinstance(result := task.result(), Failure | Looked):
+                elif isinstance(result := task.result(), Failure | Probed):
                     failure = result
         if failure is None:
             raise refused
@@ -274,4 +277,4 @@ def _is_conclusive(task: "Task[object]") -> bool:
     if (error := task.exception()) is not None:
         return not isinstance(error, (Closed, Preempted))
     result = task.result()
-    return not isinstance(result, Failure | Looked) or result.is_conclusive
+    return not isinstance(result, Failure | Probed) or result.is_conclusive

@@ -1,4 +1,4 @@
-"""The calls that read: a status, or a response file. Each is repeated until it succeeds or no attempt is left."""
+"""Reads statuses and response files. Each call is repeated until it succeeds or no attempt is left."""
 
 from asyncio import CancelledError
 from functools import partial
@@ -13,11 +13,11 @@ from orchestrator.engine.outage import Outage
 from orchestrator.engine.polling import PollSchedule
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.race import CallKind, Failure, Race, Send
+from orchestrator.engine.race import CallKind, Failure, Probed, Race, Send
 from orchestrator.engine.recorder import Recorder, as_problem
 from orchestrator.engine.retry import Retry
 from orchestrator.errors import CallError, Kind
-from orchestrator.model import Problem, Reading, Status
+from orchestrator.model import Problem, Reading
 from orchestrator.results.spool import Responses
 
 _PASSING = frozenset({Kind.THROTTLED, Kind.LOCKED, Kind.TEMPORARY, Kind.UNAUTHENTICATED})
@@ -120,8 +120,8 @@ class Reader:
                 self._recorder.read_cancelled(action, "status", track_id)
                 raise
 
-    async def look(self, action: Action) -> Status | Failure:
-        """Read the status once, in a slot that the caller holds. A failure is never conclusive."""
+    async def probe(self, action: Action) -> Probed | Failure:
+        """Read the status once, in a slot that the caller has. A failure is never conclusive: a stop follows."""
         attempts = Attempts()
         attempts.begin(self._clock.now(), in_outage=True)
         track_id = self._track_ids.next()
@@ -133,7 +133,7 @@ class Reader:
             self._recorder.read_cancelled(action, "status", track_id)
             raise
         self._recorder.status(action, Reading(state, retried=False))
-        return state.status
+        return Probed(state.status)
 
     async def file(self, action: Action) -> Problem | None:
         """Fetch the response file of ``action`` and count its records. Return the problem if that is not possible."""
@@ -157,7 +157,7 @@ class Reader:
             action.due = self._clock.now() + failure.wait
             if attempts.counted == counted:  # if the tenant answers a poll, only its files fail
                 async with self._gate.slot(Priority.POLL, action.due):
-                    await self.look(action)
+                    await self.probe(action)
         self._recorder.file_read(action, retried=attempts.made > 1)
         try:
             records = await self._responses.count(action.bulk_key, action.action_type)

@@ -33,9 +33,10 @@ class AcceptedStop(Struct, frozen=True):
 
 
 class Recorder:
-    """Writes down each event in the life of an action. It decides nothing.
+    """Writes down each event in the life of an action, and keeps ``action.intent`` as the journal has it.
 
-    ``on_completed`` is called with the number in the journal and the outcome of each completed action.
+    It decides nothing. ``on_completed`` is called with the number in the journal and the outcome of each completed
+    action.
     """
 
     def __init__(
@@ -56,6 +57,25 @@ class Recorder:
         self._log = log
         self._on_completed = on_completed
         self._announced = False
+
+    async def intent(self, action: Action, *, retried: bool) -> None:
+        """One more stop is about to be sent. Return once its intent is on disk.
+
+        ``retried``: a stop of this action failed before.
+        """
+        action.intent = (
+            True  # set first: if this task is cancelled while it waits, the journal has the intent
+        )
+        self._progress.retries += retried
+        await self._journal.record_intent(action.seq, retried=retried)
+
+    async def hedge_intent(self, action: Action) -> None:
+        """A hedge of a stop is about to be sent. Return once its intent is on disk."""
+        await self._journal.record_intent(action.seq, retried=False)
+
+    def hedge_unsent(self, action: Action) -> None:
+        """The hedge was not sent, so its intent is withdrawn."""
+        self._journal.withdraw_intent(action.seq)
 
     def stop_sent(self) -> None:
         """A stop leaves now."""
@@ -85,10 +105,6 @@ class Recorder:
         )
         self._log_failure("stop.failed", action, action.stops, error, track_id, wait)
 
-    def stop_again(self) -> None:
-        """A stop is about to be sent once more."""
-        self._progress.retries += 1
-
     def hedged(self, action: Action, call: str, track_id: str) -> None:
         """A slow ``stop``, ``status`` or ``file`` call is sent once more."""
         self._journal.hedged(action.seq)
@@ -105,13 +121,21 @@ class Recorder:
         self._journal.read_cancelled(action.seq, call)
         self._log_cancelled(action, call, track_id)
 
-    def status_decides(self) -> None:
-        """No stop is due for a key without an accepted stop. Its status decides."""
+    def polling(self, action: Action, *, keep: bool) -> None:
+        """No stop is due for an action without an accepted stop: the status decides. ``keep``: it stays in memory."""
+        if action.intent:
+            self._journal.release(action.seq, intent=True, retried=action.stops.made > 0)
+            action.intent = False
+        self._journal.start_polling(action.seq, action.due, claimed=keep)
         self._progress.deciding += 1
 
-    def status_decided(self) -> None:
+    def stop_due_again(self) -> None:
         """The status shows that such an action runs, so a stop is due again."""
         self._progress.deciding -= 1
+
+    def parked(self, action: Action) -> None:
+        """The action leaves memory until it is due."""
+        self._journal.park(action.seq, action.due, action.first_polled_at, action.polls)
 
     def polled_until(self, at: float) -> None:
         """An action that is not over is polled until ``at`` at the latest."""

@@ -6,8 +6,8 @@ from orchestrator.action import Attempts
 from orchestrator.backoff import full_jitter
 from orchestrator.errors import CallError, Kind
 
-BASE = 0.5
-CAP = 30.0
+BASE, CAP = 0.5, 30.0
+"""Seconds: the longest wait after the first failure, doubled with each further failure, and the longest of all."""
 
 UNAUTHENTICATED_FOR = 60.0
 UNAUTHENTICATED_CAP = 2.0
@@ -15,11 +15,10 @@ UNAUTHENTICATED_CAP = 2.0
 attempt uses a token that was not refused before, if there is one."""
 
 FEW = 4
+"""Attempts of a call whose failure is probably permanent."""
 
-SHARE = 0.2
-FLOOR = 10
-MOST_SAVED = 50
-"""Each stop earns 0.2 retries; this many are available at the start, and no more are saved up."""
+SHARE, AT_START, MOST_SAVED = 0.2, 10, 50
+"""Each first stop earns ``SHARE`` of a retry. ``AT_START`` retries are available at first, ``MOST_SAVED`` at most."""
 
 _PATIENT = frozenset(
     {
@@ -52,11 +51,6 @@ def is_final(kind: Kind) -> bool:
     return kind not in _PATIENT and kind not in _BRIEF
 
 
-def again(error: CallError, attempt: int, max_attempts: int) -> bool:
-    """Whether a call whose try number ``attempt`` (from 1) ended in ``error`` is tried once more."""
-    return attempt < tries(error.kind, max_attempts)
-
-
 def delay(attempt: int, uniform: Callable[[float, float], float]) -> float:
     """Seconds until the next attempt, after attempt number ``attempt``: full jitter.
 
@@ -85,11 +79,19 @@ class Retry:
             return self._wait_for_token(attempts, now)
         attempts.unauthenticated_at = None
         if in_outage:
-            return self._uniform(0.0, BASE)
+            return self.soon()
         failures = attempts.failed(error.kind)
-        if attempts.counted >= self._max_attempts or not again(error, failures, self._max_attempts):
+        if self.exhausted(attempts) or failures >= tries(error.kind, self._max_attempts):
             return None
         return delay(attempts.counted, self._uniform)
+
+    def exhausted(self, attempts: Attempts) -> bool:
+        """Whether ``--max-attempts`` failures were counted."""
+        return attempts.counted >= self._max_attempts
+
+    def soon(self) -> float:
+        """Seconds until an attempt that need not wait for a backoff: a random part of ``BASE``."""
+        return self._uniform(0.0, BASE)
 
     def _wait_for_token(self, attempts: Attempts, now: float) -> float | None:
         if attempts.unauthenticated_at is None:
@@ -103,20 +105,20 @@ class Retry:
 
 
 class RetryBudget:
-    """How many stops may be tried again in front of fresh ones: a share of the stops made, and a few at the start.
+    """How many retried stops may go before new stops: a share of the stops sent, and a few at the start.
 
-    A tenant in trouble is not helped by calls that come back (the retry budget of Google's SRE book, chapter 21).
+    Retries add load to a tenant in trouble (Google's SRE book, chapter 21, "retry budget").
     """
 
     def __init__(self) -> None:
-        self._left = float(FLOOR)
+        self._left = float(AT_START)
 
     def earn(self) -> None:
-        """Counts a fresh stop."""
+        """Count the first stop of a key."""
         self._left = min(self._left + SHARE, MOST_SAVED)
 
     def spend(self) -> bool:
-        """Whether one more retry is within the budget; counts it if so."""
+        """Whether one more retry is within the budget. If so, count it."""
         if self._left < 1:
             return False
         self._left -= 1

@@ -1,4 +1,4 @@
-"""Sending one stop: in a slot, with its intent on disk, and once more if it is slow."""
+"""Sends one stop: in a slot, with its intent on disk, and once more if it is slow."""
 
 from asyncio import CancelledError
 
@@ -9,21 +9,19 @@ from orchestrator.engine.hedge import Hedging
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.ports import Tenant
 from orchestrator.engine.queue import Priority
-from orchestrator.engine.race import CallKind, Failure, Looked, Race, Send
+from orchestrator.engine.race import CallKind, Failure, Probed, Race, Send
 from orchestrator.engine.reading import Reader, TrackIds
 from orchestrator.engine.recorder import AcceptedStop, Recorder, as_problem
 from orchestrator.engine.retry import Retry
 from orchestrator.errors import NO_RESPONSE, CallError, TenantError
-from orchestrator.journal.journal import Journal
 
 
 class StopSender:
-    """Sends one stop at a time for an action. Whether another one follows is decided by the journey."""
+    """Sends one stop of an action. The journey decides whether another one follows."""
 
     def __init__(
         self,
         tenant: Tenant,
-        journal: Journal,
         gate: Gate,
         hedging: Hedging,
         outage: Outage,
@@ -34,7 +32,6 @@ class StopSender:
         track_ids: TrackIds,
     ) -> None:
         self._tenant = tenant
-        self._journal = journal
         self._gate = gate
         self._hedging = hedging
         self._outage = outage
@@ -44,7 +41,7 @@ class StopSender:
         self._clock = clock
         self._track_ids = track_ids
 
-    async def send(self, action: Action) -> AcceptedStop | Failure | Looked:
+    async def send(self, action: Action) -> AcceptedStop | Failure | Probed:
         """Send the stop whose intent is on disk, when it is due and has a slot.
 
         If there is an outage at that moment, every second probe of a key that may have been stopped reads its status. A
@@ -54,42 +51,45 @@ class StopSender:
             Closed: no stop may leave any more.
             TenantError: there is no token.
         """
-        race: Race[AcceptedStop | Looked, Action] = Race(self._hedging, CallKind.STOP, self._send, (action,))
+        race: Race[AcceptedStop | Probed, Action] = Race(self._hedging, CallKind.STOP, self._send, (action,))
         return await race.result()
 
-    async def _send(self, send: Send, action: Action) -> AcceptedStop | Failure | Looked:
+    async def _send(self, send: Send, action: Action) -> AcceptedStop | Failure | Probed:
         """Send one stop.
 
-        A hedge has an intent of its own, or that of the stop in place of which the status is read.
+        A hedge needs an intent of its own, unless the send beside it is a probe: then the action's intent is unused.
         """
-        priority, due = (Priority.RETRY if action.stops.made or action.looked else Priority.STOP), action.due
+        due = action.due
+        if send.is_hedge:
+            priority, due = Priority.HEDGE, 0.0
+        elif action.stops.made or action.probed:
+            priority = Priority.RETRY
+        else:
+            priority = Priority.STOP
         try:
-            if send.is_hedge:
-                priority, due = Priority.HEDGE, 0.0
-                send.intent = action.in_flight > 0 or not action.intent
-                if send.intent:
-                    await self._journal.record_intent(action.seq, retried=False)
+            if send.is_hedge and (action.in_flight > 0 or not action.intent):
+                send.intent = True
+                await self._recorder.hedge_intent(action)
             async with self._gate.slot(priority, due):
-                if self._outage.open and not action.looked and (action.possibly_stopped or action.in_flight):
-                    return await self._look(action, send)
+                if self._outage.open and not action.probed and (action.possibly_stopped or action.in_flight):
+                    return await self._probe(action, send)
                 return await self._call(send, action)
         finally:
             self._withdraw_intent(action, send)
 
-    async def _look(self, action: Action, send: Send) -> Failure | Looked:
-        action.looked = True
+    async def _probe(self, action: Action, send: Send) -> Failure | Probed:
+        action.probed = True
         self._withdraw_intent(action, send)
         with send:
-            status = await self._reader.look(action)
-        return status if isinstance(status, Failure) else Looked(status)
+            return await self._reader.probe(action)
 
     def _withdraw_intent(self, action: Action, send: Send) -> None:
         if send.intent:
             send.intent = False
-            self._journal.withdraw_hedge(action.seq)
+            self._recorder.hedge_unsent(action)
 
     async def _call(self, send: Send, action: Action) -> AcceptedStop | Failure:
-        action.looked = send.intent = False
+        action.probed = send.intent = False
         track_id, sent_at = self._track_ids.next(), self._clock.stamp()
         if send.is_hedge:
             self._recorder.hedged(action, "stop", track_id)

@@ -95,9 +95,9 @@ class Journal(RunJournal):
         )  # fmt: skip
         self._failure(seq, "stop", track_id, error)
 
-    def withdraw_hedge(self, seq: int) -> None:
+    def withdraw_intent(self, seq: int) -> None:
         """The hedge that was intended last never left."""
-        self._writer.note("withdraw_hedge", seq=seq)
+        self._writer.note("withdraw_intent", seq=seq)
 
     def hedged(self, seq: int) -> None:
         """A slow call for ``seq`` was sent once more."""

@@ -82,7 +82,7 @@ class Pacer:
         self._windows: dict[int, RateWindow] = {}
         self._reported: tuple[Window, ...] = ()
         self._reported_by_quota: dict[int, Window] = {}
-        self.gate = float("-inf")
+        self.paused_until = float("-inf")
         self._refused_left_at = float("-inf")
         self._spaced = float("-inf")
         self._refused_alone = 0
@@ -110,7 +110,7 @@ class Pacer:
     @property
     def closed_until(self) -> float:
         """When the next call may start, if the tenant asked for a pause or a window is exhausted."""
-        until = self.gate
+        until = self.paused_until
         for window in self._every:
             until = max(until, window.closed_until)
         return until
@@ -119,7 +119,7 @@ class Pacer:
         """Return when one more call may start. None while every slot is in use: the next release decides."""
         if self.in_flight >= self._slots.limit and self.full:
             return None
-        at = self.gate if self.gate > self._spaced else self._spaced
+        at = self.paused_until if self.paused_until > self._spaced else self._spaced
         abandoned = self._abandoned
         if self.circuit.open:
             at = max(at, self.circuit.next_probe_at)
@@ -140,7 +140,7 @@ class Pacer:
         self._started[self._calls] = self._started_at = now
         if self.circuit.open:
             self.circuit.take(now)
-        if now < self.gate + OPENING:
+        if now < self.paused_until + OPENING:
             self._spaced = now + self._uniform(0.0, 2 * OPENING / self._slots.limit)
         for window in self._every:
             window.take(now)
@@ -191,15 +191,15 @@ class Pacer:
             self.close(now, answer.retry_after)
         elif not answer.throttled:
             self._refused_alone = self._refused_tokens = 0
-            if left_at > self._refused_left_at and self.gate > now + SHORT_WAIT:
-                self.gate = now  # The wait applied to one call only: a later call was accepted.
+            if left_at > self._refused_left_at and self.paused_until > now + SHORT_WAIT:
+                self.paused_until = now  # The wait applied to one call only: a later call was accepted.
         elif ours == 1:
             self._refused_alone += 1
             self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
 
     def token_throttled(self, now: float, retry_after: float | None) -> None:
         """Record that a token request was refused because of a limit. The gate closes for a while."""
-        if self.gate > now:
+        if self.paused_until > now:
             return  # other calls waited for the same token
         self._refused_tokens += 1
         if not retry_after:
@@ -208,7 +208,7 @@ class Pacer:
 
     def close(self, now: float, seconds: float) -> None:
         """Close the gate for ``seconds``, and for ``LONGEST_GATE`` at most."""
-        self.gate = max(self.gate, now + min(seconds, LONGEST_GATE))
+        self.paused_until = max(self.paused_until, now + min(seconds, LONGEST_GATE))
         self._slots.paused()
 
     def spare(self, now: float, until: float) -> float:

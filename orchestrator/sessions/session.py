@@ -142,11 +142,11 @@ class TenantSession:
         track_ids = TrackIds(track_prefix)
         hedging = Hedging(gate, pace.pacer, clock, settings.hedge)
         reader = Reader(tenant, responses, gate, hedging, outage, recorder, schedule, retry, clock, track_ids)
-        sender = StopSender(tenant, journal, gate, hedging, outage, recorder, reader, retry, clock, track_ids)
+        sender = StopSender(tenant, gate, hedging, outage, recorder, reader, retry, clock, track_ids)
         self._stalls = StallWatch(gate, pace.pacer, outage, hedging, clock)
         journey = PlanJourney if common.planning else Journey
         self._journey = journey(
-            settings, journal, gate, backlog, cutoff, recorder, sender, reader, schedule, clock, uniform
+            settings, gate, backlog, cutoff, recorder, sender, reader, schedule, retry, clock
         )
         self._claim_with_intent = not common.planning and not Expectations(settings)
         self._recorder = recorder
@@ -169,7 +169,7 @@ class TenantSession:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_input, intake)
-                group.start_soon(self._authenticate)
+                group.start_soon(self._fetch_first_token)
                 group.start_soon(self._stalls.run)
                 group.start_soon(self._gate.end_downloads, self._timeout)
                 async with asyncio.TaskGroup() as journeys:
@@ -183,9 +183,9 @@ class TenantSession:
         return self._cutoff.ending()
 
     @property
-    def sending(self) -> bool:
+    def stops_wait(self) -> bool:
         """Whether stops wait to be sent."""
-        return self._gate.sending
+        return self._gate.stops_wait
 
     def resume_results(self) -> None:
         """Results need not wait for other tenants any more."""
@@ -196,9 +196,9 @@ class TenantSession:
         """Claim keys from the journal as there is room. Return when no key is left, or the session is closing."""
         backlog, gate = self._backlog, self._gate
         while not self._cutoff.closing:
-            if self._cutoff.sending and backlog.waiting > 0 and gate.claimable > 0:
+            if self._cutoff.stops_allowed and backlog.waiting > 0 and gate.claimable > 0:
                 await self._claim(journeys)
-            elif backlog.claims_parked and not gate.results_wait():
+            elif backlog.should_claim_parked and not gate.results_wait():
                 await self._claim_parked(journeys)
             elif self._over():
                 return
@@ -248,10 +248,10 @@ class TenantSession:
 
     def _over(self) -> bool:
         backlog = self._backlog
-        stops_may_come = self._cutoff.sending and (backlog.input_open or backlog.waiting > 0)
-        return not (stops_may_come or backlog.active or backlog.parked)
+        keys_left = self._cutoff.stops_allowed and (backlog.input_open or backlog.waiting > 0)
+        return not (keys_left or backlog.active or backlog.parked)
 
-    async def _authenticate(self) -> None:
+    async def _fetch_first_token(self) -> None:
         """Get a token before the first key needs one."""
         while self._cutoff.cancelled_by is None:
             try:
@@ -260,7 +260,7 @@ class TenantSession:
                 self._cutoff.cancel(error)
             except CallError as error:
                 self._outage.no_token(error)
-                closed = self._pace.pacer.gate - self._clock.now()
+                closed = self._pace.pacer.paused_until - self._clock.now()
                 await asyncio.sleep(max(closed, self._uniform(*PROBE_EVERY)))
             else:
                 return

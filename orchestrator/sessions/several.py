@@ -173,7 +173,7 @@ class MultiTenantSession:
         while True:
             due = anyio.current_time() + TICK
             await anyio.sleep(TICK)
-            senders = [name for name, session in self._sessions.items() if session.sending]
+            senders = [name for name, session in self._sessions.items() if session.stops_wait]
             if self._monitor.tick(anyio.current_time() - due, senders):
                 for session in self._sessions.values():
                     session.resume_results()

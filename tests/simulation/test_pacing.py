@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from orchestrator.engine.retry import FLOOR, SHARE
+from orchestrator.engine.retry import AT_START, SHARE
 from orchestrator.errors import Kind, TenantUnreachable
 from orchestrator.model import Answered, Limits, Outcome, Window
 from orchestrator.pacing.circuit import FAILURES
@@ -55,7 +55,7 @@ def test_a_key_that_keeps_failing_delays_no_other_key():
     stops = world.tenant.of("stop")
     first = {call.bulk_key: n for n, call in reversed(list(enumerate(stops)))}
     retried = max(first.values()) + 1 - 500
-    assert 0 < retried <= FLOOR + SHARE * 500
+    assert 0 < retried <= AT_START + SHARE * 500
     assert len(stops) == 375 + 125 * 8
 
 

@@ -80,7 +80,7 @@ class WatchedGate(Gate):
                 to = "result"
             else:
                 to = "guard" if len(queue.guards) < guards else "stop"
-            unclaimed = self._unclaimed() if to == "result" and self._cutoff.sending else 0
+            unclaimed = self._unclaimed() if to == "result" and self._cutoff.stops_allowed else 0
             self.grants.append(Grant(at, to, stops + guards + unclaimed, self._pacer.in_flight))
         return granted
 

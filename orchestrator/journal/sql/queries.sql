@@ -43,7 +43,7 @@ WHERE seq = :seq;
 -- One more stop will leave for this key.
 UPDATE action SET stage = 1, attempts = attempts + 1, retried = retried + :retried WHERE seq = :seq;
 
--- name: withdraw_hedge
+-- name: withdraw_intent
 -- The intent was for a hedge that was never sent. Another send of the stop was.
 UPDATE action SET attempts = attempts - 1 WHERE seq = :seq;
 

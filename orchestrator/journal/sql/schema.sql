@@ -156,7 +156,7 @@ CREATE TABLE pace (
 );
 
 -- The rows of the report. An action without an outcome gets one from what the tenant said so far. The function
--- without_status in engine/verdict.py decides alike for actions in memory.
+-- outcome_without_status in engine/verdict.py decides alike for actions in memory.
 CREATE VIEW reported_action AS
 SELECT seq, bulk_key, source, row, labels,
        COALESCE(outcome, CASE

@@ -21,8 +21,8 @@ def watched(day: Scenario, seed: int) -> tuple[Trial, list[str]]:
         pacer = trial.pacer
         if pacer.in_flight > pacer.limit:
             broken.append(f"{trial.now}: {pacer.in_flight} in flight of {pacer.limit}")
-        if trial.now < pacer.gate:
-            broken.append(f"{trial.now}: the gate is closed until {pacer.gate}")
+        if trial.now < pacer.paused_until:
+            broken.append(f"{trial.now}: the tenant asked for a pause until {pacer.paused_until}")
 
     trial = Trial(trace(day, seed), ours, seed, watch=watch)
     trial.run()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.engine.queue import Delayed, Priority, PriorityQueue
-from orchestrator.engine.retry import FLOOR, MOST_SAVED, SHARE, RetryBudget
+from orchestrator.engine.retry import AT_START, MOST_SAVED, SHARE, RetryBudget
 
 
 def no() -> bool:
@@ -157,7 +157,7 @@ def test_the_next_due_time_is_the_earliest(queue):
 
 def test_a_few_retries_are_free():
     budget = RetryBudget()
-    assert [budget.spend() for _ in range(FLOOR + 1)] == [True] * FLOOR + [False]
+    assert [budget.spend() for _ in range(AT_START + 1)] == [True] * AT_START + [False]
 
 
 def test_retries_are_a_share_of_the_stops():
@@ -165,7 +165,7 @@ def test_retries_are_a_share_of_the_stops():
     for _ in range(1_000):
         budget.earn()
         tried += budget.spend()
-    assert tried == pytest.approx(FLOOR + 1_000 * SHARE, abs=1)
+    assert tried == pytest.approx(AT_START + 1_000 * SHARE, abs=1)
 
 
 def test_no_great_number_of_retries_is_saved_up():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.engine.verdict import refused, verdict, without_status
+from orchestrator.engine.verdict import outcome_of_refusal, outcome_without_status, verdict
 from orchestrator.errors import NO_RESPONSE, Kind
 from orchestrator.model import OVER, Outcome, Problem, Status
 
@@ -57,7 +57,7 @@ def test_an_action_still_under_way_has_no_verdict(status):
 @pytest.mark.parametrize("kind", [None, *Kind])
 def test_an_action_that_may_have_been_stopped_is_unconfirmed(accepted, possibly_stopped, kind):
     problem = kind and Problem(kind)
-    found = without_status(problem, accepted=accepted, possibly_stopped=possibly_stopped)
+    found = outcome_without_status(problem, accepted=accepted, possibly_stopped=possibly_stopped)
     assert found is Outcome.UNCONFIRMED
 
 
@@ -66,9 +66,9 @@ def test_the_last_response_names_an_action_whose_end_was_not_seen(kind):
     expected = Outcome.UNREACHABLE if kind in NO_RESPONSE else Outcome.UNCONFIRMED
     if kind is Kind.UNAUTHENTICATED:
         expected = Outcome.NOT_ATTEMPTED
-    assert without_status(Problem(kind), accepted=False, possibly_stopped=False) is expected
+    assert outcome_without_status(Problem(kind), accepted=False, possibly_stopped=False) is expected
 
 
 def test_a_key_refused_for_its_credentials_was_not_attempted():
-    assert refused(Problem(Kind.UNAUTHENTICATED)) is Outcome.NOT_ATTEMPTED
-    assert refused(Problem(Kind.NOT_FOUND)) is Outcome.REJECTED
+    assert outcome_of_refusal(Problem(Kind.UNAUTHENTICATED)) is Outcome.NOT_ATTEMPTED
+    assert outcome_of_refusal(Problem(Kind.NOT_FOUND)) is Outcome.REJECTED

@@ -212,7 +212,7 @@ def refused_alone(pacer: Pacer, now: float) -> float:
     call = pacer.take(now)
     pacer.answered(answer(throttled=True), now)
     pacer.release(call)
-    return pacer.gate - now
+    return pacer.paused_until - now
 
 
 @pytest.mark.parametrize(("share", "waits"), [(1.0, [0.5, 1, 2, 4, 8, 16, 30, 30]), (0.0, [0.25, 0.5, 1, 2])])
@@ -234,7 +234,7 @@ def test_a_refusal_beside_other_calls_of_ours_closes_no_gate():
     pacer.take(0.0)
     pacer.take(0.0)
     pacer.answered(answer(throttled=True), 0.0)
-    assert pacer.gate == float("-inf")
+    assert pacer.paused_until == float("-inf")
 
 
 def test_a_pause_longer_than_the_gate_ends_with_the_gate():
@@ -280,18 +280,18 @@ def test_a_long_wait_ends_when_a_later_call_is_accepted():
     pacer = a_pacer()
     pacer.answered(answer(throttled=True, retry_after=86_400.0), 10.0)
     pacer.answered(answer(), 10.05)
-    assert pacer.gate <= 10.05
+    assert pacer.paused_until <= 10.05
 
 
 def test_a_long_wait_holds_when_only_earlier_calls_are_accepted():
     pacer = a_pacer()
     pacer.answered(answer(throttled=True, retry_after=86_400.0), 10.0)
     pacer.answered(answer(), 9.99)
-    assert pacer.gate == 10.0 + LONGEST_GATE
+    assert pacer.paused_until == 10.0 + LONGEST_GATE
 
 
 def test_a_short_wait_holds_whatever_other_calls_are_answered():
     pacer = a_pacer()
     pacer.answered(answer(throttled=True, retry_after=2.0), 10.0)
     pacer.answered(answer(), 10.05)
-    assert pacer.gate == 12.0
+    assert pacer.paused_until == 12.0
