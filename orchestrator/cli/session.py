@@ -83,6 +83,29 @@ class _Stage:
         self.scope = anyio.CancelScope()
         self.delivery: anyio.CancelScope | None = None
 
+    def receive(self, number: int) -> None:
+        """The first signal lets calls in flight, or the copy of the report, finish. A second one cancels them.
+
+        The files of a run are written in any case.
+        """
+        run = self.run
+        if number == signal.SIGHUP and run is not None and run.cutoff.closing:
+            return
+        if self.delivery is not None:
+            self.signal = number
+            first = self.delivery.deadline == math.inf
+            self.delivery.deadline = anyio.current_time() + (PATIENCE if first else 0)
+        elif run is not None and run.progress.writing is not None:
+            sys.stderr.write("All calls have ended. The files of the run are being written.\n")
+        elif run is None or not run.started or run.cutoff.closing:
+            self.signal = number
+            self.scope.cancel()
+        else:
+            run.cutoff.interrupt(runs.interrupted(signal.Signals(number).name, 128 + number))
+            sys.stderr.write(
+                "Interrupted: no stop is sent any more. Calls in flight finish; a second signal cancels them.\n"
+            )
+
     def record_error(self, message: str, error: BaseException | None) -> None:
         """Log an error that no code waits for. No traceback reaches the screen."""
         if self.run is not None:
@@ -100,33 +123,12 @@ async def _work(run: runs.Run, intake: runs.Intake, screen: Screen, settings: Se
 
 
 async def _watch_signals(stage: _Stage, *, task_status: TaskStatus[None]) -> None:
-    """The first signal lets calls in flight, or the copy of the report, finish. A second one cancels them.
-
-    The files of a run are written in any case. A terminal that closes counts as a signal, unless nohup or the shell
-    ignores it.
-    """
+    """Hand each signal to ``stage``. A terminal that closes counts as one, unless nohup or the shell ignores it."""
     hung_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hung_up) as signals:
         task_status.started()
         async for number in signals:
-            if number == signal.SIGHUP and stage.run is not None and stage.run.cutoff.closing:
-                continue
-            if stage.delivery is not None:
-                stage.signal = number
-                first = stage.delivery.deadline == math.inf
-                stage.delivery.deadline = anyio.current_time() + (PATIENCE if first else 0)
-                continue
-            if stage.run is not None and stage.run.progress.writing is not None:
-                sys.stderr.write("All calls have ended. The files of the run are being written.\n")
-                continue
-            if stage.run is None or not stage.run.started or stage.run.cutoff.closing:
-                stage.signal = number
-                stage.scope.cancel()
-                continue
-            stage.run.cutoff.interrupt(runs.interrupted(signal.Signals(number).name, 128 + number))
-            sys.stderr.write(
-                "Interrupted: no stop is sent any more. Calls in flight finish; a second signal cancels them.\n"
-            )
+            stage.receive(number)
 
 
 async def _close(run: runs.Run, settings: Settings, stage: _Stage) -> int:
