@@ -152,7 +152,7 @@ def _records(view: View) -> Iterator[str]:
     ends = "" if fate.succeeded is None else f" ({fate.succeeded:,} succeeded, {_number(fate.failed)} failed)"
     sentences = [f"{_number(records.processed)} records went through{ends}."]
     if view.run.command == "plan":
-        if fate.at_risk is not None:
+        if fate.at_risk:
             sentences.append(f"{fate.at_risk:,} are not processed yet: a stop now would save them.")
     else:
         counts = {
@@ -189,7 +189,8 @@ def _next(view: View, directory: Path) -> Iterator[str]:
     if not steps:
         nothing = "see above, by outcome." if view.groups["person"] else "nothing is left to stop."
         steps = [(nothing, "")]
-    yield " ".join(["Next:", *(f"{said} {code(command)}" if command else said for said, command in steps)])
+    texts = (f"{sentence} {code(command)}" if command else sentence for sentence, command in steps)
+    yield f"Next: {' Then: '.join(texts)}"
     if view.groups["person"]:
         yield f"Keys that need a person: {code(str(directory / 'needs-person.csv'))}"
     if (index := read_index(directory)) is not None:

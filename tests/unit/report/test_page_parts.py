@@ -259,6 +259,15 @@ def test_a_plan_with_nothing_to_stop_asks_for_no_run():
     assert steps == "> Nothing. Every action is over."
 
 
+def test_a_plan_without_records_to_save_promises_none():
+    with made_run(command="plan") as run:
+        run.add(Outcome.ALREADY_COMPLETED)
+        run.end()
+        shown = text_of(page(run))
+    assert "Not processed yet 0" in shown
+    assert "would save them" not in shown
+
+
 def test_an_input_that_was_cut_is_not_called_done():
     with made_run(complete=False) as run:
         run.add(Outcome.STOPPED)
