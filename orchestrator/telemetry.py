@@ -1,7 +1,7 @@
-"""Spans and metrics of the run and of each call, through the OpenTelemetry API.
+"""Record spans and metrics of the run and of each call through the OpenTelemetry API.
 
-They exist only where the process has imported ``opentelemetry`` before the run starts, as an instrumented program has
-done. Otherwise nothing is imported here, and no call passes through this module.
+They are recorded only if the process has imported ``opentelemetry`` before the run starts, as an instrumented program
+does. Otherwise this module imports nothing, and no call passes through it.
 """
 
 import sys
@@ -23,23 +23,23 @@ NAME = "mass_stop"
 
 
 def find_telemetry() -> "Telemetry | None":
-    """The telemetry of this process, or None if it has not imported OpenTelemetry."""
+    """Return the telemetry of this process, or None if it has not imported OpenTelemetry."""
     if "opentelemetry" not in sys.modules:
         return None
     try:
         return Telemetry()
-    except ImportError:  # another package of that name space
+    except ImportError:  # another package in the same namespace
         return None
 
 
 def run_span(run_id: str, command: str) -> AbstractContextManager["Span | None"]:
-    """A span around the run, the parent of the spans of its calls. Its value is None without telemetry."""
+    """Return a span around the run, the parent of the spans of its calls. Its value is None without telemetry."""
     telemetry = find_telemetry()
     return nullcontext(None) if telemetry is None else telemetry.run(run_id, command)
 
 
 class Telemetry:
-    """The tracer and the instruments. Raises ImportError without the OpenTelemetry API."""
+    """The tracer, counter and histogram. Raises ImportError without the OpenTelemetry API."""
 
     def __init__(self) -> None:
         from opentelemetry import metrics, trace
@@ -53,7 +53,7 @@ class Telemetry:
         self._seconds = meter.create_histogram(f"{NAME}.call.duration", "s", "Duration of calls.")
 
     def run(self, run_id: str, command: str) -> AbstractContextManager["Span"]:
-        """As :func:`run_span`."""
+        """Return the span of :func:`run_span`."""
         attributes = {f"{NAME}.run": run_id, f"{NAME}.command": command}
         return self._tracer.start_as_current_span(
             f"{NAME} {command}", attributes=attributes, record_exception=False
@@ -61,9 +61,9 @@ class Telemetry:
 
     @contextmanager
     def call(self, name: str, **attributes: str) -> Iterator["Span"]:
-        """A span around one call to the tenant; when it ends, the call is counted with its result and duration.
+        """Open a span around one call to the tenant. At its end, record the call's result and duration in seconds.
 
-        ``attributes`` are the span's. The result is ``ok``, the kind of the failure, or ``cancelled``.
+        ``attributes`` are added to the span. The result is ``ok``, the kind of the failure, or ``cancelled``.
         """
         started, result = monotonic(), "ok"
         with self._tracer.start_as_current_span(
@@ -101,7 +101,7 @@ def _result_of(error: BaseException) -> str:
 
 
 class TracedTenant:
-    """A tenant whose calls have spans and metrics."""
+    """Wraps a tenant and records spans and metrics of its calls."""
 
     def __init__(self, tenant: Tenant, telemetry: Telemetry) -> None:
         self.authenticate = tenant.authenticate

@@ -1,4 +1,4 @@
-"""A simulated Zuora tenant: a second opinion, written from the API's documents alone."""
+"""A simulated Zuora tenant, written independently of the client from the API's documentation alone."""
 
 from orchestrator.simulator.actions import ActionTruth
 from orchestrator.simulator.config import TenantConfig

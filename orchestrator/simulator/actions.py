@@ -1,4 +1,4 @@
-"""Mass actions whose state is computed from the time. They need no task, no timer and little memory."""
+"""Mass actions. Their state is computed from the time, so they need no task, no timer and little memory."""
 
 import math
 import random
@@ -12,11 +12,11 @@ from orchestrator.simulator.files import Counts, Upload
 
 
 class ActionTruth(NamedTuple):
-    """The tenant's own truth about one action. Times are those of the tenant's clock, in seconds.
+    """The true state of one action. Times are on the tenant's clock, in seconds.
 
-    ``started`` says whether it ever processed. ``stops_received`` has the time of each stop, refused and failed stops
-    included. ``stop_effective_at`` is the time at which one took effect: None for an action that was stopped before
-    the tenant started to serve, or never.
+    ``started``: the action processed records. ``stops_received`` has the time of each stop, including refused and
+    failed stops. ``stop_effective_at`` is the time at which a stop took effect. It is None if none did, or if the
+    action was stopped before the tenant started to serve.
     """
 
     key: str
@@ -37,7 +37,7 @@ class ActionTruth(NamedTuple):
 
 
 class Action:
-    """One mass action from its upload to its end. Only its stop is not decided when it is created."""
+    """One mass action from its upload to its end. Everything except its stop is decided at creation."""
 
     __slots__ = (
         "action_type", "born", "completes", "denied", "fail_share", "fails", "file_reads", "halts", "key",
@@ -79,11 +79,11 @@ class Action:
 
     @property
     def never_starts(self) -> bool:
-        """Whether it was stopped while it was Pending."""
+        """Whether the action was stopped while it was Pending."""
         return self.starts == math.inf
 
     def status(self, now: float) -> Status:
-        """The state at ``now``."""
+        """Return the status at ``now``."""
         if now < self.starts:
             if self.stop_at is None:
                 return Status.PENDING
@@ -97,7 +97,7 @@ class Action:
         return Status.STOPPING if now < self.halts else Status.STOPPED
 
     def counts(self, now: float) -> Counts:
-        """The records at ``now``; an action that is Stopping still processes."""
+        """Return the record counts at ``now``. An action that is Stopping still processes records."""
         moment = min(now, self.halts)
         if self.fails or moment <= self.starts:
             done = 0
@@ -109,7 +109,7 @@ class Action:
         return Counts(self.total, done, done - failed, failed)
 
     def ended(self, now: float) -> float | None:
-        """When it came to its end, if it has."""
+        """Return the time at which the action ended, or None."""
         status = self.status(now)
         if not status.terminal:
             return None
@@ -118,15 +118,15 @@ class Action:
         return self.completes if status is Status.COMPLETED else self.halts
 
     def has_file(self, now: float) -> bool:
-        """Whether there is a response file: Completed, or Stopped after it had been Processing."""
+        """Return whether there is a response file: Completed, or Stopped after it was Processing."""
         status = self.status(now)
         return status is Status.COMPLETED or (status is Status.STOPPED and not self.never_starts)
 
     def stop(self, now: float) -> bool:
-        """Accept a stop. Return False if the action is in no state to be stopped."""
+        """Accept a stop. Return False if the action's status does not allow it."""
         status = self.status(now)
         if status is Status.PENDING:
-            # Nothing has run yet, so some of these stop at once.
+            # No record is in process, so half of these actions stop at once.
             self.starts = self.completes = math.inf
             self.stop_at, self.halts = now, now + (self.linger if self.key[-1] < "8" else 0.0)
             return True
@@ -136,7 +136,7 @@ class Action:
         return False
 
     def truth(self, now: float) -> ActionTruth:
-        """The truth about the action at ``now``."""
+        """Return the true state of the action at ``now``."""
         ours = self.stop_at is not None and self.stop_at >= self.born
         return ActionTruth(
             self.key, self.status(now), *self.counts(now), now >= self.starts and not self.fails,
@@ -147,7 +147,7 @@ class Action:
 
 
 class Actions:
-    """All actions of a tenant. One is made when first asked for: most cost no more than a name."""
+    """All actions of a tenant. Each is created when it is first needed. Until then it is a key only."""
 
     def __init__(self, config: TenantConfig, born: float) -> None:
         self._config = config
@@ -161,7 +161,7 @@ class Actions:
         self._known = frozenset(self.keys)
 
     def start(self, upload: Upload, action_type: str, now: float) -> Action:
-        """A new action of ``upload``, which starts at once and fails at no record."""
+        """Create an action of ``upload``, which starts at once and has no failed record."""
         serial = len(self.keys)
         key = hexadecimal(32, self._config.seed, "started", serial)
         action = Action(self._config, key, now, state=Status.PENDING)
@@ -174,14 +174,14 @@ class Actions:
         return action
 
     def find(self, key: str) -> Action | None:
-        """The action of ``key``, kept from now on; None if the tenant has no such key."""
+        """Return the action of ``key`` and store it, or None if the tenant has no such key."""
         action = self._live.get(key)
         if action is None and key in self._known:
             action = self._live[key] = self._make(key)
         return action
 
     def peek(self, key: str) -> Action:
-        """As ``find``, without keeping the action. Raises KeyError."""
+        """Return the action of ``key`` without storing it. Raises KeyError for an unknown key."""
         if key not in self._known:
             raise KeyError(key)
         return self._live.get(key) or self._make(key)

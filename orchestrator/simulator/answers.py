@@ -1,4 +1,4 @@
-"""Bodies and headers of the tenant's answers, correct and faulty ones."""
+"""Bodies and headers of the tenant's responses, correct and faulty ones."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ Delivery = Literal["whole", "cut", "lost", "reset", "hang"]
 
 @dataclass(slots=True)
 class Answer:
-    """One response of the tenant. A callable ``body`` is made when needed: a response file takes time to write."""
+    """One response of the tenant. A callable ``body`` is called when needed, because a response file takes time."""
 
     status: int
     body: bytes | Callable[[], bytes] = b""
@@ -45,7 +45,7 @@ class Answer:
 
 
 def compressed(answer: Answer, accept_encoding: str) -> bytes:
-    """The body as it travels; adds the headers that say so."""
+    """Return the body as sent, gzipped if accepted and long enough. Sets the header for it."""
     body = answer.body() if callable(answer.body) else answer.body
     text = answer.content_type is not None and not answer.content_type.startswith("application/zip")
     if text and len(body) > _GZIP_ABOVE and "gzip" in accept_encoding:
@@ -55,7 +55,7 @@ def compressed(answer: Answer, accept_encoding: str) -> bytes:
 
 
 class Writer:
-    """Writes answers for one tenant. ``wall_offset`` turns the tenant's clock into seconds since 1970."""
+    """Builds the responses of one tenant. ``wall_offset`` converts the tenant's clock to seconds since 1970."""
 
     def __init__(self, config: TenantConfig, wall_offset: float) -> None:
         self._config = config
@@ -63,21 +63,21 @@ class Writer:
         self._dice = random.Random(f"answers {config.seed}")
 
     def request_id(self) -> str:
-        """A new request id, by which support finds a call."""
+        """Return a new request id, which identifies a call for Zuora's support."""
         return str(UUID(int=self._dice.getrandbits(128)))
 
     def json(self, body: Mapping[str, object], status: int = 200) -> Answer:
-        """A JSON answer."""
+        """Return a JSON response."""
         return Answer(status, json.dumps(body).encode())
 
     def failure(self, code: int, message: str, status: int = 200) -> Answer:
-        """``success: false`` with one reason."""
+        """Return ``success: false`` with one reason."""
         reason = {"code": self._number(code, self._dice.random()), "message": message}
         process_id = f"{self._dice.getrandbits(64):016X}"
         return self.json({"success": False, "processId": process_id, "reasons": [reason]}, status)
 
     def file_address(self, key: str, base_url: str, file_id: str) -> str:
-        """The ``outputURL`` of an action: the server builds it, and need not name the host that was called."""
+        """Return the ``outputURL`` of an action. The server builds it, and its host may differ from the called host."""
         forms = {
             "own": base_url,
             "other": "https://rest.zuora.com",
@@ -90,7 +90,7 @@ class Writer:
         return f"{forms[how]}/v1/files/{file_id}"
 
     def action(self, action: Action, now: float, base_url: str, file_id: str) -> Answer:
-        """The status of an action at ``now``."""
+        """Return the response with the status of an action at ``now``."""
         status = action.status(now)
         counts = action.counts(now)
         has_file = action.has_file(now)
@@ -120,14 +120,14 @@ class Writer:
             "success": True,
         }
         if action.key[0] == "0":
-            # Unknown fields, and a response long enough to be gzipped.
+            # Unknown fields, and a response that is long enough for gzip.
             body["validationNotes"] = [
                 f"Column {n} of the uploaded file is empty in every row." for n in range(20)
             ]
         return self.json(self._without_nothing(body, action))
 
     def _without_nothing(self, body: Mapping[str, object], action: Action) -> Mapping[str, object]:
-        """``body`` with its unknown fields in the form of this tenant; ``mixed`` draws a form for each reading."""
+        """Return ``body`` with unknown values in the form of this tenant. ``mixed`` draws a form for each response."""
         how = self._config.nothing_as
         if how == "mixed":
             ask, *_ = roll(self._config.seed, action.key, "nothing", action.status_reads)
@@ -138,14 +138,14 @@ class Writer:
         return known if how == "absent" else dict.fromkeys(body, "") | known
 
     def _number(self, number: int, ask: float) -> int | str:
-        """The schema says text, and the samples are numbers."""
+        """Return a count as text or number. The schema has text, and the samples have numbers."""
         return str(number) if ask < 0.5 else number
 
     def _date(self, moment: float) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment + self._wall_offset))
 
     def throttled(self, wait: float) -> Answer:
-        """A 429 that asks for ``wait`` seconds, or does not say for how long."""
+        """Return a 429 that asks for a wait of ``wait`` seconds, or has no Retry-After."""
         answer = self.failure(50000070, "Request exceeded limit. Please try again later.", 429)
         how = self._config.retry_after
         if how == "mixed":
@@ -156,16 +156,16 @@ class Writer:
         elif how == "fraction":
             answer.headers["Retry-After"] = f"{math.ceil(max(wait, 0.1) * 10) / 10:.1f}"  # never rounded down
         elif how == "date":
-            # The header has whole seconds only, and a date rounded down would ask for too little.
+            # The header has whole seconds only. Rounded down, it would ask for too short a wait.
             answer.headers["Retry-After"] = formatdate(math.ceil(time.time() + wait), usegmt=True)
         return answer
 
     def unauthorized(self) -> Answer:
-        """A 401: no token, an unknown one or an expired one."""
+        """Return a 401: the token is missing, unknown or expired."""
         return self.failure(90000011, "Failed to authenticate: the token is invalid or has expired.", 401)
 
     def faulted(self, fault: Fault, real: Answer | None) -> Answer:
-        """The answer to a call with ``fault``; ``real`` is the answer without it, if the call took effect."""
+        """Return the response to a call with ``fault``. ``real`` is the faultless response if the call took effect."""
         match fault.kind:
             case "reset" | "hang" as delivery:
                 return Answer(0, delivery=delivery)

@@ -1,4 +1,4 @@
-"""The configuration of a simulated tenant: one frozen object."""
+"""The configuration of a simulated tenant, one frozen object."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _MIX = {
     "Failed": 0.01,
     "Stopping": 0.02,
 }
-"""How many of the actions are in which state when the tenant starts."""
+"""The share of actions in each status when the tenant starts."""
 
 PRODUCTION_QUOTAS = ((50_000, 60), (2_250_000, 3600), (27_000_000, 86400))
 """Calls and seconds of each rate window of a production tenant."""
@@ -27,17 +27,19 @@ UPLOADERS = ("close.team@example.com", "billing.ops@example.com", "integration@e
 
 @dataclass(frozen=True)
 class TenantConfig:
-    """A tenant to be simulated. Times are in seconds, ranges are (least, most), shares run from 0 to 1.
+    """The configuration of a simulated tenant. Times are in seconds, ranges are (least, most), shares are 0 to 1.
 
-    ``latency`` is the mean length of one stop or status call, and ``latency_jitter`` its standard deviation as a share
-    of it. A file takes twice as long. With ``latency_sigma`` above 0, the latency is log-normal: ``latency`` is its
-    median. The body of a file takes ``download_seconds`` more. ``records`` is the size of an action. ``speed`` is its
-    records per second, evenly spread on a logarithmic scale. ``failing`` is the range of the share of its records that
-    fail. ``start_delay`` is how long Pending actions stay so, ``stopping_time`` how long an action stays Stopping,
-    during which it goes on processing and may yet complete. ``mix`` weighs the states at the start by their names.
-    ``denied`` is the share of keys whose calls lack permission.
+    ``latency`` is the mean duration of a stop or status call. ``latency_jitter`` is its standard deviation as a share
+    of it. A file takes twice as long. With ``latency_sigma`` above 0, the latency is log-normal with the median
+    ``latency``. The body of a file takes ``download_seconds`` more.
 
-    ``entities`` are those that a token's scope names.
+    ``records`` is the size of an action. ``speed`` is its records per second, uniformly distributed on a logarithmic
+    scale. ``failing`` is the range of the share of its records that fail. ``start_delay`` is the time in status
+    Pending, and ``stopping_time`` the time in status Stopping. A Stopping action still processes records and may
+    complete. ``mix`` has the weight of each status at the start. ``denied`` is the share of keys whose calls lack
+    permission.
+
+    ``entities`` are the entities in a token's scope.
 
     ``concurrency`` is the limit of calls in flight. ``quotas`` are (calls, seconds) of each fixed rate window.
 
@@ -45,7 +47,7 @@ class TenantConfig:
     unknown field: null as documented, an empty text, or no field. ``retry_after`` is the header of a 429.
     ``file_address`` is the form of ``outputURL``: this tenant's own address, another host, a relative address, an old
     host with a prefix, or a mixture. ``file_delay`` is the time in seconds between an action's end and the status that
-    names its file. ``archived`` is the share of response files that the tenant has archived. With ``keep_log`` off no
+    names its file. ``archived`` is the share of response files that the tenant has archived. Without ``keep_log``, no
     calls are logged and no track ids compared, which bounds memory.
     """
 
@@ -81,7 +83,7 @@ class TenantConfig:
     keep_log: bool = True
 
     def __post_init__(self) -> None:
-        # A frozen object can be completed only this way, and only here: credentials follow from the seed.
+        # object.__setattr__ is the only way to set a field of a frozen object. The credentials follow from the seed.
         if not self.client_id:
             object.__setattr__(self, "client_id", str(UUID(hexadecimal(32, self.seed, "client id"))))
         if not self.client_secret:

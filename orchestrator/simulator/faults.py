@@ -1,4 +1,4 @@
-"""The faults, their shares, and the draw that decides about one call."""
+"""The faults, their shares, and the random choice for one call."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from orchestrator.simulator.dice import roll
 
 
 class Effect(Enum):
-    """Whether the call did its work although its answer went wrong."""
+    """Whether the call takes effect although its response is faulty."""
 
     NONE = "none"
     DONE = "done"
@@ -36,15 +36,15 @@ EFFECTS = {
 }
 """Every fault by its name.
 
-A number is that HTTP status, with the body of a gateway. ``reset``: the connection is cut before any effect. ``hang``:
-no response for ``hang_seconds``. ``lock``, ``internal``, ``temporary``, ``limit``: ``success: false`` of category 50,
-60, 61, 70. ``html`` and ``empty``: a status 200 without content. ``truncated``: a response that is cut short.
-``answer_lost``: a closed connection. ``expired_token``: a 401, though the token stays good.
+A number is that HTTP status, with the body of a gateway. ``reset``: the connection is reset before any effect.
+``hang``: no response for ``hang_seconds``. ``lock``, ``internal``, ``temporary``, ``limit``: ``success: false`` of
+category 50, 60, 61, 70. ``html`` and ``empty``: HTTP 200 without JSON. ``truncated``: a response that is cut short.
+``answer_lost``: a closed connection. ``expired_token``: a 401, although the token remains valid.
 """
 
 _OF_TOKEN_CALLS = frozenset({"500", "502", "503", "504", "reset", "hang"})
 
-# A hang costs its caller a whole time-out and an expired token two round trips: rarer than the rest.
+# A hang costs the client a whole timeout, and an expired token two round trips, so both are rarer.
 _WEIGHTS = dict.fromkeys(EFFECTS, 1.0) | {"hang": 0.15, "expired_token": 0.3}
 
 _LEVELS = {"none": 0.0, "some": 0.02, "many": 0.12, "hell": 0.40}
@@ -52,9 +52,10 @@ _LEVELS = {"none": 0.0, "some": 0.02, "many": 0.12, "hell": 0.40}
 
 @dataclass(frozen=True)
 class FaultPlan:
-    """The share (0 to 1) of calls that meet each fault of :data:`EFFECTS`.
+    """The share (0 to 1) of calls with each fault of :data:`EFFECTS`.
 
-    ``max_consecutive`` bounds the faults in a row of one call (a stop, status or file of one key), so that a run ends.
+    ``max_consecutive`` limits consecutive faults of one call (stop, status or file of one key), so that a run ends.
+    ``hang_seconds`` is the duration of a ``hang``.
     """
 
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -67,9 +68,9 @@ class FaultPlan:
 
     @classmethod
     def level(cls, name: str | float) -> Self:
-        """Every fault: ``none``, ``some`` (2 %), ``many`` (12 %), ``hell`` (40 %), or a share up to 1.
+        """Return a plan of all faults: ``none``, ``some`` (2 %), ``many`` (12 %), ``hell`` (40 %), or a share up to 1.
 
-        Raises ValueError.
+        Raises ValueError for any other name or share.
         """
         share = float(_LEVELS.get(str(name), name))
         if not 0 <= share <= 1:
@@ -79,7 +80,7 @@ class FaultPlan:
 
 
 class Fault(NamedTuple):
-    """One fault that was drawn: its kind, whether the call has its effect, and a spare draw in [0, 1)."""
+    """One chosen fault: its kind, whether the call takes effect, and another random number in [0, 1)."""
 
     kind: str
     effective: bool
@@ -87,7 +88,7 @@ class Fault(NamedTuple):
 
 
 class _History(NamedTuple):
-    """How often one call was made, the faults in a row at its end, and whether the last of them was a 401."""
+    """The number of times that a call was made, its latest consecutive faults, and whether the last one was a 401."""
 
     made: int = 0
     streak: int = 0
@@ -95,9 +96,9 @@ class _History(NamedTuple):
 
 
 class FaultDraw:
-    """Draws by (seed, call, key, times that call was made): the same in whatever order calls arrive.
+    """Chooses faults by (seed, call, key, number of the call), so that the order of the calls does not matter.
 
-    ``plan`` may be changed while the tenant serves.
+    ``plan`` may change while the tenant serves.
     """
 
     def __init__(self, plan: FaultPlan, seed: int) -> None:
@@ -106,20 +107,20 @@ class FaultDraw:
         self._history: defaultdict[str, dict[str, _History]] = defaultdict(dict)
 
     def draw(self, call: str, key: str) -> Fault | None:
-        """The fault this call meets, or None."""
+        """Return the fault of this call, or None."""
         if not self.plan.shares:
             return None
         made, streak, refused = self._history[call].get(key, _History())
         fault = self._fault(call, key, made) if streak < self.plan.max_consecutive else None
         if fault is not None and refused and fault.kind == "expired_token":
-            # The advice is "once, with a fresh token": a second 401 in a row would have to be believed.
+            # Clients repeat a call once with a fresh token. They would have to believe a second consecutive 401.
             fault = None
         refused = fault is not None and fault.kind == "expired_token"
         self._history[call][key] = _History(made + 1, streak + 1 if fault else 0, refused)
         return fault
 
     def note_refused_token(self, call: str, key: str) -> None:
-        """Reports a 401 that was no fault, so that no fault adds a second one in a row."""
+        """Record a 401 that was no fault, so that no fault adds a second consecutive one."""
         if self.plan.shares:
             history = self._history[call].get(key, _History())
             self._history[call][key] = history._replace(refused=True)

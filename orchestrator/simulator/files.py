@@ -24,7 +24,7 @@ _NOTES = (
 
 
 class Columns(NamedTuple):
-    """The columns of one action type: what a user uploads, and what the API adds behind ``Success``."""
+    """The columns of one action type: those that a user uploads, and those that the API adds after ``Success``."""
 
     uploaded: tuple[str, ...]
     added: tuple[str, ...]
@@ -53,23 +53,23 @@ COLUMNS = {
         grouped=False,
     ),
 }  # fmt: skip
-"""By action type, as the API documents them for its mass actions."""
+"""The columns of each action type, as documented for the API's mass actions."""
 
 _HEADERS = ("Success", "Success", "Success", "success", "SUCCESS")
 
 
 def file_name(mask: int, key: str) -> str:
-    """The file id of ``key``: 32 hexadecimal digits that give back the key, so that no table is kept."""
+    """Return the file id of ``key``: 32 hexadecimal digits. :func:`key_of` computes the key from it without a table."""
     return f"{int(key, 16) ^ mask:032x}"
 
 
 def key_of(mask: int, file_id: str) -> str | None:
-    """The key whose file ``file_id`` is; None for what cannot be one."""
+    """Return the key of the file ``file_id``, or None if it cannot be a file id."""
     return f"{int(file_id, 16) ^ mask:032x}" if _FILE_ID.fullmatch(file_id) else None
 
 
 class Counts(NamedTuple):
-    """Records of one action at one moment; ``processed`` is ``succeeded`` plus ``failed``."""
+    """Record counts of one action at one time. ``processed`` is ``succeeded`` plus ``failed``."""
 
     total: int
     processed: int
@@ -78,7 +78,7 @@ class Counts(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """An uploaded file: the names of the columns, and the cells of each record."""
+    """An uploaded file: the titles of its columns, and the cells of each record."""
 
     header: list[str]
     rows: list[list[str]]
@@ -91,14 +91,14 @@ def response_file(
     action_type: str = "UpdateAccountingCode",
     upload: Upload | None = None,
 ) -> bytes:
-    """The zip of one action: ``succeeded`` rows say Y, ``failed`` ones N, the rest nothing.
+    """Return the zip of one action: ``succeeded`` rows have Y, ``failed`` rows N, the others an empty mark.
 
-    Records are processed in the order of the file. After a failed record the later records of its group are not
-    processed. Without an ``upload`` the records are made up, the same ones each time.
+    Records are processed in the order of the file. After a failed record, the later records of its group are not
+    processed. Without an ``upload``, the records are generated, always the same ones.
     """
     dice = random.Random(f"file {seed} {key}")
     raw = io.BytesIO()
-    # A zip written to a pipe, as servers do, has its sizes after the data and zeros before it.
+    # A zip that a server writes to a pipe has its sizes after the data, and zeros before the data.
     target = cast(BinaryIO, _Pipe(raw)) if dice.random() < 0.5 else raw
     method = zipfile.ZIP_DEFLATED if dice.random() < 0.9 else zipfile.ZIP_STORED
     folder = "output/" if dice.random() < 0.2 else ""
@@ -131,7 +131,7 @@ def _content(dice: random.Random, key: str, counts: Counts, action_type: str, up
 def _processed(
     dice: random.Random, key: str, counts: Counts, columns: Columns, upload: Upload | None
 ) -> Iterator[tuple[list[str], str]]:
-    """Each record with its mark. Made-up groups are such that the marks agree with ``counts``."""
+    """Yield each record with its mark. Generated groups are chosen so that the marks agree with ``counts``."""
     failing = set(dice.sample(range(counts.processed), counts.failed))
     uploaded = columns.uploaded if upload is None else upload.header
     grouping = uploaded.index("Group ID") if columns.grouped and "Group ID" in uploaded else None
@@ -142,7 +142,7 @@ def _processed(
         cells = _made_up(columns, key, n, size) if upload is None else upload.rows[n]
         group = "" if grouping is None else cells[grouping]
         if group in failed and upload is None and counts.total - n <= counts.processed - done:
-            cells[grouping or 0] = group = ""  # too few records are left for another one to be skipped
+            cells[grouping or 0] = group = ""  # too few records are left to skip another one
         if done == counts.processed or (group and group in failed):
             yield cells, ""
             continue
@@ -178,7 +178,7 @@ def _added(columns: Columns, mark: str, number: str) -> list[str]:
 def processed_records(
     seed: int, key: str, counts: Counts, action_type: str, upload: Upload | None
 ) -> list[tuple[str, ...]]:
-    """The uploaded cells of the records that :func:`response_file` marks with Y, without ``#`` columns."""
+    """Return the uploaded cells of the records that :func:`response_file` marks with Y, without ``#`` columns."""
     archive = zipfile.ZipFile(io.BytesIO(response_file(seed, key, counts, action_type, upload)))
     text = io.TextIOWrapper(archive.open(archive.namelist()[0]), "utf-8-sig", newline="")
     added = {"success", *(name.lower() for name in COLUMNS[action_type].added)}
@@ -191,7 +191,7 @@ def processed_records(
 
 
 def read_upload(data: bytes) -> Upload:
-    """The upload in ``data``, a CSV or a zip with one. Raises ValueError where it is neither."""
+    """Return the upload in ``data``, a CSV or a zip with one CSV. Raises ValueError for other data."""
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             (name,) = archive.namelist()
@@ -203,7 +203,7 @@ def read_upload(data: bytes) -> Upload:
 
 
 class _Pipe:
-    """Takes bytes and cannot go back: it has no ``tell`` and no ``seek``."""
+    """A write-only stream without ``tell`` and ``seek``, like a pipe."""
 
     def __init__(self, target: io.BytesIO) -> None:
         self.write = target.write

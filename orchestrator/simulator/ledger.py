@@ -1,4 +1,4 @@
-"""The tenant's record of its callers: each call, the number of each kind, every protocol violation."""
+"""The tenant's record of all calls: each call, the number of each kind, every breach of the protocol."""
 
 import re
 from collections import Counter
@@ -16,9 +16,9 @@ _MOST_PROBLEMS = 1000
 class Call:
     """One request.
 
-    ``t`` and ``ended`` are arrival and response on the tenant's clock, in seconds. ``kind`` is ``token``,
-    ``stop``, ``status``, ``file`` or ``other``. ``http`` is the HTTP status, None if no complete response left.
-    ``fault`` names the injected fault. ``about_file`` marks a call for the status of a file.
+    ``t`` and ``ended`` are the times of arrival and response on the tenant's clock, in seconds. ``kind`` is ``token``,
+    ``stop``, ``status``, ``file`` or ``other``. ``http`` is the HTTP status, or None without a complete response.
+    ``fault`` is the injected fault. ``about_file`` marks a call for the status of a file.
     """
 
     t: float
@@ -35,7 +35,7 @@ class Call:
 class Ledger:
     """Counts since the tenant started.
 
-    ``problems`` holds the first thousand breaches of the protocol. ``throttled`` counts 429s.
+    ``problems`` has the first thousand breaches of the protocol. ``throttled`` is the number of 429s.
     """
 
     keep_log: bool = True
@@ -80,7 +80,7 @@ class Ledger:
         if not track_id or len(track_id) > 64 or _BAD_TRACK_ID.search(track_id):
             self.problem(call, f"bad Zuora-Track-Id {track_id[:100]!r} ({len(track_id)} characters)")
         elif self.keep_log:
-            # Their hashes are enough to distinguish them and need a third of the memory.
+            # Hashes are enough to compare track ids, and need a third of the memory.
             mark = hash(track_id)
             if mark in self._tracks:
                 self.problem(call, f"Zuora-Track-Id used before: {track_id!r}")

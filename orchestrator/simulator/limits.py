@@ -1,15 +1,15 @@
-"""The limits of the tenant: calls in flight, fixed rate windows, and the headers that show both."""
+"""The limits of the tenant: calls in flight, fixed rate windows, and the headers that report both."""
 
 import math
 from collections.abc import Iterable
 
 from orchestrator.simulator.config import TenantConfig
 
-_REFRESH = 1.0  # seconds between two counts of the slots that a header names
+_REFRESH = 1.0  # seconds between two counts of free slots for the header
 
 
 class RateWindows:
-    """Fixed windows that begin with the tenant: a refused call counts like any other."""
+    """Fixed windows that start with the tenant. A refused call counts like any other call."""
 
     def __init__(self, quotas: Iterable[tuple[int, int]], epoch: float) -> None:
         self.quotas = tuple(quotas)
@@ -19,7 +19,7 @@ class RateWindows:
         self._all = ", ".join(f"{quota};w={length}" for quota, length in self.quotas)
 
     def take(self, now: float) -> float | None:
-        """Count one call. Return the seconds until the windows that it exceeds end; None if it fits."""
+        """Count one call. Return the seconds until all exceeded windows end, or None if no window is exceeded."""
         wait: float | None = None
         for n, (quota, length) in enumerate(self.quotas):
             place = int((now - self._epoch) // length)
@@ -34,7 +34,7 @@ class RateWindows:
         return self._epoch + (self._places[n] + 1) * self.quotas[n][1] - now
 
     def headers(self, now: float) -> dict[str, str]:
-        """The three RateLimit headers: of the window nearest to exhaustion, and every quota."""
+        """Return the three RateLimit headers: the window nearest to exhaustion, and every quota."""
         if not self.quotas:
             return {}
         nearest = max(range(len(self.quotas)), key=lambda n: self._used[n] / self.quotas[n][0])
@@ -47,7 +47,7 @@ class RateWindows:
 
 
 class Limits:
-    """One tenant's limits, and its calls ``in_flight``."""
+    """The limits of one tenant, and the number of its calls ``in_flight``."""
 
     def __init__(self, config: TenantConfig, epoch: float) -> None:
         self._config = config
@@ -72,7 +72,7 @@ class Limits:
         self._limit = limit
 
     def leave(self) -> None:
-        """Gives the slot back."""
+        """Release the slot of one call."""
         self.in_flight -= 1
 
     def _look(self, now: float) -> None:
@@ -81,7 +81,7 @@ class Limits:
             self._shown = max(0, self._limit - self.in_flight)
 
     def headers(self, now: float) -> dict[str, str]:
-        """The headers of an answer given at ``now``."""
+        """Return the headers of a response at ``now``."""
         headers = self.windows.headers(now) if self._config.rate_headers else {}
         if self._config.concurrency_headers:
             self._look(now)

@@ -1,4 +1,4 @@
-"""The tenant on a real socket. The only file here that knows aiohttp, and the only one that waits."""
+"""The tenant on a real socket. Only this module uses aiohttp, and only this module waits."""
 
 import asyncio
 import contextlib
@@ -25,20 +25,20 @@ from orchestrator.simulator.files import processed_records
 from orchestrator.simulator.ledger import API_CALLS, Call
 from orchestrator.simulator.tenant import Tenant
 
-_LINGER_NOT = struct.pack("ii", 1, 0)  # a close that says RST instead of FIN
+_LINGER_NOT = struct.pack("ii", 1, 0)  # closing sends RST instead of FIN
 
 
 class SimulatedTenant:
     """A Zuora tenant for rehearsals: ``async with SimulatedTenant(actions=500) as tenant: ...``.
 
-    ``changes`` replace fields of ``config``; ``clock`` (seconds) drives the actions, the rate windows and the
-    tokens, while latency is always waited for in real time. With ``tls``, the server's side of it, it is reached over
-    https: on this machine under the name ``localhost``, elsewhere under the address it serves on.
+    ``changes`` replace fields of ``config``. ``clock`` (seconds) drives the actions, rate windows and tokens. Latency
+    always passes in real time. ``tls`` is the server's TLS context. With it, the address is https, with the name
+    ``localhost`` on this machine, otherwise with the ``host`` of :meth:`start`.
 
     Attributes:
-        log: every call in order of arrival; empty with ``keep_log`` off.
-        calls: how many calls of each kind arrived.
-        fault_counts: how many faults of each kind happened.
+        log: every call in order of arrival; empty without ``keep_log``.
+        calls: the number of calls of each kind.
+        fault_counts: the number of faults of each kind.
         problems: the first thousand breaches of the protocol.
     """
 
@@ -64,7 +64,7 @@ class SimulatedTenant:
         self._closing = asyncio.Event()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Serves on ``host``; port 0 takes a free one. Returns the base URL. May follow a ``stop``."""
+        """Serve on ``host``, with port 0 on any free port. Return the base URL. May be called again after ``stop``."""
         self._closing.clear()
         server = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
@@ -77,24 +77,24 @@ class SimulatedTenant:
         return self.base_url
 
     async def stop(self) -> None:
-        """Stops serving; hanging calls are released. The counts stay readable."""
+        """Stop serving, and end calls that hang. The counts remain readable."""
         self._closing.set()
         runner, self._runner = self._runner, None
         if runner is not None and runner.server is not None:
-            # A client that connected at the last moment is closed like the others. A server that is closed during a
-            # connection attempt loses the socket (CPython before 3.12, gh-109564).
+            # A connection that is accepted now must be closed like the others. A server that is closed during a
+            # connection attempt leaks the socket (CPython before 3.12, gh-109564).
             asyncio.get_running_loop().remove_reader(self._listening)
             await _turns()
             transports = [handler.transport for handler in runner.server.connections]
             await runner.cleanup()
-            for transport in transports:  # what its caller will never read is not waited for
+            for transport in transports:  # unsent data is discarded: its reader may be gone
                 if transport is not None:
                     transport.abort()
-        for task in self._handling:  # aiohttp lets go of a call whose caller hung up, and the call goes on
+        for task in self._handling:  # aiohttp does not cancel a handler whose client disconnected
             task.cancel()
         if self._handling:
             await asyncio.wait(self._handling, timeout=1.0)
-        await _turns()  # a transport that was closed lets go of its socket then
+        await _turns()  # closed transports release their sockets in these callbacks
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -106,7 +106,7 @@ class SimulatedTenant:
         await self.stop()
 
     def environment(self) -> dict[str, str]:
-        """The environment variables with which a client reaches this tenant."""
+        """Return the environment variables that connect a client to this tenant."""
         return {
             "ZUORA_BASE_URL": self.base_url,
             "ZUORA_CLIENT_ID": self.config.client_id,
@@ -115,15 +115,15 @@ class SimulatedTenant:
 
     @property
     def keys(self) -> list[str]:
-        """Every bulk key, in order."""
+        """All bulk keys, in order."""
         return self._tenant.actions.keys
 
     def truth(self, key: str) -> ActionTruth:
-        """The true state of one action, now. KeyError for a key the tenant does not have."""
+        """Return the current true state of one action. Raises KeyError for an unknown key."""
         return self._tenant.actions.peek(key).truth(self._tenant.clock())
 
     def upload(self, action_type: str, data: bytes) -> str:
-        """Starts a mass action of an uploaded CSV and lets it run to its end. The new bulk key.
+        """Start a mass action of an uploaded CSV, which completes at once. Return the new bulk key.
 
         Raises ValueError for a file that the API would refuse.
         """
@@ -132,7 +132,7 @@ class SimulatedTenant:
         return action.key
 
     def processed(self, key: str) -> list[tuple[str, ...]]:
-        """The uploaded cells of every record of an action that was processed with success, without ``#`` columns."""
+        """Return the uploaded cells of every successful record of an action, without ``#`` columns."""
         action, now = self._tenant.actions.peek(key), self._tenant.clock()
         if not action.has_file(now):
             return []
@@ -140,17 +140,17 @@ class SimulatedTenant:
 
     @property
     def throttled(self) -> int:
-        """How many calls were answered with 429."""
+        """The number of calls with response 429."""
         return self._tenant.ledger.throttled
 
     @property
     def in_flight(self) -> int:
-        """How many API calls hold a slot now."""
+        """The number of API calls that occupy a slot now."""
         return self._tenant.limits.in_flight
 
     @property
     def peak_in_flight(self) -> int:
-        """The most API calls that held a slot at once."""
+        """The largest number of API calls that occupied a slot at once."""
         return self._tenant.limits.peak
 
     def set_concurrency(self, limit: int) -> None:
@@ -158,11 +158,11 @@ class SimulatedTenant:
         self._tenant.limits.change(limit)
 
     def set_faults(self, plan: FaultPlan) -> None:
-        """Change the faults of calls from now on."""
+        """Change the faults of all later calls."""
         self._tenant.faults.plan = plan
 
     def revoke_tokens(self) -> None:
-        """Makes every token issued so far invalid."""
+        """Revoke all tokens issued so far."""
         self._tenant.revoke_tokens()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -177,7 +177,7 @@ class SimulatedTenant:
             refused = tenant.admit(call, request.headers)
             if refused is None:
                 return await self._admitted(request, call)
-            await self._wait(call, 0.25)  # a gateway refuses sooner than the application answers
+            await self._wait(call, 0.25)  # a gateway refuses faster than the application responds
             return await self._deliver(request, call, refused, b"")
         if call.kind == "token":
             form = (await request.read()).decode("utf-8", "replace")
@@ -198,7 +198,7 @@ class SimulatedTenant:
             answer = self._tenant.act(call)
             body = await asyncio.to_thread(answer.body) if answer.heavy and callable(answer.body) else b""
         finally:
-            # A call that hangs holds no slot: it is the way back that was lost, not the tenant that is busy.
+            # A hanging call occupies no slot: its response is lost on the network, and the tenant has finished it.
             self._tenant.limits.leave()
         return await self._deliver(request, call, answer, body)
 
@@ -212,7 +212,7 @@ class SimulatedTenant:
             await asyncio.sleep(max(0.0, seconds))
 
     def _log_normal(self, call: Call) -> float:
-        """The n-th call of a kind for a key takes as long in every run, so that two runs of a seed compare."""
+        """Return the latency factor of the n-th call of a kind and key. It is the same in every run with this seed."""
         made = call.kind, call.key
         self._made[made] += 1
         dice = random.Random(f"latency {self.config.seed} {made} {self._made[made]}")
@@ -252,15 +252,15 @@ class SimulatedTenant:
 
 
 async def _parts(request: web.BaseRequest) -> dict[str, bytes]:
-    """The parts of a multipart form by their names; none if the request is no form."""
+    """Return the parts of a multipart form by name; empty if the request is no form."""
     if request.content_type != "multipart/form-data":
         return {}
-    parts = MultipartReader(request.headers, request.content)  # the request's own reader stops at 1 MiB
+    parts = MultipartReader(request.headers, request.content)  # the request's own reader is limited to 1 MiB
     return {part.name or "": await part.read() async for part in parts if isinstance(part, BodyPartReader)}
 
 
 async def _turns() -> None:
-    """Let the loop run the callbacks that are due."""
+    """Let the event loop run the callbacks that are due."""
     for _ in range(3):
         await asyncio.sleep(0)
 
@@ -279,7 +279,7 @@ def _cut(request: web.BaseRequest, *, reset: bool = False) -> None:
 
 
 def write_keys(tenant: SimulatedTenant, path: Path) -> None:
-    """Writes the keys as a CSV to stop by, with the speed (records a second) to order them by."""
+    """Write the keys as CSV, with the speed (records per second) as a column for ``--order``."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("bulk_key", "job", "records_a_second"))
@@ -290,7 +290,7 @@ def write_keys(tenant: SimulatedTenant, path: Path) -> None:
 async def serve(
     config: TenantConfig, port: int, keys_file: Path | None, announce: Callable[[dict[str, str]], None]
 ) -> None:
-    """Serves until cancelled, after it has written ``keys_file`` and given ``announce`` the environment."""
+    """Write ``keys_file``, pass the environment to ``announce``, and serve until cancelled."""
     tenant = SimulatedTenant(config)
     await tenant.start(port=port)
     try:

@@ -1,4 +1,4 @@
-"""The tenant without its socket: who may call, what a call does, and its answer. It never waits."""
+"""The tenant without its socket: who may call, what a call does, and its response. It never waits."""
 
 import json
 import time
@@ -17,13 +17,13 @@ from orchestrator.simulator.ledger import API_CALLS, Call, Ledger
 from orchestrator.simulator.limits import Limits, RateWindows
 
 MOST_UPLOADED = 4_000_000
-"""Bytes of an uploaded file at most."""
+"""Most bytes of an uploaded file."""
 
-_HEAVY_FILE = 3000  # records: above, a file is written in a thread and does not hold up the other calls
+_HEAVY_FILE = 3000  # records; a larger file is written in a thread, so that it does not block other calls
 
 
 class Tenant:
-    """Knows all actions, limits and tokens. ``clock`` returns seconds, from any origin."""
+    """All actions, limits and tokens of a tenant. ``clock`` returns seconds, with any origin."""
 
     def __init__(self, config: TenantConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.config = config
@@ -41,7 +41,7 @@ class Tenant:
         self._token_window = RateWindows(((100, 60),), now)
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], has_body: bool) -> Call:
-        """Return the call that a request makes, and record it."""
+        """Return the call of a request, and record it."""
         kind, key = self._route(method, path)
         about_file = kind == "file" and path.endswith("/status")
         call = Call(self.clock(), kind, key, headers.get("Zuora-Track-Id"), about_file=about_file)
@@ -71,7 +71,7 @@ class Tenant:
         action = self.actions.find(call.key or "")
         if action is None:
             return
-        call.key = action.key  # one string for all calls of a key, however many the log holds
+        call.key = action.key  # all calls of a key share one string, to save memory in a long log
         if call.kind == "stop":
             action.stops_received = [*(action.stops_received or ()), call.t]
         elif call.kind == "status":
@@ -80,7 +80,7 @@ class Tenant:
             action.file_reads += 1
 
     def admit(self, call: Call, headers: Mapping[str, str]) -> Answer | None:
-        """Admit a call, which then holds a slot of ``limits``. Otherwise return its refusal."""
+        """Admit a call, which then occupies a slot of ``limits``, and return None. Otherwise return the refusal."""
         wait = self.limits.windows.take(call.t)
         if not self._knows(headers.get("Authorization")):
             self.faults.note_refused_token(call.kind, call.key or "")
@@ -95,7 +95,7 @@ class Tenant:
         return scheme.lower() == "bearer" and self._tokens.get(token, 0.0) > self.clock()
 
     def act(self, call: Call) -> Answer:
-        """Perform an admitted call, with the fault that is drawn for it. Return the answer."""
+        """Perform an admitted call, with the fault that is chosen for it. Return the response."""
         fault = self.faults.draw(call.kind, call.key or "")
         if fault is None:
             return self._perform(call)
@@ -153,7 +153,7 @@ class Tenant:
         )
 
     def start(self, call: Call, authorization: str | None, parameters: str, file: bytes) -> Answer:
-        """Starts a mass action of an uploaded ``file``; ``parameters`` is a JSON object."""
+        """Start a mass action of an uploaded ``file``. ``parameters`` is a JSON object."""
         if not self._knows(authorization):
             return self.writer.unauthorized()
         try:
@@ -164,7 +164,7 @@ class Tenant:
         return self.writer.json({"bulkKey": action.key, "success": True})
 
     def accept_upload(self, action_type: str, file: bytes) -> Action:
-        """A new action of an uploaded ``file``. Raises ValueError for a file that cannot be used."""
+        """Return a new action of an uploaded ``file``. Raises ValueError for an invalid file."""
         if len(file) > MOST_UPLOADED:
             raise ValueError("the file is larger than 4 MB")
         if action_type not in COLUMNS:
@@ -179,7 +179,7 @@ class Tenant:
         return self.actions.start(upload, action_type, self.clock())
 
     def grant(self, call: Call, form: str) -> Answer:
-        """Answers the token endpoint."""
+        """Return the response of the token endpoint."""
         wait = self._token_window.take(call.t)
         if wait is not None:
             self.ledger.throttled += 1
@@ -215,17 +215,17 @@ class Tenant:
         )
 
     def revoke_tokens(self) -> None:
-        """Makes every token issued so far invalid."""
+        """Revoke all tokens issued so far."""
         self._tokens.clear()
 
     def other(self, call: Call) -> Answer:
-        """Answers what this tenant does not offer."""
+        """Return the response to a call that this tenant does not support."""
         if call.key == "method":
             return self.writer.failure(50000045, "The method is not supported.", 405)
         return self.writer.failure(50000040, "There is nothing of that name.", 404)
 
     def headers(self, call: Call, answer: Answer) -> dict[str, str]:
-        """The headers every answer carries, but those that a broken gateway forgot."""
+        """Return the headers of every response, except those that a faulty gateway leaves out."""
         if answer.bare:
             return answer.headers
         headers = {"Zuora-Request-Id": self.writer.request_id(), **answer.headers}
@@ -234,6 +234,6 @@ class Tenant:
         if call.kind in API_CALLS:
             headers |= self.limits.headers(self.clock())
         if self.config.seed % 2 == 0:
-            # The guides spell these names in several ways; half of the tenants spell them in another.
+            # Zuora's guides spell these names in several ways. Half of the tenants use lower case.
             headers = {name.lower(): value for name, value in headers.items()}
         return headers
