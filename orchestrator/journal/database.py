@@ -38,18 +38,20 @@ class NotBegun(StorageError):
 _encode = msgspec.json.Encoder().encode
 
 
+@cache
 def sql(name: str) -> str:
     """The statement that has this name in one of the files in ``sql/``."""
-    return _statements()[name]
+    # A run starts with those in queries.sql. The other files are read when one of theirs is needed.
+    for file in ("queries.sql", "recovery.sql", "page.sql"):
+        if name in (statements := _statements(file)):
+            return statements[name]
+    raise KeyError(name)
 
 
 @cache
-def _statements() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in _SQL.glob("*.sql"):
-        parts = re.split(r"^-- name: (\w+)\n", file.read_text("utf-8"), flags=re.MULTILINE)
-        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
-    return found
+def _statements(file: str) -> dict[str, str]:
+    parts = re.split(r"^-- name: (\w+)\n", (_SQL / file).read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 @cache
