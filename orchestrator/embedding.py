@@ -239,7 +239,7 @@ def read_report(run_dir: str | PathLike[str]) -> Report:
         StorageError: its journal cannot be read.
     """
     path = Path(run_dir).absolute()
-    with open_for_report(path / "journal.db") as reader:
+    with open_for_report(path) as reader:
         report = reports.read_report(reader, path)
     for sentence in reader.missing:
         warnings.warn(sentence, stacklevel=2)

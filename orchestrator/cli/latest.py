@@ -72,7 +72,7 @@ def _started(path: Path) -> str:
         return named[1]
     from orchestrator.journal.recovery.opening import open_for_report
 
-    with suppress(MassStopError), open_for_report(path / "journal.db") as reader:
+    with suppress(MassStopError), open_for_report(path) as reader:
         began = datetime.fromisoformat(reader.run().started_at)
         return f"{began:%Y%m%d-%H%M%S}"
     return ""

@@ -91,9 +91,9 @@ def _write(run_dir: Path, form: str, target: str | None, only: str | None) -> in
 
     stem = "support" if form == "support" else "report"
     path = target or str(run_dir / f"{stem}.{SUFFIXES[form]}")
-    reader = open_for_report(run_dir / "journal.db")
+    reader = open_for_report(run_dir)
     try:
-        if target is None and is_read_only(run_dir / "journal.db"):
+        if target is None and is_read_only(run_dir):
             raise UsageError(
                 f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
                 "for standard output."

@@ -27,7 +27,7 @@ from orchestrator.journal import shards
 from orchestrator.journal.entries import RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome
-from orchestrator.rundir import DirectoryInUse, NoDirectory
+from orchestrator.rundir import JOURNAL, DirectoryInUse, NoDirectory
 from orchestrator.settings import Settings
 
 PATIENCE = 15.0
@@ -114,7 +114,7 @@ class ShardMerge:
         if not touched:
             if self.sent:
                 shards.return_untouched(self.journal, tenant, name).result()
-        elif found := tables or shards.read_left(folder / "journal.db"):
+        elif found := tables or shards.read_left(folder / JOURNAL):
             _move_responses(folder, self.directory)
             completed = shards.merge(self.journal, found, name).result()
             with suppress(OSError), (self.directory / "run.log").open("ab") as log:

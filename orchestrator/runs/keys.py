@@ -209,7 +209,7 @@ def _planned(path: Path, *, whole: bool = True) -> list[InputRow]:
     """The keys of a plan. ``whole`` asks for all keys of its input. Raises UsageError."""
     from orchestrator.journal.recovery.opening import open_undamaged
 
-    with open_undamaged(path / "journal.db") as reader:
+    with open_undamaged(path) as reader:
         if reader.run().command != "plan":
             raise UsageError(f"--plan: {path} is no plan; make a plan with: mass-stop plan SOURCE")
         unread = [source for source in reader.sources() if not source.complete] if whole else []

@@ -120,7 +120,7 @@ def earlier(path: Path) -> tuple[RunInfo, Settings, list[SourceInfo], list[str]]
     """
     from orchestrator.journal.recovery.opening import open_for_resume
 
-    with open_for_resume(path / "journal.db") as reader:
+    with open_for_resume(path) as reader:
         try:
             info = reader.run()
             return info, msgspec.convert(info.settings, Settings), reader.sources(), list(reader.missing)

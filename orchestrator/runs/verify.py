@@ -47,7 +47,7 @@ def finished_run(path: Path) -> tuple[RunInfo, Settings, list[str]]:
         RunDirectoryError: there is no run.
         StorageError: its journal cannot be read.
     """
-    with open_for_report(path / "journal.db") as reader:
+    with open_for_report(path) as reader:
         info, last = reader.run(), reader.sessions()[-1]
     if info.command == "plan":
         raise UsageError(f"{path} is a plan: it stopped nothing. Verify the run that was made from it.")
@@ -76,7 +76,7 @@ async def reading_again(
         tenants = await in_thread(lambda: tenants_of(settings))
     require_same_tenants(info, settings, tenants, path)
     with TemporaryDirectory(prefix="mass-stop-verify-") as place:
-        reader = await in_thread(lambda: open_for_report(path / "journal.db"))
+        reader = await in_thread(lambda: open_for_report(path))
         own = msgspec.structs.replace(
             settings, out=str(Path(place) / "run"), plan=None, order=None, max_failures=None, max_failures_total=None,
             expect_action_type=(), expect_uploaded_by=(), no_results=True, save_responses=False, report=None,
@@ -93,7 +93,7 @@ async def compare(path: Path, run: Run) -> Verification:
     """The differences between the statuses read by ``run`` and the report of the run in ``path``."""
 
     def work() -> Verification:
-        with open_for_report(path / "journal.db") as reader:
+        with open_for_report(path) as reader:
             before = (one for one in reports.read_actions(reader) if one.outcome is not Outcome.MALFORMED)
             return run.journal.read(lambda after: _compared(before, after)).result()
 
@@ -153,9 +153,9 @@ def keep(path: Path, verification: Verification) -> str | None:
     Returns a sentence if the run cannot be changed.
     """
     try:
-        if is_read_only(path / "journal.db"):
+        if is_read_only(path):
             return f"The run in {path} is read-only: these findings were not kept."
-        open_for_resume(path / "journal.db").close()
+        open_for_resume(path).close()
         with ExitStack() as stack:
             directory = rundir.reopen(path)
             stack.callback(directory.close)

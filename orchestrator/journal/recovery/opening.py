@@ -29,6 +29,7 @@ from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.recovery.integrity import broken_seals, problem_of
 from orchestrator.journal.recovery.rebuild import in_current_form, rebuilt
 from orchestrator.journal.recovery.state import LEFT, FileState, indexed_frames, is_read_only
+from orchestrator.rundir import JOURNAL
 
 _NOT_BEGUN = (
     "The journal {} is empty: the run was cut before it began, and nothing was sent. Start it again with another "
@@ -64,15 +65,16 @@ class _Damaged(Exception):
     """The journal is damaged."""
 
 
-def open_for_report(path: Path) -> JournalReader:
-    """A reader of the journal at ``path``. Modifies nothing.
+def open_for_report(directory: Path) -> JournalReader:
+    """A reader of the journal in the run directory ``directory``. Modifies nothing.
 
     Raises:
         RunDirectoryError: there is no journal, or a later version wrote it.
         StorageError: nothing can be read from it.
     """
-    _require_directory(path.parent)
-    with _held(path.parent) as held, _local_failures(path):
+    _require_directory(directory)
+    path = directory / JOURNAL
+    with _held(directory) as held, _local_failures(path):
         if not held:
             return JournalReader(database.read_only(path, at_work=True))
         if database.whole(path).is_file():
@@ -87,17 +89,17 @@ def open_for_report(path: Path) -> JournalReader:
         return _open_copy(path, state)
 
 
-def open_undamaged(path: Path) -> JournalReader:
+def open_undamaged(directory: Path) -> JournalReader:
     """As :func:`open_for_report`, for a journal that lacks nothing. Raises StorageError for any other."""
-    reader = open_for_report(path)
+    reader = open_for_report(directory)
     if not reader.missing:
         return reader
     reader.close()
     raise StorageError(" ".join(reader.missing))
 
 
-def open_for_resume(path: Path) -> JournalReader:
-    """A reader of the journal at ``path``.
+def open_for_resume(directory: Path) -> JournalReader:
+    """A reader of the journal in the run directory ``directory``.
 
     The journal is brought into the closed state and the current form first. Where commits are lost, it records that
     what it holds as not sent may have been sent.
@@ -106,11 +108,12 @@ def open_for_resume(path: Path) -> JournalReader:
         RunDirectoryError: there is no journal, or a later version wrote it.
         StorageError: it is damaged, or its disk takes nothing.
     """
-    _require_directory(path.parent)
-    with _held(path.parent) as held, _local_failures(path):
+    _require_directory(directory)
+    path = directory / JOURNAL
+    with _held(directory) as held, _local_failures(path):
         database.require_journal(path)
-        if is_read_only(path):
-            raise RunDirectoryError(_READ_ONLY.format(path.parent))
+        if is_read_only(directory):
+            raise RunDirectoryError(_READ_ONLY.format(directory))
         if not held:  # the session at work will refuse a second one
             return JournalReader(database.read_only(path, at_work=True))
         sentences = recover(path)

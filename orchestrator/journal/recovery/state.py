@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 from orchestrator.journal import checksum, database, mark
+from orchestrator.rundir import JOURNAL
 
 _LOG_MISSING = "its log {} is missing"
 _LOG_FOREIGN = "its log is missing, and the file {} beside it belongs to another journal or to another time"
@@ -42,14 +43,15 @@ class FileState:
             self.lost = (_LOG_FOREIGN if self.foreign else _LOG_MISSING).format(mark.log_of(path).name)
 
 
-def is_read_only(path: Path) -> bool:
-    """Whether the run with the journal at ``path`` was archived, or lies on read-only media. Raises OSError.
+def is_read_only(directory: Path) -> bool:
+    """Whether the run in ``directory`` was archived, or lies on read-only media. Raises OSError.
 
     The mode counts for root as well.
     """
-    if not path.parent.stat().st_mode & 0o222 or not os.access(path.parent, os.W_OK):
+    if not directory.stat().st_mode & 0o222 or not os.access(directory, os.W_OK):
         return True
-    return not path.stat().st_mode & 0o222 and FileState(path).lost != LEFT
+    journal = directory / JOURNAL
+    return not journal.stat().st_mode & 0o222 and FileState(journal).lost != LEFT
 
 
 def indexed_frames(path: Path) -> int:

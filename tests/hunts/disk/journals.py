@@ -79,7 +79,7 @@ class Reported(NamedTuple):
 def reported(path: Path) -> Reported:
     """The output of ``mass-stop report`` for the journal at ``path``."""
     try:
-        reader = open_for_report(path)
+        reader = open_for_report(path.parent)
         sentences = list(reader.missing)
     except MassStopError as error:
         return Reported({}, [str(error)])

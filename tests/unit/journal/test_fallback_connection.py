@@ -261,7 +261,7 @@ def test_the_report_says_that_the_files_were_removed_until_the_run_is_resumed(fa
     path.unlink()
     fallback.commit([("begin_run", RUN), ("begin_session", {"at": "after"})])
     fallback.close()
-    connection = open_for_report(path)
+    connection = open_for_report(path.parent)
     sentences = list(connection.missing)
     connection.close()
     assert sentences == [fallback.trouble]

@@ -85,7 +85,7 @@ def test_the_report_does_not_change_a_killed_journal_and_its_log(killed):
 
 def test_a_resumed_journal_still_reports_its_loss(killed):
     lose_log(killed)
-    reader = open_for_resume(killed)
+    reader = open_for_resume(killed.parent)
     sentences = list(reader.missing)
     reader.close()
     assert "is missing" in sentences[0]
@@ -97,7 +97,7 @@ def test_keys_read_after_the_loss_may_have_been_stopped_too(killed):
     """The lost commits may have held their rows and their stops."""
     change_as_killed(drop_log(killed), "UPDATE source SET complete = 0")
     lose_log(drop_log(killed))
-    open_for_resume(killed).close()
+    open_for_resume(killed.parent).close()
     with closing(database.read_only(killed)) as connection:
         assert connection.execute("SELECT doubted FROM source").fetchall() == [(1,)]
 
@@ -122,7 +122,7 @@ def test_a_plan_that_lost_its_log_sent_nothing(killed):
 def test_a_plan_that_lost_its_log_is_not_used(killed):
     lose_log(killed)
     with pytest.raises(StorageError, match="is missing"):
-        open_undamaged(killed)
+        open_undamaged(killed.parent)
 
 
 def test_an_open_journal_without_rows_and_log_reports_no_result(tmp_path):
@@ -131,7 +131,7 @@ def test_an_open_journal_without_rows_and_log_reports_no_result(tmp_path):
     remove_digest(path)
     for opened in (open_for_report, open_for_resume):
         with pytest.raises(StorageError, match="It is not known whether anything was sent") as raised:
-            opened(path)
+            opened(tmp_path)
         assert not isinstance(raised.value, NotBegun)
 
 
@@ -142,7 +142,7 @@ def test_a_run_killed_before_its_first_commit_sent_nothing(tmp_path):
     connection.close()
     for opened in (open_for_report, open_for_resume):
         with pytest.raises(NotBegun, match="nothing was sent"):
-            opened(tmp_path / "killed" / "journal.db")
+            opened(tmp_path / "killed")
 
 
 def test_a_run_killed_right_after_its_first_commit_keeps_it(tmp_path, monkeypatch):
@@ -155,7 +155,7 @@ def test_a_run_killed_right_after_its_first_commit_keeps_it(tmp_path, monkeypatc
     journal.add_sources([("keys.csv", None)])
     shutil.copytree(tmp_path, tmp_path / "killed")
     journal.close()
-    reader = open_for_resume(tmp_path / "killed" / "journal.db")
+    reader = open_for_resume(tmp_path / "killed")
     sentences = list(reader.missing)
     with reader:
         assert [source.name for source in reader.sources()] == ["keys.csv"]
@@ -190,7 +190,7 @@ def test_nothing_is_resumed_while_the_log_of_another_journal_is_there(tmp_path, 
     put_log_of(other, path)
     before = path.read_bytes(), mark.log_of(path).read_bytes()
     with pytest.raises(StorageError, match="move it away"):
-        open_for_resume(path)
+        open_for_resume(path.parent)
     assert (path.read_bytes(), mark.log_of(path).read_bytes()) == before
 
 

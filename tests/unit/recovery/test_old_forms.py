@@ -42,7 +42,7 @@ def test_the_report_of_a_journal_of_any_form_modifies_nothing(directory, how):
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_a_journal_of_any_form_is_resumed(directory, how):
     path = directory / how / "journal.db"
-    reader = open_for_resume(path)
+    reader = open_for_resume(path.parent)
     sentences = list(reader.missing)
     reader.close()
     journal = journals.reopen(path, Clock())
@@ -65,7 +65,7 @@ def test_a_journal_of_any_form_without_its_log_calls_no_key_unattempted(director
 
 def test_a_resumed_journal_has_the_current_form(directory):
     path = directory / "killed" / "journal.db"
-    open_for_resume(path).close()
+    open_for_resume(path.parent).close()
     with closing(database.read_only(path)) as connection:
         assert database.form_of(connection) == database.FORM
 

@@ -48,7 +48,7 @@ def outcomes(path: Path) -> dict[int, str]:
 
 
 def test_a_complete_journal_has_no_damage(path):
-    reader = open_for_report(path)
+    reader = open_for_report(path.parent)
     sentences = list(reader.missing)
     reader.close()
     assert sentences == []
@@ -93,7 +93,7 @@ def test_a_row_that_was_made_stopped_is_not_reported_as_stopped(path):
 
 
 def test_a_complete_journal_of_a_killed_process_is_resumed(killed):
-    reader = open_for_resume(killed)
+    reader = open_for_resume(killed.parent)
     sentences = list(reader.missing)
     reader.close()
     assert sentences == []
@@ -104,7 +104,7 @@ def test_a_damaged_index_of_the_log_does_not_claim_missing_frames(killed):
     header = bytearray(index.read_bytes())
     header[16:20] = b"\xff" * 4  # the number of frames, in the first of two copies
     index.write_bytes(header)
-    reader = open_for_resume(killed)
+    reader = open_for_resume(killed.parent)
     sentences = list(reader.missing)
     reader.close()
     assert sentences == []
@@ -116,7 +116,7 @@ def test_a_queue_without_the_waiting_rows_is_not_resumed(path):
     change(path, f"UPDATE action SET stage = 1 WHERE seq = {KEYS}")
     change_statement(path, "action_waiting", "stage = 9", "stage = 0")
     with pytest.raises(StorageError, match="wrong # of entries in index action_waiting"):
-        open_for_resume(path)
+        open_for_resume(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_changed_unused_byte_is_reported(path):
 def test_a_damaged_journal_is_not_resumed(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
     with pytest.raises(StorageError, match=r"mass-stop report .* shows what can be read"):
-        open_for_resume(path)
+        open_for_resume(path.parent)
 
 
 def test_a_damaged_journal_is_not_modified(path):
@@ -169,19 +169,19 @@ def test_a_damaged_journal_is_not_modified(path):
 def test_an_unreadable_journal_is_reported_as_damaged(path):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(StorageError, match="nothing can be read from it"):
-        open_for_report(path)
+        open_for_report(path.parent)
 
 
 def test_a_directory_without_a_journal_contains_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match="holds no run"):
-        open_for_report(tmp_path / "journal.db")
+        open_for_report(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.json/run", "missing", "a" * 300])
 def test_a_path_that_is_no_directory_contains_no_run(tmp_path, name):
     (tmp_path / "report.json").touch()
     with pytest.raises(RunDirectoryError, match=r"^\S+ (is a file|holds no run)"):
-        open_for_report(tmp_path / name / "journal.db")
+        open_for_report(tmp_path / name)
 
 
 def test_an_empty_file_beside_a_log_is_not_modified(killed):
@@ -190,7 +190,7 @@ def test_an_empty_file_beside_a_log_is_not_modified(killed):
     log = killed.with_name("journal.db-wal")
     before = log.read_bytes()
     with pytest.raises(StorageError, match="damaged"):
-        open_for_report(killed)
+        open_for_report(killed.parent)
     assert log.read_bytes() == before
 
 
@@ -220,7 +220,7 @@ def test_the_finding_is_the_same_when_the_journal_is_opened_again(shortened):
 
 
 def test_a_shortened_journal_is_resumed(shortened):
-    reader = open_for_resume(shortened)
+    reader = open_for_resume(shortened.parent)
     sentences = list(reader.missing)
     reader.close()
     assert len(sentences) == 1
@@ -250,7 +250,7 @@ def test_unsent_keys_of_an_abandoned_journal_are_unconfirmed(left):
 
 
 def test_a_resume_removes_the_mark_of_an_abandoned_journal(left):
-    reader = open_for_resume(left)
+    reader = open_for_resume(left.parent)
     reader.close()
     assert stat.S_IMODE(left.stat().st_mode) == 0o600
     assert "not_attempted" not in outcomes(left).values()
@@ -273,14 +273,14 @@ def on_a_full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 def test_nothing_is_resumed_on_a_full_disk_before_there_is_room(on_a_full_disk):
     with pytest.raises(StorageError, match="Make room on the disk"):
-        open_for_resume(on_a_full_disk)
+        open_for_resume(on_a_full_disk.parent)
 
 
 def test_results_from_a_full_disk_are_known_once_there_is_room(on_a_full_disk, monkeypatch):
     with pytest.raises(StorageError):
-        open_for_resume(on_a_full_disk)
+        open_for_resume(on_a_full_disk.parent)
     monkeypatch.undo()
-    reader = open_for_resume(on_a_full_disk)
+    reader = open_for_resume(on_a_full_disk.parent)
     sentences = list(reader.missing)
     reader.close()
     assert "ends before its run did" in sentences[0]
@@ -318,13 +318,13 @@ def test_an_empty_file_does_not_say_that_nothing_was_sent(tmp_path):
     path.touch()
     for opened in (open_for_report, open_for_resume):
         with pytest.raises(StorageError, match="It is not known whether anything was sent"):
-            opened(path)
+            opened(tmp_path)
 
 
 def test_a_closed_journal_without_rows_belongs_to_a_run_that_never_began(tmp_path):
     database.create(tmp_path / "journal.db").close()
     with pytest.raises(StorageError, match="before it began"):
-        open_for_report(tmp_path / "journal.db")
+        open_for_report(tmp_path)
 
 
 def test_a_checksum_covers_every_field_of_a_completed_action():
@@ -346,7 +346,7 @@ def test_a_checksum_covers_every_field_of_a_completed_action():
 
 def test_the_report_of_a_damaged_journal_adds_up(path):
     change(path, "UPDATE action SET succeeded = 37 WHERE seq = 2")
-    reader = open_for_report(path)
+    reader = open_for_report(path.parent)
     report = read_report(reader)
     reader.close()
     assert sum(report.summary.outcomes.values()) == len(report.actions)
