@@ -37,6 +37,10 @@ MISSING = {
 }
 
 
+_READ = (Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE)
+"""Responses to the read of an unknown key that only a user gets who may read mass actions."""
+
+
 class Finding(Struct, frozen=True):
     """One line of the screen. ``bad`` ends the check in exit status ``status``; ``advice`` says what to do."""
 
@@ -75,11 +79,10 @@ def reachable(reached: Reached, now: float) -> Iterator[Finding]:
     yield Finding("TLS", f"{text} (in {duration(left)})", advice)
 
 
-def credentials(grant: Grant | None, settings: Settings) -> Iterator[Finding]:
-    """The token: how long it is good for, and for what."""
+def credentials(grant: Grant | None, settings: Settings, error: CallError | None = None) -> Iterator[Finding]:
+    """The token: how long it is good for, and for what. ``error`` is the response to the first call with it."""
     if grant is None:
-        text = "a bearer token was accepted; its end is not known"
-        yield Finding("credentials", text, "an OAuth client renews its token by itself")
+        yield _bearer_token(error)
         return
     yield Finding("credentials", f"good: a token was issued for {duration(grant.seconds)}")
     if grant.scope is None:
@@ -95,9 +98,22 @@ def credentials(grant: Grant | None, settings: Settings) -> Iterator[Finding]:
     yield Finding("scope", grant.scope, advice)
 
 
+def _bearer_token(error: CallError | None) -> Finding:
+    if error is not None and error.kind is Kind.UNAUTHENTICATED:
+        advice = (
+            "the token has expired, or is for another tenant or entity: get a new one, or use an OAuth client"
+        )
+        return Finding("credentials", f"NO: the tenant says: {_quoted(error)}", advice, bad=True)
+    known = error is None or error.kind in (*_READ, Kind.NO_PERMISSION)
+    text = "was accepted; its end" if known else "is there; whether the tenant accepts it"
+    return Finding(
+        "credentials", f"a bearer token {text} is not known", "an OAuth client renews its token by itself"
+    )
+
+
 def permission(error: CallError | None, settings: Settings) -> Finding:
     """Whether mass actions may be read: from the response to a read of a key that does not exist."""
-    if error is None or error.kind in (Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE):
+    if error is None or error.kind in _READ:
         return Finding(
             "permission", "mass actions may be read; only the first stop shows whether they may be stopped"
         )

@@ -41,11 +41,13 @@ async def findings_of(settings: Settings, key: str | None = None) -> AsyncGenera
         except CallError as failed:
             raise TenantUnreachable(failed.message) from failed
         error = await _read_unknown_key(tenant, settings)
-        for finding in check_results.credentials(tenant.granted, settings):
+        credentials = list(check_results.credentials(tenant.granted, settings, error))
+        for finding in credentials:
             yield finding
         if not answers:
             raise TenantUnreachable(f"{settings.address} gave no answer: {error and error.message}")
-        yield check_results.permission(error, settings)
+        if not any(finding.bad for finding in credentials):
+            yield check_results.permission(error, settings)
         action = None if key is None else await _read_action(tenant, settings, key)
     answer = answers[-1]
     yield check_results.clock(answer, clock.wall())

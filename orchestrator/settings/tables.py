@@ -31,6 +31,8 @@ def read_table(
         return {key: _stripped(value) for key, value in tomllib.loads(data.decode("utf-8-sig")).items()}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it is not text in UTF-8; save it in UTF-8"
         raise UsageError(f"{what} {path} cannot be read: {reason}.") from None
 
 

@@ -42,6 +42,16 @@ def test_check_of_an_unknown_key_ends_in_1_and_names_the_reasons(mass_stop: Mass
     assert "The tenant is ready, but the action could not be read" in ended.err
 
 
+def test_check_of_a_key_with_a_refused_token_does_not_call_the_tenant_ready(
+    mass_stop: MassStop, tenant: Tenant
+) -> None:
+    env = {"ZUORA_TOKEN": "expired", "ZUORA_CLIENT_ID": "", "ZUORA_CLIENT_SECRET": ""}
+    ended = mass_stop("check", tenant.keys[0], tenant=tenant, env=env)
+    assert ended.status == 3, ended
+    assert "NOT ready: see credentials." in ended.err
+    assert "a bearer token was accepted" not in ended.err
+
+
 def test_check_refuses_text_that_is_not_a_key_before_any_call(mass_stop: MassStop, tenant: Tenant) -> None:
     ended = mass_stop("check", "abc", tenant=tenant)
     assert (ended.status, tenant.nothing_sent()) == (2, True)

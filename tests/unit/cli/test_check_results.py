@@ -80,6 +80,21 @@ def test_check_shows_no_scope_if_the_tenant_sends_none():
     assert len(list(check_results.credentials(Grant(3_599), settings()))) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Kind.NOT_FOUND, "was accepted"),
+        (Kind.NO_PERMISSION, "was accepted"),
+        (Kind.GATEWAY, "whether the tenant accepts it is not known"),
+        (Kind.UNAUTHENTICATED, "NO: the tenant says: You may not."),
+    ],
+)
+def test_a_bearer_token_counts_as_accepted_only_after_an_answer_that_needs_one(kind: Kind, words: str):
+    [found] = check_results.credentials(None, settings(), refused(kind))
+    assert words in found.text
+    assert found.bad is (kind is Kind.UNAUTHENTICATED)
+
+
 @pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.INVALID_REQUEST, Kind.WRONG_STATE])
 def test_an_unknown_key_does_not_make_a_tenant_not_ready(kind: Kind):
     assert not check_results.permission(refused(kind), settings()).bad

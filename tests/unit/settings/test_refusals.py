@@ -120,6 +120,13 @@ def test_invalid_toml_is_refused_with_its_line():
         resolved(file="timeout = 3\nstrict = maybe\n")
 
 
+def test_a_file_in_another_encoding_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_bytes("headroom = 20\n".encode("utf-16"))
+    with pytest.raises(UsageError, match="it is not text in UTF-8; save it in UTF-8"):
+        resolve({}, {}, str(path))
+
+
 def test_a_binary_file_is_refused():
     Path("binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"binary\.toml cannot be read"):
