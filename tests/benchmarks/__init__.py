@@ -1,1 +1,1 @@
-"""The benchmarks of mass-stop, each with its comparison; `make bench` runs them. Nothing is asserted."""
+"""The benchmarks of mass-stop, each with a comparison. `make bench` runs them. They assert nothing."""

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [NAME...] [--rounds N] [--long]``: one table, one line a measure."""
+"""``python -m tests.benchmarks [NAME...] [--rounds N] [--long]`` prints one table with one line per measure."""
 
 import argparse
 import importlib
@@ -25,7 +25,7 @@ BENCHES = {
 
 
 def main() -> None:
-    """Runs the named benchmarks, or all, in turn, and shows each figure once it is known."""
+    """Run the named benchmarks, or all, one after another. Print each figure as soon as it is known."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         epilog="\n".join(f"{name:8} {what}" for name, what in BENCHES.items()),

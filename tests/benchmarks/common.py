@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: a tenant in its own process, a command measured as a whole process, the contenders."""
+"""Common parts of the benchmarks: a tenant in its own process, a measured command, the other programs to compare."""
 
 import json
 import os
@@ -20,10 +20,10 @@ ROOT = HERE.parents[1]
 PYTHON = sys.executable
 MASS_STOP = os.environ.get("MASS_STOP") or str(Path(sys.executable).parent / "mass-stop")
 UVLOOP = "1"
-"""The command takes uvloop where it is installed; so do the contenders, then."""
+"""The command uses uvloop if it is installed, so the compared scripts use it as well."""
 
 PATIENT: dict[str, Any] = {"records": (400, 400), "speed": (1.0, 1.0), "mix": {"Processing": 1}}
-"""Actions with minutes of work ahead: each is stopped by the contender, or not at all."""
+"""Actions with minutes of work left, so that none completes without a stop."""
 
 AT_ONCE: dict[str, Any] = {
     "latency": 0.0,
@@ -32,12 +32,12 @@ AT_ONCE: dict[str, Any] = {
     "stopping_time": (0.0, 0.0),
     "quotas": ((1_000_000_000, 60),),
 }
-"""Answers at once, and an action is Stopped by its stop: one stop and one status for each key, and no file."""
+"""A tenant without latency, where a stop takes effect at once. Each key needs one stop, one status and no file."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended in 0: its start (monotonic), its seconds, its CPU, its peak memory."""
+    """A process with exit status 0: start (monotonic clock), wall time and CPU in seconds, peak memory in MB."""
 
     launched: float
     wall: float
@@ -56,7 +56,7 @@ class Tenant:
         self.token: str = hello["token"]
 
     def facts(self) -> dict[str, Any]:
-        """The calls that the tenant received: see :func:`tests.benchmarks.tenant.facts`."""
+        """Return the calls that the tenant received, see :func:`tests.benchmarks.tenant.facts`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("facts\n")
@@ -65,7 +65,7 @@ class Tenant:
         return found
 
     def stop(self) -> None:
-        """Stops serving: the tenant is unreachable."""
+        """Kill the tenant, which is then unreachable."""
         self._process.kill()
         self._process.wait()
 
@@ -78,7 +78,7 @@ class Tenant:
 
 @contextmanager
 def tenant(**changes: Any) -> Iterator[Tenant]:
-    """A fresh tenant: a contender finds nothing stopped by the one before."""
+    """Start a new tenant, so that no program finds actions that another one stopped."""
     folder = Path(tempfile.mkdtemp(prefix="mass-stop-bench-"))
     process = subprocess.Popen(
         [PYTHON, "-m", "tests.benchmarks.tenant", json.dumps({**changes, "keys": str(folder / "keys.csv")})],
@@ -100,7 +100,7 @@ def tenant(**changes: Any) -> Iterator[Tenant]:
 
 
 def start(command: Sequence[str], at: Tenant, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
-    """Starts ``command`` against ``at``. ``stderr`` is the descriptor of its standard error."""
+    """Start ``command`` with the environment of ``at``. ``stderr`` is the descriptor of its standard error."""
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command,
@@ -113,7 +113,7 @@ def start(command: Sequence[str], at: Tenant, stderr: int = subprocess.DEVNULL) 
 
 
 def run(command: Sequence[str], at: Tenant) -> Ended:
-    """Runs ``command`` against ``at`` to its end. Its CPU and memory count its children that it waited for."""
+    """Run ``command`` against ``at`` to its end. CPU and memory include the child processes that it waited for."""
     with (at.folder / "stderr").open("wb") as errors:
         launched = time.monotonic()
         process = start(command, at, errors.fileno())
@@ -130,7 +130,7 @@ def run(command: Sequence[str], at: Tenant) -> Ended:
 
 
 def mass_stop(at: Tenant, *options: str) -> list[str]:
-    """The product, stopping every key without headroom."""
+    """Return the product's command, which stops every key without headroom."""
     return [
         MASS_STOP,
         "run",
@@ -145,7 +145,7 @@ def mass_stop(at: Tenant, *options: str) -> list[str]:
 
 
 def curl_parallel(at: Tenant) -> list[str]:
-    """One curl, doing the stops alone: the fastest that is at hand everywhere."""
+    """Return a single curl command with the stops only, the fastest common tool."""
     lines = ["silent", "fail", 'request = "PUT"', 'header = "Accept-Encoding: gzip"']
     lines += ["parallel", "parallel-immediate", "parallel-max = 40"]
     lines.append(f'header = "Authorization: Bearer {at.token}"')
@@ -157,7 +157,7 @@ def curl_parallel(at: Tenant) -> list[str]:
 
 
 def xargs_curl(at: Tenant) -> list[str]:
-    """The one-liner: a curl for every key, forty at a time."""
+    """Return the one-liner with a curl process for every key, forty at a time."""
     addresses = at.folder / "urls.txt"
     addresses.write_text("\n".join(at.urls))
     one = f"curl -sf -o /dev/null -X PUT -H 'Accept-Encoding: gzip' -H 'Authorization: Bearer {at.token}'"
@@ -165,6 +165,6 @@ def xargs_curl(at: Tenant) -> list[str]:
 
 
 def script(which: str, at: Tenant) -> list[str]:
-    """One of the scripts in :mod:`tests.benchmarks.contenders`."""
+    """Return the command of a script in :mod:`tests.benchmarks.contenders`."""
     assert hasattr(contenders, which)
     return [PYTHON, str(HERE / "contenders.py"), which, str(at.keys), UVLOOP]

@@ -1,4 +1,4 @@
-"""The comparisons for mass-stop, as scripts: ``contenders.py bare|gather KEYS.csv UVLOOP``."""
+"""Scripts to compare with mass-stop: ``contenders.py bare|gather|first KEYS.csv UVLOOP``."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def _session(limit: int, token: str) -> Any:
 
 
 async def bare(keys: list[str]) -> None:
-    """Forty workers: each key's stop, then each key's status. No journal, no log, no retry, answers only read."""
+    """Stop all keys, then read their statuses, with forty workers. No journal, no log, no retry, no parsing."""
     base, numbers = os.environ["ZUORA_BASE_URL"], count(1)
     async with _session(40, os.environ["BENCH_TOKEN"]) as session:
 
@@ -44,7 +44,7 @@ async def bare(keys: list[str]) -> None:
 
 
 async def gather(keys: list[str]) -> None:
-    """A five-minute script: gather over all keys behind a semaphore, stops only."""
+    """Stop all keys with gather and a semaphore, as a script written in five minutes does."""
     base, slots = os.environ["ZUORA_BASE_URL"], asyncio.Semaphore(40)
     async with _session(100, os.environ["BENCH_TOKEN"]) as session:
 
@@ -56,7 +56,7 @@ async def gather(keys: list[str]) -> None:
 
 
 async def first(keys: list[str]) -> None:
-    """The smallest script that sends a stop over aiohttp: a token, then the first key's stop."""
+    """Fetch a token and stop the first key: the smallest script that sends a stop with aiohttp."""
     import aiohttp
 
     base = os.environ["ZUORA_BASE_URL"]
@@ -82,6 +82,6 @@ def _run(work: Coroutine[Any, Any, None], uvloop_wanted: bool) -> None:
 
 if __name__ == "__main__":
     script, keys_file, wants_uvloop = sys.argv[1:]
-    rows = Path(keys_file).read_text().split()[1:]  # below the header
+    rows = Path(keys_file).read_text().split()[1:]  # without the header
     which = {"bare": bare, "gather": gather, "first": first}[script]
     _run(which(rows), wants_uvloop == "1")

@@ -1,4 +1,4 @@
-"""CPU a key: all of mass-stop (stop, status, journal, report, logs) against a bare aiohttp loop of the same calls."""
+"""CPU per key: mass-stop (stop, status, journal, report, logs) compared with a bare aiohttp loop of the same calls."""
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
@@ -7,7 +7,7 @@ KEYS = 5_000
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """User and system time of the whole process by its number of keys; nothing is subtracted."""
+    """Divide user and system time of the whole process by the number of keys. Nothing is subtracted."""
     table.head(f"cpu: {KEYS} keys, one stop and one status each, tenant without latency, both on uvloop")
     ours, theirs, start, their_start, calls = [], [], [], [], []
     for _ in range(rounds or 5):

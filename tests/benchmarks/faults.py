@@ -1,4 +1,4 @@
-"""The cost of faults of the tenant: each measure beside the same run without the fault."""
+"""The cost of the tenant's faults, each compared with the same run without the fault."""
 
 import json
 import shlex
@@ -12,11 +12,11 @@ KEYS, LATENCY, SLOTS = 1_000, 0.08, 40
 HANG = 60.0
 DOWNLOAD, LATE = 10.0, 5.0
 LOG_NORMAL_ROUNDS = 8
-"""The latencies of one run differ much from those of another."""
+"""Runs with a log-normal latency differ much, so they need more rounds."""
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """One section for each kind of trouble."""
+    """Measure each kind of fault in a section of its own."""
     _hangs(table, rounds or 3)
     _log_normal(table, rounds or LOG_NORMAL_ROUNDS)
     _downloads(table, rounds or 3)
@@ -91,7 +91,7 @@ def _downloads(table: Table, rounds: int) -> None:
 
 
 def _run(*options: str, **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The calls that the tenant received in one run, and the summary of its report."""
+    """Return the calls that the tenant received in one run, and the summary of its report."""
     made = {
         "latency_jitter": 0.1,
         "repeat_stop": "refuse",
@@ -110,7 +110,7 @@ def _summary(at: common.Tenant) -> dict[str, Any]:
 
 
 def _wait_for_slot(slots: int, seed: int) -> float:
-    """Seconds from the moment in which a row is written to the input until its stop arrives at the tenant."""
+    """Return the seconds from writing a row to the input until the arrival of its stop at the tenant."""
     first = 2 * slots
     made = {**common.PATIENT, "stopping_time": (0.1, 0.3), "download_seconds": DOWNLOAD}
     with common.tenant(actions=first + 1, seed=seed, latency=LATENCY, concurrency=SLOTS, **made) as at:

@@ -1,4 +1,4 @@
-"""The cost of more keys: proportional time, constant memory."""
+"""The cost of more keys: time in proportion, constant memory."""
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
@@ -7,7 +7,7 @@ FEW, MANY, MOST = 2_000, 50_000, 200_000
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """One round as a rule: the differences looked for are larger than the noise."""
+    """Measure one round by default, because the expected differences are larger than the noise."""
     table.head("growth: one stop and one status a key, tenant without latency")
     sizes = [FEW, MANY, MOST] if long else [FEW, MANY]
     ended: dict[int, list[common.Ended]] = {size: [] for size in sizes}

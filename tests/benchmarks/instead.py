@@ -1,4 +1,4 @@
-"""The alternatives for a user: whole processes that only send stops; mass-stop also polls to the end."""
+"""The alternatives of a user, which only send stops. mass-stop also polls every action to its end."""
 
 from tests.benchmarks import common
 from tests.benchmarks.stops import KEYS, tenant
@@ -13,7 +13,7 @@ CONTENDERS = {
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """First to last accepted stop, and the CPU and memory used."""
+    """Measure the time from the first to the last accepted stop, CPU, and time since launch."""
     table.head(f"instead: {KEYS} keys, 80 ms, 40 slots")
     spans: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     launched: dict[str, list[float]] = {name: [] for name in CONTENDERS}

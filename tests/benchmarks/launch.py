@@ -1,4 +1,4 @@
-"""From the start of the process to the arrival of its first stop at the tenant; and where that time goes."""
+"""The time from the start of the process to the arrival of its first stop at the tenant, with its parts."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ SHOWN = 14
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """A tenant without latency: token and connection cost what they cost here."""
+    """Measure with a tenant without latency. Token and connection take their normal time."""
     table.head("launch: process start to the first stop's arrival, tenant without latency")
     ours, least, bare, imports = [], [], [], []
     for turn in range((rounds or 11) + 1):
@@ -43,7 +43,7 @@ def _wall(code: str) -> float:
 
 
 def _breakdown(table: Table) -> None:
-    """-X importtime, which itself costs about as much again: shares matter, not the sum."""
+    """Print shares of import time. -X importtime doubles the time, so the sum does not matter."""
     with common.tenant(actions=1, **common.AT_ONCE) as at:
         timings = subprocess.run(
             [common.PYTHON, "-X", "importtime", *common.mass_stop(at, "--quiet")],

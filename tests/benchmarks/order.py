@@ -1,4 +1,4 @@
-"""No result takes a slot from a stop: status and file calls while stops were still to be sent or accepted."""
+"""Priority of stops: no status or file call takes a slot while stops wait to be sent or accepted."""
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
@@ -7,7 +7,7 @@ KEYS = 500
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """The stops take 1 s and a result is due after 0.25 s, so that there are results to hold back."""
+    """Count results before the last stop. The stops take 1 s and results are due after 0.25 s, so results must wait."""
     table.head(f"order: {KEYS} keys, 80 ms, 40 slots, response files and all")
     sent, answered, results = [], [], []
     for _ in range(rounds or 3):

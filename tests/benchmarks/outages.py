@@ -1,4 +1,4 @@
-"""A tenant that is down for a while: how soon the first stop follows its return, and whether the run finishes."""
+"""A tenant that is down for a while: the time from its return to the first stop, and whether the run finishes."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ DOWN: dict[str, str | bytes] = {
     "HTML under 403": page(403),
     "HTML under 404": page(404),
 }
-"""How a tenant is down."""
+"""The ways in which a tenant is down."""
 
 MOMENT = 0.5
 STATUSES = (200, 302, 307, 400, 401, 403, 404, 405, 409, 418, 421, 423, 425, 451, 499, 500, 502, 503, 504)
@@ -35,15 +35,15 @@ ANSWERS: dict[str, bytes] = {
     "an empty 403": page(403, b""),
     "an empty 404": page(404, b""),
 }
-"""Answers of a gateway."""
+"""Responses of a gateway."""
 
 
 NAME, CACHED = "localhost", 10.0
-"""The tenant's name, and the seconds for which aiohttp remembers its address."""
+"""The tenant's host name, and the seconds for which aiohttp caches its address."""
 
 
 def measure(table: Table, long: bool) -> None:
-    """Outages of a minute if ``long``, otherwise shorter ones."""
+    """Measure outages of a minute if ``long``, otherwise shorter ones."""
     seconds = OUTAGE if long else SHORT
     table.head(f"faults: {KEYS} keys, the tenant is down for {seconds:.0f} s (--long: {OUTAGE:.0f} s)")
     for name, fault in DOWN.items():
@@ -60,12 +60,12 @@ def measure(table: Table, long: bool) -> None:
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that is over.
+    """A run after its end.
 
     Attributes:
         status: its exit status.
-        left: keys that are not over.
-        after: seconds from the tenant's return to each stop that reached it later.
+        left: number of keys that are not over.
+        after: seconds from the tenant's return to each later stop.
     """
 
     status: int
@@ -81,7 +81,7 @@ def _show(table: Table, name: str, ended: Ended) -> None:
 
 
 def _outage(fault: str | bytes, seconds: float) -> Ended:
-    """A run whose tenant is down in the middle."""
+    """Run while the tenant is down for ``seconds`` in the middle."""
     with _tenant() as (at, gateway), _run(at, gateway) as process:
         gateway.break_down(fault)
         time.sleep(seconds)
@@ -89,7 +89,7 @@ def _outage(fault: str | bytes, seconds: float) -> Ended:
 
 
 def _without_name(table: Table, seconds: float) -> None:
-    """The tenant's name does not resolve, and no connection stays open. The command has a hosts file of its own."""
+    """Run while the tenant's name does not resolve and no connection stays open. The command has its own hosts file."""
     with TemporaryDirectory(prefix="mass-stop-bench-") as folder, _tenant() as (at, gateway):
         hosts, resolver = Path(folder, "hosts"), Path(folder, "resolv.conf")
         resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
@@ -110,7 +110,7 @@ def _without_name(table: Table, seconds: float) -> None:
 
 @contextmanager
 def _tenant() -> Iterator[tuple[common.Tenant, FaultyGateway]]:
-    """A tenant behind a gateway."""
+    """Start a tenant behind a gateway."""
     made = {**common.PATIENT, "stopping_time": (0.1, 0.3)}
     with ExitStack() as stack:
         at = stack.enter_context(common.tenant(actions=KEYS, latency=LATENCY, concurrency=SLOTS, **made))
@@ -124,7 +124,7 @@ def _tenant() -> Iterator[tuple[common.Tenant, FaultyGateway]]:
 def _run(
     at: common.Tenant, gateway: FaultyGateway, apart: Sequence[str] = ()
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """A run that has sent stops for a while. ``apart`` is the command that starts it."""
+    """Start a run, and wait until it has sent stops for a while. ``apart`` is the command that starts it."""
     with common.start([*apart, *common.mass_stop(at, "--no-results", "--quiet")], at) as process:
         while not gateway.stops or time.monotonic() < gateway.stops[0] + BEFORE:
             time.sleep(0.01)
@@ -134,7 +134,7 @@ def _run(
 def _ended(
     process: "subprocess.Popen[bytes]", at: common.Tenant, gateway: FaultyGateway, back: float
 ) -> Ended:
-    """Wait for the end of a run whose tenant came back at ``back``."""
+    """Wait for the end of a run whose tenant came back at ``back`` (monotonic clock)."""
     status = process.wait()
     outcomes = json.loads((at.folder / "run" / "report.json").read_text())["summary"]["outcomes"]
     after = [sent - back for sent in gateway.stops if sent >= back]

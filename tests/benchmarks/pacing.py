@@ -1,4 +1,4 @@
-"""Pacing in virtual time: the figures it is held to, and every controller on the same days. Seeds, so no noise."""
+"""Pacing in virtual time: the required figures, and every controller on the same days. Seeds exclude noise."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ GRANTS = 20_000
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """``rounds`` is the number of seeds."""
+    """Measure with the seeds from 1 to ``rounds``."""
     seeds = range(1, (rounds or SEEDS) + 1)
     table.head(f"pacing: {len(seeds)} seeds in virtual time; mean (least - most)")
     _held_to(table, seeds)
@@ -56,7 +56,7 @@ def _row(table: Table, name: str, values: list[float], unit: str = "", wanted: s
 
 
 def _cost() -> tuple[float, float]:
-    """Microseconds of CPU for asking, taking and giving back; and for learning from an answer with every header."""
+    """Return microseconds of CPU per grant (ask, take, release), and per response with every header."""
     pacer = Pacer(TenantSlots(0.1), 0.1)
     windows = (Window(50_000, 60), Window(2_250_000, 3600), Window(27_000_000, 86_400))
     responses = [
@@ -73,7 +73,7 @@ def _cost() -> tuple[float, float]:
 
     def answers() -> None:
         for n in range(GRANTS):
-            now = n / 100  # a hundred answers a second, and a fresh count each second
+            now = n / 100  # a hundred responses per second, and a fresh count every second
             pacer.answered(responses[int(now) % 3], now)
 
     return _micros(grants), _micros(answers)

@@ -13,7 +13,7 @@ SEED = 1
 
 
 def draw(folder: Path) -> None:
-    """Writes ``pace-DAY.svg`` for each day into ``folder``."""
+    """Write ``pace-DAY.svg`` for each day into ``folder``."""
     mpl.use("svg")
     mpl.rcParams.update(
         {"svg.hashsalt": "mass-stop", "svg.fonttype": "none", "font.size": 9, "path.simplify": True}

@@ -1,6 +1,6 @@
-"""A tenant that costs next to nothing: canned answers from a bare protocol. ``raw.py COUNT`` prints a port each.
+"""A tenant that needs almost no CPU: fixed responses from a bare protocol. ``raw.py COUNT`` prints COUNT ports.
 
-For measures of one core, where a simulated tenant would use the core. It keeps no truth.
+It is for measurements on one core, where a simulated tenant would use the core. It has no state.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ ACCEPTED = b'{"success":true}'
 
 
 def answer(body: bytes) -> bytes:
-    """``body`` as an HTTP answer that keeps the connection."""
+    """Return ``body`` as an HTTP response that keeps the connection open."""
     head = [b"HTTP/1.1 200 OK", b"Content-Type: application/json", b"Concurrency-Limit-Limit: 40"]
     return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
 
@@ -27,7 +27,7 @@ ANSWERS = {b"PUT": answer(ACCEPTED), b"GET": answer(STOPPED), b"POS": answer(TOK
 
 
 class Canned(asyncio.Protocol):
-    """Answers each request by its method. Its own client sends no two before the first is answered."""
+    """Responds to each request by its method. The client must not send a request before the previous response."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
@@ -44,7 +44,7 @@ class Canned(asyncio.Protocol):
 
 
 async def main(count: int) -> None:
-    """Serves on ``count`` ports until the end of the process."""
+    """Serve on ``count`` ports until the process ends."""
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(Canned, "127.0.0.1", 0) for _ in range(count)]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)

@@ -1,7 +1,7 @@
-"""Response files: CPU a record against a pyarrow script, the time to the exit, memory, and stops meanwhile.
+"""Response files: CPU per record compared with a pyarrow script, time to the exit, memory, stops meanwhile.
 
-``MASS_STOP=.venv/bin/mass-stop`` measures the memory of the installed product: Arrow imports numpy where it finds it,
-and only the development environment has it.
+``MASS_STOP=.venv/bin/mass-stop`` measures the memory of the installed product. Arrow imports numpy if it is installed,
+and only the development environment contains it.
 """
 
 import csv
@@ -25,7 +25,7 @@ from tests.benchmarks.tenants import Job
 FILES, RECORDS = 60, 15_000
 ACTIONS, EACH = 300, 3_000
 SIZES = {15_000: 20, 100_000: 4}
-"""Records of larger files, and how many files."""
+"""Number of records of larger files, and the number of such files."""
 LONG_SIZES = {1_000_000: 1}
 PRODUCT_PYTHON = str(Path(common.MASS_STOP).parent / "python")
 HEADER = [
@@ -35,7 +35,7 @@ HEADER = [
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """Sorts the same zips with the product and with the script, in turn, each in a process of its own."""
+    """Process the same zips with the product and with the script in turn, each in a process of its own."""
     _cpu(table, rounds or 5)
     _to_the_exit(table, rounds or 2, 1_000 if long else ACTIONS)
     _memory(table, SIZES | LONG_SIZES if long else SIZES)
@@ -80,7 +80,7 @@ def _memory(table: Table, sizes: dict[int, int]) -> None:
 
 
 def _run(actions: int, each: int) -> tuple[float, float]:
-    """Seconds from the last file's arrival to the exit, and MiB above the same run without results."""
+    """Return the seconds from the last file's arrival to the exit, and the MiB above the same run without results."""
     changes = {"actions": actions, **_completed(each)}
     with common.tenant(**changes) as at:
         ended = common.run(common.mass_stop(at, "--quiet"), at)
@@ -104,7 +104,7 @@ def _stops_meanwhile(table: Table, rounds: int) -> None:
 
 
 def _stops(*options: str) -> float:
-    """Seconds from the first stop of the one tenant to its last."""
+    """Return the seconds from the first stop of the running tenant to its last."""
     with (
         common.tenant(actions=ACTIONS, latency=0.08, **common.PATIENT) as running,
         common.tenant(actions=ACTIONS, **_completed(EACH)) as over,
@@ -175,12 +175,12 @@ SHAPES: dict[str, Callable[[Path], None]] = {
     "cells of 100 KB": partial(_actions, files=1, records=100, note="".join(map(str, range(20_000)))),
     "400 columns": partial(_actions, files=1, records=3_000, more=392),
 }
-"""Files of other forms. The names of the columns behind the usual ones start with #."""
+"""Files of other forms. The titles of the additional columns start with #."""
 
 
 def _memory_of(paths: list[Path], out: Path) -> float:
-    """MiB above what the process had before; 300 tenants and six action types."""
-    from orchestrator.cli import session  # noqa: F401 - what a run has imported before its first file
+    """Return the MiB that 300 tenants and six action types add to the process."""
+    from orchestrator.cli import session  # noqa: F401 - imported by a run before its first file
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     from orchestrator.results.action_types import ACTION_TYPES
@@ -205,7 +205,7 @@ def _product(paths: list[Path], out: Path) -> None:
 
 
 def _script(paths: list[Path], out: Path) -> None:
-    """The script of a pyarrow user."""
+    """Split the records by their mark, as a user of pyarrow would."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.csv as pacsv
@@ -229,7 +229,7 @@ def _script(paths: list[Path], out: Path) -> None:
 
 
 def main() -> None:
-    """One contender in its own process, on one core: prints its CPU in microseconds a record."""
+    """Run one program in its own process on one core, and print its CPU in microseconds per record."""
     which, folder, out = sys.argv[1:]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

@@ -1,4 +1,4 @@
-"""The effect of more tenants and machines, by a model of few numbers: see docs/scaling.md."""
+"""The effect of more tenants and machines, by a model with a few numbers. See docs/scaling.md."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Load:
 
 
 def throughput(jobs: int, latency: float, cpu: float) -> float:
-    """Calls a second of one core with ``jobs`` slots, each of which waits ``latency`` and then needs the core.
+    """Return the calls per second of one core with ``jobs`` slots. Each slot waits ``latency``, then needs the core.
 
     Exact mean value analysis of a closed network with one queue and one delay (Reiser and Lavenberg, 1980).
     """
@@ -32,13 +32,13 @@ def throughput(jobs: int, latency: float, cpu: float) -> float:
 
 
 def last_stop(load: Load, cores: int) -> float:
-    """Seconds until the last stop is accepted, with the tenants spread evenly over ``cores`` worker processes."""
+    """Return the seconds until the last stop is accepted, with the tenants spread evenly over ``cores`` processes."""
     here = -(-load.tenants // cores)
     return here * load.keys / throughput(here * load.slots, load.latency, load.cpu_stop)
 
 
 def cores_needed(load: Load, slower: float = 1.1) -> int:
-    """The fewest cores that are at most ``slower`` times as slow as the tenants themselves."""
+    """Return the fewest cores that take at most ``slower`` times as long as the tenants themselves."""
     ideal = load.keys / load.slots * load.latency
     return next(
         n for n in range(1, load.tenants + 1) if last_stop(load, n) <= slower * ideal or n == load.tenants
@@ -46,7 +46,7 @@ def cores_needed(load: Load, slower: float = 1.1) -> int:
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """Prints the model's figures; nothing is run."""
+    """Print the model's figures. Nothing is run."""
     for load in (Load(8, 1_000), Load(50, 1_000), Load(200, 1_000), Load(1_000, 1_000)):
         ideal = load.keys / load.slots * load.latency
         table.head(

@@ -1,4 +1,4 @@
-"""Standard error that is not read: a run beside the same run whose output is read."""
+"""Standard error that is not read, compared with the same run whose output is read."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ SINKS = ("terminal", "pipe")
 
 
 def measure(table: Table, rounds: int) -> None:
-    """One ratio for each kind of output."""
+    """Measure one ratio for each kind of output."""
     table.head(
         f"faults: {KEYS} keys, {LATENCY * 1000:.0f} ms, {SLOTS} slots, standard error is full and not read"
     )
@@ -33,7 +33,7 @@ def measure(table: Table, rounds: int) -> None:
 
 
 def _last_accepted(kind: str, *, is_read: bool, seed: int) -> float:
-    """Seconds from the start of the command to the answer to its last stop."""
+    """Return the seconds from the start of the command to the response to its last stop."""
     made = {**common.PATIENT, "stopping_time": (0.1, 0.3)}
     with (
         common.tenant(actions=KEYS, seed=seed, latency=LATENCY, concurrency=SLOTS, **made) as at,
@@ -53,7 +53,7 @@ def _last_accepted(kind: str, *, is_read: bool, seed: int) -> float:
 
 @contextmanager
 def _output(kind: str, *, is_read: bool) -> Iterator[tuple[int, Callable[[], None]]]:
-    """A descriptor to write to, and a function that starts to read. An unread output is full from the start."""
+    """Yield a descriptor to write to, and a function that starts to read. An unread output is full from the start."""
     end, output = pty.openpty() if kind == "terminal" else os.pipe()
     if kind == "terminal":
         fcntl.ioctl(output, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))

@@ -1,4 +1,4 @@
-"""How long the stops take: from the first one's arrival to the last one's acceptance, as the tenant saw it."""
+"""The duration of the stops, from the arrival of the first to the acceptance of the last, on the tenant's clock."""
 
 from tests.benchmarks import common
 from tests.benchmarks.table import Table
@@ -30,7 +30,7 @@ def measure(table: Table, rounds: int | None = None, long: bool = False) -> None
 
 
 def tenant():
-    """Exactly the latency asked for, and nothing that completes by itself."""
+    """Start a tenant with exactly the given latency, where no action completes without a stop."""
     return common.tenant(
         actions=KEYS, latency=LATENCY, latency_jitter=0.0, concurrency=SLOTS, **common.PATIENT
     )

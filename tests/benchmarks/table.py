@@ -1,11 +1,11 @@
-"""How figures are shown: a plain line each, as soon as it is known."""
+"""Print figures, one plain line each, as soon as they are known."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
 
 
 class Table:
-    """Prints lines of ``measure | contender | figure | wanted``; the figure is median (least - most)."""
+    """Prints lines of ``measure | figure | wanted``. The figure is the median (least - most)."""
 
     COLUMNS = f"{'':44} {'median':>9}  {'least - most':>17}  {'wanted':<12}"
 
@@ -21,13 +21,13 @@ class Table:
         wanted: str = "",
         middle: Callable[[Sequence[float]], float] = median,
     ) -> None:
-        """One line for ``values``, one of each round: their ``middle``, and from the least to the most."""
+        """Print one line for ``values``, one from each round: their ``middle``, and the range."""
         spread = f"{min(values):.{digits}f} - {max(values):.{digits}f}" if len(values) > 1 else ""
         line = f"{name:44} {middle(values):9.{digits}f}  {spread:>17}  {wanted:<12}"
         print(f"{line.rstrip()}  [{unit}]" if unit else line.rstrip(), flush=True)
 
     def ratio(self, name: str, ours: Sequence[float], theirs: Sequence[float], wanted: str = "") -> None:
-        """Ours by theirs, round by round: a slow round slows both."""
+        """Print the ratios of ours to theirs in each round, because a slow round slows both."""
         self.row(name, [one / other for one, other in zip(ours, theirs, strict=True)], "x", wanted=wanted)
 
     def remark(self, text: str) -> None:

@@ -1,6 +1,6 @@
-"""The simulated tenant as a process: its settings as JSON in the one argument, ``facts`` answered on standard output.
+"""The simulated tenant as a process. Its argument is a JSON object; on ``facts``, it prints its counts.
 
-It counts its calls here, where they are logged: a log of 100,000 calls must not grow the process that measures.
+It counts its calls in this process. A log of 100,000 calls would enlarge the measuring process.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from orchestrator.simulator import Call, FaultPlan, SimulatedTenant
 
 
 def facts(tenant: SimulatedTenant) -> dict[str, Any]:
-    """Calls of each kind, breaches and refusals; with a log also when stops and results came and went."""
+    """Return calls of each kind, breaches and refusals. With a log, add the times of stops and results in seconds."""
     found: dict[str, Any] = {
         "calls": tenant.calls,
         "problems": tenant.problems[:3],
@@ -46,12 +46,12 @@ def _answered_by(call: Call, moment: float) -> bool:
 
 
 async def serve(changes: dict[str, Any], keys: Path) -> None:
-    """Serves until its standard input ends."""
+    """Serve until standard input ends."""
     if "faults" in changes:
         changes["faults"] = FaultPlan(**changes["faults"])
     async with SimulatedTenant(**changes) as tenant:
-        keys.write_text("\n".join(["bulk_key", *tenant.keys, ""]))  # noqa: ASYNC240 - nobody calls yet
-        # The contenders that know no OAuth are handed a token as the operator would hand them one.
+        keys.write_text("\n".join(["bulk_key", *tenant.keys, ""]))  # noqa: ASYNC240 - there is no caller yet
+        # Scripts without OAuth get a token in their environment.
         token = json.loads(tenant._tenant._issue().body)["access_token"]  # type: ignore[arg-type]
         print(json.dumps({"environment": tenant.environment(), "token": token}), flush=True)
         while (await asyncio.to_thread(sys.stdin.readline)).strip() == "facts":
@@ -59,7 +59,7 @@ async def serve(changes: dict[str, Any], keys: Path) -> None:
 
 
 def main() -> None:
-    """Reads the settings and serves; ranges come as lists."""
+    """Read the settings and serve. Ranges are JSON arrays."""
     changes = json.loads(sys.argv[1])
     keys = Path(changes.pop("keys"))
     ranges = {name: tuple(value) for name, value in changes.items() if isinstance(value, list)}

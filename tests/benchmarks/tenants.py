@@ -1,4 +1,4 @@
-"""Many tenants: the effect of a dead and a slow one on the others, the cost of a tenant, the gain of a second core."""
+"""Many tenants: the effect of a dead and a slow tenant, the cost of a tenant, the gain of a second core."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ SPREAD, EACH = 8, 2_500
 
 
 def measure(table: Table, rounds: int | None = None, long: bool = False) -> None:
-    """One line for each documented promise."""
+    """Measure one line for each documented promise."""
     _neighbours(table, rounds or 3)
     _cost(table, rounds or 3)
     _spread(table, rounds or 2)
@@ -31,7 +31,7 @@ def measure(table: Table, rounds: int | None = None, long: bool = False) -> None
 
 @contextmanager
 def served(count: int, keys: int, **changes: Any) -> Iterator[list[common.Tenant]]:
-    """Fresh tenants, each in a process of its own."""
+    """Start new tenants, each in a process of its own."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(common.tenant(actions=keys, seed=seed, keep_log=False, **changes))
@@ -40,7 +40,7 @@ def served(count: int, keys: int, **changes: Any) -> Iterator[list[common.Tenant
 
 
 class At(Protocol):
-    """One tenant as the command uses it."""
+    """The part of a tenant that the command needs."""
 
     folder: Path
     keys: Path
@@ -75,7 +75,7 @@ class Job:
         ]  # fmt: skip
 
     def run(self, *options: str, good: tuple[int, ...] = (0,)) -> tuple[float, float]:
-        """Runs it to its end; seconds of the wall, and of CPU with all its children."""
+        """Run to the end. Return wall time, and CPU with all child processes, in seconds."""
         with self.start(*options) as process:
             launched = time.monotonic()
             _, status, usage = os.wait4(process.pid, 0)
@@ -122,12 +122,12 @@ def _neighbours(table: Table, rounds: int) -> None:
 
 
 def _last_stop(*, beside: bool) -> float:
-    """Seconds from the first stop of the healthy six to their last."""
+    """Return the seconds from the first stop of the healthy six to their last."""
     with served(HEALTHY + 2 * beside, KEYS, **common.PATIENT | {"latency": 0.1}) as tenants:
         named = {f"t{number}": at for number, at in enumerate(tenants)}
         limits = dict.fromkeys(
             named, "concurrency = 10"
-        )  # what two cores hold, the simulated tenants included
+        )  # the capacity of two cores, including the simulated tenants
         if beside:
             dead, slow = list(named)[-2:]
             limits[slow] = "concurrency = 1"
@@ -148,7 +148,7 @@ def _cost(table: Table, rounds: int) -> None:
     table.head(f"tenants: {TENANTS} x {FEW} keys in one process against 1 x {TENANTS * FEW}, no latency")
     many, one = [], []
     for _ in range(rounds):
-        # All of them are one server, as so many entities: servers would take the cores from what is measured.
+        # All tenants are entities of one server. Several servers would take the cores from the measured process.
         many.append(_cpu(TENANTS))
         one.append(_cpu(1))
     table.row(f"CPU a key, {TENANTS} tenants", many, "us", 0)
@@ -191,8 +191,8 @@ def _spread(table: Table, rounds: int) -> None:
 
 
 def _seconds(*options: str) -> tuple[float, float]:
-    """From the first stop sent to the last key settled, and of the whole command."""
-    # In memory: a disk that is shared with others is what every journal would wait for, and not the core.
+    """Return the seconds from the first stop to the last completed key, and of the whole command."""
+    # In memory: on a shared disk, the journals would wait for the disk and not for the core.
     with (
         tempfile.TemporaryDirectory(prefix="mass-stop-bench-", dir=_MEMORY) as folder,
         _canned(SPREAD) as ports,
@@ -271,7 +271,7 @@ def _with_worker_killed(*, kill: bool) -> float:
 
 
 def _worker(folder: Path) -> int:
-    """The process at work on the first tenant's shard."""
+    """Return the id of the process that works on the first tenant's shard."""
     import re
 
     (log,) = folder.glob("run/shards/*/*/t0/run.log")
