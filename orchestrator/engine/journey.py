@@ -285,7 +285,7 @@ class Journey:
 
     async def _stop_again(self, action: Action) -> Completion | None:
         """The action runs, and no stop was accepted: send another one, if an attempt is left."""
-        if action.problem is None or self._retry.exhausted(action.stops):
+        if self._retry.exhausted(action.stops):
             return Completion(outcome_of_running(action.problem), action.problem)
         self._gate.check(Priority.RETRY)
         action.due = self._clock.now() + self._retry.soon()

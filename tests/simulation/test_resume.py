@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from msgspec import structs
 
 from orchestrator.engine.cutoff import Ending, Interrupted
 from orchestrator.errors import Kind
-from orchestrator.model import Outcome, Status
+from orchestrator.model import ActionState, Outcome, Status
 from tests.simulation.tenant import (
     Action,
     VirtualTenant,
@@ -145,3 +146,18 @@ def test_input_that_was_cut_is_read_on_by_a_resumed_run():
 
     virtually(main())
     assert world.report().summary.outcomes == {Outcome.STOPPED: 10}
+
+
+class StoppingAtFirst(VirtualTenant):
+    """The first status of an action is out of date: it shows an earlier stop, which had no effect in the end."""
+
+    async def status(self, bulk_key: str, track_id: str) -> ActionState:
+        state = await super().status(bulk_key, track_id)
+        return structs.replace(state, status=Status.STOPPING) if len(self.of("status")) == 1 else state
+
+
+def test_a_possibly_stopped_key_that_runs_after_all_is_stopped_again():
+    tenant = StoppingAtFirst(actions_of(1), script=scripted(stop={1: [lost(works=False)]}))
+    world = World(tenant, settings(expect_action_type=()))
+    virtually(two_sessions(world, 1, 0.1, expect_action_type=("MPU",)))
+    assert (entry(world.report(), 1).outcome, len(stops(world))) == (Outcome.STOPPED, 2)
