@@ -94,6 +94,11 @@ class RunInterrupted(RunError):
     exit_status = 130
 
 
+ALL_REFUSED = (
+    "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the OAuth "
+    "client's user may use the API, and --entity-id."
+)
+
 _CREDENTIALS = re.compile(
     r"refused the OAuth client's credentials|^The bearer token|the very tokens it has just issued"
     r"|refused every call for its credentials"

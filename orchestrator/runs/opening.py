@@ -172,7 +172,7 @@ async def reopen(
     try:
         responses = ResponseFiles(path, save=settings.save_responses)
         await _collect(journal, info, settings, path)
-        refused = await wrap_future(journal.read(partial(JournalReader.refused, every=retry_rejected)))
+        rejected = await wrap_future(journal.read(partial(JournalReader.refused, every=retry_rejected)))
         await journal.reopen(
             kept=lambda name: responses.remediated or responses.keeps(name), retry_rejected=retry_rejected
         )
@@ -181,7 +181,7 @@ async def reopen(
         run = await in_thread(
             partial(
                 Run, settings, info, directory, journal, clock, screen,
-                session=len(sessions) + 1, counts=counts, refused=refused, tenants=tenants,
+                session=len(sessions) + 1, counts=counts, rejected_before=rejected, tenants=tenants,
             ),
         )  # fmt: skip
     except BaseException:

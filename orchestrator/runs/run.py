@@ -1,14 +1,14 @@
 """One session of one run, from its parts to its files.
 
 The run owns a journal, one cutoff and the sessions of its tenants. :meth:`Run.execute` works through the keys and then
-writes the files. The steps of one key are in :mod:`orchestrator.engine.journey`.
+writes the files. :mod:`orchestrator.sessions.session` claims the keys of one tenant and starts their journeys. The
+steps of one key are in :mod:`orchestrator.engine.journey`.
 """
 
 import traceback
 from asyncio import wrap_future
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +19,7 @@ from orchestrator.engine.cutoff import GRACE, Cutoff, Ending, Interrupted
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake
 from orchestrator.errors import (
+    ALL_REFUSED,
     CredentialsRefused,
     MassStopError,
     StorageError,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-SORTED = 0.4
-"""The share of the files that is written once all records are sorted."""
+SORTED, REPORTED, HANDED_OVER = 0.4, 0.7, 0.8
+"""The share of the files that is written after each step: records sorted, ``report.json``, ``needs-person.csv``."""
 
 OnCompleted = Callable[[int, Outcome], None]
 
@@ -59,11 +60,12 @@ class Run:
         counts: by tenant, the keys that earlier sessions left.
         progress: what the screen shows.
         cutoff: ends the run early.
-        started: whether calls may have been made.
+        started: the session leaves traces, because calls may have been made. Otherwise :meth:`close` removes them.
         ending: how the session ended.
+        exit_status: the exit status, once the session has ended.
         unordered: a sentence on the rows without a number, if an order was asked for. Known once all keys were read.
 
-    ``refused`` are the keys that earlier sessions saw refused and that this one tries again, with the error.
+    ``rejected_before`` are the keys that an earlier session rejected and that this one tries again, with the error.
     ``on_completed`` is called with the number in the journal and the outcome of each completed key.
     """
 
@@ -78,7 +80,7 @@ class Run:
         *,
         session: int = 1,
         counts: Mapping[str, Counts] | None = None,
-        refused: Mapping[int, str] | None = None,
+        rejected_before: Mapping[int, str] | None = None,
         tenants: "Mapping[str, Tenant] | None" = None,
         on_completed: OnCompleted = lambda *_: None,
     ) -> None:
@@ -102,7 +104,7 @@ class Run:
         self._clock = clock
         self._on_completed = on_completed
         self._session = session
-        self._refused = refused or {}
+        self._rejected_before = rejected_before or {}
         self._responses = ResponseFiles(
             directory.path, save=settings.save_responses, tenants=bool(self.tenants)
         )
@@ -126,7 +128,7 @@ class Run:
         return self._files.saved
 
     async def execute(self, intake: Intake) -> int:
-        """Work through all keys, then write the files of the run. Return the exit status of the contract.
+        """Work through all keys, then write the files of the run. Return the exit status of the command.
 
         If it is cancelled, calls in flight are cancelled too, and the files are written all the same.
 
@@ -245,36 +247,36 @@ class Run:
     async def _finish(self) -> int:
         progress = self.progress
         progress.writing = 0.0
-        if self._refused:
-            self._reject_again(await self.read(partial(JournalReader.still_refused, refused=self._refused)))
+        if self._rejected_before:
+            self._reject(await self.read(self._not_tried))
         outcomes = {Outcome(name) for name in await self.read(JournalReader.outcomes)}
         if self.ending.cut_by is None and await self.read(JournalReader.all_credentials_refused):
-            refused = CredentialsRefused(
-                "The tenant refused every call for its credentials (HTTP 401), with fresh tokens too. Check that the "
-                "OAuth client's user may use the API, and --entity-id."
-            )
-            self.ending = Ending.cut(refused)
+            self.ending = Ending.cut(CredentialsRefused(ALL_REFUSED))
         if self.info.command != "plan" and not self.settings.no_results:
             await self._files.remediate(self._show_sorted)
         status = await self._exit_status(outcomes)
         await self.journal.end_session(self.ending.state, self.ending.reason, status)
         progress.writing = SORTED
         await self._files.write_report()
-        progress.writing = 0.7
+        progress.writing = REPORTED
         await self._files.write_handover()
-        if self.troubles and status != StorageError.exit_status:
+        if self.troubles and status != StorageError.exit_status:  # one of these files could not be written
             status = await self._end_again(StorageError.exit_status)
-        complete = self.ending.state == "finished" and not outcomes & RESUMABLE
-        # If a file is missing, resume may still fetch it, and then needs all the others too.
-        missing = await self.read(JournalReader.missing_files)
-        if complete and self.saved and not missing and not self._files.troubles:
-            await in_thread(self._responses.discard)
-        progress.writing = 0.8
+        if self.ending.state == "finished" and not outcomes & RESUMABLE:
+            await self._discard_responses()
+        progress.writing = HANDED_OVER
         await self._write_page()
         progress.writing = 1.0
         why = {"reason": self.ending.reason} if self.ending.reason else {}
         self.log.info("run.ended", state=self.ending.state, exit_status=status, **why)
         return status
+
+    async def _discard_responses(self) -> None:
+        """Remove the response files of a complete run, unless ``mass-stop resume`` may need them."""
+        # If a file is missing, resume may still fetch it, and then needs all the others too.
+        missing = await self.read(JournalReader.missing_files)
+        if self.saved and not missing and not self._files.troubles:
+            await in_thread(self._responses.discard)
 
     async def _exit_status(self, outcomes: Set[Outcome]) -> int:
         cut_by = self.ending.cut_by
@@ -323,8 +325,7 @@ class Run:
         """
         with suppress(StorageError):
             if not self.started and self._session > 1:
-                in_vain = partial(JournalReader.still_refused, refused=self._refused)
-                self._reject_again(self.journal.read(in_vain).result())
+                self._reject(self.journal.read(self._not_tried).result())
                 self.journal.withdraw_session()
             self.journal.close()
         self.sink.close()
@@ -332,9 +333,13 @@ class Run:
             self.directory.discard()
         self.directory.close()
 
-    def _reject_again(self, forgiven: list[tuple[int, Problem]]) -> None:
-        """Restore the rejection of the keys that this session did not try."""
-        for seq, problem in forgiven:
+    def _not_tried(self, reader: JournalReader) -> list[tuple[int, Problem]]:
+        """Return the keys that an earlier session rejected and this one did not try, with the error."""
+        return reader.still_refused(self._rejected_before)
+
+    def _reject(self, keys: list[tuple[int, Problem]]) -> None:
+        """Restore the rejection of ``keys``."""
+        for seq, problem in keys:
             self.journal.completed(seq, Outcome.REJECTED, problem)
 
 
