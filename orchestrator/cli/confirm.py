@@ -131,9 +131,8 @@ def _add_terms(page: Page, settings: Settings, unordered: str | None) -> None:
     page.entry("order", _order(settings))
     if unordered:
         page.entry("", unordered, "yellow")
-    for title, sentences in (("guards", _guards(settings)), ("limits", _limits(settings))):
-        for number, sentence in enumerate(sentences):
-            page.entry("" if number else title, sentence)
+    page.entries("guards", _guards(settings))
+    page.entries("limits", _limits(settings))
     if settings.no_results:
         page.entry("results", "no response files (--no-results): the report has counts only")
     page.line()

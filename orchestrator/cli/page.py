@@ -3,7 +3,7 @@
 import os
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from msgspec import Struct
@@ -116,6 +116,12 @@ class Page:
         for part in parts or [""]:
             beside = f"  {title:<{TITLE}}  " if indent > 4 else " " * indent
             self.lines.append(beside + self.capabilities.style(part, style))
+            title = ""
+
+    def entries(self, title: str, texts: Iterable[str], style: str | None = None) -> None:
+        """The first of ``texts`` beside ``title``, and the others below it."""
+        for text in texts:
+            self.entry(title, text, style)
             title = ""
 
     def item(self, text: str) -> None:

@@ -80,11 +80,10 @@ def _short(quota: Quota) -> str:
 
 def add_short_quotas(page: Page, short: Mapping[str, Sequence[Quota]]) -> None:
     """For several tenants: those with a window that is too small for the run."""
-    reported = [(name, quota) for name, quotas_of_it in short.items() for quota in quotas_of_it]
+    reported = [f"{name}: {_short(quota)}" for name, quotas_of_it in short.items() for quota in quotas_of_it]
     if not reported:
         page.entry("quota", "enough in every tenant, as far as they report it")
-    for number, (name, quota) in enumerate(reported[:SHOWN]):
-        page.entry("" if number else "quota", f"{name}: {_short(quota)}", "red")
+    page.entries("quota", reported[:SHOWN], "red")
     if len(reported) > SHOWN:
         page.entry("", f"and {len(reported) - SHOWN} more that may not be enough", "red")
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +97,7 @@ def _write(run_dir: Path, form: str, target: str | None, only: str | None) -> in
                 f"The run in {run_dir} is read-only, and a report does not change it: add --report PATH, or --report - "
                 "for standard output."
             )
-        copy_report(path, partial(_writer(form, run_dir, only), reader))
+        copy_report(path, partial(_write_form, form, run_dir, only, reader))
     except ConnectionError:
         pass  # the reader closed it: it has read enough
     except OSError as error:
@@ -114,25 +113,25 @@ def _write(run_dir: Path, form: str, target: str | None, only: str | None) -> in
     return 5 if reader.missing else 0
 
 
-def _writer(form: str, run_dir: Path, only: str | None) -> "Callable[[JournalReader, Write], None]":
+def _write_form(form: str, run_dir: Path, only: str | None, reader: "JournalReader", write: "Write") -> None:
     from orchestrator import report as reports
     from orchestrator.report.writing import NEEDS_PERSON
 
-    outcomes = () if only is None else NEEDS_PERSON if only == PERSON else (Outcome(only),)
-
+    outcomes = NEEDS_PERSON if only == PERSON else (Outcome(only),) if only is not None else ()
     match form:
         case "html":
             from orchestrator.report.pages.html import report_sha256, write_html
 
-            return lambda reader, write: write_html(reader, write, run_dir, report_sha256(reader))
+            write_html(reader, write, run_dir, report_sha256(reader))
         case "markdown":
             from orchestrator.report.pages.markdown import write_markdown
 
-            return lambda reader, write: write_markdown(reader, write, run_dir)
+            write_markdown(reader, write, run_dir)
         case "support":
             from orchestrator.report.support import write_support
 
-            return partial(write_support, only=outcomes)
+            write_support(reader, write, outcomes)
         case "csv":
-            return partial(reports.write_csv, only=outcomes)
-    return partial(reports.write_json, only=outcomes)
+            reports.write_csv(reader, write, outcomes)
+        case _:
+            reports.write_json(reader, write, outcomes)
