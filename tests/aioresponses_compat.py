@@ -1,12 +1,12 @@
-"""aioresponses under aiohttp 3.14: one missing argument, supplied only here.
+"""aioresponses for aiohttp 3.14: supply one missing argument.
 
-aiohttp 3.14 builds a ``ClientResponse`` with a required ``stream_writer``; aioresponses 0.7.9 does not pass
-one, so every mocked answer ends in a TypeError. Tests take ``aioresponses`` from this module:
+aiohttp 3.14 requires ``stream_writer`` for a ``ClientResponse``. aioresponses 0.7.9 does not pass it, so every mocked
+response raises TypeError. Tests import ``aioresponses`` from this module:
 
     from tests.aioresponses_compat import aioresponses
 
-``unit/test_aioresponses_compat.py`` fails once the plain library works again. Then remove this file and
-import the library.
+``unit/test_aioresponses_compat.py`` fails when the library works without it. Then remove this file and import the
+library.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ __all__ = ["aioresponses"]
 
 
 class _NothingWritten:
-    """The writer of a request that never went out: all a response asks of it is its size."""
+    """The writer of a request that is never sent. A response needs only its size."""
 
     output_size = 0
 
 
 class _MockedResponse(ClientResponse):
-    """A response that supplies the argument aioresponses does not know yet."""
+    """A response with the argument that aioresponses does not pass."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", _NothingWritten())
@@ -33,15 +33,15 @@ class _MockedResponse(ClientResponse):
 
 
 class aioresponses(plain_aioresponses):
-    """``aioresponses`` whose answers can be built: while it is active, its default response class is ours."""
+    """``aioresponses`` with a default response class that can be constructed."""
 
     def start(self) -> None:
-        """Begin to answer, as the library does."""
+        """Start to mock responses, with our response class."""
         self._response_class = patch("aioresponses.core.ClientResponse", _MockedResponse)
         self._response_class.start()
         super().start()
 
     def stop(self) -> None:
-        """Answer no more, and leave the library as it was."""
+        """Stop mocking, and restore the library's response class."""
         super().stop()
         self._response_class.stop()

@@ -1,4 +1,4 @@
-"""Available to every test: hypothesis profiles, seeds, the installed command. Nothing runs by itself."""
+"""Common to all tests: hypothesis profiles, seeds, the installed command. No fixture runs without being requested."""
 
 import asyncio
 import gc
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-# jsonschema would import it for formats that no schema here has: a grammar that takes two seconds to build.
-sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # None says that it cannot be imported
+# jsonschema imports this grammar for formats that no schema here has. Building it takes two seconds.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # None prevents the import
 
-# The everyday suite tries the same examples each time: red means the change, not the day.
+# The everyday suite tries the same examples each time, so that a failure comes from a change.
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=100, database=None)
-# The hunt tries others each time, remembers what failed, and prints how to see it again.
+# The hunt tries other examples each time, stores those that fail, and prints how to repeat them.
 settings.register_profile(
     "hunt",
     derandomize=False,
@@ -26,7 +26,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# A mutant must fail a test; an explanation is not needed.
+# A mutant only has to fail a test. An explanation is not needed.
 settings.register_profile(
     "mutants",
     derandomize=True,
@@ -39,10 +39,10 @@ settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
-    """The same state of this process for the tests, however it was started."""
-    # No event loop is current: one that pytest-asyncio finds there it would put aside without closing it.
+    """Give the process the same state for the tests, in any environment."""
+    # pytest-asyncio would put a current event loop aside without closing it.
     asyncio.set_event_loop(None)
-    # A shell starts a background job without SIGINT, nohup a command without SIGHUP; every command would inherit that.
+    # A shell starts a background job without SIGINT, and nohup starts a command without SIGHUP. Commands inherit that.
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
@@ -50,7 +50,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Tests and their imports stay to the end: the garbage collector need not search them."""
+    """Exclude tests and their imports from garbage collection, because they exist to the end."""
     gc.disable()
     try:
         return (yield)
@@ -60,14 +60,14 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--seeds`` and ``--first-seed``: which seeds a test with an argument ``run_seed`` is run with."""
+    """Add ``--seeds`` and ``--first-seed``, the seeds for tests with an argument ``run_seed``."""
     group = parser.getgroup("mass-stop")
     group.addoption("--seeds", type=int, default=3, help="how many seeds (default 3)")
     group.addoption("--first-seed", type=int, default=1, help="the first of them (default 1)")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes ``run_seed`` once with each seed; its name shows which: ``test_x[seed=7]``."""
+    """Run a test with an argument ``run_seed`` once for each seed. Its name contains the seed: ``test_x[seed=7]``."""
     if "run_seed" in metafunc.fixturenames:
         first, count = metafunc.config.getoption("first_seed"), metafunc.config.getoption("seeds")
         seeds = range(first, first + count)
@@ -76,6 +76,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def mass_stop_command() -> Path:
-    """The installed command: the wheel's, which ``make test`` names; else the one beside this Python."""
+    """The installed command: the path in MASS_STOP, as in ``make test``, or the one beside this Python."""
     named = os.environ.get("MASS_STOP")
     return Path(named).absolute() if named else Path(sys.executable).parent / "mass-stop"

@@ -1,4 +1,4 @@
-"""A gateway between the command and a tenant that can be down in several ways, for as long as the caller wants."""
+"""A gateway between the command and a tenant. A test can let it fail in several ways, for any time."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ PAGE = b"<html><head><title>Blocked by the gateway</title></head></html>"
 
 
 def page(http_status: int, body: bytes = PAGE) -> bytes:
-    """A whole response with a page of the gateway. A redirect names another place."""
+    """Return a complete response with a page of the gateway. A redirect has another host as its location."""
     place = "Location: https://elsewhere.test/\r\n" if http_status // 100 == 3 else ""
     return (
         f"HTTP/1.1 {http_status} Fault\r\nContent-Type: text/html\r\n{place}"
@@ -24,9 +24,8 @@ def page(http_status: int, body: bytes = PAGE) -> bytes:
 class FaultyGateway:
     """Passes bytes on to ``port`` of this machine. It serves in a thread of its own.
 
-    ``fault`` is None, ``refuse``, ``reset``, ``hang``, or a response with which each request is answered.
-    ``stops`` are the times (monotonic seconds) at which stops were passed on. ``met`` counts the requests that met the
-    current fault.
+    ``fault`` is None, ``refuse``, ``reset``, ``hang``, or the response to every request. ``stops`` has the times
+    (monotonic, in seconds) at which stops were passed on. ``met`` counts the requests with the current fault.
     """
 
     def __init__(self, port: int) -> None:
@@ -58,14 +57,14 @@ class FaultyGateway:
         self._loop.close()
 
     def break_down(self, fault: str | bytes, *, after: int = 0) -> None:
-        """Every request meets ``fault``: from now on, or as soon as ``after`` stops were passed on."""
+        """Apply ``fault`` to every request, from now on or once ``after`` stops were passed on."""
         if after:
             self._planned = (after, fault)
         else:
             self._do(self._break_down(fault))
 
     def repair(self) -> float:
-        """Pass everything on again. Return the time."""
+        """Pass everything on again. Return the time (monotonic, in seconds)."""
         self._do(self._repair())
         return time.monotonic()
 
@@ -86,7 +85,7 @@ class FaultyGateway:
     async def _repair(self) -> None:
         if self.fault == "refuse":
             await self._listen()
-        self._abort()  # what hung is lost
+        self._abort()  # drops the hanging requests
         self.fault = None
 
     async def _close(self) -> None:
@@ -117,7 +116,7 @@ class FaultyGateway:
         back.close()
 
     async def _take(self, data: bytes, on: asyncio.StreamWriter, back: asyncio.StreamWriter) -> None:
-        """One request is one piece of data, as the client sends the next one after the response."""
+        """Process one request, which is one piece of data: the client sends the next one after the response."""
         self.met += self.fault is not None
         match self.fault:
             case None:

@@ -1,4 +1,4 @@
-"""A journal's writer that commits each change at once, in the caller's thread: for tests that wait for no thread."""
+"""A journal writer that commits each change at once in the caller's thread, for tests without threads."""
 
 import sqlite3
 from collections.abc import Callable
@@ -33,5 +33,5 @@ class InlineWriter(ThreadWriter):
 
 
 def inline(clock: Clock) -> Journal:
-    """A journal in memory with such a writer."""
+    """Return a journal in memory with an InlineWriter."""
     return Journal(InlineWriter(FallbackConnection(database.in_memory())), clock)

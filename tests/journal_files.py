@@ -13,14 +13,14 @@ def remove_digest(journal: Path) -> None:
 
 
 def close_again(journal: Path) -> None:
-    """Makes the digest match the content of ``journal``."""
+    """Set the digest to the content of ``journal``."""
     remove_digest(journal)
     with database.descriptor_of(journal) as descriptor:
         checksum.append(descriptor)
 
 
 def change_as_killed(journal: Path, statement: str, values: tuple[object, ...] = ()) -> None:
-    """Changes a journal without a log and leaves it as a killed process does, with the change in the log."""
+    """Change a journal without a log. Leave the change in the log, as a killed process does."""
     remove_digest(journal)
     found = mark.of_file(journal)
     assert found is not None
@@ -36,6 +36,6 @@ def change_as_killed(journal: Path, statement: str, values: tuple[object, ...] =
 
 
 def lose_log(journal: Path) -> None:
-    """Removes the log and its index."""
+    """Remove the log and its index."""
     for suffix in ("-wal", "-shm"):
         journal.with_name(f"{journal.name}{suffix}").unlink(missing_ok=True)

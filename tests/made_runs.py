@@ -1,4 +1,4 @@
-"""Constructed runs: journals with every kind of entry, made through the journal's own functions."""
+"""Constructed runs: journals with every kind of entry, made with the journal's own functions."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ HOSTILE = (
     "https://evil.invalid www.evil.invalid javascript:alert(1)",
     "half \udc80 a character",
 )
-"""Texts that would have an effect if they were not handled as text."""
+"""Texts with an effect if they are not handled as text."""
 
 TYPES = ("MPU", "UpdateAccountingCode", "ImportFXRate")
 
@@ -41,7 +41,7 @@ def key(number: int) -> str:
 
 
 class Seconds:
-    """A clock that the test moves."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -50,7 +50,7 @@ class Seconds:
 
 
 class MadeRun:
-    """A run under way in the journal of ``connection``."""
+    """A running run in the journal of ``connection``."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class MadeRun:
         bulk_key: str | None = None,
         tenant: str = "",
     ) -> str:
-        """One more action, which has ``outcome`` a tenth of a second later. Returns its key."""
+        """Add an action that has ``outcome`` a tenth of a second later. Return its key."""
         self.rows += 1
         self.seconds.now += 0.1
         name = bulk_key or key(self.rows)
@@ -100,7 +100,7 @@ class MadeRun:
         return name
 
     def refuse(self, problem: Problem, tenant: str = "") -> None:
-        """One more action, whose stop was refused, and whose status was not read."""
+        """Add an action whose stop was refused with ``problem``, and whose status was not read."""
         self.add(None, tenant=tenant)
         self.journal._writer.note("claim", tenant=tenant, most=1, intent=1)
         self.journal.stop_failed(
@@ -144,13 +144,13 @@ def made_run(
     *,
     complete: bool = True,
 ) -> Iterator[MadeRun]:
-    """A run whose journal is in memory, or in the directory ``path``. ``complete``: its input was read to its end."""
+    """Create a run with a journal in memory, or in the directory ``path``. ``complete``: all input is read."""
     with closing(database.create(path / "journal.db") if path else database.in_memory()) as connection:
         yield MadeRun(connection, command, tenants=tenants, complete=complete)
 
 
 def one_of_each(run: MadeRun) -> None:
-    """An action of each outcome, each with a label of hostile text."""
+    """Add an action of each outcome, each with a label of hostile text."""
     hostile = [text for text in HOSTILE if text.isascii() or "\udc80" not in text]
     for number, outcome in enumerate(one for one in Outcome if one is not Outcome.WOULD_STOP):
         bad = f"{hostile[number % len(hostile)]}" if outcome is Outcome.MALFORMED else None

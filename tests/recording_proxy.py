@@ -1,4 +1,4 @@
-"""An HTTP proxy for tests: it opens tunnels to the hosts that it knows and records every byte that it sees."""
+"""An HTTP proxy for tests. It opens tunnels to known hosts, and records every byte."""
 
 import socket
 import socketserver
@@ -16,12 +16,12 @@ class RecordingProxy(socketserver.ThreadingTCPServer):
 
     Args:
         ports: host names that only this proxy resolves, each with a port on this machine.
-        credentials: ``user:password`` that CONNECT must carry, or None.
-        answer: the whole answer to every CONNECT, instead of a tunnel; None for none at all, which hangs.
+        credentials: the required ``user:password`` of CONNECT, or None.
+        answer: the whole response to every CONNECT. If it is empty, a tunnel opens. With None, CONNECT hangs.
         tls: a server context for an https:// proxy, or None.
-        delay: seconds before each answer to CONNECT.
+        delay: seconds before each response to CONNECT.
 
-    ``seen`` holds all bytes that passed; ``heads`` the head of every request to the proxy itself.
+    ``seen`` has all bytes that passed, and ``heads`` the headers of every request to the proxy itself.
     """
 
     daemon_threads = True
@@ -51,7 +51,7 @@ class RecordingProxy(socketserver.ThreadingTCPServer):
         return f"{'https' if self.tls else 'http'}://localhost:{self.server_address[1]}"
 
     def url_with(self, userinfo: str) -> str:
-        """The address with the credentials ``userinfo``, as they are written in it."""
+        """Return the address with the credentials ``userinfo``, which are inserted unchanged."""
         return self.url.replace("://", f"://{userinfo}@")
 
     @property

@@ -9,6 +9,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     code, *sys.argv = sys.argv[1:]
-    sys.path[0] = str(Path(sys.argv[0]).parent)  # as if the command was started directly
+    sys.path[0] = str(Path(sys.argv[0]).parent)  # as if Python had started the command directly
     exec(compile(code, "<code>", "exec"), {})
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -14,20 +14,20 @@ from typing import NamedTuple, Self
 from tests.acceptance.support import until
 
 UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
-"""Without dask's profiler, which samples every worker a hundred times a second."""
+"""dask's profiler, which samples every worker a hundred times per second, is off."""
 
 
 class Host(NamedTuple):
-    """The host of a process: the words before its command, and its address."""
+    """The host of a process: its address, and the words before each command that runs on it."""
 
     address: str = "127.0.0.1"
     enter: tuple[str, ...] = ()
 
 
 class Cluster:
-    """A scheduler and two workers, each a process. A killed one can be replaced.
+    """A scheduler and two workers, each a process. A killed worker can be replaced.
 
-    The scheduler runs on the first of ``hosts``, each further worker on the next one of the others.
+    The scheduler runs on the first of ``hosts``. The workers run on the others in turn.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Cluster:
         return ["--engine", "dask", "--scheduler", self._address, "--shared-dir", str(self.shared), *insecure]
 
     def _read_address(self) -> str | None:
-        """The file exists before its content is complete."""
+        """Return the address, or None. The file exists before its content is complete."""
         try:
             address: str = json.loads(self._file.read_text())["address"]
         except (OSError, ValueError):
@@ -82,7 +82,7 @@ class Cluster:
             self.workers.append(self._start(next(self._places), "dask_worker", *options))
 
     def worker_of(self, tenant: str) -> int:
-        """The process that works on the shard of ``tenant``."""
+        """Return the id of the process that works on the shard of ``tenant``."""
 
         def found() -> int | None:
             for log in self.shared.glob(f"mass-stop-*/*/{tenant}/run.log"):
@@ -94,7 +94,7 @@ class Cluster:
         return number
 
     def kill(self, number: int) -> None:
-        """Kills one of the workers with -9."""
+        """Kill the worker with this process id with SIGKILL."""
         (worker,) = [one for one in self.workers if one.pid == number]
         worker.kill()
         worker.wait()

@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: the command, called as a user calls it, and tenants to call."""
+"""Fixtures of the acceptance tests: the command, called as a user calls it, and tenants."""
 
 import shutil
 import sys
@@ -14,13 +14,13 @@ from tests.acceptance.support import PROCESSING, Ended, MassStop, Tenant, publis
 
 @pytest.fixture
 def tenants() -> list[Tenant]:
-    """Every tenant that the test has made."""
+    """Every tenant that the test has created."""
     return []
 
 
 @pytest.fixture
 def started() -> bool:
-    """Whether the command is started each time, for tests of its start or of its visible process."""
+    """Whether the command is started and not forked, for tests of its start or of its visible process."""
     return False
 
 
@@ -28,7 +28,7 @@ def started() -> bool:
 def mass_stop(
     mass_stop_command: Path, tmp_path: Path, tenants: list[Tenant], started: bool
 ) -> Iterator[MassStop]:
-    """The installed command; its working directory is empty. At the end no secret of any tenant is visible anywhere."""
+    """The installed command in an empty working directory. After the test, no secret of a tenant may be visible."""
     publish_schema(mass_stop_command)
     command = MassStop(mass_stop_command, tmp_path, started=started)
     yield command
@@ -38,7 +38,7 @@ def mass_stop(
 
 @pytest.fixture(scope="session")
 def one_run(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """A finished run of twelve keys without results: made once, and never changed."""
+    """A finished run of twelve keys without results, made once. Tests must not change it."""
     publish_schema(mass_stop_command)
     command = MassStop(mass_stop_command, tmp_path_factory.mktemp("over"))
     with Tenant(**PROCESSING, actions=12) as tenant:
@@ -51,14 +51,14 @@ def one_run(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def over(one_run: Ended, mass_stop: MassStop) -> Ended:
-    """A copy of that run for one test, in the directory ``run``; the tenant no longer serves."""
+    """A copy of that run for one test, in the directory ``run``. Its tenant no longer serves."""
     directory = shutil.copytree(one_run.directory, mass_stop.home / "run")
     return Ended(one_run.status, one_run.out, one_run.err, directory)
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[MassStop]:
-    """The command beside this Python: the installed one does not have dask."""
+    """The command beside this Python, because the installed one does not have dask."""
     command = MassStop(Path(sys.executable).parent / "mass-stop", tmp_path)
     yield command
     command.close()
@@ -66,7 +66,7 @@ def here(tmp_path: Path) -> Iterator[MassStop]:
 
 @pytest.fixture
 def make_tenant(tenants: list[Tenant]) -> Iterator[Callable[..., Tenant]]:
-    """Makes a tenant that serves until the test ends."""
+    """Create tenants that serve until the test ends."""
 
     def make(**changes: Any) -> Tenant:
         tenants.append(stack.enter_context(Tenant(**changes)))

@@ -1,10 +1,10 @@
-"""A fork server: the installed command, imported once, and forked for each call instead of started again.
+"""A fork server: the installed command is imported once and forked for each call, instead of started again.
 
-Most of the CPU of a short command is its imports. A forked process is like any other: the installed package in its own
-Python, with its own arguments, environment, directory, streams and signals. It keeps the server's
-title, and the variables that Python or OpenSSL read at their start.
+Most CPU time of a short command is its imports. A forked process has the installed package in its own Python, and its
+own arguments, environment, directory, streams and signals. Two things differ: it keeps the server's title, and the
+environment variables that Python or OpenSSL read when they start.
 
-This file is both sides: the tests import it, and the command's own Python runs it as the server.
+Both sides use this file: the tests import it, and the command's own Python runs it as the server.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from typing import IO, Any, TextIO
 _SETTING = re.compile("(ZUORA|MASS_STOP)_.*|.*_SECRET")
 
 LONGEST_REQUEST = 100_000
-"""Bytes of arguments and environment; a socket takes twice as many at once."""
+"""Most bytes of arguments and environment. A socket accepts twice as many at once."""
 
 PRELOADED = (
     "orchestrator.__main__",
@@ -36,7 +36,7 @@ PRELOADED = (
     "orchestrator.cli.summary",
     "orchestrator.report.pages.html",
 )
-"""The modules that commands import, at once or later. None of it starts a thread or a loop."""
+"""The modules that commands import, at once or later. None of them starts a thread or an event loop."""
 
 
 # ------------------------------------------------------------------------------------------ the tests' side
@@ -53,7 +53,7 @@ class Forked:
         self.pid = int(status_pipe.readline())
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit status, negative for a signal. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+        """Return the exit status, negative for a signal. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
         if self.returncode is None:
             _ready({self._status_pipe}, timeout)
             self.returncode = os.waitstatus_to_exitcode(int(self._status_pipe.readline()))
@@ -61,23 +61,23 @@ class Forked:
         return self.returncode
 
     def poll(self) -> int | None:
-        """The exit status, if it has ended."""
+        """Return the exit status, or None if the command has not ended."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal, if it has not ended."""
+        """Send a signal, unless the command has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kills it."""
+        """Send SIGKILL, unless the command has ended."""
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[bytes, bytes]:
-        """Standard output and standard error up to its end. Raises subprocess.TimeoutExpired."""
+        """Return standard output and standard error, read to their ends. Raises subprocess.TimeoutExpired."""
         end = None if timeout is None else time.monotonic() + timeout
         while going := {stream for stream in self._read if not stream.closed}:
             for stream in _ready(going, end and end - time.monotonic()):
@@ -91,7 +91,7 @@ class Forked:
 
 
 def _ready(streams: set[IO[bytes]], timeout: float | None) -> list[Any]:
-    """Those of ``streams`` that can be read. Raises subprocess.TimeoutExpired."""
+    """Return those of ``streams`` that can be read. Raises subprocess.TimeoutExpired."""
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream, selectors.EVENT_READ)
@@ -102,7 +102,7 @@ def _ready(streams: set[IO[bytes]], timeout: float | None) -> list[Any]:
 
 
 class ForkServer:
-    """Forks ``command``, the path of an installed mass-stop. Starts in ``environment``, and ends with the tests."""
+    """Forks ``command``, the path of an installed mass-stop. Its server starts in ``environment``."""
 
     def __init__(self, command: Path, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
@@ -116,12 +116,12 @@ class ForkServer:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Ends the server; forked commands continue."""
+        """End the server. Forked commands continue."""
         self._socket.close()
         self._server.wait()
 
     def serves(self, popen: Mapping[str, Any]) -> bool:
-        """Whether a command can be forked that ``subprocess.Popen`` would start so.
+        """Return whether a command with the arguments ``popen`` of ``subprocess.Popen`` can be forked.
 
         It can if its environment adds only settings of mass-stop, and no code runs before it.
         """
@@ -140,7 +140,7 @@ class ForkServer:
         stdout: Any,
         stderr: Any,
     ) -> Forked:
-        """Forks the command, called with ``arguments``; streams are as for ``subprocess.Popen``."""
+        """Fork the command with ``arguments``. The streams have the same meaning as for ``subprocess.Popen``."""
         request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)}).encode()
         assert len(request) <= LONGEST_REQUEST
         theirs: list[int] = []
@@ -160,7 +160,7 @@ class ForkServer:
 
 
 def _stream(number: int, wanted: Any) -> tuple[int, IO[bytes] | None]:
-    """The descriptor that the command gets as its stream ``number``, and for a pipe, our end of it."""
+    """Return the command's descriptor for its stream ``number``, and our end of it if it is a pipe."""
     if wanted == subprocess.PIPE:
         read, write = os.pipe()
         return (read, os.fdopen(write, "wb")) if number == 0 else (write, os.fdopen(read, "rb"))
@@ -173,7 +173,7 @@ def _stream(number: int, wanted: Any) -> tuple[int, IO[bytes] | None]:
 
 
 def serve(requests: socket.socket) -> list[str]:
-    """Forks a command for each of ``requests``; returns its arguments, in that command. Ends with the tests."""
+    """Fork a command for each of ``requests``. Return its arguments in that command. The server ends with the tests."""
     while True:
         request, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 4)
         _reap()
@@ -193,7 +193,7 @@ def _reap() -> None:
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
-    """Becomes the command, in a child of a process that prints its number and its exit status, a line each."""
+    """Become the command in a new child. Its parent writes the child's process id and exit status, one per line."""
     *streams, status_pipe = descriptors
     if command := os.fork():
         os.write(status_pipe, b"%d\n" % command)
@@ -214,14 +214,14 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
 
 
 def _reopened(stream: TextIO) -> Any:
-    """The stream as Python makes it at a start."""
+    """Return the stream as Python opens it at its start."""
     number = stream.fileno()
     return open(number, stream.mode, 1 if number == 2 else -1, stream.encoding, stream.errors, closefd=False)
 
 
 if __name__ == "__main__":
     command, number = sys.argv[1:]
-    sys.path[0] = str(Path(command).parent)  # where the command itself would have been found
+    sys.path[0] = str(Path(command).parent)  # the same folder as for the command itself
     for name in PRELOADED:
         importlib.import_module(name)
     sys.argv = [command, *serve(socket.socket(fileno=int(number)))]

@@ -1,4 +1,4 @@
-"""One shard as a worker runs it, without a cluster."""
+"""A shard, run as by a worker, without a cluster."""
 
 import errno
 import os
@@ -75,13 +75,13 @@ class Job:
         )
 
     def merge(self, done: ShardResult | None = None) -> bool:
-        """Merge the shard into the run's journal; without ``done``, its end is unknown."""
+        """Merge the shard into the run's journal. Without ``done``, the shard's end is unknown."""
         tables = done.tables if done else None
         return anyio.run(ShardMerge(self.run, self.home, True, 30.0).merge, self.folder, "north", tables)
 
     @property
     def reported(self) -> dict[str, int]:
-        """How many keys of each outcome the run's own journal has."""
+        """The number of keys with each outcome in the run's own journal."""
         return self.run.perform(lambda db: dict(db.execute(database.sql("outcomes")).fetchall())).result()
 
     @property
@@ -122,7 +122,7 @@ BEGUN = 110_000
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """While it is open, no file grows beyond ``size`` bytes, and there is no room for another journal."""
+    """Limit all files to ``size`` bytes while the context is open, and fail every copy of a journal."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "copy_to_file", full)

@@ -1,4 +1,4 @@
-"""Shared by the acceptance tests: a tenant in a thread, the installed command as a process, the truth."""
+"""Common parts of the acceptance tests: a tenant in a thread, the installed command as a process, the truth."""
 
 import asyncio
 import csv
@@ -25,7 +25,7 @@ from orchestrator.simulator.faults import EFFECTS, Effect
 from tests.acceptance.forkserver import Forked, ForkServer
 
 LONGEST = 200.0
-"""Seconds after which a command, or a condition, has failed its test: a busy machine takes long for little."""
+"""Seconds after which a command or condition fails its test. On a busy machine, a short command may take long."""
 
 QUICK: dict[str, Any] = {
     "latency": 0.003,
@@ -36,9 +36,9 @@ QUICK: dict[str, Any] = {
     "nothing_as": "mixed",
     "file_address": "mixed",
 }
-"""A tenant that answers at once and whose actions stop within a tenth of a second.
+"""A tenant with little latency, whose actions stop within a tenth of a second.
 
-It sends empty values in every form, and names its response files in every form of address.
+It sends empty values in every form, and addresses of response files in every form.
 """
 
 PROCESSING: dict[str, Any] = QUICK | {
@@ -46,14 +46,14 @@ PROCESSING: dict[str, Any] = QUICK | {
     "records": (400, 800),
     "speed": (0.1, 0.4),
 }
-"""As ``QUICK``; every action runs for at least five minutes, so that only our stop ends it."""
+"""As ``QUICK``, but every action runs for at least five minutes, so that only our stop ends it."""
 
 NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
-"""The system's certificate authorities, left unread: 60 ms of CPU a process, for tenants that speak plain HTTP."""
+"""No certificate authorities: loading them costs 60 ms of CPU per process, and the tenants use plain HTTP."""
 
 
 def until(condition: Callable[[], Any], what: str, longest: float = LONGEST) -> Any:
-    """Waits until ``condition`` returns a true value, and returns it."""
+    """Wait until ``condition`` returns a true value, and return it. Raises AssertionError after ``longest`` seconds."""
     end = time.monotonic() + longest
     while time.monotonic() < end:
         if found := condition():
@@ -63,7 +63,7 @@ def until(condition: Callable[[], Any], what: str, longest: float = LONGEST) -> 
 
 
 class Tenant:
-    """A simulated tenant that serves from a thread, so that a test can look at its truth at any time."""
+    """A simulated tenant that serves from a thread, so that a test can read its true state at any time."""
 
     def __init__(self, **changes: Any) -> None:
         self._loop = asyncio.new_event_loop()
@@ -95,11 +95,11 @@ class Tenant:
         self.simulated._admitted = held  # type: ignore[method-assign, assignment]
 
     def release(self) -> None:
-        """Answer the calls that are held, and all that follow."""
+        """Respond to the delayed calls, and to all later calls."""
         self._released.set()
 
     def cut(self) -> None:
-        """Stops serving: the tenant is unreachable."""
+        """Stop serving. The tenant is then unreachable."""
         asyncio.run_coroutine_threadsafe(self.simulated.stop(), self._loop).result(LONGEST)
 
     @property
@@ -118,27 +118,27 @@ class Tenant:
         return self.simulated.truth(key)
 
     def sent(self, kind: str = "stop") -> int:
-        """How many calls of ``kind`` arrived."""
+        """Return the number of calls of ``kind`` that arrived."""
         return self.simulated.calls.get(kind, 0)
 
     def answered(self, kind: str = "stop") -> int:
         return sum(call.kind == kind and call.ended is not None for call in self.log)
 
     def nothing_sent(self) -> bool:
-        """Whether no call reached any action."""
+        """Return whether no call reached any action."""
         return not any(self.sent(kind) for kind in ("stop", "status", "file"))
 
     def tokens(self) -> list[str]:
-        """Every token issued that is still good."""
+        """Return all issued tokens that are still valid."""
         return list(self.simulated._tenant._tokens)
 
     def secrets(self) -> list[bytes]:
-        """The values that must appear nowhere: the client's secret, and the valid tokens."""
+        """Return the values that must not appear anywhere: the client's secret, and the valid tokens."""
         return [text.encode() for text in (self.simulated.config.client_secret, *self.tokens())]
 
 
 def family(pid: int) -> list[Path]:
-    """A process and all its children, as directories of /proc, without ended ones."""
+    """Return a process and all its descendants as directories of /proc, without ended ones."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -157,7 +157,7 @@ class Ended:
 
     @property
     def report(self) -> dict[str, Any]:
-        """``report.json`` of the run directory, which is valid by the published schema."""
+        """``report.json`` of the run directory, valid by the published schema."""
         return valid((self.directory / "report.json").read_bytes())
 
     @property
@@ -170,7 +170,7 @@ class Ended:
 
 
 class Going:
-    """A command under way."""
+    """A running command."""
 
     def __init__(
         self, process: "subprocess.Popen[bytes] | Forked", directory: Path, *, shell: bool = False
@@ -181,15 +181,15 @@ class Going:
         self.seen: list[bytes] = []
 
     def feed(self, keys: Iterable[str]) -> None:
-        """Writes keys to its standard input, one a line."""
+        """Write keys to the command's standard input, one per line."""
         assert self.process.stdin is not None
         self.process.stdin.write("".join(f"{key}\n" for key in keys).encode())
         self.process.stdin.flush()
 
     def look(self) -> None:
-        """Records the parts that other users of the machine can see, and the environment of its children.
+        """Record what other users of the machine can see of the command, and the environment of its children.
 
-        A shell that starts it has other children, which inherit everything.
+        A shell that starts the command has other children, which inherit everything.
         """
         for process in family(self.process.pid):
             itself = self.shell or process.name == str(self.process.pid)
@@ -201,7 +201,7 @@ class Going:
         self.process.send_signal(number)
 
     def end(self, longest: float = LONGEST) -> Ended:
-        """Waits for its end; its standard input is left as it is."""
+        """Wait for the end of the command. Its standard input is not closed before that."""
         self.look()
         stdin, self.process.stdin = self.process.stdin, None
         try:
@@ -221,14 +221,14 @@ _MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE
 
 
 def own_environment() -> dict[str, str]:
-    """The part of the tests' environment that a command gets."""
+    """Return the part of the tests' environment that a command gets."""
     kept = ("PATH", "HOME", "LANG", *_MEASURED)
     return {name: os.environ[name] for name in kept if name in os.environ} | NO_AUTHORITIES
 
 
 @cache
 def fork_server(command: Path) -> ForkServer | None:
-    """The one for ``command``; None where there is none, or coverage is measured, of each process from its start."""
+    """Return the server for ``command``. None if there is none, or if coverage is measured from a process's start."""
     if sys.platform != "linux" or not own_environment().keys().isdisjoint(_MEASURED):
         return None
     return ForkServer(command, own_environment())
@@ -238,7 +238,7 @@ class MassStop:
     """The installed command, called in its own directory with only the given environment."""
 
     def __init__(self, command: Path, home: Path, *, started: bool = False) -> None:
-        """``started`` starts each command; otherwise a command with only its own settings is forked."""
+        """With ``started``, each command is started. Otherwise a command with only its own settings is forked."""
         self.command = command
         self.home = home
         self.started = started
@@ -256,7 +256,7 @@ class MassStop:
         shell: str | None = None,
         **popen: Any,
     ) -> Going:
-        """Starts ``mass-stop ARGUMENTS``; ``shell`` is a script for sh in which ``"$@"`` is that command."""
+        """Start ``mass-stop ARGUMENTS``. ``shell`` is a script for sh in which ``"$@"`` is that command."""
         words = [str(self.command), *map(str, arguments)]
         out = next((words[n + 1] for n, word in enumerate(words[:-1]) if word == "--out"), None)
         if out is None and len(words) > 2 and words[1] in ("resume", "report"):
@@ -281,7 +281,7 @@ class MassStop:
     def __call__(
         self, *arguments: str | Path, stdin: bytes | None = None, longest: float = LONGEST, **start: Any
     ) -> Ended:
-        """Runs ``mass-stop ARGUMENTS`` to its end, with ``stdin`` as its standard input."""
+        """Run ``mass-stop ARGUMENTS`` to its end, with ``stdin`` as its standard input."""
         if stdin is None:
             return self.start(*arguments, **start).end(longest)
         if len(stdin) <= select.PIPE_BUF:
@@ -291,22 +291,22 @@ class MassStop:
                     filled.write(stdin)
                 going = self.start(*arguments, stdin=pipe, **start)
             return going.end(longest)
-        # From a file: no thread has to write while the command reads.
+        # From a file, so that no thread has to write while the command reads.
         path = self.home / f"stdin-{len(self._going)}"
         path.write_bytes(stdin)
         return self.start(*arguments, shell=f"cat '{path}' | \"$@\"", **start).end(longest)
 
     def after(self, code: str, prefix: str = "") -> str:
-        """The script that starts the command, behind ``prefix``, in a Python that runs ``code`` first."""
+        """Return a shell script that starts the command after ``prefix``, in a Python that runs ``code`` first."""
         runner = Path(__file__).with_name("after.py")
         return f'exec {prefix} {self.command.parent / "python"} {runner} {shlex.quote(code)} "$@"'
 
     def run(self, tenant: Tenant | None, *arguments: str | Path, out: str = "run", **start: Any) -> Ended:
-        """``mass-stop run --yes --out run ARGUMENTS``."""
+        """Run ``mass-stop run --yes --out run ARGUMENTS`` to its end."""
         return self("run", "--yes", "--out", out, *arguments, tenant=tenant, **start)
 
     def close(self) -> None:
-        """Ends the processes that a failed test left behind."""
+        """Kill the processes that a failed test has left."""
         for going in self._going:
             if going.process.poll() is None:
                 going.process.send_signal(signal.SIGKILL)
@@ -316,7 +316,7 @@ class MassStop:
                     stream.close()
 
     def leaks(self, secrets: Iterable[bytes]) -> list[str]:
-        """The places that show one of ``secrets``: a stream, a process title, a file of a run, a core."""
+        """Return the places that contain one of ``secrets``: streams, process titles, files of a run, core dumps."""
         wanted = list(secrets)
         found = [
             f"process {going.process.pid} showed a secret"
@@ -329,7 +329,7 @@ class MassStop:
         return found + [str(path) for path in self.home.rglob("core*")]
 
     def keys(self, keys: Iterable[str], name: str = "keys.txt") -> Path:
-        """A file with one key a line."""
+        """Write a file with one key per line, and return its path."""
         path = self.home / name
         path.write_text("".join(f"{key}\n" for key in keys))
         return path
@@ -339,7 +339,7 @@ _schema: dict[str, Any] = {}
 
 
 def publish_schema(command: Path) -> None:
-    """Gets the schema from the command, once."""
+    """Read the schema from the command, once."""
     if not _schema:
         printed = subprocess.run(
             [command, "report", "--schema"], capture_output=True, check=True, timeout=LONGEST
@@ -349,7 +349,7 @@ def publish_schema(command: Path) -> None:
 
 
 def valid(data: bytes) -> dict[str, Any]:
-    """The report in ``data``, checked against the published schema and its own sums."""
+    """Return the report in ``data``, after a check against the published schema and its own sums."""
     report: dict[str, Any] = json.loads(data)
     jsonschema.Draft202012Validator(_schema).validate(report)
     summary, actions = report["summary"], report["actions"]
@@ -359,7 +359,7 @@ def valid(data: bytes) -> dict[str, Any]:
 
 
 def outcomes(report: dict[str, Any]) -> dict[str, str]:
-    """The outcome of every action, by its bulk key."""
+    """Return the outcome of every action by its bulk key."""
     return {action["bulk_key"]: action["outcome"] for action in report["actions"]}
 
 
@@ -377,7 +377,7 @@ _HIDING = frozenset(fault for fault, effect in EFFECTS.items() if effect is not 
 
 
 def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
-    """The differences between the report and the tenant's truth; an unfinished report may know less."""
+    """Return the differences between the report and the tenant's true state. An unfinished report may know less."""
     found = [f"protocol: {problem}" for problem in tenant.simulated.problems]
     for action in report["actions"]:
         if action["outcome"] == "malformed" or action["bulk_key"] not in tenant.keys:
@@ -388,7 +388,7 @@ def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
             found.append(f"{key}: reported {outcome}, is {truth.status}")
         if outcome == "stopped" and not truth.stops_received:
             found.append(f"{key}: reported stopped, and no stop of ours arrived")
-        # Without the response to a stop, no one can know whether it came before the end of a Completed action.
+        # Without the response to a stop, it is unknown whether the stop came before the end of a Completed action.
         unknown = outcome == "already_completed" and any(
             call.kind == "stop" and call.key == key and call.fault in _HIDING for call in tenant.log
         )
@@ -404,6 +404,6 @@ def lies(report: dict[str, Any], tenant: Tenant) -> list[str]:
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file."""
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Several simulated tenants at once, with their file for the command."""
+"""Several simulated tenants in one run, with the file that describes them."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ class Tenants:
         *,
         in_files: bool = False,
     ) -> None:
-        """``more`` lines of TOML go into the table of the tenant of that name; secrets are ``in_files`` on demand."""
+        """``more`` has additional TOML lines by tenant name. With ``in_files``, the secrets are in files."""
         self.home = home
         self.in_files = in_files
         self.named = dict(tenants)
@@ -49,7 +49,7 @@ class Tenants:
         self.file.write_text("\n".join(tables))
 
     def keys(self, rows: Iterable[tuple[str, str]] | None = None, name: str = "keys.csv") -> Path:
-        """A table of keys and their tenants: ``rows``, or every key of every tenant, in turns."""
+        """Write a table of keys and tenants: ``rows``, or every key of every tenant in turn. Return its path."""
         if rows is None:
             rows = [
                 (key, name)
@@ -62,7 +62,7 @@ class Tenants:
         return path
 
     def lies(self, report: dict[str, Any]) -> list[str]:
-        """The differences between the report and the truth of any tenant."""
+        """Return the differences between the report and the true state of any tenant."""
         found = []
         for name, tenant in self.named.items():
             own = [action for action in report["actions"] if action["tenant"] == name]
@@ -70,7 +70,7 @@ class Tenants:
         return found
 
     def outcomes(self, report: dict[str, Any]) -> dict[str, set[str]]:
-        """The outcomes that each tenant's actions have."""
+        """Return the outcomes of each tenant's actions."""
         return {
             name: {action["outcome"] for action in report["actions"] if action["tenant"] == name}
             for name in self.named
@@ -82,7 +82,7 @@ def report_of(ended: Ended) -> dict[str, Any]:
 
 
 def is_true(tenants: Tenants, ended: Ended) -> None:
-    """Every row once, with the status of its tenant."""
+    """Assert that the report has every row once, with the true status."""
     report = report_of(ended)
     rows = [(action["tenant"], action["bulk_key"]) for action in report["actions"]]
     assert sorted(rows) == sorted((name, key) for name, one in tenants.named.items() for key in one.keys)

@@ -1,4 +1,4 @@
-"""Runs drawn from a seed, and the comparison of a report with the tenant's truth."""
+"""Random runs from a seed, and the comparison of a report with the tenant's true state."""
 
 from collections.abc import Mapping
 from math import inf
@@ -25,11 +25,11 @@ from tests.simulation.world import World, settings
 FOR_GOOD = (Kind.NOT_FOUND, Kind.NO_PERMISSION)
 
 SOON = 120.0
-"""Seconds: a call that hangs, the longest backoff after it, and an unconfirmed limit of a header."""
+"""Seconds for a call that hangs, the longest backoff after it, and an unconfirmed limit from a header."""
 
 
 class Dice:
-    """One world by its seed: keys with duplicates and malformed rows, lives of actions, faults of calls."""
+    """One random world per seed: keys with duplicates and malformed rows, actions, faults of calls."""
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(f"world {seed}")
@@ -49,7 +49,7 @@ class Dice:
 
     @property
     def soon(self) -> float:
-        """Seconds after the last fault within which every stop is sent: waits that the faults caused, and the work."""
+        """Seconds after the last fault within which every stop is sent: the waits caused by faults, and the work."""
         waits = SOON + (self.long_wait if self.long_wait < LONGEST_GATE else LONGEST_GATE)
         return waits + 2 * self.keys * self.slowest / self.slots
 
@@ -118,37 +118,37 @@ class Dice:
         )
 
     def no_token(self) -> Fault | None:
-        """The fault of a request for a token now, or None."""
+        """Return the current fault of a token request, or None."""
         down = now() < self.faults_end and self._outage() == "no token"
         return server_error(503) if down else None
 
     def _outage(self) -> str | None:
-        """How the tenant is down now, or None."""
+        """Return the current kind of outage, or None."""
         at = now()
         return next((kind for start, end, kind in self.outages if start <= at < end), None)
 
     def _down(self, kind: str) -> Fault:
-        """The fault of a call in an outage. In a mixed outage this changes from call to call."""
+        """Return the fault of a call in an outage. In a mixed outage, each call has a random fault."""
         if kind != "mixed":
             return DOWN[kind]()
         refused = fault(Kind.UNAUTHENTICATED, http_status=401)
         return self.random.choice([*(fails() for fails in DOWN.values()), refused])
 
     def _odd_headers(self) -> Mapping[str, str] | None:
-        """Headers that are wrong, or None: the true ones."""
+        """Return wrong headers, or None for the true ones."""
         odd = now() < self.faults_end and self.random.random() < (self.odd_headers or 0.0)
         return self.random.choice(ODD_HEADERS) if odd else None
 
 
 def rows_reported(report: Report) -> list[int]:
-    """Each row of the input as often as it is in the report."""
+    """Return the rows of the input in the report, each as often as it occurs there."""
     return sorted(row for action in report.actions for row in (action.row, *action.duplicate_rows))
 
 
 def lies(world: World, at: float, *, crashed: bool, more: int = 1, late: bool = False) -> list[str]:
-    """The false statements of the report.
+    """Return the false statements of the report.
 
-    ``more`` is how often the run ``crashed``; with ``late``, stops may have worked after they were given up.
+    ``crashed``: the run crashed, ``more`` times. ``late``: stops may have worked after they were given up.
     """
     return [
         f"{action.outcome} {action.stop} {why}"
@@ -168,7 +168,7 @@ def _lie(world: World, entry: ActionEntry, at: float, *, crashed: bool, more: in
     refused = any(stop.answer == Kind.WRONG_STATE for stop in stops)
     doubtful = crashed or any(_doubtful(stop) for stop in stops)
     if not len(stops) <= entry.stop.attempts <= len(stops) + more * crashed:
-        # After a crash, a stop that was on its way to leaving counts as one that left.
+        # After a crash, a stop with a recorded intent counts as sent.
         return f"the tenant received {len(stops)} stops"
     true = {
         Outcome.STOPPED: status is Status.STOPPED and (taken or doubtful),
@@ -176,12 +176,12 @@ def _lie(world: World, entry: ActionEntry, at: float, *, crashed: bool, more: in
         Outcome.ALREADY_COMPLETED: status is Status.COMPLETED and not accepted,
         Outcome.ALREADY_FAILED: status is Status.FAILED,
         Outcome.COMPLETED_BEFORE_STOP: status is Status.COMPLETED and accepted,
-        # Every answer to its stops was a passing failure or a refusal because of its state. Or its status was read.
+        # Every response was a temporary failure or a refusal because of the state, or the status was read.
         Outcome.UNCONFIRMED: accepted
         or doubtful
         or entry.status is not None
         or any(stop.answer not in UNANSWERED for stop in stops),
-        # If the run is cut before the status is read, a stop refused for the action's state stays refused.
+        # If the run ends before the status is read, a stop that was refused because of the state remains refused.
         Outcome.REJECTED: action is None or action.refuses in FOR_GOOD or (refused and not taken),
         Outcome.UNREACHABLE: bool(stops or guarded) and not accepted and (late or not taken),
         Outcome.NOT_ATTEMPTED: not taken

@@ -1,4 +1,4 @@
-"""Response files, keys and a journal in memory, with time of their own."""
+"""Response files, keys and a journal in memory, in virtual time."""
 
 import asyncio
 import sqlite3
@@ -22,11 +22,11 @@ from orchestrator.results.spool import Fetch
 from tests.simulation.virtual import R
 
 Batch = tuple[float, Sequence[InputRow]]
-"""Rows, and the seconds for which the source waits before it has them."""
+"""Rows, and the seconds for which their source waits before it has them."""
 
 
 class MemoryResponses:
-    """Response files, kept in memory. Those of ``unusable`` keys cannot be understood."""
+    """Response files in memory. Those of ``unusable`` keys cannot be read."""
 
     def __init__(self, unusable: Iterable[str] = ()) -> None:
         self.files: dict[str, bytes] = {}
@@ -50,7 +50,7 @@ class MemoryResponses:
 
 
 class MemoryIntake:
-    """Rows that come in batches; before each, the writer of the source takes its time."""
+    """Rows in batches. Before each batch, the source waits for its writer."""
 
     def __init__(self, journal: Journal, info: SourceInfo, batches: Sequence[Batch]) -> None:
         self._batches = batches
@@ -73,14 +73,14 @@ class MemoryIntake:
             self._done = True
 
     async def finish(self) -> None:
-        while not self._done and not self._waiting:  # noqa: ASYNC110 - both change within this very instant
+        while not self._done and not self._waiting:  # noqa: ASYNC110 - both change without virtual time
             await asyncio.sleep(0)
 
 
 class LaggingWriter(ThreadWriter):
-    """Commits as the journal's thread does, but by the loop's own clock: notes without a waiting caller linger.
+    """Commits like the journal's thread, but on the loop's own clock. Notes without a waiting caller are delayed.
 
-    A kill -9 loses notes that linger uncommitted.
+    A kill -9 loses delayed notes that are not committed.
     """
 
     def __init__(self, connection: FallbackConnection) -> None:
@@ -113,7 +113,7 @@ class LaggingWriter(ThreadWriter):
 
 
 class SlowJournal(Journal):
-    """A journal whose disk takes ``seconds`` to commit what a stop waits for."""
+    """A journal whose disk needs ``seconds`` for each commit that a stop waits for."""
 
     def __init__(self, writer: ThreadWriter, clock: Clock, seconds: float) -> None:
         super().__init__(writer, clock)
@@ -129,5 +129,5 @@ class SlowJournal(Journal):
 
 
 def snapshot(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The database on its disk now, as a kill -9 leaves it."""
+    """Return a copy of the database on disk, as a kill -9 now would leave it."""
     return database.copy_to_memory(connection)

@@ -1,4 +1,4 @@
-"""A tenant in memory that knows its own truth, and the faults of each call."""
+"""A tenant in memory with a known true state, and the faults of each call."""
 
 import asyncio
 import math
@@ -21,11 +21,12 @@ def bulk_key(number: int) -> str:
 
 @dataclass
 class Action:
-    """One mass action and its life: Pending, Processing at ``speed`` records a second, Completed; or stopped.
+    """One mass action: Pending, Processing at ``speed`` records per second, then Completed; or stopped.
 
-    A stop on a running action takes effect at once and lasts ``stopping_for`` seconds; at ``others_stop_at`` somebody
-    else sends one. ``refuses`` is the answer to a stop and a status in any state. ``file_address`` replaces
-    the tenant's usual address of the response file; no status names one before ``file_named_at``.
+    A stop of a running action takes effect at once, and the action is Stopping for ``stopping_for`` seconds. At
+    ``others_stop_at``, another user sends a stop. ``refuses`` is the response to a stop and a status in any state.
+    ``file_address`` replaces the tenant's usual address of the response file. No status contains an address before
+    ``file_named_at``.
     """
 
     bulk_key: str
@@ -72,7 +73,7 @@ class Action:
         return Records(self.total, done, done, 0, self.total - done, "status")
 
     def stop(self, at: float) -> bool:
-        """Whether the tenant takes the stop."""
+        """Return whether the tenant accepts the stop."""
         if self.status(at) not in (Status.PENDING, Status.PROCESSING):
             return False
         self.stopped_at = at
@@ -81,10 +82,10 @@ class Action:
 
 @dataclass(frozen=True)
 class Fault:
-    """The fault of one call: the error, whether the tenant acted before it, and the seconds it takes.
+    """The fault of one call: the error, whether the tenant acts before it, and the duration of the call in seconds.
 
-    With ``later``, the tenant acts so many seconds after the answer: a gateway gave up, the tenant did not. With
-    ``acts_after``, the tenant acts after so many seconds, otherwise in the middle of the call.
+    With ``later``, the tenant acts so many seconds after the response, because a gateway gave up and the tenant did
+    not. With ``acts_after``, the tenant acts after so many seconds, otherwise in the middle of the call.
     """
 
     error: MassStopError
@@ -101,7 +102,7 @@ def fault(kind: Kind, *, works: bool = False, seconds: float | None = None, **fi
 
 
 def lost(*, works: bool = True, seconds: float = 30.0) -> Fault:
-    """The answer never comes."""
+    """Return a fault where the response never arrives."""
     return fault(Kind.TIMEOUT, works=works, seconds=seconds, may_have_worked=True)
 
 
@@ -111,7 +112,7 @@ def throttled(retry_after: float | None = None) -> Fault:
 
 @dataclass
 class Call:
-    """One call as the tenant saw it; ``answer`` is None while it is under way, and for ever if it was cut."""
+    """One call at the tenant. ``answer`` is None while the call is in flight, and for ever if it was cancelled."""
 
     name: str
     bulk_key: str
@@ -133,11 +134,11 @@ NOT_BY_API = frozenset(
 UNANSWERED = frozenset({Kind.TIMEOUT, Kind.CONNECTION_LOST, Kind.CONNECT_FAILED})
 
 Script = Callable[[str, str, int], Fault | None]
-"""The fault of the call of that name for that key, the n-th (from 1) of its kind."""
+"""Returns the fault of the n-th call (from 1) of a kind for a key, or None."""
 
 
 def scripted(**faults: Mapping[int, Sequence[Fault]]) -> Script:
-    """``scripted(stop={7: [lost()]})``: the faults of the first calls for key number 7; those after them go well."""
+    """Return a script of the first calls for a key: ``scripted(stop={7: [lost()]})`` for key 7. Later calls succeed."""
     by_key = {
         name: {bulk_key(number): list(befall) for number, befall in keys.items()}
         for name, keys in faults.items()
@@ -151,7 +152,7 @@ def scripted(**faults: Mapping[int, Sequence[Fault]]) -> Script:
 
 
 class VirtualTenant:
-    """A tenant in memory. A report is compared with its state."""
+    """A tenant in memory. Reports are compared with its state."""
 
     def __init__(
         self,
@@ -211,7 +212,7 @@ class VirtualTenant:
 
     async def status(self, bulk_key: str, track_id: str) -> ActionState:
         def work(action: Action, call: Call) -> ActionState:
-            action.status(now())  # earlier changes by others have happened, regardless of this reading
+            action.status(now())  # first applies earlier changes by others, also if this response is stale
             seen_at = max(0.0, now() - self._stale())
             status = action.status(seen_at)
             over = status in (Status.STOPPED, Status.COMPLETED)
@@ -245,11 +246,11 @@ class VirtualTenant:
         return await self._call("file status", address.rpartition("/")[2], track_id, work)
 
     def _seconds(self, name: str, key: str) -> float:
-        """How long a call takes that starts now."""
+        """Return the duration of a call that starts now, in seconds."""
         return self._latency()
 
     def _limits(self) -> Limits:
-        """The limits that an answer of the API names now. A refusal for the limits names none."""
+        """Return the limits in a response of the API now. A refusal because of a limit contains none."""
         return Limits()
 
     async def _call(self, name: str, key: str, track_id: str, work: Callable[[Action, Call], R]) -> R:
@@ -285,7 +286,7 @@ class VirtualTenant:
     def _truth(
         self, name: str, key: str, call: Call, work: Callable[[Action, Call], R], befalls: Fault | None
     ) -> tuple[Any, MassStopError | None]:
-        """The effect and the answer of a call; a tenant that was cut off does nothing."""
+        """Return the effect and the response of a call. A tenant that was cut off does nothing."""
         if self.cut_off:
             return None, CallError(Kind.CONNECTION_LOST, "the process is dead")
         action = self.actions.get(key)
@@ -311,10 +312,10 @@ class VirtualTenant:
         return result, befalls.error if befalls else None
 
     async def _way_there(self, call: Call, seconds: float, work: Callable[[Action], object]) -> None:
-        """A request may arrive although its sender was cut in transit.
+        """Wait until the request arrives. It may arrive although its sender was cancelled in transit.
 
-        The call decides this, never the number cut before it. The tasks of a group are cancelled in the
-        order of a set, which differs each time.
+        This depends on the call alone, and not on the number of earlier cancelled calls. A task group cancels its tasks
+        in the order of a set, which differs in each run.
         """
         try:
             await asyncio.sleep(seconds)
@@ -342,10 +343,10 @@ class VirtualTenant:
 
 
 def actions_of(count: int, first: int = 1, **fields: Any) -> list[Action]:
-    """Running actions for the keys from ``first`` on."""
+    """Return running actions for ``count`` keys, starting with number ``first``."""
     return [Action(bulk_key(number), **fields) for number in range(first, first + count)]
 
 
 def ideal(count: int, slots: int, latency: float) -> float:
-    """The shortest time in which ``count`` calls can be made."""
+    """Return the shortest time for ``count`` calls, in the unit of ``latency``."""
     return math.ceil(count / slots) * latency

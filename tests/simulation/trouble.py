@@ -1,4 +1,4 @@
-"""The troubles of a virtual tenant: ways to be down, answers of a gateway, odd headers, unread output."""
+"""The faults of a virtual tenant: kinds of outages, responses of a gateway, odd headers, unread output."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from tests.simulation.tenant import Action, Fault, VirtualTenant, fault, lost
 
 
 def page(http_status: int, *, works: bool = False) -> Fault:
-    """A gateway answers with a page, before or after the tenant did what was asked."""
+    """Return the fault of a gateway that sends a page. ``works``: the tenant acted before it."""
     return fault(Kind.GATEWAY, http_status=http_status, works=works, may_have_worked=True)
 
 
@@ -38,14 +38,14 @@ DOWN: dict[str, Callable[[], Fault]] = {
     "HTML under 403": lambda: page(403),
     "HTML under 404 after the stop took effect": lambda: page(404, works=True),
 }
-"""How a tenant may be down."""
+"""The ways in which a tenant may be down."""
 
 ANSWERS = (302, 307, 400, 401, 403, 404, 405, 409, 418, 421, 423, 425, 451, 499, 500, 502, 503, 504)
-"""HTTP statuses of answers that do not come from the API."""
+"""HTTP statuses of responses that do not come from the API."""
 
 
 def answer(http_status: int, *, works: bool = False) -> Fault:
-    """An answer that does not come from the API. ``works``: the tenant did what was asked. A 401 comes before that."""
+    """Return a response that does not come from the API. ``works``: the tenant acted before it, except with a 401."""
     if http_status == 401:
         return fault(Kind.UNAUTHENTICATED, http_status=401)
     kind = (Kind.REDIRECTED, Kind.GATEWAY, Kind.SERVER)[http_status // 100 - 3]
@@ -63,20 +63,20 @@ ODD_HEADERS: tuple[Mapping[str, str], ...] = (
     {"Concurrency-Limit-Limit": "40", "Concurrency-Limit-Remaining": "1000000000"},
     {"Concurrency-Limit-Limit": "1000000000", "Concurrency-Limit-Remaining": "0"},
 )
-"""Headers that contradict themselves, or what the tenant does."""
+"""Headers that contradict themselves or the tenant's behaviour."""
 
 LIMIT = 100
-"""The true number of calls that a tenant with headers takes at once."""
+"""The true concurrency limit of a tenant with headers."""
 
 
 class TroubledTenant(VirtualTenant):
     """A tenant whose token endpoint may be down, and whose headers may be odd.
 
     Args:
-        actions: what the tenant holds.
-        no_token: what befalls a request for a token, or None.
-        odd: draws the headers of an answer. None: the tenant sends none. It returns None for the true ones.
-        given: see VirtualTenant.
+        actions: the tenant's actions.
+        no_token: returns the fault of a token request, or None.
+        odd: returns the headers of a response, or None for the true ones. If it is None, the tenant sends none.
+        given: further arguments of VirtualTenant.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class TroubledTenant(VirtualTenant):
 
 
 class _Unread:
-    """A stream that takes nothing, as a terminal after Ctrl-S."""
+    """A stream whose writes never return, as on a terminal after Ctrl-S."""
 
     def write(self, text: str) -> int:
         threading.Event().wait()
@@ -123,5 +123,5 @@ _unread: Any = BackgroundStream(cast(TextIO, _Unread()))  # one for all runs, be
 
 
 def sink(random: Random) -> Sink:
-    """Where a run's log goes: nowhere, or to a screen that takes nothing."""
+    """Return the sink of a run's log: none, or a screen that accepts no output."""
     return Sink(None, random.choice([None, Screen(_unread, "debug", json=False)]))

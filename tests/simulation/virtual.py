@@ -1,7 +1,7 @@
-"""A loop whose clock jumps: runs in virtual time.
+"""An event loop in virtual time.
 
-As in trio's MockClock and looptime, nothing waits for real: when nothing is ready, the clock jumps to the next timer.
-If nothing is ready and no timer is set, the loop raises an error instead of hanging.
+As in trio's MockClock and looptime, no timer waits in real time. If nothing is ready, the clock jumps to the next
+timer. If no timer is set either, the loop raises an error instead of hanging.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ R = TypeVar("R")
 Args = TypeVarTuple("Args")
 
 EPOCH = 1_795_000_000.0
-"""The wall clock when a virtual loop starts: some day in November 2026."""
+"""The wall clock when a virtual loop starts: a day in November 2026."""
 
 
 TICK = 1e-9
-"""Seconds by which a jump passes its timer: a sum of floats may be an ulp before the exact time."""
+"""Seconds by which a jump exceeds its timer. A sum of floats may be slightly less than the exact time."""
 
 
 class Jump(selectors.DefaultSelector):
-    """A selector that does not wait: it moves the clock on instead."""
+    """A selector that advances the clock instead of waiting."""
 
     now = 0.0
 
@@ -50,14 +50,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_later(
         self, delay: float, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """A delay below the clock's resolution would end before any time has passed, and be asked for again."""
+        """Set a timer, after ``2 * TICK`` at least. With a shorter delay it would fire before any time passes."""
         return super().call_later(
             2 * TICK if 0 < delay < 2 * TICK else delay, callback, *args, context=context
         )
 
 
 def virtually(main: Coroutine[Any, Any, R]) -> R:
-    """Runs ``main`` to its end on a virtual loop."""
+    """Run ``main`` to its end on a virtual loop."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 

@@ -1,4 +1,4 @@
-"""Runs in virtual time with every event recorded, and the faults of their calls."""
+"""Runs in virtual time that record every event, and the faults of their calls."""
 
 from collections.abc import Callable
 from random import Random
@@ -11,7 +11,7 @@ from tests.simulation.world import Session, World, rows_of
 
 
 def watched(world: World, keys: int) -> Session:
-    """Runs ``world`` to its end and returns the session with its recorded events."""
+    """Run ``world`` to its end and return the session with its recorded events."""
 
     async def main() -> Session:
         session = world.session(rows_of(keys))

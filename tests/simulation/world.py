@@ -1,4 +1,4 @@
-"""A tenant, a journal, and the sessions that work between them: wired as in orchestrator/runs, in virtual time."""
+"""A tenant, a journal, and the sessions between them: wired as in orchestrator/runs, in virtual time."""
 
 import weakref
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ from tests.simulation.virtual import EPOCH, now
 
 @dataclass(frozen=True)
 class Grant:
-    """One granted slot: its call, and the number of stops that waited for a slot at that moment."""
+    """One granted slot: its call, and the number of stops that waited for a slot at that time."""
 
     at: float
     to: str
@@ -50,7 +50,7 @@ class Grant:
 
 
 class WatchedGate(Gate):
-    """Records each granted slot, and the calls that waited."""
+    """A gate that records each granted slot, and the calls that waited."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class WatchedGate(Gate):
 
 
 def settings(**values: Any) -> Settings:
-    """Settings of a run in virtual time: no headroom, ten slots."""
+    """Return the settings of a run in virtual time, by default without headroom and with ten slots."""
     defaults: dict[str, Any] = {
         "base_url": "https://tenant.invalid",
         "headroom": 0.0,
@@ -102,7 +102,7 @@ def settings(**values: Any) -> Settings:
 
 @dataclass
 class World:
-    """A tenant, a journal, and the sessions that work between them."""
+    """A tenant, a journal, and the sessions between them."""
 
     tenant: VirtualTenant
     settings: Settings = field(default_factory=settings)
@@ -123,7 +123,7 @@ class World:
         self.first_call_after_crash = 0
 
     async def run(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> Ending:
-        """One session of the run, from its first key or from what an earlier one left, to its end."""
+        """Run one session of the run to its end, from its first key or from the state that an earlier session left."""
         return await self.session(rows, **options).run()
 
     def session(self, rows: Sequence[InputRow] | Sequence[Batch], **options: Any) -> "Session":
@@ -131,7 +131,7 @@ class World:
         return Session(self, _batches(rows), msgspec.structs.replace(self.settings, **options))
 
     def most_open(self, slots: int) -> int:
-        """How many calls may be open at once. An outage adds probes, and as many calls that hang since before it."""
+        """Return the most calls that may be open. An outage adds probes, and as many hanging calls from before it."""
         return 2 * (slots + MOST_PROBES) if self.had_outage else slots
 
     def report(self) -> Report:
@@ -145,7 +145,7 @@ class Session:
         self.world = world
         self.settings = settings
         started = now()
-        # Each process has seconds of its own.
+        # Each process has its own monotonic clock.
         self.clock = Clock(lambda: now() - started + 3.0, wall=EPOCH + started)
         connection = FallbackConnection(world.connection)
         self.writer = LaggingWriter(connection)
@@ -243,11 +243,11 @@ def _batches(
 
 
 def rows_of(count: int, first: int = 1) -> list[InputRow]:
-    """Rows for the keys from ``first`` on, on the lines after a header."""
+    """Return rows for ``count`` keys, starting with number ``first``, on the lines after a header."""
     return [InputRow(number + 1, bulk_key(number)) for number in range(first, first + count)]
 
 
 def entry(report: Report, number: int) -> ActionEntry:
-    """The report's entry of key ``number``."""
+    """Return the report's entry of key ``number``."""
     (found,) = (action for action in report.actions if action.bulk_key == bulk_key(number))
     return found

@@ -1,4 +1,4 @@
-"""The comparisons for our controller: fixed slots, plain AIMD, and an oracle that sees the tenant itself."""
+"""The controllers to compare with: fixed slots, plain AIMD, and an oracle that reads the tenant's state."""
 
 from random import Random
 
@@ -16,14 +16,14 @@ class Fixed:
         self.others: float | None = None
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
-        """Learns nothing."""
+        """Ignore the response."""
 
     def paused(self) -> None:
-        """A pause changes nothing."""
+        """Ignore the pause."""
 
 
 class Aimd(Fixed):
-    """One slot more a round trip, a share of them after a refusal; from ten."""
+    """One more slot per round trip, and a share of the slots after a refusal. It starts with ten."""
 
     def __init__(self, cut: float) -> None:
         super().__init__(10)
@@ -41,7 +41,7 @@ class Aimd(Fixed):
 
 
 class Oracle:
-    """Sees the tenant as it is in this moment, and leaves ``kept`` slots of what is free to others."""
+    """Knows the tenant's current state, and leaves ``kept`` of the free slots to others."""
 
     def __init__(self, tenant: LabTenant, kept: int) -> None:
         self._tenant = tenant
@@ -56,38 +56,38 @@ class Oracle:
         return float(self._tenant.others)
 
     def answered(self, now: float, in_flight: int, answer: Answered) -> None:
-        """Learns nothing."""
+        """Ignore the response."""
 
     def paused(self) -> None:
-        """Forgets nothing."""
+        """Ignore the pause."""
 
 
 class NoGate(Pacer):
-    """Each call waits for itself, as in most scripts."""
+    """Each call waits on its own, as in most scripts."""
 
     def close(self, now: float, seconds: float) -> None:
-        """Has no gate to close."""
+        """Do nothing: there is no gate."""
 
 
 def ours(tenant: LabTenant, dice: Random) -> Pacer:
-    """The product's own."""
+    """Return the product's own pacer."""
     scenario = tenant.scenario
     headroom = scenario.headroom / 100
     return Pacer(TenantSlots(headroom, scenario.most), headroom, uniform=dice.uniform)
 
 
 def fixed(tenant: LabTenant, dice: Random) -> Pacer:
-    """As many as are permitted at first."""
+    """Return a pacer with the number of slots that is permitted at the start."""
     return NoGate(Fixed(tenant.scenario.most or tenant.limit), 0.0, uniform=dice.uniform)
 
 
 def aimd(tenant: LabTenant, dice: Random) -> Pacer:
-    """Three tenths less after a refusal."""
+    """Return a pacer with AIMD that drops three tenths of its slots after a refusal."""
     return NoGate(Aimd(0.7), 0.0, uniform=dice.uniform)
 
 
 def oracle(tenant: LabTenant, dice: Random) -> Pacer:
-    """Keeps three slots free while there is other traffic."""
+    """Return a pacer that leaves three slots free while there is other traffic."""
     scenario = tenant.scenario
     alone = scenario.burst is None and not any(mean for _, mean in scenario.others)
     return Pacer(Oracle(tenant, kept=0 if alone else 3), 0.0, uniform=dice.uniform)

@@ -1,4 +1,4 @@
-"""The days for every controller."""
+"""The days on which every controller is tried."""
 
 from dataclasses import replace
 

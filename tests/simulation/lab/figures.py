@@ -1,4 +1,4 @@
-"""The figures that pacing must reach, from their trials."""
+"""The required figures of pacing, computed from trials."""
 
 from collections.abc import Iterable
 from random import Random
@@ -15,24 +15,24 @@ SETTLED = 10.0
 
 
 def trials(scenario: Scenario, seeds: Iterable[int], make: Make = ours) -> list[Result]:
-    """One trial a seed."""
+    """Run one trial per seed."""
     return [Trial(trace(scenario, seed), make, seed).run() for seed in seeds]
 
 
 def compared(scenario: Scenario, seeds: Iterable[int]) -> dict[str, list[Result]]:
-    """Every controller on the same traces."""
+    """Run every controller on the same traces."""
     kept = list(seeds)
     return {name: trials(scenario, kept, make) for name, make in CONTROLLERS.items()}
 
 
 def ideal(scenario: Scenario) -> float:
-    """Seconds for all stops if every free slot is used from first to last."""
+    """Return the seconds for all stops if every free slot is in use all the time."""
     assert scenario.stops is not None
     return scenario.stops * scenario.call / (scenario.limit[0][1] - scenario.held)
 
 
 def sharing(seeds: Iterable[int]) -> Figures:
-    """Steady production: our use of free slots, our refusals and those of others, at two headrooms."""
+    """Measure steady production: our use of free slots, our refusals and others' refusals, at two headrooms."""
     kept = list(seeds)
     usual, careful = trials(STEADY, kept), trials(CAREFUL, kept)
     return {
@@ -45,7 +45,7 @@ def sharing(seeds: Iterable[int]) -> Figures:
 
 
 def steps(seeds: Iterable[int]) -> Figures:
-    """A limit that falls and rises again: seconds until the estimate is within a tenth; refusals of each step."""
+    """Measure a limit that falls and rises: seconds until the estimate is within a tenth, and refusals of each step."""
     found: Figures = {"seconds": [], "our 429s": []}
     for result in trials(STEPS, seeds):
         for at, limit in STEPS.limit[1:]:
@@ -57,7 +57,7 @@ def steps(seeds: Iterable[int]) -> Figures:
 
 
 def silent(seeds: Iterable[int]) -> Figures:
-    """No headers, and 12 of 40 slots free."""
+    """Measure a tenant without headers that has 12 of 40 slots free."""
     results = trials(SILENT, seeds)
     return {
         "our 429s": [100 * result.our_loss for result in results],
@@ -66,7 +66,7 @@ def silent(seeds: Iterable[int]) -> Figures:
 
 
 def herd(seeds: Iterable[int]) -> Figures:
-    """300 calls thrown out at once: how often each is sent until it is taken, and how many before their time."""
+    """Measure 300 calls that are refused at once: sends per call until it is accepted, and sends that are too early."""
     assert HERD.refuses is not None
     start, end = HERD.refuses
     found: Figures = {"sends a call": [], "too early": [], "thrown out": []}
@@ -79,15 +79,16 @@ def herd(seeds: Iterable[int]) -> Figures:
 
 
 def alone(seeds: Iterable[int]) -> Figures:
-    """No other traffic, and no headroom."""
+    """Measure a run without other traffic and without headroom."""
     return {"time": [result.ended / ideal(ALONE) for result in trials(ALONE, seeds)]}
 
 
 def order(seeds: Iterable[int], keys: int = 1_200) -> Figures:
-    """Records processed until all are stopped, the fastest first: against first come, and against the best assignment.
+    """Measure the records processed until all actions are stopped, with the fastest stopped first.
 
-    Each action processes as many records a second as a lognormal draw of σ = 1 says. The best assignment gives the
-    moments at which stops are accepted to the actions by their speed, as if every call's length were known.
+    They are compared with the order of arrival, and with the best assignment. Each action processes records at a
+    lognormal speed (σ = 1). The best assignment gives the earliest acceptances to the fastest actions, as if the
+    duration of every call were known.
     """
     found: Figures = {"first come": [], "oracle": []}
     for seed in seeds:

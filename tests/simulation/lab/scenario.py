@@ -1,4 +1,4 @@
-"""The conditions of a tenant in one trial: its limit, its other traffic, its headers. Controllers share one trace."""
+"""The conditions of a tenant in one trial: its limit, other traffic, and headers. Controllers share one trace."""
 
 import math
 from collections.abc import Callable
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 from random import Random
 
 Load = Callable[[float, Random], float]
-"""The mean number of slots that others want from a moment on."""
+"""The mean number of slots that others want from a time on."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of day. Seconds throughout.
+    """One kind of day. Times are in seconds.
 
     Attributes:
-        limit: the tenant's concurrency by the moment from which it holds.
-        others: the mean number of calls that other traffic wants in flight, by the moment from which it holds.
+        limit: the tenant's concurrency limits, each with its start time.
+        others: the mean numbers of calls that other traffic wants in flight, each with its start time.
         burst: two values between which that mean alternates, each for an exponential time of mean ``burst_every``.
-        held: slots that are in use from first to last.
-        call: how long any call takes in an idle tenant.
+        held: slots that are in use all the time.
+        call: duration of a call in an idle tenant.
         strain: the factor that a full tenant adds to it.
-        wire: the time on the network on top. A refusal takes only this.
-        headers: the concurrency headers of the answers: ``right``, ``none``, or ``wrong`` (sometimes nonsense).
+        wire: additional time on the network. A refusal takes only this time.
+        headers: the concurrency headers of the responses: ``right``, ``none``, or ``wrong`` (sometimes nonsense).
         refresh: the time between two updates of the headers.
         retry_after: the wait in a refusal for concurrency.
-        quota: the calls that a fixed window of ``window`` allows. A call beyond it is refused until the window's end.
+        quota: the calls that a fixed window of ``window`` allows. Further calls are refused until the window's end.
         quota_in_headers: whether the headers show the quota. Otherwise a refusal lasts for ``retry_after``.
-        refuses: from the first moment, when every call in flight is cancelled, to the second, every call of ours is
-            refused with Retry-After: 2.
-        stops: how many there are to make, None without end.
+        refuses: start and end of a time in which all our calls are refused with Retry-After: 2. At its start, every
+            call in flight is cancelled.
+        stops: the number of stops to make, or None for no limit.
         most: the operator's own limit.
         headroom: a percentage.
     """
@@ -58,7 +58,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Trace:
-    """One seed's day: when others call and for how long, and the lengths of our own calls in their order."""
+    """The day of one seed: start and duration of the others' calls, and the durations of our calls in order."""
 
     scenario: Scenario
     arrivals: tuple[tuple[float, float], ...]
@@ -67,11 +67,11 @@ class Trace:
 
 
 LENGTHS = 4_096
-"""Lengths of our own calls drawn ahead; the first follows the last again."""
+"""Number of durations of our own calls in a trace. After the last one, the first is used again."""
 
 
 def trace(scenario: Scenario, seed: int) -> Trace:
-    """The trace of the day of ``seed``, for any controller."""
+    """Return the trace of ``seed``'s day, which every controller gets."""
     dice = Random(f"{scenario.name} {seed}")
     lengths = tuple(
         max(0.1 * scenario.call, dice.gauss(scenario.call, scenario.spread * scenario.call))
@@ -82,7 +82,7 @@ def trace(scenario: Scenario, seed: int) -> Trace:
 
 
 def _arrivals(scenario: Scenario, dice: Random) -> list[tuple[float, float]]:
-    """Poisson arrivals of exponential length, from a while before the start on, so that the tenant starts as it is."""
+    """Return Poisson arrivals of exponential duration. They begin before the start, so that the load is steady then."""
     found = []
     steps = _bursts(scenario, dice) if scenario.burst else list(scenario.others)
     steps[0] = (-5 * scenario.call, steps[0][1])

@@ -1,4 +1,4 @@
-"""A tenant as arithmetic: slots, a window, headers that lag. It records its refusals."""
+"""A tenant as arithmetic: slots, a rate window, and headers with a delay. It records its refusals."""
 
 from random import Random
 
@@ -6,11 +6,11 @@ from orchestrator.model import Answered, Limits, Window
 from tests.simulation.lab.scenario import Trace
 
 SOONEST = 0.001
-"""Seconds that a refusal takes at least."""
+"""The least seconds that a refusal takes."""
 
 
 class LabTenant:
-    """Takes or refuses calls at the moments it is given, which never run backwards."""
+    """Accepts or refuses calls at given times, which never decrease."""
 
     def __init__(self, trace: Trace, seed: int) -> None:
         self.scenario = scenario = trace.scenario
@@ -27,7 +27,7 @@ class LabTenant:
         self._dice = Random(seed)
 
     def at(self, now: float) -> None:
-        """Brings limit, header and window up to ``now``, before anything happens then."""
+        """Set limit, header and window to the time ``now``. Must precede any other event at that time."""
         scenario = self.scenario
         while self._steps and self._steps[0][0] <= now:
             self.limit = self._steps.pop(0)[1]
@@ -39,7 +39,7 @@ class LabTenant:
             self._window_ends += scenario.window * ((now - self._window_ends) // scenario.window + 1)
 
     def other_arrives(self) -> bool:
-        """Whether one of the others' calls finds a slot."""
+        """Return whether a call of the others finds a slot."""
         self.others_called += 1
         if self.ours + self.others >= self.limit:
             self.others_refused += 1
@@ -48,7 +48,7 @@ class LabTenant:
         return True
 
     def arrives(self, now: float) -> Answered | None:
-        """Takes a call of ours; or the answer that refuses it."""
+        """Accept a call of ours and return None, or return the response that refuses it."""
         scenario, wait = self.scenario, None
         if self._left is not None:
             self._left -= 1
@@ -65,18 +65,18 @@ class LabTenant:
         return Answered(self._headers(now), 429, True, wait, max(scenario.wire, SOONEST))
 
     def throws_out(self, now: float, seconds: float) -> Answered:
-        """The answer to a call that is thrown out ``seconds`` after it was taken."""
+        """Return the response to a call that is cancelled ``seconds`` after it was sent."""
         self.ours -= 1
         self.ours_refused += 1
         return Answered(self._headers(now), 429, True, 2.0, seconds)
 
     def leaves(self, now: float, seconds: float) -> Answered:
-        """The answer to a call that was taken ``seconds`` ago, and its slot back."""
+        """Return the response to a call that was sent ``seconds`` ago, and release its slot."""
         self.ours -= 1
         return Answered(self._headers(now), 200, False, None, seconds)
 
     def strained(self, seconds: float) -> float:
-        """How long a call takes that would take ``seconds`` in an idle tenant."""
+        """Return the duration of a call that takes ``seconds`` in an idle tenant."""
         return seconds * (1 + self.scenario.strain * (self.ours + self.others) / self.limit)
 
     def _headers(self, now: float) -> Limits:

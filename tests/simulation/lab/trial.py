@@ -1,4 +1,4 @@
-"""One controller, one day: events in virtual time, the product's own queue, pacer and retry decisions, no loop."""
+"""One controller on one day: events in virtual time, with the product's queue, pacer and retry, without a loop."""
 
 import heapq
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.simulation.lab.scenario import LENGTHS, Trace
 from tests.simulation.lab.tenant import SOONEST, LabTenant
 
 Make = Callable[[LabTenant, Random], Pacer]
-"""Makes the pacer of a trial; an oracle may look at the tenant."""
+"""Creates the pacer of a trial. An oracle may read the tenant's state."""
 
 EVERY = 0.25
 """Seconds between two points of a picture."""
@@ -25,7 +25,7 @@ EVERY = 0.25
 
 @dataclass
 class Point:
-    """One moment of a trial. Refusals count from its start."""
+    """The state at one time of a trial. Refusals count from its start."""
 
     at: float
     limit: int
@@ -57,7 +57,7 @@ class Result:
 
     @property
     def use(self) -> float:
-        """Our share of the slots that others left."""
+        """The share of the slots left by others that our calls used."""
         return self.used / self.free
 
     @property
@@ -96,7 +96,7 @@ class Trial:
         self._slot_of: dict[int, int] = {}
 
     def run(self) -> Result:
-        """Plays every event."""
+        """Process every event, and return the result."""
         self._next_other()
         self._at(0.0, self._pump)
         self._at(0.0, self._look)
@@ -148,7 +148,7 @@ class Trial:
     # Ours
 
     def _pump(self) -> None:
-        """Acts as the gate: grants slots to calls that may start."""
+        """Act as the gate: grant slots to calls that may start."""
         pacer, queue, now = self.pacer, self.queue, self.now
         while True:
             if self._fresh != 0 and len(queue.stops) < 2:
