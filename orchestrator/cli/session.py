@@ -101,7 +101,7 @@ class _Stage:
             self.signal = number
             self.scope.cancel()
         else:
-            run.cutoff.interrupt(runs.interrupted(signal.Signals(number).name, 128 + number))
+            run.cutoff.interrupt(runs.Interrupted.by_signal(signal.Signals(number).name, 128 + number))
             sys.stderr.write(
                 "Interrupted: no stop is sent any more. Calls in flight finish; a second signal cancels them.\n"
             )

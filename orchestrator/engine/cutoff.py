@@ -19,6 +19,14 @@ class Interrupted(MassStopError):
         super().__init__(message)
         self.exit_status = exit_status
 
+    @classmethod
+    def by_signal(cls, name: str, exit_status: int) -> "Interrupted":
+        """The interruption by the signal ``name``."""
+        return cls(
+            f"Interrupted by {name}: no stop was sent after it, and calls in flight were completed.",
+            exit_status,
+        )
+
 
 class DeadlineReached(MassStopError):
     """``--deadline`` was reached."""

@@ -1,4 +1,4 @@
-"""The way to every call about an action: ``async with gate.slot(priority)``.
+"""The only way to a call about an action: ``async with gate.slot(priority)``.
 
 Queue, pacing, token and closing are behind this one interface.
 """

@@ -146,16 +146,17 @@ class Reader:
             try:
                 failure = await Race(self._hedging, CallKind.FILE, self._send_file, call).result()
             except Preempted:
-                attempts.made -= 1
+                attempts.made -= 1  # a cancelled download is no attempt
                 continue
             if failure is None:
                 break
-            if failure.error.kind is Kind.NO_RESPONSE_FILE:  # no call was made
+            if failure.error.kind is Kind.NO_RESPONSE_FILE:  # the address names no file, so no call was made
                 return self._unusable(action, failure.error)
             if failure.wait is None:
                 return await self._why_not_fetched(action, action.output_url, failure.error)
             action.due = self._clock.now() + failure.wait
-            if attempts.counted == counted:  # if the tenant answers a poll, only its files fail
+            if attempts.counted == counted:
+                # The failure did not count. If the tenant answers a poll, only its files fail, and the next one counts.
                 async with self._gate.slot(Priority.POLL, action.due):
                     await self.probe(action)
         self._recorder.file_read(action, retried=attempts.made > 1)
@@ -200,12 +201,13 @@ class Reader:
         if error.http_status is None or error.kind in _PASSING:
             return problem
         self._gate.check(Priority.FILE)
-        track_id = self._track_ids.next()
-        try:
-            archived = await self._tenant.archived(address, track_id)
-        except CallError as refusal:
-            self._recorder.read_failed(action, "file", Attempts(made=1), refusal, track_id, wait=None)
-            return problem
+        async with self._gate.slot(Priority.POLL):
+            track_id = self._track_ids.next()
+            try:
+                archived = await self._tenant.archived(address, track_id)
+            except CallError as refusal:
+                self._recorder.read_failed(action, "file", Attempts(made=1), refusal, track_id, wait=None)
+                return problem
         self._recorder.file_read(action, retried=False)
         return structs.replace(problem, kind=Kind.ARCHIVED.value, message=archived) if archived else problem
 

@@ -15,7 +15,7 @@ from orchestrator.runs.keys import (
 )
 from orchestrator.runs.opening import begin, earlier, kept, opened, reopen, tenants_of
 from orchestrator.runs.operator import Origin
-from orchestrator.runs.run import OnCompleted, Run, interrupted
+from orchestrator.runs.run import OnCompleted, Run
 
 __all__ = [
     "Intake",
@@ -28,7 +28,6 @@ __all__ = [
     "earlier",
     "file_intake",
     "first_actions",
-    "interrupted",
     "kept",
     "new_sources",
     "notifier",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from orchestrator.clock import Clock, process_started_at
-from orchestrator.engine.cutoff import GRACE, Cutoff, Ending, Interrupted
+from orchestrator.engine.cutoff import GRACE, Cutoff, Ending
 from orchestrator.engine.input import InputCut
 from orchestrator.engine.ports import Intake
 from orchestrator.errors import (
@@ -273,8 +273,9 @@ class Run:
 
     async def _discard_responses(self) -> None:
         """Remove the response files of a complete run, unless ``mass-stop resume`` may need them."""
-        # If a file is missing, resume may still fetch it, and then needs all the others too.
-        missing = await self.read(JournalReader.missing_files)
+        missing = await self.read(
+            JournalReader.missing_files
+        )  # resume may fetch it, and then needs all others too
         if self.saved and not missing and not self._files.troubles:
             await in_thread(self._responses.discard)
 
@@ -341,11 +342,3 @@ class Run:
         """Restore the rejection of ``keys``."""
         for seq, problem in keys:
             self.journal.completed(seq, Outcome.REJECTED, problem)
-
-
-def interrupted(signal_name: str, exit_status: int) -> Interrupted:
-    """The reason with which a signal cancels a run's cutoff."""
-    return Interrupted(
-        f"Interrupted by {signal_name}: no stop was sent after it, and calls in flight were completed.",
-        exit_status,
-    )

@@ -54,7 +54,7 @@ async def test_a_run_that_is_cut_while_its_report_is_written_writes_it_and_has_i
         remediate = run._files.remediate
 
         async def cut_then_remediate(on_share: Callable[[float], object]) -> None:
-            run.cutoff.cancel(runs.interrupted("SIGINT", 130))
+            run.cutoff.cancel(runs.Interrupted.by_signal("SIGINT", 130))
             scope.cancel()
             await remediate(on_share)
 
@@ -83,7 +83,7 @@ async def test_a_run_that_waits_for_its_cluster_is_cut_at_once(
     async with asyncio.timeout(LONGEST), anyio.create_task_group() as group:
         group.start_soon(run.execute, await embedding._intake(run, list(served.tenant.keys)))
         await waits.wait()
-        run.cutoff.cancel(runs.interrupted("SIGINT", 130))
+        run.cutoff.cancel(runs.Interrupted.by_signal("SIGINT", 130))
     outcomes = (await run.read(read_report)).summary.outcomes
     run.close()
     assert (run.exit_status, outcomes) == (130, {Outcome.NOT_ATTEMPTED: ACTIONS})
