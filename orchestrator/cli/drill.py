@@ -16,7 +16,8 @@ from orchestrator.cli.simulate import fault_plan, tenant_options
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.simulator import SimulatedTenant
+    from orchestrator.settings import Settings
+    from orchestrator.simulator import SimulatedTenant, TenantConfig
 
 MOST_RECORDS = 1_000_000
 """Records of a drill that are checked; a larger drill would take minutes for it."""
@@ -30,12 +31,10 @@ MOST_RECORDS = 1_000_000
 def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     """Rehearse a run against a simulated tenant on this machine. Needs no credentials, stops nothing real."""
     from anyio import to_thread
-    from msgspec import structs
 
     from orchestrator import runs
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
-    from orchestrator.settings import Secret
     from orchestrator.simulator import SimulatedTenant, TenantConfig
     from orchestrator.simulator.server import write_keys
 
@@ -47,18 +46,7 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
         async with SimulatedTenant(config) as tenant:
-            own = structs.replace(
-                settings,
-                base_url=tenant.base_url,
-                client_id=config.client_id,
-                client_secret=Secret(config.client_secret),
-                token=None,
-                order=None,
-                plan=None,
-                tenants=None,
-                tenant=None,
-                engine="local",
-            )
+            own = _settings_for(tenant.base_url, config, settings)
             async with runs.opened(
                 runs.begin(own, "drill", screen, origin=runs.Origin(options.command_line()))
             ) as run:
@@ -70,6 +58,26 @@ def command(actions: int, faults: str, seed: int, **given: Any) -> int:
                     sys.stderr.write(f"\n{sentence}\n" if sentence else "")
 
     return conduct(settings, prepare)
+
+
+def _settings_for(base_url: str, config: "TenantConfig", settings: "Settings") -> "Settings":
+    """``settings`` with the simulated tenant at ``base_url``, and without any that name a real one or an input."""
+    from msgspec import structs
+
+    from orchestrator.settings import Secret
+
+    return structs.replace(
+        settings,
+        base_url=base_url,
+        client_id=config.client_id,
+        client_secret=Secret(config.client_secret),
+        token=None,
+        order=None,
+        plan=None,
+        tenants=None,
+        tenant=None,
+        engine="local",
+    )
 
 
 def _resend(directory: Path, tenant: "SimulatedTenant") -> str | None:

@@ -17,6 +17,7 @@ from orchestrator.printable import counted
 
 if TYPE_CHECKING:
     from orchestrator.journal.entries import Verification
+    from orchestrator.runs import Run
 
 SHOWN = 20
 """Findings that the screen shows."""
@@ -38,7 +39,6 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
     from orchestrator.cli.session import conduct
     from orchestrator.logs import Screen
     from orchestrator.runs import verify
-    from orchestrator.threads import in_thread
 
     path = run_or_latest(run_dir, latest=latest, command="verify")
     info, earlier, sentences = verify.finished_run(path)
@@ -51,12 +51,7 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
         if run.ending.state != "finished":
             say(f"The verification was not completed, and nothing was kept: {run.ending.reason}")
             return run.exit_status
-        verification = await verify.compare(path, run)
-        if not (settings.quiet and verification.held):
-            _show(verification)
-        if sentence := await in_thread(lambda: verify.keep(path, verification)):
-            say(sentence)
-        return 0 if verification.held else 1
+        return await _compare(path, run, quiet=settings.quiet)
 
     @asynccontextmanager
     async def prepare(screen: Screen) -> AsyncIterator[tuple[runs.Run, runs.Intake]]:
@@ -66,6 +61,19 @@ def command(run_dir: Path | None, latest: bool, **given: Any) -> int:
                 yield opened
 
     return conduct(settings, prepare, close)
+
+
+async def _compare(path: Path, run: "Run", *, quiet: bool) -> int:
+    """Compare the statuses that ``run`` read with the report, and keep the findings. Returns the exit status."""
+    from orchestrator.runs import verify
+    from orchestrator.threads import in_thread
+
+    verification = await verify.compare(path, run)
+    if not (quiet and verification.held):
+        _show(verification)
+    if sentence := await in_thread(lambda: verify.keep(path, verification)):
+        say(sentence)
+    return 0 if verification.held else 1
 
 
 def _show(verification: "Verification") -> None:
