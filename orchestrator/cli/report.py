@@ -84,7 +84,7 @@ def _write(run_dir: Path, form: str, target: str | None, only: str | None) -> in
     import msgspec
 
     from orchestrator.cli.report_output import copy_report, shown
-    from orchestrator.journal.reader import UNREADABLE
+    from orchestrator.journal.database import UNREADABLE
     from orchestrator.journal.recovery.opening import open_for_report
     from orchestrator.journal.recovery.state import is_read_only
 

@@ -101,7 +101,8 @@ async def local_cluster(
         folder = tempfile.TemporaryDirectory(prefix="mass-stop-", ignore_cleanup_errors=True)
         processes = _WorkerProcesses(Path(stack.enter_context(folder)), environment)
         stack.push_async_callback(processes.kill)
-        await processes.spawn(workers)  # they load dask meanwhile
+        for _ in range(workers):
+            await processes.spawn()  # they load dask meanwhile
         await stack.enter_async_context(loaded_dask())
         security = await anyio.to_thread.run_sync(_temporary_security)
         scheduler = await _start_scheduler(security, folder.name)
@@ -176,11 +177,6 @@ class _WorkerProcesses:
         self._joined: set[Process] = set()
         self._replacing: list[asyncio.Task[None]] = []
 
-    async def spawn(self, count: int) -> None:
-        """Start ``count`` processes. They wait for their setup. Raises UsageError."""
-        for _ in range(count):
-            await self._spawn()
-
     async def join(self, setup: Setup) -> None:
         """Let all processes join the cluster, and from then on replace each that ends.
 
@@ -199,10 +195,11 @@ class _WorkerProcesses:
             await process.wait()
             await asyncio.sleep(PAUSE)
             with suppress(UsageError, OSError):
-                process = await self._spawn()
+                process = await self.spawn()
                 await self._join(process)
 
-    async def _spawn(self) -> Process:
+    async def spawn(self) -> Process:
+        """Start a process, which waits for its setup. Raises UsageError."""
         with self._errors.open("ab") as errors:
             try:
                 process = await asyncio.create_subprocess_exec(

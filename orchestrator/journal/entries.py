@@ -107,7 +107,7 @@ class Counts(Struct, frozen=True):
         accepted: with an accepted stop.
         waiting: a stop is to be sent.
         polling: to be polled, or only the response file is missing.
-        ended: those of ``following`` that are over.
+        ended: those of ``polling`` that are over.
         not_over: completed, but not known to be over.
     """
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 import msgspec
 
 from orchestrator.errors import StorageError
-from orchestrator.journal.database import UNREADABLE, sql
+from orchestrator.journal.database import sql
 from orchestrator.journal.digest import NAMED, REASONS, Failures, Named, Planned, PlanTotals, Reason
 from orchestrator.journal.entries import (
     Counts,
@@ -20,8 +20,6 @@ from orchestrator.journal.entries import (
     TenantRow,
 )
 from orchestrator.model import OVER, InputRow, Outcome, Problem
-
-__all__ = ["UNREADABLE", "Actions", "JournalReader", "SessionRow"]
 
 Actions = Literal["actions", "actions_by_outcome", "unsettled"]
 """Which rows of the input, and in which order: all in that of the input, by outcome, or those without an end."""

@@ -13,9 +13,10 @@ from orchestrator import rundir
 from orchestrator.clock import Clock, process_started_at
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.journal import journal as journals
+from orchestrator.journal.database import UNREADABLE
 from orchestrator.journal.entries import RunInfo, SourceInfo, TenantInfo
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.reader import UNREADABLE, JournalReader
+from orchestrator.journal.reader import JournalReader
 from orchestrator.logs import Screen
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.rundir import RunDirectory
@@ -245,9 +246,10 @@ def require_same_tenants(
 
 
 def _is_same(one: TenantInfo, other: TenantInfo) -> bool:
-    return same_address(one.base_url, other.base_url) and (one.entity_id, one.org_ids) == (
-        other.entity_id,
-        other.org_ids,
+    return (
+        same_address(one.base_url, other.base_url)
+        and one.entity_id == other.entity_id
+        and one.org_ids == other.org_ids
     )
 
 
