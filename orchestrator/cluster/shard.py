@@ -135,10 +135,7 @@ class _Session:
         responses = ResponseFiles(directory.path, save=settings.save_responses, sort=False)
         sink = Sink(directory.log, None)
         try:
-            await journal.reopen(kept=responses.keeps)
-            counts = (await wrap_future(journal.read(JournalReader.counts_by_tenant))).get(
-                shard.name, NO_KEYS
-            )
+            counts = (await journal.reopen(kept=responses.keeps)).get(shard.name, NO_KEYS)
             sessions = len(await wrap_future(journal.read(JournalReader.sessions)))
             journal.begin_session()
             log = make_log(sink, clock, shard.info.id).bind(worker=_host(), attempt=sessions + 1)

@@ -12,7 +12,6 @@ import msgspec
 from orchestrator.clock import Clock
 from orchestrator.journal import database
 from orchestrator.journal.entries import (
-    NO_KEYS,
     Counts,
     Operator,
     RunInfo,
@@ -111,21 +110,21 @@ class RunJournal:
         self._writer.note("end_tenants", state=state, reason=reason)
         await wrap_future(self.perform(lambda _: None))
 
-    async def reopen(self, kept: Callable[[str], bool], *, retry_rejected: bool = False) -> Counts:
-        """Take back what an earlier session held in memory or gave up, and return its counts.
+    async def reopen(self, kept: Callable[[str], bool], *, retry_rejected: bool = False) -> dict[str, Counts]:
+        """Take back what an earlier session held in memory or gave up, and return its counts by tenant.
 
         A response file that was counted but is not ``kept`` any more, by its name, is fetched again. With
         ``retry_rejected``, refused keys are stopped again, whatever the reason.
         """
 
-        def work(connection: sqlite3.Connection) -> Counts:
+        def work(connection: sqlite3.Connection) -> dict[str, Counts]:
             connection.execute(sql("forget_trouble"))
             connection.execute(sql("retry_refused"), {"every": retry_rejected})
             connection.execute(sql("reopen"))
             for tenant, bulk_key, _ in connection.execute(sql("filed_keys")).fetchall():
                 if not kept(action_name(tenant, bulk_key)):
                     connection.execute(sql("fetch_again"), {"tenant": tenant, "bulk_key": bulk_key})
-            return sum(JournalReader(connection).counts_by_tenant().values(), NO_KEYS)
+            return JournalReader(connection).counts_by_tenant()
 
         return await wrap_future(self.perform(work))
 

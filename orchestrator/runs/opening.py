@@ -172,17 +172,16 @@ async def reopen(
     directory, journal = held = await in_thread(partial(_hold, path, clock), undo=_release)
     try:
         responses = ResponseFiles(path, save=settings.save_responses)
-        await _collect(journal, info, settings, path)
+        sessions = len(await wrap_future(journal.read(JournalReader.sessions)))
+        await _collect(journal, info, settings, path, sessions)
         rejected = await wrap_future(journal.read(partial(JournalReader.refused, every=retry_rejected)))
-        await journal.reopen(
+        counts = await journal.reopen(
             kept=lambda name: responses.remediated or responses.keeps(name), retry_rejected=retry_rejected
         )
-        counts = await wrap_future(journal.read(JournalReader.counts_by_tenant))
-        sessions = await wrap_future(journal.read(JournalReader.sessions))
         run = await in_thread(
             partial(
                 Run, settings, info, directory, journal, clock, screen,
-                session=len(sessions) + 1, counts=counts, rejected_before=rejected, tenants=tenants,
+                session=sessions + 1, counts=counts, rejected_before=rejected, tenants=tenants,
             ),
         )  # fmt: skip
     except BaseException:
@@ -209,13 +208,12 @@ def _release(held: tuple[RunDirectory, Journal]) -> None:
     directory.close()
 
 
-async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path) -> None:
+async def _collect(journal: Journal, info: RunInfo, settings: Settings, path: Path, sessions: int) -> None:
     """Merge what dask workers did for an earlier session. The engine of this session does not matter."""
     stored = msgspec.convert(info.settings, Settings)
     if "dask" in (stored.engine, settings.engine) or (path / "shards").is_dir():
         from orchestrator.cluster import merge_left_behind
 
-        sessions = await wrap_future(journal.read(lambda reader: len(reader.sessions())))
         for where in {stored.shared_dir, settings.shared_dir, None}:
             await merge_left_behind(
                 journal, info, msgspec.structs.replace(settings, shared_dir=where), path, sessions

@@ -18,7 +18,7 @@ from orchestrator.engine.pace import Pace
 from orchestrator.engine.ramp import Ramp
 from orchestrator.errors import MassStopError
 from orchestrator.journal import database
-from orchestrator.journal.entries import Counts, RunInfo, SourceInfo
+from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo, SourceInfo
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
@@ -216,7 +216,7 @@ class Session:
         if self.world.sessions > 1:
             files = self.world.responses.files if self.world.responses else {}
             counts = await self.journal.reopen(kept=files.__contains__)
-            return counts, JournalReader(self.world.connection).sources()[0]
+            return counts.get("", NO_KEYS), JournalReader(self.world.connection).sources()[0]
         self.journal.begin(
             RunInfo(
                 id="run",
@@ -231,7 +231,7 @@ class Session:
             )
         )
         (info,) = self.journal.add_sources([("keys.csv", "keys.csv")])
-        return Counts(0, 0, 0, 0), info
+        return NO_KEYS, info
 
 
 def _batches(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from orchestrator.clock import Clock
 from orchestrator.journal import database
-from orchestrator.journal.entries import Counts, RunInfo
+from orchestrator.journal.entries import NO_KEYS, Counts, RunInfo
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.reader import JournalReader
 from orchestrator.journal.writer import FallbackConnection
@@ -74,7 +74,7 @@ class Book:
         self.connection = database.copy_to_memory(self.connection)
         weakref.finalize(self, self.connection.close)
         self.journal = self._opened()
-        return self.wait(self.journal.reopen(kept=lambda _: kept))
+        return sum(self.wait(self.journal.reopen(kept=lambda _: kept)).values(), NO_KEYS)
 
     def report(self) -> Report:
         return read_report(JournalReader(self.connection))
