@@ -140,7 +140,7 @@ class StartOrder(Generic[T]):
 
 
 class HedgeBudget:
-    """The number of calls that may be sent a second time: 5 % of all calls, up to 15 % while so many are outliers."""
+    """The number of calls that may be sent a second time: 5 % of all calls, up to 15 % while as many are outliers."""
 
     def __init__(self) -> None:
         self.calls = 0

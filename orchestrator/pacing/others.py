@@ -55,7 +55,7 @@ class OthersLoad:
         before, self._in_flight = self._in_flight, in_flight
         age = now - self.sampled_at
         if (permitted, remaining) == self._shown:
-            # The tenant may have repeated its count, or counted again with the same result. While the number of our
+            # The tenant may repeat its count, or count again with the same result. While the number of our
             # calls is unchanged, both mean the same.
             if age < 3 * REFRESH or in_flight != self._ours:
                 return False

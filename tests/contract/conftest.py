@@ -1,4 +1,4 @@
-"""The examples of the documents use one simulated tenant and a folder with its keys."""
+"""Fixtures for the examples of documents: a simulated tenant, and a folder with its keys."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.contract.examples import LONGEST, without_others
 
 @pytest.fixture(scope="session")
 def tenant(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """A simulated tenant's environment. Its keys are in the file ``KEYS`` names."""
+    """A simulated tenant's environment. The variable ``KEYS`` has the path of its keys."""
     keys = tmp_path_factory.mktemp("tenant") / "keys.csv"
     process = subprocess.Popen(
         [mass_stop_command, "simulate", "--actions", "12", "--latency", "0.005", "--keys", keys],
@@ -29,7 +29,7 @@ def tenant(mass_stop_command: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def operator(tenant: Mapping[str, str], mass_stop_command: Path) -> dict[str, str]:
-    """The settings of an operator, with consent, since there is no terminal. Waits are short."""
+    """An operator's environment, with consent because there is no terminal, and with short waits."""
     own = without_others()
     path = f"{mass_stop_command.parent}{os.pathsep}{own.get('PATH', os.defpath)}"
     return {
@@ -55,7 +55,7 @@ def folder(tenant: Mapping[str, str], tmp_path: Path) -> Path:
 
 
 def furnish(folder: Path, tenant: Mapping[str, str]) -> Path:
-    """``folder`` with what ``mass-stop simulate`` leaves there: the keys, as the examples name them, and the tenant."""
+    """Write the keys and the tenant's settings into ``folder``, with the file names of the examples. Return it."""
     table = Path(tenant["KEYS"]).read_text()
     (folder / "keys.csv").write_text(table)
     keys = [row.split(",")[0] for row in table.splitlines()[1:]]

@@ -1,10 +1,10 @@
-"""The examples of a document: found, and run in order in one folder, as a reader would run them.
+"""The examples of a document, which run in order in one folder, as a reader would run them.
 
-A comment directly above an example says how it is run; a reader does not see it:
+An invisible comment directly above an example sets how it runs:
 
-    <!-- not run: REASON -->      it cannot be run here
+    <!-- not run: REASON -->      it cannot run here
     <!-- ends in N -->            its exit status is N, not 0
-    <!-- first: COMMAND -->       a command to run before
+    <!-- first: COMMAND -->       a command to run before it
     <!-- in the end: COMMAND -->  a command to run after it in any case
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 LONGEST = 200.0
-"""Seconds after which an example has failed."""
+"""Seconds after which an example fails."""
 
 _EXAMPLE = re.compile(
     r"^(?P<notes>(?:<!-- [^\n]+ -->\n)*)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^```$", re.M | re.S
@@ -29,7 +29,7 @@ _NOTE = re.compile(r"^<!-- (not run|ends in|first|in the end):? (.+) -->$", re.M
 
 @dataclass(frozen=True)
 class Example:
-    """A fenced block; ``line`` is that of its first line in the document."""
+    """A fenced block. ``line`` is the number of its first line in the document."""
 
     line: int
     language: str
@@ -38,12 +38,12 @@ class Example:
 
     @property
     def runs(self) -> bool:
-        included = self.code.startswith("--8<--")  # a file of its own, with a test of its own
+        included = self.code.startswith("--8<--")  # a separate file, with its own test
         return self.language in ("sh", "python") and not included and "not run" not in self.notes
 
 
 def examples_in(text: str) -> list[Example]:
-    """Every fenced block of a Markdown text, in order."""
+    """Return every fenced block of a Markdown text, in order."""
     return [
         Example(
             text.count("\n", 0, found.start("code")) + 1,
@@ -58,7 +58,7 @@ def examples_in(text: str) -> list[Example]:
 def shell(
     script: str, folder: Path, environment: Mapping[str, str], ends_in: int = 0
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs ``script`` in ``folder``, and compares its exit status with ``ends_in``."""
+    """Run ``script`` in ``folder``, and assert that its exit status is ``ends_in``."""
     done = subprocess.run(
         ["sh", "-ec", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=LONGEST,
@@ -68,7 +68,7 @@ def shell(
 
 
 def python(code: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Runs ``code`` as a script in ``folder``; a warning is an error."""
+    """Run ``code`` as a script in ``folder``. A warning is an error."""
     script = folder / "example.py"
     script.write_text(code, "utf-8")
     done = subprocess.run(
@@ -79,7 +79,7 @@ def python(code: str, folder: Path, environment: Mapping[str, str]) -> None:
 
 
 def run(example: Example, folder: Path, environment: Mapping[str, str]) -> None:
-    """Runs one example and the command before it."""
+    """Run one example, with the commands before and after it."""
     if before := example.notes.get("first"):
         shell(before, folder, environment)
     try:
@@ -93,7 +93,7 @@ def run(example: Example, folder: Path, environment: Mapping[str, str]) -> None:
 
 
 def without_others(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without variables for a tenant or for mass-stop."""
+    """Return the environment without variables for a tenant or for mass-stop."""
     return {
         name: value for name, value in environment.items() if not name.startswith(("ZUORA_", "MASS_STOP"))
     }

@@ -1,4 +1,4 @@
-"""A program that uses every public function: type checkers read it, nothing runs it."""
+"""A program that uses every public function. Type checkers read it, and no test runs it."""
 
 import asyncio
 import logging

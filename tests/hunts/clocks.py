@@ -15,9 +15,9 @@ needs_faketime = pytest.mark.skipif(
 
 @pytest.fixture
 def faked() -> Iterator[Callable[..., dict[str, str]]]:
-    """Return the environment with a wrong wall clock; the monotonic clock is unchanged.
+    """Return the environment with a wrong wall clock. The monotonic clock is unchanged.
 
-    A process that ends as the command does leaves libfaketime's semaphore for the next process with its number.
+    When the command exits, libfaketime's semaphore remains. The next process with the same id would use it.
     """
     before = set(SHARED.glob("*faketime*"))
     yield lambda **how: {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"} | how

@@ -1,6 +1,6 @@
-"""A proxy between the command and a simulated tenant, which changes answers.
+"""A proxy between the command and a simulated tenant, which changes responses.
 
-The tenant acts on each call and keeps its own truth; the test decides which answer the command gets.
+The tenant acts on each call and has its own true state. The test decides which response the command gets.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ class Request(NamedTuple):
 
 
 Tamper = Callable[[Request, bytes, asyncio.StreamWriter], Awaitable[bool]]
-"""Sends any answer in place of the whole answer, and returns whether the connection may be used again."""
+"""Sends any bytes instead of the whole response. Returns whether the connection can be used again."""
 
 
 async def forward(request: Request, answer: bytes, writer: asyncio.StreamWriter) -> bool:
-    """Forwards the answer unchanged."""
+    """Forward the response unchanged."""
     writer.write(answer)
     await writer.drain()
     return True
@@ -70,7 +70,7 @@ class TamperingProxy:
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=500)
         self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        self._tenant.simulated._tenant.base_url = self.base_url  # for the addresses of its files
+        self._tenant.simulated._tenant.base_url = self.base_url  # for the addresses of response files
 
     async def _stop(self) -> None:
         self._server.close()
@@ -126,7 +126,7 @@ def _kind_and_key(method: str, target: str) -> tuple[str, str]:
 
 
 def respond(body: bytes, status: int = 200, *headers: tuple[str, str]) -> bytes:
-    """A whole answer with ``body``; ``headers`` come after the usual ones, or in their place."""
+    """Return a complete response with ``body``. ``headers`` replace or follow the usual ones."""
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body))} | dict(headers)
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status} Altered\r\n{lines}\r\n".encode("latin-1") + body

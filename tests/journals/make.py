@@ -1,4 +1,4 @@
-"""Write the sample of the current form: ``python -m tests.journals.make``. Once a form is released, leave it alone."""
+"""Write the sample of the current form: ``python -m tests.journals.make``. Never renew a released form."""
 
 import tarfile
 import tempfile
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def sample(form: int) -> Path:
-    """The archive with a closed and a killed journal of ``form``."""
+    """Return the archive with a closed and a killed journal of ``form``."""
     return HERE / f"form-{form}.tar.gz"
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the terminal's tests: the command and its tenants are those of the acceptance tests."""
+"""Fixtures of the terminal tests. The command and its tenants come from the acceptance tests."""
 
 import os
 import re
@@ -18,7 +18,7 @@ __all__ = ["make_tenant", "mass_stop", "started", "tenants"]
 KEPT = Path(__file__).parent / "snapshots"
 
 AFRESH = "KEEP_SNAPSHOTS"
-"""The environment variable with which the snapshots are written again: check the difference before you commit it."""
+"""The environment variable that renews the snapshots. Check the difference before you commit it."""
 
 MIXED: dict[str, Any] = {
     "actions": 14,
@@ -30,11 +30,11 @@ MIXED: dict[str, Any] = {
     "mix": {"Pending": 6, "Completed": 3, "Stopped": 1, "Failed": 1},
     "denied": 0.2,
 }
-"""A tenant whose statuses do not change with time: no action is being processed."""
+"""A tenant whose statuses do not change with time, because no action is Processing."""
 
 
 class On:
-    """A command on a terminal of so many columns."""
+    """A command on a terminal with ``columns`` columns."""
 
     def __init__(self, child: "pexpect.spawn[str]", columns: int) -> None:
         self.child = child
@@ -46,19 +46,19 @@ class On:
         self._written.append(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""
 
     @property
     def written(self) -> str:
-        """Every character that the terminal got."""
+        """All characters that the terminal received."""
         return "".join(self._written)
 
     def screen(self) -> str:
-        """The lines that are visible after scrolling back."""
+        """Return the lines that are visible after scrolling back."""
         return Screen(self._columns).show(self.written)
 
     def end(self) -> int:
-        """Waits for the command's end and gives its exit status."""
+        """Wait for the command's end and return its exit status."""
         self.child.expect(pexpect.EOF)
         self.child.wait()
         assert self.child.exitstatus is not None
@@ -67,7 +67,7 @@ class On:
 
 @pytest.fixture
 def on_terminal(mass_stop: MassStop) -> Iterator[Callable[..., On]]:
-    """Starts ``mass-stop ARGUMENTS`` on a terminal; by default one without colour or Unicode."""
+    """Start ``mass-stop ARGUMENTS`` on a terminal, by default without colour and Unicode."""
     started = []
 
     def start(
@@ -92,7 +92,7 @@ def on_terminal(mass_stop: MassStop) -> Iterator[Callable[..., On]]:
 
 
 _FOLDED = re.compile(r"^  (time|forecast|a run needs|a run takes)\b.*(?:\n {4,}\S.*)*", re.M)
-"""Entries with times: their wrap depends on the time."""
+"""Entries with times. Their line breaks depend on the time."""
 
 _PASSING = (
     (r"[\d.,]+GB(?=\s+free)", "NGB"),
@@ -121,7 +121,7 @@ def normalised(text: str) -> str:
 
 @pytest.fixture
 def as_kept() -> Callable[..., None]:
-    """Compares a screen with the one that was looked at and kept under that name; without ``passing`` to the letter."""
+    """Compare a screen with the snapshot that a person checked. Without ``passing``, use no placeholders."""
 
     def compare(name: str, text: str, *, passing: bool = True) -> None:
         path = KEPT / f"{name}.txt"

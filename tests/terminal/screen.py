@@ -1,4 +1,4 @@
-"""A terminal's screen, as far as the command moves on it: enough to see what stays there in the end."""
+"""A terminal's screen with the control sequences that the command uses. It shows the final text."""
 
 import re
 
@@ -14,7 +14,7 @@ class Screen:
         self._row = self._column = 0
 
     def show(self, text: str) -> str:
-        """Writes ``text`` and gives the lines that can be seen then."""
+        """Write ``text`` and return the lines that are visible afterwards."""
         at = 0
         while at < len(text):
             if control := _CONTROL.match(text, at):

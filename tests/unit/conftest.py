@@ -1,4 +1,4 @@
-"""Shared by the tests of one package."""
+"""Fixtures of the unit tests."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Shared by the tests of the fallback connection and its thread: statements, and a full disk."""
+"""Common parts of the tests of the fallback connection and its thread: statements, and a full disk."""
 
 import sqlite3
 
@@ -12,11 +12,11 @@ def add(text: str):
 
 
 def no_room_for_more(connection: sqlite3.Connection) -> None:
-    """As on a full disk: no page can be added."""
+    """Allow no further page, as on a full disk."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 BIG = "x" * 100_000
-"""Takes pages of its own."""
+"""A text that needs pages of its own."""

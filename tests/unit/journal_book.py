@@ -29,12 +29,12 @@ def key(number: int) -> str:
 
 
 def row(number: int, of: int | None = None, **fields: Any) -> InputRow:
-    """The row on line ``number``, which holds the key number ``of``."""
+    """Return the row on line ``number`` with the key number ``of``."""
     return InputRow(number, key(number if of is None else of), **fields)
 
 
 class Book:
-    """A journal in memory with one source, and a loop to wait on."""
+    """A journal in memory with one source, and an event loop to wait on."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
@@ -70,7 +70,7 @@ class Book:
         self.journal.stop_failed(seq, SENT, "track", PROBLEM, lost=lost, throttled=False)
 
     def reopen(self, *, kept: bool = True) -> Counts:
-        """As after kill -9: the file is all that is left, and the response files, if they were ``kept``."""
+        """Reopen the journal as after kill -9. The response files exist if they were ``kept``."""
         self.connection = database.copy_to_memory(self.connection)
         weakref.finalize(self, self.connection.close)
         self.journal = self._opened()

@@ -1,4 +1,4 @@
-"""The laws for a run that was killed at any moment."""
+"""The rules for a run that was killed at any time."""
 
 import shutil
 import sqlite3
@@ -13,7 +13,7 @@ from tests.hunts.crash.strace import PATIENCE
 
 
 class Found:
-    """The journal of a killed run, read from a copy: intended and accepted stops, by key."""
+    """The journal of a killed run, read from a copy: intended and accepted stops by key."""
 
     def __init__(self, directory: Path) -> None:
         self.intended: dict[str, int] = {}
@@ -34,7 +34,7 @@ class Found:
 
 
 def received(tenant: Tenant) -> Counter[str]:
-    """How many stops of each key reached the tenant."""
+    """Return the number of stops of each key that reached the tenant."""
     return Counter(call.key or "" for call in tenant.log if call.kind == "stop")
 
 
@@ -43,7 +43,7 @@ def calls(tenant: Tenant) -> dict[str, int]:
 
 
 def rows(report: dict[str, Any]) -> list[int]:
-    """The number of every row in the report, with duplicates, in ascending order."""
+    """Return the number of every row in the report, with duplicates, in ascending order."""
     return sorted(
         row for action in report["actions"] for row in (action["row"], *action["duplicate_rows"])
     )  # fmt: skip
@@ -52,10 +52,10 @@ def rows(report: dict[str, Any]) -> list[int]:
 def hold_after_a_kill(
     mass_stop: MassStop, tenant: Tenant, lines: Sequence[str], *, sent: Sequence[str] = (), again: bool = True
 ) -> str:
-    """Resumes the run in ``run`` and checks the laws; ``again`` resumes it once more.
+    """Resume the run in ``run`` and check the rules. With ``again``, resume it once more.
 
-    ``lines`` are the rows of ``keys.txt``, with the keys of the tenant. ``sent`` are keys whose stops
-    reached the tenant without a call. Returns what the kill had left: ``nothing``, or ``journal``.
+    ``lines`` are the rows of ``keys.txt``, with the keys of the tenant. ``sent`` are keys whose stops reached the
+    tenant without a call. Return ``nothing`` or ``journal``: the state that the kill left.
     """
     directory = mass_stop.home / "run"
     found = Found(directory)
@@ -89,7 +89,7 @@ def hold_after_a_kill(
 
 
 def _nothing_was_sent(mass_stop: MassStop, tenant: Tenant, ended: Ended) -> None:
-    """The kill came so early that there is no run: nothing was sent, a sentence says so, and a new run works."""
+    """Check a kill before the run existed: nothing was sent, a sentence says so, and a new run works."""
     assert tenant.nothing_sent(), ended
     assert "holds no run" in ended.err or "before it began" in ended.err or "no run directory" in ended.err, (
         ended

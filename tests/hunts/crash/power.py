@@ -1,7 +1,7 @@
-"""The true content of a disk at each moment of a run: its writes and syncs from strace, replayed.
+"""Compute the content of a disk at each time of a run, by replaying its writes and syncs from strace.
 
-After a power cut, a file has the content of its last sync, and a directory the names of its last sync. Later writes are
-lost, or half of them: a disk may write any of them, in any order.
+After a power cut, a file has the content of its last sync, and a directory has the names of its last sync. Later
+writes are lost, or half of them: a disk may write any of them, in any order.
 """
 
 import os
@@ -21,7 +21,7 @@ _SOCKET = "".join(f"\\x{byte:02x}" for byte in b"socket:")
 
 
 class Event(NamedTuple):
-    """One system call that did something: its name, the path it worked on, its texts, its numbers."""
+    """One successful system call: its name, the path of its file, its texts and its numbers."""
 
     call: str
     path: str
@@ -30,7 +30,7 @@ class Event(NamedTuple):
 
 
 def events(trace: Path) -> Iterator[Event]:
-    """The calls of a trace in the order they came to their ends; one to a socket, in the order they began."""
+    """Yield the calls of a trace in the order in which they end. Calls to a socket count when they begin."""
     begun: dict[str, str] = {}
     for line in trace.read_text().splitlines():
         thread, _, rest = line.partition(" ")
@@ -54,7 +54,7 @@ def events(trace: Path) -> Iterator[Event]:
 
 
 class File:
-    """The content for programs, the content of the disk, and the writes in between."""
+    """The content that programs see, the content on disk, and the writes since the last sync."""
 
     def __init__(self) -> None:
         self.seen = bytearray()
@@ -73,7 +73,7 @@ class File:
 
 
 class Disk:
-    """The files below ``root`` while the calls of a trace are played."""
+    """The files in ``root`` while the calls of a trace are replayed."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
@@ -125,7 +125,7 @@ class Disk:
             self._held = {path: file for path, file in self._held.items() if path not in gone} | below
 
     def bring_back(self, place: Path, dice: random.Random | None = None) -> None:
-        """Creates below ``place`` the files after a power cut; with ``dice`` also some unsynced writes."""
+        """Create the files after a power cut in ``place``. With ``dice``, some unsynced writes are included."""
         for path, file in sorted(self._held.items()):
             target = place / Path(path).relative_to(self._root)
             if not target.parent.is_dir():
@@ -142,7 +142,7 @@ class Disk:
 
 
 def _bytes(text: str) -> bytes:
-    """The text that strace shows as ``\\x2f\\x74``."""
+    """Return the bytes that strace prints as ``\\x2f\\x74``."""
     return bytes.fromhex(text.replace("\\x", ""))
 
 
@@ -152,13 +152,13 @@ def _put(content: bytearray, data: bytes, place: int) -> None:
 
 
 def stopped_key(event: Event) -> str | None:
-    """The key of the stop that this call sends."""
+    """Return the key of the stop that this call sends, or None."""
     found = re.match(rb"PUT /v1/bulk/(\w{32})/stop ", event.texts[0]) if event.texts else None
     return found[1].decode() if found and event.call == "write" and "socket:" in event.path else None
 
 
 def moments(trace: Sequence[Event], root: Path) -> Iterator[tuple[Disk, Event, list[str]]]:
-    """The disk after each call, that call, and the keys whose stops were sent so far."""
+    """Yield the disk after each call, the call, and the keys whose stops were sent so far."""
     disk, sent = Disk(root), list[str]()
     for event in trace:
         if key := stopped_key(event):

@@ -1,7 +1,7 @@
-"""The installed command under strace, which kills it, or lets a call fail, at a chosen system call.
+"""The installed command under strace, which kills it or fails a call at a chosen system call.
 
-strace counts the calls of each thread by itself: ``when=3`` is the third call of the first thread that makes
-three. To try each call of one thread, only that thread is traced, once the run waits for its keys.
+strace counts the calls of each thread separately: ``when=3`` is the third call of the first thread that makes three.
+To try each call of one thread, strace attaches to that thread only, once the run waits for its keys.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.acceptance.support import Ended, Going, MassStop, Tenant, until
 FOUND = shutil.which("strace")
 
 PATIENCE = 200.0
-"""Seconds after which a command counts as endless, even on a busy machine."""
+"""Seconds after which a command counts as hanging, even on a busy machine."""
 
 needs_strace = pytest.mark.skipif(
     FOUND is None, reason="strace is not installed (Debian: apt-get install strace)"
@@ -28,16 +28,17 @@ WRITES = ("write", "pwrite64", "ftruncate")
 SYNCS = ("fsync", "fdatasync")
 NAMES = ("rename", "unlink", "unlinkat", "mkdir", "rmdir", "fchmod")
 CHANGES = (*WRITES, *SYNCS, *NAMES)
-"""Every kind of system call by which a run changes a file, a name or a socket."""
+"""Every kind of system call with which a run changes a file, a name or a socket."""
 
 COMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
-"""Keeps the interpreter's own files out of the counts."""
+"""Excludes the interpreter's own files from the counts."""
 
 
 class Point(NamedTuple):
-    """The ``nth`` call of ``call`` in ``thread``: ``first`` to come there from the start, ``main``, or ``journal``.
+    """The ``nth`` call of ``call`` in ``thread``.
 
-    ``error`` is what the call fails with; without one the process is killed.
+    ``thread`` is ``first`` (the first to reach that number, from the start), ``main`` or ``journal``. ``error`` is the
+    error of the call. Without it, the process is killed.
     """
 
     thread: str
@@ -50,7 +51,7 @@ class Point(NamedTuple):
 
 
 def run_killed_at(mass_stop: MassStop, tenant: Tenant, point: Point, *arguments: str) -> bool:
-    """Runs the keys of ``keys.txt`` into ``run``; whether the run was killed before it came to its end."""
+    """Run the keys of ``keys.txt`` into ``run``. Return whether the run was killed before its end."""
     inject = f"inject={point.call}:signal=KILL:when={point.nth}"
     if point.thread == "first":
         ended = under_strace(mass_stop, tenant, ["-e", inject], mass_stop.home / "keys.txt", *arguments)
@@ -66,7 +67,7 @@ def _attached(
     *arguments: str,
     trace: Path | None = None,
 ) -> Ended:
-    """Runs ``mass-stop run -`` to its end, with strace on the one thread from when the run waits for its keys."""
+    """Run ``mass-stop run -`` to its end. strace attaches to one thread when the run waits for its keys."""
     going = waiting_run(mass_stop, tenant, *arguments)
     number = going.process.pid if thread == "main" else int((mass_stop.home / "journal-thread").read_text())
     tracer = attach(number, options, trace)
@@ -87,7 +88,7 @@ def under_strace(
     command: Sequence[str] = ("run", "--yes", "--out", "run"),
     trace: Path | None = None,
 ) -> Ended:
-    """Runs ``mass-stop run`` to its end with every thread under strace from the start."""
+    """Run ``mass-stop run`` to its end with all threads under strace from the start."""
     filters = " ".join(f"'{word}'" for word in injections)
     calls = ",".join(CHANGES)
     shell = f"exec strace -f -qq -y -o '{trace or '/dev/null'}' -e trace={calls} {filters} \"$@\""
@@ -104,11 +105,11 @@ def write(self):
     run(self)
 threading.Thread.run = write
 """
-"""Writes the number of the journal's thread, which strace needs, into a file."""
+"""Writes the id of the journal's thread, which strace needs, to a file."""
 
 
 def waiting_run(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
-    """A run that has its journal and waits for keys on its standard input."""
+    """Start a run, and return it when it has its journal and waits for keys on standard input."""
     log = mass_stop.home / "run" / "run.log"
     going = mass_stop.start(
         "run", "--yes", "--out", "run", *arguments, "-",
@@ -119,7 +120,7 @@ def waiting_run(mass_stop: MassStop, tenant: Tenant, *arguments: str) -> Going:
 
 
 def attach(thread: int, options: Sequence[str], trace: Path | None = None) -> "subprocess.Popen[str]":
-    """strace on one thread of a running process; returns once it holds it."""
+    """Attach strace to one thread of a running process, and return when it is attached."""
     words = ["strace", "-o", str(trace or os.devnull), "-p", str(thread), *options]
     tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
@@ -132,9 +133,9 @@ def attach(thread: int, options: Sequence[str], trace: Path | None = None) -> "s
 def run_failing_at(
     mass_stop: MassStop, tenant: Tenant, point: Point, *arguments: str, ever_after: bool
 ) -> tuple[Ended, bool]:
-    """Runs the keys of ``keys.txt`` into ``run`` while a call fails, once or ``ever_after``.
+    """Run the keys of ``keys.txt`` into ``run`` while a call fails, once or ``ever_after``.
 
-    Returns how the run ended, and whether it came to that call.
+    Return the end of the run, and whether it reached that call.
     """
     trace = mass_stop.home / "trace.txt"
     inject = f"inject={point.call}:error={point.error}:when={point.nth}{'+' if ever_after else ''}"

@@ -1,4 +1,4 @@
-"""Journals to damage: one that was closed in order, one as kill -9 leaves it, and the truth of both."""
+"""Journals to damage: one that was closed normally, one as kill -9 leaves it, and the true content of both."""
 
 import asyncio
 import shutil
@@ -24,11 +24,11 @@ INFO = RunInfo(
 AT = "2026-11-23T22:50:14.000Z"
 KEYS = 12
 SETTLED = 7
-"""The number of finished keys; four more have an accepted stop, and one is not sent."""
+"""The number of finished keys. Four more have an accepted stop, and one is not sent."""
 
 
 def make(directory: Path, *, killed: bool) -> Path:
-    """A journal in ``directory``; its log and index stay beside it where its process was ``killed``."""
+    """Create a journal in ``directory``. If its process was ``killed``, its log and index remain beside it."""
     path = directory / "made" / "journal.db"
     path.parent.mkdir(parents=True)
     journal = journals.create(path, Clock())
@@ -41,7 +41,7 @@ def make(directory: Path, *, killed: bool) -> Path:
     read, _ = journal.admit(source, rows, ranked=False).result()
     journal.source_complete(read, "0" * 64)
     asyncio.run(journal.reopen(kept=lambda _: True))
-    if killed:  # a part of it has gone from the log into the file
+    if killed:  # a part of its content is already in the file and not in the log
         with closing(sqlite3.connect(path)) as other:
             other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     asyncio.run(_lived(journal))
@@ -70,14 +70,14 @@ async def _lived(journal: journals.Journal) -> None:
 
 
 class Reported(NamedTuple):
-    """The report of a journal: its actions by row, if any, and the sentences on its damage."""
+    """The report of a journal: its actions by row, if any, and the sentences about its damage."""
 
     actions: dict[int, dict[str, Any]]
     sentences: list[str]
 
 
 def reported(path: Path) -> Reported:
-    """The output of ``mass-stop report`` for the journal at ``path``."""
+    """Return the output of ``mass-stop report`` for the journal at ``path``."""
     try:
         reader = open_for_report(path.parent)
         sentences = list(reader.missing)
@@ -91,7 +91,7 @@ def reported(path: Path) -> Reported:
 
 
 def lies(truth: Reported, now: Reported) -> list[str]:
-    """False statements of a damaged journal about stopped actions."""
+    """Return the false statements of a damaged journal about stopped actions."""
     return [
         f"row {row}: {_checked_fields(action)} is reported, {_checked_fields(truth.actions[row])} is true"
         for row, action in now.actions.items()
@@ -101,7 +101,7 @@ def lies(truth: Reported, now: Reported) -> list[str]:
 
 
 def _checked_fields(action: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a checksum covers."""
+    """Return the fields that a checksum covers."""
     named = ("bulk_key", "row", "labels", "outcome", "status", "error")
     stop, records = action["stop"], action["records"]
     return {

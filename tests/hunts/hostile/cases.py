@@ -1,4 +1,4 @@
-"""Answers that no tenant should give."""
+"""Responses that no tenant should send."""
 
 import struct
 
@@ -126,7 +126,7 @@ BODIES: dict[str, bytes] = {
     "a hundred thousand reasons": b'{"success": false, "reasons": [' + b"{}," * 100_000 + b"0]}",
     "binary numbers": struct.pack("<64d", *range(64)),
 }
-"""Malformed bodies of any answer under HTTP 200."""
+"""Malformed bodies of any response with HTTP 200."""
 
 HEADER_VALUES = (
     "", " ", "-1", "0", "1", "+5", "1.5", "1e9", "0x10", "NaN", "null", "true", "9" * 12, "9" * 400, "\u00b2\u00b3",

@@ -1,6 +1,6 @@
-"""Unusual but valid answers: undocumented forms that tenants and gateways send.
+"""Unusual but valid responses: undocumented forms that tenants and gateways send.
 
-Each change keeps the meaning of an answer of the simulated tenant.
+Each change keeps the meaning of a response of the simulated tenant.
 """
 
 import gzip
@@ -29,7 +29,7 @@ STATUS_FIELDS = (
     "outputURL", "totalCount", "processedCount", "errorCount", "successCount", "processId", "reasons", "message",
     "unheardOf",
 )  # fmt: skip
-"""All fields of a status except those that decide (``status``, ``success``)."""
+"""All fields of a status except those with a meaning (``status``, ``success``)."""
 
 STOP_FIELDS = ("processId", "reasons", "message", "unheardOf")
 """All fields of an accepted stop except ``success``."""
@@ -44,7 +44,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 def fields(changed: dict[str, object]) -> Change:
-    """A JSON answer with these fields, or without those that are ``ABSENT``."""
+    """Return a change that sets these fields of a JSON response, and removes those that are ``ABSENT``."""
 
     def change(body: bytes) -> bytes:
         payload: dict[str, Any] = json.loads(body) | changed
@@ -54,7 +54,7 @@ def fields(changed: dict[str, object]) -> Change:
 
 
 def odd_fields(names: Iterable[str], values: Iterable[str] = VALUES) -> dict[str, Change]:
-    """Each of these of ``VALUES`` in each of these fields, by a name for the case."""
+    """Return a change for each of these of ``VALUES`` in each of these fields, by a name of the case."""
     return {
         f"{name}: {described}": fields({name: VALUES[described]})
         for name, described in product(names, values)
@@ -62,7 +62,7 @@ def odd_fields(names: Iterable[str], values: Iterable[str] = VALUES) -> dict[str
 
 
 def spelt(spelling: Callable[[str], str]) -> Change:
-    """A status with the word in this spelling."""
+    """Return a change that writes the status in this spelling."""
 
     def change(body: bytes) -> bytes:
         payload = json.loads(body)
@@ -72,13 +72,13 @@ def spelt(spelling: Callable[[str], str]) -> Change:
 
 
 def waits(*values: str, date: str | None = None) -> bytes:
-    """A 429 that asks for a wait in as many headers as ``values``; without ``date`` it has no Date."""
+    """Return a 429 with one Retry-After header for each of ``values``. Without ``date`` it has no Date."""
     headers = [("Retry-After", value) for value in values] + ([] if date is None else [("Date", date)])
     return _answer("HTTP/1.1 429 Too Many Requests", [*headers, ("Content-Length", "0")], b"")
 
 
 def _parts(answer: bytes) -> tuple[str, Headers, bytes]:
-    """First line, headers and body of an answer, unpacked; without the headers for length and encoding."""
+    """Return first line, headers and unpacked body of a response, without the headers for length and encoding."""
     head, _, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
@@ -155,7 +155,7 @@ CLOSING: dict[str, Change] = {
     "no length": _until_closed("1.1"),
     "the connection ends": _headed(lambda headers: [*headers, ("Connection", "close")]),
 }
-"""Forms of an answer that is alone on its connection."""
+"""Forms of a response that is the only one on its connection."""
 
 FORMS: dict[str, Change] = CLOSING | {
     "chunked": _in_chunks(7),
@@ -177,7 +177,7 @@ FORMS: dict[str, Change] = CLOSING | {
     "no header but its length": _only("content-length"),
     "no type": _typed(None),
 }
-"""Forms in which an answer of any kind may come."""
+"""Forms of any response."""
 
 JSON_FORMS: dict[str, Change] = FORMS | {
     "a byte order mark": lambda answer: _written(answer, lambda body: b"\xef\xbb\xbf" + body),
@@ -196,11 +196,11 @@ JSON_FORMS: dict[str, Change] = FORMS | {
     "said to be HTML": _typed("text/html"),
     "said to be UTF-16": _typed("application/json; charset=utf-16"),
 }
-"""Forms of a JSON answer."""
+"""Forms of a JSON response."""
 
 
 def _escaped(body: bytes) -> bytes:
-    """Names as well as values, as in RFC 8259."""
+    """Escape every character of names and values, as RFC 8259 allows."""
     payload = {
         name: value for name, value in json.loads(body).items() if isinstance(value, str | bool | None)
     }

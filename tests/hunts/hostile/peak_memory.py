@@ -1,4 +1,4 @@
-"""``python peak_memory.py FILE COMMAND…`` runs COMMAND and writes its peak of resident memory, in bytes, to FILE."""
+"""``python peak_memory.py FILE COMMAND…`` runs COMMAND and writes its peak resident memory in bytes to FILE."""
 
 import os
 import sys

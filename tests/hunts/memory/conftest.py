@@ -1,4 +1,4 @@
-"""The fixtures of the acceptance tests: the hunts too call the installed command."""
+"""The fixtures of the acceptance tests: the hunts call the installed command as well."""
 
 from tests.acceptance.conftest import make_tenant, mass_stop, started, tenants
 

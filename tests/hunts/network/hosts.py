@@ -1,6 +1,6 @@
-"""Hosts of their own: network namespaces of this machine, which a bridge in one more joins.
+"""Separate hosts: network namespaces of this machine, connected by a bridge in another namespace.
 
-All interfaces and addresses are inside the namespaces; the machine's own network is not touched.
+All interfaces and addresses are inside the namespaces. The machine's own network does not change.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ _NEW_NET = 0x40000000  # CLONE_NEWNET of linux/sched.h
 
 
 class NotHere(Exception):
-    """This machine does not allow us to create namespaces; the message says why."""
+    """This machine does not allow network namespaces. The message has the reason."""
 
 
 class Network:
-    """A bridge, and a host on it for each of ``names``. Entering it raises NotHere where it cannot be made."""
+    """A bridge, and a connected host for each of ``names``. Raises NotHere if it cannot be created."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -51,14 +51,14 @@ class Network:
         return Host(self._address(name), ("ip", "netns", "exec", self._space(name)))
 
     def cut(self, name: str) -> None:
-        """Pulls the cable of a host out of the bridge."""
+        """Disconnect a host from the bridge."""
         _ip("-n", self._hub, "link", "set", name, "down")
 
     def restore(self, name: str) -> None:
         _ip("-n", self._hub, "link", "set", name, "up")
 
     def move_here(self, name: str) -> None:
-        """Moves the calling thread to a host: sockets that it makes from now on are there."""
+        """Move the calling thread to a host. The sockets that it creates later are there."""
         with Path("/run/netns", self._space(name)).open() as space:
             if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), _NEW_NET) != 0:
                 raise OSError(ctypes.get_errno(), f"setns to {name}")

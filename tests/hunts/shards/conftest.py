@@ -1,4 +1,4 @@
-"""Fixtures of the hunts on real workers; the command is the one beside this Python, which has dask."""
+"""Fixtures of the hunts on real workers. The command is the one beside this Python, which has dask."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,13 +18,13 @@ MakeTenant = Callable[..., Tenant]
 
 @pytest.fixture
 def make_tenants(here: MassStop, make_tenant: MakeTenant) -> Callable[..., Tenants]:
-    """Makes tenants whose stops take some seconds in all."""
+    """Create tenants whose stops take some seconds in total."""
 
     def make(*names: str, **changes: Any) -> Tenants:
         slowly = PROCESSING | {
             "latency": 0.1,
             "stopping_time": (0.0, 0.0),
-            "speed": (1.0, 2.0),  # no action is through before its stop comes, however busy the machine is
+            "speed": (1.0, 2.0),  # no action completes before its stop, even on a busy machine
             "actions": 30,
         }
         slowly |= changes
@@ -46,7 +46,7 @@ def two(make_tenants: Callable[..., Tenants]) -> Tenants:
 
 @pytest.fixture
 def start_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
-    """Starts a cluster of so many workers, each behind the words ``enter``."""
+    """Start a cluster with ``workers`` workers, each started behind the words ``enter``."""
     clusters: list[Cluster] = []
 
     def start(workers: int, enter: tuple[str, ...] = ()) -> Cluster:

@@ -1,4 +1,4 @@
-"""A run on a cluster, as the hunts start it and end it."""
+"""Common steps of the hunts: start and end a run on a cluster."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests.acceptance.tenants import Tenants, all_stopped, is_true
 def start(
     here: MassStop, tenants: Tenants, cluster: Cluster, *more: str, keys: Path | None = None, out: str = "run"
 ) -> Going:
-    """Starts a run of ``keys``, or of all that the tenants have."""
+    """Start a run of ``keys``, or of all keys of the tenants."""
     given = keys or tenants.keys()
     return here.start("run", given, "--tenants", tenants.file, "--yes", "--out", out, *more, *cluster.options)
 
@@ -25,12 +25,12 @@ def some_stops(tenants: Tenants) -> bool:
 
 
 def stops_of_each_key(tenants: Tenants) -> set[int]:
-    """How many stops the keys received, each of them."""
+    """Return the numbers of stops that single keys received."""
     return {len(tenant.truth(key).stops_received) for tenant in tenants.named.values() for key in tenant.keys}
 
 
 def resumed(here: MassStop, tenants: Tenants) -> None:
-    """The run is resumed without the cluster; then every action is over and reported truly."""
+    """Resume the run without the cluster, and assert that every action is over and reported correctly."""
     ended = here("resume", "run", "--engine", "local")
     assert ended.status == 0, ended
     is_true(tenants, ended)
@@ -39,7 +39,7 @@ def resumed(here: MassStop, tenants: Tenants) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """Mounts a disk of ``size`` at ``folder``; the returned function changes its size."""
+    """Mount a disk of ``size`` at ``folder``. The yielded function changes its size."""
 
     def mount(*words: str | Path) -> None:
         made = subprocess.run(["mount", *words], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""A tenant with scripted answers, and a client of it."""
+"""A tenant with scripted responses, and its client."""
 
 from collections.abc import AsyncIterator
 
@@ -20,7 +20,7 @@ def tenant():
 
 @pytest.fixture
 def answers() -> list[Answered]:
-    """The answers that the client reported."""
+    """The responses that the client reported."""
     return []
 
 

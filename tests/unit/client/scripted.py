@@ -1,4 +1,4 @@
-"""Shared by the tests of answers: the tenant's addresses, its answers, and the results of the client."""
+"""Common parts of the tests of responses: the tenant's addresses, its responses, and the client's results."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,11 +26,11 @@ def settings(**changes: Any) -> Settings:
 
 
 OAUTH = {"token": None, "client_id": "id", "client_secret": Secret("secret")}
-"""Changes to the settings that make the client fetch its own token."""
+"""Changes to the settings with which the client fetches its own token."""
 
 
 def into(chunks: list[bytes]) -> Callable[[bytes], Awaitable[None]]:
-    """Takes a file into ``chunks``."""
+    """Return a function that appends a file's chunks to ``chunks``."""
 
     async def write(chunk: bytes) -> None:
         chunks.append(chunk)

@@ -1,6 +1,6 @@
-"""A real socket for the client: a server with a script, and ways to answer or to fail.
+"""A server on a real socket for the client, with scripted responses and failures.
 
-aioresponses replaces the whole transport; time-outs, repeated sends, compression and redirects are below it.
+aioresponses replaces the whole transport. Timeouts, repeated sends, compression and redirects happen below it.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from orchestrator.zuora.client import ZuoraClient
 KEY = "402892f04c97b89a014c97bb30a50003"
 ACCEPTED = b'{"success": true}'
 TIMEOUT = 30.0
-"""Seconds that a call may take, by default. ``age`` lets them pass."""
+"""The default timeout of a call in seconds. ``age`` advances the clock beyond it."""
 
 
 @dataclass
 class Request:
-    """One request as it came over the wire. ``headers`` are in lower case, each with all its values."""
+    """One request as it arrived. The names of ``headers`` are in lower case, each with all its values."""
 
     method: str
     target: str
@@ -40,7 +40,7 @@ Answer = Callable[[asyncio.StreamWriter, Request], Awaitable[None]]
 
 @dataclass
 class Server:
-    """A raw server: takes requests, and answers each by the next of ``script`` (the last of them for ever)."""
+    """A raw server. It responds to each request with the next entry of ``script``, and repeats the last one."""
 
     script: list[Answer]
     requests: list[Request] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Server:
                 answer = self.script[min(len(self.requests), len(self.script)) - 1]
                 await answer(writer, request)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client hung up, as some tests want
+            pass  # the client disconnected, as intended by some tests
         finally:
             writer.close()
 
@@ -83,7 +83,7 @@ async def read_request(reader: asyncio.StreamReader, connection: int) -> Request
 
 @asynccontextmanager
 async def serving(*script: Answer) -> AsyncIterator[Server]:
-    """A server that answers by ``script``."""
+    """Start a server that responds by ``script``."""
     server = Server(list(script))
     async with listening(server.serve) as server.port:
         yield server
@@ -93,20 +93,20 @@ async def serving(*script: Answer) -> AsyncIterator[Server]:
 async def listening(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> AsyncIterator[int]:
-    """A port on which ``serve`` takes each connection; those still open at the end are cut."""
+    """Listen on a port with ``serve`` as the handler. At the end, cancel the connections that are still open."""
     others = asyncio.all_tasks()
     listener = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=200)
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
         listener.close()
-        for task in asyncio.all_tasks() - others:  # handlers that hang on purpose
+        for task in asyncio.all_tasks() - others:  # intentionally hanging handlers
             task.cancel()
         await asyncio.sleep(0)
 
 
 def says(body: bytes = ACCEPTED, status: int = 200, **headers: str) -> Answer:
-    """A whole answer of JSON; ``headers`` by their names with underscores."""
+    """Return a complete JSON response. Underscores in the names of ``headers`` become hyphens."""
 
     async def answer(writer: asyncio.StreamWriter, request: Request) -> None:
         fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
@@ -119,7 +119,7 @@ def says(body: bytes = ACCEPTED, status: int = 200, **headers: str) -> Answer:
 
 
 def raw(data: bytes) -> Answer:
-    """These bytes, and the end of the connection."""
+    """Send these bytes, then close the connection."""
 
     async def answer(writer: asyncio.StreamWriter, request: Request) -> None:
         writer.write(data)
@@ -149,13 +149,13 @@ async def never_ends(writer: asyncio.StreamWriter, request: Request) -> None:
 
 
 async def is_late(writer: asyncio.StreamWriter, request: Request) -> None:
-    """No answer within the time of a call."""
+    """Send no response within the timeout of a call."""
     age(TIMEOUT + 1)
     await asyncio.Event().wait()
 
 
 async def trickles(writer: asyncio.StreamWriter, request: Request) -> None:
-    """One byte a second."""
+    """Send one byte per second."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 99999\r\n\r\nP")
     while True:
         await arrival(writer)
@@ -164,21 +164,21 @@ async def trickles(writer: asyncio.StreamWriter, request: Request) -> None:
 
 
 async def drips(writer: asyncio.StreamWriter, request: Request) -> None:
-    """The head, one byte, and nothing more within the time of a call."""
+    """Send the headers and one byte, and nothing more within the timeout of a call."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 99\r\n\r\nP")
     await arrival(writer)
     await is_late(writer, request)
 
 
 def age(seconds: float) -> None:
-    """Set the loop's clock forward: what should last so long is over, on a machine of any speed."""
+    """Advance the loop's clock by ``seconds``, so that timeouts expire at once on any machine."""
     loop = asyncio.get_running_loop()
     ahead = loop.time() + seconds - time.monotonic()
     loop.time = lambda: time.monotonic() + ahead  # type: ignore[method-assign]
 
 
 async def arrival(writer: asyncio.StreamWriter) -> None:
-    """Return when the client, in the same loop, has read what was written: the loopback device delivers at once."""
+    """Return when the client in the same loop has read the written data. The loopback device delivers at once."""
     await writer.drain()
     for _ in range(10):
         await asyncio.sleep(0)

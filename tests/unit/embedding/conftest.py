@@ -1,4 +1,4 @@
-"""Tenants that serve while a test runs."""
+"""Tenants that serve during a test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def slow() -> Iterator[Served]:
-    """As ``served``, but each call takes long enough for a test to step in."""
+    """As ``served``, but calls are slow enough for a test to act during one."""
     one = Served(latency=0.2)
     one.start()
     yield one

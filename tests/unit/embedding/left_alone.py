@@ -1,7 +1,7 @@
-"""Stop the actions of a tenant, and print what changed in the process apart from the run itself.
+"""Stop the actions of a tenant, and print the other changes in the process.
 
-``python left_alone.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. A process of its
-own, since tests have imported what a program imports at its first use.
+``python left_alone.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. It needs its own
+process, because tests have already imported the modules that a program imports at first use.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import structlog
 
 
 def state() -> dict[str, Any]:
-    """Settings of the process that belong to the program."""
+    """Return the settings of the process that belong to the program."""
     umask = os.umask(0o077)
     os.umask(umask)
     loggers = [logging.getLogger(), *(one for one in logging.root.manager.loggerDict.values())]
@@ -52,7 +52,7 @@ def state() -> dict[str, Any]:
 
 if __name__ == "__main__":
     with contextlib.suppress(ImportError):
-        importlib.import_module("numpy")  # pyarrow imports it where it is installed, and it filters warnings
+        importlib.import_module("numpy")  # pyarrow imports it if it is installed, and it filters warnings
     before = state()
     from orchestrator import Secret, Settings, stop_all
 

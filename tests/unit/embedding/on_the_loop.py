@@ -1,7 +1,7 @@
-"""Stop the actions of a tenant, and print every blocking call that was made in the thread of the event loop.
+"""Stop the actions of a tenant, and print every blocking call in the thread of the event loop.
 
-``python on_the_loop.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. A process of its
-own, since an audit hook cannot be removed.
+``python on_the_loop.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. It needs its own
+process, because an audit hook cannot be removed.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def _blocks() -> bool:
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     place = str(arguments[:1])
-    # A part of a response file is written where it arrives: into the memory of the system.
+    # A part of a response file is written on arrival, into the page cache only.
     if event.startswith(EVENTS) and _blocks() and out in place and ".responses" not in place:
         found.add(f"{event} {place}")
 

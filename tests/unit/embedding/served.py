@@ -1,4 +1,4 @@
-"""A tenant for the functions for programs, and what may be done with a run of it."""
+"""A tenant for tests of the programmatic API, and common steps of its runs."""
 
 import asyncio
 import threading
@@ -26,11 +26,11 @@ AT_WORK: dict[str, Any] = {
     "speed": (0.5, 2.0),
     "stopping_time": (0.01, 0.1),
 }
-"""A tenant whose actions have at least five minutes of work ahead: each is stopped by us or not at all."""
+"""A tenant whose actions have at least five minutes of work left, so that only our stop ends them."""
 
 
 class Served:
-    """A simulated tenant in a thread and a loop of its own, so that the test's loop holds our tasks alone."""
+    """A simulated tenant in its own thread and event loop, so that the test's loop contains only our tasks."""
 
     def __init__(self, **changes: Any) -> None:
         self.tenant = SimulatedTenant(**{**AT_WORK, **changes})
@@ -65,7 +65,7 @@ async def until_some_stop_arrived(served: Served) -> None:
 
 
 async def cut(served: Served, settings: Settings) -> None:
-    """Starts a run, and cancels it when stops are under way."""
+    """Start a run, and cancel it while stops are in flight."""
     task = asyncio.create_task(stop_all(served.tenant.keys, settings))
     await until_some_stop_arrived(served)
     task.cancel()

@@ -1,7 +1,7 @@
 """Stop the actions of a tenant with an OpenTelemetry SDK in the process, and print its spans and metrics as JSON.
 
-``python traced.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. A process of its own,
-since a provider is set once, and other tests must not be traced.
+``python traced.py BASE_URL CLIENT_ID OUT KEY…``, with the client's secret in the environment. It needs its own
+process, because a provider can be set only once, and other tests must not be traced.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from orchestrator import Secret, Settings, stop_all
 
 
 def points(reader: InMemoryMetricReader) -> dict[str, list[tuple[dict[str, Any], int]]]:
-    """By metric, the labels of each point and how often it was counted or measured."""
+    """Return for each metric the labels of its points, with the number of counts or measurements."""
     data = reader.get_metrics_data()
     assert data is not None
     return {

@@ -1,4 +1,4 @@
-"""A journal and its intake, for the tests of what is read into the journal."""
+"""A journal and its intake, for tests of the intake."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def connection():
 
 @pytest.fixture
 def journal(connection):
-    """A journal with its own thread, as the intake's thread needs one to wait for."""
+    """A journal with its own thread, because the intake's thread waits for the writer."""
     journal = Journal(ThreadWriter(FallbackConnection(connection)), Clock())
     journal.begin(INFO)
     journal.begin_session()
@@ -68,7 +68,7 @@ def known(journal: Journal) -> SourceInfo:
 def read(
     journal: Journal, path: Path, info: SourceInfo | None = None, column: str | None = None, **options
 ) -> list[int]:
-    """Reads ``path``; returns the reported numbers of new keys."""
+    """Read ``path``. Return the reported numbers of new keys."""
     if info is None:
         (info,) = journal.add_sources([(path.name, str(path))])
     source = open_source(str(path))

@@ -1,4 +1,4 @@
-"""Pacers of one tenant, and what leaves by them, with times given by hand."""
+"""Pacers of one tenant, and the calls that they allow at given times."""
 
 from orchestrator.model import Answered, Limits, Window
 from orchestrator.pacing.pacer import Pacer
@@ -25,7 +25,7 @@ def a_pacer(headroom: float = 0.0, rate: Rate | None = None, most: int | None = 
 
 
 def let_through(pacer: Pacer, now: float, most: int = 100_000) -> int:
-    """How many calls leave at ``now`` if each comes back at once."""
+    """Return how many calls start at ``now`` if each ends at once."""
     for number in range(most):
         opens_at = pacer.opens_at(now)
         if opens_at is None or opens_at > now:
@@ -35,7 +35,7 @@ def let_through(pacer: Pacer, now: float, most: int = 100_000) -> int:
 
 
 def sent_within(pacer: Pacer, seconds: float) -> list[float]:
-    """When calls leave within ``seconds`` from 0 if one is always ready and each comes back at once."""
+    """Return the start times within ``seconds`` from 0 if a call is always ready and each ends at once."""
     now = 0.0
     times: list[float] = []
     while True:

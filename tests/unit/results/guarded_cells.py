@@ -1,4 +1,4 @@
-"""Cells of tables for people, as they were before the formula guard."""
+"""Undo the formula guard of cells in tables for people."""
 
 import re
 
@@ -8,5 +8,5 @@ _GUARDED = re.compile(
 
 
 def unguard(cell: str) -> str:
-    """The cell that the guard was given: where a dangerous start follows apostrophes, drop one."""
+    """Return the cell before the guard: drop one apostrophe if a dangerous start follows the apostrophes."""
     return cell[1:] if _GUARDED.match(cell) else cell

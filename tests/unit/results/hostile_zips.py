@@ -1,4 +1,4 @@
-"""Zips that are damaged, or made to harm, and what the reader says to them."""
+"""Damaged and malicious zips, and the reader's message for them."""
 
 import io
 import zipfile
@@ -24,7 +24,7 @@ def packed(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, commen
 
 
 class Pipe(io.BytesIO):
-    """Cannot go back, so that the sizes follow the data."""
+    """A stream without seek, so that a zip has its sizes after the data."""
 
     def seekable(self) -> bool:
         return False
@@ -61,7 +61,7 @@ def counted_or_refused(path: Path) -> Records | None:
 
 
 def patched(data: bytes, signature: bytes, offset: int, value: bytes, nth: int = 0) -> bytes:
-    """``data`` with ``value`` put ``offset`` bytes after the nth ``signature``."""
+    """Return ``data`` with ``value`` written ``offset`` bytes after the nth ``signature``."""
     at = -1
     for _ in range(nth + 1):
         at = data.index(signature, at + 1)

@@ -1,4 +1,4 @@
-"""Response files for the tests of their readers, and the content of the files made from them."""
+"""Response files for the tests of their readers, and the content of the resulting files."""
 
 import csv
 import io
@@ -53,12 +53,12 @@ class Actions:
         self.remediation.finish()
 
     def read(self, name: str) -> list[list[str]]:
-        """All lines of one file below ``remediation/``, the header among them."""
+        """Return all lines of one file in ``remediation/``, including the header."""
         path = self.directory / "remediation" / name
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             return list(csv.reader(file, strict=True))
 
     def names(self) -> list[str]:
-        """The files below ``remediation/``, without the general ones and the README."""
+        """Return the files in the folders of ``remediation/``, without the general files and the README."""
         root = self.directory / "remediation"
         return sorted(path.relative_to(root).as_posix() for path in root.rglob("*/*") if path.is_file())

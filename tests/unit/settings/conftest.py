@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No mass-stop.toml of the developer's own, and nothing of the environment."""
+    """Change to a folder without the developer's own mass-stop.toml."""
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ def resolved(
     file: str | None = None,
     earlier: dict[str, object] | None = None,
 ) -> Settings:
-    """Settings out of the four layers; ``file`` is the text of a configuration file."""
+    """Return settings from the four layers. ``file`` is the text of a configuration file."""
     config = None
     if file is not None:
         Path("settings.toml").write_text(file, "utf-8")
@@ -25,7 +25,7 @@ def resolved(
 
 
 def private(name: str, text: str) -> str:
-    """A file of mode 0600 in the working directory."""
+    """Write a file of mode 0600 in the working directory, and return its name."""
     path = Path(name)
     path.write_text(text, "utf-8")
     path.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Reading a table that was written to a file, to a pipe, or to standard input."""
+"""Read a table from a file, a pipe, or standard input."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.unit.sources.tables import Pipe, source
 
 @pytest.fixture
 def keys(tmp_path):
-    """Reads the given content as a file; the options are those of ``Wanted``."""
+    """Read the given content as a file. The options are those of ``Wanted``."""
 
     def read(content: str | bytes, **options: Any) -> list[InputRow]:
         return list(source(tmp_path, content).read(Wanted(**options)))
@@ -23,7 +23,7 @@ def keys(tmp_path):
 
 @pytest.fixture
 def pipe():
-    """Makes pipes and closes them."""
+    """Create pipes, and close them after the test."""
     made: list[Pipe] = []
 
     def make(*chunks: bytes) -> Pipe:
@@ -37,7 +37,7 @@ def pipe():
 
 @pytest.fixture
 def stdin() -> Iterator[list[int]]:
-    """Puts the read end of a pipe in the place of standard input; gives the write end, to be closed by the test."""
+    """Replace standard input by the read end of a pipe. The test gets the write end and closes it."""
     kept = os.dup(0)
     reading, writing = os.pipe()
     os.dup2(reading, 0)

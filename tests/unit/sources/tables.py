@@ -1,4 +1,4 @@
-"""Tables for the sources to read: in a file, or through a pipe."""
+"""Tables for the sources to read, in a file or through a pipe."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from orchestrator.sources import Source, open_source
 
 
 class Pipe:
-    """A pipe whose writer acts only when the reader is about to wait: one chunk each time, then the end."""
+    """A pipe that writes only when the reader is about to wait: one chunk each time, then the end."""
 
     def __init__(self, *chunks: bytes) -> None:
         self._chunks = list(chunks)
