@@ -210,10 +210,7 @@ class Gate:
 
     @property
     def claimable(self) -> int:
-        """How many more keys to claim, so that no stop waits for the disk.
-
-        It is 0 while as many stops are ready as there are slots. Otherwise three times as many are to be ready.
-        """
+        """How many more keys to claim: none while a stop is ready for each slot, otherwise enough for three."""
         ready, most = self._queue.ready, self._pacer.limit
         if most < LEAST_CLAIMED:
             most = LEAST_CLAIMED

@@ -8,6 +8,8 @@ outcome, and :mod:`.recorder` writes everything down.
 
 from asyncio import CancelledError
 
+from msgspec import Struct
+
 from orchestrator.action import Action, Step
 from orchestrator.clock import Clock
 from orchestrator.durations import show_duration
@@ -45,37 +47,24 @@ class Parked(Exception):
     """The journal keeps this action until it is due: memory is full, or other parked actions wait for room."""
 
 
-class Journey:
+class Journey(Struct, eq=False):
     """Takes a key from its claim to its completion, or back to the journal.
 
     One instance serves all keys of a tenant: what belongs to one key is in its action. Waiting for a slot, for the next
     attempt or for the next poll holds no slot.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        gate: Gate,
-        backlog: Backlog,
-        cutoff: Cutoff,
-        recorder: Recorder,
-        sender: StopSender,
-        reader: Reader,
-        schedule: PollSchedule,
-        retry: Retry,
-        clock: Clock,
-    ) -> None:
-        self._settings = settings
-        self._gate = gate
-        self._backlog = backlog
-        self._cutoff = cutoff
-        self._recorder = recorder
-        self._sender = sender
-        self._reader = reader
-        self._schedule = schedule
-        self._retry = retry
-        self._clock = clock
-        self._expectations = Expectations(settings)
+    _settings: Settings
+    _gate: Gate
+    _backlog: Backlog
+    _cutoff: Cutoff
+    _recorder: Recorder
+    _sender: StopSender
+    _reader: Reader
+    _schedule: PollSchedule
+    _retry: Retry
+    _clock: Clock
+    _expectations: Expectations
 
     async def run(self, action: Action) -> None:
         """Take ``action`` to its completion, or back to the journal if memory is full or the run ends early."""

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from orchestrator.action import Action
 from orchestrator.engine.backlog import Backlog
 from orchestrator.pacing.pacer import Pacer
@@ -43,7 +45,7 @@ def interval(
     return min(max(usual, (later - 1) * max(elapsed, FIRST_READ)), left)
 
 
-class PollSchedule:
+class PollSchedule(Struct, eq=False):
     """When to poll an action next, with the share of the tenant's quota that its other keys leave to it.
 
     Args:
@@ -54,20 +56,11 @@ class PollSchedule:
         files: whether response files are fetched.
     """
 
-    def __init__(
-        self,
-        pacer: Pacer,
-        backlog: Backlog,
-        uniform: Callable[[float, float], float],
-        settle: float,
-        *,
-        files: bool,
-    ) -> None:
-        self._pacer = pacer
-        self._backlog = backlog
-        self._uniform = uniform
-        self._settle = settle
-        self._files = files
+    _pacer: Pacer
+    _backlog: Backlog
+    _uniform: Callable[[float, float], float]
+    _settle: float
+    _files: bool
 
     def ends(self, action: Action, now: float) -> float:
         """Until when ``action`` is polled: for its end, or then for the address of its response file.

@@ -3,7 +3,7 @@
 from asyncio import CancelledError
 from functools import partial
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from orchestrator.action import Action, Attempts, Step
 from orchestrator.clock import Clock
@@ -46,32 +46,19 @@ class TrackIds:
         return f"{self._prefix}-{self._calls}"
 
 
-class Reader:
+class Reader(Struct, eq=False):
     """Reads statuses and response files of one tenant, each call in a slot of ``gate``."""
 
-    def __init__(
-        self,
-        tenant: Tenant,
-        responses: Responses | None,
-        gate: Gate,
-        hedging: Hedging,
-        outage: Outage,
-        recorder: Recorder,
-        schedule: PollSchedule,
-        retry: Retry,
-        clock: Clock,
-        track_ids: TrackIds,
-    ) -> None:
-        self._tenant = tenant
-        self._responses = responses
-        self._gate = gate
-        self._hedging = hedging
-        self._outage = outage
-        self._recorder = recorder
-        self._schedule = schedule
-        self._retry = retry
-        self._clock = clock
-        self._track_ids = track_ids
+    _tenant: Tenant
+    _responses: Responses | None
+    _gate: Gate
+    _hedging: Hedging
+    _outage: Outage
+    _recorder: Recorder
+    _schedule: PollSchedule
+    _retry: Retry
+    _clock: Clock
+    _track_ids: TrackIds
 
     @property
     def fetches_files(self) -> bool:

@@ -32,31 +32,21 @@ class AcceptedStop(Struct, frozen=True):
     request_id: str | None
 
 
-class Recorder:
+class Recorder(Struct, eq=False):
     """Writes down each event in the life of an action, and keeps ``action.intent`` as the journal has it.
 
     It decides nothing. ``on_completed`` is called with the number in the journal and the outcome of each completed
     action.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        backlog: Backlog,
-        progress: Progress,
-        guards: Sequence[FailureGuard],
-        clock: Clock,
-        log: Log,
-        on_completed: Callable[[int, Outcome], None],
-    ) -> None:
-        self._journal = journal
-        self._backlog = backlog
-        self._progress = progress
-        self._guards = guards
-        self._clock = clock
-        self._log = log
-        self._on_completed = on_completed
-        self._announced = False
+    _journal: Journal
+    _backlog: Backlog
+    _progress: Progress
+    _guards: Sequence[FailureGuard]
+    _clock: Clock
+    _log: Log
+    _on_completed: Callable[[int, Outcome], None]
+    _announced: bool = False
 
     async def intent(self, action: Action, *, retried: bool) -> None:
         """One more stop is about to be sent. Return once its intent is on disk.

@@ -2,6 +2,8 @@
 
 from asyncio import CancelledError
 
+from msgspec import Struct
+
 from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate
@@ -16,30 +18,18 @@ from orchestrator.engine.retry import Retry
 from orchestrator.errors import NO_RESPONSE, CallError, TenantError
 
 
-class StopSender:
+class StopSender(Struct, eq=False):
     """Sends one stop of an action. The journey decides whether another one follows."""
 
-    def __init__(
-        self,
-        tenant: Tenant,
-        gate: Gate,
-        hedging: Hedging,
-        outage: Outage,
-        recorder: Recorder,
-        reader: Reader,
-        retry: Retry,
-        clock: Clock,
-        track_ids: TrackIds,
-    ) -> None:
-        self._tenant = tenant
-        self._gate = gate
-        self._hedging = hedging
-        self._outage = outage
-        self._recorder = recorder
-        self._reader = reader
-        self._retry = retry
-        self._clock = clock
-        self._track_ids = track_ids
+    _tenant: Tenant
+    _gate: Gate
+    _hedging: Hedging
+    _outage: Outage
+    _recorder: Recorder
+    _reader: Reader
+    _retry: Retry
+    _clock: Clock
+    _track_ids: TrackIds
 
     async def send(self, action: Action) -> AcceptedStop | Failure | Probed:
         """Send the stop whose intent is on disk, when it is due and has a slot.

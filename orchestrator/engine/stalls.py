@@ -3,6 +3,8 @@
 import asyncio
 from math import inf
 
+from msgspec import Struct
+
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate
 from orchestrator.engine.hedge import Hedging
@@ -13,19 +15,18 @@ CHECK = 0.1
 """Seconds between two checks."""
 
 
-class StallWatch:
+class StallWatch(Struct, eq=False):
     """Looks at the calls in flight of one tenant.
 
     If all of them hang, there is an outage, and probes start. If no call waits to be the next probe, the one that
     hangs longest is sent once more. After an outage, the calls that still hang are sent once more.
     """
 
-    def __init__(self, gate: Gate, pacer: Pacer, outage: Outage, hedging: Hedging, clock: Clock) -> None:
-        self._gate = gate
-        self._pacer = pacer
-        self._outage = outage
-        self._hedging = hedging
-        self._clock = clock
+    _gate: Gate
+    _pacer: Pacer
+    _outage: Outage
+    _hedging: Hedging
+    _clock: Clock
 
     async def run(self) -> None:
         """Check until cancelled."""

@@ -137,18 +137,19 @@ class TenantSession:
         own = () if settings.max_failures is None else (FailureGuard(settings.max_failures, cutoff),)
         guards = (*common.guards, *own)
         recorder = Recorder(journal, backlog, progress, guards, clock, log, common.on_completed)
-        schedule = PollSchedule(pace.pacer, backlog, uniform, settings.settle, files=not settings.no_results)
+        schedule = PollSchedule(pace.pacer, backlog, uniform, settings.settle, not settings.no_results)
         retry = Retry(settings.max_attempts, uniform)
         track_ids = TrackIds(track_prefix)
         hedging = Hedging(gate, pace.pacer, clock, settings.hedge)
         reader = Reader(tenant, responses, gate, hedging, outage, recorder, schedule, retry, clock, track_ids)
         sender = StopSender(tenant, gate, hedging, outage, recorder, reader, retry, clock, track_ids)
         self._stalls = StallWatch(gate, pace.pacer, outage, hedging, clock)
+        expectations = Expectations(settings)
         journey = PlanJourney if common.planning else Journey
         self._journey = journey(
-            settings, gate, backlog, cutoff, recorder, sender, reader, schedule, retry, clock
+            settings, gate, backlog, cutoff, recorder, sender, reader, schedule, retry, clock, expectations
         )
-        self._claim_with_intent = not common.planning and not Expectations(settings)
+        self._claim_with_intent = not common.planning and not expectations
         self._recorder = recorder
         self._tenant = tenant
         self._timeout = settings.timeout
