@@ -300,7 +300,7 @@ def _resume(steps: Page, ended: EndedRun) -> None:
             steps.step("Correct the problems of the tenants named above, then continue:")
         case _:
             steps.step("Continue the run; a stop that is sent twice does no harm:")
-    gone = [_in_words(source.name) for source in ended.unread if source.path is None]
+    gone = [source.shown for source in ended.unread if source.path is None]
     steps.command(f"mass-stop resume {as_argument(ended.directory)}{' SOURCE' * len(gone)}")
     if cluster_failed:
         steps.line("To continue without the cluster, on this machine, add --engine local.", indent=2)
@@ -310,10 +310,6 @@ def _resume(steps: Page, ended: EndedRun) -> None:
         steps.line(_deadline_of_the_next(), indent=2)
     if "--max-failures" in (run.reason or ""):
         steps.line("The guard applies again. Raise --max-failures if the failures are expected.", indent=2)
-
-
-def _in_words(source: str) -> str:
-    return "standard input" if source == "-" else source
 
 
 def _tenants_at_fault(run: RunEntry) -> bool:

@@ -98,6 +98,11 @@ class SourceInfo(Struct, frozen=True):
     bytes: int | None = None
     digest: str | None = None
 
+    @property
+    def shown(self) -> str:
+        """The name for a person."""
+        return "standard input" if self.name == "-" else self.name
+
 
 class Counts(Struct, frozen=True):
     """Counts of keys when a session begins.
@@ -171,7 +176,7 @@ def same_rows(source: SourceInfo, chain: str) -> None:
     """Raises InputError where the rows read again are not those that were admitted."""
     if chain != source.chain:
         raise InputError(
-            f"{source.name} is not what it was when the run was cut: its first {source.rows} rows have changed. "
+            f"{source.shown} is not what it was when the run was cut: its first {source.rows} rows have changed. "
             "Resume with the input the run began with."
         )
 

@@ -100,7 +100,8 @@ class FileIntake:
         if len(self._sources) > 1:
             self._check_layouts()
             for source, info in self._sources:
-                self._record_content(source, info)
+                if info.rows == 0:
+                    self._record_content(source, info)
         for source, info in self._sources:
             if not self._read_one(source, info, pass_on):
                 return
@@ -122,7 +123,9 @@ class FileIntake:
                     next(rows, None)
 
     def _record_content(self, source: Source, info: SourceInfo) -> None:
-        """Let the journal know what a file holds, before one of its keys is admitted."""
+        """Record where a source is and what a file contains, before one of its keys is admitted."""
+        if source.path != info.path:
+            self._journal.replace_source(info, info.name, source.path)
         if source.content is not None and info.digest is None:
             self._journal.source_content(info, *source.content)
 
@@ -152,7 +155,7 @@ class FileIntake:
                 source.read(self._wanted, partial(self._before_waiting, source, flush))
             ):
                 self._waiting = False
-                if number == 0:
+                if number == info.rows:  # those that an earlier session read are the same
                     self._record_content(source, info)
                 admission.add(self._prepared(source, row))
                 if admission.full:

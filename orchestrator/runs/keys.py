@@ -65,7 +65,7 @@ def unread_sources(path: Path, known: Sequence[SourceInfo], specs: Sequence[str]
             continue
         if spec is None:
             raise InputError(
-                f"The run was cut while {info.name} was still being read. Give the same input again: "
+                f"The run was cut while {info.shown} was still being read. Give the same input again: "
                 f"mass-stop resume {path} SOURCE"
             )
         source = open_source(spec)
@@ -102,8 +102,6 @@ async def rest_of_input(run: Run, unread: Unread, plan: str | None) -> Intake:
             rest = RowIntake(run.journal, _planned(Path(plan)), info, ranked=True, tenancy=tenancy(run))
             return await read_ahead(run, rest)
         assert source is not None
-        if source.path != info.path:
-            run.journal.replace_source(info, info.name, source.path)
         files.append((source, info))
     intake = file_intake(run, files)
     return await read_ahead(run, intake) if run.settings.strict or run.settings.order else intake

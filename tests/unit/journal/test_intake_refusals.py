@@ -15,7 +15,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.model import Outcome
 from orchestrator.sources import open_source
 from orchestrator.sources.rows import Wanted
-from tests.unit.journal.intakes import connection, fill, info, journal, key, read, report, write
+from tests.unit.journal.intakes import connection, fill, info, journal, key, known, read, report, rows, write
 
 __all__ = ["connection", "info", "journal"]
 
@@ -114,3 +114,16 @@ def test_skipped_rows_of_a_handover_are_counted(journal, tmp_path):
         tmp_path / "keys.csv", f"bulk_key,tenant,source,row,outcome\n{key(1)},,a,1,x\n,,a,2,malformed\n"
     )
     assert notified(journal, path) == [("input.skipped", f"{path}: skipped rows without a bulk key: 1.")]
+
+
+@pytest.mark.parametrize("wrong", [(9, 8, 7), (1,)], ids=["other rows", "too few rows"])
+def test_a_wrong_file_at_resume_does_not_keep_the_right_one_from_being_read(journal, tmp_path, wrong):
+    (info,) = journal.add_sources([("-", None)])
+    journal.admit(info, rows(1, 2), False).result(60)
+    with pytest.raises(InputError, match="standard input is not what it was when the run was cut"):
+        read(journal, fill(tmp_path / "wrong.txt", *wrong), known(journal))
+    assert (known(journal).path, known(journal).digest) == (None, None)
+
+    right = fill(tmp_path / "right.txt", 1, 2, 3)
+    assert read(journal, right, known(journal)) == [1]
+    assert known(journal).path == str(right)
