@@ -107,6 +107,20 @@ def completed(values: dict[str, Any]) -> Settings:
                 f"--env {values['env']} and the base URL {values['base_url']} name different tenants."
             )
         values["base_url"] = named
+    _refuse_contradictions(values)
+    for name in CREDENTIALS:
+        if (path := values.get(f"{name}_file")) and name not in values:
+            values[name] = secret_in(path, SETTINGS[f"{name}_file"].option)
+    if "proxy" in values:
+        values["proxy"], credentials = split_proxy(values["proxy"])
+        values.setdefault("proxy_credentials", credentials)
+    if "ca_file" in values:
+        check_ca_file(values["ca_file"])
+        values["ca_file"] = str(Path(values["ca_file"]).absolute())
+    return Settings(**values)
+
+
+def _refuse_contradictions(values: Mapping[str, Any]) -> None:
     if values.get("engine") == "dask" and (scheduler := values.get("scheduler")):
         if not values.get("shared_dir"):
             raise UsageError(
@@ -118,16 +132,6 @@ def completed(values: dict[str, Any]) -> Settings:
         raise UsageError(
             "--no-results fetches no response files and --save-responses keeps them: leave one out."
         )
-    for name in CREDENTIALS:
-        if (path := values.get(f"{name}_file")) and name not in values:
-            values[name] = secret_in(path, SETTINGS[f"{name}_file"].option)
-    if "proxy" in values:
-        values["proxy"], credentials = split_proxy(values["proxy"])
-        values.setdefault("proxy_credentials", credentials)
-    if "ca_file" in values:
-        check_ca_file(values["ca_file"])
-        values["ca_file"] = str(Path(values["ca_file"]).absolute())
-    return Settings(**values)
 
 
 def _one_or_many(options: Mapping[str, Any], values: dict[str, Any]) -> None:
