@@ -208,20 +208,17 @@ class _Share:
 
 def together(endings: Mapping[str, Ending]) -> Ending:
     """The ending of a run from those of its tenants."""
-    cut = {name: ending for name, ending in endings.items() if ending.cut_by is not None}
-    if not cut:
+    errors = {name: ending.cut_by for name, ending in endings.items() if ending.cut_by is not None}
+    if not errors:
         return Ending("finished")
-    reasons = [f"{name}: {ending.reason}".removeprefix(": ") for name, ending in list(cut.items())[:NAMED]]
-    if len(cut) > NAMED:
-        reasons.append(f"and {len(cut) - NAMED} tenants more")
-    reason = " ".join(reasons)
-    first = next(iter(cut.values())).cut_by
-    if len(cut) == len(endings) and all(
-        isinstance(one.cut_by, TenantError | UsageError) for one in cut.values()
-    ):
-        kind = UsageError if all(isinstance(one.cut_by, UsageError) for one in cut.values()) else TenantError
-        return Ending("aborted", reason, first if len(cut) == 1 else kind(reason))
-    failed = any(one.cut_by.exit_status == StorageError.exit_status for one in cut.values() if one.cut_by)
+    reasons = [f"{name}: {endings[name].reason}".removeprefix(": ") for name in list(errors)[:NAMED]]
+    if len(errors) > NAMED:
+        reasons.append(f"and {len(errors) - NAMED} tenants more")
+    reason, every = " ".join(reasons), list(errors.values())
+    if len(every) == len(endings) and all(isinstance(error, TenantError | UsageError) for error in every):
+        kind = UsageError if all(isinstance(error, UsageError) for error in every) else TenantError
+        return Ending("aborted", reason, every[0] if len(every) == 1 else kind(reason))
+    failed = any(error.exit_status == StorageError.exit_status for error in every)
     return Ending.cut(PartlyCut(reason, StorageError.exit_status if failed else 4))
 
 
