@@ -107,7 +107,6 @@ class Source:
         sha256: hex digest of the raw bytes (compressed ones for gzip), after all were read.
         size: number of raw bytes, after all were read.
         content: size and digest of a regular file, known before the first row.
-        rows: rows yielded so far.
         skipped: rows of a ``needs-person.csv`` without a key, which are not yielded.
     """
 
@@ -119,7 +118,6 @@ class Source:
         self.sha256: str | None = None
         self.size = 0
         self.content: Content | None = None
-        self.rows = 0
         self.skipped = 0
 
     def read(
@@ -134,7 +132,7 @@ class Source:
             InputError: the source cannot be read, is not UTF-8 text, lacks a chosen column, or has an ambiguous key
                 column.
         """
-        self.sha256, self.rows, self.skipped = None, 0, 0
+        self.sha256, self.skipped = None, 0
         fd = self._open(on_wait)
         try:
             if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -144,7 +142,6 @@ class Source:
                 if row is None:
                     self.skipped += 1
                 else:
-                    self.rows += 1
                     yield row
             self.sha256, self.size = raw.sha256.hexdigest(), raw.size
         finally:
@@ -197,14 +194,9 @@ class _KeyArguments(Source):
     def __init__(self, keys: str) -> None:
         super().__init__(ARGUMENTS, keys)
 
-    def ready(self) -> bool:
-        """Return whether a read returns at once."""
-        return True
-
     def read(self, *_: Any) -> Generator[InputRow, None, None]:
         """Yield a row for each key."""
         assert self.path is not None
-        self.size, self.rows = len(self.path), 0
-        for key in filter(None, map(bulk_key, self.path.split(" "))):
-            self.rows += 1
-            yield InputRow(self.rows, key)
+        self.size = len(self.path)
+        for number, key in enumerate(filter(None, map(bulk_key, self.path.split(" "))), 1):
+            yield InputRow(number, key)

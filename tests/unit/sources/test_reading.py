@@ -78,11 +78,6 @@ def test_there_is_no_digest_before_the_end(tmp_path):
     assert opened.sha256 is None
 
 
-def test_rows_are_counted_as_they_are_yielded(tmp_path):
-    opened = source(tmp_path, f"key\n{A}\nx\n")
-    assert [opened.rows for _ in opened.read()] == [1, 2]
-
-
 def test_a_file_can_be_read_again(tmp_path):
     opened = source(tmp_path, f"{A}\n")
     assert list(opened.read()) == list(opened.read())
