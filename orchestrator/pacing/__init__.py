@@ -1,1 +1,1 @@
-"""The pace of one tenant: slots, rate windows and gate. Arithmetic with the time as an argument; no I/O, no waiting."""
+"""The pace of one tenant: slots, rate windows and pauses. Arithmetic only; the time is an argument."""

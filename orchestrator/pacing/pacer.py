@@ -21,13 +21,13 @@ MEMORY = 0.98
 """The factor by which each response reduces the remembered longest call."""
 
 LONGEST_GATE = 300.0
-"""Most seconds for which one response may close the gate, with any Retry-After."""
+"""Most seconds for which one response may pause all calls, with any Retry-After."""
 
 SHORT_WAIT = 10.0
 """Seconds. A longer Retry-After ends early when the tenant accepts a call that started after the refused one."""
 
 UNCONFIRMED_WAIT = 60.0
-"""Seconds for which a limit from headers alone may delay calls. After that, a refused call must confirm it."""
+"""Seconds for which a limit from headers alone may delay calls, unless a refused call confirms it."""
 
 OPENING = 0.25
 """Seconds over which the first calls after a pause are spread, one for each slot. Other callers waited as well."""
@@ -44,7 +44,7 @@ BURST_SHARE = 20
 
 
 class Pacer:
-    """Slots, rate windows, gate and circuit breaker of one tenant behind one interface.
+    """Slots, rate windows, pauses and circuit breaker of one tenant behind one interface.
 
     The caller asks :meth:`opens_at`. If that is not in the future, it takes a slot with :meth:`take` and returns it
     with :meth:`release`. It passes every response to :meth:`answered`.
@@ -55,8 +55,9 @@ class Pacer:
         rate: the operator's own limit.
         uniform: returns a random number between its two arguments.
 
-    No call starts before ``gate``, because the tenant asked for a pause. ``throttled_at`` is the time of the tenant's
-    latest refusal because of a limit. Calls that started before ``written_off`` hung in an outage and need no slot.
+    No call starts before ``paused_until``, because the tenant asked for a pause. ``throttled_at`` is the time of the
+    tenant's latest refusal because of a limit. Calls that started before ``written_off`` hung in an outage and need no
+    slot.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class Pacer:
             self._abandoned.add(now, now - started, self._slots.limit // 2, header=self._has_header)
 
     def answered(self, answer: Answered, now: float) -> None:
-        """Learn the tenant's limits from a response. A wait in the response closes the gate for all calls."""
+        """Learn the tenant's limits from a response. A wait in the response pauses all calls."""
         if not answer.by_api:
             if answer.retry_after is not None:
                 self.close(now, min(answer.retry_after, PROBE_EVERY[1]))
@@ -198,7 +199,7 @@ class Pacer:
             self.close(now, half_jitter(self._refused_alone, ALONE_BASE, ALONE_CAP, self._uniform))
 
     def token_throttled(self, now: float, retry_after: float | None) -> None:
-        """Record that a token request was refused because of a limit. The gate closes for a while."""
+        """Record that a token request was refused because of a limit, and pause all calls."""
         if self.paused_until > now:
             return  # other calls waited for the same token
         self._refused_tokens += 1
@@ -207,7 +208,7 @@ class Pacer:
         self.close(now, max(retry_after, TOKEN_BASE / 2))
 
     def close(self, now: float, seconds: float) -> None:
-        """Close the gate for ``seconds``, and for ``LONGEST_GATE`` at most."""
+        """Pause all calls for ``seconds``, and for ``LONGEST_GATE`` at most."""
         self.paused_until = max(self.paused_until, now + min(seconds, LONGEST_GATE))
         self._slots.paused()
 

@@ -66,8 +66,8 @@ class Search:
         again = abs(in_flight - self._refused_at) <= 1
         self._probe_in = min(2 * self._probe_in, LATEST_PROBE) if again else SOONEST_PROBE
         self._refused_at = float(min(in_flight, self.limit))
-        # With one call, the search cannot rest below it: after one accepted call, two are tried. The pacer's gate
-        # spaces these refusals. A wait here would use up the others' burst with one call.
+        # With one call, the search cannot rest below it: after one accepted call, two are tried. The pacer's
+        # pauses space these refusals. A wait here would use up the others' burst with one call.
         self._aim(max(1.0, self._refused_at * CUT))
         self._cut_at, self._trips = now, 0.0
         return True

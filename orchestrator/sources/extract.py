@@ -35,7 +35,7 @@ _LABELLED = re.compile(
 _ASSIGNED = _BEGINS + rb"[\"'\\]*\s*[:=]\s*"
 _LIST = re.compile(_ASSIGNED + rb"[\"'\\]*\[([^\]\r\n]+)")
 _LEFT_OPEN = re.compile(_ASSIGNED + rb"(?:[\"'\\]*\[[^\]]*|(?<=:)\s*)\Z")
-_ITEMS = re.compile(rb"([\s\"'\\,0-9A-Za-z._~-]*)(\][^\]]*)?")  # a further line of a list, up to its end
+_ITEMS = re.compile(rb"([\s\"'\\,0-9A-Za-z._~-]*)(\][^\]]*)?")  # the next line of a list, up to its end
 _OTHER_VALUE = re.compile(_ASSIGNED + rb"[\"'\\]*([0-9A-Za-z._~-]*\d[0-9A-Za-z._~-]*)")
 _ALONE = re.compile(rb"(?<![0-9A-Za-z])" + _KEY)
 _TIME = re.compile(
@@ -180,9 +180,7 @@ class _Source:
         self.name = name
         self.long_lines = 0
         self.long_rows = 0
-        self.in_list = (
-            False  # the line before has a key's label without its value, or without the end of its list
-        )
+        self.in_list = False  # the previous line ends after a key's label, or inside a list of keys
         self._nul = 0
         self._unusable = 0
         self._first_unusable = 0
@@ -204,7 +202,7 @@ class _Source:
                 self._first_unusable = self._first_unusable or row
 
     def further_items(self, line: bytes) -> list[bytes]:
-        """The keys at the start of ``line`` that belong to a list in the lines before."""
+        """Return the keys at the start of ``line`` that continue a list of the previous lines."""
         items = _ITEMS.fullmatch(line) if self.in_list else None
         self.in_list = _LEFT_OPEN.search(line) is not None or (items is not None and items[2] is None)
         return [] if items is None else _ALONE.findall(items[1])

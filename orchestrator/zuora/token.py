@@ -20,7 +20,7 @@ start a renewal. The tenant allows 100 a minute."""
 
 FRESH_TOKENS = 5
 REFUSED_FOR = 60.0
-"""The credentials count as refused after this many tokens in a row with HTTP 401, over ``REFUSED_FOR`` seconds.
+"""The credentials are refused if ``FRESH_TOKENS`` tokens in a row get HTTP 401, over at least ``REFUSED_FOR`` seconds.
 During an outage a tenant may refuse valid tokens too. A run that ends because of that would leave actions running."""
 
 REFUSED_AT_ONCE = 5.0
