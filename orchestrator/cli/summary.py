@@ -133,6 +133,8 @@ def _outcomes(page: Page, summary: Summary) -> None:
     page.entry("stopped", f"{counts.get(Outcome.STOPPED, 0):,}")
     add_over(page, summary)
     for outcome, meaning in _PERSON.items():
+        if outcome is Outcome.MALFORMED and summary.by_tenant is not None:
+            meaning += ", or no known tenant"
         if counts.get(outcome):
             page.entry("need a person", f"{counts[outcome]:,} {outcome.value} ({meaning})", "red")
     if summary.duplicates:
@@ -253,7 +255,7 @@ def _next(page: Page, ended: EndedRun) -> None:
     if counts.get(Outcome.SKIPPED_BY_GUARD):
         steps.step("Actions that a guard skipped continue to run. Was the guard right?")
     if counts.get(Outcome.MALFORMED):
-        steps.step("Correct the rows without a bulk key, and run them again.")
+        steps.step("Correct the malformed rows, and run them again.")
     if (index := read_index(ended.directory)) is not None:
         _records_to_handle(steps, index, ended)
     if steps.lines:

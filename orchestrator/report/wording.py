@@ -63,7 +63,7 @@ OUTCOMES: dict[Outcome, Words] = {
     ),
     Outcome.MALFORMED: Words(
         "Malformed",
-        "The row contains no bulk key. Nothing was sent for it.",
+        "The row contains no bulk key, or no known tenant in a run of several. Nothing was sent for it.",
         "Correct the row and run it by itself.",
         "no bulk key",
     ),
@@ -147,7 +147,9 @@ ERRORS: dict[str, Words] = {
     ),
     Kind.UNKNOWN: Words("Unknown error", "The tenant gave a reason that is not documented.", _TENANT_STATUS),
     "malformed": Words(
-        "No bulk key", "The row contains no bulk key.", "Correct the row and run it by itself."
+        "Malformed row",
+        "The row contains no bulk key, or no known tenant in a run of several.",
+        "Correct the row and run it by itself.",
     ),
     "unexpected_action": Words(
         "Not as expected", "An expectation (--expect-…) did not hold.", "Was the guard right?"

@@ -121,6 +121,8 @@ def test_a_row_of_an_unknown_tenant_is_malformed_and_the_known_ones_are_named(ma
     ]
     assert "tenants.toml has north, south" in report["actions"][1]["error"]["message"]
     assert [one["malformed"] for one in report["summary"]["by_tenant"].values()] == [0, 1]
+    assert "3 malformed (no bulk key, or no known tenant)" in ended.err
+    assert "without a bulk key" not in ended.err
 
 
 def test_a_tenant_without_rows_is_not_contacted(mass_stop, two):

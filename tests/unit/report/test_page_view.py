@@ -97,7 +97,7 @@ def test_an_error_of_the_table_leads_to_the_rows_it_counts(run):
     one_of_each(run)
     rows = shown_rows(page(run))
     errors = read_view(JournalReader(run.connection)).errors
-    assert {one.words.title for one in errors} == {"Not found", "Timed out", "No bulk key"}
+    assert {one.words.title for one in errors} == {"Not found", "Timed out", "Malformed row"}
     for one in errors:
         assert sum(row["error"] == one.words.title for row in rows) == one.actions
 
