@@ -97,9 +97,8 @@ class Hedging:
         slow = self._slow(now)
         for send in slow:
             latency, age = self._latency[send.race.kind], now - send.started
-            if send not in self._outliers and latency.is_outlier(age):
-                self._outliers.add(send)
-                self.budget.outliers += 1
+            if latency.is_outlier(age):
+                self._count_outlier(send)
             overtaken = self._order.is_overtaken(send.number)
             if latency.is_due(
                 age, overtaken=overtaken, slow=len(slow), in_flight=in_flight, stops_wait=stops_wait
@@ -125,10 +124,15 @@ class Hedging:
         if self.budget.left <= 0 or self._is_troubled(now) or not send.race.hedge(send):
             return
         self.budget.hedges += 1
-        self._outliers.add(send)
+        self._count_outlier(send)  # its hedge may win before it is one by its own age
         self._waiting[send] = None
         # A hedge needs a slot, and so do other calls. Slow calls must not take all of them.
         while len(self._waiting) * 2 >= self._pacer.limit:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
             oldest.supersede()
+
+    def _count_outlier(self, send: Send) -> None:
+        if send not in self._outliers:
+            self._outliers.add(send)
+            self.budget.outliers += 1

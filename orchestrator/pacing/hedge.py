@@ -40,7 +40,7 @@ PATIENCE, PATIENCE_WITH_ALL = 2.0, 8.0
 PATIENCE_FOR_STOPS, SLOW_SHARE = 2.0, 0.05
 """Waiting time in delays while new stops need the slot, unless more than ``SLOW_SHARE`` of the calls are slow."""
 
-SHARE, MOST_SHARE, FREE = 0.05, 0.15, 3
+SHARE, MOST_SHARE, FREE = 0.05, 0.40, 3
 """Additional calls: a share of all calls, the larger share while there are as many outliers, and a fixed number."""
 
 
@@ -140,7 +140,7 @@ class StartOrder(Generic[T]):
 
 
 class HedgeBudget:
-    """The number of calls that may be sent a second time: 5 % of all calls, up to 15 % while as many are outliers."""
+    """The number of calls that may be sent a second time: 5 % of all calls, up to 40 % while as many are outliers."""
 
     def __init__(self) -> None:
         self.calls = 0

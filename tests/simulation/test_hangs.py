@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import Random
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_stops_that_took_effect_while_their_calls_hung_are_reported_as_stopped(k
     world = World(VirtualTenant(actions_of(keys), script=hangs(-1.0, 14.0, works=True)))
     ending = virtually(world.run(rows_of(keys)))
     assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: keys})
+
+
+@pytest.mark.parametrize(("share", "seconds"), [(0.1, 8.0), (0.2, 20.0)])
+def test_a_share_of_calls_that_hang_delays_no_stop_until_its_timeout(share, seconds):
+    random = Random(f"hang {share}")
+
+    def script(name: str, key: str, n: int) -> Fault | None:
+        return lost(works=False) if random.random() < share else None
+
+    world = World(VirtualTenant(actions_of(1_000), script=script), settings(concurrency=40))
+    ending = virtually(world.run(rows_of(1_000)))
+    assert (ending.state, world.report().summary.outcomes) == ("finished", {Outcome.STOPPED: 1_000})
+    assert last_effective_stop(world.tenant) <= seconds
 
 
 class SlowFiles(VirtualTenant):
