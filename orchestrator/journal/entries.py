@@ -92,7 +92,6 @@ class SourceInfo(Struct, frozen=True):
     path: str | None = None
     sha256: str | None = None
     rows: int = 0
-    last_row: int = 0
     chain: str = ""
     complete: bool = False
     bytes: int | None = None

@@ -161,12 +161,9 @@ class RunJournal:
                 connection.executemany(sql("admit_duplicate"), values)
             new = Counter(dict(connection.execute(sql("new_keys"), before).fetchall()))
             chain = chained(source.chain, rows)
-            last = rows[-1].number
-            connection.execute(
-                sql("source_read"), {"id": source.id, "rows": len(rows), "last_row": last, "chain": chain}
-            )
-            read = msgspec.structs.replace(source, rows=source.rows + len(rows), last_row=last, chain=chain)
-            return read, new
+            read = {"rows": len(rows), "last_row": rows[-1].number, "chain": chain}
+            connection.execute(sql("source_read"), read | {"id": source.id})
+            return msgspec.structs.replace(source, rows=source.rows + len(rows), chain=chain), new
 
         return self.perform(work)
 

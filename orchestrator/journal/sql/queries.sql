@@ -274,7 +274,7 @@ INSERT INTO source (name, path) VALUES (:name, :path);
 SELECT id, command, version, process_started_at, started_at, base_url, entity_id, org_ids, settings FROM run;
 
 -- name: sources
-SELECT id, name, path, sha256, rows, last_row, chain, complete, bytes, digest FROM source ORDER BY id;
+SELECT id, name, path, sha256, rows, chain, complete, bytes, digest FROM source ORDER BY id;
 
 -- name: sessions
 SELECT n, started_at, ended_at, state, reason, exit_status, token_calls, operator FROM session ORDER BY n;
