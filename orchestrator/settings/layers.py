@@ -21,6 +21,12 @@ from orchestrator.settings.text import from_variable, is_unset
 _SECRETS = {"token", "token_file", "client_secret", "client_secret_file"}
 _RIVALS = {"env": {"base_url"}, "base_url": {"env"}, **{name: _SECRETS - {name} for name in _SECRETS}}
 
+_SECRET_VARIABLES = {"client_secret": "ZUORA_CLIENT_SECRET", "token": "ZUORA_TOKEN"}
+_PREFIX = "MASS_STOP_"
+_LIKE = (
+    0.82  # similarity of a mistyped name. A variable of this name may also be for a script of the operator.
+)
+
 OF_ONE_TENANT = (
     "env", "base_url", "client_id", "client_secret_file", "token_file", "entity_id", "org_ids",
 )  # fmt: skip
@@ -38,6 +44,7 @@ def resolve(
 
     ``earlier`` has the settings of a resumed run. Without ``config``, ``mass-stop.toml`` in the working directory is
     read if it exists. ``warn`` receives a sentence about a file that is read although its mode is not strict enough.
+    It also receives one about each environment variable whose name is probably mistyped.
 
     Raises:
         SettingError: a value is invalid. The message has the setting, its origin and valid values.
@@ -45,7 +52,7 @@ def resolve(
     """
     file = Path(config) if config is not None else implicit.find()
     given = _from_options(options)
-    nearer = combined(given, _from_environment(environment))
+    nearer = combined(given, _from_environment(environment, warn))
     from_file = _from_file(file, warn, named=config is not None) if file is not None else {}
     values = combined(nearer, from_file, earlier or {})
     _one_or_many(given, values)
@@ -169,16 +176,31 @@ def _known(name: str, begin: str) -> Setting:
     raise UsageError(f"{begin}, which is no setting{hint}")
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environment: Mapping[str, str], warn: implicit.Warn) -> dict[str, Any]:
+    for name in environment:
+        if name.startswith(_PREFIX) and (meant := _meant(name)):
+            warn(f"{name} is no setting; did you mean {meant}?")
     values = {
         name: setting.read(from_variable(environment[setting.variable]), setting.variable)
         for name, setting in SETTINGS.items()
         if not is_unset(environment.get(setting.variable, ""))
     }
-    for name, variable in (("client_secret", "ZUORA_CLIENT_SECRET"), ("token", "ZUORA_TOKEN")):
+    for name, variable in _SECRET_VARIABLES.items():
         if secret := secret_of_variable(environment.get(variable, ""), variable):
             values[name] = secret
     return values
+
+
+def _meant(variable: str) -> str | None:
+    """Return the variable whose name is like ``variable``; None if there is none, or if it is one itself."""
+    variables = {setting.variable for setting in SETTINGS.values()}
+    name = variable.removeprefix(_PREFIX)
+    if variable in variables:
+        return None
+    if f"ZUORA_{name}" in {*variables, *_SECRET_VARIABLES.values()}:
+        return f"ZUORA_{name}"
+    near = difflib.get_close_matches(name, [one.removeprefix(_PREFIX) for one in variables], 1, _LIKE)
+    return f"{_PREFIX}{near[0]}" if near else None
 
 
 def _from_file(path: Path, warn: implicit.Warn, *, named: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.durations import show_duration
 from orchestrator.errors import SettingError
-from orchestrator.settings import SETTINGS, Rate, Threshold
+from orchestrator.settings import SETTINGS, Rate, Threshold, resolve
 from tests.unit.settings.resolved import resolved
 
 
@@ -161,3 +161,33 @@ def test_an_unknown_environment_is_refused_and_the_known_ones_are_named():
 def test_the_help_of_a_setting_is_readable_on_every_terminal(name):
     setting = SETTINGS[name]
     assert f"{setting.help}{setting.form.metavar}{setting.form.expected}".isascii()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("MASS_STOP_EXPECT_ACTION_TYPES", "MASS_STOP_EXPECT_ACTION_TYPE"),
+        ("MASS_STOP_HEADROM", "MASS_STOP_HEADROOM"),
+        ("MASS_STOP_BASE_URL", "ZUORA_BASE_URL"),
+        ("MASS_STOP_CLIENT_SECRET", "ZUORA_CLIENT_SECRET"),
+    ],
+)
+def test_a_mistyped_variable_is_named_with_the_right_one(variable, meant):
+    """An expectation in a mistyped variable would not protect any action."""
+    said: list[str] = []
+    resolve({}, {variable: "canary"}, warn=said.append)
+    assert said == [f"{variable} is no setting; did you mean {meant}?"]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *(f"MASS_STOP_{name}" for name in ("PORT", "SEED", "FAULTS", "ACTIONS", "LATENCY", "KEYS", "FORMAT", "ONLY")),
+        *(f"MASS_STOP_{name}" for name in ("LATEST", "LOOSE", "RETRY_REJECTED", "CONFIG", "RUN_DIR", "STATE")),
+        "MASS_STOP_EXIT_STATUS", "MASS_STOP_HOME", "MASS_STOP",
+    ],
+)  # fmt: skip
+def test_a_variable_of_another_command_or_of_a_script_is_not_mentioned(variable):
+    said: list[str] = []
+    resolve({}, {variable: "1"}, warn=said.append)
+    assert said == []
