@@ -86,16 +86,16 @@ class Journey(Struct, eq=False):
 
     async def _to_completion(self, action: Action) -> Completion:
         """Each step returns how the action ends, or None. Then it has set ``action.step`` to the next one."""
-        terminal: Reading | None = None
+        reading: Reading | None = None
         if action.step is Step.STOP:
             if self._expectations:
                 checked = await self._check_guards(action)
                 if isinstance(checked, Completion):
                     return checked
-                terminal = checked
-            if terminal is None and (completion := await self._stop(action)):
+                reading = checked
+            if reading is None and (completion := await self._stop(action)):
                 return completion
-        if action.step is Step.POLL and (completion := await self._poll_until_over(action, terminal)):
+        if action.step is Step.POLL and (completion := await self._poll_until_over(action, reading)):
             return completion
         assert action.outcome is not None
         problem = await self._reader.file(action)
@@ -108,7 +108,7 @@ class Journey(Struct, eq=False):
 
         Returns:
             A Completion: no stop is sent, and the action ends like this.
-            A Reading: it shows that the action is over already.
+            A Reading: the action is over already, or is Stopping because of an earlier stop of this run.
             None: the stop may be sent.
         """
         try:
