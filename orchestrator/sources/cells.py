@@ -103,6 +103,8 @@ def key_problem(cell: str, *, any_key: bool = False) -> str:
             if keys == 1
             else f"The cell contains {keys} keys; put each into a row or cell of its own."
         )
+    if any_key and text in (".", ".."):
+        return f"{form[0].upper()}{form[1:]}, but not . or .. alone: a path has them for folders."
     if foreign:
         sign = foreign[0]
         return f"Character {foreign.start() + 1} of the key is {sign!a} (U+{ord(sign):04X}); {form}."

@@ -137,7 +137,13 @@ class _Table:
             self._header or self._single or sum(map(len, cells)) - len(cells[at]) >= 32
         ):
             return None
+        if self._any_key and self._is_header(cells):  # a title may be a key by its form
+            return None
         return self._row(number, cells, key, (at,))
+
+    def _is_header(self, cells: list[str]) -> bool:
+        """Return whether ``cells`` are the header once more, as in files that were joined."""
+        return bool(self._header) and [cell.strip(INVISIBLE) for cell in cells] == self._header
 
     def rows(self, record: Record) -> Iterator[InputRow | None]:
         """Yield the rows of any record; none for a repeated header."""
@@ -146,7 +152,7 @@ class _Table:
             yield self._malformed(number, cells, self._at, problem)
         elif self._single and any(map(clean, cells[1:])):
             yield self._malformed(number, cells, self._at, _SEVERAL_CELLS)
-        elif not self._header or [cell.strip(INVISIBLE) for cell in cells] != self._header:
+        elif not self._is_header(cells):
             yield from self._search(number, cells)
 
     def _search(self, number: int, cells: list[str]) -> Iterator[InputRow | None]:

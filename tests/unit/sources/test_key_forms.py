@@ -102,3 +102,14 @@ def test_any_key_without_a_header_reports_a_row_of_several_cells(keys):
 
 def test_any_key_finds_bulk_keys_beyond_the_header(keys):
     assert [row.key for row in keys(f"key\njob-1,{A}\n", any_key=True)] == ["job-1", A]
+
+
+@pytest.mark.parametrize("options", [{}, {"column": "bulk_key"}, {"column": "2"}])
+def test_a_repeated_header_is_no_key_with_any_key(keys, options):
+    found = keys("job,bulk_key\n1,job-1\njob, bulk_key\n2,job-2\n", any_key=True, **options)
+    assert [(row.number, row.key) for row in found] == [(2, "job-1"), (4, "job-2")]
+
+
+@pytest.mark.parametrize("key", [".", ".."])
+def test_a_step_of_a_path_is_refused_with_its_reason(keys, key):
+    assert "not . or .. alone" in problem(keys(f"bulk_key\n{key}\n", any_key=True))
