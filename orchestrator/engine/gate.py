@@ -195,10 +195,8 @@ class Gate:
         if pacer.full:
             if self._downloads:
                 self._make_room()
-        elif (
-            pacer.in_flight >= self._connections and not self._growing
-        ):  # every connection is busy: open another
-            self._growing = True
+        elif pacer.in_flight >= self._connections and not self._growing:
+            self._growing = True  # every connection is busy: open another
             self._ramp.ask(self._grow)
 
     async def end_downloads(self, timeout: float) -> None:

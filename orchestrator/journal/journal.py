@@ -10,8 +10,9 @@ from orchestrator.action import Action
 from orchestrator.clock import Clock
 from orchestrator.errors import NO_RESPONSE, StorageError
 from orchestrator.journal import database
+from orchestrator.journal.database import sql
 from orchestrator.journal.entries import to_action, to_polled_action
-from orchestrator.journal.run_journal import RunJournal, sql, to_json
+from orchestrator.journal.run_journal import RunJournal, to_json
 from orchestrator.journal.writer import FallbackConnection, ThreadWriter
 from orchestrator.model import ActionState, Outcome, Problem, Reading, Records, Status
 

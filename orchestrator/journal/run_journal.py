@@ -11,6 +11,7 @@ import msgspec
 
 from orchestrator.clock import Clock
 from orchestrator.journal import database
+from orchestrator.journal.database import sql
 from orchestrator.journal.entries import (
     Counts,
     Operator,
@@ -29,7 +30,6 @@ R = TypeVar("R")
 UNRANKED = 1e300
 """The rank of a row without a number, under ``--order``: after all that have one."""
 
-sql = database.sql
 _encode = msgspec.json.encode
 _WAITING = Stage.WAITING.value
 
