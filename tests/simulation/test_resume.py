@@ -18,7 +18,7 @@ from tests.simulation.tenant import (
     scripted,
     throttled,
 )
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import now, virtually
 from tests.simulation.watched import stops
 from tests.simulation.world import World, entry, rows_of, settings
 
@@ -63,6 +63,42 @@ def test_a_resumed_run_polls_an_unconfirmed_key_again():
 
     virtually(main())
     assert (world.report().summary.outcomes, len(stops(world))) == ({Outcome.STOPPED: 3}, 3)
+
+
+class ForgetfulTenant(VirtualTenant):
+    """Accepts each stop. Stops of the first 100 seconds have no effect."""
+
+    async def stop(self, bulk_key: str, track_id: str) -> str | None:
+        if now() >= 100.0:
+            return await super().stop(bulk_key, track_id)
+        await asyncio.sleep(0.05)
+        return None
+
+
+@pytest.mark.parametrize(
+    ("then", "outcome"),
+    [
+        ({}, Outcome.STOPPED),
+        ({"others_stop_at": 110.0}, Outcome.STOPPED),
+        ({"speed": 0.9}, Outcome.COMPLETED_BEFORE_STOP),
+        ({"refuses": Kind.NO_PERMISSION}, Outcome.UNCONFIRMED),
+    ],
+)
+def test_an_action_that_runs_despite_an_accepted_stop_is_stopped_again_by_a_resume(then, outcome):
+    tenant = ForgetfulTenant(actions_of(3))
+    world = World(tenant, settings(settle=60.0))
+
+    async def main() -> Ending:
+        await world.run(rows_of(3))
+        assert world.report().summary.outcomes == {Outcome.UNCONFIRMED: 3}
+        await asyncio.sleep(60.0)
+        for action in tenant.actions.values():
+            for name, value in then.items():
+                setattr(action, name, value)
+        return await world.run(rows_of(3))
+
+    assert virtually(main()).state == "finished"
+    assert world.report().summary.outcomes == {outcome: 3}
 
 
 def test_a_key_that_was_unreachable_is_sent_again_by_a_resumed_run():

@@ -152,10 +152,14 @@ UPDATE mark SET trouble = NULL;
 -- name: reopen
 -- A resumed run has no action in memory. Every action that is not known to be over continues: it is polled if its stop
 -- was accepted, and stopped otherwise, with all its attempts. A missing response file is fetched again.
+-- An action that still ran at the end of --settle is stopped again, although the tenant accepted a stop.
 UPDATE action SET
     claimed = 0, due_at = 0, read_from = NULL, polls = 0,
-    lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1 ELSE lost END,
+    lost = CASE WHEN stage = 1 AND attempts > 0 THEN 1
+                WHEN outcome = 'unconfirmed' AND accepted_at IS NOT NULL AND status IN ('Pending', 'Processing') THEN 1
+                ELSE lost END,
     stage = CASE
+        WHEN outcome = 'unconfirmed' AND status IN ('Pending', 'Processing') THEN 0
         WHEN accepted_at IS NOT NULL THEN 2
         WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable', 'not_attempted') THEN 2
         ELSE 0 END,
