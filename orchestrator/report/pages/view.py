@@ -17,7 +17,7 @@ from orchestrator.report.pages.breakdowns import NO_TYPE, Breakdown, Cell, Sums,
 from orchestrator.report.pages.fate import Fate, fate_of
 from orchestrator.report.schema import Headline
 from orchestrator.report.wording import OUTCOMES, RUN_AGAIN, Group, Words, by_group, error_words
-from orchestrator.settings import SETTINGS, Settings
+from orchestrator.settings import SETTINGS, Setting, Settings
 
 FIRST = 20
 """How many actions of each outcome that needs a person are named at once."""
@@ -186,7 +186,7 @@ class View(Struct, frozen=True):
         settings = msgspec.convert(self.info.settings, Settings)
         values = ((SETTINGS[name], getattr(settings, name)) for name in _SETTINGS_SHOWN)
         return [
-            (setting.option, setting.shown(value)) for setting, value in values if value != setting.default
+            (setting.option, _shown(setting, value)) for setting, value in values if value != setting.default
         ]
 
 
@@ -253,3 +253,10 @@ def _failing(row: tuple[Any, ...]) -> Failing:
         tenant,
         sorted(filter(None, msgspec.json.decode(tenants, type=list[str]))),
     )
+
+
+def _shown(setting: Setting, value: Any) -> str:
+    """The value in full: none of the settings shown has an address with a password, but some have an ``@``."""
+    if value is True:
+        return "yes"
+    return ", ".join(value) if isinstance(value, tuple) else setting.form.show(value)

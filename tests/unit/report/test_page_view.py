@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,6 +158,15 @@ def test_settings_at_their_default_are_not_shown(run):
     assert read_view(JournalReader(run.connection)).limits == [
         ("--headroom", "20"),
         ("--max-failures", "5% of the keys"),
+    ]
+
+
+def test_the_guards_of_a_run_are_shown_in_full(run):
+    given = {"expect_uploaded_by": ["ann@example.com", "bob@example.com"], "no_results": True}
+    run.connection.execute("UPDATE run SET settings = ?", [msgspec.json.encode(given).decode()])
+    assert read_view(JournalReader(run.connection)).limits == [
+        ("--expect-uploaded-by", "ann@example.com, bob@example.com"),
+        ("--no-results", "yes"),
     ]
 
 
