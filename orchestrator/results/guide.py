@@ -32,8 +32,8 @@ _FOLDERS = {
     "reverse": (
         "Reverse, if needed",
         (
-            "These records went through before the stop. A file DeleteRevenueSchedule-NNN.csv deletes the created "
-            "schedules when it is uploaded. The other files list what changed; the old values are in no response file."
+            "These records went through before the stop. The files list what changed; the old values are in no "
+            "response file."
         ),
     ),
 }

@@ -173,7 +173,8 @@ class Remediation:
             own_directory(self._work / folder)
             files = UploadFiles(self._work / folder / tenant, kind, _INFORMATION[folder])
             self._uploads[folder, tenant, kind] = files
-        files.add(layout.header if kind == layout.action_type.name else _SCHEDULES, parts)
+        reverses = kind != layout.action_type.name
+        files.add(_SCHEDULES if reverses else layout.header, parts, reverses=reverses)
 
     def _write_guide(self) -> None:
         files = [

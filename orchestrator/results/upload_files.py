@@ -16,6 +16,8 @@ MOST_BYTES = 4_000_000
 
 _NO_GROUPS = pa.array([], pa.binary())
 
+_Kind = tuple[tuple[str, ...], bool]  # the header, and whether an upload of the file reverses its records
+
 
 class Lines(Struct, frozen=True):
     """Records of one action as lines of CSV.
@@ -35,17 +37,24 @@ class Lines(Struct, frozen=True):
 
 
 class UploadFile(Struct):
-    """One file that was written. ``plain`` says that it lacks the informational columns, which did not fit."""
+    """One file that was written.
+
+    ``plain`` says that it lacks the informational columns, which did not fit. ``reverses`` says that its upload
+    takes back what its records are about.
+    """
 
     path: Path
     plain: bool = False
+    reverses: bool = False
     records: int = 0
     size: int = 0
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences on what is unusual about the file, without its name as their subject."""
+        """Sentences on what is particular to the file, without its name as their subject."""
         remarks = []
+        if self.reverses:
+            remarks.append("deletes the revenue schedules that were created, when it is uploaded.")
         if self.plain:
             remarks.append(
                 "lacks the columns that start with #: one group and these columns do not fit into 4 MB."
@@ -74,10 +83,10 @@ class UploadFiles:
         self._folder = folder
         self._stem = stem
         self._more = more
-        self._open: dict[tuple[str, ...], UploadFile] = {}
-        self._groups: dict[tuple[str, ...], pa.Array] = {}  # in each open file
+        self._open: dict[_Kind, UploadFile] = {}
+        self._groups: dict[_Kind, pa.Array] = {}  # in each open file
 
-    def add(self, names: tuple[str, ...], parts: Sequence[Lines]) -> None:
+    def add(self, names: tuple[str, ...], parts: Sequence[Lines], *, reverses: bool = False) -> None:
         """Writes some records of one action, in the order of processing.
 
         ``names`` are those of the uploaded columns. A group is in these records as a whole. Raises OSError.
@@ -85,13 +94,14 @@ class UploadFiles:
         size = sum(len(text_of(part.whole)) for part in parts)
         header = header_line(*names, *self._more)
         if len(header) + size > MOST_BYTES:
-            self._split(names, parts)
+            self._split(names, parts, reverses=reverses)
             return
         named = _named(parts)
-        file, used = self._open.get(names), self._groups.get(names, _NO_GROUPS)
+        kind = names, reverses
+        file, used = self._open.get(kind), self._groups.get(kind, _NO_GROUPS)
         if file is None or file.size + size > MOST_BYTES or pc.any(pc.is_in(used, value_set=named)).as_py():
-            file, used = self._begin(header), _NO_GROUPS
-        self._open[names], self._groups[names] = file, pa.concat_arrays([used, named])
+            file, used = self._begin(header, reverses=reverses), _NO_GROUPS
+        self._open[kind], self._groups[kind] = file, pa.concat_arrays([used, named])
         for part in parts:
             file.write(text_of(part.whole), len(part.whole))
 
@@ -100,7 +110,7 @@ class UploadFiles:
         for file in self._open.values():
             sync(file.path)
 
-    def _split(self, names: tuple[str, ...], parts: Sequence[Lines]) -> None:
+    def _split(self, names: tuple[str, ...], parts: Sequence[Lines], *, reverses: bool) -> None:
         header = header_line(*names, *self._more)
         named: list[bytes] = []
         sizes: list[int] = []
@@ -112,7 +122,7 @@ class UploadFiles:
             header = header_line(*names)
             sizes = [max(size, 2) + 2 for part in parts for size in part.uploaded.to_pylist()]
         for records in _shares(sizes, named, MOST_BYTES - len(header)):
-            file = self._begin(header, plain=plain)
+            file = self._begin(header, plain=plain, reverses=reverses)
             end = 0
             for part in parts:
                 start, end = end, end + len(part.whole)
@@ -123,9 +133,9 @@ class UploadFiles:
                 file.write(text, len(chosen))
             sync(file.path)
 
-    def _begin(self, header: bytes, *, plain: bool = False) -> UploadFile:
+    def _begin(self, header: bytes, *, plain: bool = False, reverses: bool = False) -> UploadFile:
         own_directory(self._folder)
-        file = UploadFile(self._folder / f"{self._stem}-{len(self.files) + 1:03d}.csv", plain)
+        file = UploadFile(self._folder / f"{self._stem}-{len(self.files) + 1:03d}.csv", plain, reverses)
         self.files.append(file)
         file.write(header)
         return file

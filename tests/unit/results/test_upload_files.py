@@ -133,6 +133,20 @@ def test_changed_objects_of_the_other_types_are_listed(actions, kind):
     assert actions.read(f"reverse/{kind}-001.csv")[1:] == [["", "K1", A, "1"]]
 
 
+def test_created_schedules_are_in_no_file_with_schedules_that_were_deleted(actions):
+    deleted = ["Revenue Schedule Number", "Success", "Error Message"]
+    created = ["Subscription Charge Key", "Success", "Revenue Schedule Number", "Error Message"]
+    actions.add(A, deleted, [["RS-1", "Y", ""]], "DeleteRevenueSchedule")
+    actions.add(B, created, [["C1", "Y", "RS-2", ""]], "CreateRevenueSchedule")
+    actions.publish()
+    assert actions.read("reverse/DeleteRevenueSchedule-001.csv")[1:] == [["RS-1", A, "1"]]
+    assert actions.read("reverse/DeleteRevenueSchedule-002.csv")[1:] == [["RS-2", B, "1"]]
+    page = (actions.directory / "remediation" / "README.md").read_text()
+    sentence = next(line for line in page.splitlines() if "deletes the revenue schedules" in line)
+    assert "DeleteRevenueSchedule-002.csv" in sentence
+    assert "DeleteRevenueSchedule-001.csv" not in sentence
+
+
 def test_a_schedule_number_that_the_user_uploaded_is_kept(actions):
     header = ["Revenue Schedule Number", "Success", "Error Message"]
     actions.add(A, header, [["RS-9", "", ""]], "UpdateRevenueSchedule")
