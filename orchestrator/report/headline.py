@@ -94,13 +94,20 @@ def _state(
     if not person:
         none = f"None of the {actions} processes" if every > 1 else "The mass action does not process"
         return "good", "All over", f"{none} records any more.", ""
-    if run.state == "running":
-        left = f"{person - said_over:,} of {actions} were not known to be over when this was written."
-        said = f"{said_over:,} of {actions} are over according to the tenant; {_UNREAD}"
-        return "open", "Not finished", said if said_over == person else left, ""
     if said_over == person:
-        are = f"{said_over:,} of {actions} are" if every > 1 else "The mass action is"
-        return "open", "Not confirmed", f"{are} over according to the tenant; {_UNREAD}", ""
+        are = (
+            f"{said_over:,} of {actions} {'is' if said_over == 1 else 'are'}"
+            if every > 1
+            else "The mass action is"
+        )
+        title = "Not finished" if run.state == "running" else "Not confirmed"
+        return "open", title, f"{are} over according to the tenant; {_UNREAD}", ""
+    if run.state == "running":
+        left = person - said_over
+        were = (
+            f"{left:,} of {actions} {'was' if left == 1 else 'were'}" if every > 1 else "The mass action was"
+        )
+        return "open", "Not finished", f"{were} not known to be over when this was written.", ""
     may_have_stopped = summary.timing.last_stop_seconds is not None or Outcome.UNCONFIRMED in summary.outcomes
     nothing = person == every and not may_have_stopped
     title = "Nothing was stopped" if nothing else "Not all over"
@@ -115,7 +122,9 @@ def _state(
 def _would_stop(planned: int, every: int, person: int, unread: int) -> str:
     """The headline of a plan in which ``unread`` statuses were not read and ``person`` actions need a person."""
     sentence = f"A run would stop {planned:,} of {counted(every, 'mass action')}."
-    if unread:
+    if unread == every:
+        sentence = f"No status was read of {counted(every, 'mass action')}."
+    elif unread:
         were = "was" if unread == 1 else "were"
         sentence = (
             f"A run would stop {planned:,} of the {counted(every - unread, 'mass action')} whose status was read; "

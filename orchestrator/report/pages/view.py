@@ -177,7 +177,7 @@ class View(Struct, frozen=True):
         if self.run.command == "plan":
             return "Read the rest:"
         if self.groups["person"]:
-            return "Continue with the actions that are not over:"
+            return "Continue with the actions that are not known to be over:"
         return "Read the rest of the input, and stop its actions:"
 
     @property

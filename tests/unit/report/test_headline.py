@@ -239,6 +239,14 @@ def test_keys_that_the_tenant_called_over_are_not_counted_as_open():
             assert "2 are over according to the tenant" in text, name
 
 
+def test_actions_that_the_tenant_called_over_are_not_called_open_by_the_next_step():
+    with made_run() as run:
+        refused(SAID_OVER, 2)(run)
+        run.end("interrupted", "Interrupted by SIGINT.")
+        for name, text in forms(run).items():
+            assert "actions that are not over" not in text, name
+
+
 def test_a_plan_with_refused_reads_says_so():
     with made_run(command="plan") as run:
         refused(REFUSED)(run)
@@ -265,7 +273,15 @@ def test_unknown_records_are_not_shown_as_zero(form):
             lambda run: (rejected(0, 2)(run), over(1)(run)),
             "not finished 2 of 3 mass actions were not known to be over",
         ),
+        ("run", rejected(0, 1), "not finished the mass action was not known to be over"),
+        (
+            "run",
+            lambda run: (rejected(0, 1)(run), over(1)(run)),
+            "not finished 1 of 2 mass actions was not known to be over",
+        ),
+        ("run", refused(SAID_OVER, 1, others=1), "not finished 1 of 2 mass actions is over according to the tenant"),
         ("run", lambda _: None, "nothing to stop no row of the input was read"),
+        ("plan", rejected(0, 3), "plan no stop was sent no status was read of 3 mass actions"),
         ("plan", lambda run: run.add(Outcome.WOULD_STOP), "plan no stop was sent a run would stop 1 of 1 mass action"),
     ],
 )  # fmt: skip

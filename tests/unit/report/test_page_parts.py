@@ -277,11 +277,12 @@ def test_an_input_that_was_cut_is_not_called_done():
     assert "Nothing" not in steps
 
 
-def test_a_run_that_is_at_work_calls_its_actions_not_over_yet(run):
+def test_a_run_that_is_at_work_calls_its_actions_not_known_to_be_over(run):
+    """The tenant may have called some of them over already."""
     run.add(Outcome.STOPPED)
     run.add(None)
     shown = text_of(page(run))
-    assert "Not over yet 1" in shown
+    assert "Not known to be over 1" in shown
     assert "Need a person" not in shown
 
 
