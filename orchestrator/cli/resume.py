@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import complete, options
+from orchestrator.cli import complete, options, targets
 from orchestrator.cli.help import Command
 from orchestrator.cli.latest import latest_option, run_or_latest
 from orchestrator.cli.output import say
@@ -50,6 +50,7 @@ def command(places: tuple[str, ...], latest: bool, retry_rejected: bool, **given
         say(sentence)
     settings = options.read_settings(given, earlier=runs.kept(earlier))
     options.say_implicit(settings)
+    targets.keep_sources([*sources, *(source.path for source in known if source.path is not None)], settings)
     unread = runs.unread_sources(run_dir, known, sources, earlier.plan)
 
     origin = runs.Origin(options.command_line())

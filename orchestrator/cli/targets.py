@@ -64,7 +64,8 @@ def refuse_report_target(report: str | None, option: str = "--report") -> None:
             raise UsageError(f"{option}: {reason}. Name another path.")
         if path.is_dir():
             raise UsageError(f"{option}: {report} is a directory; name a file in it.")
-        if path.resolve().name.startswith((JOURNAL, LOG)):
+        name = path.resolve().name
+        if name in (JOURNAL, LOG) or name.startswith(f"{JOURNAL}-"):
             raise UsageError(f"{option}: {report} is the name of a run's journal or log; name another path.")
         if path.exists() and not path.is_file():
             return  # a pipe or a device

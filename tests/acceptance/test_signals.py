@@ -243,6 +243,15 @@ def test_another_input_than_the_first_is_refused_on_resume(mass_stop: MassStop, 
     assert tenant.sent("stop") == 5
 
 
+def test_the_input_of_a_resume_is_not_overwritten(mass_stop: MassStop, tenant: Tenant) -> None:
+    _cut_while_reading(mass_stop, tenant, signal.SIGINT)
+    keys = mass_stop.keys(tenant.keys)
+    ended = mass_stop("resume", "run", keys, "--report", keys, tenant=tenant)
+    assert ended.status == 2, ended
+    assert "which is its input" in ended.sentences[-1]
+    assert tenant.sent("stop") == 5
+
+
 MOMENTS: dict[str, Callable[[Tenant], bool]] = {
     "with the token": lambda tenant: tenant.sent("token") > 0,
     "with the first stop under way": lambda tenant: tenant.sent("stop") > 0,

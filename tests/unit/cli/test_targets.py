@@ -81,7 +81,17 @@ def test_no_file_of_a_run_takes_the_place_of_its_source(
 
 @pytest.mark.parametrize(
     "report",
-    [None, "-", "report.json", "made/on/the/way.json", "pipe", "/dev/stdout", "/dev/null", "/dev/fd/1"],
+    [
+        None,
+        "-",
+        "report.json",
+        "run.log.json",
+        "made/on/the/way.json",
+        "pipe",
+        "/dev/stdout",
+        "/dev/null",
+        "/dev/fd/1",
+    ],
 )
 def test_a_report_may_go_into_a_new_folder_a_pipe_or_a_device(report: str | None) -> None:
     os.mkfifo("pipe")
