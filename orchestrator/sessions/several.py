@@ -232,6 +232,7 @@ def add_up(total: Progress, by_tenant: Iterable[Progress]) -> None:
         elif type(getattr(total, field.name)) is int:
             setattr(total, field.name, sum(values))
     total.latest = deque((one for progress in every for one in progress.latest), LATEST)
-    total.outage = next((progress.outage for progress in every if progress.outage is not None), None)
+    waiting = (progress for progress in every if progress.given_up is None)  # the others are tried no more
+    total.outage = next((progress.outage for progress in waiting if progress.outage is not None), None)
     total.polls_until = max((one.polls_until for one in every), default=total.polls_until)
     total.closed_until = min((progress.closed_until for progress in every), default=total.closed_until)

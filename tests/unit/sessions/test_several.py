@@ -14,7 +14,7 @@ from orchestrator.errors import TenantError
 from orchestrator.journal.entries import Counts
 from orchestrator.journal.intake import ReadAlready
 from orchestrator.logs import Sink, make_log
-from orchestrator.progress import Progress
+from orchestrator.progress import OutageFacts, Progress
 from orchestrator.results.spool import ResponseFiles
 from orchestrator.sessions import several
 from orchestrator.sessions.session import Common
@@ -58,3 +58,13 @@ def test_only_a_tenant_that_ends_before_the_run_is_given_up(monkeypatch, reason,
     run_cutoff, progress = Cutoff(), Progress()
     asyncio.run(main())
     assert progress.tenants["south"].given_up == given_up
+
+
+def test_a_run_waits_for_no_tenant_that_was_given_up():
+    outage = OutageFacts(since=1.0, problem="Connection refused.", next_probe_at=2.0, ends_at=3.0)
+    gone, away = Progress(outage=outage, given_up="It did not answer for 2s."), Progress(outage=outage)
+    total = Progress()
+    several.add_up(total, [gone, Progress()])
+    assert total.outage is None
+    several.add_up(total, [gone, away])
+    assert total.outage is outage
