@@ -86,7 +86,7 @@ def _state(
     if not every:
         return "open", "Nothing to stop", "No row of the input was read.", ""
     if run.command == "plan":
-        would = _would_stop(counts["planned"], every, person, summary.outcomes.get(Outcome.NOT_ATTEMPTED, 0))
+        would = _would_stop(summary, counts["planned"], person)
         return "plan", "Plan, no stop was sent", *(_cause_words(run, cause) if cause else (would, ""))
     if not person and unread:
         sentence = "Every action that was read is over, but the input was not read to its end:"
@@ -119,16 +119,20 @@ def _state(
     return "bad", title, f"{person:,} of {actions} {'needs' if person == 1 else 'need'} a person.", ""
 
 
-def _would_stop(planned: int, every: int, person: int, unread: int) -> str:
-    """The headline of a plan in which ``unread`` statuses were not read and ``person`` actions need a person."""
-    sentence = f"A run would stop {planned:,} of {counted(every, 'mass action')}."
-    if unread == every:
-        sentence = f"No status was read of {counted(every, 'mass action')}."
+def _would_stop(summary: Summary, planned: int, person: int) -> str:
+    """The headline of a plan of which ``planned`` actions would be stopped and ``person`` rows need a person.
+
+    A malformed row names no action: its status cannot be read, also in a plan that is finished.
+    """
+    sentence = f"A run would stop {planned:,} of {counted(summary.keys, 'mass action')}."
+    unread = summary.outcomes.get(Outcome.NOT_ATTEMPTED, 0)
+    if unread and unread == summary.keys:
+        sentence = f"No status was read of {counted(unread, 'mass action')}."
     elif unread:
         were = "was" if unread == 1 else "were"
+        read = counted(summary.keys - unread, "mass action")
         sentence = (
-            f"A run would stop {planned:,} of the {counted(every - unread, 'mass action')} whose status was read; "
-            f"{unread:,} {were} not read."
+            f"A run would stop {planned:,} of the {read} whose status was read; {unread:,} {were} not read."
         )
     if person > unread:
         sentence += f" {person - unread:,} {'needs' if person - unread == 1 else 'need'} a person."

@@ -229,6 +229,15 @@ def test_a_plan_that_was_cut_counts_only_what_it_read(unread, sentence):
             assert name == "json" or "mass stop resume runs one" in text, name
 
 
+def test_a_plan_counts_no_malformed_row_as_an_action_whose_status_was_read():
+    with made_run(command="plan") as run:
+        for outcome in [Outcome.WOULD_STOP, Outcome.MALFORMED, None]:
+            run.add(outcome)
+        run.end("interrupted", "Interrupted by SIGINT.")
+        for name, text in forms(run).items():
+            assert "stop 1 of the 1 mass action whose status was read 1 was not read 1 needs" in text, name
+
+
 def test_keys_that_the_tenant_called_over_are_not_counted_as_open():
     with made_run() as run:
         refused(SAID_OVER, 2)(run)
