@@ -32,13 +32,15 @@ def write_html(reader: JournalReader, write: Write, directory: Path, sha256: str
     view = read_view(reader)
     timeline = read_timeline(reader)
     selection = select(reader, view.actions, view.groups["person"])
+    # A run at work writes its other files at its end. Until then, those of an earlier session are outdated.
+    ended = view.run.state != "running"
     pieces = template().generate(
         view=view,
-        index=read_index(directory),
+        index=read_index(directory) if ended else None,
         folders=FOLDERS,
         payments=PAYMENTS,
         left_out=LEFT_OUT,
-        beside=[name for name in ("needs-person.csv", "run.log") if (directory / name).is_file()],
+        beside=[name for name in (*["needs-person.csv"] * ended, "run.log") if (directory / name).is_file()],
         timeline=timeline,
         charts=draw(timeline, view.summary.keys, planning=view.run.command == "plan"),
         directory=printable(quoted),

@@ -191,6 +191,12 @@ def _next(view: View, directory: Path) -> Iterator[str]:
         steps = [(nothing, "")]
     texts = (f"{sentence} {code(command)}" if command else sentence for sentence, command in steps)
     yield f"Next: {' Then: '.join(texts)}"
+    if (
+        view.run.state == "running"
+    ):  # its files are written at its end; those of an earlier session are outdated
+        report = f"mass-stop report {shlex.quote(str(directory))}"
+        yield f"The full report so far: {code(f'{report} --report -')}"
+        return
     if view.groups["person"]:
         yield f"Keys that need a person: {code(str(directory / 'needs-person.csv'))}"
     if (index := read_index(directory)) is not None:

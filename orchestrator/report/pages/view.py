@@ -143,11 +143,18 @@ class View(Struct, frozen=True):
 
     @property
     def open_ends(self) -> bool:
-        """Whether ``resume`` has something to continue. A drill's tenant is gone, and a damaged journal is refused."""
+        """Whether ``resume`` has something to continue. A drill's tenant is gone, and a damaged journal is refused.
+
+        A run that was killed while it wrote its files has at least those to write.
+        """
         return (
             not self.damaged
             and self.run.command != "drill"
-            and (bool(self.unread) or any(self.summary.outcomes.get(outcome) for outcome in RESUMABLE))
+            and (
+                self.run.state == "running"
+                or bool(self.unread)
+                or any(self.summary.outcomes.get(outcome) for outcome in RESUMABLE)
+            )
         )
 
     def next_steps(self, directory: str) -> list[tuple[str, str]]:

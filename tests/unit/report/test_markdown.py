@@ -102,8 +102,24 @@ def test_open_keys_name_the_command_that_continues(run):
     assert "`mass-stop resume runs/one`" in text_of(run)
 
 
+def test_a_run_that_has_not_ended_names_no_file_of_its_end(run):
+    run.add(Outcome.UNCONFIRMED)
+    running = text_of(run)
+    assert "`mass-stop report runs/one --report -`" in running
+    run.end()
+    for name in ("needs-person.csv", "report.json", "report.html"):
+        assert f"`runs/one/{name}`" not in running
+        assert f"`runs/one/{name}`" in text_of(run)
+
+
+def test_a_run_that_was_killed_while_it_wrote_its_files_is_continued(run):
+    run.add(Outcome.STOPPED)
+    assert "`mass-stop resume runs/one`" in text_of(run)
+
+
 def test_a_run_with_all_keys_over_has_no_next_step(run):
     run.add(Outcome.STOPPED)
+    run.end()
     text = text_of(run)
     assert text.startswith("**✅ All over.**")
     assert "nothing is left to stop" in text

@@ -194,6 +194,7 @@ def test_what_to_do_next_links_to_the_files_beside_the_page(run, tmp_path):
     (tmp_path / "remediation" / "index.json").write_bytes(encode(Index(files, 3)))
     (tmp_path / "needs-person.csv").touch()
     run.add(Outcome.REJECTED)
+    run.end()
     text = page(run, tmp_path)
     links = re.findall(r'href="(?!#|data:)([^"]*)"', text.split('id="next"')[1].split("</section>")[0])
     assert links == [
@@ -207,6 +208,18 @@ def test_what_to_do_next_links_to_the_files_beside_the_page(run, tmp_path):
     assert "1,200 records not processed. Upload these files once the reason for the stop is gone:" in steps
     assert "1 record failed. Correct them, then upload these files:" in steps
     assert "3 electronic payments went through." in steps
+
+
+def test_outdated_files_of_an_earlier_session_are_not_linked(run, tmp_path):
+    (tmp_path / "remediation").mkdir()
+    (tmp_path / "remediation" / "index.json").write_bytes(
+        encode(Index([RemediationFile("failed.csv", "", 1)], 3))
+    )
+    (tmp_path / "needs-person.csv").touch()
+    run.add(Outcome.UNCONFIRMED)
+    text = page(run, tmp_path)
+    assert 'href="needs-person.csv"' not in text
+    assert 'href="remediation/' not in text
 
 
 def test_a_file_that_is_not_there_is_not_linked(run, tmp_path):
