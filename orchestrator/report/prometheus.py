@@ -57,7 +57,7 @@ def _of_tenants(total: Summary) -> Iterator[tuple[str, str, Samples]]:
 
     yield "keys", "Distinct, well-formed keys.", samples("", lambda one: {"": one.keys})
     yield "duplicates", "Rows that repeat a key.", samples("", lambda one: {"": one.duplicates})
-    yield "malformed", "Rows without a bulk key.", samples("", lambda one: {"": one.malformed})
+    yield "malformed", "Malformed rows.", samples("", lambda one: {"": one.malformed})
     yield "actions", "Actions by outcome.", samples("outcome", lambda one: one.outcomes)
     yield (
         "records",
