@@ -9,7 +9,7 @@ from itertools import takewhile
 from orchestrator.clock import Clock
 from orchestrator.engine.gate import Gate
 from orchestrator.engine.race import CallKind, Send
-from orchestrator.pacing.hedge import CallLatency, HedgeBudget, StartOrder
+from orchestrator.pacing.hedge import LEAST_FACTOR, CallLatency, HedgeBudget, StartOrder
 from orchestrator.pacing.pacer import Pacer
 
 QUIET = 5.0
@@ -124,7 +124,9 @@ class Hedging:
         if self.budget.left <= 0 or self._is_troubled(now) or not send.race.hedge(send):
             return
         self.budget.hedges += 1
-        self._count_outlier(send)  # its hedge may win before it is one by its own age
+        # Its hedge may win before it is five times slower. Each learned delay has at least this factor.
+        if self._latency[send.race.kind].is_outlier(now - send.started, LEAST_FACTOR):
+            self._count_outlier(send)
         self._waiting[send] = None
         # A hedge needs a slot, and so do other calls. Slow calls must not take all of them.
         while len(self._waiting) * 2 >= self._pacer.limit:

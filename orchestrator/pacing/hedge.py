@@ -87,10 +87,10 @@ class CallLatency:
             patience = PATIENCE if self._fixed is None else 1.0
         return age >= self.delay * patience
 
-    def is_outlier(self, age: float) -> bool:
-        """Return whether ``age`` seconds are an outlier among the latencies."""
+    def is_outlier(self, age: float, factor: float = OUTLIER) -> bool:
+        """Return whether ``age`` seconds are at least ``factor`` times the median latency."""
         self._learn()
-        return age >= OUTLIER * self._median
+        return age >= factor * self._median
 
     def _learn(self) -> float:
         if self._learned is None:

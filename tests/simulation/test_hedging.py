@@ -10,6 +10,7 @@ import pytest
 from orchestrator.engine.cutoff import Interrupted
 from orchestrator.errors import Kind
 from orchestrator.model import Outcome
+from orchestrator.pacing.hedge import FREE
 from tests.simulation.tenant import (
     Fault,
     VirtualTenant,
@@ -152,6 +153,13 @@ def test_a_delay_of_the_operators_own_is_kept():
     world = run_of(tenant, hedge=3.0)
     first, second = [call.at for call in stops(world) if call.bulk_key == bulk_key(7)]
     assert second - first == pytest.approx(3.0, abs=0.3)
+
+
+def test_a_delay_shorter_than_the_usual_latency_costs_few_additional_calls():
+    random = Random("usual")
+    tenant = VirtualTenant(actions_of(KEYS), latency=lambda: random.uniform(0.1, 0.3))
+    calls = run_of(tenant, hedge=0.1).report().summary.calls
+    assert 0 < calls.hedged <= 0.05 * (calls.stop + calls.status + calls.file - calls.hedged) + FREE
 
 
 def hedged_stop(*faults: Fault) -> World:
