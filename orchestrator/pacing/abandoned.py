@@ -23,7 +23,7 @@ class AbandonedCalls:
 
     Without that header, a call counts for half of its duration. After that, only refusals show the tenant's load.
 
-    ``until`` has the time at which each of them stops to count, the earliest first.
+    ``until`` has the time until which each of them counts, the earliest first.
     """
 
     def __init__(self) -> None:
