@@ -11,7 +11,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import NO_RESPONSE, StorageError
 from orchestrator.journal import database
 from orchestrator.journal.database import sql
-from orchestrator.journal.entries import to_action, to_polled_action
+from orchestrator.journal.entries import split_action_name, to_action, to_polled_action
 from orchestrator.journal.run_journal import RunJournal, to_json
 from orchestrator.journal.writer import FallbackConnection, ThreadWriter
 from orchestrator.model import ActionState, Outcome, Problem, Reading, Records, Status
@@ -154,6 +154,12 @@ class Journal(RunJournal):
             held_by_group=records.held_by_group,
             **_counts(records),
         )  # fmt: skip
+
+    def groups_read(self, name: str, records: Records) -> None:
+        """The groups of a response file were read, after its records were counted. ``name`` is the action's."""
+        tenant, bulk_key = split_action_name(name)
+        held = records.held_by_group
+        self._writer.note("groups_read", tenant=tenant, bulk_key=bulk_key, held_by_group=held)
 
     def completed(
         self,

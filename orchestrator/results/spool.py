@@ -106,15 +106,22 @@ class ResponseFiles:
             raise self._not_kept(error) from error
 
     async def remediate(
-        self, filed: Sequence[Filed], on_share: Callable[[float], object] = lambda _: None
+        self,
+        filed: Sequence[Filed],
+        on_share: Callable[[float], object] = lambda _: None,
+        on_sorted: Callable[[str, Records], object] = lambda *_: None,
     ) -> list[tuple[str, str]]:
         """Publishes the sorted records of all ``filed`` actions; returns the names left out, each with a reason.
 
         Files of an earlier session are sorted now. A file that was left out is removed, so that a resumed run fetches
-        it again. ``on_share`` gets the share of them that is sorted, from a thread. Raises StorageError where the
+        it again. ``on_share`` gets the share of them that is sorted, from a thread. ``on_sorted`` gets the name and the
+        counts of each, once all are sorted: a shard counts records without their groups. Raises StorageError where the
         remediation files cannot be written.
         """
-        return await self._reader.run(partial(self._publish, filed, on_share))
+        left_out, counted = await self._reader.run(partial(self._publish, filed, on_share))
+        for name, records in counted:
+            on_sorted(name, records)
+        return left_out
 
     @property
     def remediated(self) -> bool:
@@ -179,29 +186,31 @@ class ResponseFiles:
                 self.trouble = str(error)
         return count(self._path(name))
 
-    def _publish(self, filed: Sequence[Filed], on_share: Callable[[float], object]) -> list[tuple[str, str]]:
+    def _publish(
+        self, filed: Sequence[Filed], on_share: Callable[[float], object]
+    ) -> tuple[list[tuple[str, str]], list[tuple[str, Records]]]:
         if not filed and self._remediation is None:
             self._publish_nothing()
-            return []
+            return [], []
         from orchestrator.results.reader import BadResponseFile
         from orchestrator.results.remediation import Remediation
 
         if not self._sorting:
             raise StorageError(self.trouble or "The records were only counted, not sorted.")
         self._remediation = self._remediation or Remediation(self._directory, self._tenants)
-        left_out = []
+        left_out, counted = [], []
         for number, (name, action_type) in enumerate(filed):
             on_share(number / len(filed))
             if name not in self._remediation.added:
                 try:
                     if not self._path(name).exists():
                         raise BadResponseFile("The response file is missing in the run directory.")
-                    self._remediation.add(name, self._path(name), action_type)
+                    counted.append((name, self._remediation.add(name, self._path(name), action_type)))
                 except BadResponseFile as error:
                     left_out.append((name, str(error)))
                     self._path(name).unlink(missing_ok=True)
         self._remediation.finish()
-        return left_out
+        return left_out, counted
 
     def _publish_nothing(self) -> None:
         """Write the general files without a record. A run without response files imports no library for them."""

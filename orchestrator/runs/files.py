@@ -45,7 +45,7 @@ class Files:
         rows = await wrap_future(self._journal.read(JournalReader.filed_keys))
         try:
             filed = [(action_name(tenant, key), action_type) for tenant, key, action_type in rows]
-            for name, sentence in await self._responses.remediate(filed, on_share):
+            for name, sentence in await self._responses.remediate(filed, on_share, self._journal.groups_read):
                 self._log.error("remediation.left_out", bulk_key=name, message=sentence)
                 self.troubles.append(f"The remediation files lack the records of {name}: {sentence}")
         except StorageError as error:

@@ -129,6 +129,7 @@ def test_a_run_is_finished_and_true_although_a_worker_is_killed(here, slow, clus
     assert all_stopped(slow, ended)
     saved = {path.parent.name for path in (ended.directory / "responses").rglob("*.csv")}
     assert saved == {"north", "south"}
+    assert all(action["records"]["held_by_group"] is not None for action in ended.report["actions"])
     assert list(cluster.shared.iterdir()) == []
 
 

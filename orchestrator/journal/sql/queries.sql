@@ -109,6 +109,10 @@ UPDATE action SET total = :total, processed = :processed, succeeded = :succeeded
                   mismatch = :mismatch
 WHERE seq = :seq;
 
+-- name: groups_read
+UPDATE action SET held_by_group = :held_by_group
+WHERE tenant = :tenant AND bulk_key = :bulk_key AND malformed = 0 AND counts_from = 'response_file';
+
 -- name: completed
 -- With the status that showed the end, if it was just read: one change of the row instead of two.
 UPDATE action SET stage = 3, claimed = 0, outcome = :outcome, speed = :speed, error = :error, settled_at = :at,

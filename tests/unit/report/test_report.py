@@ -281,6 +281,15 @@ def test_records_are_summed_where_they_are_known(book):
     assert msgspec.structs.astuple(book.report().summary.records) == (15, 8, 7, 1, 7, 1)
 
 
+def test_a_shards_counts_are_completed_once_their_groups_are_read(book):
+    book.admit(InputRow(2, key(1)))
+    counted = Records(5, 4, 3, 1, 1, "response_file")
+    book.journal.filed(1, counted, None)
+    assert book.report().summary.records.held_by_group is None
+    book.journal.groups_read(key(1), msgspec.structs.replace(counted, held_by_group=1))
+    assert msgspec.structs.astuple(book.report().summary.records) == (5, 4, 3, 1, 1, 1)
+
+
 def test_a_sum_of_which_no_action_has_the_count_is_null(book):
     book.admit(InputRow(2, key(1)), InputRow(3, key(2)))
     assert set(book.written()["summary"]["records"].values()) == {None}

@@ -117,6 +117,17 @@ def test_records_of_an_earlier_session_are_sorted_at_the_end(responses, kept, tm
     assert (tmp_path / "remediation" / "succeeded.csv").read_text().splitlines()[1:] == [f"{KEY},1,1,Y"]
 
 
+def test_records_of_a_shard_are_counted_with_their_groups_once_sorted(responses, tmp_path, kept):
+    kept.write_bytes(zipped("Id,Group ID,Success\r\n1,a,N\r\n2,a,\r\n3,b,\r\n"))
+    shard = ResponseFiles(tmp_path, save=False, sort=False)
+    assert asyncio.run(shard.count(KEY, None)).held_by_group is None
+    found = {}
+    asyncio.run(
+        responses.remediate([(KEY, None)], on_sorted=lambda name, records: found.update({name: records}))
+    )
+    assert (found[KEY].held_by_group, found[KEY].unprocessed) == (1, 2)
+
+
 def test_a_disk_without_room_keeps_no_file_and_leaves_the_rest_to_the_journal(responses, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=spool.RESERVE - 1))
 
