@@ -164,6 +164,7 @@ UPDATE action SET
                 ELSE lost END,
     stage = CASE
         WHEN outcome = 'unconfirmed' AND status IN ('Pending', 'Processing') THEN 0
+        WHEN stage = 1 THEN 0
         WHEN accepted_at IS NOT NULL THEN 2
         WHEN outcome IS NOT NULL AND outcome NOT IN ('unconfirmed', 'unreachable', 'not_attempted') THEN 2
         ELSE 0 END,

@@ -11,7 +11,7 @@ from orchestrator.journal import checksum, database
 from orchestrator.journal import journal as journals
 from orchestrator.journal.entries import Counts
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome, Problem, Records
+from orchestrator.model import ActionState, Outcome, Problem, Records, Status
 from tests.inline_writer import inline
 from tests.unit.journal_book import INFO, NOW, PROBLEM, key, row
 
@@ -39,6 +39,19 @@ def test_an_accepted_stop_is_polled_after_a_crash_and_never_claimed(book):
     book.claim()
     book.accept(1)
     assert (book.reopen(), book.claim()) == (Counts(keys=1, accepted=1, waiting=0, polling=1), [])
+
+
+def test_a_stop_that_a_resumed_run_repeats_is_repeated_after_a_crash_too(book):
+    """The tenant accepted it and forgot it. The action runs until another stop."""
+    book.admit(row(2))
+    book.claim()
+    book.accept(1)
+    book.journal.status_read(1, ActionState(Status.PROCESSING), retried=False)
+    book.journal.completed(1, Outcome.UNCONFIRMED, PROBLEM)
+    book.reopen()
+    assert book.claim() == [key(2)]
+    book.reopen()
+    assert book.claim() == [key(2)]
 
 
 def test_the_clock_of_an_ended_process_is_not_used_by_the_next(book):
