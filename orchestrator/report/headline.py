@@ -122,17 +122,18 @@ def _state(
 def _would_stop(summary: Summary, planned: int, person: int) -> str:
     """The headline of a plan of which ``planned`` actions would be stopped and ``person`` rows need a person.
 
-    A malformed row names no action: its status cannot be read, also in a plan that is finished.
+    A malformed row names no action: its status cannot be read, also in a plan that is finished. A plan reads a status
+    twice for its speed. If it was cut between them, the first is known, and the reading was not completed.
     """
     sentence = f"A run would stop {planned:,} of {counted(summary.keys, 'mass action')}."
     unread = summary.outcomes.get(Outcome.NOT_ATTEMPTED, 0)
     if unread and unread == summary.keys:
-        sentence = f"No status was read of {counted(unread, 'mass action')}."
+        sentence = f"The reading of {counted(unread, 'mass action')} was not completed."
     elif unread:
-        were = "was" if unread == 1 else "were"
         read = counted(summary.keys - unread, "mass action")
         sentence = (
-            f"A run would stop {planned:,} of the {read} whose status was read; {unread:,} {were} not read."
+            f"A run would stop {planned:,} of the {read} whose status was read; "
+            f"the reading of {unread:,} was not completed."
         )
     if person > unread:
         sentence += f" {person - unread:,} {'needs' if person - unread == 1 else 'need'} a person."

@@ -12,7 +12,7 @@ from orchestrator.cli import plan_summary
 from orchestrator.cli.page import Capabilities
 from orchestrator.cli.summary import closing, read_ended_run
 from orchestrator.journal.reader import JournalReader
-from orchestrator.model import Outcome, Problem
+from orchestrator.model import ActionState, Outcome, Problem, Records, Status
 from orchestrator.report import write_json
 from orchestrator.report.pages.html import write_html
 from orchestrator.report.pages.markdown import write_markdown
@@ -214,9 +214,12 @@ def test_a_check_comes_before_a_resume(form, refused, reason, status):
     [
         (
             3,
-            "a run would stop 1 of the 2 mass actions whose status was read 3 were not read 1 needs a person",
+            "would stop 1 of the 2 mass actions whose status was read the reading of 3 was not completed 1 needs",
         ),
-        (1, "a run would stop 1 of the 2 mass actions whose status was read 1 was not read 1 needs a person"),
+        (
+            1,
+            "would stop 1 of the 2 mass actions whose status was read the reading of 1 was not completed 1 needs",
+        ),
     ],
 )
 def test_a_plan_that_was_cut_counts_only_what_it_read(unread, sentence):
@@ -229,13 +232,25 @@ def test_a_plan_that_was_cut_counts_only_what_it_read(unread, sentence):
             assert name == "json" or "mass stop resume runs one" in text, name
 
 
+def test_a_plan_that_was_cut_between_two_readings_says_not_that_it_read_nothing():
+    with made_run(command="plan") as run:
+        run.add(None)
+        records = Records(10, 4, 3, 1, 6, "status")
+        run.journal.status_read(1, ActionState(Status.PROCESSING, "MPU", records=records), retried=False)
+        run.end("interrupted", "Interrupted by SIGINT.")
+        for name, text in forms(run).items():
+            assert "the reading of 1 mass action was not completed" in text, name
+
+
 def test_a_plan_counts_no_malformed_row_as_an_action_whose_status_was_read():
     with made_run(command="plan") as run:
         for outcome in [Outcome.WOULD_STOP, Outcome.MALFORMED, None]:
             run.add(outcome)
         run.end("interrupted", "Interrupted by SIGINT.")
         for name, text in forms(run).items():
-            assert "stop 1 of the 1 mass action whose status was read 1 was not read 1 needs" in text, name
+            assert (
+                "stop 1 of the 1 mass action whose status was read the reading of 1 was not completed" in text
+            ), name
 
 
 def test_keys_that_the_tenant_called_over_are_not_counted_as_open():
@@ -290,7 +305,7 @@ def test_unknown_records_are_not_shown_as_zero(form):
         ),
         ("run", refused(SAID_OVER, 1, others=1), "not finished 1 of 2 mass actions is over according to the tenant"),
         ("run", lambda _: None, "nothing to stop no row of the input was read"),
-        ("plan", rejected(0, 3), "plan no stop was sent no status was read of 3 mass actions"),
+        ("plan", rejected(0, 3), "plan no stop was sent the reading of 3 mass actions was not completed"),
         ("plan", lambda run: run.add(Outcome.WOULD_STOP), "plan no stop was sent a run would stop 1 of 1 mass action"),
     ],
 )  # fmt: skip
