@@ -183,8 +183,10 @@ class Remediation:
         remarks = {}
         for (folder, _, _), uploads in sorted(self._uploads.items()):
             for file in uploads.files:
-                files.append(RemediationFile(self._name(file.path), folder, file.records))
-                remarks[self._name(file.path)] = file.remarks
+                name = self._name(file.path)
+                files.append(RemediationFile(name, folder, file.records))
+                if found := file.remarks:
+                    remarks[name] = found
         files += (
             RemediationFile(self._name(payments.path), "reverse", payments.records)
             for payments in self._payments.values()
