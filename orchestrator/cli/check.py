@@ -73,9 +73,8 @@ async def _check_one(settings: "Settings", key: str | None) -> int:
                 if finding.advice:
                     page.entry("", f"-> {finding.advice}", "yellow")
                 sys.stderr.write(f"{page}\n")
-                if (
-                    finding.bad and not why
-                ):  # the first one: a tenant that is not ready gives no action either
+                if finding.bad and not why:
+                    # The first one: a tenant that is not ready gives no action either.
                     why, status = f"see {finding.title}.", finding.status
     except UsageError:
         raise

@@ -133,9 +133,9 @@ class Gate:
         """A slot for one call, held until the ``async with`` block ends.
 
         Entering waits until ``due``, then for its turn (:meth:`PriorityQueue.pop`), then for the tenant's limits, then
-        for a token.
-        It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError without a
-        token. The block of a download raises :class:`Preempted` if a stop needs its slot, or the run has ended.
+        for a token. It raises :class:`Closed` as soon as calls of this priority may not start any more, and TenantError
+        without a token. The block of a download raises :class:`Preempted` if a stop needs its slot, or the run has
+        ended.
         """
         return Slot(self, priority, due, self._loop.create_future())
 

@@ -42,6 +42,11 @@ def text_of(markup: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
 
 
+def steps_of(text: str) -> str:
+    """The list of what to do next."""
+    return text_of(text.split('class="steps"')[1].split("</ol>")[0])
+
+
 def facts(text: str) -> dict[str, str]:
     """The list of the section Evidence."""
     found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text.split('id="evidence"')[1], re.S)
@@ -204,7 +209,7 @@ def test_what_to_do_next_links_to_the_files_beside_the_page(run, tmp_path):
         "remediation/failed.csv",
         "remediation/README.md",
     ]
-    steps = text_of(text.split('class="steps"')[1].split("</ol>")[0])
+    steps = steps_of(text)
     assert "1,200 records not processed. Upload these files once the reason for the stop is gone:" in steps
     assert "1 record failed. Correct them, then upload these files:" in steps
     assert "3 electronic payments went through." in steps
@@ -241,7 +246,7 @@ def test_a_run_with_nothing_left_says_so(run):
 def test_refused_credentials_are_checked_before_the_run_continues(run):
     run.add(None)
     run.end("aborted", "The tenant refused the credentials.", 3)
-    steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+    steps = steps_of(page(run))
     assert steps.index("mass-stop check") < steps.index("mass-stop resume runs/one")
 
 
@@ -250,7 +255,7 @@ def test_the_check_before_a_run_of_several_tenants_continues_names_their_file():
     with made_run(tenants=("north", "south")) as run:
         run.add(Outcome.REJECTED, tenant="north")
         run.end()
-        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+        steps = steps_of(page(run))
     assert "mass-stop check --tenants '/folder of/tenants.toml'" in steps
 
 
@@ -259,7 +264,7 @@ def test_a_plan_that_was_cut_is_resumed_and_not_yet_run():
     with made_run(command="plan", complete=False) as run:
         run.add(Outcome.WOULD_STOP)
         run.end("interrupted", None, 143)
-        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+        steps = steps_of(page(run))
     assert "mass-stop resume runs/one" in steps
     assert "mass-stop run" not in steps
 
@@ -268,7 +273,7 @@ def test_a_plan_with_nothing_to_stop_asks_for_no_run():
     with made_run(command="plan") as run:
         run.add(Outcome.ALREADY_COMPLETED)
         run.end()
-        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+        steps = steps_of(page(run))
     assert steps == "> Nothing. Every action is over."
 
 
@@ -285,7 +290,7 @@ def test_an_input_that_was_cut_is_not_called_done():
     with made_run(complete=False) as run:
         run.add(Outcome.STOPPED)
         run.end("interrupted", None, 130)
-        steps = text_of(page(run).split('class="steps"')[1].split("</ol>")[0])
+        steps = steps_of(page(run))
     assert "mass-stop resume runs/one" in steps
     assert "Nothing" not in steps
 
